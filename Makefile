@@ -1,0 +1,64 @@
+# The verbs of Tidings; `make help` lists them. `serve` and `test` work on a fresh machine.
+.DEFAULT_GOAL := help
+SHELL := bash
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+## serve: install what is needed and start the server on ./data
+.PHONY: serve
+serve: $(VENV)/serve.stamp
+	$(BIN)/tidings serve $(ARGS)
+
+## test: install what the tests need (Debian packages included) and run them all
+.PHONY: test
+test: $(VENV)/dev.stamp
+	tests/install.sh
+	$(BIN)/python -m pytest $(ARGS)
+
+## check: everything that .ci/run asks for: lint, types, imports, generated files, tests
+.PHONY: check
+check: lint test
+
+## lint: style, types, import contracts and generated files, without the tests
+.PHONY: lint
+lint: $(VENV)/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m tidings.app.reference --check
+
+## gen: write the generated reference pages anew
+.PHONY: gen
+gen: $(VENV)/dev.stamp
+	$(BIN)/python -m tidings.app.reference
+
+## bench: measure, beside Prosody and ejabberd when they are installed; PEERS=1 installs them
+.PHONY: bench
+bench: $(VENV)/dev.stamp
+	$(if $(PEERS),benchmarks/install-peers.sh)
+	$(BIN)/python -m benchmarks $(ARGS)
+
+## clean: remove what make installed; ./data stays
+.PHONY: clean
+clean:
+	rm -rf $(VENV) tests/interop/node_modules
+
+## help: this list
+.PHONY: help
+help:
+	@sed -n 's/^## //p' $(MAKEFILE_LIST)
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV) || { command -v apt-get >/dev/null && apt-get install -y python3-venv && $(PYTHON) -m venv --clear $(VENV); }
+
+$(VENV)/serve.stamp: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --editable '.[postgresql,mysql]'
+	touch $@
+
+$(VENV)/dev.stamp: $(VENV)/serve.stamp
+	$(BIN)/pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/pip install --quiet --group dev
+	touch $@

@@ -1,0 +1,1 @@
+"""Tidings: a messaging server for applications."""

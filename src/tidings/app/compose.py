@@ -1,0 +1,80 @@
+"""Composition: the only place where features, hosts, stores and doors are put together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from tidings.base.clock import Clock as PlainClock
+from tidings.base.jid import Jid
+from tidings.kernel.account import Directory
+from tidings.kernel.clock import Clock
+from tidings.kernel.feature import Feature
+from tidings.kernel.hooks import Hooks
+from tidings.kernel.host import Host
+from tidings.kernel.loader import load_features
+from tidings.kernel.router import Router
+from tidings.kernel.server import Server
+from tidings.kernel.supervisor import Supervisor
+from tidings.kernel.telemetry import Telemetry
+from tidings.ports.accounts import AccountStore
+from tidings.ports.blocking import BlockingStore
+from tidings.ports.private import PrivateStore
+from tidings.ports.roster import RosterStore
+from tidings.ports.stores import Stores
+from tidings.ports.vcard import VCardStore
+
+FEATURES: tuple[type[Feature], ...] = ()
+"""What every host can do."""
+
+
+class HostPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What a virtual host is to be."""
+
+    domain: str
+    admins: tuple[Jid, ...] = ()
+    anonymous: bool = False
+    """Its accounts last as long as their sessions and are stored nowhere."""
+    options: Mapping[str, msgspec.Struct] = {}
+    """The features' options by feature name."""
+
+
+def build_server(
+    plans: Iterable[HostPlan],
+    stores: Stores,
+    clock: Clock,
+    *,
+    features: Iterable[type[Feature]] = FEATURES,
+    sessions_per_account: int = 50,
+    accounts_in_memory: int = 10_000,
+) -> Server:
+    """Make a server with these hosts over these stores; it is not started and has no doors yet."""
+    server = Server(stores.ledger, clock, sessions_per_account=sessions_per_account)
+    wanted = tuple(features)
+    for plan in plans:
+        exists = _nobody if plan.anonymous else stores.accounts.exists
+        host = Host(
+            plan.domain, Directory(exists, accounts_in_memory), Hooks(server.supervisor), plan.admins
+        )
+        server.hosts[host.domain] = host
+        provided: dict[type, object] = {
+            Server: server,
+            Router: server.router,
+            Supervisor: server.supervisor,
+            Telemetry: server.telemetry,
+            Clock: clock,
+            PlainClock: clock,
+            AccountStore: stores.accounts,
+            RosterStore: stores.roster,
+            PrivateStore: stores.private,
+            VCardStore: stores.vcards,
+            BlockingStore: stores.blocking,
+        }
+        load_features(host, wanted, provided, plan.options)
+    return server
+
+
+async def _nobody(_jid: Jid) -> bool:
+    """No account of an anonymous host exists but while it has sessions."""
+    return False

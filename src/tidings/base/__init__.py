@@ -1,0 +1,1 @@
+"""Words that every layer speaks: JIDs, errors, time, ids and limits."""

@@ -1,0 +1,1 @@
+"""Front doors: they carry bytes and own no rule."""

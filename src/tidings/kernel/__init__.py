@@ -1,0 +1,1 @@
+"""The running server, which knows no feature."""

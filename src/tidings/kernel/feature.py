@@ -1,0 +1,243 @@
+"""Feature: one capability of a virtual host, declared so that everything about it can be derived.
+
+A feature is a class. Its handlers are methods with a mark: `@handles` for iq requests, `@handles_nonza` for
+elements of a session that are no stanzas, `@listens` for hook events, `@loads` for account state. The loader
+makes one instance a host and passes to the constructor what its annotations ask for.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, Self, TypeVar
+
+import msgspec
+
+from tidings.base.jid import Jid
+from tidings.kernel.slots import Slot
+from tidings.wire.xml.element import Element
+from tidings.wire.xmpp.stanza import Stanza
+
+if TYPE_CHECKING:
+    from tidings.kernel.account import Account
+    from tidings.kernel.session import Session
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+class Stage(enum.IntEnum):
+    """When a handler of an event runs; stages run in this order."""
+
+    GUARD = enum.auto()
+    """May this pass? Raises StanzaError to refuse. Plain functions that read only what is loaded."""
+    REWRITE = enum.auto()
+    STORE = enum.auto()
+    DELIVER = enum.auto()
+    COPY = enum.auto()
+    OBSERVE = enum.auto()
+
+
+class At(enum.Flag):
+    """Whom an iq request is addressed to."""
+
+    SERVER = enum.auto()
+    """The domain itself."""
+    SELF = enum.auto()
+    """The sender's own account: no address, or its own bare JID."""
+    ACCOUNT = enum.auto()
+    """The bare JID of another account of this host."""
+
+
+class StreamStage(enum.Enum):
+    """Which <stream:features/> a feature is asked for."""
+
+    BEFORE_LOGIN = "before"
+    AFTER_LOGIN = "after"
+
+
+class Payload(Protocol):
+    """What a codec in `wire/xmpp/payloads` looks like."""
+
+    TAG: ClassVar[tuple[str, str]]
+
+    @classmethod
+    def decode(cls, element: Element) -> Self:
+        """Read it; raises StanzaError `bad-request` on nonsense."""
+        ...
+
+
+P = TypeVar("P")
+
+
+class Iq(Generic[P]):
+    """An iq request on its way to a handler.
+
+    `session` is the sender's where it is local. `account` is the addressed account for At.SELF and
+    At.ACCOUNT, else None.
+    """
+
+    __slots__ = ("account", "payload", "session", "stanza")
+
+    def __init__(self, stanza: Stanza, payload: P, session: Session | None, account: Account | None) -> None:
+        self.stanza = stanza
+        self.payload = payload
+        self.session = session
+        self.account = account
+
+    @property
+    def kind(self) -> str:
+        """`get` or `set`."""
+        return self.stanza.kind
+
+    @property
+    def sender(self) -> Jid:
+        """The full JID that asks."""
+        assert self.stanza.sender is not None  # the router has stamped it
+        return self.stanza.sender
+
+    @property
+    def to(self) -> Jid:
+        """The address that was asked; the own bare JID where the stanza named none."""
+        return self.stanza.to if self.stanza.to is not None else self.sender.bare
+
+    @property
+    def own_session(self) -> Session:
+        """The sender's session; only for handlers at At.SELF, whose senders are local."""
+        assert self.session is not None
+        return self.session
+
+    @property
+    def own_account(self) -> Account:
+        """The addressed account; only for handlers at At.SELF and At.ACCOUNT."""
+        assert self.account is not None
+        return self.account
+
+
+Answer = Element | None
+"""The payload of an iq result; None makes an empty one."""
+
+
+class Spec(msgspec.Struct, frozen=True):
+    """A document that a feature implements: feeds disco and the page of supported standards."""
+
+    document: str
+    version: str = ""
+    advertises: tuple[str, ...] = ()
+    note: str = ""
+
+    @classmethod
+    def xep(cls, number: int, version: str = "", advertises: Iterable[str] = (), note: str = "") -> Spec:
+        """Name an XMPP extension."""
+        return cls(f"XEP-{number:04d}", version, tuple(advertises), note)
+
+    @classmethod
+    def rfc(cls, number: int, advertises: Iterable[str] = (), note: str = "") -> Spec:
+        """Name an RFC."""
+        return cls(f"RFC {number}", "", tuple(advertises), note)
+
+
+class HandlesMark(NamedTuple):
+    """An iq handler's mark."""
+
+    payload: type[Any]
+    kind: str
+    at: At
+    immediate: bool
+
+
+class ListensMark(NamedTuple):
+    """An event handler's mark."""
+
+    event: type[Any]
+    stage: Stage
+    after: tuple[str, ...]
+
+
+class NonzaMark(NamedTuple):
+    """A nonza handler's mark."""
+
+    namespace: str
+    name: str
+
+
+class LoadsMark(NamedTuple):
+    """An account loader's mark."""
+
+    slot: Slot[Any]
+
+
+class Feature:
+    """A capability of one virtual host."""
+
+    spec: ClassVar[Spec | tuple[Spec, ...]] = ()
+    """The documents that it implements."""
+    requires: ClassVar[tuple[type[Feature], ...]] = ()
+    """Features that must be loaded, too, and are loaded before."""
+    Options: ClassVar[type[msgspec.Struct] | None] = None
+    """Its section of the configuration, `[features.<name>]`."""
+    option_name: ClassVar[str] = ""
+    """The name of that section; by default that of the module."""
+
+    @classmethod
+    def specs(cls) -> tuple[Spec, ...]:
+        """Give the documents as a tuple."""
+        return cls.spec if isinstance(cls.spec, tuple) else (cls.spec,)
+
+    @classmethod
+    def name(cls) -> str:
+        """Give the name that options, `after=` and logs use."""
+        return cls.option_name or cls.__module__.rpartition(".")[2]
+
+    def stream_features(self, stage: StreamStage) -> Iterable[Element]:
+        """Give what <stream:features/> offers on its behalf at this stage."""
+        del stage
+        return ()
+
+    async def start(self) -> None:
+        """Begin; called once before the doors open."""
+
+    async def stop(self) -> None:
+        """End; called once after the doors have closed."""
+
+
+def _mark(value: object) -> Callable[[Method], Method]:
+    def mark(method: Method) -> Method:
+        marks: list[object] = method.__dict__.setdefault("tidings_marks", [])
+        marks.append(value)
+        return method
+
+    return mark
+
+
+def handles(
+    payload: type[Payload], *, kind: str, at: At = At.SELF, immediate: bool = False
+) -> Callable[[Method], Method]:
+    """Answer iq requests of this kind, `get` or `set`, that carry the payload and are addressed so.
+
+    The method takes an `Iq` and gives the result's payload, None for an empty result, or an awaitable of
+    either; it raises StanzaError to refuse. `immediate`: it touches no state, so it need not wait for the
+    messages before it.
+    """
+    return _mark(HandlesMark(payload, kind, at, immediate))
+
+
+def handles_nonza(namespace: str, name: str) -> Callable[[Method], Method]:
+    """Take elements of an established session that are no stanzas: `method(session, element) -> Wait`."""
+    return _mark(NonzaMark(namespace, name))
+
+
+def listens(
+    event: type[Any], *, stage: Stage, after: str | tuple[str, ...] = ()
+) -> Callable[[Method], Method]:
+    """Run when the event happens on this host, in its stage after the features that `after` names."""
+    return _mark(ListensMark(event, stage, (after,) if isinstance(after, str) else after))
+
+
+def loads(
+    slot: Slot[T_],
+) -> Callable[[Callable[[Any, Jid], Awaitable[T_]]], Callable[[Any, Jid], Awaitable[T_]]]:
+    """Fill this slot of an account when the account comes into memory: `async def method(account: Jid)`."""
+    return _mark(LoadsMark(slot))
+
+
+T_ = TypeVar("T_")

@@ -1,0 +1,48 @@
+"""Host: one virtual host with its own accounts, features, handlers and hooks; nothing crosses over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tidings.base.jid import Jid
+from tidings.kernel.account import Directory
+from tidings.kernel.feature import At, Feature, StreamStage
+from tidings.kernel.hooks import Hooks
+from tidings.wire.xml.element import Element
+
+if TYPE_CHECKING:
+    from tidings.kernel.session import Session
+
+IqHandler = Callable[[Any], Any]
+T = TypeVar("T")
+
+
+class Host:
+    """A domain that this server speaks for."""
+
+    def __init__(self, domain: str, directory: Directory, hooks: Hooks, admins: Iterable[Jid] = ()) -> None:
+        self.jid = Jid(domain)
+        self.domain = self.jid.domain
+        self.directory = directory
+        self.hooks = hooks
+        self.admins = frozenset(admins)
+        """The bare JIDs that may administer this domain."""
+        self.features: tuple[Feature, ...] = ()
+        """Filled by the loader, in the order of their requirements."""
+        self.iq_handlers: dict[tuple[str, tuple[str, str], At], tuple[type[Any], IqHandler]] = {}
+        """By kind, payload tag and addressee."""
+        self.immediate: set[tuple[str, str]] = set()
+        """Payload tags of requests to the server that need not wait for the messages before them."""
+        self.nonza_handlers: dict[tuple[str, str], Callable[[Session, Element], Any]] = {}
+
+    def feature(self, wanted: type[T]) -> T | None:
+        """Give the loaded feature that is of this type, or that satisfies this runtime-checkable Protocol."""
+        return next((feature for feature in self.features if isinstance(feature, wanted)), None)
+
+    def stream_features(self, stage: StreamStage) -> list[Element]:
+        """Gather what the features offer in <stream:features/>."""
+        return [element for feature in self.features for element in feature.stream_features(stage)]
+
+    def __repr__(self) -> str:
+        return f"Host({self.domain!r})"

@@ -1,0 +1,159 @@
+"""Inbound: what a client sends, one stanza after another (RFC 6120 §10.1).
+
+- Messages that arrive together are submitted together; anything else waits until the messages before it are
+  committed.
+- What needs no waiting for (a ping to the server) overtakes.
+- `session.handled` counts without gaps: a stanza counts once it and all before it are dealt with.
+- A client that sends faster than the server accepts is not read from until the queue is empty again.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING
+
+from tidings.base.errors import StanzaError, StreamError
+from tidings.kernel.session import Session
+from tidings.kernel.supervisor import Supervisor
+from tidings.kernel.wait import Wait
+from tidings.wire.xml.parser import Fragment
+from tidings.wire.xmpp import ns
+from tidings.wire.xmpp.stanza import NAMES, Stanza
+
+if TYPE_CHECKING:
+    from tidings.kernel.router import Router
+
+_PAUSE_AT = 64
+_LARGEST_BATCH = 64
+
+
+class Inbound:
+    """The queue between a session's client and the router."""
+
+    __slots__ = ("_busy", "_paused", "_router", "_supervisor", "_waiting", "session")
+
+    def __init__(self, session: Session, router: Router, supervisor: Supervisor) -> None:
+        self.session = session
+        self._router = router
+        self._supervisor = supervisor
+        self._waiting: deque[Stanza] = deque()
+        self._busy = False
+        self._paused = False
+
+    def receive(self, fragments: list[Fragment], lang: str | None = None) -> None:
+        """Take what came in one read; `lang` is the stream's language, which stanzas inherit.
+
+        Raises `StreamError` for what ends the stream; what came before it has been taken.
+        """
+        stanzas: list[Stanza] = []
+        try:
+            for fragment in fragments:
+                if fragment.namespace == ns.CLIENT and fragment.name in NAMES:
+                    stanza = self._stamped(fragment, lang)
+                    if stanza is not None:
+                        stanzas.append(stanza)
+                else:
+                    self._nonza(fragment)
+        finally:
+            if stanzas:
+                self._receive(stanzas)
+
+    def _stamped(self, fragment: Fragment, lang: str | None) -> Stanza | None:
+        """RFC 6120 §8.1.2.1: the server says who a stanza is from."""
+        session = self.session
+        try:
+            stanza = Stanza.received(fragment, lang)
+        except StanzaError as error:
+            broken = Stanza.received_broken(fragment)
+            broken.sender = session.jid
+            self._router.refuse(broken, error)
+            return None
+        sender = stanza.sender
+        if sender is not None and sender != session.jid and sender != session.jid.bare:
+            raise StreamError("invalid-from", f"this stream may send as {session.jid} only")
+        stanza.sender = session.jid
+        return stanza
+
+    def _nonza(self, fragment: Fragment) -> None:
+        """Give an element that is no stanza to the feature that knows it; it never waits."""
+        handler = self.session.host.nonza_handlers.get((fragment.namespace, fragment.name))
+        if handler is None:
+            raise StreamError("unsupported-stanza-type", f"<{fragment.name}/> is not known here")
+        wait = handler(self.session, fragment.to_element())
+        if wait is not None:
+            self._supervisor.start("nonza", _awaited(wait))
+
+    def _receive(self, stanzas: list[Stanza]) -> None:
+        if self._busy:
+            for stanza in stanzas:
+                if self._overtakes(stanza):
+                    self._router.submit(self.session, stanza)
+                    self.session.handled += 1
+                else:
+                    self._waiting.append(stanza)
+            self._throttle()
+        else:
+            self._waiting.extend(stanzas)
+            self._go()
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything that came has been dealt with."""
+        return not self._busy and not self._waiting
+
+    def _overtakes(self, stanza: Stanza) -> bool:
+        return (
+            stanza.name == "iq"
+            and stanza.kind == "get"
+            and stanza.payload_tag in self.session.host.immediate
+            and (stanza.to is None or stanza.to == self.session.host.jid)
+        )
+
+    def _go(self) -> None:
+        waiting = self._waiting
+        while waiting:
+            if self.session.ended:
+                waiting.clear()
+                return
+            wait, count = self._next()
+            if wait is not None:
+                self._busy = True
+                self._supervisor.start("inbound", self._finish(wait, count))
+                self._throttle()
+                return
+            self.session.handled += count
+
+    def _next(self) -> tuple[Wait, int]:
+        waiting = self._waiting
+        first = waiting.popleft()
+        if first.name != "message":
+            return self._router.submit(self.session, first), 1
+        batch = [first]
+        while waiting and waiting[0].name == "message" and len(batch) < _LARGEST_BATCH:
+            batch.append(waiting.popleft())
+        return self._router.submit_messages(self.session, batch), len(batch)
+
+    async def _finish(self, wait: Awaitable[None], count: int) -> None:
+        try:
+            await wait
+        finally:
+            self.session.handled += count
+            self._busy = False
+            self._go()
+            self._throttle()
+
+    def _throttle(self) -> None:
+        link = self.session.link
+        if link is None:
+            return
+        if not self._paused and len(self._waiting) >= _PAUSE_AT:
+            self._paused = True
+            link.pause()
+        elif self._paused and not self._waiting:
+            self._paused = False
+            link.resume()
+
+
+async def _awaited(wait: Awaitable[None]) -> None:
+    await wait

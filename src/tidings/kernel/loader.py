@@ -1,0 +1,98 @@
+"""The feature loader: classes in, wired instances on a host out; what does not fit is refused by name."""
+
+from __future__ import annotations
+
+import graphlib
+import inspect
+import typing
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from tidings.base.errors import TidingsError
+from tidings.kernel.feature import At, Feature, HandlesMark, ListensMark, LoadsMark, NonzaMark
+from tidings.kernel.host import Host
+
+
+class FeatureError(TidingsError):
+    """A feature cannot be loaded; the message names it and what it lacks."""
+
+
+def load_features(
+    host: Host,
+    classes: Iterable[type[Feature]],
+    provided: Mapping[type[Any], object],
+    options: Mapping[str, msgspec.Struct],
+) -> None:
+    """Make one instance of each class for the host and register its handlers.
+
+    `provided` are the things that constructors may ask for by type; `options` are the features' option
+    structs by feature name, defaults where one is missing.
+    """
+    instances: list[Feature] = []
+    for feature_class in _in_order(classes):
+        feature = _make(feature_class, {**provided, Host: host}, options)
+        instances.append(feature)
+        _register(host, feature)
+    host.features = tuple(instances)
+    host.hooks.compile()
+
+
+def _in_order(classes: Iterable[type[Feature]]) -> list[type[Feature]]:
+    wanted = list(dict.fromkeys(classes))
+    sorter: graphlib.TopologicalSorter[int] = graphlib.TopologicalSorter()
+    position = {feature_class: number for number, feature_class in enumerate(wanted)}
+    for feature_class in wanted:
+        for required in feature_class.requires:
+            if required not in position:
+                raise FeatureError(f"{feature_class.name()} requires {required.name()}, which is not loaded")
+        sorter.add(position[feature_class], *(position[required] for required in feature_class.requires))
+    try:
+        return [wanted[number] for number in sorter.static_order()]
+    except graphlib.CycleError as error:
+        circle = " → ".join(wanted[number].name() for number in error.args[1])
+        raise FeatureError(f"features require each other in a circle: {circle}") from None
+
+
+def _make(
+    feature_class: type[Feature], provided: Mapping[type[Any], object], options: Mapping[str, msgspec.Struct]
+) -> Feature:
+    arguments: dict[str, object] = {}
+    if feature_class.Options is not None:
+        chosen = options.get(feature_class.name(), feature_class.Options())
+        provided = {**provided, feature_class.Options: chosen}
+    if feature_class.__init__ is not object.__init__:
+        hints = typing.get_type_hints(feature_class.__init__)
+        for name in list(inspect.signature(feature_class).parameters):
+            wanted = hints.get(name)
+            if wanted is not None and wanted in provided:
+                arguments[name] = provided[wanted]
+            else:
+                raise FeatureError(f"{feature_class.name()} asks for {name}: {wanted}, which nobody provides")
+    return feature_class(**arguments)
+
+
+def _register(host: Host, feature: Feature) -> None:
+    for _, method in inspect.getmembers(feature, inspect.ismethod):
+        for mark in getattr(method, "tidings_marks", ()):
+            match mark:
+                case HandlesMark(payload, kind, at, immediate):
+                    for where in (At.SERVER, At.SELF, At.ACCOUNT):
+                        if where in at:
+                            key = (kind, payload.TAG, where)
+                            if key in host.iq_handlers:
+                                raise FeatureError(
+                                    f"{feature.name()}: iq {key} is handled by another feature"
+                                )
+                            host.iq_handlers[key] = (payload, method)
+                    if immediate:
+                        host.immediate.add(payload.TAG)
+                case ListensMark(event, stage, after):
+                    host.hooks.listen(event, stage, feature.name(), method, after)
+                case NonzaMark(namespace, name):
+                    host.nonza_handlers[namespace, name] = method
+                case LoadsMark(slot):
+                    host.directory.add_loader(slot, method)
+                case _:
+                    raise FeatureError(f"{feature.name()}: unknown mark {mark!r}")

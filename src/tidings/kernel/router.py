@@ -1,0 +1,390 @@
+"""The router: every stanza's way from its sender to whom it is for.
+
+A message of a local session goes load → guard → rewrite → append → ack → deliver → copy → observe; the steps
+stand in this order in `submit_messages` and `_accept`. Store first, then deliver: nobody sees a message that
+could still vanish.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Protocol
+
+import structlog
+
+from tidings.base.errors import BackendError, StanzaError
+from tidings.base.jid import Jid
+from tidings.kernel import delivery
+from tidings.kernel.account import Account
+from tidings.kernel.delivery import Undelivered
+from tidings.kernel.events import (
+    Dropped,
+    MessageAccepted,
+    MessageDelivered,
+    PresenceArrived,
+    PresenceSent,
+    StanzaIn,
+    StanzaOut,
+)
+from tidings.kernel.feature import At, Iq
+from tidings.kernel.host import Host
+from tidings.kernel.supervisor import Supervisor
+from tidings.kernel.telemetry import Telemetry
+from tidings.kernel.wait import Wait
+from tidings.ports.ledger import Append, Ledger, Receipt
+from tidings.wire.xml.element import Element
+from tidings.wire.xmpp.stanza import KINDS, Stanza
+
+if TYPE_CHECKING:
+    from tidings.kernel.session import Session
+
+log = structlog.get_logger("tidings.router")
+
+_UNANSWERED = {("iq", "result"), ("iq", "error"), ("message", "error"), ("presence", "error")}
+_BACKEND_TEXT = "the server cannot store this now; try again later"
+
+
+class Service(Protocol):
+    """Something that answers for a domain and is no virtual host: a component, another server, rooms."""
+
+    def route(self, stanza: Stanza) -> Wait:
+        """Take a stanza whose sender is verified."""
+        ...
+
+
+class Router:
+    """Routes between sessions, accounts, hosts and services."""
+
+    def __init__(self, ledger: Ledger, supervisor: Supervisor, telemetry: Telemetry) -> None:
+        self._ledger = ledger
+        self._supervisor = supervisor
+        self._telemetry = telemetry
+        self.hosts: dict[str, Host] = {}
+        self.services: dict[str, Service] = {}
+        self.elsewhere: Service | None = None
+        """Takes what is for domains that are neither hosts nor services."""
+
+    # --- what a local session submits
+
+    def submit(self, session: Session, stanza: Stanza) -> Wait:
+        """Take a presence or iq of a local session, `from` stamped. Answers errors; raises nothing."""
+        self._telemetry.stanzas_in[stanza.name] += 1
+        try:
+            self._check(stanza)
+            hooks = session.host.hooks
+            if stanza.name == "presence":
+                if stanza.to is not None and hooks.has(StanzaOut):
+                    hooks.run(StanzaOut(session, stanza))
+                return self._caught(stanza, hooks.run(PresenceSent(session, stanza)))
+            if stanza.to is None or stanza.to == session.jid.bare:
+                return self._ask(session.host, At.SELF, session.account, stanza, session)
+            if stanza.to != session.host.jid and hooks.has(StanzaOut):
+                hooks.run(StanzaOut(session, stanza))
+            return self._caught(stanza, self.route(stanza, session))
+        except StanzaError as error:
+            return self.refuse(stanza, error)
+        except Dropped:
+            return None
+
+    def submit_messages(self, session: Session, messages: list[Stanza]) -> Wait:
+        """Take messages of a local session that arrived together, stamped. Answers errors; raises nothing."""
+        self._telemetry.stanzas_in["message"] += len(messages)
+        missing = [jid for jid in map(_recipient, messages) if self._is_missing(jid)]
+        if missing:
+            return self._load_and_submit(session, messages, missing)
+        return self._submit_loaded(session, messages)
+
+    async def _load_and_submit(self, session: Session, messages: list[Stanza], missing: list[Jid]) -> None:
+        """load: what guard needs of the recipients."""
+        try:
+            for jid in missing:
+                await self.hosts[jid.domain].directory.load(jid)
+        except BackendError as error:
+            for message in messages:
+                await _done(self.refuse(message, _constraint(error)))
+            return
+        await _done(self._submit_loaded(session, messages))
+
+    def _submit_loaded(self, session: Session, messages: list[Stanza]) -> Wait:
+        """guard, rewrite, append: from here on nothing is awaited but the commit."""
+        accepted: list[Stanza] = []
+        batch: list[Append] = []
+        for message in messages:
+            try:
+                self._guard(session, message)
+            except StanzaError as error:
+                self.refuse(message, error)
+                continue
+            except Dropped:
+                continue
+            accepted.append(message)
+            batch.append(Append(message, session.jid, _recipient(message)))
+        if not accepted:
+            return None
+        try:
+            receipt = self._ledger.commit(tuple(batch))
+        except BackendError as error:
+            self._refuse_all(accepted, error)
+            return None
+        if isinstance(receipt, Receipt):
+            return self._accept(session, accepted)
+        return self._accept_later(receipt, session, accepted)
+
+    async def _accept_later(
+        self, receipt: Awaitable[Receipt], session: Session, messages: list[Stanza]
+    ) -> None:
+        try:
+            await receipt
+        except BackendError as error:
+            self._refuse_all(messages, error)
+            return
+        await _done(self._accept(session, messages))
+
+    def _refuse_all(self, messages: list[Stanza], error: BackendError) -> None:
+        log.error("commit_failed", messages=len(messages), reason=str(error))
+        for message in messages:
+            self.refuse(message, _constraint(error))
+
+    def _guard(self, session: Session, message: Stanza) -> None:
+        self._check(message)
+        hooks = session.host.hooks
+        if hooks.has(StanzaOut):
+            hooks.run(StanzaOut(session, message))
+        account = self._loaded(_recipient(message))
+        if account is not None:
+            hooks = self.hosts[account.jid.domain].hooks
+            if hooks.has(StanzaIn):
+                hooks.run(StanzaIn(account, message))
+
+    def _accept(self, session: Session, messages: list[Stanza]) -> Wait:
+        """ack, deliver, copy, observe: the messages are durable."""
+        waits: list[Awaitable[None]] = []
+        hooks = session.host.hooks
+        for message in messages:
+            wait = self._deliver(message)
+            if wait is not None:
+                waits.append(wait)
+            if hooks.has(MessageAccepted):
+                wait = hooks.run(MessageAccepted(session, message))
+                if wait is not None:
+                    waits.append(wait)
+        return _all(waits) if waits else None
+
+    def _deliver(self, message: Stanza) -> Wait:
+        """Hand a message that has passed all guards to sessions, a service or the domain."""
+        recipient = _recipient(message)
+        host = self.hosts.get(recipient.domain)
+        if host is None:
+            return self._pass_on(message, recipient)
+        if not recipient.local:
+            return self._to_domain(message)
+        account = host.directory.get(recipient)
+        if account is None:  # evicted while the commit was under way: it has no sessions then
+            account = Account(recipient, exists=False)
+        sessions = delivery.recipients(message, account)
+        for session in sessions:
+            session.send(message)
+        if host.hooks.has(MessageDelivered):
+            return host.hooks.run(MessageDelivered(account, message, sessions))
+        if not sessions and delivery.outcome(message.kind) is Undelivered.REFUSE:
+            return self.refuse(message, StanzaError("service-unavailable"))
+        return None
+
+    # --- what anybody else sends
+
+    def route(self, stanza: Stanza, session: Session | None = None) -> Wait:
+        """Take a stanza to its address; its `from` is verified. Answers errors.
+
+        `session` is the sender's where it is local.
+        """
+        to = stanza.to
+        if to is None:
+            return None
+        host = self.hosts.get(to.domain)
+        if host is None:
+            return self._pass_on(stanza, to)
+        if not to.local:
+            return self._to_domain(stanza, session)
+        account = host.directory.get(to.bare)
+        if account is None:
+            return self._load_and_arrive(host, stanza, session)
+        return self._arrive(host, account, stanza, session)
+
+    async def _load_and_arrive(self, host: Host, stanza: Stanza, session: Session | None) -> None:
+        assert stanza.to is not None
+        try:
+            account = await host.directory.load(stanza.to.bare)
+        except BackendError as error:
+            await _done(self.refuse(stanza, _constraint(error)))
+            return
+        await _done(self._arrive(host, account, stanza, session))
+
+    def _arrive(self, host: Host, account: Account, stanza: Stanza, session: Session | None) -> Wait:
+        """A stanza reaches a local account that is in memory."""
+        try:
+            if host.hooks.has(StanzaIn):
+                host.hooks.run(StanzaIn(account, stanza))
+            if stanza.name == "message":
+                return self._deliver(stanza)
+            if stanza.name == "presence":
+                return self._caught(stanza, host.hooks.run(PresenceArrived(account, stanza)))
+            assert stanza.to is not None
+            if not stanza.to.resource:
+                at = At.SELF if session is not None and session.account is account else At.ACCOUNT
+                return self._ask(host, at, account, stanza, session)
+            target = account.sessions.get(stanza.to.resource)
+            if target is None:
+                raise StanzaError("service-unavailable")  # RFC 6121 §8.5.3.2.3
+            target.send(stanza)
+        except StanzaError as error:
+            return self.refuse(stanza, error)
+        except Dropped:
+            pass
+        return None
+
+    def _to_domain(self, stanza: Stanza, session: Session | None = None) -> Wait:
+        """RFC 6121 §8.3 and §8.4: the server itself answers requests; nobody reads its messages."""
+        assert stanza.to is not None
+        host = self.hosts[stanza.to.domain]
+        if stanza.name == "iq" and not stanza.to.resource:
+            return self._ask(host, At.SERVER, None, stanza, session)
+        if stanza.name == "presence":
+            return None
+        return self.refuse(stanza, StanzaError("service-unavailable"))
+
+    def _pass_on(self, stanza: Stanza, to: Jid) -> Wait:
+        service = self.services.get(to.domain, self.elsewhere)
+        if service is None:
+            return self.refuse(
+                stanza, StanzaError("remote-server-not-found", f"{to.domain} is not served here")
+            )
+        return service.route(stanza)
+
+    # --- requests
+
+    def _ask(
+        self, host: Host, at: At, account: Account | None, stanza: Stanza, session: Session | None
+    ) -> Wait:
+        """Find who handles an iq and send the answer."""
+        if stanza.kind in {"result", "error"}:
+            return None  # RFC 6120 §8.2.3: an answer that nobody waits for
+        tag = stanza.payload_tag
+        assert tag is not None  # checked
+        found = host.iq_handlers.get((stanza.kind, tag, at))
+        if found is None:
+            return self.refuse(stanza, StanzaError("service-unavailable"))  # RFC 6121 §8.5
+        payload_class, handler = found
+        try:
+            element = stanza.payload()
+            request = Iq(stanza, payload_class.decode(element), session, account)
+            answer = handler(request)
+        except StanzaError as error:
+            return self.refuse(stanza, error)
+        except BackendError as error:
+            return self.refuse(stanza, _constraint(error))
+        except Exception as error:  # noqa: BLE001  # where a handler's bug ends
+            self._supervisor.report("iq", error, payload=tag)
+            return self.refuse(stanza, StanzaError("internal-server-error"))
+        if answer is None or isinstance(answer, Element):
+            return self._answer(stanza, answer, session)
+        return self._answer_later(stanza, answer, session)
+
+    async def _answer_later(
+        self, stanza: Stanza, pending: Awaitable[Element | None], session: Session | None
+    ) -> None:
+        try:
+            answer = await pending
+        except StanzaError as error:
+            await _done(self.refuse(stanza, error))
+        except BackendError as error:
+            await _done(self.refuse(stanza, _constraint(error)))
+        except Exception as error:  # noqa: BLE001  # where a handler's bug ends
+            self._supervisor.report("iq", error, payload=stanza.payload_tag)
+            await _done(self.refuse(stanza, StanzaError("internal-server-error")))
+        else:
+            await _done(self._answer(stanza, answer, session))
+
+    def _answer(self, request: Stanza, answer: Element | None, session: Session | None) -> Wait:
+        result = request.result(*(() if answer is None else (answer,)))
+        if session is not None:
+            # To the session that asked, even if its resource was taken over by another in the meantime.
+            session.send(result)
+            return None
+        return self.route(result)
+
+    # --- errors
+
+    def refuse(self, stanza: Stanza, error: StanzaError) -> Wait:
+        """Answer a stanza with an error, unless it is one that must not be answered (RFC 6120 §8.3.1)."""
+        if (stanza.name, stanza.kind) in _UNANSWERED or stanza.sender is None:
+            return None
+        self._telemetry.refused[error.condition] += 1
+        return self._return(stanza.error(error))
+
+    def _return(self, error: Stanza) -> Wait:
+        to = error.to
+        assert to is not None
+        host = self.hosts.get(to.domain)
+        if host is None:
+            return self._pass_on(error, to)
+        account = host.directory.get(to.bare)
+        session = None if account is None else account.sessions.get(to.resource)
+        if session is not None:
+            session.send(error)
+        return None
+
+    def _check(self, stanza: Stanza) -> None:
+        """RFC 6120 §8.2.3 and §8.3.3.1: what is no proper stanza is refused."""
+        kind = stanza.kind
+        if kind not in KINDS[stanza.name]:
+            raise StanzaError("bad-request", f"a {stanza.name} cannot be of type {kind!r}")
+        if stanza.name == "iq":
+            if stanza.id is None:
+                raise StanzaError("bad-request", "an iq needs an id")
+            if kind in {"get", "set"} and len(stanza.index) != 1:
+                raise StanzaError("bad-request", "a request has exactly one child")
+
+    def _caught(self, stanza: Stanza, wait: Wait) -> Wait:
+        return None if wait is None else self._catch(stanza, wait)
+
+    async def _catch(self, stanza: Stanza, wait: Awaitable[None]) -> None:
+        try:
+            await wait
+        except StanzaError as error:
+            await _done(self.refuse(stanza, error))
+        except BackendError as error:
+            await _done(self.refuse(stanza, _constraint(error)))
+        except Dropped:
+            pass
+
+    # --- accounts in memory
+
+    def _is_missing(self, jid: Jid) -> bool:
+        host = self.hosts.get(jid.domain)
+        return host is not None and bool(jid.local) and host.directory.get(jid) is None
+
+    def _loaded(self, jid: Jid) -> Account | None:
+        host = self.hosts.get(jid.domain)
+        return None if host is None or not jid.local else host.directory.get(jid)
+
+
+def _recipient(message: Stanza) -> Jid:
+    """The bare JID that a message is for: without an address, the sender's own account (RFC 6120 §10.3.1)."""
+    to = message.to if message.to is not None else message.sender
+    assert to is not None
+    return to.bare
+
+
+def _constraint(error: BackendError) -> StanzaError:
+    log.error("backend_failed", reason=str(error))
+    return StanzaError("resource-constraint", _BACKEND_TEXT)
+
+
+async def _done(wait: Wait) -> None:
+    if wait is not None:
+        await wait
+
+
+async def _all(waits: list[Awaitable[None]]) -> None:
+    for wait in waits:
+        await wait

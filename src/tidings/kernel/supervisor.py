@@ -1,0 +1,52 @@
+"""The supervisor: the only place where tasks begin, so that none is lost and all end with the server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+
+import structlog
+
+from tidings.kernel.telemetry import Telemetry
+
+log = structlog.get_logger("tidings.supervisor")
+
+
+class Supervisor:
+    """Starts tasks, logs and counts what they did not foresee, and ends them."""
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        self._telemetry = telemetry
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self, name: str, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
+        """Run the coroutine beside everything else; an exception in it is logged and goes no further."""
+        task = asyncio.get_running_loop().create_task(self._watch(name, work), name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    @property
+    def busy(self) -> bool:
+        """Whether any task is running."""
+        return bool(self._tasks)
+
+    def report(self, place: str, error: BaseException, **details: object) -> None:
+        """Log and count a bug that was caught."""
+        self._telemetry.bugs[place] += 1
+        log.error("bug", place=place, exc_info=error, **details)
+
+    async def finish(self, seconds: float) -> None:
+        """Give the running tasks this long to end by themselves, then cancel the rest."""
+        if self._tasks:
+            await asyncio.wait(tuple(self._tasks), timeout=seconds)
+        remaining = tuple(self._tasks)
+        for task in remaining:
+            task.cancel()
+        await asyncio.gather(*remaining, return_exceptions=True)
+
+    async def _watch(self, name: str, work: Coroutine[object, object, None]) -> None:
+        try:
+            await work
+        except Exception as error:  # noqa: BLE001  # the supervisor is where the unforeseen ends
+            self.report(name, error)

@@ -1,0 +1,1 @@
+"""The verbs of the system: declared once, spoken by every door."""

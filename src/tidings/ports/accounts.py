@@ -1,0 +1,171 @@
+"""The accounts port: who may log in, with which keys, and when somebody was last there.
+
+Secrets are kept as what verifies them, never as what proves them: SCRAM keys for passwords (RFC 5802 §3),
+digests for FAST tokens (XEP-0484).
+
+Every method may raise `BackendError` when the store is slow, full or gone. Accounts are named by bare JIDs
+with a localpart.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+import msgspec
+
+from tidings.base.errors import StanzaError
+from tidings.base.jid import Jid
+
+ScramMechanism = Literal["SCRAM-SHA-1", "SCRAM-SHA-256", "SCRAM-SHA-512"]
+"""The hash families for which keys are kept; the -PLUS mechanisms use the keys of the plain ones."""
+
+
+class AccountExists(StanzaError):  # noqa: N818  # a fact about the store, said in its word
+    """The address is taken: `conflict`, as XEP-0077 §3.1 answers a registration."""
+
+    def __init__(self, jid: Jid) -> None:
+        super().__init__("conflict", f"the account {jid} exists already")
+        self.jid = jid
+
+
+class NoSuchAccount(StanzaError):  # noqa: N818
+    """Something was to be stored for an account that does not exist: `item-not-found`."""
+
+    def __init__(self, jid: Jid) -> None:
+        super().__init__("item-not-found", f"the account {jid} does not exist")
+        self.jid = jid
+
+
+class ScramKeys(msgspec.Struct, frozen=True):
+    """What one SCRAM mechanism needs to verify a password (RFC 5802 §3); its repr shows no key."""
+
+    mechanism: ScramMechanism
+    salt: bytes
+    iterations: int
+    stored_key: bytes
+    server_key: bytes
+
+    def __repr__(self) -> str:
+        return f"ScramKeys({self.mechanism}, {self.iterations} iterations)"
+
+
+class Ban(msgspec.Struct, frozen=True):
+    """Why and since when (seconds since the epoch) an account may not log in."""
+
+    reason: str
+    since: float
+
+
+class AccountRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One account as it is stored; times are seconds since the epoch."""
+
+    jid: Jid
+    keys: tuple[ScramKeys, ...]
+    created: float
+    ban: Ban | None = None
+    last_activity: float | None = None
+    """When its last session ended, or None when it never had one."""
+    last_status: str = ""
+    """The status text of the last unavailable presence (XEP-0012 §3)."""
+
+    def keys_for(self, mechanism: str) -> ScramKeys | None:
+        """Give the keys of this mechanism, or None when the account has none for it."""
+        return next((keys for keys in self.keys if keys.mechanism == mechanism), None)
+
+
+class FastToken(msgspec.Struct, frozen=True, kw_only=True):
+    """A log-in token of one device as the server remembers it (XEP-0484); its repr shows no digest."""
+
+    device: str
+    """The id of the user agent that the token is bound to (XEP-0388 §2.4.1)."""
+    mechanism: str
+    """The one mechanism that the token may be used with, such as HT-SHA-256-ENDP."""
+    digest: bytes
+    """What verifies the token, 1 to 255 octets; opaque to the store, which compares it for equality."""
+    expires: float
+    """When it ends, in seconds since the epoch; the store gives out expired tokens too."""
+
+    def __repr__(self) -> str:
+        return f"FastToken({self.device!r}, {self.mechanism}, expires={self.expires})"
+
+
+class AccountStore(Protocol):
+    """Keeps accounts; asked by negotiation, by the directory and by the account operations."""
+
+    async def create(self, jid: Jid, keys: tuple[ScramKeys, ...], now: float) -> None:
+        """Make an account, durable on return; raises `AccountExists` and then changes nothing."""
+        ...
+
+    async def get(self, jid: Jid) -> AccountRecord | None:
+        """Give the account, or None; one look-up by primary key, since every log-in asks for it."""
+        ...
+
+    async def exists(self, jid: Jid) -> bool:
+        """Tell whether the account exists, banned or not."""
+        ...
+
+    async def remove(self, jid: Jid) -> bool:
+        """Remove the account and all that any store holds for it, at once; tell whether there was one.
+
+        Its tokens, roster, private XML, vCard and block list go in the same transaction. What other accounts
+        hold about it (their roster entries, their block lists) stays: that is their owners'.
+        """
+        ...
+
+    async def set_keys(self, jid: Jid, keys: tuple[ScramKeys, ...]) -> bool:
+        """Replace all SCRAM keys and forget all FAST tokens: a new password. False without an account."""
+        ...
+
+    async def add_keys(self, jid: Jid, keys: ScramKeys) -> bool:
+        """Add or replace the keys of one mechanism for the same password; False without an account."""
+        ...
+
+    async def ban(self, jid: Jid, ban: Ban) -> bool:
+        """Keep the account from logging in; a second ban replaces the first. False without an account."""
+        ...
+
+    async def unban(self, jid: Jid) -> bool:
+        """Let the account log in again; False without an account."""
+        ...
+
+    async def list(self, domain: str, *, after: Jid | None = None, limit: int = 100) -> tuple[Jid, ...]:
+        """Give at most `limit` accounts of the domain in the order of their localparts' code points.
+
+        `after` is the last account of the page before; it need not exist any more. An empty page is the end.
+        """
+        ...
+
+    async def count(self, domain: str) -> int:
+        """Count the accounts of the domain, banned ones included."""
+        ...
+
+    async def touch_last(self, jid: Jid, now: float, status: str = "") -> None:
+        """Note when the account was last there and its last words; does nothing without an account."""
+        ...
+
+    async def store_token(self, jid: Jid, token: FastToken) -> None:
+        """Put a token into the `new` slot of its device (XEP-0484 §4), over one that was never used.
+
+        The `current` token, if any, stays good until `adopt_token`. Raises `NoSuchAccount`.
+        """
+        ...
+
+    async def tokens(self, jid: Jid, device: str) -> tuple[FastToken, ...]:
+        """Give the tokens of the device, at most two: the `new` one first, then the `current` one."""
+        ...
+
+    async def adopt_token(self, jid: Jid, token: FastToken) -> bool:
+        """Note that the device has used this token: a `new` one becomes `current` and ends the one before.
+
+        Tells whether the token is still one of the device's; False means that it was removed meanwhile and is
+        not valid.
+        """
+        ...
+
+    async def remove_tokens(self, jid: Jid, device: str | None = None) -> int:
+        """Forget the tokens of one device, or of all when `device` is None; tell how many there were."""
+        ...
+
+    async def remove_expired_tokens(self, now: float) -> int:
+        """Forget every token that ended before `now`, of all accounts; tell how many there were."""
+        ...

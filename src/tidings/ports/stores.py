@@ -1,0 +1,54 @@
+"""All stores of one server behind one value, so that the composition treats every adapter alike."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from tidings.ports.accounts import AccountStore
+from tidings.ports.blocking import BlockingStore
+from tidings.ports.ledger import Ledger
+from tidings.ports.private import PrivateStore
+from tidings.ports.roster import RosterStore
+from tidings.ports.vcard import VCardStore
+
+
+class Stores(Protocol):
+    """The stores of one server over one shared state; removing an account clears it in all of them."""
+
+    @property
+    def accounts(self) -> AccountStore:
+        """The accounts with their keys and tokens."""
+        ...
+
+    @property
+    def roster(self) -> RosterStore:
+        """The contacts of every account."""
+        ...
+
+    @property
+    def private(self) -> PrivateStore:
+        """The private XML of every account."""
+        ...
+
+    @property
+    def vcards(self) -> VCardStore:
+        """The vCard of every account."""
+        ...
+
+    @property
+    def blocking(self) -> BlockingStore:
+        """The block list of every account."""
+        ...
+
+    @property
+    def ledger(self) -> Ledger:
+        """Where accepted messages become durable."""
+        ...
+
+    async def ping(self) -> None:
+        """Return when the store answers; raises `BackendError` with what is wrong otherwise."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what was begun, let go of every file, connection and thread; a second call does nothing."""
+        ...

@@ -1,0 +1,1 @@
+"""Languages as machines without sockets: bytes and time in, events and bytes out."""

@@ -1,0 +1,1 @@
+"""XML as a stream of stanzas: incremental parser, element, writer."""

@@ -1,0 +1,487 @@
+"""StreamParser and FrameParser: bytes in, whole first-level elements out as raw slices; no tree is built.
+
+Invariants:
+- every byte is looked at a bounded number of times, however the input is cut: an unfinished tag is held back
+  until its closing `>` outside quotes has come, since expats before 2.6 scan an unfinished token again on
+  every call;
+- nothing but the elements of the present stanza is kept: the expat parser, which remembers every name it
+  has seen, is renewed after `_RENEW_NAMES` names or `_RENEW_OCTETS` octets;
+- a Fragment's content means the same wherever it is written with the fragment's namespace as default: what
+  leans on prefixes declared outside of it is written anew.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pyexpat import ExpatError, ParserCreate, XMLParserType, errors
+
+from tidings.base.errors import StreamError
+from tidings.base.limits import XmlLimits
+from tidings.wire.xml.element import Element, attribute_key, decode, split_tag
+from tidings.wire.xml.writer import escape_attribute, escape_text
+
+_RENEW_OCTETS = 262_144
+_RENEW_NAMES = 2_000
+_LONGEST_REFERENCE = 16  # &#x10FFFF; and the five named ones are shorter
+_LONGEST_DECLARATION = 256  # <?xml version='1.0' encoding='UTF-8' standalone='yes'?> is shorter
+_STREAM_TAG = "http://etherx.jabber.org/streams stream"
+_FRAME_ROOT = b"<frame>"
+_START_TAG = re.compile(rb"""<[^>"']*(?:(?:"[^"]*"|'[^']*')[^>"']*)*>""")
+_QUOTE_OR_END = re.compile(rb"""["'>]""")
+_RESTRICTED = {
+    errors.codes[errors.XML_ERROR_UNDEFINED_ENTITY],
+    errors.codes[errors.XML_ERROR_ENTITY_DECLARED_IN_PE],
+    errors.codes[errors.XML_ERROR_MISPLACED_XML_PI],
+}
+_MISPLACED_DECLARATION = errors.codes[errors.XML_ERROR_MISPLACED_XML_PI]
+
+
+@dataclass(slots=True, frozen=True)
+class StreamHead:
+    """The opening tag of a stream."""
+
+    namespace: str
+    name: str
+    attributes: dict[str, str]
+    content_namespace: str
+    """The default namespace that the tag declares, which the stanzas inherit."""
+
+
+@dataclass(slots=True, frozen=True)
+class StreamTail:
+    """The closing tag of a stream."""
+
+
+class Fragment:
+    """A first-level element: its root as values, what it contains as raw bytes.
+
+    `content` are the bytes between the root's tags; they inherit `namespace` as default and lean on no other
+    declaration. `index` lists the direct children as (`uri name`, offset in `content`), in order; a child
+    reaches to the next one.
+    """
+
+    __slots__ = ("attributes", "content", "index", "name", "namespace")
+
+    def __init__(
+        self, tag: str, attributes: dict[str, str], index: list[tuple[str, int]], content: bytes
+    ) -> None:
+        self.namespace, _, self.name = tag.rpartition(" ")
+        self.attributes = attributes
+        self.index = index
+        self.content = content
+
+    def children(self) -> list[tuple[str, str, bytes]]:
+        """Give the direct children as (namespace, name, raw bytes)."""
+        ends = [*(offset for _, offset in self.index[1:]), len(self.content)]
+        return [
+            (*split_tag(tag), self.content[offset:end])
+            for (tag, offset), end in zip(self.index, ends, strict=False)
+        ]
+
+    def to_element(self) -> Element:
+        """Decode the whole as a tree."""
+        wrapped = b"<root>" + self.content + b"</root>"
+        element = decode(wrapped, self.namespace)
+        element.name = self.name
+        element.attributes = {attribute_key(key): value for key, value in self.attributes.items()}
+        return element
+
+
+class _Reopen(Exception):  # noqa: N818  # a signal, no error
+    """A stream header stands where a stanza may: the stream begins anew there (RFC 6120 §4.3.3)."""
+
+
+Event = StreamHead | Fragment | StreamTail
+
+
+class StreamParser:
+    """Reads one stream, TCP's: a root that stays open, and elements in it.
+
+    `feed` gives the events of all complete elements. When the input breaks a rule, `failure` is set to the
+    stream error to answer with, after the events that came before it; more input is ignored then.
+    """
+
+    __slots__ = (
+        "_attributes",
+        "_base",
+        "_buffer",
+        "_content_namespace",
+        "_depth",
+        "_elements",
+        "_end",
+        "_events",
+        "_expat",
+        "_fed",
+        "_head",
+        "_held",
+        "_index",
+        "_names",
+        "_prefixes",
+        "_quote",
+        "_start",
+        "_tag",
+        "failure",
+        "limits",
+    )
+
+    def __init__(self, limits: XmlLimits) -> None:
+        self.limits = limits
+        self.failure: StreamError | None = None
+        self._buffer: bytes | bytearray = (
+            b""  # all octets since the last boundary between first-level elements
+        )
+        self._fed = 0  # so many octets of the buffer has expat seen
+        self._held = False  # the buffer ends inside a tag; expat waits for its end
+        self._quote = b""  # the quote that this tag is inside of
+        self._expat: XMLParserType | None = None
+        self._head = b""
+        self._prefixes: dict[str, str] = {}  # that the stream's header declares
+        self._content_namespace = ""
+        self._attributes: dict[str, str] = {}
+        self._index: list[tuple[str, int]] = []
+        self._tag = ""
+        self._start = self._end = self._elements = 0
+        self._open(b"")
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Take octets as they come and give the events that they complete, in order."""
+        if self.failure is not None or self._depth < 0:
+            return []
+        held = self._held
+        if not self._buffer:
+            self._buffer = data
+        else:
+            if type(self._buffer) is bytes:
+                self._buffer = bytearray(self._buffer)
+            self._buffer += data
+        events: list[Event] = []
+        try:
+            if b"\0" in data:
+                raise StreamError("not-well-formed", "a NUL octet")
+            if not held or self._tag_ends(data):
+                self._parse(events)
+            if events and type(events[-1]) is StreamTail:
+                self.close()
+            if len(self._buffer) > self.limits.stanza_bytes:
+                raise StreamError("policy-violation", f"a stanza may have {self.limits.stanza_bytes} octets")
+        except StreamError as error:
+            self.close()
+            if not (
+                events and type(events[-1]) is StreamTail
+            ):  # what follows a stream's end is nobody's business
+                self.failure = error
+        return events
+
+    def holds_exactly(self, frame: bytes, events: list[Event]) -> bool:
+        """Tell whether the frame, just fed, was one element and nothing beside it."""
+        if self.failure is not None or self._depth != 1 or self._buffer:
+            return False
+        if len(events) != 1 or type(events[0]) is not Fragment:
+            return False
+        end = self._end
+        return end == len(frame) or frame.find(b">", end) == len(frame) - 1
+
+    def rest(self) -> None:
+        """Give back the memory of expat while the peer is silent; does nothing inside an element."""
+        if self._depth == 1 and not self._buffer:
+            self._forget()
+            self._expat = None
+
+    def close(self) -> None:
+        """Take no more input."""
+        self._forget()
+        self._expat = None
+        self._buffer = b""
+        self._depth = -1
+
+    def _forget(self) -> None:
+        """Part from expat, whose handlers would otherwise keep both alive until the collector comes."""
+        if self._expat is not None:
+            self._expat.StartElementHandler = None
+            self._expat.EndElementHandler = None
+
+    # --- expat and the buffer
+
+    def _open(self, head: bytes) -> None:
+        """Begin with a new expat, inside `head` if there is one."""
+        expat = ParserCreate("utf-8", " ")
+        expat.StartElementHandler = self._on_start
+        expat.EndElementHandler = self._on_end
+        expat.StartDoctypeDeclHandler = _refuse_doctype
+        expat.CommentHandler = _refuse_comment
+        expat.ProcessingInstructionHandler = _refuse_instruction
+        expat.XmlDeclHandler = _check_declaration
+        if hasattr(expat, "SetReparseDeferralEnabled"):
+            expat.SetReparseDeferralEnabled(False)
+        self._depth = 0
+        self._names = 0
+        self._base = 0
+        self._events: list[Event] = []
+        if head:
+            expat.StartElementHandler = None
+            expat.Parse(head, False)
+            expat.StartElementHandler = self._on_start
+            self._depth = 1
+            self._base = len(head)
+        else:
+            expat.StartNamespaceDeclHandler = self._on_declaration
+        self._expat = expat
+
+    def _parse(self, events: list[Event]) -> None:
+        """Feed what expat has not seen, and cut the buffer at the last boundary."""
+        if self._expat is None:
+            self._open(self._head)
+        expat = self._expat
+        assert expat is not None
+        self._events = events
+        buffer = self._buffer
+        fed = self._fed
+        if not self._depth and not fed and buffer[:1] not in b"<":
+            # RFC 6120 §11.7 lets white space pass; anything else could make expat guess another encoding.
+            buffer = self._buffer = bytes(buffer).lstrip(b" \t\r\n")
+            if buffer[:1] not in b"<":
+                raise StreamError("not-well-formed", "a stream begins with <")
+        try:
+            expat.Parse(bytes(buffer[fed:]) if fed else bytes(buffer), False)
+        except _Reopen:
+            self._reopen(expat.CurrentByteIndex - self._base, events)
+            return
+        except ExpatError as error:
+            position = expat.CurrentByteIndex - self._base
+            if error.code == _MISPLACED_DECLARATION and self._depth == 1:
+                self._reopen(position, events)
+                return
+            condition = "restricted-xml" if error.code in _RESTRICTED else "not-well-formed"
+            raise StreamError(condition, errors.messages[error.code]) from None
+        unfinished = expat.CurrentByteIndex - self._base
+        total = len(buffer)
+        self._held = unfinished < total
+        if self._held:
+            self._hold(unfinished)
+        boundary = unfinished if self._depth <= 1 else self._start
+        if boundary:
+            self._base += boundary
+            self._start -= boundary
+            self._buffer = bytes(buffer[boundary:]) if boundary < total else b""
+        self._fed = total - boundary
+        if self._names > _RENEW_NAMES or self._base > _RENEW_OCTETS:
+            self._renew()
+
+    def _reopen(self, position: int, events: list[Event]) -> None:
+        """Read the rest as a new stream."""
+        if self._head == _FRAME_ROOT:
+            raise StreamError("not-well-formed", "a stream header or declaration inside a frame")
+        self._forget()
+        self._buffer = bytes(self._buffer[position:])
+        self._fed = 0
+        self._prefixes = {}
+        self._open(b"")
+        self._parse(events)
+
+    def _renew(self) -> None:
+        """Let go of the names that expat has gathered; the present stanza, unfinished, is read again."""
+        if self._depth < 1:
+            return
+        self._forget()
+        self._open(self._head)
+        if self._fed:
+            assert self._expat is not None
+            self._expat.Parse(bytes(self._buffer[: self._fed]), False)
+
+    def _hold(self, position: int) -> None:
+        """Note where in its quotes the unfinished token at the end of the buffer stands."""
+        rest = bytes(self._buffer[position:])
+        if rest[:1] == b"&":
+            if len(rest) > _LONGEST_REFERENCE:
+                raise StreamError("not-well-formed", "a reference that does not end")
+            self._held = False
+        elif rest[:2] == b"<!":
+            # A CDATA section's opening; a comment or document type is refused before it grows.
+            if not b"<![CDATA[".startswith(rest):
+                raise StreamError("restricted-xml", "comments and document types are not allowed in streams")
+            self._held = False
+        elif rest[:2] == b"<?":
+            if len(rest) > _LONGEST_DECLARATION or not (
+                rest.startswith(b"<?xml") or b"<?xml".startswith(rest)
+            ):
+                raise StreamError("restricted-xml", "processing instructions are not allowed in streams")
+            self._held = False
+        elif rest[:1] == b"<":
+            self._quote = b""
+            self._held = not self._tag_ends(rest)
+        else:
+            self._held = False  # an octet or two of a character, or of ]]>
+
+    def _tag_ends(self, data: bytes) -> bool:
+        """Follow the quotes of a held tag through more octets and tell whether it is complete."""
+        position = 0
+        while True:
+            if self._quote:
+                position = data.find(self._quote, position) + 1
+                if not position:
+                    return False
+                self._quote = b""
+            match = _QUOTE_OR_END.search(data, position)
+            if match is None:
+                return False
+            if match[0] == b">":
+                return True
+            self._quote = match[0]
+            position = match.end()
+
+    # --- what expat calls
+
+    def _on_declaration(self, prefix: str | None, uri: str | None) -> None:
+        self._prefixes[prefix or ""] = uri or ""
+
+    def _on_start(self, tag: str, attributes: dict[str, str]) -> None:
+        depth = self._depth = self._depth + 1
+        self._names += 1 + len(attributes)
+        if depth == 3:
+            assert self._expat is not None
+            self._index.append((tag, self._expat.CurrentByteIndex - self._base))
+            self._elements += 1
+        elif depth == 2:
+            if tag == _STREAM_TAG:
+                raise _Reopen
+            assert self._expat is not None
+            self._start = self._expat.CurrentByteIndex - self._base
+            self._tag = tag
+            self._attributes = attributes
+            self._index = []
+            self._elements = 1
+        elif depth == 1:
+            self._on_head(tag, attributes)
+            return
+        else:
+            self._elements += 1
+            if depth > self.limits.depth + 1:
+                raise StreamError("policy-violation", f"elements may nest {self.limits.depth} deep")
+        if len(attributes) > self.limits.attributes:
+            raise StreamError("policy-violation", f"an element may have {self.limits.attributes} attributes")
+        if self._elements > self.limits.elements:
+            raise StreamError("policy-violation", f"a stanza may have {self.limits.elements} elements")
+        if len(self._index) > self.limits.children:
+            raise StreamError("policy-violation", f"a stanza may have {self.limits.children} children")
+
+    def _on_head(self, tag: str, attributes: dict[str, str]) -> None:
+        assert self._expat is not None
+        self._expat.StartNamespaceDeclHandler = None
+        declarations = "".join(
+            f' xmlns{":" if prefix else ""}{prefix}="{escape_attribute(uri)}"'
+            for prefix, uri in self._prefixes.items()
+        )
+        # Only the declarations matter to a renewed expat; the root's own name may be any.
+        self._head = f"<stream{declarations}>".encode()
+        self._content_namespace = self._prefixes.pop("", "")
+        namespace, name = split_tag(tag)
+        named = {attribute_key(key): value for key, value in attributes.items()}
+        self._events.append(StreamHead(namespace, name, named, self._content_namespace))
+
+    def _on_end(self, _tag: str) -> None:
+        depth = self._depth = self._depth - 1
+        if depth == 1:
+            assert self._expat is not None
+            self._events.append(self._fragment(self._expat.CurrentByteIndex - self._base))
+        elif depth == 0:
+            self._events.append(StreamTail())
+
+    def _fragment(self, end: int) -> Fragment:
+        """Cut the element that has just ended: its end tag begins at `end`; an empty tag ends there."""
+        buffer = self._buffer
+        start = self._start
+        index = self._index
+        if end - start > self.limits.stanza_bytes:
+            raise StreamError("policy-violation", f"a stanza may have {self.limits.stanza_bytes} octets")
+        self._end = end
+        if index:
+            first = index[0][1]
+            opening = bytes(buffer[start:first])
+            content = bytes(buffer[first:end])
+        else:
+            match = _START_TAG.match(buffer, start)
+            assert match is not None  # expat has read this tag
+            first = match.end()
+            opening = match[0]
+            content = b"" if opening.endswith(b"/>") else bytes(buffer[first:end])
+        name = self._tag[self._tag.rfind(" ") + 1 :]
+        if opening.startswith(b"<" + name.encode()) and b"xmlns:" not in opening:
+            for prefix in self._prefixes:
+                if prefix.encode() + b":" in content:
+                    break
+            else:
+                return Fragment(
+                    self._tag, self._attributes, [(tag, position - first) for tag, position in index], content
+                )
+        return self._rewritten(opening, content)
+
+    def _rewritten(self, opening: bytes, content: bytes) -> Fragment:
+        """Write content anew that leans on declarations outside of it, so that it stands alone."""
+        qualified = re.match(rb"<([^\s/>]+)", opening)
+        assert qualified is not None  # expat has read this tag
+        raw = opening if opening.endswith(b"/>") else opening + content + b"</" + qualified[1] + b">"
+        root = decode(raw, self._content_namespace, self._prefixes)
+        parts: list[bytes] = []
+        index: list[tuple[str, int]] = []
+        length = 0
+        for item in root.content:
+            if isinstance(item, Element):
+                index.append((f"{item.namespace} {item.name}" if item.namespace else item.name, length))
+                part = item.to_bytes(root.namespace)
+            else:
+                part = escape_text(item).encode()
+            parts.append(part)
+            length += len(part)
+        return Fragment(self._tag, self._attributes, index, b"".join(parts))
+
+
+class FrameParser:
+    """Reads whole frames, WebSocket's and BOSH's: each holds exactly one element.
+
+    The frames of one peer share an expat, so that a frame costs what a stanza of a stream costs.
+    """
+
+    __slots__ = ("_limits", "_parser")
+
+    def __init__(self, limits: XmlLimits) -> None:
+        self._limits = limits
+        self._parser: StreamParser | None = None
+
+    def parse(self, frame: bytes) -> Fragment:
+        """Give the element that the frame holds; raises `StreamError` when it is not one element."""
+        parser = self._parser
+        if parser is None:
+            parser = self._parser = StreamParser(self._limits)
+            parser.feed(_FRAME_ROOT)
+        frame = frame.strip(b" \t\r\n")
+        events = parser.feed(frame) if frame.startswith(b"<") else []
+        if parser.holds_exactly(frame, events):
+            return events[0]  # type: ignore[return-value]  # holds_exactly has looked
+        self._parser = None
+        parser.close()
+        raise parser.failure or StreamError("not-well-formed", "a frame holds one element")
+
+    def rest(self) -> None:
+        """Give back the memory of expat while the peer is silent."""
+        if self._parser is not None:
+            self._parser.rest()
+
+
+def _refuse_doctype(*_details: object) -> None:
+    raise StreamError("restricted-xml", "document types are not allowed in streams")
+
+
+def _refuse_comment(_text: str) -> None:
+    raise StreamError("restricted-xml", "comments are not allowed in streams")
+
+
+def _refuse_instruction(_target: str, _text: str) -> None:
+    raise StreamError("restricted-xml", "processing instructions are not allowed in streams")
+
+
+def _check_declaration(version: str, encoding: str | None, _standalone: int) -> None:
+    if encoding is not None and encoding.lower() not in {"utf-8", "utf8"}:
+        raise StreamError("unsupported-encoding", "streams are UTF-8")
+    if version != "1.0":
+        raise StreamError("not-well-formed", "streams are XML 1.0")

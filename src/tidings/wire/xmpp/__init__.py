@@ -1,0 +1,1 @@
+"""XMPP without sockets: stanzas, negotiation, SASL, BOSH and payloads."""

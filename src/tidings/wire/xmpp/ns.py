@@ -1,0 +1,85 @@
+"""Every XML namespace that Tidings speaks has its one name here.
+
+Constants are never renamed; new ones are added at the end under a heading of their own.
+"""
+
+from typing import Final
+
+# Streams: RFC 6120, RFC 7395, XEP-0124 and XEP-0206
+STREAMS: Final = "http://etherx.jabber.org/streams"
+CLIENT: Final = "jabber:client"
+SERVER: Final = "jabber:server"
+COMPONENT: Final = "jabber:component:accept"
+XML: Final = "http://www.w3.org/XML/1998/namespace"
+XMLNS: Final = "http://www.w3.org/2000/xmlns/"
+FRAMING: Final = "urn:ietf:params:xml:ns:xmpp-framing"
+BOSH: Final = "http://jabber.org/protocol/httpbind"
+XBOSH: Final = "urn:xmpp:xbosh"
+STREAM_ERRORS: Final = "urn:ietf:params:xml:ns:xmpp-streams"
+STANZA_ERRORS: Final = "urn:ietf:params:xml:ns:xmpp-stanzas"
+STREAM_LIMITS: Final = "urn:xmpp:stream-limits:0"  # XEP-0478
+HOST_META: Final = "http://docs.oasis-open.org/ns/xri/xrd-1.0"  # XEP-0156
+ALT_CONNECTIONS_WEBSOCKET: Final = "urn:xmpp:alt-connections:websocket"
+ALT_CONNECTIONS_BOSH: Final = "urn:xmpp:alt-connections:xbosh"
+
+# Negotiation and log-in
+TLS: Final = "urn:ietf:params:xml:ns:xmpp-tls"
+SASL: Final = "urn:ietf:params:xml:ns:xmpp-sasl"
+SASL2: Final = "urn:xmpp:sasl:2"  # XEP-0388
+BIND: Final = "urn:ietf:params:xml:ns:xmpp-bind"
+BIND2: Final = "urn:xmpp:bind:0"  # XEP-0386
+SESSION: Final = "urn:ietf:params:xml:ns:xmpp-session"
+FAST: Final = "urn:xmpp:fast:0"  # XEP-0484
+CHANNEL_BINDING: Final = "urn:xmpp:sasl-cb:0"  # XEP-0440
+DOWNGRADE: Final = "urn:xmpp:ssdp:0"  # XEP-0474
+REGISTER: Final = "jabber:iq:register"  # XEP-0077
+REGISTER_FEATURE: Final = "http://jabber.org/features/iq-register"
+
+# Sessions
+SM: Final = "urn:xmpp:sm:3"  # XEP-0198
+CARBONS: Final = "urn:xmpp:carbons:2"  # XEP-0280
+CSI: Final = "urn:xmpp:csi:0"  # XEP-0352
+
+# RFC 6121
+ROSTER: Final = "jabber:iq:roster"
+ROSTER_VERSIONING: Final = "urn:xmpp:features:rosterver"
+PRE_APPROVAL: Final = "urn:xmpp:features:pre-approval"
+
+# Discovery and utilities
+DISCO_INFO: Final = "http://jabber.org/protocol/disco#info"  # XEP-0030
+DISCO_ITEMS: Final = "http://jabber.org/protocol/disco#items"
+CAPS: Final = "http://jabber.org/protocol/caps"  # XEP-0115
+CAPS2: Final = "urn:xmpp:caps"  # XEP-0390
+PING: Final = "urn:xmpp:ping"  # XEP-0199
+VERSION: Final = "jabber:iq:version"  # XEP-0092
+TIME: Final = "urn:xmpp:time"  # XEP-0202
+LAST: Final = "jabber:iq:last"  # XEP-0012
+EXTDISCO: Final = "urn:xmpp:extdisco:2"  # XEP-0215
+COMMANDS: Final = "http://jabber.org/protocol/commands"  # XEP-0050
+ADMIN: Final = "http://jabber.org/protocol/admin"  # XEP-0133
+DATA_FORMS: Final = "jabber:x:data"  # XEP-0004
+DATA_FORMS_VALIDATE: Final = "http://jabber.org/protocol/xdata-validate"  # XEP-0122
+OOB: Final = "jabber:x:oob"  # XEP-0066
+RSM: Final = "http://jabber.org/protocol/rsm"  # XEP-0059
+SERVER_INFO: Final = "http://jabber.org/network/serverinfo"  # XEP-0157
+
+# Profile and storage
+BLOCKING: Final = "urn:xmpp:blocking"  # XEP-0191
+BLOCKING_ERRORS: Final = "urn:xmpp:blocking:errors"
+VCARD: Final = "vcard-temp"  # XEP-0054
+VCARD_UPDATE: Final = "vcard-temp:x:update"  # XEP-0153
+PRIVATE: Final = "jabber:iq:private"  # XEP-0049
+
+# Messages
+DELAY: Final = "urn:xmpp:delay"  # XEP-0203
+FORWARD: Final = "urn:xmpp:forward:0"  # XEP-0297
+CHAT_STATES: Final = "http://jabber.org/protocol/chatstates"  # XEP-0085
+RECEIPTS: Final = "urn:xmpp:receipts"  # XEP-0184
+MARKERS: Final = "urn:xmpp:chat-markers:0"  # XEP-0333
+HINTS: Final = "urn:xmpp:hints"  # XEP-0334
+STANZA_ID: Final = "urn:xmpp:sid:0"  # XEP-0359
+OFFLINE: Final = "msgoffline"  # XEP-0160
+MUC: Final = "http://jabber.org/protocol/muc"  # XEP-0045
+MUC_USER: Final = "http://jabber.org/protocol/muc#user"
+PUBSUB: Final = "http://jabber.org/protocol/pubsub"  # XEP-0060
+PUBSUB_EVENT: Final = "http://jabber.org/protocol/pubsub#event"

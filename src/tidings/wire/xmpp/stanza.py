@@ -1,0 +1,342 @@
+"""Stanza: message, presence or iq as a root of values and raw bytes (RFC 6120 §8).
+
+A stanza is immutable. What a peer sent is forwarded as the slices it came in: `replace` writes a new root,
+drops or adds children, and never parses. A payload is decoded only when somebody asks for it.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple, Self
+
+from tidings.base.errors import StanzaError
+from tidings.base.jid import Jid, JidError
+from tidings.wire.xml.element import Element, decode
+from tidings.wire.xml.parser import Fragment
+from tidings.wire.xml.writer import escape_attribute, strip_characters
+from tidings.wire.xmpp import ns
+
+NAMES: Final = frozenset({"message", "presence", "iq"})
+KINDS: Final = {
+    "message": frozenset({"", "normal", "chat", "groupchat", "headline", "error"}),
+    "presence": frozenset(
+        {"", "unavailable", "subscribe", "subscribed", "unsubscribe", "unsubscribed", "probe", "error"}
+    ),
+    "iq": frozenset({"get", "set", "result", "error"}),
+}
+"""The values of `type` that RFC 6121 §5.2.2, §4.7.1 and RFC 6120 §8.2.3 know; "" stands for a missing one."""
+
+_LANG: Final = "http://www.w3.org/XML/1998/namespace lang"
+_OWN_ATTRIBUTES: Final = frozenset({"to", "from", "type", "id", _LANG})
+
+Content = Element | bytes
+
+
+class Keep(enum.Enum):
+    """Says that a value stays as it is, where None means that there is none."""
+
+    KEEP = enum.auto()
+
+
+class Child(NamedTuple):
+    """A direct child of a stanza, as raw bytes that inherit the stanza's namespace."""
+
+    namespace: str
+    name: str
+    raw: bytes
+
+
+class Stanza:
+    """A message, presence or iq.
+
+    `kind` is the `type` attribute and empty where there is none; `sender` is `from`. `content` are the raw
+    bytes between the root's tags, written for the default namespace `jabber:client`, and `index` tells where
+    in them the children begin.
+    """
+
+    __slots__ = (
+        "_after",
+        "_before",
+        "content",
+        "extra",
+        "id",
+        "index",
+        "kind",
+        "lang",
+        "name",
+        "sender",
+        "to",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        kind: str,
+        id: str | None,  # noqa: A002  # the attribute's own name
+        to: Jid | None,
+        sender: Jid | None,
+        lang: str | None,
+        index: list[tuple[str, int]],
+        content: bytes,
+        extra: dict[str, str] | None = None,
+    ) -> None:
+        self.name = name
+        self.kind = kind
+        self.id = id
+        self.to = to
+        self.sender = sender
+        self.lang = lang
+        self.index = index
+        self.content = content
+        self.extra = extra
+        self._before: str | None = None
+        self._after = b""
+
+    # --- making
+
+    @classmethod
+    def received(cls, fragment: Fragment, lang: str | None = None) -> Self:
+        """Take what a parser gives; `lang` is the language of the stream, which the stanza inherits.
+
+        Raises `StanzaError` `jid-malformed` when an address is none; the stanza to answer is then
+        `received_broken`.
+        """
+        attributes = fragment.attributes
+        to = attributes.get("to")
+        sender = attributes.get("from")
+        try:
+            return cls(
+                fragment.name,
+                attributes.get("type", ""),
+                attributes.get("id"),
+                None if to is None else Jid(to),
+                None if sender is None else Jid(sender),
+                attributes.get(_LANG, lang),
+                fragment.index,
+                fragment.content,
+                None if attributes.keys() <= _OWN_ATTRIBUTES else _extra(attributes),
+            )
+        except JidError as error:
+            raise StanzaError("jid-malformed", str(error)) from None
+
+    @classmethod
+    def received_broken(cls, fragment: Fragment) -> Self:
+        """Take a stanza whose addresses are malformed, without them, so that it can be answered."""
+        return cls(
+            fragment.name,
+            fragment.attributes.get("type", ""),
+            fragment.attributes.get("id"),
+            None,
+            None,
+            None,
+            [],
+            b"",
+        )
+
+    @classmethod
+    def build(
+        cls,
+        name: str,
+        *,
+        kind: str = "",
+        to: Jid | None = None,
+        sender: Jid | None = None,
+        id: str | None = None,  # noqa: A002  # the attribute's own name
+        lang: str | None = None,
+        content: Iterable[Content] = (),
+    ) -> Self:
+        """Make a stanza of our own."""
+        stanza = cls(name, kind, id, to, sender, lang, [], b"")
+        return stanza.replace(append=content)
+
+    def replace(
+        self,
+        *,
+        to: Jid | Keep | None = Keep.KEEP,
+        sender: Jid | Keep | None = Keep.KEEP,
+        kind: str | None = None,
+        id: str | Keep | None = Keep.KEEP,  # noqa: A002  # the attribute's own name
+        drop: Callable[[str, str], bool] | None = None,
+        append: Iterable[Content] = (),
+    ) -> Self:
+        """Give a stanza with another root, without what `drop(namespace, name)` names, plus `append`."""
+        index, content = self.index, self.content
+        if drop is not None:
+            index, content = _without(index, content, drop)
+        for item in append:
+            raw = item.to_bytes(ns.CLIENT) if isinstance(item, Element) else item
+            if index is self.index:
+                index = list(index)
+            index.append((_tag_of(item), len(content)))
+            content += raw
+        return type(self)(
+            self.name,
+            self.kind if kind is None else kind,
+            self.id if id is Keep.KEEP else id,
+            self.to if to is Keep.KEEP else to,
+            self.sender if sender is Keep.KEEP else sender,
+            self.lang,
+            index,
+            content,
+            self.extra,
+        )
+
+    def result(self, *content: Content) -> Self:
+        """Answer a request (RFC 6120 §8.2.3)."""
+        return self.build("iq", kind="result", to=self.sender, sender=self.to, id=self.id, content=content)
+
+    def error(self, error: StanzaError) -> Self:
+        """Answer with an error (RFC 6120 §8.3)."""
+        return self.build(
+            self.name,
+            kind="error",
+            to=self.sender,
+            sender=self.to,
+            id=self.id,
+            content=(error_element(error),),
+        )
+
+    # --- reading
+
+    @property
+    def children(self) -> tuple[Child, ...]:
+        """The direct children in order."""
+        ends = [*(offset for _, offset in self.index[1:]), len(self.content)]
+        return tuple(
+            Child(*_split(tag), self.content[offset:end])
+            for (tag, offset), end in zip(self.index, ends, strict=False)
+        )
+
+    def has(self, namespace: str, name: str) -> bool:
+        """Tell whether there is such a child; nothing is parsed."""
+        if not self.index:
+            return False
+        wanted = f"{namespace} {name}"
+        return any(tag == wanted for tag, _ in self.index)
+
+    def child(self, namespace: str, name: str) -> Child | None:
+        """Give the first such child."""
+        if not self.has(namespace, name):
+            return None
+        return next(child for child in self.children if child.name == name and child.namespace == namespace)
+
+    def decode(self, namespace: str, name: str) -> Element | None:
+        """Give the first such child as a tree."""
+        child = self.child(namespace, name)
+        return None if child is None else decode(child.raw, ns.CLIENT)
+
+    @property
+    def payload_tag(self) -> tuple[str, str] | None:
+        """The namespace and name of the first child: what an iq asks for."""
+        return _split(self.index[0][0]) if self.index else None
+
+    def payload(self) -> Element | None:
+        """Give the first child as a tree."""
+        return decode(self.children[0].raw, ns.CLIENT) if self.index else None
+
+    # --- writing
+
+    def to_bytes(self, to: Jid | None = None) -> bytes:
+        """Write the stanza for a stream whose content namespace is its own, optionally to another address.
+
+        What stands before and after the address is written once for all addresses.
+        """
+        if self._before is None:
+            self._render()
+        address = self.to if to is None else to
+        if address is None:
+            return f"{self._before}".encode() + self._after
+        return f'{self._before} to="{escape_attribute(address)}"'.encode() + self._after
+
+    def _render(self) -> None:
+        before = f"<{self.name}"
+        if self.sender is not None:
+            before += f' from="{escape_attribute(self.sender)}"'
+        after = ""
+        if self.kind:
+            after += f' type="{escape_attribute(self.kind)}"'
+        if self.id is not None:
+            after += f' id="{escape_attribute(self.id)}"'
+        if self.lang:
+            after += f' xml:lang="{escape_attribute(self.lang)}"'
+        if self.extra:
+            after += _write_extra(self.extra)
+        content = self.content
+        if content:
+            self._after = f"{after}>".encode() + content + f"</{self.name}>".encode()
+        else:
+            self._after = f"{after}/>".encode()
+        self._before = before
+
+    def __repr__(self) -> str:
+        return f"Stanza({self.to_bytes().decode(errors='replace')})"
+
+
+def error_element(error: StanzaError) -> Element:
+    """Write a stanza error (RFC 6120 §8.3.2)."""
+    element = Element("error", ns.CLIENT, {"type": error.kind}, Element(error.condition, ns.STANZA_ERRORS))
+    if error.text:
+        element.append(Element("text", ns.STANZA_ERRORS, {"xml:lang": "en"}, strip_characters(error.text)))
+    if error.payload:
+        element.append(decode(error.payload, ns.CLIENT))
+    return element
+
+
+def error_of(stanza: Stanza) -> StanzaError:
+    """Read the error that a stanza of kind `error` carries; `undefined-condition` for any unknown one."""
+    element = stanza.decode(ns.CLIENT, "error")
+    if element is not None:
+        text = element.text_of("text", ns.STANZA_ERRORS) or ""
+        for child in element.children:
+            if child.namespace == ns.STANZA_ERRORS and child.name != "text":
+                try:
+                    return StanzaError(child.name, text, kind=element.get("type"))
+                except KeyError:
+                    break
+        return StanzaError("undefined-condition", text)
+    return StanzaError("undefined-condition")
+
+
+def _split(tag: str) -> tuple[str, str]:
+    namespace, _, name = tag.rpartition(" ")
+    return namespace, name
+
+
+def _tag_of(item: Content) -> str:
+    element = item if isinstance(item, Element) else decode(item, ns.CLIENT)
+    return f"{element.namespace} {element.name}"
+
+
+def _without(
+    index: list[tuple[str, int]], content: bytes, drop: Callable[[str, str], bool]
+) -> tuple[list[tuple[str, int]], bytes]:
+    """Cut the slices that `drop` names."""
+    if not any(drop(*_split(tag)) for tag, _ in index):
+        return index, content
+    ends = [*(offset for _, offset in index[1:]), len(content)]
+    kept: list[tuple[str, int]] = []
+    parts: list[bytes] = []
+    length = 0
+    for (tag, offset), end in zip(index, ends, strict=True):
+        if not drop(*_split(tag)):
+            kept.append((tag, length))
+            parts.append(content[offset:end])
+            length += end - offset
+    return kept, b"".join(parts)
+
+
+def _extra(attributes: dict[str, str]) -> dict[str, str] | None:
+    return {key: value for key, value in attributes.items() if key not in _OWN_ATTRIBUTES} or None
+
+
+def _write_extra(extra: dict[str, str]) -> str:
+    """Write attributes that this project gives no meaning; a namespaced one gets a prefix of its own."""
+    parts: list[str] = []
+    for number, (key, value) in enumerate(extra.items()):
+        namespace, name = _split(key)
+        if namespace:
+            parts.append(f' xmlns:a{number}="{escape_attribute(namespace)}"')
+            name = f"a{number}:{name}"
+        parts.append(f' {name}="{escape_attribute(value)}"')
+    return "".join(parts)

@@ -1,0 +1,210 @@
+"""World: a server in memory with n clients and a clock that stands still; no socket, no negotiation.
+
+    world = await World.start()
+    alice = await world.login("alice@localhost/phone")
+    await alice.send("<presence/>")
+    [presence] = alice.take("presence")
+    await world.stop()
+
+Tests use the fixture `world`, which is stopped at the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from tests.harness.clock import VirtualClock
+from tidings.adapters.memory import MemoryStores
+from tidings.app.compose import FEATURES, HostPlan, build_server
+from tidings.base.errors import StreamError
+from tidings.base.jid import Jid
+from tidings.base.limits import XmlLimits
+from tidings.kernel.feature import Feature
+from tidings.kernel.inbound import Inbound
+from tidings.kernel.server import Server
+from tidings.kernel.session import Client, Session
+from tidings.wire.xml.element import Element, decode
+from tidings.wire.xml.parser import FrameParser
+from tidings.wire.xmpp import ns
+
+
+class WorldClient:
+    """A client whose stream is negotiated: what it sends is XML text, what it got is Elements."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.received: list[Element] = []
+        self.error: StreamError | None = None
+        self.closed = False
+        self.paused = False
+        self.session: Session = None  # type: ignore[assignment]  # set by World.login
+        self._inbound: Inbound = None  # type: ignore[assignment]
+        self._parser = FrameParser(XmlLimits())
+
+    @property
+    def jid(self) -> Jid:
+        return self.session.jid
+
+    # --- the kernel's Link
+
+    def send_raw(self, raw: bytes) -> None:
+        self.received.append(decode(raw, ns.CLIENT))
+
+    def close(self, error: StreamError | None) -> None:
+        self.error = error
+        self.closed = True
+
+    def pause(self) -> None:
+        self.paused = True
+
+    def resume(self) -> None:
+        self.paused = False
+
+    # --- what a test does
+
+    def push(self, *stanzas: str) -> None:
+        """Send stanzas in one read and do not wait for what they cause."""
+        fragments = []
+        for text in stanzas:
+            raw = text.strip().encode()
+            # As on a TCP stream, whose header declares the default namespace.
+            if b"xmlns=" not in raw.partition(b">")[0]:
+                raw = re.sub(rb"^<[^\s/>]+", lambda name: name[0] + b" xmlns='jabber:client'", raw)
+            fragments.append(self._parser.parse(raw))
+        try:
+            self._inbound.receive(fragments)
+        except StreamError as error:
+            self.close(error)
+
+    async def send(self, *stanzas: str) -> None:
+        """Send stanzas in one read, and wait until the server has nothing more to do."""
+        self.push(*stanzas)
+        await self.world.settle()
+
+    async def request(self, text: str) -> Element:
+        """Send an iq and give its answer, which is taken out of what was received."""
+        await self.send(text)
+        wanted = decode(text.encode(), ns.CLIENT).get("id")
+        for element in self.received:
+            if element.name == "iq" and element.get("id") == wanted and element.get("type") in {"result", "error"}:
+                self.received.remove(element)
+                return element
+        raise AssertionError(f"no answer to {text}; got {self.received}")
+
+    def take(self, name: str | None = None) -> list[Element]:
+        """Give what was received since the last take, of one name if it is given, and forget it."""
+        taken = [element for element in self.received if name in {None, element.name}]
+        self.received = [element for element in self.received if element not in taken]
+        return taken
+
+    async def leave(self) -> None:
+        """End the stream in order."""
+        await self.world.end(self.session, None)
+
+    async def lose(self) -> None:
+        """Lose the connection."""
+        await self.world.end(self.session, StreamError("connection-timeout"))
+
+
+class _ClientLink:
+    """Joins a WorldClient to the kernel: `send` means another thing on either side."""
+
+    def __init__(self, client: WorldClient) -> None:
+        self._client = client
+        self.send = client.send_raw
+        self.close = client.close
+        self.pause = client.pause
+        self.resume = client.resume
+
+
+class World:
+    """The server and its clients."""
+
+    def __init__(self, server: Server, stores: Any, clock: VirtualClock) -> None:
+        self.server = server
+        self.stores = stores
+        self.clock = clock
+        self._numbers = iter(range(1, 1_000_000))
+
+    @classmethod
+    async def start(
+        cls,
+        domains: Iterable[str] = ("localhost", "other.test"),
+        *,
+        features: Iterable[type[Feature]] | None = None,
+        options: Mapping[str, msgspec.Struct] | None = None,
+        admins: Iterable[str] = (),
+        anonymous: Iterable[str] = (),
+    ) -> World:
+        """Start a server; `options` are features' option structs by feature name, for every domain."""
+        clock = VirtualClock()
+        stores = MemoryStores()
+        plans = [
+            HostPlan(
+                domain=domain,
+                admins=tuple(Jid(admin) for admin in admins if Jid(admin).domain == domain),
+                anonymous=domain in set(anonymous),
+                options=dict(options or {}),
+            )
+            for domain in domains
+        ]
+        server = build_server(plans, stores, clock, features=tuple(FEATURES if features is None else features))
+        await server.start()
+        return cls(server, stores, clock)
+
+    async def register(self, jid: str) -> Jid:
+        """Make an account without a password, unless it is there."""
+        address = Jid(jid).bare
+        if not await self.stores.accounts.exists(address):
+            await self.stores.accounts.create(address, (), self.clock.now())
+            self.server.hosts[address.domain].directory.forget(address)
+        return address
+
+    async def login(self, jid: str, *, secure: bool = True, device: str | None = None) -> WorldClient:
+        """Bind a resource of an account, which is made when it is missing; without a resource one is chosen."""
+        address = Jid(jid)
+        if not address.resource:
+            address = address.with_resource(f"r{next(self._numbers)}")
+        await self.register(jid)
+        client = WorldClient(self)
+        way = Client(
+            transport="tcp", address="127.0.0.1", secure=secure, since=self.clock.now(), device=device
+        )
+        host = self.server.hosts[address.domain]
+        client.session = await self.server.open_session(host, address, way, _ClientLink(client))
+        client._inbound = Inbound(client.session, self.server.router, self.server.supervisor)
+        return client
+
+    async def online(self, jid: str, presence: str = "<presence/>") -> WorldClient:
+        """Log in and send initial presence; what that brought is taken."""
+        client = await self.login(jid)
+        await client.send(presence)
+        client.take()
+        return client
+
+    async def settle(self) -> None:
+        """Wait until no task of the server has anything left to do."""
+        for _ in range(3):
+            await asyncio.sleep(0)
+        while self.server.supervisor.busy:
+            await asyncio.sleep(0)
+
+    async def advance(self, seconds: float) -> None:
+        """Let time pass, and wait for what that causes."""
+        self.clock.advance(seconds)
+        await self.settle()
+
+    async def end(self, session: Session, reason: StreamError | None) -> None:
+        wait = self.server.end_session(session, reason)
+        if wait is not None:
+            await wait
+        await self.settle()
+
+    async def stop(self) -> None:
+        await self.server.stop(0)
+        await self.stores.close()
