@@ -9,15 +9,25 @@ with a localpart.
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import Protocol
 
 import msgspec
 
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
+from tidings.wire.xmpp.sasl.keys import ScramKeys, ScramMechanism
+from tidings.wire.xmpp.sasl.tokens import FastToken
 
-ScramMechanism = Literal["SCRAM-SHA-1", "SCRAM-SHA-256", "SCRAM-SHA-512"]
-"""The hash families for which keys are kept; the -PLUS mechanisms use the keys of the plain ones."""
+__all__ = [
+    "AccountExists",
+    "AccountRecord",
+    "AccountStore",
+    "Ban",
+    "FastToken",
+    "NoSuchAccount",
+    "ScramKeys",
+    "ScramMechanism",
+]
 
 
 class AccountExists(StanzaError):  # noqa: N818  # a fact about the store, said in its word
@@ -34,19 +44,6 @@ class NoSuchAccount(StanzaError):  # noqa: N818
     def __init__(self, jid: Jid) -> None:
         super().__init__("item-not-found", f"the account {jid} does not exist")
         self.jid = jid
-
-
-class ScramKeys(msgspec.Struct, frozen=True):
-    """What one SCRAM mechanism needs to verify a password (RFC 5802 §3); its repr shows no key."""
-
-    mechanism: ScramMechanism
-    salt: bytes
-    iterations: int
-    stored_key: bytes
-    server_key: bytes
-
-    def __repr__(self) -> str:
-        return f"ScramKeys({self.mechanism}, {self.iterations} iterations)"
 
 
 class Ban(msgspec.Struct, frozen=True):
@@ -71,22 +68,6 @@ class AccountRecord(msgspec.Struct, frozen=True, kw_only=True):
     def keys_for(self, mechanism: str) -> ScramKeys | None:
         """Give the keys of this mechanism, or None when the account has none for it."""
         return next((keys for keys in self.keys if keys.mechanism == mechanism), None)
-
-
-class FastToken(msgspec.Struct, frozen=True, kw_only=True):
-    """A log-in token of one device as the server remembers it (XEP-0484); its repr shows no digest."""
-
-    device: str
-    """The id of the user agent that the token is bound to (XEP-0388 §2.4.1)."""
-    mechanism: str
-    """The one mechanism that the token may be used with, such as HT-SHA-256-ENDP."""
-    digest: bytes
-    """What verifies the token, 1 to 255 octets; opaque to the store, which compares it for equality."""
-    expires: float
-    """When it ends, in seconds since the epoch; the store gives out expired tokens too."""
-
-    def __repr__(self) -> str:
-        return f"FastToken({self.device!r}, {self.mechanism}, expires={self.expires})"
 
 
 class AccountStore(Protocol):

@@ -21,7 +21,7 @@ from tidings.base.jid import Jid
 UNTOUCHED: Final = "0"
 """The version of a roster that never had an entry."""
 
-HISTORY: Final = 1000
+HISTORY: Final = 500
 """How many changes back `changes_since` can tell; older tombstones are pruned."""
 
 

@@ -1,0 +1,116 @@
+"""Accounts in memory."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from tidings.adapters.memory.state import Accounts, AccountState, DeviceTokens, existing
+from tidings.base.jid import Jid
+from tidings.ports.accounts import AccountExists, AccountRecord, Ban, FastToken, ScramKeys
+
+
+class MemoryAccounts:
+    """The accounts port over a dict."""
+
+    def __init__(self, accounts: Accounts) -> None:
+        self._accounts = accounts
+
+    async def create(self, jid: Jid, keys: tuple[ScramKeys, ...], now: float) -> None:
+        """Make an account; raises `AccountExists`."""
+        if jid in self._accounts:
+            raise AccountExists(jid)
+        self._accounts[jid] = AccountState(AccountRecord(jid=jid, keys=keys, created=now))
+
+    async def get(self, jid: Jid) -> AccountRecord | None:
+        """Give the account, or None."""
+        state = self._accounts.get(jid)
+        return state.record if state else None
+
+    async def exists(self, jid: Jid) -> bool:
+        """Tell whether the account exists."""
+        return jid in self._accounts
+
+    async def remove(self, jid: Jid) -> bool:
+        """Remove the account and all that any store holds for it."""
+        return self._accounts.pop(jid, None) is not None
+
+    async def set_keys(self, jid: Jid, keys: tuple[ScramKeys, ...]) -> bool:
+        """Replace all keys and forget all tokens."""
+        if state := self._accounts.get(jid):
+            state.record = replace(state.record, keys=keys)
+            state.tokens.clear()
+        return state is not None
+
+    async def add_keys(self, jid: Jid, keys: ScramKeys) -> bool:
+        """Add or replace the keys of one mechanism."""
+        if state := self._accounts.get(jid):
+            kept = tuple(other for other in state.record.keys if other.mechanism != keys.mechanism)
+            state.record = replace(state.record, keys=(*kept, keys))
+        return state is not None
+
+    async def ban(self, jid: Jid, ban: Ban) -> bool:
+        """Keep the account from logging in."""
+        if state := self._accounts.get(jid):
+            state.record = replace(state.record, ban=ban)
+        return state is not None
+
+    async def unban(self, jid: Jid) -> bool:
+        """Let the account log in again."""
+        if state := self._accounts.get(jid):
+            state.record = replace(state.record, ban=None)
+        return state is not None
+
+    async def list(self, domain: str, *, after: Jid | None = None, limit: int = 100) -> tuple[Jid, ...]:
+        """Give a page of the domain's accounts."""
+        start = after.local if after else ""
+        found = (jid for jid in self._accounts if jid.domain == domain and jid.local > start)
+        return tuple(sorted(found, key=lambda jid: jid.local)[:limit])
+
+    async def count(self, domain: str) -> int:
+        """Count the accounts of the domain."""
+        return sum(jid.domain == domain for jid in self._accounts)
+
+    async def touch_last(self, jid: Jid, now: float, status: str = "") -> None:
+        """Note when the account was last there."""
+        if state := self._accounts.get(jid):
+            state.record = replace(state.record, last_activity=now, last_status=status)
+
+    async def store_token(self, jid: Jid, token: FastToken) -> None:
+        """Put a token into the `new` slot of its device."""
+        existing(self._accounts, jid).tokens.setdefault(token.device, DeviceTokens()).new = token
+
+    async def tokens(self, jid: Jid, device: str) -> tuple[FastToken, ...]:
+        """Give the tokens of the device, the `new` one first."""
+        state = self._accounts.get(jid)
+        slots = state.tokens.get(device) if state else None
+        return slots.held() if slots else ()
+
+    async def adopt_token(self, jid: Jid, token: FastToken) -> bool:
+        """Note that the device has used this token."""
+        state = self._accounts.get(jid)
+        slots = state.tokens.get(token.device) if state else None
+        if slots is None:
+            return False
+        if slots.new is not None and slots.new.digest == token.digest:
+            slots.new, slots.current = None, slots.new
+        return slots.current is not None and slots.current.digest == token.digest
+
+    async def remove_tokens(self, jid: Jid, device: str | None = None) -> int:
+        """Forget the tokens of one device, or of all."""
+        state = self._accounts.get(jid)
+        if state is None:
+            return 0
+        devices = list(state.tokens) if device is None else [device]
+        return sum(len(state.tokens.pop(name, DeviceTokens()).held()) for name in devices)
+
+    async def remove_expired_tokens(self, now: float) -> int:
+        """Forget every token that ended before `now`."""
+        ended = 0
+        for state in self._accounts.values():
+            for slots in state.tokens.values():
+                for slot in ("new", "current"):
+                    token = getattr(slots, slot)
+                    if token is not None and token.expires < now:
+                        setattr(slots, slot, None)
+                        ended += 1
+        return ended

@@ -1,0 +1,75 @@
+"""Rosters in memory."""
+
+from __future__ import annotations
+
+from tidings.adapters.memory.state import Accounts, RosterState, existing
+from tidings.base import ids
+from tidings.base.jid import Jid
+from tidings.ports.roster import (
+    UNTOUCHED,
+    Roster,
+    RosterEntry,
+    RosterRemoval,
+    is_answerable,
+    is_visible_change,
+    parse_version,
+    write_version,
+)
+
+
+class MemoryRoster:
+    """The roster port over a dict."""
+
+    def __init__(self, accounts: Accounts) -> None:
+        self._accounts = accounts
+
+    async def load(self, account: Jid) -> Roster:
+        """Give the whole roster."""
+        state = self._accounts.get(account)
+        if state is None:
+            return Roster(UNTOUCHED)
+        return Roster(_version(state.roster), tuple(state.roster.entries.values()))
+
+    async def put(self, account: Jid, entry: RosterEntry) -> str:
+        """Add the entry or replace the one of the same contact."""
+        roster = existing(self._accounts, account).roster
+        before = roster.entries.get(entry.jid)
+        roster.entries[entry.jid] = entry
+        if is_visible_change(before, entry):
+            _count(roster, entry.jid)
+        return _version(roster)
+
+    async def remove(self, account: Jid, contact: Jid) -> str:
+        """Remove the entry if there is one."""
+        roster = existing(self._accounts, account).roster
+        before = roster.entries.pop(contact, None)
+        if is_visible_change(before, None):
+            _count(roster, contact)
+        return _version(roster)
+
+    async def changes_since(
+        self, account: Jid, version: str
+    ) -> tuple[str, tuple[RosterEntry | RosterRemoval, ...]] | None:
+        """Give the version now and what changed, or None when that cannot be told."""
+        state = self._accounts.get(account)
+        roster = state.roster if state else RosterState()
+        known = parse_version(version)
+        if known is None or not is_answerable(known, epoch=roster.epoch, number=roster.number):
+            return None
+        changed = sorted((change, jid) for jid, change in roster.changes.items() if change > known[1])
+        return _version(roster), tuple(_told(roster, jid) for _, jid in changed)
+
+
+def _version(roster: RosterState) -> str:
+    return write_version(roster.epoch, roster.number)
+
+
+def _count(roster: RosterState, contact: Jid) -> None:
+    roster.epoch = roster.epoch or ids.token(6)
+    roster.number += 1
+    roster.changes[contact] = roster.number
+
+
+def _told(roster: RosterState, contact: Jid) -> RosterEntry | RosterRemoval:
+    entry = roster.entries.get(contact)
+    return entry if entry is not None and entry.listed else RosterRemoval(contact)

@@ -1,0 +1,56 @@
+"""What the memory stores share: one object per account, so that removing it clears every store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tidings.base.jid import Jid
+from tidings.ports.accounts import AccountRecord, FastToken, NoSuchAccount
+from tidings.ports.roster import RosterEntry
+
+
+@dataclass(slots=True)
+class DeviceTokens:
+    """The two token slots of one device (XEP-0484 §4)."""
+
+    new: FastToken | None = None
+    current: FastToken | None = None
+
+    def held(self) -> tuple[FastToken, ...]:
+        """Give the tokens in use, the new one first."""
+        return tuple(token for token in (self.new, self.current) if token is not None)
+
+
+@dataclass(slots=True)
+class RosterState:
+    """A roster and when each of its contacts changed last."""
+
+    epoch: str = ""
+    number: int = 0
+    entries: dict[Jid, RosterEntry] = field(default_factory=dict)
+    changes: dict[Jid, int] = field(default_factory=dict)
+    """The number of the last visible change of a contact, listed, unlisted or removed."""
+
+
+@dataclass(slots=True)
+class AccountState:
+    """Everything that is kept of one account."""
+
+    record: AccountRecord
+    tokens: dict[str, DeviceTokens] = field(default_factory=dict)
+    roster: RosterState = field(default_factory=RosterState)
+    private: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    vcard: bytes | None = None
+    blocked: set[Jid] = field(default_factory=set)
+
+
+Accounts = dict[Jid, AccountState]
+"""The state of a server, by bare JID."""
+
+
+def existing(accounts: Accounts, jid: Jid) -> AccountState:
+    """Give the state of an account; raises `NoSuchAccount`."""
+    state = accounts.get(jid)
+    if state is None:
+        raise NoSuchAccount(jid)
+    return state

@@ -1,0 +1,200 @@
+"""Accounts and tokens in SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select, update
+
+from tidings.adapters.sql.dialects import put
+from tidings.adapters.sql.engine import Database
+from tidings.adapters.sql.tables import accounts, fast_tokens, key_of
+from tidings.base.jid import Jid
+from tidings.ports.accounts import AccountExists, AccountRecord, Ban, FastToken, NoSuchAccount, ScramKeys
+
+_NEW: Final = 0
+_CURRENT: Final = 1
+
+_encode_keys: Final = msgspec.json.Encoder().encode
+_decode_keys: Final = msgspec.json.Decoder(tuple[ScramKeys, ...]).decode
+
+_RECORD: Final = select(
+    accounts.c.scram_keys,
+    accounts.c.created,
+    accounts.c.ban_reason,
+    accounts.c.banned_since,
+    accounts.c.last_activity,
+    accounts.c.last_status,
+).where(accounts.c.account == bindparam("account"))
+
+_EXISTS: Final = select(accounts.c.account).where(accounts.c.account == bindparam("account"))
+
+_TOKENS: Final = (
+    select(fast_tokens.c.slot, fast_tokens.c.mechanism, fast_tokens.c.digest, fast_tokens.c.expires)
+    .where(fast_tokens.c.account == bindparam("account"), fast_tokens.c.device == bindparam("device"))
+    .order_by(fast_tokens.c.slot)
+)
+
+
+class SqlAccounts:
+    """The accounts port over a database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def create(self, jid: Jid, keys: tuple[ScramKeys, ...], now: float) -> None:
+        """Make an account; raises `AccountExists`."""
+        row = {
+            "account": key_of(jid),
+            "domain": jid.domain,
+            "local": jid.local,
+            "scram_keys": _encode_keys(keys),
+            "created": now,
+            "last_status": "",
+        }
+        await self._database.write(
+            lambda connection: connection.execute(insert(accounts), row), refused=AccountExists(jid)
+        )
+
+    async def get(self, jid: Jid) -> AccountRecord | None:
+        """Give the account, or None."""
+        row = await self._database.read(
+            lambda connection: connection.execute(_RECORD, {"account": key_of(jid)}).first()
+        )
+        if row is None:
+            return None
+        return AccountRecord(
+            jid=jid,
+            keys=_decode_keys(row.scram_keys),
+            created=row.created,
+            ban=None if row.banned_since is None else Ban(row.ban_reason, row.banned_since),
+            last_activity=row.last_activity,
+            last_status=row.last_status,
+        )
+
+    async def exists(self, jid: Jid) -> bool:
+        """Tell whether the account exists."""
+        row = await self._database.read(
+            lambda connection: connection.execute(_EXISTS, {"account": key_of(jid)}).first()
+        )
+        return row is not None
+
+    async def remove(self, jid: Jid) -> bool:
+        """Remove the account and, by the foreign keys, all that any store holds for it."""
+        statement = delete(accounts).where(accounts.c.account == key_of(jid))
+        return await self._database.write(lambda connection: connection.execute(statement).rowcount > 0)
+
+    async def set_keys(self, jid: Jid, keys: tuple[ScramKeys, ...]) -> bool:
+        """Replace all keys and forget all tokens."""
+
+        def work(connection: Connection) -> bool:
+            connection.execute(delete(fast_tokens).where(fast_tokens.c.account == key_of(jid)))
+            return _change(connection, jid, {"scram_keys": _encode_keys(keys)})
+
+        return await self._database.write(work)
+
+    async def add_keys(self, jid: Jid, keys: ScramKeys) -> bool:
+        """Add or replace the keys of one mechanism."""
+        reading = select(accounts.c.scram_keys).where(accounts.c.account == key_of(jid)).with_for_update()
+
+        def work(connection: Connection) -> bool:
+            stored = connection.execute(reading).scalar()
+            if stored is None:
+                return False
+            kept = [other for other in _decode_keys(stored) if other.mechanism != keys.mechanism]
+            return _change(connection, jid, {"scram_keys": _encode_keys([*kept, keys])})
+
+        return await self._database.write(work)
+
+    async def ban(self, jid: Jid, ban: Ban) -> bool:
+        """Keep the account from logging in."""
+        values = {"ban_reason": ban.reason, "banned_since": ban.since}
+        return await self._database.write(lambda connection: _change(connection, jid, values))
+
+    async def unban(self, jid: Jid) -> bool:
+        """Let the account log in again."""
+        values = {"ban_reason": None, "banned_since": None}
+        return await self._database.write(lambda connection: _change(connection, jid, values))
+
+    async def list(self, domain: str, *, after: Jid | None = None, limit: int = 100) -> tuple[Jid, ...]:
+        """Give a page of the domain's accounts."""
+        start = after.local if after else ""
+        statement = (
+            select(accounts.c.local)
+            .where(accounts.c.domain == domain, accounts.c.local > start)
+            .order_by(accounts.c.local)
+            .limit(limit)
+        )
+        found = await self._database.read(lambda connection: connection.execute(statement).scalars().all())
+        return tuple(Jid.of(local, domain) for local in found)
+
+    async def count(self, domain: str) -> int:
+        """Count the accounts of the domain."""
+        statement = select(func.count()).select_from(accounts).where(accounts.c.domain == domain)
+        return await self._database.read(lambda connection: int(connection.execute(statement).scalar_one()))
+
+    async def touch_last(self, jid: Jid, now: float, status: str = "") -> None:
+        """Note when the account was last there."""
+        values = {"last_activity": now, "last_status": status}
+        await self._database.write(lambda connection: _change(connection, jid, values))
+
+    async def store_token(self, jid: Jid, token: FastToken) -> None:
+        """Put a token into the `new` slot of its device."""
+        row = {
+            "account": key_of(jid),
+            "device": key_of(token.device),
+            "slot": _NEW,
+            "device_id": token.device,
+            "mechanism": token.mechanism,
+            "digest": token.digest,
+            "expires": token.expires,
+        }
+        await self._database.write(
+            lambda connection: put(connection, fast_tokens, row), refused=NoSuchAccount(jid)
+        )
+
+    async def tokens(self, jid: Jid, device: str) -> tuple[FastToken, ...]:
+        """Give the tokens of the device, the `new` one first."""
+        names = {"account": key_of(jid), "device": key_of(device)}
+        rows = await self._database.read(lambda connection: connection.execute(_TOKENS, names).all())
+        return tuple(
+            FastToken(device=device, mechanism=row.mechanism, digest=row.digest, expires=row.expires)
+            for row in rows
+        )
+
+    async def adopt_token(self, jid: Jid, token: FastToken) -> bool:
+        """Note that the device has used this token."""
+        names = {"account": key_of(jid), "device": key_of(token.device)}
+        slots = and_(fast_tokens.c.account == names["account"], fast_tokens.c.device == names["device"])
+
+        def work(connection: Connection) -> bool:
+            held = {row.digest: row.slot for row in connection.execute(_TOKENS.with_for_update(), names)}
+            slot = held.get(token.digest)
+            if slot == _NEW:
+                connection.execute(delete(fast_tokens).where(slots, fast_tokens.c.slot == _CURRENT))
+                connection.execute(update(fast_tokens).where(slots).values(slot=_CURRENT))
+            return slot is not None
+
+        return await self._database.write(work)
+
+    async def remove_tokens(self, jid: Jid, device: str | None = None) -> int:
+        """Forget the tokens of one device, or of all."""
+        statement = delete(fast_tokens).where(fast_tokens.c.account == key_of(jid))
+        if device is not None:
+            statement = statement.where(fast_tokens.c.device == key_of(device))
+        return await self._database.write(lambda connection: connection.execute(statement).rowcount)
+
+    async def remove_expired_tokens(self, now: float) -> int:
+        """Forget every token that ended before `now`."""
+        statement = delete(fast_tokens).where(fast_tokens.c.expires < now)
+        return await self._database.write(lambda connection: connection.execute(statement).rowcount)
+
+
+def _change(connection: Connection, jid: Jid, values: Mapping[str, Any]) -> bool:
+    """Change the row of an account; tell whether there is one."""
+    return (
+        connection.execute(update(accounts).where(accounts.c.account == key_of(jid)).values(values)).rowcount
+        > 0
+    )

@@ -1,0 +1,338 @@
+"""A database and the threads that speak to it.
+
+Drivers are synchronous, so nothing here runs on the event loop: one writer thread with one connection, which
+orders all writes of this process, and a few reader threads. A transaction is one function over a connection;
+it runs whole on its thread, so none stays open while something else is awaited.
+
+What fails is told as `BackendError`; no exception of a driver or of SQLAlchemy leaves this module.
+
+- A read that loses its connection is tried once more: the pool reconnects.
+- A write that loses its connection before its commit was sent, or that loses against another transaction,
+changed nothing
+  and is tried again. One whose commit went unanswered is not: nobody knows whether it happened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.pool import StaticPool
+
+from tidings.adapters.sql.dialects import is_conflict
+from tidings.adapters.sql.errors import backend_error
+from tidings.adapters.sql.migrate import migrate
+from tidings.base.errors import BackendError, TidingsError
+
+T = TypeVar("T")
+
+Work = Callable[[Connection], T]
+"""What happens in one transaction; it may run more than once, so it touches nothing but its connection."""
+
+_DRIVERS: Final = {
+    "sqlite": "sqlite+pysqlite",
+    "postgres": "postgresql+psycopg",
+    "postgresql": "postgresql+psycopg",
+    "mysql": "mysql+pymysql",
+    "mariadb": "mariadb+pymysql",
+}
+
+_EXAMPLE: Final = "sqlite:////var/lib/tidings/tidings.db"
+
+_LOSSES: Final = 1
+"""How many lost connections a write outlives."""
+
+_CONFLICTS: Final = 4
+"""How many lost races against other transactions a write outlives."""
+
+_CONNECT_SECONDS: Final = 5
+_STATEMENT_SECONDS: Final = 10
+
+
+class Database:
+    """An open database; made by `open_database`."""
+
+    def __init__(self, writer: Engine, reader: Engine, place: str, readers: int) -> None:
+        self.place = place
+        """How messages name this database; without the password."""
+        self._writer = writer
+        self._reader = reader
+        # What connection set-up raises is not wrapped by SQLAlchemy.
+        self._errors: tuple[type[Exception], ...] = (SQLAlchemyError, writer.dialect.loaded_dbapi.Error)
+        self._writing = ThreadPoolExecutor(1, thread_name_prefix="sql-writer")
+        self._reading = self._writing
+        if reader is not writer:
+            self._reading = ThreadPoolExecutor(readers, thread_name_prefix="sql-reader")
+        self._is_closed = False
+
+    async def write(self, work: Work[T], *, refused: TidingsError | None = None) -> T:
+        """Run this in a transaction on the writer and give its result when it is durable.
+
+        `refused` is raised when the database finds the change against its rules (the account exists, or does
+        not).
+        """
+        return await self._run(self._writing, lambda: self._write(work, refused))
+
+    async def read(self, work: Work[T]) -> T:
+        """Run this on a reader; one statement sees one state, several may see several."""
+        return await self._run(self._reading, lambda: self._read(work))
+
+    async def migrate(self) -> None:
+        """Bring the schema to the revision that this code knows."""
+        await self._run(self._writing, lambda: migrate(self._writer, self.place))
+
+    async def ping(self) -> None:
+        """Return when the database answers; raises `BackendError` otherwise."""
+        await self.read(lambda connection: connection.execute(text("SELECT 1")).one())
+
+    async def close(self) -> None:
+        """Finish the transactions that were begun and close every connection and thread."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        self._writing.shutdown(wait=True)
+        self._reading.shutdown(wait=True)
+        self._reader.dispose()
+        self._writer.dispose()
+
+    async def _run(self, threads: ThreadPoolExecutor, job: Callable[[], T]) -> T:
+        if self._is_closed:
+            raise BackendError(f"{self.place} is closed: the server is stopping.")
+        try:
+            return await asyncio.get_running_loop().run_in_executor(threads, job)
+        except self._errors as error:
+            raise backend_error(error, self.place) from error
+
+    def _read(self, work: Work[T]) -> T:
+        try:
+            return self._query(work)
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+            return self._query(work)
+
+    def _query(self, work: Work[T]) -> T:
+        with self._reader.connect() as connection:
+            return work(connection)
+
+    def _write(self, work: Work[T], refused: TidingsError | None) -> T:
+        losses = conflicts = 0
+        while True:
+            try:
+                return self._transact(work)
+            except IntegrityError:
+                if refused is None:
+                    raise
+                raise refused from None
+            except DBAPIError as error:
+                losses += error.connection_invalidated
+                conflicts += is_conflict(error)
+                may_repeat = error.connection_invalidated or is_conflict(error)
+                if not may_repeat or losses > _LOSSES or conflicts > _CONFLICTS:
+                    raise
+
+    def _transact(self, work: Work[T]) -> T:
+        with self._writer.connect() as connection:
+            transaction = connection.begin()
+            try:
+                result = work(connection)
+            except BaseException:
+                transaction.rollback()
+                raise
+            try:
+                transaction.commit()
+            except DBAPIError as error:
+                if not error.connection_invalidated:
+                    raise
+                raise BackendError(
+                    f"{self.place} closed the connection during a commit: nobody knows whether it happened. "
+                    "Look before you repeat it."
+                ) from error
+            return result
+
+
+async def open_database(url: str, *, readers: int = 3, lock_seconds: float = 2.0) -> Database:
+    """Open a database and bring its schema up to date; `BackendError` says how to mend what is wrong.
+
+    `url` is an SQLAlchemy URL (`sqlite:////var/lib/tidings/tidings.db`,
+    `postgresql://user:password@host/name`, `mysql://…`, `mariadb://…`); the driver may be left out. A missing
+    SQLite file is made, readable by its owner alone. `lock_seconds` is how long a transaction waits for
+    another one's lock.
+    """
+    database = connect_database(url, readers=readers, lock_seconds=lock_seconds)
+    try:
+        await database.migrate()
+    except BaseException:
+        await database.close()
+        raise
+    return database
+
+
+def connect_database(url: str, *, readers: int = 3, lock_seconds: float = 2.0) -> Database:
+    """Prepare a database as `open_database` does, but leave its schema alone; nothing is connected yet."""
+    parsed = parse_url(url)
+    place = describe(parsed)
+    try:
+        match parsed.get_backend_name():
+            case "sqlite":
+                writer, reader = _sqlite(parsed, place, readers, lock_seconds)
+            case "postgresql":
+                writer, reader = _postgresql(parsed, readers, lock_seconds)
+            case _:
+                writer, reader = _mysql(parsed, readers, lock_seconds)
+    except ModuleNotFoundError as error:
+        extra = "postgresql" if parsed.get_backend_name() == "postgresql" else "mysql"
+        advice = f"pip install 'tidings[{extra}]'"
+        raise BackendError(f"{place} needs the module {error.name}: {advice}.") from None
+    return Database(writer, reader, place, readers)
+
+
+def parse_url(url: str) -> URL:
+    """Read a database URL and complete its driver; raises `BackendError` for one that is not supported."""
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):  # whose texts may show the password
+        raise BackendError(f"the database URL cannot be read. An example: {_EXAMPLE}") from None
+    if parsed.drivername not in _DRIVERS:
+        raise BackendError(
+            f"the database URL begins with {parsed.drivername!r}; known are {', '.join(_DRIVERS)}. "
+            f"An example: {_EXAMPLE}"
+        )
+    return parsed.set(drivername=_DRIVERS[parsed.drivername])
+
+
+def describe(url: URL) -> str:
+    """Name a database for messages, without its password."""
+    if url.get_backend_name() == "sqlite":
+        return f"the SQLite database {database_file(url) or 'in memory'}"
+    return f"the database {url.set(drivername=url.get_backend_name()).render_as_string(hide_password=True)}"
+
+
+def database_file(url: URL) -> Path | None:
+    """Give the file of an SQLite database, or None for one in memory or on a server."""
+    is_file = url.get_backend_name() == "sqlite" and url.database not in {None, "", ":memory:"}
+    return Path(str(url.database)) if is_file else None
+
+
+def _sqlite(url: URL, place: str, readers: int, lock_seconds: float) -> tuple[Engine, Engine]:
+    arguments: dict[str, Any] = {"check_same_thread": False, "timeout": lock_seconds}
+    path = database_file(url)
+    if path is None:  # one connection is the whole database: one thread owns it
+        engine = create_engine(url, poolclass=StaticPool, connect_args=arguments)
+        _listen_sqlite(engine, lock_seconds, is_writer=True)
+        return engine, engine
+    _create_private(path, place)
+    writer = create_engine(url, pool_size=1, max_overflow=0, connect_args=arguments)
+    reader = create_engine(
+        url,
+        pool_size=readers,
+        max_overflow=0,
+        connect_args=arguments,
+        isolation_level="AUTOCOMMIT",
+        pool_reset_on_return=None,
+    )
+    _listen_sqlite(writer, lock_seconds, is_writer=True)
+    _listen_sqlite(reader, lock_seconds, is_writer=False)
+    return writer, reader
+
+
+def _listen_sqlite(engine: Engine, lock_seconds: float, *, is_writer: bool) -> None:
+    @event.listens_for(engine, "connect")
+    def set_up(connection: Any, record: object) -> None:  # noqa: ANN401, ARG001  # the driver's
+        connection.isolation_level = None  # transactions begin where we say so, below
+        if is_writer:
+            _use_wal(connection, lock_seconds)
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
+        else:
+            connection.execute("PRAGMA query_only = ON")
+
+    if is_writer:
+
+        @event.listens_for(engine, "begin")
+        def begin(connection: Connection) -> None:
+            # Taking the write lock at once waits for it; taking it later, as BEGIN does, can only fail.
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _use_wal(connection: Any, lock_seconds: float) -> None:  # noqa: ANN401
+    # The change of mode does not wait for locks by itself; it happens once in the life of a file.
+    deadline = time.monotonic() + lock_seconds
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL").fetchall()
+        except connection.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
+def _create_private(path: Path, place: str) -> None:
+    # SQLite gives the files beside it (-wal, -shm) the same rights.
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise BackendError(
+            f"{place} cannot be opened: {error.strerror}. Check that the folder {path.parent} exists and "
+            "that the server's user may write in it."
+        ) from error
+
+
+def _postgresql(url: URL, readers: int, lock_seconds: float) -> tuple[Engine, Engine]:
+    arguments = {"connect_timeout": _CONNECT_SECONDS, "tcp_user_timeout": _STATEMENT_SECONDS * 1000}
+    settings = (
+        f"SET lock_timeout = {int(lock_seconds * 1000)}",
+        f"SET statement_timeout = {_STATEMENT_SECONDS * 1000}",
+        "SET synchronous_commit = on",
+    )
+    return _server(url, readers, arguments, settings, {})
+
+
+def _mysql(url: URL, readers: int, lock_seconds: float) -> tuple[Engine, Engine]:
+    arguments = {
+        "connect_timeout": _CONNECT_SECONDS,
+        "read_timeout": _STATEMENT_SECONDS,
+        "write_timeout": _STATEMENT_SECONDS,
+        "charset": "utf8mb4",
+    }
+    settings = (
+        f"SET innodb_lock_wait_timeout = {max(1, round(lock_seconds))}",
+        "SET sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
+    )
+    return _server(url, readers, arguments, settings, {"isolation_level": "READ COMMITTED"})
+
+
+def _server(
+    url: URL, readers: int, arguments: dict[str, Any], settings: tuple[str, ...], writing: dict[str, Any]
+) -> tuple[Engine, Engine]:
+    writer = create_engine(url, pool_size=1, max_overflow=0, connect_args=arguments, **writing)
+    reader = create_engine(
+        url,
+        pool_size=readers,
+        max_overflow=0,
+        connect_args=arguments,
+        isolation_level="AUTOCOMMIT",
+        pool_reset_on_return=None,
+    )
+    for engine in (writer, reader):
+
+        @event.listens_for(engine, "connect")
+        def set_up(connection: Any, record: object) -> None:  # noqa: ANN401, ARG001  # the driver's own
+            with connection.cursor() as cursor:
+                for setting in settings:
+                    cursor.execute(setting)
+            connection.commit()
+
+    return writer, reader

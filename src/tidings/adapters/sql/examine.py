@@ -1,0 +1,48 @@
+"""Looks at a database without changing it, for `tidings check`."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+
+import msgspec
+from sqlalchemy import Connection
+
+from tidings.adapters.sql.engine import connect_database, database_file, describe, parse_url
+from tidings.adapters.sql.migrate import current_revision, is_known, known_revision, too_new
+from tidings.base.errors import BackendError
+
+
+class DatabaseReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What was found; a database that cannot be used is a `BackendError` instead."""
+
+    place: str
+    """The database in words, without its password."""
+    revision: str | None
+    """The revision of its schema, or None when it is empty or not made yet."""
+    known: str
+    """The newest revision that this version knows; a start migrates to it."""
+
+
+async def examine(url: str) -> DatabaseReport:
+    """Look at a database, at all of an SQLite file; `BackendError` says how to mend what is wrong."""
+    parsed = parse_url(url)
+    path = database_file(parsed)
+    if path is not None and not path.exists() and os.access(path.parent, os.W_OK | os.X_OK):
+        return DatabaseReport(place=describe(parsed), revision=None, known=known_revision())
+    database = connect_database(url, readers=1)
+    try:
+        if path is not None:
+            await database.read(_check_pages)
+        revision = await database.read(current_revision)
+        if not is_known(revision):
+            raise BackendError(too_new(database.place, revision))
+        return DatabaseReport(place=database.place, revision=revision, known=known_revision())
+    finally:
+        await database.close()
+
+
+def _check_pages(connection: Connection) -> None:
+    found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
+    if found != "ok":
+        raise sqlite3.DatabaseError(f"database disk image is malformed ({found})")

@@ -1,0 +1,185 @@
+"""The tables, and the column types that make all databases compare text alike.
+
+- **Text is binary.** No collation may equate nina and nína, ß and ss, `Phone` and `phone`, or ignore a
+trailing space:
+  text is stored as its UTF-8 octets and compared octet by octet.
+- **Long names are found by digest.** A JID has up to 3071 octets and a namespace has no limit, but an index
+entry may have
+  3072 octets in InnoDB and 2704 in PostgreSQL. What is looked up by such a text has a 16-octet BLAKE2b digest
+  of it as its key and the text beside it.
+- Everything of an account hangs on its row and goes with it (`ON DELETE CASCADE`), so that nothing can be
+stored for an
+  account that does not exist, and a re-created account inherits nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Dialect,
+    Double,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    TypeDecorator,
+)
+from sqlalchemy.dialects import mysql
+from sqlalchemy.types import TypeEngine
+
+DIGEST_OCTETS = 16
+
+
+def key_of(*texts: str) -> bytes:
+    """Give the digest that stands for these texts in keys."""
+    return hashlib.blake2b("\0".join(texts).encode(), digest_size=DIGEST_OCTETS).digest()
+
+
+def _mysql(kind: TypeEngine[bytes]) -> TypeEngine[bytes]:
+    """Give a binary type that MySQL and MariaDB know by this one."""
+    return LargeBinary().with_variant(kind, "mysql", "mariadb")
+
+
+class Text(TypeDecorator[str]):
+    """Text as UTF-8 octets; with a length where it stands in an index."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def __init__(self, octets: int | None = None) -> None:
+        super().__init__()
+        self.octets = octets
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Choose the type of the database."""
+        if dialect.name in {"mysql", "mariadb"}:
+            return dialect.type_descriptor(
+                mysql.VARBINARY(self.octets) if self.octets else mysql.MEDIUMBLOB()
+            )
+        return dialect.type_descriptor(LargeBinary())
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> bytes | None:  # noqa: ARG002
+        """Write the text as octets."""
+        return None if value is None else value.encode()
+
+    def process_result_value(self, value: bytes | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        """Read the octets as text."""
+        return None if value is None else value.decode()
+
+
+DIGEST = _mysql(mysql.BINARY(DIGEST_OCTETS))
+RAW = _mysql(mysql.MEDIUMBLOB())
+VERIFIER = _mysql(mysql.VARBINARY(255))
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+
+def _account_key() -> Column[bytes]:
+    return Column("account", DIGEST, ForeignKey("accounts.account", ondelete="CASCADE"), primary_key=True)
+
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("account", DIGEST, primary_key=True),  # of the bare JID
+    Column("domain", Text(1023), nullable=False),
+    Column("local", Text(1023), nullable=False),
+    Column("scram_keys", RAW, nullable=False),  # JSON, so that a log-in reads one row
+    Column("created", Double, nullable=False),
+    Column("ban_reason", Text()),
+    Column("banned_since", Double),
+    Column("last_activity", Double),
+    Column("last_status", Text(), nullable=False),
+    Index(None, "domain", "local", unique=True),
+    mysql_engine="InnoDB",
+    mariadb_engine="InnoDB",
+)
+
+fast_tokens = Table(
+    "fast_tokens",
+    metadata,
+    _account_key(),
+    Column("device", DIGEST, primary_key=True),  # of the device id
+    Column("slot", SmallInteger, primary_key=True, autoincrement=False),  # 0 new, 1 current (XEP-0484 §4)
+    Column("device_id", Text(), nullable=False),
+    Column("mechanism", Text(64), nullable=False),
+    Column("digest", VERIFIER, nullable=False),
+    Column("expires", Double, nullable=False, index=True),
+    mysql_engine="InnoDB",
+    mariadb_engine="InnoDB",
+)
+
+rosters = Table(
+    "rosters",
+    metadata,
+    _account_key(),
+    Column("epoch", Text(16), nullable=False),
+    Column("number", BigInteger, nullable=False),
+    mysql_engine="InnoDB",
+    mariadb_engine="InnoDB",
+)
+
+roster_entries = Table(
+    "roster_entries",
+    metadata,
+    _account_key(),
+    Column("contact", DIGEST, primary_key=True),  # of the contact's JID
+    Column("jid", Text(3071), nullable=False),
+    Column("name", Text(), nullable=False),
+    Column("groups", RAW, nullable=False),  # a JSON list, empty for none
+    Column("subscription", Text(4), nullable=False),
+    Column("ask", Boolean, nullable=False),
+    Column("approved", Boolean, nullable=False),
+    Column("pending_in", RAW),
+    Column("listed", Boolean, nullable=False),
+    Column(
+        "changed", BigInteger, nullable=False
+    ),  # the roster's number at the last visible change, 0 for none
+    Column("removed", Boolean, nullable=False),  # a tombstone
+    mysql_engine="InnoDB",
+    mariadb_engine="InnoDB",
+)
+
+private_elements = Table(
+    "private_elements",
+    metadata,
+    _account_key(),
+    Column("element", DIGEST, primary_key=True),  # of namespace and name
+    Column("namespace", Text(), nullable=False),
+    Column("name", Text(), nullable=False),
+    Column("raw", RAW, nullable=False),
+    mysql_engine="InnoDB",
+    mariadb_engine="InnoDB",
+)
+
+vcards = Table(
+    "vcards",
+    metadata,
+    _account_key(),
+    Column("raw", RAW, nullable=False),
+    mysql_engine="InnoDB",
+    mariadb_engine="InnoDB",
+)
+
+blocked = Table(
+    "blocked",
+    metadata,
+    _account_key(),
+    Column("address", DIGEST, primary_key=True),  # of the blocked JID
+    Column("jid", Text(3071), nullable=False),
+    mysql_engine="InnoDB",
+    mariadb_engine="InnoDB",
+)

@@ -1,0 +1,400 @@
+"""What the SQL adapter promises beyond the ports: migrations, lost connections, errors that help."""
+
+# ruff: noqa: ASYNC240  # small files on the local disk
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, event, text
+
+from tests.contracts.samples import ALICE, BOB, keys
+from tests.harness.databases import Server
+from tidings.adapters.sql import examine, open_database, open_stores
+from tidings.adapters.sql.migrate import known_revision
+from tidings.adapters.sql.tables import metadata
+from tidings.base.errors import BackendError
+from tidings.ports.roster import RosterEntry
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "tidings.db"
+
+
+# -- migrations
+
+
+async def test_an_empty_database_is_migrated_and_kept(fresh_url: str) -> None:
+    for turn in range(2):
+        stores = await open_stores(fresh_url)
+        if turn == 0:
+            await stores.accounts.create(ALICE, keys("SCRAM-SHA-1"), 1.0)
+        assert await stores.accounts.exists(ALICE)
+        await stores.close()
+    report = await examine(fresh_url)
+    assert report.revision == report.known == known_revision()
+
+
+async def test_the_migrations_make_the_tables_that_the_code_uses(fresh_url: str) -> None:
+    def differences(connection: Connection) -> list[object]:
+        return compare_metadata(
+            MigrationContext.configure(connection, opts={"compare_type": False}), metadata
+        )
+
+    def types(connection: Connection) -> list[object]:
+        return compare_metadata(MigrationContext.configure(connection), metadata)
+
+    database = await open_database(fresh_url)
+    try:
+        assert await database.read(differences) == []
+        if not fresh_url.startswith("mariadb"):  # where a boolean is read back as a TINYINT
+            assert await database.read(types) == []
+    finally:
+        await database.close()
+
+
+async def test_a_database_of_a_newer_version_is_refused_and_left_alone(fresh_url: str) -> None:
+    database = await open_database(fresh_url)
+    await database.write(
+        lambda connection: connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    )
+    await database.close()
+    with pytest.raises(BackendError, match=r"newer Tidings.*9999.*up to " + known_revision()):
+        await open_database(fresh_url)
+    with pytest.raises(BackendError, match="newer Tidings"):
+        await examine(fresh_url)
+
+
+async def test_processes_that_start_together_migrate_once(fresh_url: str) -> None:
+    program = (
+        "import asyncio, sys\n"
+        "from tidings.adapters.sql import open_stores\n"
+        "async def main():\n"
+        "    sys.stdin.readline()\n"
+        "    stores = await open_stores(sys.argv[1], lock_seconds=20)\n"
+        "    await stores.ping()\n"
+        "    await stores.close()\n"
+        "asyncio.run(main())\n"
+    )
+    processes = [
+        await asyncio.create_subprocess_exec(
+            sys.executable, "-c", program, fresh_url, stdin=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        for _ in range(3)
+    ]
+    outcomes = await asyncio.gather(*(process.communicate(b"go\n") for process in processes))
+    assert [process.returncode for process in processes] == [0, 0, 0], [said.decode() for _, said in outcomes]
+    assert (await examine(fresh_url)).revision == known_revision()
+
+
+async def test_a_migration_that_was_killed_halfway_is_taken_up_again(mariadb_server: Server) -> None:
+    url = mariadb_server.create_database()
+    await (await open_database(url)).close()
+    database = await open_database(url)
+    await database.write(lambda connection: connection.execute(text("DROP TABLE blocked")))
+    await database.write(lambda connection: connection.execute(text("DELETE FROM alembic_version")))
+    await database.close()
+    stores = await open_stores(url)
+    await stores.accounts.create(ALICE, (), 1.0)
+    await stores.blocking.add(ALICE, [BOB])
+    await stores.close()
+    mariadb_server.drop_database(url)
+
+
+# -- connections
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
+async def test_lost_connections_are_not_noticed(kind: str, request: pytest.FixtureRequest) -> None:
+    server: Server = request.getfixturevalue(f"{kind}_server")
+    url = server.create_database()
+    stores = await open_stores(url, readers=1)
+    await stores.accounts.create(ALICE, keys("SCRAM-SHA-1"), 1.0)
+    assert await stores.accounts.exists(ALICE)
+    assert server.drop_connections(url) == 2
+    assert await stores.accounts.exists(ALICE)
+    await stores.roster.put(ALICE, RosterEntry(jid=BOB))
+    assert server.drop_connections(url) == 2
+    await stores.roster.put(ALICE, RosterEntry(jid=BOB, name="Bob"))
+    assert (await stores.roster.load(ALICE)).entries == (RosterEntry(jid=BOB, name="Bob"),)
+    await stores.close()
+    server.drop_database(url)
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
+async def test_a_transaction_that_loses_its_connection_is_done_once(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    server: Server = request.getfixturevalue(f"{kind}_server")
+    url = server.create_database()
+    stores = await open_stores(url, readers=1)
+    attempts = []
+
+    def insert_and_lose(connection: Connection) -> None:
+        connection.execute(text("CREATE TABLE IF NOT EXISTS probes (number INTEGER)"))
+        connection.execute(text("INSERT INTO probes VALUES (1)"))
+        attempts.append(1)
+        if len(attempts) == 1:
+            server.drop_connections(url)
+        connection.execute(text("INSERT INTO probes VALUES (2)"))
+
+    await stores.database.write(insert_and_lose)
+    assert len(attempts) == 2
+    found = await stores.database.read(
+        lambda connection: connection.execute(text("SELECT COUNT(*) FROM probes")).scalar_one()
+    )
+    assert found == 2
+    await stores.close()
+    server.drop_database(url)
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
+async def test_a_commit_without_an_answer_is_not_repeated(kind: str, request: pytest.FixtureRequest) -> None:
+    server: Server = request.getfixturevalue(f"{kind}_server")
+    url = server.create_database()
+    database = await open_database(url)
+    attempts = []
+
+    def lose_at_the_end(connection: Connection) -> None:
+        attempts.append(1)
+        connection.execute(text("SELECT 1"))
+        server.drop_connections(url)
+
+    with pytest.raises(BackendError, match="during a commit"):
+        await database.write(lose_at_the_end)
+    assert len(attempts) == 1
+    await database.ping()
+    await database.close()
+    server.drop_database(url)
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
+async def test_a_deadlock_is_tried_again(kind: str, request: pytest.FixtureRequest) -> None:
+    server: Server = request.getfixturevalue(f"{kind}_server")
+    url = server.create_database()
+    one, other = await open_database(url, lock_seconds=20), await open_database(url, lock_seconds=20)
+    await one.write(
+        lambda connection: connection.execute(text("CREATE TABLE probes (id INTEGER PRIMARY KEY, n INTEGER)"))
+    )
+    await one.write(lambda connection: connection.execute(text("INSERT INTO probes VALUES (1, 0), (2, 0)")))
+    loop = asyncio.get_running_loop()
+    both_began = asyncio.Barrier(2)
+    waits = []
+
+    def crosswise(first: int, second: int):
+        turns = []
+
+        def work(connection: Connection) -> None:
+            connection.execute(text("UPDATE probes SET n = n + 1 WHERE id = :id"), {"id": first})
+            if not turns:
+                turns.append(1)
+                waits.append(1)
+                asyncio.run_coroutine_threadsafe(both_began.wait(), loop).result(20)
+            connection.execute(text("UPDATE probes SET n = n + 1 WHERE id = :id"), {"id": second})
+
+        return work
+
+    await asyncio.gather(one.write(crosswise(1, 2)), other.write(crosswise(2, 1)))
+    found = await one.read(
+        lambda connection: connection.execute(text("SELECT n FROM probes")).scalars().all()
+    )
+    assert list(found) == [2, 2]
+    await one.close()
+    await other.close()
+    server.drop_database(url)
+
+
+async def test_a_server_that_is_not_there_is_told(tmp_path: Path) -> None:
+    for url in (
+        f"postgresql://tidings:hush@/tidings?host={tmp_path}",
+        "postgresql://tidings:hush@127.0.0.1:1/tidings",
+        "mysql://tidings:hush@127.0.0.1:1/tidings",
+        "mariadb://tidings:hush@127.0.0.1:1/tidings",
+    ):
+        with pytest.raises(BackendError, match="Start the database server") as caught:
+            await open_database(url)
+        assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
+async def test_a_database_that_is_not_there_is_told(kind: str, request: pytest.FixtureRequest) -> None:
+    server: Server = request.getfixturevalue(f"{kind}_server")
+    url = server.create_database()
+    server.drop_database(url)
+    with pytest.raises(BackendError, match="Create the database"):
+        await open_database(url)
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
+async def test_a_lock_that_another_holds_is_told(kind: str, request: pytest.FixtureRequest) -> None:
+    server: Server = request.getfixturevalue(f"{kind}_server")
+    url = server.create_database()
+    one, other = await open_stores(url), await open_stores(url, lock_seconds=1)
+    await one.accounts.create(ALICE, (), 1.0)
+    loop = asyncio.get_running_loop()
+    is_held, is_done = asyncio.Event(), asyncio.Event()
+
+    def hold(connection: Connection) -> None:
+        connection.execute(text("UPDATE accounts SET created = 2"))
+        loop.call_soon_threadsafe(is_held.set)
+        asyncio.run_coroutine_threadsafe(is_done.wait(), loop).result(30)
+
+    holding = asyncio.ensure_future(one.database.write(hold))
+    await is_held.wait()
+    with pytest.raises(BackendError, match="Another process holds a lock"):
+        await other.accounts.touch_last(ALICE, 3.0)
+    assert await other.accounts.exists(ALICE)  # readers wait for nobody
+    is_done.set()
+    await holding
+    await one.close()
+    await other.close()
+    server.drop_database(url)
+
+
+# -- SQLite files
+
+
+async def test_a_new_file_is_readable_by_its_owner_alone(file: Path) -> None:
+    stores = await open_stores(f"sqlite:///{file}")
+    await stores.accounts.create(ALICE, (), 1.0)
+    assert {path.stat().st_mode & 0o777 for path in file.parent.iterdir()} == {0o600}
+    await stores.close()
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
+
+
+async def test_a_file_is_written_ahead_and_synchronised(file: Path) -> None:
+    database = await open_database(f"sqlite:///{file}")
+
+    def settings(connection: Connection) -> list[object]:
+        names = ("journal_mode", "synchronous", "foreign_keys")
+        return [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in names]
+
+    assert await database.write(settings) == ["wal", 2, 1]
+    await database.close()
+
+
+async def test_readers_do_not_wait_for_the_writer(file: Path) -> None:
+    stores = await open_stores(f"sqlite:///{file}")
+    await stores.accounts.create(ALICE, (), 1.0)
+    loop = asyncio.get_running_loop()
+    is_held, is_done = asyncio.Event(), asyncio.Event()
+
+    def hold(connection: Connection) -> None:
+        connection.execute(text("DELETE FROM accounts"))
+        loop.call_soon_threadsafe(is_held.set)
+        asyncio.run_coroutine_threadsafe(is_done.wait(), loop).result(30)
+
+    holding = asyncio.ensure_future(stores.database.write(hold))
+    await is_held.wait()
+    assert await stores.accounts.exists(ALICE)
+    is_done.set()
+    await holding
+    assert not await stores.accounts.exists(ALICE)
+    await stores.close()
+
+
+async def test_a_locked_file_is_told(file: Path) -> None:
+    stores = await open_stores(f"sqlite:///{file}", lock_seconds=0.05)
+    other = sqlite3.connect(file, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(BackendError, match=rf"{file}: database is locked.*fuser"):
+        await stores.accounts.create(ALICE, (), 1.0)
+    assert not await stores.accounts.exists(ALICE)
+    other.execute("ROLLBACK")
+    await stores.accounts.create(ALICE, (), 1.0)
+    other.close()
+    await stores.close()
+
+
+async def test_a_full_disk_is_told_and_service_resumes(file: Path) -> None:
+    stores = await open_stores(f"sqlite:///{file}")
+    await stores.accounts.create(ALICE, (), 1.0)
+    limit = ["PRAGMA max_page_count = 40", "PRAGMA max_page_count = 100000"]
+
+    def next_limit(connection: Connection) -> None:
+        connection.exec_driver_sql(limit.pop(0))
+
+    await stores.database.write(next_limit)
+    with pytest.raises(BackendError, match=rf"{file}: database or disk is full.*Free or add disk space"):
+        await stores.vcards.put(ALICE, b"v" * 400_000)
+    assert await stores.vcards.get(ALICE) is None
+    await stores.vcards.put(ALICE, b"small")
+    await stores.database.write(next_limit)
+    await stores.vcards.put(ALICE, b"v" * 400_000)
+    assert await stores.vcards.get(ALICE) == b"v" * 400_000
+    await stores.close()
+
+
+async def test_a_damaged_file_is_told(file: Path) -> None:
+    stores = await open_stores(f"sqlite:///{file}")
+    await stores.accounts.create(ALICE, keys("SCRAM-SHA-1"), 1.0)
+    await stores.close()
+    octets = bytearray(file.read_bytes())
+    octets[4096:] = b"\xa5" * (len(octets) - 4096)
+    file.write_bytes(octets)
+    with pytest.raises(BackendError, match=rf"{file}: database disk image is malformed.*recover"):
+        await examine(f"sqlite:///{file}")
+    with pytest.raises(BackendError, match=rf"{file}: database disk image is malformed.*recover"):
+        await open_stores(f"sqlite:///{file}")
+
+
+async def test_a_file_that_is_no_database_is_told_and_left_alone(file: Path) -> None:
+    file.write_bytes(b"Dear diary, " * 1000)
+    for opening in (examine, open_stores):
+        with pytest.raises(BackendError, match=r"file is not a database.*move this one away"):
+            await opening(f"sqlite:///{file}")
+    assert file.read_bytes() == b"Dear diary, " * 1000
+
+
+async def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
+    for opening in (examine, open_stores):
+        with pytest.raises(BackendError, match=r"No such file.*folder .*missing exists"):
+            await opening(f"sqlite:///{tmp_path}/missing/tidings.db")
+
+
+async def test_a_look_makes_no_file(file: Path) -> None:
+    report = await examine(f"sqlite:///{file}")
+    assert (report.revision, report.known) == (None, known_revision())
+    assert not file.exists()
+
+
+# -- the rest
+
+
+@pytest.mark.parametrize(
+    "url", ["", "tidings.db", "oracle://tidings:hush@host/x", "postgresql://tidings:hush@host:port/x"]
+)
+async def test_a_wrong_url_is_told_without_its_password(url: str) -> None:
+    with pytest.raises(BackendError, match="An example: sqlite:///") as caught:
+        await open_database(url)
+    assert "hush" not in str(caught.value)
+
+
+async def test_closed_stores_say_so(file: Path) -> None:
+    stores = await open_stores(f"sqlite:///{file}")
+    await stores.close()
+    with pytest.raises(BackendError, match="is closed"):
+        await stores.accounts.exists(ALICE)
+
+
+async def test_a_log_in_reads_one_row(file: Path) -> None:
+    stores = await open_stores(f"sqlite:///{file}")
+    await stores.accounts.create(ALICE, keys("SCRAM-SHA-1", "SCRAM-SHA-256", "SCRAM-SHA-512"), 1.0)
+    said = []
+    for engine in (stores.database._reader, stores.database._writer):
+        event.listen(engine, "before_cursor_execute", lambda *arguments: said.append(arguments[2]))
+    await stores.accounts.get(ALICE)
+    assert len(said) == 1
+    plan = sqlite3.connect(file)
+    (row,) = plan.execute(f"EXPLAIN QUERY PLAN {said[0]}", (b"",)).fetchall()
+    plan.close()
+    assert "SEARCH accounts USING INDEX" in row[3]
+    await stores.close()

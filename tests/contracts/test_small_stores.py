@@ -1,0 +1,146 @@
+"""The contracts of private storage, vCards, block lists and of removing all; every adapter passes them."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.contracts.samples import ALICE, BOB, LOOK_ALIKES, keys, long_jid
+from tidings.base.jid import Jid
+from tidings.ports.accounts import FastToken, NoSuchAccount
+from tidings.ports.ledger import Append, Receipt
+from tidings.ports.roster import UNTOUCHED, Roster, RosterEntry
+from tidings.ports.stores import Stores
+
+RAW = "<x xmlns='urn:x'>ü \U0001f4ec &amp; ' \\ %s %(a)s :b</x>".encode() + bytes(range(256))
+
+
+@pytest.fixture(autouse=True)
+async def _alice(stores: Stores) -> None:
+    await stores.accounts.create(ALICE, keys("SCRAM-SHA-1"), 1.0)
+
+
+async def test_private_xml_is_kept_by_namespace_and_name(stores: Stores) -> None:
+    assert await stores.private.get(ALICE, "exodus:prefs", "exodus") is None
+    await stores.private.put(ALICE, "exodus:prefs", "exodus", RAW)
+    await stores.private.put(ALICE, "exodus:prefs", "Exodus", b"<other/>")
+    await stores.private.put(ALICE, "exodus:prefs ", "exodus", b"<third/>")
+    assert await stores.private.get(ALICE, "exodus:prefs", "exodus") == RAW
+    assert await stores.private.get(ALICE, "exodus:prefs", "Exodus") == b"<other/>"
+    assert await stores.private.get(ALICE, "exodus:prefs ", "exodus") == b"<third/>"
+    await stores.private.put(ALICE, "exodus:prefs", "exodus", b"<new/>")
+    assert await stores.private.get(ALICE, "exodus:prefs", "exodus") == b"<new/>"
+    assert await stores.private.get(BOB, "exodus:prefs", "exodus") is None
+
+
+async def test_private_xml_is_not_confused_by_where_the_namespace_ends(stores: Stores) -> None:
+    await stores.private.put(ALICE, "urn:a", "bc", b"1")
+    await stores.private.put(ALICE, "urn:ab", "c", b"2")
+    assert await stores.private.get(ALICE, "urn:a", "bc") == b"1"
+    assert await stores.private.get(ALICE, "urn:ab", "c") == b"2"
+
+
+async def test_private_xml_may_be_big_and_its_namespace_long(stores: Stores) -> None:
+    namespace, big = "urn:" + "n" * 100_000, b"\x00'\\" * 400_000
+    await stores.private.put(ALICE, namespace, "storage", big)
+    assert await stores.private.get(ALICE, namespace, "storage") == big
+    assert await stores.private.get(ALICE, namespace + "n", "storage") is None
+
+
+async def test_a_vcard_is_kept(stores: Stores) -> None:
+    assert await stores.vcards.get(ALICE) is None
+    await stores.vcards.put(ALICE, RAW)
+    assert await stores.vcards.get(ALICE) == RAW
+    await stores.vcards.put(ALICE, b"<vCard xmlns='vcard-temp'/>")
+    assert await stores.vcards.get(ALICE) == b"<vCard xmlns='vcard-temp'/>"
+    assert await stores.vcards.get(BOB) is None
+
+
+async def test_a_vcard_may_be_big(stores: Stores) -> None:
+    await stores.vcards.put(ALICE, b"\xff\x00" * 600_000)
+    assert await stores.vcards.get(ALICE) == b"\xff\x00" * 600_000
+
+
+async def test_blocked_addresses_are_a_set(stores: Stores) -> None:
+    assert await stores.blocking.list(ALICE) == frozenset()
+    spammer, server = Jid("spam@example.com"), Jid("example.net")
+    await stores.blocking.add(ALICE, [spammer, server, spammer])
+    await stores.blocking.add(ALICE, (jid for jid in [spammer, BOB]))
+    await stores.blocking.add(ALICE, [])
+    assert await stores.blocking.list(ALICE) == {spammer, server, BOB}
+    await stores.blocking.remove(ALICE, [server, Jid("never@example.com")])
+    await stores.blocking.remove(ALICE, [])
+    found = await stores.blocking.list(ALICE)
+    assert found == {spammer, BOB}
+    assert all(isinstance(jid, Jid) for jid in found)
+    assert await stores.blocking.list(BOB) == frozenset()
+    await stores.blocking.clear(ALICE)
+    assert await stores.blocking.list(ALICE) == frozenset()
+    await stores.blocking.remove(BOB, [spammer])
+    await stores.blocking.clear(BOB)
+
+
+async def test_look_alikes_are_blocked_one_by_one(stores: Stores) -> None:
+    cases = {
+        *LOOK_ALIKES,
+        Jid("a@example.org/Phone"),
+        Jid("a@example.org/phone"),
+        Jid("a@example.org/phone "),
+    }
+    await stores.blocking.add(ALICE, cases)
+    assert await stores.blocking.list(ALICE) == cases
+    await stores.blocking.remove(ALICE, [Jid("nina@example.org"), Jid("a@example.org/phone")])
+    assert await stores.blocking.list(ALICE) == cases - {Jid("nina@example.org"), Jid("a@example.org/phone")}
+
+
+async def test_the_longest_addresses_are_blocked_one_by_one(stores: Stores) -> None:
+    longest = {long_jid("r" * 1022 + end) for end in "ab"}
+    await stores.blocking.add(ALICE, longest)
+    assert await stores.blocking.list(ALICE) == longest
+
+
+async def test_nothing_is_stored_for_an_account_that_does_not_exist(stores: Stores) -> None:
+    with pytest.raises(NoSuchAccount) as caught:
+        await stores.private.put(BOB, "urn:x", "x", RAW)
+    assert caught.value.condition == "item-not-found"
+    with pytest.raises(NoSuchAccount):
+        await stores.vcards.put(BOB, RAW)
+    with pytest.raises(NoSuchAccount):
+        await stores.blocking.add(BOB, [ALICE])
+    await stores.accounts.create(BOB, (), 1.0)
+    assert await stores.private.get(BOB, "urn:x", "x") is None
+    assert await stores.vcards.get(BOB) is None
+    assert await stores.blocking.list(BOB) == frozenset()
+
+
+async def test_removing_an_account_clears_every_store_and_leaves_the_others(stores: Stores) -> None:
+    await stores.accounts.create(BOB, (), 1.0)
+    token = FastToken(device="phone", mechanism="HT-SHA-256-NONE", digest=b"d", expires=2e9)
+    version = ""
+    for account, other in ((ALICE, BOB), (BOB, ALICE)):
+        await stores.accounts.store_token(account, token)
+        version = await stores.roster.put(account, RosterEntry(jid=other))
+        await stores.private.put(account, "urn:x", "x", RAW)
+        await stores.vcards.put(account, RAW)
+        await stores.blocking.add(account, [other])
+    assert await stores.accounts.remove(ALICE)
+    await stores.accounts.create(ALICE, (), 2.0)
+    assert await stores.accounts.tokens(ALICE, "phone") == ()
+    assert await stores.roster.load(ALICE) == Roster(UNTOUCHED, ())
+    assert await stores.private.get(ALICE, "urn:x", "x") is None
+    assert await stores.vcards.get(ALICE) is None
+    assert await stores.blocking.list(ALICE) == frozenset()
+    assert await stores.accounts.tokens(BOB, "phone") == (token,)
+    assert await stores.roster.load(BOB) == Roster(version, (RosterEntry(jid=ALICE),))
+    assert await stores.private.get(BOB, "urn:x", "x") == RAW
+    assert await stores.vcards.get(BOB) == RAW
+    assert await stores.blocking.list(BOB) == {ALICE}
+
+
+async def test_the_null_ledger_answers_at_once(stores: Stores) -> None:
+    assert stores.ledger.commit((Append(object(), ALICE, BOB),)) == Receipt()
+
+
+async def test_stores_answer_a_ping_and_close_twice(stores: Stores) -> None:
+    await stores.ping()
+    await stores.close()
+    await stores.close()
