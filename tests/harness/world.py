@@ -176,7 +176,7 @@ class World:
             transport="tcp", address="127.0.0.1", secure=secure, since=self.clock.now(), device=device
         )
         host = self.server.hosts[address.domain]
-        client.session = await self.server.open_session(host, address, way, _ClientLink(client))
+        client.session, _ = await self.server.open_session(host, address, way, _ClientLink(client))
         client._inbound = Inbound(client.session, self.server.router, self.server.supervisor)
         return client
 

@@ -8,6 +8,21 @@ import msgspec
 
 from tidings.base.clock import Clock as PlainClock
 from tidings.base.jid import Jid
+from tidings.features.blocking import Blocking
+from tidings.features.client_state import ClientState
+from tidings.features.contact_addresses import ContactAddresses
+from tidings.features.contacts import Presences, Rosters, Subscriptions
+from tidings.features.disco import ServiceDiscovery
+from tidings.features.external_services import ExternalServices
+from tidings.features.last_activity import LastActivityFeature
+from tidings.features.ping import XmppPing
+from tidings.features.private_storage import PrivateStorage
+from tidings.features.registration import Registration
+from tidings.features.session_request import SessionRequests
+from tidings.features.stream_limits import StreamLimits
+from tidings.features.time import ServerTime
+from tidings.features.vcard import VCardTemp
+from tidings.features.version import SoftwareVersion
 from tidings.kernel.account import Directory
 from tidings.kernel.clock import Clock
 from tidings.kernel.feature import Feature
@@ -25,7 +40,25 @@ from tidings.ports.roster import RosterStore
 from tidings.ports.stores import Stores
 from tidings.ports.vcard import VCardStore
 
-FEATURES: tuple[type[Feature], ...] = ()
+FEATURES: tuple[type[Feature], ...] = (
+    SessionRequests,
+    Rosters,
+    Subscriptions,
+    Presences,
+    Blocking,
+    ServiceDiscovery,
+    XmppPing,
+    SoftwareVersion,
+    ServerTime,
+    LastActivityFeature,
+    VCardTemp,
+    PrivateStorage,
+    Registration,
+    ExternalServices,
+    ContactAddresses,
+    ClientState,
+    StreamLimits,
+)
 """What every host can do."""
 
 
@@ -54,9 +87,7 @@ def build_server(
     wanted = tuple(features)
     for plan in plans:
         exists = _nobody if plan.anonymous else stores.accounts.exists
-        host = Host(
-            plan.domain, Directory(exists, accounts_in_memory), Hooks(server.supervisor), plan.admins
-        )
+        host = Host(plan.domain, Directory(exists, accounts_in_memory), Hooks(server.supervisor), plan.admins)
         server.hosts[host.domain] = host
         provided: dict[type, object] = {
             Server: server,

@@ -28,6 +28,10 @@ class SessionBound:
     """A client has bound a resource; nothing has been sent to it yet."""
 
     session: Session
+    inline: tuple[Element, ...] = ()
+    """What the client asked for together with the binding (XEP-0386 §3.2)."""
+    answers: list[Element] = field(default_factory=list)
+    """What <bound/> is to contain."""
 
 
 @dataclass(slots=True)

@@ -175,6 +175,8 @@ class Feature:
     """Features that must be loaded, too, and are loaded before."""
     Options: ClassVar[type[msgspec.Struct] | None] = None
     """Its section of the configuration, `[features.<name>]`."""
+    inline: ClassVar[tuple[str, ...]] = ()
+    """What Bind 2 may enable together with a session (XEP-0386 §3.1), by namespace; `SessionBound` tells."""
     option_name: ClassVar[str] = ""
     """The name of that section; by default that of the module."""
 

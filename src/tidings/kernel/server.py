@@ -18,6 +18,7 @@ from tidings.kernel.supervisor import Supervisor
 from tidings.kernel.telemetry import Telemetry
 from tidings.kernel.wait import Wait
 from tidings.ports.ledger import Ledger
+from tidings.wire.xml.element import Element
 
 log = structlog.get_logger("tidings.server")
 
@@ -70,8 +71,10 @@ class Server:
             for feature in host.features:
                 await feature.start()
 
-    async def open_session(self, host: Host, jid: Jid, client: Client, link: Link) -> Session:
-        """Bind a resource of an account that has proved who it is.
+    async def open_session(
+        self, host: Host, jid: Jid, client: Client, link: Link, inline: tuple[Element, ...] = ()
+    ) -> tuple[Session, list[Element]]:
+        """Bind a resource of an account that has proved who it is; give the answers to inline requests, too.
 
         A session that holds the resource is closed with `conflict` (RFC 6120 §7.7.2.2). Raises `StreamError`
         `resource-constraint` when the account has as many sessions as it may have, and `BackendError`.
@@ -83,12 +86,15 @@ class Server:
             before.close(StreamError("conflict", "another client has taken this resource"))
             await self._done(self.end_session(before, StreamError("conflict")))
         if len(account.sessions) >= self._sessions_per_account:
-            raise StreamError("resource-constraint", f"an account may have {self._sessions_per_account} sessions")
+            raise StreamError(
+                "resource-constraint", f"an account may have {self._sessions_per_account} sessions"
+            )
         session = Session(jid, account, host, client, link)
         host.directory.admit(account, session)
         self._count += 1
-        await self._done(host.hooks.run(SessionBound(session)))
-        return session
+        event = SessionBound(session, inline)
+        await self._done(host.hooks.run(event))
+        return session, event.answers
 
     def end_session(self, session: Session, reason: StreamError | None) -> Wait:
         """Take a session out of everything; a second call does nothing."""

@@ -245,7 +245,7 @@ class StreamParser:
         try:
             expat.Parse(bytes(buffer[fed:]) if fed else bytes(buffer), False)
         except _Reopen:
-            self._reopen(expat.CurrentByteIndex - self._base, events)
+            self._reopen(self._start, events)
             return
         except ExpatError as error:
             position = expat.CurrentByteIndex - self._base
@@ -343,10 +343,10 @@ class StreamParser:
             self._index.append((tag, self._expat.CurrentByteIndex - self._base))
             self._elements += 1
         elif depth == 2:
-            if tag == _STREAM_TAG:
-                raise _Reopen
             assert self._expat is not None
             self._start = self._expat.CurrentByteIndex - self._base
+            if tag == _STREAM_TAG:
+                raise _Reopen
             self._tag = tag
             self._attributes = attributes
             self._index = []

@@ -1,0 +1,232 @@
+"""The admin socket: the command line's way to the running server, for the server's own user.
+
+One JSON object a line. A request is `{"category", "operation", "arguments"}`; its answer is `{"result": …}`
+or `{"error": {"code", "text"}}`. Answers come in the order of the requests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from tidings.base.errors import TidingsError
+from tidings.kernel.supervisor import Supervisor
+from tidings.operations.catalogue import Catalogue
+from tidings.operations.context import Context
+from tidings.operations.errors import OperationError
+
+LINE_BYTES: Final = 1024 * 1024
+ANSWER_SECONDS: Final = 60
+_LONGEST_NAME: Final = 100  # octets that every system lets the name of a Unix socket have
+
+
+class Request(msgspec.Struct, frozen=True):
+    """What the command line asks."""
+
+    category: str
+    operation: str
+    arguments: dict[str, Any] = {}
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """Why an operation was refused."""
+
+    code: str
+    text: str
+
+
+class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the server answers: one of the two."""
+
+    result: Any = None
+    error: Failure | None = None
+
+
+class AlreadyRunningError(TidingsError):
+    """Another server uses the data directory."""
+
+
+class NotRunningError(TidingsError):
+    """No server listens on the admin socket."""
+
+
+class AdminSocket:
+    """Serves the catalogue on a Unix socket with mode 0600 from its first moment on."""
+
+    def __init__(self, catalogue: Catalogue, context: Context, path: Path, supervisor: Supervisor) -> None:
+        self._catalogue = catalogue
+        self._context = context
+        self._path = path
+        self._supervisor = supervisor
+        self._server: asyncio.Server | None = None
+        self._connections: set[_Connection] = set()
+
+    async def start(self) -> None:
+        """Listen, in place of what a dead server left; raises `AlreadyRunningError` when a live one does."""
+        if is_running(self._path):
+            raise AlreadyRunningError(
+                f"another server is running on the data directory {self._path.parent}; "
+                "stop it, or choose another `data_dir` in [server]"
+            )
+        self._path.unlink(missing_ok=True)
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        mask = os.umask(0o177)
+        try:
+            with _short_name(self._path) as name:
+                listening.bind(name)
+        finally:
+            os.umask(mask)
+        listening.setblocking(False)
+        self._server = await asyncio.get_running_loop().create_unix_server(self._connect, sock=listening)
+
+    async def close(self) -> None:
+        """Stop listening, end the connections and remove the socket."""
+        if self._server is None:
+            return
+        self._server.close()
+        for connection in list(self._connections):
+            connection.end()
+        self._server = None
+        self._path.unlink(missing_ok=True)
+
+    def _connect(self) -> _Connection:
+        return _Connection(self._catalogue, self._context, self._supervisor, self._connections)
+
+
+class _Connection(asyncio.Protocol):
+    """One user of the socket; its requests are answered one after another."""
+
+    def __init__(
+        self, catalogue: Catalogue, context: Context, supervisor: Supervisor, open_ones: set[_Connection]
+    ) -> None:
+        self._catalogue = catalogue
+        self._context = context
+        self._supervisor = supervisor
+        self._open_ones = open_ones
+        self._transport: asyncio.Transport | None = None
+        self._buffer = bytearray()
+        self._waiting: list[bytes] = []
+        self._busy = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
+        self._transport = transport  # type: ignore[assignment]  # uvloop's transports are no subclasses
+        self._open_ones.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # whatever the reason
+        self._open_ones.discard(self)
+        self._transport = None
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        *lines, rest = self._buffer.split(b"\n")
+        self._buffer = bytearray(rest)
+        self._waiting += [bytes(line) for line in lines]
+        if len(self._buffer) > LINE_BYTES:
+            self._write(Answer(error=Failure("invalid", f"a request is at most {LINE_BYTES} bytes long")))
+            self.end()
+        elif self._waiting and not self._busy:
+            self._busy = True
+            self._supervisor.start("admin socket", self._work())
+
+    def end(self) -> None:
+        """Close the connection."""
+        if self._transport is not None:
+            self._transport.close()
+
+    async def _work(self) -> None:
+        try:
+            while self._waiting:
+                self._write(await self._answer(self._waiting.pop(0)))
+        except BaseException:
+            self._write(Answer(error=Failure("unavailable", "the server failed; its log says why")))
+            raise
+        finally:
+            self._busy = False
+
+    async def _answer(self, line: bytes) -> Answer:
+        try:
+            request = msgspec.json.decode(line, type=Request)
+            result = await self._catalogue.call(
+                self._context, request.category, request.operation, request.arguments
+            )
+        except msgspec.DecodeError as error:
+            return Answer(
+                error=Failure("invalid", f"the request is no JSON object of this protocol: {error}")
+            )
+        except OperationError as error:
+            return Answer(error=Failure(error.code, error.text))
+        return Answer(result=result)
+
+    def _write(self, answer: Answer) -> None:
+        if self._transport is not None:
+            self._transport.write(msgspec.json.encode(answer) + b"\n")
+
+
+def call(path: Path, category: str, operation: str, arguments: dict[str, Any]) -> Any:  # noqa: ANN401  # plain JSON
+    """Ask the running server, blocking; gives the result as plain values.
+
+    Raises `NotRunningError`, or the `OperationError` that the server answered.
+    """
+    request = Request(category, operation, arguments)
+    try:
+        with _connected(path) as connection, connection.makefile("rb") as answers:
+            connection.sendall(msgspec.json.encode(request) + b"\n")
+            line = answers.readline()
+    except TimeoutError:
+        raise OperationError(
+            "unavailable", f"the server has not answered for {ANSWER_SECONDS} seconds"
+        ) from None
+    except ConnectionError:
+        line = b""
+    if not line:
+        raise OperationError("unavailable", "the server stopped before it answered")
+    answer = msgspec.json.decode(line, type=Answer)
+    if answer.error is not None:
+        raise OperationError(answer.error.code, answer.error.text)  # type: ignore[arg-type]  # a server's code
+    return answer.result
+
+
+def is_running(path: Path) -> bool:
+    """Tell whether a server listens on the admin socket."""
+    try:
+        with _connected(path):
+            return True
+    except NotRunningError:
+        return False
+
+
+@contextlib.contextmanager
+def _connected(path: Path) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(ANSWER_SECONDS)
+        try:
+            with _short_name(path) as name:
+                connection.connect(name)
+        except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
+            raise NotRunningError(f"no server is running on the data directory {path.parent}") from None
+        except PermissionError:
+            raise OperationError(
+                "not-allowed", f"{path} belongs to another user: run this as the user that runs the server"
+            ) from None
+        yield connection
+
+
+@contextlib.contextmanager
+def _short_name(path: Path) -> Iterator[str]:
+    """Give a name of the socket that fits into what the system allows, however deep its directory lies."""
+    if len(os.fsencode(path)) <= _LONGEST_NAME:
+        yield str(path)
+        return
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{directory}/{path.name}"
+    finally:
+        os.close(directory)

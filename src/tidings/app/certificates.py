@@ -1,0 +1,314 @@
+"""Certificates: made on first start, checked before use, chosen by the name that a client asks for.
+
+The self-signed certificate is for trying things out: it lives in the data directory, covers every domain that
+has no certificate of its own, and is made anew at start when a domain is missing in it or it is about to end.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import ssl
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+from tidings.app.options import Config
+from tidings.base.errors import TidingsError
+
+if TYPE_CHECKING:  # cryptography takes a while to load; only what parses certificates needs it
+    from cryptography import x509
+
+SELF_SIGNED_DAYS: Final = 825  # what the strictest platforms still accept
+RENEW_DAYS: Final = 30
+LOCAL_NAMES: Final = ("localhost",)
+LOCAL_ADDRESSES: Final = ("127.0.0.1", "::1")
+
+
+class CertificateError(TidingsError):
+    """A certificate cannot be used; the text says which file, why, and what to do."""
+
+
+class Pair(NamedTuple):
+    """The files of one certificate; `is_own` when the server made it itself."""
+
+    certificate: Path
+    key: Path
+    is_own: bool = False
+
+
+class Finding(NamedTuple):
+    """Something about a certificate that an administrator should know, and how to mend it."""
+
+    level: Literal["warn", "fail"]
+    text: str
+    mend: str
+
+
+class Certificates:
+    """The TLS contexts of a server, one for each certificate, chosen by the name that a client asks for."""
+
+    def __init__(self, contexts: Mapping[str, ssl.SSLContext], der: Mapping[str, bytes]) -> None:
+        self._contexts = dict(contexts)
+        self._der = dict(der)
+
+    def context_for(self, domain: str) -> ssl.SSLContext:
+        """Give the context for a domain; it changes over by itself when the client names another one."""
+        return self._contexts[domain]
+
+    def certificate_for(self, domain: str) -> bytes:
+        """Give the domain's certificate as DER, from which tls-server-end-point is made (RFC 5929 §4)."""
+        return self._der[domain]
+
+
+def load(config: Config, now: datetime | None = None, alpn: Sequence[str] = ("xmpp-client",)) -> Certificates:
+    """Load the certificate of every domain, making the self-signed one when it is needed.
+
+    `alpn` are the protocols of the listener (RFC 7301): a client that insists on another is turned away.
+    Raises `CertificateError` when one cannot be used at all; an expired one is, and `findings` tells of it.
+    """
+    now = now or datetime.now(UTC)
+    pairs = pairs_of(config)
+    own = [domain for domain, pair in pairs.items() if pair.is_own]
+    if own:
+        ensure_self_signed(pairs[own[0]], own, now)
+    contexts: dict[Pair, ssl.SSLContext] = {}
+    by_domain: dict[str, ssl.SSLContext] = {}
+    der: dict[str, bytes] = {}
+    for domain, pair in pairs.items():
+        if pair not in contexts:
+            contexts[pair] = _context(pair, config.tls.minimum_version, alpn)
+        by_domain[domain] = contexts[pair]
+        der[domain] = ssl.PEM_cert_to_DER_cert(_first_block(_read(pair.certificate)))
+    _choose_by_name(by_domain)
+    return Certificates(by_domain, der)
+
+
+def pairs_of(config: Config) -> dict[str, Pair]:
+    """Tell which files serve which domain."""
+    default = Pair(config.data_dir / "self-signed.crt", config.data_dir / "self-signed.key", is_own=True)
+    if config.tls.certificate:
+        default = Pair(Path(config.tls.certificate), Path(config.tls.key))
+    return {
+        domain: Pair(Path(host.certificate), Path(host.key)) if host.certificate else default
+        for domain, host in config.hosts.items()
+    }
+
+
+def ensure_self_signed(pair: Pair, domains: Iterable[str], now: datetime) -> bool:
+    """Make the self-signed certificate unless there is one that will do; tell whether it was made.
+
+    The key file has mode 0600 from its first byte on.
+    """
+    names = tuple(dict.fromkeys([*domains, *LOCAL_NAMES]))
+    if pair.certificate.exists() and pair.key.exists() and _will_do(pair, names, now):
+        return False
+    certificate_pem, key_pem = make_self_signed(names, now)
+    try:
+        _write(pair.key, key_pem, 0o600)
+        _write(pair.certificate, certificate_pem, 0o644)
+    except OSError as error:
+        raise CertificateError(
+            f"the self-signed certificate cannot be written to {pair.certificate.parent}: {error.strerror}; "
+            "let this user write there, or name a certificate in [tls]"
+        ) from None
+    return True
+
+
+def make_self_signed(names: Iterable[str], now: datetime) -> tuple[bytes, bytes]:
+    """Make a certificate and its key (EC P-256) for these names, as PEM; clocks may differ by a day."""
+    from cryptography import x509  # noqa: PLC0415  # loaded only when a certificate is made
+    from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415
+    from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
+    from cryptography.x509.oid import ExtendedKeyUsageOID  # noqa: PLC0415
+
+    names = tuple(names)
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, _ascii(names[0])[:64])])
+    alternatives = [_general_name(name) for name in (*names, *LOCAL_ADDRESSES)]
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=SELF_SIGNED_DAYS))
+        .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    key_pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return certificate.public_bytes(serialization.Encoding.PEM), key_pem
+
+
+def findings(pair: Pair, domains: Iterable[str], now: datetime) -> Iterator[Finding]:
+    """Tell everything that is wrong with a certificate for these domains."""
+    try:
+        certificate = _parse(pair.certificate)
+        _context(pair)
+    except CertificateError as error:
+        reason, _, mend = str(error).partition("; ")
+        yield Finding("fail", reason, mend)
+        return
+    renew = (
+        "renew it and restart the server" if not pair.is_own else "restart the server, which makes it anew"
+    )
+    if now > certificate.not_valid_after_utc:
+        yield Finding(
+            "fail", f"{pair.certificate} expired on {certificate.not_valid_after_utc:%Y-%m-%d}", renew
+        )
+    elif certificate.not_valid_after_utc - now < timedelta(days=RENEW_DAYS):
+        days = (certificate.not_valid_after_utc - now).days
+        yield Finding("warn", f"{pair.certificate} expires in {days} days", renew)
+    if now < certificate.not_valid_before_utc:
+        since = f"{certificate.not_valid_before_utc:%Y-%m-%d}"
+        yield Finding(
+            "fail", f"{pair.certificate} is not valid before {since}", "check the clock of this machine"
+        )
+    if missing := _missing_names(certificate, domains):
+        yield Finding(
+            "warn",
+            f"{pair.certificate} does not name {', '.join(missing)}",
+            "clients will refuse it; get a certificate with these names"
+            if not pair.is_own
+            else "restart the server, which makes it anew",
+        )
+    if pair.key.stat().st_mode & 0o007:
+        yield Finding("warn", f"{pair.key} can be read by everybody on this machine", f"chmod 600 {pair.key}")
+
+
+def _will_do(pair: Pair, names: Iterable[str], now: datetime) -> bool:
+    try:
+        certificate = _parse(pair.certificate)
+        _context(pair)
+    except CertificateError:  # damaged, or a crash came between writing the one file and the other
+        return False
+    lasts = certificate.not_valid_after_utc - now > timedelta(days=RENEW_DAYS)
+    return lasts and not _missing_names(certificate, names)
+
+
+def _context(pair: Pair, minimum_version: str = "1.2", alpn: Sequence[str] = ()) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    newest_only = minimum_version == "1.3"
+    context.minimum_version = ssl.TLSVersion.TLSv1_3 if newest_only else ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
+    if alpn:
+        context.set_alpn_protocols(list(alpn))
+    context.num_tickets = 0  # they cost memory on every connection, and XMPP clients keep theirs for hours
+    _read(pair.certificate)
+    _read(pair.key)
+    try:
+        # A key with a passphrase would otherwise be asked for on the terminal.
+        context.load_cert_chain(pair.certificate, pair.key, password=lambda: "")
+    except ssl.SSLError as error:
+        raise CertificateError(_load_failure(pair, error)) from None
+    return context
+
+
+def _load_failure(pair: Pair, error: ssl.SSLError) -> str:
+    text = str(error)
+    if "KEY_VALUES_MISMATCH" in text:
+        return f"{pair.key} is not the key of {pair.certificate}; name the two files that belong together"
+    try:
+        _parse(pair.certificate)
+    except CertificateError as unreadable:
+        return str(unreadable)
+    key = pair.key.read_bytes()
+    if b"ENCRYPTED" in key:
+        return f"{pair.key} has a passphrase; take it off with: openssl pkey -in {pair.key} -out NEW.pem"
+    if b"PRIVATE KEY" not in key:
+        return (
+            f"{pair.key} holds no private key in PEM form; it should begin with -----BEGIN PRIVATE KEY-----"
+        )
+    return f"{pair.certificate} with {pair.key} cannot be used: {text}; check both files with openssl"
+
+
+def _choose_by_name(by_domain: Mapping[str, ssl.SSLContext]) -> None:
+    by_name = {_ascii(domain): context for domain, context in by_domain.items()}
+
+    def choose(connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
+        wanted = by_name.get((name or "").lower())
+        if wanted is not None:
+            connection.context = wanted
+
+    for context in set(by_domain.values()):
+        context.sni_callback = choose
+
+
+def _parse(path: Path) -> x509.Certificate:
+    from cryptography import x509  # noqa: PLC0415  # loaded only when a certificate is looked at
+
+    try:
+        return x509.load_pem_x509_certificates(_read(path).encode())[0]
+    except ValueError:
+        raise CertificateError(
+            f"{path} holds no certificate in PEM form; it should begin with -----BEGIN CERTIFICATE-----"
+        ) from None
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii", errors="replace")
+    except FileNotFoundError:
+        raise CertificateError(f"{path} does not exist; correct its name in the configuration") from None
+    except OSError as error:
+        user = os.geteuid()
+        raise CertificateError(
+            f"{path} cannot be read by this user (id {user}): {error.strerror}; chown {user} {path}"
+        ) from None
+
+
+def _first_block(text: str) -> str:
+    end = "-----END CERTIFICATE-----"
+    start = text.find("-----BEGIN CERTIFICATE-----")
+    return text[start : text.find(end, start) + len(end)] + "\n"
+
+
+def _write(path: Path, content: bytes, mode: int) -> None:
+    """Write a file that nobody sees half written, nor for a moment with a wider mode."""
+    part = path.with_name(path.name + ".part")
+    part.unlink(missing_ok=True)
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+        file.write(content)
+    part.replace(path)
+
+
+def _missing_names(certificate: x509.Certificate, domains: Iterable[str]) -> list[str]:
+    from cryptography import x509  # noqa: PLC0415  # loaded only when a certificate is looked at
+
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return list(domains)
+    known = {name.lower() for name in names.get_values_for_type(x509.DNSName)}
+    known |= {str(address) for address in names.get_values_for_type(x509.IPAddress)}
+    return [domain for domain in domains if not _is_covered(_ascii(domain), known)]
+
+
+def _is_covered(name: str, known: set[str]) -> bool:
+    """RFC 6125 §6.4.3: a wildcard stands for exactly one label, the leftmost."""
+    return name in known or f"*.{name.partition('.')[2]}" in known
+
+
+def _general_name(name: str) -> x509.GeneralName:
+    from cryptography import x509  # noqa: PLC0415  # loaded only when a certificate is made
+
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name.strip("[]")))
+    except ValueError:
+        return x509.DNSName(_ascii(name))
+
+
+def _ascii(domain: str) -> str:
+    """Write a domain as TLS does: A-labels, and no brackets around an address."""
+    if domain.isascii():
+        return domain.strip("[]").lower()
+    import idna  # noqa: PLC0415  # large tables, needed by few
+
+    return idna.encode(domain, uts46=True).decode()

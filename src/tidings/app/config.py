@@ -1,0 +1,431 @@
+"""Reads the configuration: one TOML file, the environment and a few flags, all mistakes reported at once.
+
+Later layers win: defaults, profile, file, environment, flags. Each layer is checked by itself, so that a
+mistake is told even where a later layer would cover it, with the place where it was made.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from tidings.app import profiles, rules, schema, toml_lines
+from tidings.app.options import Config, HostOptions
+from tidings.base.errors import TidingsError
+from tidings.base.jid import Jid, JidError
+
+Place = tuple[str | int, ...]
+"""Where an option is: the names that lead to it."""
+
+PREFIX: Final = "TIDINGS_"
+FILE_VARIABLE: Final = "TIDINGS_CONFIG"
+DEFAULT_FILE: Final = "tidings.toml"
+
+_BARE: Final = re.compile(r"[A-Za-z0-9_-]+")  # a key that TOML lets stand without quotes
+
+FLAGS: Final[Mapping[str, str]] = {
+    "server.data_dir": "--data-dir",
+    "server.domains": "--domain",
+    "server.authentication": "--auth",
+    "server.create_admins": "--admin",
+    "server.reset_when_empty": "--reset-when-empty",
+    "log.level": "--log-level",
+}
+"""The options that have a flag of their own on the command line."""
+
+
+class Mistake(msgspec.Struct, frozen=True):
+    """One thing that is wrong: where, and what was expected."""
+
+    where: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.text}" if self.where else self.text
+
+
+class ConfigError(TidingsError):
+    """The configuration cannot be used; the text has a line for each mistake."""
+
+    def __init__(self, mistakes: Iterable[Mistake]) -> None:
+        self.mistakes = tuple(mistakes)
+        super().__init__("\n".join(str(mistake) for mistake in self.mistakes))
+
+
+def load(
+    path: str | Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    flags: Mapping[str, object] | None = None,
+    feature_options: Mapping[str, type[msgspec.Struct]] | None = None,
+    *,
+    profile: str = "",
+) -> Config:
+    """Read and check the configuration; raises `ConfigError` with every mistake in it.
+
+    `path` is the file, else TIDINGS_CONFIG names it, else `tidings.toml` is read if there is one (not under a
+    profile, which is meant to be the same everywhere). `flags` maps options (`server.data_dir`) to values.
+    `feature_options` gives the option struct of each feature by name; without it, the options of features are
+    not read.
+    """
+    environment = os.environ if environment is None else environment
+    root = schema.build(feature_options)
+    layers: list[_Layer] = []
+    if profile:
+        layers.append(_profile_layer(profile))
+    file = _find_file(path, environment, profile)
+    if file is not None:
+        layers.append(_file_layer(file))
+    layers.append(_environment_layer(environment, root, layers))
+    layers.append(_flag_layer(flags or {}))
+    if profile:
+        _let_directory_replace_memory(layers)
+
+    reader = _Reader(root)
+    for layer in layers:
+        reader.read(layer)
+    config = _assemble(reader, feature_options or {}, str(file or ""), profile)
+    touched = {mistake.place[:-1] for mistake in reader.mistakes}
+    for place, text in rules.find_mistakes(config):
+        if place[:-1] not in touched:
+            reader.blame(place, text)
+    if reader.mistakes:
+        raise ConfigError(mistake.told for mistake in reader.mistakes)
+    return _complete(config)
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """Values from one source, not yet checked, and how that source names its places."""
+
+    values: dict[str, Any]
+    source: str = ""
+    lines: Mapping[Place, int] = field(default_factory=dict)
+    names: Mapping[Place, str] = field(default_factory=dict)
+    directory: Path | None = None
+
+    def where(self, place: Place) -> str:
+        """Name a place as the administrator wrote it: a line of the file, a variable, a flag."""
+        for length in range(len(place), 0, -1):
+            if place[:length] in self.lines:
+                return f"{self.source}:{self.lines[place[:length]]}"
+            if place[:length] in self.names:
+                return self.names[place[:length]]
+        return self.source
+
+    def spell(self, place: Place, *, section: bool) -> str:
+        """Write the name of an option or section as this source would."""
+        if self.names:
+            return PREFIX + "__".join(str(part) for part in place).upper()
+        return f"[{_dotted(place)}]" if section else f"`{place[-1]}`"
+
+
+@dataclass(frozen=True, slots=True)
+class _Misplaced:
+    """A mistake with the place of the option."""
+
+    place: Place
+    told: Mistake
+
+
+class _Reader:
+    """Checks layer after layer against the tree of options and merges what is right."""
+
+    def __init__(self, root: schema.Table) -> None:
+        self._root = root
+        self._places: dict[Place, str] = {}
+        self.values: dict[str, Any] = {}
+        self.mistakes: list[_Misplaced] = []
+
+    def read(self, layer: _Layer) -> None:
+        """Take over what is right in the layer; note what is wrong."""
+        before = len(self.mistakes)
+        self._section(layer, self._root, layer.values, (), self.values)
+        new = self.mistakes[before:]
+        new.sort(key=lambda mistake: layer.lines.get(mistake.place, 0))
+        self.mistakes[before:] = new
+
+    def blame(self, place: Place, text: str) -> None:
+        """Note a mistake of an option that was read, at the place where it was written."""
+        for length in range(len(place), 0, -1):
+            if place[:length] in self._places:
+                self.mistakes.append(_Misplaced(place, Mistake(self._places[place[:length]], text)))
+                return
+        self.mistakes.append(_Misplaced(place, Mistake("", text)))
+
+    def _section(
+        self, layer: _Layer, table: schema.Table, given: Mapping[str, Any], place: Place, into: dict[str, Any]
+    ) -> None:
+        for name, value in given.items():
+            here = (*place, name)
+            entry = table.step(name)
+            if isinstance(entry, schema.Table) and entry.is_open:
+                continue
+            if entry is None:
+                self._refuse(layer, here, self._unknown(layer, table, here, value))
+            elif isinstance(entry, schema.Table):
+                if not isinstance(value, dict):
+                    self._refuse(
+                        layer, here, f"`{_dotted(here)}` must be a section, not {schema.show(value)}"
+                    )
+                    continue
+                key = self._canonical(layer, here) if place == ("host",) else name
+                if key:
+                    self._places.setdefault((*place, key), layer.where(here))
+                    self._section(layer, entry, value, here, into.setdefault(key, {}))
+            else:
+                self._option(layer, entry, value, here, into)
+
+    def _option(
+        self, layer: _Layer, leaf: schema.Leaf, value: object, place: Place, into: dict[str, Any]
+    ) -> None:
+        if leaf.item is not None and isinstance(value, list):
+            value = self._items(layer, leaf.item, value, place)
+        try:
+            converted = leaf.convert(value)
+        except ValueError as error:
+            self._refuse(
+                layer, place, f"`{leaf.name}` in [{_dotted(place[:-1])}] {error}" + _near(value, leaf)
+            )
+            return
+        if leaf.is_path and layer.directory and isinstance(converted, str) and converted:
+            converted = str(layer.directory / converted)
+        into[leaf.name] = converted
+        self._places[_canonical_place(place)] = layer.where(place)
+
+    def _items(self, layer: _Layer, table: schema.Table, items: list[Any], place: Place) -> list[Any]:
+        """Check each section of a list of sections for names that do not exist."""
+        for position, item in enumerate(items):
+            for name in item if isinstance(item, dict) else ():
+                if table.step(name) is None:
+                    here = (*place, position, name)
+                    self._refuse(layer, here, self._unknown(layer, table, here, item[name]))
+        return items
+
+    def _canonical(self, layer: _Layer, place: Place) -> str:
+        try:
+            return rules.domain(str(place[-1]))
+        except JidError as error:
+            self._refuse(layer, place, f'[host."{place[-1]}"] must name a domain: {error}')
+            return ""
+
+    def _refuse(self, layer: _Layer, place: Place, text: str) -> None:
+        self.mistakes.append(_Misplaced(place, Mistake(layer.where(place), text)))
+
+    def _unknown(self, layer: _Layer, table: schema.Table, place: Place, value: object) -> str:
+        name, parent = str(place[-1]), place[:-1]
+        is_section = isinstance(value, dict)
+        told = f"unknown section [{_dotted(place)}]" if is_section else f"unknown option `{name}`"
+        if parent and not is_section:
+            told += f" in [{_dotted(parent)}]"
+        if homes := [home for home in _homes(self._root, name) if home]:
+            return f"{told}; it belongs in [{_dotted(homes[0])}]"
+        near = difflib.get_close_matches(name.lower().replace("-", "_"), table.entries, n=1)
+        if near:
+            section = isinstance(table.entries[near[0]], schema.Table)
+            return f"{told}; did you mean {layer.spell((*parent, near[0]), section=section)}?"
+        what = "sections" if is_section or not parent else "options"
+        return f"{told}; the {what} here are " + ", ".join(f"`{known}`" for known in table.entries)
+
+
+def _find_file(path: str | Path | None, environment: Mapping[str, str], profile: str) -> Path | None:
+    named = path or environment.get(FILE_VARIABLE)
+    if named:
+        return Path(named)
+    default = Path(DEFAULT_FILE)
+    return default if not profile and default.exists() else None
+
+
+def _profile_layer(name: str) -> _Layer:
+    try:
+        text = profiles.read(name)
+    except LookupError:
+        near = difflib.get_close_matches(name, profiles.NAMES, n=1)
+        hint = f"; did you mean `{near[0]}`?" if near else ""
+        known = ", ".join(f"`{one}`" for one in profiles.NAMES)
+        raise ConfigError(
+            [Mistake("--profile", f"unknown profile `{name}`{hint} (there are: {known})")]
+        ) from None
+    return _Layer(tomllib.loads(text), f"profile {name}", toml_lines.lines_of(text))
+
+
+def _file_layer(file: Path) -> _Layer:
+    def refused(reason: str) -> ConfigError:
+        return ConfigError([Mistake(str(file), reason)])
+
+    try:
+        text = file.read_bytes().decode()
+    except FileNotFoundError:
+        raise refused(
+            "there is no such file; leave --config and TIDINGS_CONFIG away to start without one"
+        ) from None
+    except IsADirectoryError:
+        raise refused(f"is a directory; name the file in it, such as {file / DEFAULT_FILE}") from None
+    except PermissionError:
+        raise refused(f"may not be read by this user; allow it with: chmod u+r {file}") from None
+    except UnicodeDecodeError as error:
+        raise refused(f"is not UTF-8 at byte {error.start}; save it as UTF-8") from None
+    except OSError as error:
+        raise refused(f"cannot be read: {error.strerror}") from None
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        reason, _, position = str(error).rpartition(" (at ")
+        line = position.removeprefix("line ").partition(",")[0]
+        where = f"{file}:{line}" if line.isdigit() else f"{file}:{text.count(chr(10)) + 1}"
+        raise ConfigError([Mistake(where, f"is not valid TOML: {reason or error}")]) from None
+    return _Layer(values, str(file), toml_lines.lines_of(text), directory=file.parent)
+
+
+def _environment_layer(environment: Mapping[str, str], root: schema.Table, below: list[_Layer]) -> _Layer:
+    """Read `TIDINGS_SECTION__OPTION`.
+
+    Variables without a double underscore are left alone: in a cluster, a service that is called "tidings"
+    brings many of them.
+    """
+    values: dict[str, Any] = {}
+    names: dict[Place, str] = {}
+    hosts = [name for layer in below for name in layer.values.get("host", {})]
+    for variable in sorted(environment):
+        if not variable.startswith(PREFIX) or "__" not in variable:
+            continue
+        place, leaf = _resolve(variable.removeprefix(PREFIX).split("__"), root, hosts)
+        text = environment[variable]
+        names[place] = variable
+        table = values
+        for part in place[:-1]:
+            table = table.setdefault(part, {})
+        table[place[-1]] = leaf.parse(text) if leaf else text
+    return _Layer(values, "environment", names=names)
+
+
+def _resolve(
+    parts: Iterable[str], root: schema.Table, hosts: list[str]
+) -> tuple[tuple[str, ...], schema.Leaf | None]:
+    """Find the option that a variable means; dots and dashes of names may be written as underscores."""
+    place: tuple[str, ...] = ()
+    entry: schema.Leaf | schema.Table | None = root
+    for part in parts:
+        known = list(entry.entries) if isinstance(entry, schema.Table) else []
+        if place == ("host",):
+            known = hosts
+        name = next((one for one in known if _flat(one) == _flat(part)), part.lower())
+        entry = entry.step(name) if isinstance(entry, schema.Table) else None
+        place = (*place, name)
+    return place, entry if isinstance(entry, schema.Leaf) else None
+
+
+def _flag_layer(flags: Mapping[str, object]) -> _Layer:
+    values: dict[str, Any] = {}
+    names: dict[Place, str] = {}
+    for dotted, value in flags.items():
+        section, _, option = dotted.rpartition(".")
+        values.setdefault(section, {})[option] = value
+        names[section, option] = FLAGS.get(dotted, dotted)
+    return _Layer(values, "command line", names=names)
+
+
+def _let_directory_replace_memory(layers: list[_Layer]) -> None:
+    """A profile that keeps its data in memory keeps it in the data directory once one is named."""
+    first, *later = layers
+    if any("data_dir" in layer.values.get("server", {}) for layer in later):
+        first.values.get("database", {}).pop("url", None)
+
+
+def _assemble(
+    reader: _Reader, feature_options: Mapping[str, type[msgspec.Struct]], file: str, profile: str
+) -> Config:
+    values = reader.values
+    sections: dict[str, Any] = {}
+    for known in msgspec.structs.fields(Config):
+        if isinstance(known.type, type) and issubclass(known.type, msgspec.Struct):
+            sections[known.name] = _construct(known.type, values.get(known.name, {}))
+    domains = list(values.get("host", {}))
+    named: list[str] = []
+    for name in sections["server"].domains:
+        try:
+            named.append(rules.domain(name))
+        except JidError as error:
+            reader.blame(("server", "domains"), f"`domains` in [server] must name domains: {error}")
+    shared = values.get("features", {})
+    hosts: dict[str, HostOptions] = {}
+    for domain in dict.fromkeys([*named, *domains]):
+        own = dict(values.get("host", {}).get(domain, {}))
+        of_features = own.pop("features", {})
+        features: dict[str, msgspec.Struct] = {}
+        for name, struct in feature_options.items():
+            merged = {**shared.get(name, {}), **of_features.get(name, {})}
+            try:
+                features[name] = _construct(struct, merged)
+            except (ValueError, TypeError) as error:
+                place = ("host", domain, "features", name) if name in of_features else ("features", name)
+                reader.blame(place, f"[{_dotted(place)}] {error}")
+        hosts[domain] = HostOptions(**own, features=features)
+    return Config(**sections, hosts=hosts, file=file, profile=profile)
+
+
+def _construct(struct: type[msgspec.Struct], values: Mapping[str, Any]) -> Any:  # noqa: ANN401  # any section
+    arguments: dict[str, Any] = {}
+    for known in msgspec.structs.fields(struct):
+        if known.name in values:
+            value = values[known.name]
+            arguments[known.name] = _construct(known.type, value) if isinstance(value, dict) else value
+    return struct(**arguments)
+
+
+def _complete(config: Config) -> Config:
+    """Fill in what a host takes over from the server."""
+    hosts: dict[str, HostOptions] = {}
+    created = [rules.split_admin(entry) for entry in config.server.create_admins]
+    for domain, host in config.hosts.items():
+        authentication = host.authentication or config.server.authentication
+        admins = [Jid(admin) for admin in config.server.admins]
+        admins += [Jid(admin if "@" in admin else f"{admin}@{domain}") for admin in host.admins]
+        admins += [
+            Jid(name if "@" in name else f"{name}@{domain}")
+            for name, _ in created
+            if (Jid(name).domain == domain if "@" in name else authentication != "anonymous")
+        ]
+        hosts[domain] = msgspec.structs.replace(
+            host,
+            authentication=authentication,
+            admins=tuple(dict.fromkeys(admins)),
+        )
+    return msgspec.structs.replace(config, hosts=hosts)
+
+
+def _dotted(place: Place) -> str:
+    """Write a place as the header of its section: `listen.tcp`, `host."example.org"`."""
+    parts = (str(part) for part in place if not isinstance(part, int))
+    return ".".join(part if _BARE.fullmatch(part) else f'"{part}"' for part in parts)
+
+
+def _canonical_place(place: Place) -> Place:
+    if place[0] != "host":
+        return place
+    return ("host", rules.domain(str(place[1])), *place[2:])
+
+
+def _near(value: object, leaf: schema.Leaf) -> str:
+    near = difflib.get_close_matches(value.lower(), leaf.choices, n=1) if isinstance(value, str) else []
+    return f"; did you mean `{near[0]}`?" if near else ""
+
+
+def _homes(table: schema.Table, name: str, place: Place = ()) -> Iterator[Place]:
+    """Find the sections that do have an option of this name."""
+    for known, entry in table.entries.items():
+        if isinstance(entry, schema.Table):
+            yield from _homes(entry, name, (*place, known))
+        elif known == name:
+            yield place
+
+
+def _flat(name: str) -> str:
+    return name.lower().replace(".", "_").replace("-", "_")

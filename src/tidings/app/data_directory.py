@@ -1,0 +1,61 @@
+"""The data directory: made for this user alone, or for as long as the server runs when none is named."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from tidings.app.options import Config
+from tidings.base.errors import TidingsError
+
+
+class DataDirectoryError(TidingsError):
+    """The data directory cannot be used; the text says why and what to do."""
+
+
+@contextmanager
+def opened(config: Config) -> Iterator[Config]:
+    """Give the configuration with a data directory that exists and can be written.
+
+    Where none is named it is a temporary one, removed at the end.
+    """
+    if config.server.data_dir:
+        prepare(config.data_dir)
+        yield config
+        return
+    directory = tempfile.mkdtemp(prefix="tidings-")
+    try:
+        yield with_directory(config, directory)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def prepare(directory: Path) -> None:
+    """Make the directory when it is missing (mode 0700), or raise `DataDirectoryError` with what hinders."""
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except FileExistsError:
+        raise DataDirectoryError(
+            f"the data directory {directory} is a file; choose another `data_dir` in [server]"
+        ) from None
+    except OSError as error:
+        raise DataDirectoryError(
+            f"the data directory {directory} cannot be made: {error.strerror}; "
+            "make it for this user, or choose another `data_dir` in [server]"
+        ) from None
+    if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
+        raise DataDirectoryError(
+            f"the data directory {directory} may not be written by this user; "
+            f"chown -R {os.geteuid()} {directory}"
+        )
+
+
+def with_directory(config: Config, directory: str) -> Config:
+    """Give the same configuration with another data directory."""
+    return msgspec.structs.replace(config, server=msgspec.structs.replace(config.server, data_dir=directory))

@@ -1,0 +1,150 @@
+"""Doors: the front doors of a server, made from the configuration."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from socket import socket
+from typing import Protocol
+
+from tidings.app.certificates import Certificates
+from tidings.app.options import Config
+from tidings.base.limits import XmlLimits
+from tidings.gateways.doorkeeper import Doorkeeper
+from tidings.gateways.tcp import TcpGateway
+from tidings.gateways.tls import TlsSetup
+from tidings.kernel.connection import ConnectionOptions, Doorway
+from tidings.kernel.feature import StreamStage
+from tidings.kernel.host import Host
+from tidings.kernel.login import Brake, Credentials
+from tidings.kernel.server import Server
+from tidings.wire.xmpp import ns
+from tidings.wire.xmpp.negotiation.policy import TOKEN_MECHANISMS, HostPolicy, StreamLimits, StreamPolicy
+
+_MECHANISMS = {
+    "accounts": HostPolicy(domain="").mechanisms,
+    "any": ("PLAIN",),
+    "anonymous": ("ANONYMOUS",),
+}
+
+
+class Door(Protocol):
+    """Something that listens."""
+
+    async def close(self) -> None:
+        """Accept nothing more."""
+        ...
+
+
+class Doors:
+    """All that is listening."""
+
+    def __init__(self) -> None:
+        self.listeners: list[asyncio.Server] = []
+        self.others: list[Door] = []
+
+    async def close(self) -> None:
+        """Accept nothing more; connections that are open stay."""
+        for listener in self.listeners:
+            listener.close()
+        for door in self.others:
+            await door.close()
+
+
+class Doorways:
+    """The doorways of all transports: they share credentials and the brake, and differ in their policy."""
+
+    def __init__(
+        self, config: Config, server: Server, credentials: dict[str, Credentials], secret: bytes
+    ) -> None:
+        self._config = config
+        self._server = server
+        self._credentials = credentials
+        self._secret = secret
+        self._brake = Brake(server.clock)
+        self._options = ConnectionOptions(
+            login_seconds=config.limits.login_seconds,
+            idle_seconds=config.limits.idle_seconds,
+            outbound_bytes=config.limits.outbound_queue_bytes,
+        )
+
+    def make(self, *, starttls: bool, local: bool) -> Doorway:
+        """Make the doorway of a transport, for connections from this machine (`local`) or from elsewhere."""
+        required = self._config.tls.required
+        must_encrypt = required == "always" or (required == "off-loopback" and not local)
+        policies = {
+            domain: self._host_policy(host, must_encrypt) for domain, host in self._server.hosts.items()
+        }
+        domains = self._config.domains
+        policy = StreamPolicy(
+            host=policies.get,
+            secret=self._secret,
+            starttls=starttls,
+            default_domain=domains[0] if domains else "",
+            max_login_attempts=self._config.limits.login_failures,
+        )
+        return Doorway(
+            server=self._server,
+            policy=policy,
+            credentials=self._credentials,
+            brake=self._brake,
+            options=self._options,
+        )
+
+    def _host_policy(self, host: Host, must_encrypt: bool) -> HostPolicy:
+        limits = self._config.limits
+        authentication = self._config.hosts[host.domain].authentication or "accounts"
+        before = host.stream_features(StreamStage.BEFORE_LOGIN)
+        registration = [element for element in before if element.namespace == ns.REGISTER_FEATURE]
+        idle = limits.idle_seconds or None
+        return HostPolicy(
+            domain=host.domain,
+            mechanisms=_MECHANISMS[authentication],
+            plain_without_tls=not must_encrypt,
+            tls_required=must_encrypt,
+            registration=bool(registration),
+            features_before=tuple(element for element in before if element not in registration),
+            features_after=tuple(host.stream_features(StreamStage.AFTER_LOGIN)),
+            bind2_inline=tuple(name for feature in host.features for name in feature.inline),
+            limits_before=StreamLimits(max_bytes=limits.stanza_bytes_before_login, idle_seconds=idle),
+            limits_after=StreamLimits(max_bytes=limits.stanza_bytes, idle_seconds=idle),
+            token_mechanisms=TOKEN_MECHANISMS if authentication == "accounts" else (),
+        )
+
+
+async def open_doors(
+    config: Config,
+    server: Server,
+    credentials: dict[str, Credentials],
+    secret: bytes,
+    sockets: Mapping[str, list[socket]],
+    tls: Certificates,
+    https: Certificates,
+) -> Doors:
+    """Begin to accept connections on sockets that listen already."""
+    doors = Doors()
+    doorways = Doorways(config, server, credentials, secret)
+    doorkeeper = Doorkeeper(
+        total=config.limits.connections, per_address=config.limits.connections_per_address
+    )
+    before = XmlLimits(stanza_bytes=config.limits.stanza_bytes_before_login)
+    after = XmlLimits(stanza_bytes=config.limits.stanza_bytes)
+    setup = tls_setup(config, tls)
+    for name, direct_tls in (("tcp", False), ("tls", True)):
+        gateway = TcpGateway(
+            local=doorways.make(starttls=not direct_tls, local=True),
+            remote=doorways.make(starttls=not direct_tls, local=False),
+            doorkeeper=doorkeeper,
+            tls=setup,
+            direct_tls=direct_tls,
+            before=before,
+            after=after,
+        )
+        doors.listeners += [await gateway.listen(listening) for listening in sockets.get(name, ())]
+    return doors
+
+
+def tls_setup(config: Config, loaded: Certificates) -> TlsSetup:
+    """Join the contexts of all domains; the first domain's answers clients that name none."""
+    contexts = {loaded.context_for(domain): loaded.certificate_for(domain) for domain in config.domains}
+    return TlsSetup(loaded.context_for(config.domains[0]), contexts)

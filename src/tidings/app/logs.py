@@ -1,0 +1,34 @@
+"""Structured logs: event name first, one line an event; never a message body, password or token."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import structlog
+
+from tidings.app.options import LogOptions
+
+
+def configure_logs(options: LogOptions) -> None:
+    """Write events of this level and above to standard error, as text for people or JSON for machines."""
+    as_text = options.format == "text" or (options.format == "auto" and sys.stderr.isatty())
+    render: structlog.typing.Processor = (
+        structlog.dev.ConsoleRenderer() if as_text else structlog.processors.JSONRenderer()
+    )
+    processors: list[structlog.typing.Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    if not as_text:
+        processors.append(structlog.processors.dict_tracebacks)
+    structlog.configure(
+        processors=[*processors, render],
+        wrapper_class=structlog.make_filtering_bound_logger(
+            logging.getLevelNamesMapping()[options.level.upper()]
+        ),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    # The event loop and the HTTP library warn through the standard library.
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")

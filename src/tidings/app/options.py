@@ -1,0 +1,321 @@
+"""Every option of the server with its type, its default and what it means.
+
+One struct is one section of `tidings.toml`; the reference page is made from these structs, so the text of a
+description is what an administrator reads. A unit stands in the name of an option. A feature declares its own
+options next to its code; they appear as `[features.NAME]` and `[host."example.org".features.NAME]`.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, field
+
+Authentication = Literal["accounts", "any", "anonymous"]
+
+FilePath = Annotated[str, Meta(extra={"path": True})]
+"""A file or directory; in a configuration file it is relative to the directory of that file."""
+
+PortNumber = Annotated[int, Meta(ge=0, le=65535)]
+"""A TCP port; 0 lets the system choose a free one."""
+
+Count = Annotated[int, Meta(ge=0)]
+"""A whole number that cannot be negative."""
+
+Positive = Annotated[int, Meta(ge=1)]
+"""A whole number of at least one."""
+
+MEMORY_URL = "memory:"
+"""The database URL that keeps everything in memory and forgets it when the server stops."""
+
+
+class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What this server is called, where it keeps its data and who may administer it."""
+
+    data_dir: Annotated[
+        FilePath,
+        Meta(
+            description="Directory for the embedded database, the self-signed certificate and the admin "
+            "socket; made when missing. Empty: a temporary directory that is removed when the server stops."
+        ),
+    ] = "data"
+    domains: Annotated[
+        tuple[str, ...],
+        Meta(description='Domains served, besides those that have a section `[host."…"]`.'),
+    ] = ("localhost",)
+    authentication: Annotated[
+        Authentication,
+        Meta(
+            description="How clients log in unless their host says otherwise. `accounts`: with the password "
+            "of an account. `anonymous`: everybody gets a throw-away account. `any`: any name and any "
+            "password are right and make the account, for tests on loopback only."
+        ),
+    ] = "accounts"
+    admins: Annotated[
+        tuple[str, ...],
+        Meta(description="Addresses (`alice@example.org`) that may administer every domain."),
+    ] = ()
+    create_admins: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Accounts made at start when they are missing, as `name:password` (on every domain "
+            "with accounts) or `name@domain:password`; they may administer their domain."
+        ),
+    ] = ()
+    drain_seconds: Annotated[
+        Count,
+        Meta(description="How long a stopping server waits for stanzas under way."),
+    ] = 5
+    reset_when_empty: Annotated[
+        bool,
+        Meta(description="Wipe all storage when the last session ends, for tests on loopback only."),
+    ] = False
+
+
+class ListenerOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """Where one kind of connection is accepted."""
+
+    enabled: Annotated[bool, Meta(description="Accept this kind of connection.")] = True
+    addresses: Annotated[
+        tuple[str, ...],
+        Meta(
+            description='IP addresses to listen on; `"*"` is every interface, `"localhost"` is 127.0.0.1 and '
+            "::1 where the machine has it."
+        ),
+    ] = ("*",)
+    port: Annotated[PortNumber, Meta(description="TCP port; 0 takes any free port.")] = 0
+
+
+class TcpListener(ListenerOptions, frozen=True, kw_only=True):
+    """XMPP over TCP, encrypted with STARTTLS."""
+
+    port: Annotated[PortNumber, Meta(description="TCP port; 0 takes any free port.")] = 5222
+
+
+class TlsListener(ListenerOptions, frozen=True, kw_only=True):
+    """XMPP over TCP with TLS from the first byte (XEP-0368)."""
+
+    port: Annotated[PortNumber, Meta(description="TCP port; 0 takes any free port.")] = 5223
+
+
+class HttpListener(ListenerOptions, frozen=True, kw_only=True):
+    """WebSocket, BOSH and host-meta over plain HTTP: for a proxy that adds TLS, and for tests."""
+
+    addresses: Annotated[
+        tuple[str, ...],
+        Meta(
+            description='IP addresses to listen on; `"*"` is every interface, `"localhost"` is 127.0.0.1 and '
+            "::1 where the machine has it."
+        ),
+    ] = ("localhost",)
+    port: Annotated[PortNumber, Meta(description="TCP port; 0 takes any free port.")] = 5280
+
+
+class HttpsListener(ListenerOptions, frozen=True, kw_only=True):
+    """WebSocket, BOSH and host-meta over HTTPS."""
+
+    port: Annotated[PortNumber, Meta(description="TCP port; 0 takes any free port.")] = 5281
+
+
+class ListenOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """The front doors."""
+
+    tcp: TcpListener = field(default_factory=TcpListener)
+    tls: TlsListener = field(default_factory=TlsListener)
+    http: HttpListener = field(default_factory=HttpListener)
+    https: HttpsListener = field(default_factory=HttpsListener)
+
+    def enabled(self) -> dict[str, ListenerOptions]:
+        """The listeners that are switched on, by their name in the configuration."""
+        every: dict[str, ListenerOptions] = {
+            "tcp": self.tcp, "tls": self.tls, "http": self.http, "https": self.https
+        }  # fmt: skip
+        return {name: listener for name, listener in every.items() if listener.enabled}
+
+
+class TlsOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """Certificates and the rule for encryption."""
+
+    certificate: Annotated[
+        FilePath,
+        Meta(
+            description="PEM file with the certificate and its chain. Empty: a self-signed one is made in "
+            "`data_dir` on first start."
+        ),
+    ] = ""
+    key: Annotated[FilePath, Meta(description="PEM file with the private key, without a passphrase.")] = ""
+    required: Annotated[
+        Literal["off-loopback", "always", "never"],
+        Meta(
+            description="Where a client must encrypt before it logs in: everywhere but on connections from "
+            "this machine, everywhere, or nowhere."
+        ),
+    ] = "off-loopback"
+    minimum_version: Annotated[
+        Literal["1.2", "1.3"], Meta(description="The oldest version of TLS that is accepted.")
+    ] = "1.2"
+
+
+class DatabaseOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """Where accounts, rosters and all that lasts is kept."""
+
+    url: Annotated[
+        str,
+        Meta(
+            description="Empty: SQLite in `data_dir`. Else `sqlite:///relative.db`, "
+            "`sqlite:////absolute.db`, `postgresql://user:password@host/name`, "
+            "`mysql://user:password@host/name`, or `memory:`, which forgets everything when the server stops."
+        ),
+    ] = ""
+
+
+class LimitsOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What one client may ask of the server."""
+
+    stanza_bytes_before_login: Annotated[
+        int, Meta(ge=10_000, description="Largest stanza before log-in, in bytes.")
+    ] = 16 * 1024
+    stanza_bytes: Annotated[
+        int,
+        Meta(
+            ge=10_000,
+            description="Largest stanza after log-in, in bytes.",
+        ),
+    ] = 256 * 1024
+    connections: Annotated[
+        Count, Meta(description="Connections in total; 0 is as many as the system allows.")
+    ] = 0
+    connections_per_address: Annotated[
+        Count, Meta(description="Connections from one IP address, loopback excepted; 0 is no limit.")
+    ] = 200
+    sessions_per_account: Annotated[
+        Positive, Meta(description="Sessions of one account at the same time.")
+    ] = 50
+    login_seconds: Annotated[
+        Positive, Meta(description="Time a connection has to log in before it is closed.")
+    ] = 30
+    login_failures: Annotated[
+        Positive, Meta(description="Failed attempts to log in before a connection is closed.")
+    ] = 5
+    idle_seconds: Annotated[
+        Count,
+        Meta(
+            description="Silence after which a connection is asked for a sign of life and, without one, "
+            "closed; 0 is never."
+        ),
+    ] = 600
+    outbound_queue_bytes: Annotated[
+        int,
+        Meta(
+            ge=65_536,
+            description="How many bytes may wait for a client that reads slowly before it is cut off.",
+        ),
+    ] = 4 * 1024 * 1024
+    accounts_in_memory: Annotated[
+        Positive, Meta(description="Accounts without a session that are kept in memory.")
+    ] = 10_000
+
+
+class LogOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What the server tells about itself."""
+
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        Meta(description="The least severe events to log."),
+    ] = "info"
+    format: Annotated[
+        Literal["auto", "text", "json"],
+        Meta(description="`text` for people, `json` for machines; `auto` is text on a terminal, else JSON."),
+    ] = "auto"
+
+
+class MetricsOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """Figures for Prometheus at `/metrics` of the HTTP listeners."""
+
+    enabled: Annotated[bool, Meta(description="Serve `/metrics`.")] = True
+    networks: Annotated[tuple[str, ...], Meta(description="Networks that may read them.")] = (
+        "127.0.0.0/8",
+        "::1/128",
+    )
+
+
+class HostOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What one domain does differently from the others.
+
+    `features` holds the options of every feature for this domain: its own, else those of `[features.NAME]`,
+    else the defaults.
+    """
+
+    authentication: Annotated[
+        Authentication | None, Meta(description="As in `[server]`, for this domain.")
+    ] = None
+    admins: Annotated[
+        tuple[str, ...],
+        Meta(description="Names or addresses that may administer this domain."),
+    ] = ()
+    certificate: Annotated[
+        FilePath,
+        Meta(description="PEM file with certificate and chain for this domain. Empty: that of `[tls]`."),
+    ] = ""
+    key: Annotated[FilePath, Meta(description="PEM file with the private key of that certificate.")] = ""
+    features: Mapping[str, msgspec.Struct] = field(default_factory=dict)
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """A configuration that has been read and found right.
+
+    `hosts` has one entry for every domain, in canonical form, with nothing left open: `authentication` is
+    never None, `admins` are bare addresses and include those of the whole server.
+    """
+
+    server: ServerOptions = field(default_factory=ServerOptions)
+    listen: ListenOptions = field(default_factory=ListenOptions)
+    tls: TlsOptions = field(default_factory=TlsOptions)
+    database: DatabaseOptions = field(default_factory=DatabaseOptions)
+    limits: LimitsOptions = field(default_factory=LimitsOptions)
+    log: LogOptions = field(default_factory=LogOptions)
+    metrics: MetricsOptions = field(default_factory=MetricsOptions)
+    hosts: Mapping[str, HostOptions] = field(default_factory=dict)
+    file: str = ""
+    profile: str = ""
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """Every domain that is served, in canonical form."""
+        return tuple(self.hosts)
+
+    @property
+    def data_dir(self) -> Path:
+        """The data directory."""
+        return Path(self.server.data_dir)
+
+    @property
+    def database_url(self) -> str:
+        """The database to use, the default filled in."""
+        return self.database.url or f"sqlite:///{self.data_dir / 'tidings.sqlite'}"
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Tell whether everything is forgotten when the server stops."""
+        return self.database.url == MEMORY_URL
+
+    @property
+    def admin_socket(self) -> Path:
+        """The Unix socket through which the command line reaches the running server."""
+        return self.data_dir / "admin.sock"
+
+    def first_accounts(self) -> tuple[tuple[str, str], ...]:
+        """The accounts of `create_admins` as (bare address, password), one for each of their domains."""
+        accounts: list[tuple[str, str]] = []
+        for entry in self.server.create_admins:
+            name, _, password = entry.partition(":")
+            if "@" in name:
+                accounts.append((name, password))
+                continue
+            accounts += [
+                (f"{name}@{domain}", password)
+                for domain, host in self.hosts.items()
+                if host.authentication != "anonymous"
+            ]
+        return tuple(accounts)

@@ -1,0 +1,272 @@
+"""Writes the reference pages from what the code declares: `python -m tidings.app.reference [--check]`.
+
+With `--check` nothing is written; the exit code is 1 when a page is not what it would be.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Final, get_type_hints
+
+import msgspec
+from msgspec import inspect
+
+from tidings.adapters.memory.ledger import NullLedger
+from tidings.app import arguments, cli, config, schema
+from tidings.app.feature_options import feature_options, features
+from tidings.kernel.clock import SystemClock
+from tidings.kernel.server import Server
+from tidings.operations.all import CATALOGUE
+from tidings.operations.catalogue import Operation
+from tidings.operations.errors import CODES
+
+_NOTE: Final = "<!-- Made by `make gen` from the code; do not edit. -->"
+
+
+def pages() -> dict[str, str]:
+    """Make every page, by its file name in docs/reference."""
+    makers: dict[str, Callable[[], Iterator[str]]] = {
+        "command-line.md": _command_line,
+        "configuration.md": _configuration,
+        "metrics.md": _metrics,
+        "operations.md": _operations,
+        "standards.md": _standards,
+    }
+    return {name: "\n".join([_NOTE, "", *make(), ""]) for name, make in makers.items()}
+
+
+def main(words: Sequence[str] | None = None, directory: Path | None = None) -> int:
+    """Write or compare the pages and give the exit code."""
+    words = sys.argv[1:] if words is None else words
+    directory = directory or Path(__file__).parents[3] / "docs" / "reference"
+    stale = [
+        name
+        for name, text in pages().items()
+        if not (directory / name).exists() or (directory / name).read_text(encoding="utf-8") != text
+    ]
+    if "--check" in words:
+        for name in stale:
+            sys.stderr.write(f"docs/reference/{name} is not what the code declares; run: make gen\n")
+        return 1 if stale else 0
+    directory.mkdir(parents=True, exist_ok=True)
+    for name in stale:
+        (directory / name).write_text(pages()[name], encoding="utf-8")
+    return 0
+
+
+def _configuration() -> Iterator[str]:
+    yield "# Configuration"
+    yield ""
+    yield "No configuration is needed to start. Options are set, the later ones winning, by"
+    yield ""
+    yield "1. the defaults below;"
+    yield "2. a profile (`--profile`);"
+    yield f"3. a TOML file: `--config FILE`, else `{config.FILE_VARIABLE}`, else `{config.DEFAULT_FILE}` in"
+    yield "   the working directory (under a profile, that last one is not read);"
+    yield "4. environment variables `TIDINGS_SECTION__OPTION`; lists are written with commas, dots and dashes"
+    yield "   of a domain as underscores: `TIDINGS_HOST__EXAMPLE_ORG__AUTHENTICATION=anonymous`. Variables"
+    yield "   without a double underscore are not looked at;"
+    yield "5. flags: " + ", ".join(f"`{flag}` (`{option}`)" for option, flag in config.FLAGS.items()) + "."
+    yield ""
+    yield "What is unknown or wrong is refused, with its line. `tidings check` looks at all of it without"
+    yield "starting. Files named in a configuration file are relative to its directory."
+    root = schema.build(feature_options())
+    for name in [name for name in root.entries if name not in {"host", "features"}]:
+        yield from _section(root.entries[name], name)
+    host = root.entries["host"]
+    assert isinstance(host, schema.Table)
+    yield from _section(host.every, 'host."example.org"')
+    yield ""
+    yield "A domain that has such a section is served, whether or not `domains` in `[server]` names it."
+    yield 'Options of a feature for one domain go to `[host."example.org".features.NAME]`.'
+    shared = root.entries["features"]
+    assert isinstance(shared, schema.Table)
+    for name, entry in sorted(shared.entries.items()):
+        yield from _section(entry, f"features.{name}")
+
+
+def _section(entry: schema.Leaf | schema.Table | None, name: str) -> Iterator[str]:
+    assert isinstance(entry, schema.Table)
+    yield ""
+    yield f"## `[{name}]`"
+    yield ""
+    yield entry.title
+    leaves = list(entry.leaves())
+    if leaves:
+        yield ""
+        yield "| option | what it is | default |"
+        yield "|---|---|---|"
+        for leaf in leaves:
+            yield f"| `{leaf.name}` | {_cell(leaf.description)} {_kind(leaf)} | {_default(leaf)} |"
+    for leaf in leaves:
+        if leaf.item is not None:
+            yield from _section(leaf.item, f"[{name}.{leaf.name}]")
+    for inner, table in entry.entries.items():
+        if isinstance(table, schema.Table) and inner != "features":
+            yield from _section(table, f"{name}.{inner}")
+
+
+def _kind(leaf: schema.Leaf) -> str:
+    if leaf.item is not None:
+        return "*One section for each, below.*"
+    words = leaf.expected.partition(", such as")[0]
+    return f"*{_cell(words[:1].upper() + words[1:])}.*"
+
+
+def _default(leaf: schema.Leaf) -> str:
+    if leaf.default is msgspec.NODEFAULT:
+        return "must be given"
+    return "" if leaf.default is None else f"`{schema.show(leaf.default)}`"
+
+
+def _operations() -> Iterator[str]:
+    yield "# Operations"
+    yield ""
+    yield "Everything that can be done to a running system, by category. Every door speaks them: the"
+    yield "[command line](command-line.md) and the ad-hoc commands of service administration today."
+    yield ""
+    yield "An operation that is refused has changed nothing and says why with one of these codes:"
+    yield ""
+    yield "| code | meaning |"
+    yield "|---|---|"
+    for code, meaning in CODES.items():
+        yield f"| `{code}` | {meaning} |"
+    for category, operations in CATALOGUE.categories().items():
+        yield ""
+        yield f"## {category}"
+        for operation in operations:
+            yield from _operation(operation)
+
+
+def _operation(operation: Operation) -> Iterator[str]:
+    yield ""
+    yield f"### {operation.category} {operation.name}"
+    yield ""
+    yield " ".join([operation.promise, *operation.details.split()])
+    yield ""
+    yield f"- permission: {operation.permission.value} of the domain"
+    yield f"- needs the running server: {'yes' if operation.needs_server else 'no'}"
+    yield "- errors: " + ", ".join(f"`{code}`" for code in operation.errors)
+    fields = list(arguments.of(operation.request))
+    if fields:
+        yield ""
+        yield "| field | what it is | default |"
+        yield "|---|---|---|"
+        described = inspect.type_info(operation.request)
+        assert isinstance(described, inspect.StructType)
+        for field, argument in zip(described.fields, fields, strict=True):
+            default = "must be given" if field.required else f"`{schema.show(field.default)}`"
+            yield f"| `{argument.field}` | {_cell(argument.description)} | {default} |"
+    yield ""
+    yield "Answer: " + _answer(operation.response)
+
+
+def _answer(response: type[msgspec.Struct]) -> str:
+    hints = get_type_hints(response)
+    parts = []
+    for name in response.__struct_fields__:
+        item = next(
+            (one for one in getattr(hints[name], "__args__", ()) if hasattr(one, "__struct_fields__")), None
+        )
+        inner = f" (each: {', '.join(f'`{field}`' for field in item.__struct_fields__)})" if item else ""
+        parts.append(f"`{name}`{inner}")
+    return ", ".join(parts) + ". " + " ".join((response.__doc__ or "").split())
+
+
+def _command_line() -> Iterator[str]:
+    yield "# Command line"
+    yield ""
+    yield "`tidings COMMAND --help` tells the same as this page."
+    yield ""
+    yield "| exit code | meaning |"
+    yield "|---|---|"
+    for code, meaning in cli.EXIT_CODES.items():
+        yield f"| {code} | {meaning} |"
+    for word, flags in (("serve", cli.SERVE_FLAGS), ("check", cli.CHECK_FLAGS)):
+        yield ""
+        yield f"## tidings {word}"
+        yield ""
+        text = cli.DIRECT[word]
+        yield f"{text[:1].upper()}{text[1:]}."
+        yield ""
+        yield from _flags(flags)
+    yield ""
+    yield "## Operations"
+    yield ""
+    yield "Each [operation](operations.md) is a command. It goes to the running server through the admin"
+    yield "socket in the data directory, which only the server's own user can open, or, when no server runs,"
+    yield "to the database. Every one of them has these options, too:"
+    yield ""
+    yield from _flags(cli.OPERATION_FLAGS)
+    for operation in CATALOGUE:
+        yield ""
+        yield f"### tidings {operation.category} {operation.name}"
+        yield ""
+        yield " ".join([operation.promise, *operation.details.split()])
+        fields = list(arguments.of(operation.request))
+        if fields:
+            yield ""
+            yield "| option | what it is |"
+            yield "|---|---|"
+            for argument in fields:
+                must = "" if argument.is_required else " *Optional.*"
+                if argument.is_secret:
+                    must = " *Asked for when missing or `-`.*"
+                yield f"| `{argument.flag}` | {_cell(argument.description)}{must} |"
+        if operation.answer:
+            yield ""
+            yield f"The exit code is 1 when `{operation.answer}` is false."
+
+
+def _flags(flags: Iterable[cli.Flag]) -> Iterator[str]:
+    yield "| option | what it is |"
+    yield "|---|---|"
+    for flag in flags:
+        yield f"| `{f'{flag.name} {flag.metavar}'.rstrip()}` | {_cell(flag.help)} |"
+
+
+def _standards() -> Iterator[str]:
+    yield "# Supported standards"
+    yield ""
+    yield "What each feature says that it implements; what it leaves out stands at the top of its file."
+    yield ""
+    yield "| document | version | feature | note |"
+    yield "|---|---|---|---|"
+    rows = {
+        (spec.document, spec.version, _title(feature.__module__), spec.note)
+        for feature in features()
+        for spec in feature.specs()
+    }
+    for document, version, title, note in sorted(rows):
+        yield f"| {document} | {version} | {_cell(title)} | {_cell(note)} |"
+
+
+def _title(module: str) -> str:
+    """Give what the docstring of a feature's module begins with: its name, before the colon."""
+    text = importlib.import_module(module).__doc__ or module
+    return text.strip().partition("\n")[0].partition(":")[0].rstrip(".")
+
+
+def _metrics() -> Iterator[str]:
+    yield "# Metrics"
+    yield ""
+    yield "For Prometheus, at `/metrics` of the HTTP listeners (see `[metrics]` in the"
+    yield "[configuration](configuration.md))."
+    yield ""
+    yield "| metric | kind | what it counts | label |"
+    yield "|---|---|---|---|"
+    for family in Server(NullLedger(), SystemClock()).telemetry.collect():
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        labels = ", ".join(getattr(family, "_labelnames", ()))
+        yield f"| `{name}` | {family.type} | {family.documentation} | {labels} |"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

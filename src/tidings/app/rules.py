@@ -1,0 +1,175 @@
+"""What options must satisfy together; types and ranges are checked before, each option by itself."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from typing import Final
+
+from tidings.app.options import MEMORY_URL, Config, ListenerOptions
+from tidings.base.jid import Jid, JidError
+
+Finding = tuple[tuple[str, ...], str]
+"""The option that is wrong, and the sentence that says why."""
+
+DATABASES: Final = ("sqlite", "postgresql", "mysql", "mariadb")
+EVERY_ADDRESS: Final = "*"
+
+
+def domain(name: str) -> str:
+    """Give the canonical form of a domain; raises `JidError` when it is none."""
+    jid = Jid(name)
+    if jid.local or jid.resource:
+        raise JidError(f"{name!r} is an address, not a domain")
+    return str(jid)
+
+
+def split_admin(entry: str) -> tuple[str, str]:
+    """Split `name:password`; the name ends at the first colon, which no name can contain."""
+    name, _, password = entry.partition(":")
+    return name, password
+
+
+def is_loopback(listener: ListenerOptions) -> bool:
+    """Tell whether only programs on this machine can reach the listener."""
+    return all(_is_loopback_address(address) for address in listener.addresses)
+
+
+def find_mistakes(config: Config) -> Iterator[Finding]:
+    """Give every rule that the configuration breaks."""
+    yield from _hosts(config)
+    yield from _admins(config)
+    yield from _listeners(config)
+    yield from _loopback_only(config)
+    yield from _certificates(config)
+    yield from _database(config)
+    for network in config.metrics.networks:
+        try:
+            ipaddress.ip_network(network)
+        except ValueError:
+            text = f'`networks` in [metrics] must be networks such as "10.0.0.0/8", not "{network}"'
+            yield ("metrics", "networks"), text
+
+
+def _hosts(config: Config) -> Iterator[Finding]:
+    if not config.hosts and not config.server.domains:
+        yield (
+            ("server", "domains"),
+            '`domains` in [server] is empty; name one, such as ["example.org"]',
+        )
+
+
+def _admins(config: Config) -> Iterator[Finding]:
+    for admin in config.server.admins:
+        if reason := _no_account(admin):
+            yield (
+                ("server", "admins"),
+                f'`admins` in [server] must be addresses such as "alice@example.org": {reason}',
+            )
+    for name, host in config.hosts.items():
+        for admin in host.admins:
+            if reason := _no_account(admin if "@" in admin else f"{admin}@{name}"):
+                yield (
+                    ("host", name, "admins"),
+                    f'`admins` in [host."{name}"] must be names or addresses: {reason}',
+                )
+    for entry in config.server.create_admins:
+        admin, password = split_admin(entry)
+        here = ("server", "create_admins")
+        if not password:
+            yield here, f"an administrator to create is written `name:password`; `{admin}` has no password"
+        elif reason := _no_account(admin if "@" in admin else f"{admin}@localhost"):
+            yield here, f"an administrator to create is written `name:password`: {reason}"
+        elif "@" in admin and Jid(admin).domain not in config.hosts:
+            yield here, f"`{admin}` cannot be created: this server does not serve {Jid(admin).domain}"
+
+
+def _no_account(address: str) -> str:
+    try:
+        jid = Jid(address)
+    except JidError as error:
+        return str(error)
+    if jid.local and not jid.resource:
+        return ""
+    return f"{address!r} has {'a resource' if jid.local else 'no name before an @'}"
+
+
+def _listeners(config: Config) -> Iterator[Finding]:
+    taken: dict[tuple[str, int], str] = {}
+    listeners = config.listen.enabled()
+    if not listeners:
+        yield (
+            ("listen", "tcp", "enabled"),
+            "every listener is switched off; enable one of tcp, tls, http, https",
+        )
+    for name, listener in listeners.items():
+        if not listener.addresses:
+            text = f'`addresses` in [listen.{name}] is empty; write ["*"] or enabled = false'
+            yield ("listen", name, "addresses"), text
+        for address in listener.addresses:
+            if not _is_address(address):
+                text = f'`addresses` in [listen.{name}] are IP addresses, "localhost" or "*", not "{address}"'
+                yield ("listen", name, "addresses"), text
+            for (other_address, port), other in taken.items():
+                if port == listener.port != 0 and other != name and _overlap(address, other_address):
+                    text = f"`port` in [listen.{name}] is {port}, as in [listen.{other}]; give each its own"
+                    yield ("listen", name, "port"), text
+            taken[address, listener.port] = name
+
+
+def _loopback_only(config: Config) -> Iterator[Finding]:
+    reasons = []
+    if config.profile == "interop":
+        reasons.append("the profile `interop`")
+    if config.server.authentication == "any" or any(
+        host.authentication == "any" for host in config.hosts.values()
+    ):
+        reasons.append('authentication = "any"')
+    if config.server.reset_when_empty:
+        reasons.append("reset_when_empty")
+    if not reasons:
+        return
+    for name, listener in config.listen.enabled().items():
+        if not is_loopback(listener):
+            text = f'{reasons[0]} is for tests: write addresses = ["localhost"] in [listen.{name}]'
+            yield ("listen", name, "addresses"), text
+
+
+def _certificates(config: Config) -> Iterator[Finding]:
+    pairs: dict[tuple[str, ...], tuple[str, str]] = {("tls",): (config.tls.certificate, config.tls.key)}
+    pairs |= {("host", name): (host.certificate, host.key) for name, host in config.hosts.items()}
+    for section, (certificate, key) in pairs.items():
+        title = section[0] if len(section) == 1 else f'host."{section[1]}"'
+        if certificate and not key:
+            yield (*section, "certificate"), f"`certificate` in [{title}] needs a `key` beside it"
+        if key and not certificate:
+            yield (*section, "key"), f"`key` in [{title}] needs a `certificate` beside it"
+
+
+def _database(config: Config) -> Iterator[Finding]:
+    url = config.database.url
+    scheme, separator, _ = url.partition("://")
+    known = scheme.partition("+")[0] in DATABASES and separator
+    if url and url != MEMORY_URL and not known:
+        text = "`url` in [database] must be memory: or begin with sqlite://, postgresql:// or mysql://"
+        yield ("database", "url"), text
+
+
+def _is_address(text: str) -> bool:
+    if text in {EVERY_ADDRESS, "localhost"}:
+        return True
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_loopback_address(text: str) -> bool:
+    if text == "localhost":
+        return True
+    return text != EVERY_ADDRESS and _is_address(text) and ipaddress.ip_address(text).is_loopback
+
+
+def _overlap(one: str, other: str) -> bool:
+    return one == other or bool({one, other} & {EVERY_ADDRESS, "0.0.0.0", "::"})  # noqa: S104  # compared, not bound

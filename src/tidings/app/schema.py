@@ -1,0 +1,244 @@
+"""The tree of all options: what may stand where, said in words that an administrator reads.
+
+Made from the option structs; reading a configuration, its error messages and the reference page are three
+walks over this one tree.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from msgspec import inspect
+
+from tidings.app import options
+
+_YES = frozenset({"true", "yes", "on", "1"})
+_LISTS = inspect.VarTupleType | inspect.ListType
+_NO = frozenset({"false", "no", "off", "0"})
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """One option."""
+
+    name: str
+    annotation: Any
+    kind: inspect.Type
+    description: str
+    default: Any
+    is_path: bool
+    item: Table | None = None
+    """The section that each entry of a list of sections is."""
+
+    @property
+    def expected(self) -> str:
+        """What a value has to be, in words."""
+        return describe(self.kind)
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The texts that are allowed, where there is a fixed set of them."""
+        return tuple(value for value in _choices(self.kind) if isinstance(value, str))
+
+    def convert(self, value: object) -> object:
+        """Turn a value of a TOML file into the option's; raises `ValueError` saying what was expected."""
+        try:
+            return msgspec.convert(value, self.annotation)
+        except msgspec.ValidationError as error:
+            raise ValueError(_wrong(self, value, error)) from None
+
+    def parse(self, text: str) -> object:
+        """Turn the text of an environment variable into what a TOML file would hold."""
+        return _parse(self.kind, text)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A section: options and further sections by name; `every` is what any other name leads to."""
+
+    title: str = ""
+    struct: type[msgspec.Struct] | None = None
+    entries: dict[str, Leaf | Table] = field(default_factory=dict)
+    every: Table | None = None
+    is_open: bool = False
+    """Whether what stands in it is not looked at."""
+
+    def step(self, name: str) -> Leaf | Table | None:
+        """What stands below this name, if anything may."""
+        return self.entries.get(name, self.every)
+
+    def leaves(self) -> Iterator[Leaf]:
+        """The options of this section, without those of sections in it."""
+        return (entry for entry in self.entries.values() if isinstance(entry, Leaf))
+
+
+def build(feature_options: Mapping[str, type[msgspec.Struct]] | None) -> Table:
+    """Make the tree for a server with these features; None leaves the options of features unread."""
+    features = Table(
+        title="Options of single features, for all domains.",
+        entries={name: _table(struct) for name, struct in (feature_options or {}).items()},
+        is_open=feature_options is None,
+    )
+    host = _table(options.HostOptions)
+    host.entries["features"] = features
+    root = Table(title="The whole configuration.")
+    for known in msgspec.structs.fields(options.Config):
+        if isinstance(known.type, type) and issubclass(known.type, msgspec.Struct):
+            root.entries[known.name] = _table(known.type)
+    root.entries["host"] = Table(title="One section for each domain.", every=host)
+    root.entries["features"] = features
+    return root
+
+
+def describe(kind: inspect.Type) -> str:
+    """Say in words which values a type has."""
+    match kind:
+        case inspect.Metadata(type=inner):
+            return describe(inner)
+        case inspect.BoolType():
+            return "true or false"
+        case inspect.IntType(ge=low, le=high):
+            return "a whole number" + _range(low, high)
+        case inspect.FloatType(ge=low, le=high):
+            return "a number" + _range(low, high)
+        case inspect.LiteralType(values=values):
+            return "one of " + ", ".join(
+                f"`{value}`" if value else '`""`' for value in sorted(values, key=str)
+            )
+        case inspect.StrType():
+            return "a text in quotes"
+        case inspect.VarTupleType(item_type=item) | inspect.ListType(item_type=item):
+            return f"a list of {_plural(item)}"
+        case inspect.UnionType(types=types):
+            return " or ".join(describe(one) for one in types if not isinstance(one, inspect.NoneType))
+        case inspect.StructType() | inspect.DictType():
+            return "a section"
+    return "another value"
+
+
+def show(value: object) -> str:
+    """Write a value as it would stand in a TOML file."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(show(item) for item in value) + "]"
+    if isinstance(value, Mapping):
+        return "a section"
+    return str(value)
+
+
+def _table(struct: type[msgspec.Struct]) -> Table:
+    table = Table(title=_first_line(struct), struct=struct)
+    descriptions = inspect.type_info(struct)
+    assert isinstance(descriptions, inspect.StructType)
+    kinds = {described.name: described.type for described in descriptions.fields}
+    for known in msgspec.structs.fields(struct):
+        if known.name == "features" and struct is options.HostOptions:
+            continue
+        if isinstance(known.type, type) and issubclass(known.type, msgspec.Struct):
+            table.entries[known.name] = _table(known.type)
+        else:
+            table.entries[known.name] = _leaf(known, kinds[known.name])
+    return table
+
+
+def _leaf(known: msgspec.structs.FieldInfo, kind: inspect.Type) -> Leaf:
+    description, is_path = "", False
+    while isinstance(kind, inspect.Metadata):
+        description = description or str((kind.extra_json_schema or {}).get("description", ""))
+        is_path = is_path or bool((kind.extra or {}).get("path"))
+        kind = kind.type
+    default = known.default
+    if known.default_factory is not msgspec.NODEFAULT:
+        default = known.default_factory()
+    item = None
+    if isinstance(kind, inspect.VarTupleType | inspect.ListType) and isinstance(
+        kind.item_type, inspect.StructType
+    ):
+        item = _table(kind.item_type.cls)
+    return Leaf(known.name, known.type, kind, description, default, is_path, item)
+
+
+def _first_line(struct: type[msgspec.Struct]) -> str:
+    return (struct.__doc__ or "").strip().partition("\n")[0]
+
+
+def _range(low: float | None, high: float | None) -> str:
+    if low is not None and high is not None:
+        return f" from {low} to {high}"
+    if low is not None:
+        return f" of at least {low}"
+    return "" if high is None else f" of at most {high}"
+
+
+def _plural(kind: inspect.Type) -> str:
+    match kind:
+        case inspect.Metadata(type=inner):
+            return _plural(inner)
+        case inspect.StrType():
+            return 'texts, such as ["one", "two"]'
+        case inspect.IntType():
+            return "whole numbers, such as [1, 2]"
+        case inspect.StructType():
+            return "sections"
+    return f"values, each {describe(kind)}"
+
+
+def _choices(kind: inspect.Type) -> tuple[object, ...]:
+    match kind:
+        case inspect.Metadata(type=inner):
+            return _choices(inner)
+        case inspect.LiteralType(values=values):
+            return tuple(values)
+        case inspect.UnionType(types=types):
+            return tuple(value for one in types for value in _choices(one))
+    return ()
+
+
+def _wrong(leaf: Leaf, value: object, error: msgspec.ValidationError) -> str:
+    if isinstance(value, list | tuple | dict) and isinstance(
+        leaf.kind, inspect.VarTupleType | inspect.ListType
+    ):
+        reason, _, where = str(error).partition(" - at ")
+        return f"must be {leaf.expected}, but {_lower_first(reason)}" + (f" at {where}" if where else "")
+    return f"must be {leaf.expected}, not {show(value)}"
+
+
+def _lower_first(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+def _parse(kind: inspect.Type, text: str) -> object:
+    match kind:
+        case inspect.Metadata(type=inner):
+            return _parse(inner, text)
+        case inspect.BoolType():
+            word = text.strip().lower()
+            return word in _YES if word in _YES | _NO else text
+        case inspect.IntType():
+            return _number(int, text)
+        case inspect.FloatType():
+            return _number(float, text)
+        case inspect.VarTupleType(item_type=item) | inspect.ListType(item_type=item):
+            if text.strip().startswith("["):
+                try:
+                    return tomllib.loads(f"value = {text}")["value"]
+                except tomllib.TOMLDecodeError:
+                    return text
+            return [_parse(item, part.strip()) for part in text.split(",") if part.strip()]
+        case inspect.UnionType(types=types):
+            return next((_parse(one, text) for one in types if not isinstance(one, inspect.NoneType)), text)
+    return text
+
+
+def _number(kind: type[int | float], text: str) -> object:
+    try:
+        return kind(text.replace("_", ""))
+    except ValueError:
+        return text

@@ -1,0 +1,195 @@
+"""The running server: stores, hosts and doors from a configuration, until a signal ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import secrets
+import signal
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from socket import socket
+
+import structlog
+
+from tidings.app import certificates, data_directory, listening, storage
+from tidings.app.admin_socket import AdminSocket
+from tidings.app.banner import print_banner
+from tidings.app.certificates import Certificates
+from tidings.app.compose import HostPlan, build_server
+from tidings.app.doors import Doors, open_doors
+from tidings.app.logs import configure_logs
+from tidings.app.options import Config
+from tidings.app.reach import context_for
+from tidings.base.errors import TidingsError
+from tidings.base.jid import Jid
+from tidings.kernel.clock import SystemClock
+from tidings.kernel.login import Credentials, OpenCredentials, StoredCredentials
+from tidings.kernel.server import Server
+from tidings.operations.all import CATALOGUE
+from tidings.operations.context import Context, Live
+from tidings.ports.accounts import AccountExists
+from tidings.ports.stores import Stores
+from tidings.wire.xmpp.sasl.keys import make_scram_keys
+
+log = structlog.get_logger("tidings")
+
+_SECRET_OCTETS = 32
+_GARBAGE_THRESHOLD = 20_000
+
+
+def run(config: Config) -> int:
+    """Serve until SIGTERM or SIGINT; the exit code is 0 after that, 1 when it cannot start."""
+    configure_logs(config.log)
+    try:
+        with data_directory.opened(config) as opened, _event_loop() as runner:
+            runner.run(serve(opened))
+    except (TidingsError, OSError) as error:
+        print(f"tidings: {error}", file=sys.stderr)  # noqa: T201  # for the person who typed the command
+        return 1
+    return 0
+
+
+async def serve(config: Config) -> None:
+    """Serve until a signal comes. Raises what keeps the server from starting, with nothing left open."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with contextlib.AsyncExitStack() as stack:
+        sockets = _bind(config, stack)
+        tls = certificates.load(config)
+        https = certificates.load(config, alpn=("http/1.1",))
+        stores = await storage.open_stores(config)
+        stack.push_async_callback(stores.close)
+        server = _build(config, stores)
+        await _make_first_accounts(config, stores)
+        await server.start()
+        admin = AdminSocket(
+            CATALOGUE, _context(config, stores, server), config.admin_socket, server.supervisor
+        )
+        await admin.start()
+        stack.push_async_callback(admin.close)
+        doors = await _open(config, server, stores, sockets, tls, https)
+        if config.server.reset_when_empty:
+            _reset_when_empty(config, server, stores)
+        gc.collect()
+        gc.freeze()  # what is here now stays until the end: the collector need not look at it again
+        gc.set_threshold(_GARBAGE_THRESHOLD, 20, 20)
+        print_banner(config, {name: _ports(bound) for name, bound in sockets.items()})
+        log.info("started", domains=list(config.domains))
+        await stop.wait()
+        log.info("stopping")
+        await doors.close()
+        await server.stop(config.server.drain_seconds)
+    log.info("stopped")
+
+
+@contextlib.contextmanager
+def _event_loop() -> Iterator[asyncio.Runner]:
+    """Use uvloop where there is one."""
+    try:
+        import uvloop  # noqa: PLC0415  # not on every system
+    except ImportError:
+        factory = None
+    else:
+        factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        yield runner
+
+
+def _bind(config: Config, stack: contextlib.AsyncExitStack) -> dict[str, list[socket]]:
+    """Open all listening sockets first: a port that is taken is the most common mistake."""
+    sockets: dict[str, list[socket]] = {}
+    for name, listener in config.listen.enabled().items():
+        sockets[name] = listening.bind(name, listener)
+        for bound in sockets[name]:
+            stack.callback(bound.close)
+    return sockets
+
+
+def _ports(sockets: Iterable[socket]) -> list[str]:
+    return [_place(bound) for bound in sockets]
+
+
+def _place(bound: socket) -> str:
+    host, port = bound.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _build(config: Config, stores: Stores) -> Server:
+    plans = [
+        HostPlan(
+            domain=domain,
+            admins=tuple(Jid(admin) for admin in host.admins),
+            anonymous=host.authentication == "anonymous",
+            options=host.features,
+        )
+        for domain, host in config.hosts.items()
+    ]
+    return build_server(
+        plans,
+        stores,
+        SystemClock(),
+        sessions_per_account=config.limits.sessions_per_account,
+        accounts_in_memory=config.limits.accounts_in_memory,
+    )
+
+
+def _context(config: Config, stores: Stores, server: Server) -> Context:
+    return context_for(config, stores, Live(hosts=server.hosts, router=server.router, started=server.started))
+
+
+async def _open(
+    config: Config,
+    server: Server,
+    stores: Stores,
+    sockets: Mapping[str, list[socket]],
+    tls: Certificates,
+    https: Certificates,
+) -> Doors:
+    secret = _secret(config.data_dir / "secret")
+    credentials: dict[str, Credentials] = {}
+    for domain, host in config.hosts.items():
+        kind = OpenCredentials if host.authentication == "any" else StoredCredentials
+        credentials[domain] = kind(stores.accounts, server.clock, secret)
+    return await open_doors(config, server, credentials, secret, sockets, tls, https)
+
+
+def _secret(path: Path) -> bytes:
+    """Give the server's secret, made on first start; only this user may read it."""
+    with contextlib.suppress(FileNotFoundError):
+        secret = path.read_bytes()
+        if len(secret) >= _SECRET_OCTETS:
+            return secret
+        raise TidingsError(
+            f"{path} is damaged; remove it, and all clients will have to log in with passwords"
+        )
+    secret = secrets.token_bytes(_SECRET_OCTETS)
+    path.touch(mode=0o600)
+    path.write_bytes(secret)
+    return secret
+
+
+async def _make_first_accounts(config: Config, stores: Stores) -> None:
+    for address, password in config.first_accounts():
+        jid = Jid(address)
+        if not await stores.accounts.exists(jid):
+            with contextlib.suppress(AccountExists):
+                await stores.accounts.create(jid, make_scram_keys(password), SystemClock().now())
+
+
+def _reset_when_empty(config: Config, server: Server, stores: Stores) -> None:
+    """Wipe all accounts when the last session has ended."""
+
+    async def reset() -> None:
+        for host in server.hosts.values():
+            while page := await stores.accounts.list(host.domain):
+                for jid in page:
+                    await stores.accounts.remove(jid)
+                    host.directory.forget(jid)
+        await _make_first_accounts(config, stores)
+
+    server.when_empty = lambda: server.supervisor.start("reset", reset())

@@ -1,0 +1,33 @@
+"""Opens the stores that the configuration names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tidings.app.options import Config
+
+if TYPE_CHECKING:
+    from tidings.ports.stores import Stores
+
+
+async def open_stores(config: Config) -> Stores:
+    """Open the stores and bring their schema up to date; raises `BackendError` with what is wrong."""
+    if config.is_in_memory:
+        from tidings.adapters.memory.stores import MemoryStores  # noqa: PLC0415  # one adapter is loaded, not all
+
+        return MemoryStores()
+    from tidings.adapters.sql import open_stores as open_sql  # noqa: PLC0415  # loading it takes a while
+
+    return await open_sql(config.database_url)
+
+
+def describe(config: Config) -> str:
+    """Name the database for people, without its password."""
+    if config.is_in_memory:
+        return "in memory"
+    scheme, _, rest = config.database_url.partition("://")
+    if scheme.startswith("sqlite"):
+        return f"SQLite, {rest.removeprefix('/')}"
+    credentials, at, place = rest.rpartition("@")
+    user = credentials.partition(":")[0]
+    return f"{scheme}://{user}{at}{place.partition('?')[0]}"

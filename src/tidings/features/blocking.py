@@ -1,0 +1,143 @@
+"""Blocking Command: an account decides who cannot reach it and whom it does not want to reach.
+
+Implements XEP-0191 1.3; the marks § point at its sections. To those who are blocked the account looks as if
+it were offline. Blocking is polite (§4): subscriptions stay as they are, and nobody is told. What a block
+means for the presence that an account broadcasts is the contacts feature's, which hears of
+`ContactBlocked`.
+"""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from tidings.base.errors import StanzaError
+from tidings.base.ids import token
+from tidings.base.jid import Jid
+from tidings.kernel.account import Account
+from tidings.kernel.events import ContactBlocked, ContactUnblocked, Dropped, StanzaIn, StanzaOut
+from tidings.kernel.feature import Feature, Iq, Spec, Stage, handles, listens, loads
+from tidings.kernel.host import Host
+from tidings.kernel.slots import Slot
+from tidings.ports.blocking import BlockingStore
+from tidings.wire.xml.element import Element
+from tidings.wire.xmpp import ns
+from tidings.wire.xmpp.payloads.blocking import Block, BlockList, Unblock, blocked_condition
+from tidings.wire.xmpp.stanza import Stanza
+
+BLOCKED: Slot[frozenset[Jid]] = Slot("blocking.blocked", default=frozenset())
+WANTS_PUSHES: Slot[bool] = Slot("blocking.pushes", default=False)
+
+
+class BlockingOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How much one account may block."""
+
+    limit: Annotated[int, Meta(description="Addresses that one account may block.", ge=1)] = 1_000
+
+
+class Blocking(Feature):
+    """Keeps the block list of every account and stops what it forbids, in both directions."""
+
+    spec = Spec.xep(191, version="1.3", advertises=(ns.BLOCKING,))  # §3.1
+    Options = BlockingOptions
+
+    def __init__(self, host: Host, store: BlockingStore, options: BlockingOptions) -> None:
+        self._host = host
+        self._store = store
+        self._limit = options.limit
+
+    @loads(BLOCKED)
+    async def load_blocked(self, account: Jid) -> frozenset[Jid]:
+        """Bring the list into memory with its account."""
+        return await self._store.list(account)
+
+    @handles(BlockList, kind="get")  # §3.2
+    def show(self, request: Iq[BlockList]) -> Element:
+        """Answer with the list; from now on this session hears of its changes."""
+        request.own_session[WANTS_PUSHES] = True
+        blocked = request.own_account[BLOCKED]
+        return BlockList(tuple(sorted(blocked))).encode()
+
+    @handles(Block, kind="set")  # §3.3
+    async def block(self, request: Iq[Block]) -> None:
+        """Block all addresses of the request, or none of them."""
+        account, jids = request.own_account, request.payload.jids
+        if len(account[BLOCKED] | set(jids)) > self._limit:
+            raise StanzaError("policy-violation", f"an account may block at most {self._limit} addresses")
+        await self._store.add(account.jid, jids)
+        added = tuple(jid for jid in jids if jid not in account[BLOCKED])
+        account[BLOCKED] |= set(jids)
+        _push(account, request.payload.encode())
+        await self._tell(ContactBlocked(account, added))
+
+    @handles(Unblock, kind="set")  # §3.4, §3.5
+    async def unblock(self, request: Iq[Unblock]) -> None:
+        """Unblock the addresses of the request, or all if it names none."""
+        account, jids = request.own_account, request.payload.jids
+        blocked = account[BLOCKED]
+        removed = tuple(jid for jid in sorted(blocked) if not jids or jid in jids)
+        if jids:
+            await self._store.remove(account.jid, jids)
+        else:
+            await self._store.clear(account.jid)
+        account[BLOCKED] -= set(removed)
+        _push(account, request.payload.encode())
+        await self._tell(ContactUnblocked(account, removed))
+
+    @listens(StanzaIn, stage=Stage.GUARD)  # §3.3
+    def guard_inbound(self, event: StanzaIn) -> None:
+        """Refuse what comes from somebody blocked: with an error for messages and requests, else silently."""
+        sender = event.stanza.sender
+        if sender is None or not self.is_blocked(event.account, sender):
+            return
+        if may_be_answered(event.stanza):
+            raise StanzaError("service-unavailable")
+        raise Dropped
+
+    @listens(StanzaOut, stage=Stage.GUARD)  # §3.3
+    def guard_outbound(self, event: StanzaOut) -> None:
+        """Refuse what is for somebody blocked and tell the sender why."""
+        to = event.stanza.to
+        if to is None or not self.is_blocked(event.session.account, to):
+            return
+        if event.stanza.kind in ("error", "result"):
+            raise Dropped
+        text, payload = "you have blocked this address", blocked_condition().to_bytes()
+        raise StanzaError("not-acceptable", text, kind="cancel", payload=payload)
+
+    def is_blocked(self, account: Account, jid: Jid) -> bool:
+        """Tell whether the account has blocked this address; it cannot block itself or its server (§5)."""
+        blocked = account[BLOCKED]
+        return bool(blocked) and jid.bare not in (account.jid, self._host.jid) and is_listed(jid, blocked)
+
+    async def _tell(self, event: ContactBlocked | ContactUnblocked) -> None:
+        wait = self._host.hooks.run(event) if event.addresses else None
+        if wait is not None:
+            await wait
+
+
+def _push(account: Account, command: Element) -> None:
+    """Send the command to the sessions that have asked for the list (§3.3, §3.4)."""
+    for session in account.sessions.values():
+        if session[WANTS_PUSHES]:
+            session.send(Stanza.build("iq", kind="set", to=session.jid, id=token(6), content=(command,)))
+
+
+def is_listed(jid: Jid, blocked: frozenset[Jid]) -> bool:
+    """Tell whether a list covers an address (§6): itself, its account, its resource anywhere, or its domain.
+
+    An entry `domain/resource` covers that resource of every account of the domain, as in XEP-0016 §2.1.
+    """
+    if jid in blocked or jid.bare in blocked or jid.domain in blocked:
+        return True
+    return bool(jid.resource) and f"{jid.domain}/{jid.resource}" in blocked
+
+
+def may_be_answered(stanza: Stanza) -> bool:
+    """Tell whether a stanza of somebody blocked earns an error (§3.3): not presence, and no answers."""
+    match stanza.name:
+        case "message":
+            return stanza.kind != "error"
+        case "iq":
+            return stanza.kind in ("get", "set")
+    return False

@@ -1,0 +1,136 @@
+"""Client State Indication: a phone in a pocket is not woken for what can wait.
+
+Implements XEP-0352 1.0.0; the marks § point at its sections. While a client is inactive, presence and
+typing notifications are held back, only the newest from each sender; before anything that matters, and when
+the client is active again, they go out in order. Whether a client is active is told to nobody.
+"""
+
+from collections.abc import Iterable
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta
+
+from tidings.kernel.feature import Feature, Spec, StreamStage, handles_nonza
+from tidings.kernel.session import Session
+from tidings.kernel.slots import Slot
+from tidings.wire.xml.element import Element
+from tidings.wire.xmpp import ns
+from tidings.wire.xmpp.payloads.client_state import client_state_feature
+from tidings.wire.xmpp.stanza import Stanza
+
+
+class ClientStateOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How much is held back for one inactive client."""
+
+    held_stanzas: Annotated[int, Meta(description="Stanzas held back before all of them are sent.", ge=1)] = (
+        500
+    )
+    held_bytes: Annotated[int, Meta(description="Bytes held back before all of them are sent.", ge=1)] = (
+        262_144
+    )
+
+
+class HeldBack:
+    """What an inactive client has not been sent yet: the newest unimportant stanza of each sender."""
+
+    __slots__ = ("_bytes", "_options", "_stanzas")
+
+    def __init__(self, options: ClientStateOptions) -> None:
+        self._options = options
+        self._stanzas: dict[tuple[str, str], Stanza] = {}
+        self._bytes = 0
+
+    def pass_on(self, stanza: Stanza) -> Iterable[Stanza]:
+        """Take a stanza for the client and return what is to be sent now, in order."""
+        if is_important(stanza):
+            return (*self.release(), stanza)
+        self._hold(stanza)
+        if len(self._stanzas) > self._options.held_stanzas or self._bytes > self._options.held_bytes:
+            return self.release()
+        return ()
+
+    def release(self) -> tuple[Stanza, ...]:
+        """Return everything that was held back, oldest first, and hold nothing any more."""
+        released = tuple(self._stanzas.values())
+        self._stanzas.clear()
+        self._bytes = 0
+        return released
+
+    def _hold(self, stanza: Stanza) -> None:
+        """Keep the stanza at the end, in place of an older one of its kind and sender."""
+        key = stanza.name, stanza.sender or ""
+        older = self._stanzas.pop(key, None)
+        self._bytes += len(stanza.content) - (len(older.content) if older else 0)
+        self._stanzas[key] = stanza
+
+
+HELD_BACK: Slot[HeldBack | None] = Slot("client_state.held_back", default=None)
+"""None while the client is active, as every client is until it says otherwise (§5)."""
+
+
+class ClientState(Feature):
+    """Holds back what is unimportant while a client is inactive."""
+
+    spec = Spec.xep(352, version="1.0.0")
+    Options = ClientStateOptions
+
+    def __init__(self, options: ClientStateOptions) -> None:
+        self._options = options
+
+    def stream_features(self, stage: StreamStage) -> Iterable[Element]:
+        """Offer it after log-in (§4.1)."""
+        return (client_state_feature(),) if stage is StreamStage.AFTER_LOGIN else ()
+
+    @handles_nonza(ns.CSI, "inactive")  # §4.2
+    def become_inactive(self, session: Session, element: Element) -> None:  # noqa: ARG002 - it says nothing more
+        """Hold back from now on; a client that says it twice loses nothing."""
+        if session[HELD_BACK] is None:
+            held = session[HELD_BACK] = HeldBack(self._options)
+            session.gate = held.pass_on
+
+    @handles_nonza(ns.CSI, "active")  # §4.2, §5.1: before anything else of the client is dealt with
+    def become_active(self, session: Session, element: Element) -> None:  # noqa: ARG002 - it says nothing more
+        """Send what was held back and hold back no more."""
+        held = session[HELD_BACK]
+        if held is not None:
+            session.gate = None
+            del session[HELD_BACK]
+            for stanza in held.release():
+                session.write(stanza.to_bytes())
+
+
+WITHOUT_MEANING: Final = frozenset({ns.CHAT_STATES, ns.HINTS, ns.STANZA_ID, ns.DELAY})
+"""Namespaces whose elements say nothing that a user would want to be woken for."""
+
+_SELF_PRESENCE: Final = "110"  # XEP-0045 §7.2.2: the end of the list of occupants, which a client waits for
+
+
+def is_important(stanza: Stanza) -> bool:
+    """Tell whether a stanza has to be sent at once: whatever is not known to be able to wait.
+
+    Presence can wait, except requests, errors and the one that ends the entry into a room; so can messages
+    that only tell that somebody is typing.
+    """
+    match stanza.name:
+        case "presence":
+            return stanza.kind not in ("", "unavailable") or is_own_entry(stanza)
+        case "message":
+            return stanza.kind == "error" or not is_chat_state_alone(stanza)
+    return True
+
+
+def is_chat_state_alone(message: Stanza) -> bool:
+    """Tell whether a message has a chat state and nothing else for its reader (XEP-0085 §5.5)."""
+    tags = [(child.namespace, child.name) for child in message.children]
+    return any(namespace == ns.CHAT_STATES for namespace, _ in tags) and all(
+        namespace in WITHOUT_MEANING or (namespace, name) == (ns.CLIENT, "thread") for namespace, name in tags
+    )
+
+
+def is_own_entry(presence: Stanza) -> bool:
+    """Tell whether this is a room's word that the client itself has come in or left (XEP-0045)."""
+    room = presence.decode(ns.MUC_USER, "x") if presence.has(ns.MUC_USER, "x") else None
+    return room is not None and any(
+        status.get("code") == _SELF_PRESENCE for status in room.find_all("status")
+    )

@@ -1,0 +1,53 @@
+"""Contact Addresses: people can find out whom to write to about abuse, security and the rest.
+
+Implements XEP-0157 1.1.1 as extended service discovery information (XEP-0128 1.0.1).
+"""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from tidings.kernel.events import DiscoInfo
+from tidings.kernel.feature import Feature, Spec, Stage, listens
+from tidings.kernel.host import Host
+from tidings.wire.xmpp import ns
+from tidings.wire.xmpp.payloads.data_form import DataForm, Field, FieldKind, FormKind
+
+Addresses = tuple[str, ...]
+
+
+class ContactAddressesOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """Addresses as URIs, such as `mailto:abuse@example.org`, `xmpp:admin@example.org` or a web page."""
+
+    abuse: Annotated[Addresses, Meta(description="Where to report abusive traffic.")] = ()
+    admin: Annotated[Addresses, Meta(description="The administrators of the service.")] = ()
+    feedback: Annotated[Addresses, Meta(description="Where users say what they think.")] = ()
+    sales: Annotated[Addresses, Meta(description="Sales and marketing.")] = ()
+    security: Annotated[Addresses, Meta(description="Where to report security problems.")] = ()
+    status: Annotated[Addresses, Meta(description="Pages that tell whether the service is well.")] = ()
+    support: Annotated[Addresses, Meta(description="Where users get help.")] = ()
+
+
+class ContactAddresses(Feature):
+    """Adds the addresses that the configuration names to what the domain tells of itself."""
+
+    spec = (Spec.xep(157, version="1.1.1"), Spec.xep(128, version="1.0.1"), Spec.xep(68, version="1.3.0"))
+    Options = ContactAddressesOptions
+
+    def __init__(self, host: Host, options: ContactAddressesOptions) -> None:
+        self._domain = host.jid
+        self._form = server_information(options)
+
+    @listens(DiscoInfo, stage=Stage.OBSERVE)  # §3
+    def add_addresses(self, event: DiscoInfo) -> None:
+        """Add the form to the answer of the bare domain."""
+        if self._form is not None and event.target == self._domain and not event.node:
+            event.forms.append(self._form.encode())
+
+
+def server_information(options: ContactAddressesOptions) -> DataForm | None:
+    """Return the form of §3 with the addresses that are set, or None where there are none."""
+    named = ((name, getattr(options, name)) for name in options.__struct_fields__)
+    fields = [Field(f"{name}-addresses", uris, FieldKind.LIST_MULTI) for name, uris in named if uris]
+    return DataForm.of(FormKind.RESULT, ns.SERVER_INFO, *fields) if fields else None

@@ -1,0 +1,162 @@
+"""The contact book: one account's roster in memory, changed only through the store.
+
+It is loaded with the account and lives as long as the account is in memory. Invariants:
+- what the book says, the store has said before: a change is written first, and fails as a whole;
+- one change at a time (`changing`), so that two devices never overwrite each other's change.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from tidings.base.errors import StanzaError
+from tidings.base.jid import Jid
+from tidings.features.contacts.subscription import State, Step
+from tidings.kernel.slots import Slot
+from tidings.ports.accounts import NoSuchAccount
+from tidings.ports.roster import Roster, RosterEntry, RosterStore
+
+
+class RosterOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How much one account may keep of its contacts."""
+
+    max_entries: Annotated[int, Meta(description="Contacts on one roster.", ge=1)] = 5_000
+    max_requests: Annotated[
+        int, Meta(description="Subscription requests that may wait for the answer of one account.", ge=1)
+    ] = 1_000
+    max_request_octets: Annotated[
+        int,
+        Meta(description="A waiting request that is longer is kept without the words of the asker.", ge=0),
+    ] = 4_096
+
+
+class ContactBook:
+    """The contacts of one account, and who of them sees whose presence."""
+
+    __slots__ = (
+        "_account",
+        "_entries",
+        "_requests",
+        "_store",
+        "_watched",
+        "_watchers",
+        "changing",
+        "options",
+        "telling",
+        "version",
+    )
+
+    def __init__(self, account: Jid, roster: Roster, store: RosterStore, options: RosterOptions) -> None:
+        self.version = roster.version
+        """What a client that has this roster knows it by."""
+        self.changing = asyncio.Lock()
+        """Held while an entry is read, changed and written."""
+        self.telling = asyncio.Lock()
+        """Held while a presence goes out to the watchers, so that the next one comes after it everywhere."""
+        self._account = account
+        self._store = store
+        self.options = options
+        self._entries = {entry.jid: entry for entry in roster.entries}
+        self._watchers: frozenset[Jid] | None = None
+        self._watched: tuple[Jid, ...] | None = None
+        self._requests: tuple[RosterEntry, ...] | None = None
+
+    def get(self, contact: Jid) -> RosterEntry | None:
+        """Give the entry of this contact, also one that only holds the contact's request."""
+        return self._entries.get(contact)
+
+    def listed(self) -> Iterator[RosterEntry]:
+        """Go through the entries that belong to the roster as clients see it."""
+        return (entry for entry in self._entries.values() if entry.listed)
+
+    @property
+    def watchers(self) -> frozenset[Jid]:
+        """The contacts that see the account's presence: From and Both."""
+        if self._watchers is None:
+            self._watchers = frozenset(e.jid for e in self._entries.values() if e.subscription.has_from)
+        return self._watchers
+
+    @property
+    def watched(self) -> tuple[Jid, ...]:
+        """The contacts whose presence the account sees: To and Both."""
+        if self._watched is None:
+            self._watched = tuple(e.jid for e in self._entries.values() if e.subscription.has_to)
+        return self._watched
+
+    @property
+    def requests(self) -> tuple[RosterEntry, ...]:
+        """The entries of contacts that wait for an answer."""
+        if self._requests is None:
+            self._requests = tuple(e for e in self._entries.values() if e.pending_in is not None)
+        return self._requests
+
+    async def write(self, contact: Jid, entry: RosterEntry | None) -> bool:
+        """Make this the contact's entry, or remove it, and tell whether that is a change; hold `changing`.
+
+        Raises `not-allowed` when the roster is full, `resource-constraint` when too many requests wait, and
+        `BackendError` when the store cannot write; nothing has changed then.
+        """
+        before = self._entries.get(contact)
+        if before == entry:
+            return False
+        try:
+            if entry is None:
+                version = await self._store.remove(self._account, contact)
+                del self._entries[contact]
+            else:
+                self._check_room(before, entry)
+                version = await self._store.put(self._account, entry)
+                self._entries[contact] = entry
+        except NoSuchAccount:
+            raise StanzaError("not-allowed", "an account that is not registered keeps no contacts") from None
+        self.version = version
+        self._watchers = self._watched = self._requests = None
+        return True
+
+    def _check_room(self, before: RosterEntry | None, entry: RosterEntry) -> None:
+        options = self.options
+        if entry.listed and not (before is not None and before.listed):
+            listed = sum(1 for _ in self.listed())
+            if listed >= options.max_entries:
+                raise StanzaError("not-allowed", f"a roster holds {options.max_entries} contacts at most")
+        asks = entry.pending_in is not None and not (before is not None and before.pending_in is not None)
+        if asks and len(self.requests) >= options.max_requests:
+            raise StanzaError("resource-constraint", "too many subscription requests wait already")
+
+
+BOOK: Slot[ContactBook] = Slot("contacts.book", default=None)  # type: ignore[arg-type]  # loaded with the account
+
+
+def state_of(entry: RosterEntry | None) -> State:
+    """Give the state of Appendix A for an entry; a contact without one is in state None."""
+    if entry is None:
+        return State.NONE
+    return State.of(entry.subscription, pending_out=entry.ask, pending_in=entry.pending_in is not None)
+
+
+def entry_after(
+    contact: Jid, before: RosterEntry | None, step: Step, request: bytes | None = None
+) -> RosterEntry | None:
+    """Give the entry that this step leaves, None if nothing is left; `request` is the stanza that asks.
+
+    A contact that has only asked is kept unlisted: the user decides who is on the roster (Appendix A.1).
+    """
+    entry = before or RosterEntry(jid=contact, listed=False)
+    state = step.state
+    pending = (entry.pending_in or request) if state.pending_in else None
+    listed = entry.listed or step.approved or state not in (State.NONE, State.NONE_IN)
+    if not listed and pending is None:
+        return None
+    return msgspec.structs.replace(
+        entry,
+        subscription=state.subscription,
+        ask=state.pending_out,
+        approved=step.approved,
+        pending_in=pending,
+        listed=listed,
+    )

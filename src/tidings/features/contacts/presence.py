@@ -1,0 +1,320 @@
+"""Presence: who may know sees which devices of an account are there, and what they say of themselves.
+
+Implements RFC 6121 §4 and the presence rules of §8.5; the marks § point at its sections. A block list changes
+who may know (XEP-0191 §3.3, §3.4). Left out: the redirections of accounts that have moved (§4.3.2), and
+remembering errors to broadcasts (§4.2.2, a MAY).
+
+A broadcast gives way to others every few recipients, and the presences of an account go out one after
+another, so that nobody sees them in the wrong order. Contacts of the same host that have no session are
+passed over without bringing their accounts into memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from tidings.base.errors import StanzaError
+from tidings.base.jid import Jid
+from tidings.features.contacts.book import BOOK, ContactBook
+from tidings.features.contacts.pushes import interested_sessions
+from tidings.features.contacts.roster import Rosters
+from tidings.features.contacts.showing import unavailable
+from tidings.kernel.account import Account
+from tidings.kernel.events import (
+    ContactBlocked,
+    ContactUnblocked,
+    Dropped,
+    PresenceArrived,
+    PresenceSent,
+    SessionEnded,
+    StanzaOut,
+)
+from tidings.kernel.feature import Feature, Spec, Stage, listens
+from tidings.kernel.host import Host
+from tidings.kernel.router import Router
+from tidings.kernel.session import Session
+from tidings.kernel.slots import Slot
+from tidings.kernel.wait import Wait, in_turn
+from tidings.wire.xml.element import decode
+from tidings.wire.xmpp import ns
+from tidings.wire.xmpp.payloads.presence import priority_of
+from tidings.wire.xmpp.stanza import Stanza
+
+
+@dataclass(slots=True)
+class Shown:
+    """Who has been told that a session is there, and so is to be told of its end."""
+
+    to_all: bool = False
+    """The watchers of the account."""
+    directed: set[Jid] = field(default_factory=set)
+    """Others, who got directed presence (§4.6)."""
+
+
+SHOWN: Slot[Shown] = Slot("contacts.shown", factory=Shown)
+
+STRETCH = 64
+"""After so many recipients a broadcast lets others run."""
+
+
+class PresenceOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How far one session may show itself."""
+
+    max_directed: Annotated[
+        int, Meta(description="Addresses outside of the roster that one session may show itself to.", ge=0)
+    ] = 1_000
+
+
+class Presences(Feature):
+    """Tells contacts, and the account's other devices, when a device comes, changes and goes."""
+
+    spec = Spec.rfc(6121, note="§4")
+    requires = (Rosters,)
+    Options = PresenceOptions
+
+    def __init__(self, host: Host, router: Router, options: PresenceOptions) -> None:
+        self._host = host
+        self._router = router
+        self._options = options
+
+    @listens(PresenceSent, stage=Stage.DELIVER)
+    def on_sent(self, event: PresenceSent) -> Wait:
+        """Take what a session says of itself, to all or to one (§4.2.2, §4.4.2, §4.5.2, §4.6.3)."""
+        session, stanza = event.session, event.stanza
+        match stanza.kind:
+            case "" | "unavailable" if stanza.to is not None:
+                return self._direct(session, stanza, stanza.to)
+            case "":
+                return self._announce(session, stanza)
+            case "unavailable":
+                return self._withdraw(session, stanza)
+            case "probe" | "error":
+                return self._router.route(stanza)
+            case _:
+                return None
+
+    @listens(SessionEnded, stage=Stage.DELIVER)
+    def on_ended(self, event: SessionEnded) -> Wait:
+        """Say it for a session that has gone without saying so (§4.5.2)."""
+        return self._withdraw(event.session, unavailable(event.session.jid))
+
+    @listens(PresenceArrived, stage=Stage.DELIVER)
+    def on_arrived(self, event: PresenceArrived) -> Wait:
+        """Deliver presence to the sessions that it is for (§8.5), and answer probes (§4.3.2)."""
+        account, stanza = event.account, event.stanza
+        assert stanza.to is not None  # else it would not have arrived
+        match stanza.kind:
+            case "" | "unavailable" | "error" if stanza.to.resource:
+                session = account.sessions.get(stanza.to.resource)
+                if session is not None:
+                    session.send(stanza)
+            case "" | "unavailable":
+                for session in account.available:
+                    session.send(stanza)
+            case "error":
+                # What went wrong with a subscription concerns those who show the roster.
+                for session in interested_sessions(account):
+                    session.send(stanza)
+            case "probe" if stanza.sender is not None:
+                return self._answer_probe(account, stanza.to, stanza.sender)
+        return None
+
+    @listens(ContactBlocked, stage=Stage.DELIVER)
+    def on_blocked(self, event: ContactBlocked) -> Wait:
+        """Vanish before those who have just been blocked (XEP-0191 §3.3)."""
+        return in_turn(self._vanish(event.account, event.addresses))
+
+    @listens(ContactUnblocked, stage=Stage.DELIVER)
+    def on_unblocked(self, event: ContactUnblocked) -> Wait:
+        """Appear before those who may see the account again, and look for them (XEP-0191 §3.4)."""
+        return in_turn(self._appear(event.account, event.addresses))
+
+    def is_watched_by(self, account: Account, contact: Jid) -> bool:
+        """Tell whether the contact has a subscription to the account's presence."""
+        return contact.bare in account[BOOK].watchers
+
+    # --- to all
+
+    def _announce(self, session: Session, presence: Stanza) -> Wait:
+        """Available presence: the first since it was gone is the initial one."""
+        session.priority = priority_of(presence)
+        session.presence = presence
+        shown = session[SHOWN]
+        is_initial, shown.to_all = not shown.to_all, True
+        return self._tell_present(session, presence, is_initial=is_initial)
+
+    async def _tell_present(self, session: Session, presence: Stanza, *, is_initial: bool) -> None:
+        book = session.account[BOOK]
+        async with book.telling:
+            _tell_own(session.account, presence)
+            await self._broadcast(session, presence, book.watchers)
+            if is_initial:
+                await self._look_around(session, book)
+
+    def _withdraw(self, session: Session, presence: Stanza) -> Wait:
+        """Unavailable presence, the session's own or one that the server makes for it."""
+        session.priority = session.presence = None
+        shown, session[SHOWN] = session[SHOWN], Shown()
+        if shown.to_all and not session.ended:
+            session.send(presence, session.account.jid)  # §4.5.2: the one that leaves is told, too
+        return self._tell_absent(session, presence, shown) if shown.to_all or shown.directed else None
+
+    async def _tell_absent(self, session: Session, presence: Stanza, shown: Shown) -> None:
+        book = session.account[BOOK]
+        async with book.telling:
+            watchers: frozenset[Jid] = frozenset()
+            if shown.to_all:
+                watchers = book.watchers
+                _tell_own(session.account, presence)
+            await self._broadcast(session, presence, watchers)
+            await self._broadcast(
+                session, presence, (jid for jid in shown.directed if jid.bare not in watchers)
+            )
+
+    async def _broadcast(self, session: Session, presence: Stanza, recipients: Iterable[Jid]) -> None:
+        """Send one presence to many, giving way now and then; the caller holds `telling` of the book."""
+        for number, recipient in enumerate(recipients, 1):
+            if not self._is_deaf(recipient):
+                wait = self._send(session, presence, recipient)
+                if wait is not None:
+                    await wait
+            if number % STRETCH == 0:
+                await asyncio.sleep(0)
+
+    async def _look_around(self, session: Session, book: ContactBook) -> None:
+        """Show a session that has just come what it has missed (§4.2.2, §4.3.1, §3.1.3)."""
+        for other in session.account.available:
+            if other is not session and other.presence is not None:
+                session.send(other.presence, session.jid)
+        probe = Stanza.build("presence", kind="probe", sender=session.jid)
+        await self._broadcast(session, probe, book.watched)
+        for entry in book.requests:
+            if entry.pending_in is not None:
+                session.send(_request_of(entry.pending_in))
+
+    # --- to one
+
+    def _direct(self, session: Session, stanza: Stanza, to: Jid) -> Wait:
+        """Directed presence: whoever is not told anyway is remembered, to be told of the end (§4.6.3)."""
+        directed = session[SHOWN].directed
+        if stanza.kind == "unavailable":
+            directed.discard(to)
+        elif not session[SHOWN].to_all or to.bare not in session.account[BOOK].watchers:
+            most = self._options.max_directed
+            if to not in directed and len(directed) >= most:
+                raise StanzaError("resource-constraint", f"{most} others can see a session at most")
+            directed.add(to)
+        return self._router.route(stanza)
+
+    def _answer_probe(self, account: Account, to: Jid, asker: Jid) -> Wait:
+        """§4.3.2, and §4.6.3 for those who were shown a session."""
+        if asker.bare == account.jid or asker.bare in account[BOOK].watchers:
+            sessions = _addressed(account, to)
+            if not sessions:
+                return self._router.route(unavailable(to, asker))
+        else:
+            sessions = [
+                session
+                for session in _addressed(account, to)
+                if not session[SHOWN].directed.isdisjoint((asker, asker.bare))
+            ]
+            if not sessions:
+                entry = account[BOOK].get(asker.bare)
+                if entry is not None and entry.pending_in is not None:
+                    return None  # it has asked, and nobody has answered yet
+                answer = Stanza.build("presence", kind="unsubscribed", sender=account.jid, to=asker.bare)
+                return self._router.route(answer)
+        return in_turn(
+            self._router.route(session.presence.replace(to=asker))
+            for session in sessions
+            if session.presence is not None
+        )
+
+    # --- block lists
+
+    def _vanish(self, account: Account, blocked: tuple[Jid, ...]) -> Iterator[Wait]:
+        for session in account.sessions.values():
+            if session.presence is not None:
+                for recipient in _meant(blocked, account[BOOK].watchers):
+                    yield self._router.route(unavailable(session.jid, recipient))
+            directed = session[SHOWN].directed
+            for recipient in [jid for jid in directed if any(_covers(address, jid) for address in blocked)]:
+                directed.discard(recipient)
+                yield self._router.route(unavailable(session.jid, recipient))
+
+    def _appear(self, account: Account, unblocked: tuple[Jid, ...]) -> Iterator[Wait]:
+        for session in account.available:
+            if session.presence is not None:
+                for recipient in _meant(unblocked, account[BOOK].watchers):
+                    yield self._send(session, session.presence, recipient)
+            probe = Stanza.build("presence", kind="probe", sender=session.jid)
+            for recipient in _meant(unblocked, account[BOOK].watched):
+                yield self._send(session, probe, recipient)
+
+    # --- helpers
+
+    def _send(self, session: Session, presence: Stanza, recipient: Jid) -> Wait:
+        """Send a presence unless a guard says that this session does not speak with the recipient."""
+        stanza = presence.replace(to=recipient)
+        hooks = self._host.hooks
+        if hooks.has(StanzaOut):
+            try:
+                hooks.run(StanzaOut(session, stanza))
+            except (StanzaError, Dropped):
+                return None
+        return self._router.route(stanza)
+
+    def _is_deaf(self, recipient: Jid) -> bool:
+        """Tell whether this is an account of the same host where nobody can hear anything."""
+        if recipient.domain != self._host.domain or not recipient.local:
+            return False
+        account = self._host.directory.get(recipient.bare)
+        return account is None or not account.sessions
+
+
+def _tell_own(account: Account, presence: Stanza) -> None:
+    """An account is subscribed to itself: all its devices are told, the one it is about included (§4.2.2)."""
+    for session in account.available:
+        session.send(presence, account.jid)
+
+
+def _addressed(account: Account, to: Jid) -> list[Session]:
+    """Give the available sessions that an address means: all for the account's, one for a session's."""
+    return [session for session in account.available if not to.resource or session.jid == to]
+
+
+def _meant(addresses: Iterable[Jid], contacts: Iterable[Jid]) -> Iterator[Jid]:
+    """Give the contacts, or the resource of one, that entries of a block list mean (XEP-0191 §3.1)."""
+    for address in addresses:
+        for contact in contacts:
+            if _covers(address, contact):
+                yield contact
+            elif address.resource and address.bare == contact:
+                yield address
+
+
+def _covers(blocked: Jid, jid: Jid) -> bool:
+    """Tell whether an entry of a block list means this address: a domain means everybody there."""
+    if blocked.resource:
+        return blocked in (jid, Jid.of("", jid.domain, jid.resource))
+    return blocked in (jid.bare, jid.domain)
+
+
+def _request_of(raw: bytes) -> Stanza:
+    """Read a stored subscription request."""
+    element = decode(raw, ns.CLIENT)
+    return Stanza.build(
+        "presence",
+        kind="subscribe",
+        to=Jid(element.get("to") or ""),
+        sender=Jid(element.get("from") or ""),
+        id=element.get("id"),
+        lang=element.get("xml:lang"),
+        content=element.children,
+    )

@@ -1,0 +1,165 @@
+"""Roster: an account keeps its contacts on the server, and every device sees the same list.
+
+Implements RFC 6121 §2, with versions (§2.6); the marks § point at its sections. A client changes names and
+groups only; subscriptions change by presence stanzas (see subscriptions.py). A roster is its owner's:
+requests for somebody else's are refused, and so is what looks like a push and comes from somebody else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Iterable, Iterator
+
+import msgspec
+
+from tidings.base.errors import StanzaError
+from tidings.base.jid import Jid
+from tidings.features.contacts.book import BOOK, ContactBook, RosterOptions, state_of
+from tidings.features.contacts.pushes import INTEREST, Interest, item_of, push, send_push
+from tidings.features.contacts.showing import hide
+from tidings.features.contacts.subscription import State, Verb
+from tidings.kernel.account import Account
+from tidings.kernel.events import StanzaIn
+from tidings.kernel.feature import Answer, At, Feature, Iq, Spec, Stage, StreamStage, handles, listens, loads
+from tidings.kernel.router import Router
+from tidings.kernel.session import Session
+from tidings.kernel.supervisor import Supervisor
+from tidings.kernel.wait import Wait, in_turn
+from tidings.ports.roster import RosterEntry, RosterRemoval, RosterStore
+from tidings.wire.xml.element import Element
+from tidings.wire.xmpp import ns
+from tidings.wire.xmpp.payloads.roster import RosterItem, RosterQuery, Subscription
+from tidings.wire.xmpp.stanza import Stanza
+
+
+class Rosters(Feature):
+    """Keeps the contacts of every account and tells its devices of changes."""
+
+    spec = Spec.rfc(6121, note="§2")
+    Options = RosterOptions
+
+    def __init__(
+        self, router: Router, supervisor: Supervisor, store: RosterStore, options: RosterOptions
+    ) -> None:
+        self._router = router
+        self._supervisor = supervisor
+        self._store = store
+        self._options = options
+
+    @loads(BOOK)
+    async def load_book(self, account: Jid) -> ContactBook:
+        """Bring the roster into memory with its account."""
+        return ContactBook(account, await self._store.load(account), self._store, self._options)
+
+    def stream_features(self, stage: StreamStage) -> Iterable[Element]:
+        """Say that versions (§2.6.1) and pre-approval (§3.4.1) are understood."""
+        if stage is not StreamStage.AFTER_LOGIN:
+            return ()
+        return (Element("ver", ns.ROSTER_VERSIONING), Element("sub", ns.PRE_APPROVAL))
+
+    @handles(RosterQuery, kind="get", at=At.SELF)  # §2.2
+    def get(self, request: Iq[RosterQuery]) -> Answer | Awaitable[Answer]:
+        """Give the roster, or nothing but what has changed to a client that remembers a version."""
+        session, book = request.own_session, request.own_account[BOOK]
+        known = request.payload.version
+        if known is None:
+            session[INTEREST] = Interest.PLAIN
+            return _whole(book, None)
+        if known == book.version:
+            session[INTEREST] = Interest.VERSIONED
+            return None
+        return self._since(session, book, known)
+
+    @handles(RosterQuery, kind="set", at=At.SELF)  # §2.3, §2.4, §2.5
+    async def change(self, request: Iq[RosterQuery]) -> None:
+        """Add, change or remove one contact."""
+        item = request.payload.change()
+        if item.subscription is Subscription.REMOVE:
+            await self._remove(request.own_account, item.jid)
+        else:
+            await self._update(request.own_account, item)
+
+    @handles(RosterQuery, kind="get", at=At.ACCOUNT)
+    @handles(RosterQuery, kind="set", at=At.ACCOUNT)
+    def refuse(self, request: Iq[RosterQuery]) -> Answer:
+        """Refuse what is about somebody else's roster (§2.1.5)."""
+        raise StanzaError("forbidden", f"the roster of {request.to} is not yours")
+
+    @listens(StanzaIn, stage=Stage.GUARD)
+    def refuse_false_push(self, event: StanzaIn) -> None:
+        """Keep a client from taking somebody else's change for its own (§2.1.6, the security warning)."""
+        stanza = event.stanza
+        if stanza.name == "iq" and stanza.kind == "set" and stanza.payload_tag == RosterQuery.TAG:
+            raise StanzaError("forbidden", "a roster is changed by its owner's server")
+
+    async def _since(self, session: Session, book: ContactBook, known: str) -> Answer:
+        """Answer a client that has a version which is not the present one (§2.6.3)."""
+        async with book.changing:
+            changes = await self._store.changes_since(session.account.jid, known) if known else None
+            if changes is None:
+                session[INTEREST] = Interest.VERSIONED
+                return _whole(book, book.version)
+        self._supervisor.start("roster changes", self._catch_up(session, book, known))
+        return None
+
+    async def _catch_up(self, session: Session, book: ContactBook, known: str) -> None:
+        """Push what has changed, after the empty result; later changes wait, so that they come later.
+
+        All but the last push carry the version that the client has: if it loses the stream in between, it
+        will ask for the same changes again.
+        """
+        async with book.changing:
+            changes = await self._store.changes_since(session.account.jid, known)
+            session[INTEREST] = Interest.VERSIONED
+            if changes is not None and not session.ended:
+                version, items = changes[0], [_changed(change) for change in changes[1]]
+                for left, item in zip(range(len(items) - 1, -1, -1), items, strict=True):
+                    send_push(session, item, known if left else version)
+
+    async def _update(self, account: Account, item: RosterItem) -> None:
+        """Set name and groups of a contact; subscriptions stay what they are (§2.1.2.5)."""
+        book = account[BOOK]
+        async with book.changing:
+            entry = msgspec.structs.replace(
+                book.get(item.jid) or RosterEntry(jid=item.jid),
+                name=item.name,
+                groups=frozenset(item.groups),
+                listed=True,
+            )
+            await book.write(item.jid, entry)
+            push(account, item.jid, entry)
+
+    async def _remove(self, account: Account, contact: Jid) -> None:
+        """Remove a contact and end what subscriptions there are (§2.5)."""
+        book = account[BOOK]
+        async with book.changing:
+            before = book.get(contact)
+            if before is None or not before.listed:
+                raise StanzaError("item-not-found", f"{contact} is not on the roster")
+            await book.write(contact, None)
+            push(account, contact, None)
+        wait = in_turn(self._part(account, contact, state_of(before)))
+        if wait is not None:
+            await wait
+
+    def _part(self, account: Account, contact: Jid, state: State) -> Iterator[Wait]:
+        """Tell the contact that neither sees the other any more (§2.5.2); a waiting request is refused."""
+        if state.seen_by_contact:
+            yield hide(self._router, account, contact)
+        if state.sees_contact or state.pending_out:
+            yield self._router.route(_presence(Verb.UNSUBSCRIBE, account.jid, contact))
+        if state.seen_by_contact or state.pending_in:
+            yield self._router.route(_presence(Verb.UNSUBSCRIBED, account.jid, contact))
+
+
+def _whole(book: ContactBook, version: str | None) -> Element:
+    return RosterQuery(version, tuple(item_of(entry) for entry in book.listed())).encode()
+
+
+def _changed(change: RosterEntry | RosterRemoval) -> RosterItem:
+    if isinstance(change, RosterRemoval):
+        return RosterItem(change.jid, subscription=Subscription.REMOVE)
+    return item_of(change)
+
+
+def _presence(verb: Verb, sender: Jid, to: Jid) -> Stanza:
+    return Stanza.build("presence", kind=verb.value, sender=sender, to=to)

@@ -1,0 +1,26 @@
+"""Showing and hiding an account's devices to somebody who may begin or cease to see them."""
+
+from __future__ import annotations
+
+from tidings.base.jid import Jid
+from tidings.kernel.account import Account
+from tidings.kernel.router import Router
+from tidings.kernel.wait import Wait, in_turn
+from tidings.wire.xmpp.stanza import Stanza
+
+
+def show(router: Router, account: Account, to: Jid) -> Wait:
+    """Send the current presence of every available session."""
+    presences = [session.presence for session in account.available]
+    return in_turn(router.route(presence.replace(to=to)) for presence in presences if presence is not None)
+
+
+def hide(router: Router, account: Account, to: Jid) -> Wait:
+    """Send unavailable presence of every available session."""
+    senders = [session.jid for session in account.available]
+    return in_turn(router.route(unavailable(sender, to)) for sender in senders)
+
+
+def unavailable(sender: Jid, to: Jid | None = None) -> Stanza:
+    """Make the presence that says that this resource is gone."""
+    return Stanza.build("presence", kind="unavailable", sender=sender, to=to)

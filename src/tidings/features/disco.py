@@ -1,0 +1,159 @@
+"""Service Discovery: clients and servers learn what this server is, what it speaks and what it holds.
+
+Implements XEP-0030 2.5.0, and the server's own capabilities by XEP-0115 1.6.0 and XEP-0390 0.3.2; the marks
+§ point at the sections of XEP-0030. Everything is gathered: the features of a domain from the documents
+that its features implement, the rest from whoever listens to `DiscoInfo` and `DiscoItems`. Left out: caps
+optimisation (XEP-0115 §8.4).
+"""
+
+from collections.abc import Iterable
+from typing import Annotated, Final, Protocol, runtime_checkable
+
+import msgspec
+from msgspec import Meta
+
+from tidings.base.errors import StanzaError
+from tidings.base.jid import Jid
+from tidings.kernel.account import Account
+from tidings.kernel.events import DiscoInfo, DiscoItems
+from tidings.kernel.feature import At, Feature, Iq, Spec, StreamStage, handles
+from tidings.kernel.host import Host
+from tidings.wire.xml.element import Element
+from tidings.wire.xmpp import ns
+from tidings.wire.xmpp.payloads.caps import Capabilities, CapabilityHashSet, capabilities, capability_hash_set
+from tidings.wire.xmpp.payloads.data_form import DataForm
+from tidings.wire.xmpp.payloads.disco import Identity, Info, Item, Items
+
+CAPS_NODE: Final = "urn:tidings:server"
+"""What this software calls itself in XEP-0115, whose `node` names the software rather than the domain."""
+
+_LANG: Final = "en"
+"""Written out on every identity: XEP-0390 §4.1 would else hash the language of the stream it travels on."""
+
+
+class DiscoOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What the server calls itself."""
+
+    name: Annotated[str, Meta(description="Name of the service, for people.")] = "Tidings"
+
+
+@runtime_checkable
+class Watchers(Protocol):
+    """Whatever feature knows who may see the presence of an account."""
+
+    def is_watched_by(self, account: Account, contact: Jid) -> bool:
+        """Tell whether the contact has a subscription to the account's presence."""
+        ...
+
+
+class ServiceDiscovery(Feature):
+    """Tells what the domain and its accounts are, and announces the domain's capabilities on every stream."""
+
+    spec = (
+        Spec.xep(30, version="2.5.0", advertises=(ns.DISCO_INFO, ns.DISCO_ITEMS)),
+        Spec.xep(115, version="1.6.0", advertises=(ns.CAPS,)),
+        Spec.xep(390, version="0.3.2", advertises=(ns.CAPS2,)),
+    )
+    Options = DiscoOptions
+
+    def __init__(self, host: Host, options: DiscoOptions) -> None:
+        self._host = host
+        self._name = options.name
+        self._known = Info()
+        self._announced: tuple[Capabilities, CapabilityHashSet] | None = None
+        self._nodes: frozenset[str] = frozenset()
+
+    async def start(self) -> None:
+        """Find out what the server is, for the capabilities: from now on it stays that."""
+        self._known = await self._describe_server("", self._host.jid)
+        caps, hashes = capabilities(self._known, CAPS_NODE), capability_hash_set(self._known)
+        self._announced = caps, hashes
+        self._nodes = frozenset((caps.query_node, *(each.query_node for each in hashes.hashes)))
+
+    def stream_features(self, stage: StreamStage) -> Iterable[Element]:
+        """Announce the capabilities after log-in (XEP-0115 §6.3, XEP-0390 §5.2)."""
+        if stage is StreamStage.BEFORE_LOGIN or self._announced is None:
+            return ()
+        return (announced.encode() for announced in self._announced)
+
+    @handles(Info, kind="get", at=At.SERVER)  # §3
+    async def describe_server(self, request: Iq[Info]) -> Element:
+        """Answer for the domain; the nodes of its capabilities say the same as the domain itself."""
+        node = request.payload.node
+        if node in self._nodes:
+            return msgspec.structs.replace(self._known, node=node).encode()
+        return (await self._describe_server(node, request.sender)).encode()
+
+    @handles(Info, kind="get", at=At.SELF | At.ACCOUNT)  # §3, §7
+    async def describe_account(self, request: Iq[Info]) -> Element:
+        """Answer for an account, to itself and to those who may see its presence."""
+        account, node = request.own_account, request.payload.node
+        if not self._may_see(account, request.sender):
+            raise StanzaError("service-unavailable")
+        event = DiscoInfo(account.jid, node, request.sender, account)
+        if not node:
+            kind = "admin" if account.jid in self._host.admins else "registered"
+            event.identities.append(("account", kind, ""))
+            event.features += self._account_features(request.sender.bare == account.jid)
+        return (await self._gather(event)).encode()
+
+    @handles(Items, kind="get", at=At.SERVER)  # §4
+    async def list_server(self, request: Iq[Items]) -> Element:
+        """Answer with what belongs to the domain or to one of its nodes."""
+        return await self._list(DiscoItems(self._host.jid, request.payload.node, request.sender, None))
+
+    @handles(Items, kind="get", at=At.SELF | At.ACCOUNT)  # §4, §7
+    async def list_account(self, request: Iq[Items]) -> Element:
+        """Answer with what belongs to an account; who may not see its presence finds nothing."""
+        account, node = request.own_account, request.payload.node
+        if not self._may_see(account, request.sender):
+            return Items(node).encode()
+        event = DiscoItems(account.jid, node, request.sender, account)
+        if not node:
+            event.items += ((session.jid, "", "") for session in account.available)
+        return await self._list(event)
+
+    async def _describe_server(self, node: str, asker: Jid) -> Info:
+        event = DiscoInfo(self._host.jid, node, asker, None)
+        if not node:
+            event.identities.append(("server", "im", self._name))
+            event.features += (each for _, spec in self._specs() for each in spec.advertises)
+        return await self._gather(event)
+
+    async def _gather(self, event: DiscoInfo) -> Info:
+        """Let every feature add what it knows, and put it into one answer without repetitions."""
+        wait = self._host.hooks.run(event)
+        if wait is not None:
+            await wait
+        if event.node and not event.known:
+            raise StanzaError("item-not-found", "there is no such node")
+        return Info(
+            event.node,
+            tuple(Identity(*identity, _LANG) for identity in dict.fromkeys(event.identities)),
+            tuple(sorted(set(event.features))),
+            tuple(DataForm.decode(form) for form in event.forms),
+        )
+
+    async def _list(self, event: DiscoItems) -> Element:
+        wait = self._host.hooks.run(event)
+        if wait is not None:
+            await wait
+        if event.node and not event.known:
+            raise StanzaError("item-not-found", "there is no such node")
+        return Items(event.node, tuple(Item(*item) for item in dict.fromkeys(event.items))).encode()
+
+    def _specs(self) -> Iterable[tuple[Feature, Spec]]:
+        return ((feature, spec) for feature in self._host.features for spec in feature.specs())
+
+    def _account_features(self, is_own: bool) -> Iterable[str]:
+        """Give the advertised namespaces in which an account answers: its own, or those of others."""
+        where = At.SELF if is_own else At.ACCOUNT
+        answered = {tag[0] for kind, tag, at in self._host.iq_handlers if at is where and kind == "get"}
+        return (each for _, spec in self._specs() for each in spec.advertises if each in answered)
+
+    def _may_see(self, account: Account, asker: Jid) -> bool:
+        """Tell whether the asker may learn that there is such an account (§7)."""
+        if asker.bare == account.jid:
+            return True
+        watchers = self._host.feature(Watchers)  # type: ignore[type-abstract]  # asks for whoever satisfies it
+        return account.exists and watchers is not None and watchers.is_watched_by(account, asker.bare)

@@ -1,0 +1,254 @@
+"""In-Band Registration: people make an account from their client, change its password, and cancel it.
+
+Implements XEP-0077 2.4; the marks § point at its sections. Making accounts is off unless an administrator
+opens it. Left out: data forms and redirections of one's own making (§4, §5), since nothing but a name and a
+password is asked.
+"""
+
+import asyncio
+import ipaddress
+from collections import OrderedDict, deque
+from collections.abc import Iterable
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from tidings.base.errors import StanzaError, StreamError
+from tidings.base.jid import Jid, JidError
+from tidings.kernel.account import Account
+from tidings.kernel.clock import Clock
+from tidings.kernel.events import AccountRegistered, AccountRemoved, PasswordChanged
+from tidings.kernel.feature import At, Feature, Iq, Spec, StreamStage, handles
+from tidings.kernel.host import Host
+from tidings.kernel.session import Session
+from tidings.kernel.supervisor import Supervisor
+from tidings.ports.accounts import AccountStore, ScramKeys
+from tidings.wire.xml.element import Element
+from tidings.wire.xmpp import ns
+from tidings.wire.xmpp.payloads.register import Register, registration_feature
+from tidings.wire.xmpp.sasl.keys import make_scram_keys
+from tidings.wire.xmpp.sasl.prepare import PreparationError
+
+HOUR = 3_600.0
+
+
+class RegistrationOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """Who may make an account, and what its owner may do with it."""
+
+    open: Annotated[bool, Meta(description="Let everybody make an account, before log-in.")] = False
+    instructions: Annotated[str, Meta(description="What people read above the form.")] = (
+        "Choose a name and a password."
+    )
+    attempts_per_hour: Annotated[
+        int, Meta(description="Attempts from one network address within an hour; 0 is no limit.", ge=0)
+    ] = 10
+    reserved_names: Annotated[
+        tuple[str, ...],
+        Meta(description="Names that nobody can register, besides those of the domain's administrators."),
+    ] = (
+        "abuse",
+        "admin",
+        "administrator",
+        "hostmaster",
+        "postmaster",
+        "root",
+        "security",
+        "support",
+        "webmaster",
+    )
+    change_password: Annotated[bool, Meta(description="Let users change their password.")] = True
+    cancel: Annotated[bool, Meta(description="Let users remove their account.")] = True
+
+
+class Registration(Feature):
+    """Makes accounts before log-in, and changes and removes one's own after it."""
+
+    spec = Spec.xep(77, version="2.4", advertises=(ns.REGISTER,))  # §10
+    Options = RegistrationOptions
+
+    def __init__(
+        self,
+        host: Host,
+        clock: Clock,
+        supervisor: Supervisor,
+        store: AccountStore,
+        options: RegistrationOptions,
+    ) -> None:
+        self._host = host
+        self._clock = clock
+        self._supervisor = supervisor
+        self._store = store
+        self._options = options
+        self._reserved = frozenset(options.reserved_names)
+        self._attempts = Attempts(options.attempts_per_hour, HOUR)
+
+    # --- before log-in
+
+    @property
+    def is_open(self) -> bool:
+        """Whether everybody may make an account."""
+        return self._options.open
+
+    def stream_features(self, stage: StreamStage) -> Iterable[Element]:
+        """Offer registration to those who have not logged in (§8)."""
+        return (registration_feature(),) if self.is_open and stage is StreamStage.BEFORE_LOGIN else ()
+
+    async def register_before_login(self, iq: Element, address: str, *, secure: bool) -> Element:
+        """Answer an iq of somebody without an account, who is at this network address (§3.1).
+
+        `secure`: nobody on the way can read along. Raises `StanzaError`, and `BackendError` where the store
+        is down.
+        """
+        element = iq.find(Register.TAG[1], Register.TAG[0])
+        if not self.is_open or element is None:
+            raise StanzaError("service-unavailable")
+        query = Register.decode(element)
+        if iq.get("type") == "get":
+            return self._result(
+                iq, Register({"username": "", "password": ""}, self._options.instructions).encode()
+            )
+        if not secure and not is_this_machine(address):
+            raise StanzaError("not-authorized", "a password needs an encrypted connection")
+        await self._make(query, address)
+        return self._result(iq)
+
+    def _result(self, iq: Element, *content: Element) -> Element:
+        attributes = {"type": "result", "from": self._host.domain, "id": iq.get("id") or ""}
+        return Element("iq", ns.CLIENT, attributes, *content)
+
+    async def _make(self, query: Register, address: str) -> None:
+        if query.is_removal:  # §3.2: there is nothing to remove yet
+            raise StanzaError("unexpected-request", "log in to remove an account")
+        jid, password = self._read_name(query.get("username")), query.get("password")
+        if not self._attempts.allow(network_of(address), self._clock.monotonic()):
+            raise StanzaError("resource-constraint", "too many registrations from your network; try later")
+        if jid in self._host.admins or jid.local in self._reserved:
+            raise StanzaError("conflict", "that name is taken")
+        await self._store.create(jid, await make_keys(password), self._clock.now())
+        self._host.directory.forget(jid)
+        await self._tell(AccountRegistered(jid))
+
+    def _read_name(self, name: str) -> Jid:
+        """Return the account that a name would have, or raise `not-acceptable` (§3.1)."""
+        try:
+            if name:
+                return Jid.of(name, self._host.domain)
+        except JidError as error:
+            raise StanzaError("not-acceptable", str(error)) from error
+        raise StanzaError("not-acceptable", "choose a name")
+
+    # --- after log-in
+
+    @handles(Register, kind="get", at=At.SELF | At.SERVER)  # §3.1, example 3
+    def show(self, request: Iq[Register]) -> Element:
+        """Answer that the account is registered, and under which name."""
+        account = self._own_account(request)
+        return Register({"username": account.jid.local, "password": ""}, is_registered=True).encode()
+
+    @handles(Register, kind="set", at=At.SELF | At.SERVER)  # §3.2, §3.3
+    async def change(self, request: Iq[Register]) -> None:
+        """Change the password, or remove the account."""
+        account = self._own_account(request)
+        if request.payload.is_removal:
+            await self._remove(account)
+        else:
+            await self._change_password(request.own_session, request.payload)
+
+    async def _remove(self, account: Account) -> None:
+        if not self._options.cancel:
+            raise StanzaError("not-allowed", "accounts are not removed here")
+        if not await self._store.remove(account.jid):
+            raise StanzaError("registration-required", "there is no such account")
+        account.exists = False
+        await self._tell(AccountRemoved(account.jid))
+        error = StreamError("not-authorized", "the account has been removed")
+        self._supervisor.start("end sessions", _end(list(account.sessions.values()), error))
+
+    async def _change_password(self, session: Session, query: Register) -> None:
+        if not self._options.change_password:
+            raise StanzaError("not-allowed", "passwords are not changed here")
+        if not session.secure and not is_this_machine(session.address):
+            raise StanzaError("not-authorized", "a password needs an encrypted connection", kind="modify")
+        account, name = session.account, query.get("username")
+        if not name or not query.get("password"):  # §3.3: an empty password changes nothing
+            raise StanzaError("bad-request", "name and new password are needed")
+        if name != account.jid and self._read_name(name) != account.jid:
+            raise StanzaError("bad-request", "that is not the name of your account")
+        if not await self._store.set_keys(account.jid, await make_keys(query.get("password"))):
+            raise StanzaError("registration-required", "there is no such account")
+        await self._tell(PasswordChanged(account.jid))
+        others = [other for other in account.sessions.values() if other is not session]
+        error = StreamError("not-authorized", "the password has been changed")
+        self._supervisor.start("end sessions", _end(others, error))
+
+    def _own_account(self, request: Iq[Register]) -> Account:
+        """Return the account of the asker, or raise `forbidden` for somebody of another domain."""
+        session = request.session
+        if session is None or session.host is not self._host:
+            raise StanzaError("forbidden", "this is for the accounts of this domain")
+        return session.account
+
+    async def _tell(self, event: AccountRegistered | AccountRemoved | PasswordChanged) -> None:
+        wait = self._host.hooks.run(event)
+        if wait is not None:
+            await wait
+
+
+async def _end(sessions: list[Session], error: StreamError) -> None:
+    """Close the sessions; a task of its own, so that the one who asked gets the answer first (§3.2)."""
+    for session in sessions:
+        session.close(error)
+
+
+async def make_keys(password: str) -> tuple[ScramKeys, ...]:
+    """Make the keys to store for a password, off the event loop; raise `not-acceptable` if it is none."""
+    try:
+        return await asyncio.to_thread(make_scram_keys, password)
+    except PreparationError as error:
+        raise StanzaError("not-acceptable", str(error)) from None
+
+
+class Attempts:
+    """Counts attempts by network within a span of time; the memory that this takes is bounded."""
+
+    MOST_NETWORKS = 10_000
+
+    def __init__(self, limit: int, span: float) -> None:
+        self._limit = limit
+        self._span = span
+        self._times: OrderedDict[str, deque[float]] = OrderedDict()
+
+    def allow(self, network: str, now: float) -> bool:
+        """Count an attempt and tell whether it is within the limit; one beyond it is not counted."""
+        if not self._limit:
+            return True
+        times = self._times.setdefault(network, deque())
+        self._times.move_to_end(network)
+        while times and times[0] <= now - self._span:
+            times.popleft()
+        if len(times) >= self._limit:
+            return False
+        times.append(now)
+        if len(self._times) > self.MOST_NETWORKS:
+            self._times.popitem(last=False)
+        return True
+
+
+def network_of(address: str) -> str:
+    """Return what one subscriber has: the IPv4 address, or the /64 network of an IPv6 address."""
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(ip, ipaddress.IPv6Address):
+        return str(ip.ipv4_mapped or ipaddress.ip_network((ip, 64), strict=False))
+    return str(ip)
+
+
+def is_this_machine(address: str) -> bool:
+    """Tell whether an address is a loopback address, over which nobody else can read."""
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,62 @@
+"""vcard-temp: people see the name, the picture and whatever else an account tells of itself.
+
+Implements XEP-0054 1.3.0; the marks § point at its sections.
+"""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from tidings.base.errors import StanzaError
+from tidings.kernel.feature import At, Feature, Iq, Spec, handles
+from tidings.ports.vcard import VCardStore
+from tidings.wire.xml.element import Element, decode
+from tidings.wire.xmpp import ns
+from tidings.wire.xmpp.payloads.vcard import VCard
+
+
+class VCardOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How large a vCard may be."""
+
+    max_bytes: Annotated[int, Meta(description="Largest vCard that is kept, in bytes.", ge=1_024)] = 131_072
+
+
+class VCardTemp(Feature):
+    """Keeps the vCard of every account and shows it to everybody who asks."""
+
+    spec = Spec.xep(54, version="1.3.0", advertises=(ns.VCARD,))  # §4
+    Options = VCardOptions
+
+    def __init__(self, store: VCardStore, options: VCardOptions) -> None:
+        self._store = store
+        self._max_bytes = options.max_bytes
+
+    @handles(VCard, kind="get", at=At.SELF)  # §3.1
+    async def show_own(self, request: Iq[VCard]) -> Element:
+        """Answer with the vCard, or `item-not-found` where there is none yet."""
+        raw = await self._store.get(request.to)
+        if raw is None:
+            raise StanzaError("item-not-found", "there is no vCard yet")
+        return decode(raw, "")
+
+    @handles(VCard, kind="set", at=At.SELF)  # §3.2
+    async def publish(self, request: Iq[VCard]) -> None:
+        """Keep the vCard in place of the one before."""
+        raw = request.payload.encode().to_bytes()
+        if len(raw) > self._max_bytes:
+            raise StanzaError("policy-violation", f"a vCard may have at most {self._max_bytes} bytes")
+        await self._store.put(request.sender.bare, raw)
+
+    @handles(VCard, kind="set", at=At.ACCOUNT)  # §3.2
+    def refuse(self, request: Iq[VCard]) -> None:  # noqa: ARG002 - whatever it says
+        """Refuse to change somebody else's vCard."""
+        raise StanzaError("forbidden", "a vCard is changed by its owner alone")
+
+    @handles(VCard, kind="get", at=At.ACCOUNT)  # §3.3
+    async def show(self, request: Iq[VCard]) -> Element:
+        """Answer with the vCard; an account without one looks like no account at all."""
+        raw = await self._store.get(request.to)
+        if raw is None:
+            raise StanzaError("service-unavailable")
+        return decode(raw, "")

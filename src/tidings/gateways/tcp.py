@@ -1,0 +1,224 @@
+"""XMPP over TCP: STARTTLS (RFC 6120 §5) and TLS from the first octet (XEP-0368)."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from socket import socket
+from typing import cast
+
+import structlog
+
+from tidings.base.errors import StreamError
+from tidings.base.limits import XmlLimits
+from tidings.gateways.doorkeeper import Doorkeeper, is_loopback
+from tidings.gateways.tls import TlsSetup
+from tidings.kernel.connection import Connection, Doorway, Item
+from tidings.kernel.session import Client
+from tidings.wire.xml.parser import StreamHead, StreamParser
+from tidings.wire.xmpp import ns
+from tidings.wire.xmpp.framing import TcpFraming
+from tidings.wire.xmpp.negotiation.values import StreamHeader
+
+log = structlog.get_logger("tidings.tcp")
+
+_FRAMING = TcpFraming()
+_HANDSHAKE_SECONDS = 15.0
+
+
+class TcpGateway:
+    """Makes a connection of each socket that a listener accepts."""
+
+    def __init__(
+        self,
+        *,
+        local: Doorway,
+        remote: Doorway,
+        doorkeeper: Doorkeeper,
+        tls: TlsSetup,
+        direct_tls: bool,
+        before: XmlLimits,
+        after: XmlLimits,
+    ) -> None:
+        self._local = local
+        self._remote = remote
+        self.doorkeeper = doorkeeper
+        self.tls = tls
+        self.direct_tls = direct_tls
+        self.before = before
+        self.after = after
+        """The limits before and after log-in."""
+
+    def doorway(self, address: str) -> Doorway:
+        """Give what holds for a client from this address: this machine's own are trusted with plain text."""
+        return self._local if is_loopback(address) else self._remote
+
+    async def listen(self, listening: socket) -> asyncio.Server:
+        """Accept connections on this listening socket."""
+        context = self.tls.context if self.direct_tls else None
+        return await asyncio.get_running_loop().create_server(
+            lambda: TcpProtocol(self),
+            sock=listening,
+            ssl=context,
+            ssl_handshake_timeout=None if context is None else _HANDSHAKE_SECONDS,
+        )
+
+
+class TcpProtocol(asyncio.Protocol):
+    """One socket: the transport of a Connection and the reader of its stream."""
+
+    __slots__ = ("_address", "_connection", "_gateway", "_parser", "_switching", "_transport")
+
+    def __init__(self, gateway: TcpGateway) -> None:
+        self._gateway = gateway
+        self._transport: asyncio.Transport | None = None
+        self._connection: Connection | None = None
+        self._parser = StreamParser(gateway.before)
+        self._switching = False
+        self._address = ""
+
+    # --- what asyncio tells
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A socket was accepted, or its TLS handshake is done."""
+        self._transport = cast("asyncio.Transport", transport)
+        if self._connection is not None:
+            return  # the same connection, encrypted from now on
+        gateway = self._gateway
+        peer = transport.get_extra_info("peername")
+        self._address = peer[0] if peer else ""
+        if not gateway.doorkeeper.admit(self._address):
+            self._transport.abort()
+            return
+        doorway = gateway.doorway(self._address)
+        channel = transport.get_extra_info("ssl_object")
+        client = Client(
+            transport="tls" if gateway.direct_tls else "tcp",
+            address=self._address,
+            secure=channel is not None,
+            since=doorway.server.clock.now(),
+        )
+        info = None if channel is None else gateway.tls.info(channel)
+        self._connection = Connection(doorway, self, _FRAMING, client, info)
+
+    def data_received(self, data: bytes) -> None:
+        """Octets have come."""
+        connection = self._connection
+        if connection is None or self._switching:
+            return
+        parser = self._parser
+        events = parser.feed(data)
+        failure = parser.failure
+        for position, event in enumerate(events):
+            if type(event) is StreamHead:
+                problem = _problem(event)
+                if problem is not None:
+                    failure = problem
+                    del events[position:]
+                    break
+                events[position] = _header(event)  # type: ignore[call-overload]
+        if events:
+            connection.receive(cast("list[Item]", events))
+        if failure is not None:
+            connection.fail(failure)
+
+    def eof_received(self) -> bool:
+        """The peer will send nothing more: the transport closes."""
+        return False
+
+    def connection_lost(self, _reason: Exception | None) -> None:
+        """The socket is gone."""
+        self._parser.close()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._gateway.doorkeeper.leave(self._address)
+            connection.lost()
+
+    # --- what the connection asks for
+
+    def write(self, pieces: list[bytes]) -> None:
+        """Hand the octets to the socket."""
+        assert self._transport is not None
+        self._transport.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+
+    def backlog(self) -> int:
+        """Tell what the socket has not taken yet."""
+        assert self._transport is not None
+        return self._transport.get_write_buffer_size()
+
+    def close(self) -> None:
+        """Close when everything has left."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Close at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def pause(self) -> None:
+        """Let the socket's buffer fill up, which slows the peer down."""
+        if self._transport is not None and self._transport.is_reading():
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read again."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def start_tls(self) -> None:
+        """Encrypt; what came in plain text after <starttls/> is never looked at (RFC 6120 §5.4.3.3)."""
+        self._switching = True
+        self._parser.close()
+        self._gateway.doorway(self._address).server.supervisor.start("starttls", self._shake_hands())
+
+    async def _shake_hands(self) -> None:
+        gateway = self._gateway
+        assert self._transport is not None
+        try:
+            transport = await asyncio.get_running_loop().start_tls(
+                self._transport,
+                self,
+                gateway.tls.context,
+                server_side=True,
+                ssl_handshake_timeout=_HANDSHAKE_SECONDS,
+            )
+        except (OSError, ssl.SSLError) as error:
+            log.info("handshake_failed", address=self._address, reason=str(error))
+            transport = None
+        if transport is None or self._connection is None:
+            self.abort()
+            return
+        self._transport = transport
+        self._parser = StreamParser(gateway.before)
+        self._switching = False
+        self._connection.tls_established(gateway.tls.info(transport.get_extra_info("ssl_object")))
+
+    def logged_in(self) -> None:
+        """Apply the larger limits."""
+        self._parser.limits = self._gateway.after
+
+    def rest(self) -> None:
+        """Give back memory while the client is silent."""
+        self._parser.rest()
+
+
+def _problem(head: StreamHead) -> StreamError | None:
+    """Tell what is wrong with the namespaces of a stream's opening tag (RFC 6120 §4.8)."""
+    if head.namespace != ns.STREAMS or head.name != "stream":
+        return StreamError("invalid-namespace", "a stream begins with <stream:stream/>")
+    if head.content_namespace != ns.CLIENT:
+        return StreamError("invalid-namespace", f"only clients connect here: {ns.CLIENT}")
+    return None
+
+
+def _header(head: StreamHead) -> StreamHeader:
+    """Read the opening tag of a stream (RFC 6120 §4.7)."""
+    attributes = head.attributes
+    return StreamHeader(
+        to=attributes.get("to", ""),
+        sender=attributes.get("from", ""),
+        version=attributes.get("version", ""),
+        lang=attributes.get("xml:lang", ""),
+        id=attributes.get("id", ""),
+    )

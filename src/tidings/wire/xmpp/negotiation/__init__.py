@@ -1,0 +1,1 @@
+"""Stream negotiation as transition tables, for both roles and any framing (RFC 6120 §4-§7)."""

@@ -1,0 +1,231 @@
+"""The server's negotiation as a table; `docs/explanation/negotiation.md` shows it as a diagram.
+
+Every pair of state and input has a cell. What a peer may not do in a state ends its stream with a condition
+of RFC 6120 §4.9.3; an answer that nobody asked for is the runner's mistake.
+"""
+
+from enum import Enum, auto
+from typing import Final
+
+from tidings.wire.xmpp.negotiation.machine import Cell, Go, Ignore, Misuse, Refuse, Table, row
+
+
+class ServerState(Enum):
+    """Where the server's side of a stream stands."""
+
+    CONNECTED = auto()
+    """Waits for the opening of the stream; it is encrypted or not."""
+    OPENED = auto()
+    """Has sent the features before log-in."""
+    ENCRYPTING = auto()
+    """Has sent <proceed/>; the TLS handshake runs."""
+    REGISTERING = auto()
+    """Has passed on a request to register."""
+    CHALLENGED = auto()
+    """Has sent a SASL challenge."""
+    LOOKING_UP_KEYS = auto()
+    """Has asked for SCRAM keys."""
+    CHECKING = auto()
+    """Has asked about a password, or about an account that a certificate proves."""
+    LOOKING_UP_TOKENS = auto()
+    """Has asked for a device's tokens."""
+    ISSUING = auto()
+    """SASL2 succeeded; has asked for a token."""
+    INLINE = auto()
+    """SASL2 succeeded; has passed on inline requests that come before binding."""
+    BINDING_INLINE = auto()
+    """SASL2 succeeded; has asked for a session by Bind 2."""
+    RESTARTING = auto()
+    """SASL succeeded; waits for the opening of the new stream."""
+    AUTHENTICATED = auto()
+    """Has sent the features after log-in."""
+    EXTENDING = auto()
+    """Has passed on an element that comes before binding."""
+    BINDING = auto()
+    """Has asked for a session (RFC 6120 §7)."""
+    ESTABLISHED = auto()
+    """There is a session; the rest is the session's."""
+    CLOSED = auto()
+    """Is over."""
+
+
+class ServerInput(Enum):
+    """What can happen to the server's side of a stream."""
+
+    HEADER = auto()
+    STARTTLS = auto()
+    AUTH = auto()
+    """<auth/> of SASL."""
+    AUTHENTICATE = auto()
+    """<authenticate/> of SASL2."""
+    RESPONSE = auto()
+    ABORT = auto()
+    REGISTER = auto()
+    BIND = auto()
+    SESSION = auto()
+    STANZA = auto()
+    """Any other stanza."""
+    EXTENSION = auto()
+    """An element in a namespace that the host's policy lists as an extension."""
+    OTHER = auto()
+    """An element that this negotiation does not know."""
+    PEER_ERROR = auto()
+    """The peer's stream error."""
+    CLOSING = auto()
+    """The peer closed its stream, or the connection is gone."""
+    FAIL = auto()
+    """The runner ends the stream: the parser complains, a deadline has passed, the server stops."""
+    TLS = auto()
+    KEYS = auto()
+    CHECKED = auto()
+    TOKENS = auto()
+    UNAVAILABLE = auto()
+    REGISTERED = auto()
+    ANSWERED = auto()
+    """Inline requests were answered."""
+    BOUND = auto()
+    ISSUED = auto()
+    REFUSED = auto()
+
+
+S, I = ServerState, ServerInput  # noqa: E741  # a table is read in one look
+
+ANSWERS: Final = (
+    I.TLS,
+    I.KEYS,
+    I.CHECKED,
+    I.TOKENS,
+    I.UNAVAILABLE,
+    I.REGISTERED,
+    I.ANSWERED,
+    I.BOUND,
+    I.ISSUED,
+    I.REFUSED,
+)
+"""Inputs that answer what the machine asked for."""
+
+WAITING: Final = (
+    S.ENCRYPTING,
+    S.REGISTERING,
+    S.LOOKING_UP_KEYS,
+    S.CHECKING,
+    S.LOOKING_UP_TOKENS,
+    S.ISSUING,
+    S.INLINE,
+    S.BINDING_INLINE,
+    S.EXTENDING,
+    S.BINDING,
+)
+"""States in which an answer is outstanding."""
+
+_LOGGED_IN: Final = (S.INLINE, S.BINDING_INLINE, S.AUTHENTICATED)
+_DECIDED: Final = (S.OPENED, S.CHALLENGED, S.RESTARTING, S.ISSUING, *_LOGGED_IN)
+_ASKED: Final = (S.LOOKING_UP_KEYS, S.CHECKING, S.LOOKING_UP_TOKENS)
+_ANY_TIME: Final[dict[ServerInput, Cell]] = {
+    I.CLOSING: Go("_peer_closed", (S.CLOSED,)),
+    I.PEER_ERROR: Go("_peer_failed", (S.CLOSED,)),
+    I.FAIL: Go("_fail", (S.CLOSED,)),
+    **dict.fromkeys(ANSWERS, Misuse()),
+}
+
+_EARLY: Final[dict[ServerInput, Cell]] = _ANY_TIME | {  # RFC 6120 §4.9.3.12: no stanzas before log-in
+    I.HEADER: Refuse("policy-violation", "the stream is open already"),
+    I.STARTTLS: Refuse("policy-violation", "it is not time for STARTTLS"),
+    I.AUTH: Refuse("policy-violation", "it is not time to log in"),
+    I.AUTHENTICATE: Refuse("policy-violation", "it is not time to log in"),
+    I.RESPONSE: Refuse("policy-violation", "there was no challenge"),
+    I.ABORT: Refuse("policy-violation", "there is nothing to abort"),
+    I.REGISTER: Refuse("not-authorized", "it is not time to register"),
+    I.BIND: Refuse("not-authorized", "log in first"),
+    I.SESSION: Refuse("not-authorized", "log in first"),
+    I.STANZA: Refuse("not-authorized", "log in first"),
+    I.EXTENSION: Refuse("not-authorized", "log in first"),
+    I.OTHER: Refuse("unsupported-stanza-type"),
+}
+
+_LATE: Final[dict[ServerInput, Cell]] = _EARLY | {  # XEP-0388 §4.7: one log-in per stream
+    I.STARTTLS: Refuse("policy-violation", "STARTTLS comes before log-in"),
+    I.AUTH: Refuse("policy-violation", "this stream is logged in already"),
+    I.AUTHENTICATE: Refuse("policy-violation", "this stream is logged in already"),
+    I.REGISTER: Refuse("not-authorized", "bind a resource first"),
+    I.BIND: Refuse("policy-violation", "it is not time to bind a resource"),
+    I.SESSION: Refuse("not-authorized", "bind a resource first"),
+    I.STANZA: Refuse("not-authorized", "bind a resource first"),
+    I.EXTENSION: Refuse("policy-violation", "it is not time for this extension"),
+}
+
+_UNAVAILABLE: Final = Go("_unavailable", (S.OPENED,))
+_LOGIN_STARTED: Final = (*_DECIDED, *_ASKED)
+
+SERVER_TABLE: Final[Table[ServerState, ServerInput]] = {
+    S.CONNECTED: row(
+        _EARLY,
+        header=Go("_open", (S.OPENED,)),
+        tls=Go("_secured", (S.CONNECTED,)),
+    ),
+    S.OPENED: row(
+        _EARLY,
+        starttls=Go("_start_tls", (S.ENCRYPTING, S.CLOSED)),
+        auth=Go("_auth", _LOGIN_STARTED),
+        authenticate=Go("_authenticate", _LOGIN_STARTED),
+        abort=Go("_abort_nothing", (S.OPENED,)),  # it crossed our failure on the way
+        register=Go("_register", (S.OPENED, S.REGISTERING)),
+    ),
+    S.ENCRYPTING: row(  # what arrives in plain text after <proceed/> is never looked at (RFC 6120 §5.4.3.3)
+        {kind: Ignore() for kind in _EARLY},
+        _ANY_TIME,
+        peer_error=Ignore(),
+        tls=Go("_secured", (S.CONNECTED,)),
+    ),
+    S.REGISTERING: row(
+        _EARLY,
+        registered=Go("_registered", (S.OPENED,)),
+        refused=Go("_registration_refused", (S.OPENED,)),
+    ),
+    S.CHALLENGED: row(
+        _EARLY,
+        response=Go("_response", _LOGIN_STARTED),
+        abort=Go("_abort", (S.OPENED,)),
+    ),
+    S.LOOKING_UP_KEYS: row(_EARLY, keys=Go("_keys", _DECIDED), unavailable=_UNAVAILABLE),
+    S.CHECKING: row(_EARLY, checked=Go("_checked", _DECIDED), unavailable=_UNAVAILABLE),
+    S.LOOKING_UP_TOKENS: row(_EARLY, tokens=Go("_tokens", _DECIDED), unavailable=_UNAVAILABLE),
+    S.ISSUING: row(_LATE, issued=Go("_issued", _LOGGED_IN), refused=Go("_not_issued", _LOGGED_IN)),
+    S.INLINE: row(
+        _LATE,
+        answered=Go("_inline_answered", (S.BINDING_INLINE, S.AUTHENTICATED, S.ESTABLISHED)),
+        refused=Go("_inline_refused", (S.CLOSED,)),
+    ),
+    S.BINDING_INLINE: row(
+        _LATE,
+        bound=Go("_bound_inline", (S.ESTABLISHED,)),
+        refused=Go("_inline_refused", (S.CLOSED,)),
+    ),
+    S.RESTARTING: row(_LATE, header=Go("_reopen", (S.AUTHENTICATED,))),
+    S.AUTHENTICATED: row(
+        _LATE,
+        bind=Go("_bind", (S.BINDING, S.AUTHENTICATED)),
+        session=Go("_session", (S.AUTHENTICATED,)),
+        extension=Go("_extend", (S.EXTENDING,)),
+    ),
+    S.EXTENDING: row(
+        _LATE,
+        answered=Go("_extended", (S.AUTHENTICATED, S.ESTABLISHED)),
+        refused=Go("_inline_refused", (S.CLOSED,)),
+    ),
+    S.BINDING: row(
+        _LATE,
+        bound=Go("_bound", (S.ESTABLISHED,)),
+        refused=Go("_bind_refused", (S.AUTHENTICATED,)),
+    ),
+    S.ESTABLISHED: row(  # stanzas are the session's by now
+        _LATE,
+        bind=Go("_bind_again", (S.ESTABLISHED,)),
+        session=Go("_session", (S.ESTABLISHED,)),
+        register=Misuse(),
+        stanza=Misuse(),
+        extension=Misuse(),
+    ),
+    S.CLOSED: {kind: Ignore() for kind in I},
+}
+"""What happens in every state on every input. A method may also close the stream."""

@@ -1,0 +1,1 @@
+"""Codecs of stanza payloads, one file per document, for server and client."""

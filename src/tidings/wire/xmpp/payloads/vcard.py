@@ -1,0 +1,48 @@
+"""vcard-temp: the public profile of an account, as the clients write it (XEP-0054 1.3.0)."""
+
+import binascii
+from base64 import b64decode
+from typing import ClassVar, Self
+
+import msgspec
+
+from tidings.wire.xml.element import Element
+from tidings.wire.xmpp import ns
+
+
+class VCard(msgspec.Struct, frozen=True):
+    """A vCard is kept and handed on as it came; the properties read what is commonly looked for."""
+
+    TAG: ClassVar[tuple[str, str]] = (ns.VCARD, "vCard")
+
+    content: Element = msgspec.field(default_factory=lambda: Element("vCard", ns.VCARD))
+
+    @classmethod
+    def decode(cls, element: Element) -> Self:
+        """Return the vCard; an empty one is a request."""
+        return cls(element)
+
+    def encode(self) -> Element:
+        """Return `<vCard/>` as it was given."""
+        return self.content
+
+    @property
+    def full_name(self) -> str:
+        """The formatted name (`FN`), or nothing."""
+        return self.content.text_of("FN") or ""
+
+    @property
+    def nickname(self) -> str:
+        """The nickname, or nothing."""
+        return self.content.text_of("NICKNAME") or ""
+
+    @property
+    def photo(self) -> tuple[str, bytes] | None:
+        """The embedded photo as (media type, bytes); None without one or if its base64 is broken."""
+        photo = self.content.find("PHOTO")
+        if photo is None or not (encoded := photo.text_of("BINVAL")):
+            return None
+        try:
+            return photo.text_of("TYPE") or "", b64decode("".join(encoded.split()), validate=True)
+        except binascii.Error:
+            return None

@@ -1,0 +1,1 @@
+"""SASL mechanisms as small machines over bytes, in both roles."""
