@@ -6,6 +6,7 @@ first such name appears.
 
 from __future__ import annotations
 
+import html
 import ipaddress
 import re
 from functools import lru_cache
@@ -20,6 +21,7 @@ _CACHED_CHARACTERS = (
 
 _ASCII_LOCAL = re.compile(r"[!#-%(-.0-9;=?A-Z\[-~]+")  # RFC 7622 §3.3.1: printable, without " & ' / : < > @
 _ASCII_DOMAIN = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9-]{1,63}(?<!-))*")
+_XML_SPECIAL = re.compile("[&<>\"']")
 _ASCII_RESOURCE = re.compile(r"[ -~]+")
 
 
@@ -34,11 +36,13 @@ class Jid(str):
     `resource` are empty where the address has none.
     """
 
-    __slots__ = ("_bare", "domain", "local", "resource")
+    __slots__ = ("_bare", "domain", "local", "resource", "xml")
 
     local: str
     domain: str
     resource: str
+    xml: str
+    """The address as it stands in an XML attribute."""
     _bare: Jid | None
 
     def __new__(cls, text: str) -> Self:
@@ -87,6 +91,8 @@ def _build(local: str, domain: str, resource: str) -> Jid:
         bare = _build(local, domain, "")
         text = f"{text}/{resource}"
     jid = str.__new__(Jid, text)
+    # Only a resource can have such characters, and few do: html.escape is loaded with them.
+    jid.xml = text if _XML_SPECIAL.search(resource) is None else html.escape(text)
     jid.local, jid.domain, jid.resource, jid._bare = local, domain, resource, bare  # noqa: SLF001  # its maker
     return jid
 

@@ -30,7 +30,7 @@ from tidings.kernel.session import Client, Session
 from tidings.wire.xml.element import Element
 from tidings.wire.xml.parser import Fragment, StreamTail
 from tidings.wire.xmpp import ns
-from tidings.wire.xmpp.framing import Framing, stream_error_element
+from tidings.wire.xmpp.framing import Framing, TcpFraming, stream_error_element
 from tidings.wire.xmpp.negotiation import values
 from tidings.wire.xmpp.negotiation.policy import StreamPolicy
 from tidings.wire.xmpp.negotiation.server import ServerNegotiation
@@ -123,6 +123,7 @@ class Connection:
         "_doorway",
         "_ended",
         "_flushing",
+        "_frames",
         "_framing",
         "_heard",
         "_host_domain",
@@ -149,6 +150,7 @@ class Connection:
         self._doorway = doorway
         self._transport = transport
         self._framing = framing
+        self._frames = not isinstance(framing, TcpFraming)  # there a stanza is its own frame
         self.client = client
         self.session: Session | None = None
         self._inbound: Inbound | None = None
@@ -211,7 +213,12 @@ class Connection:
 
     def send(self, raw: bytes) -> None:
         """Write a stanza; it leaves with everything else of this turn of the event loop."""
-        self._write(self._framing.stanza(raw))
+        if self._frames:
+            raw = self._framing.stanza(raw)
+        self._out.append(raw)
+        if not self._flushing:
+            self._flushing = True
+            asyncio.get_running_loop().call_soon(self._flush)
 
     def close(self, error: StreamError | None) -> None:
         """Say why, say goodbye and end."""

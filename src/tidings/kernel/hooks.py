@@ -66,6 +66,16 @@ class Hooks:
                 return self._rest(wait, handlers, position, event)
         return None
 
+    def guard(self, event: object) -> None:
+        """Call the handlers of an event that has guards only: `run` for the hot path."""
+        for stage, handler in self._compiled.get(type(event), ()):
+            try:
+                handler(event)
+            except TidingsError:
+                raise
+            except Exception as error:  # noqa: BLE001  # the hook loop is where a handler's bug ends
+                self._caught(stage, handler, error)
+
     async def _rest(
         self, wait: Awaitable[None], handlers: tuple[tuple[Stage, Handler], ...], position: int, event: object
     ) -> None:

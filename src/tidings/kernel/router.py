@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("tidings.router")
 
+_MESSAGE_KINDS = KINDS["message"]
 _UNANSWERED = {("iq", "result"), ("iq", "error"), ("message", "error"), ("presence", "error")}
 _BACKEND_TEXT = "the server cannot store this now; try again later"
 
@@ -50,6 +51,28 @@ class Service(Protocol):
     def route(self, stanza: Stanza) -> Wait:
         """Take a stanza whose sender is verified."""
         ...
+
+
+class Way:
+    """A message and where it goes: bare address, virtual host if it is one, account if that is loaded."""
+
+    __slots__ = ("account", "host", "message", "recipient")
+
+    def __init__(self, message: Stanza, recipient: Jid, host: Host | None, account: Account | None) -> None:
+        self.message = message
+        self.recipient = recipient
+        self.host = host
+        self.account = account
+
+    @property
+    def is_unloaded(self) -> bool:
+        """Whether the recipient is an account of this server that is not in memory."""
+        return self.account is None and self.host is not None and bool(self.recipient.local)
+
+    async def load(self) -> None:
+        """Bring the recipient into memory if it is an account of this server. Raises `BackendError`."""
+        if self.host is not None and self.recipient.local:
+            self.account = await self.host.directory.load(self.recipient)
 
 
 class Router:
@@ -89,36 +112,46 @@ class Router:
     def submit_messages(self, session: Session, messages: list[Stanza]) -> Wait:
         """Take messages of a local session that arrived together, stamped. Answers errors; raises nothing."""
         self._telemetry.stanzas_in["message"] += len(messages)
-        missing = [jid for jid in map(_recipient, messages) if self._is_missing(jid)]
-        if missing:
-            return self._load_and_submit(session, messages, missing)
-        return self._submit_loaded(session, messages)
+        ways = [self._way(message) for message in messages]
+        if any(way.is_unloaded for way in ways):
+            return self._load_and_submit(session, ways)
+        return self._submit_loaded(session, ways)
 
-    async def _load_and_submit(self, session: Session, messages: list[Stanza], missing: list[Jid]) -> None:
+    async def _load_and_submit(self, session: Session, ways: list[Way]) -> None:
         """load: what guard needs of the recipients."""
-        try:
-            for jid in missing:
-                await self.hosts[jid.domain].directory.load(jid)
-        except BackendError as error:
-            for message in messages:
-                await _done(self.refuse(message, _constraint(error)))
-            return
-        await _done(self._submit_loaded(session, messages))
-
-    def _submit_loaded(self, session: Session, messages: list[Stanza]) -> Wait:
-        """guard, rewrite, append: from here on nothing is awaited but the commit."""
-        accepted: list[Stanza] = []
-        batch: list[Append] = []
-        for message in messages:
+        for way in ways:
             try:
-                self._guard(session, message)
+                await way.load()
+            except BackendError as error:
+                for each in ways:
+                    self.refuse(each.message, _constraint(error))
+                return
+        await _done(self._submit_loaded(session, ways))
+
+    def _submit_loaded(self, session: Session, ways: list[Way]) -> Wait:
+        """guard, rewrite, append: from here on nothing is awaited but the commit."""
+        accepted: list[Way] = []
+        batch: list[Append] = []
+        hooks = session.host.hooks
+        guards_sending = hooks.has(StanzaOut)
+        for way in ways:
+            message = way.message
+            try:
+                if message.kind not in _MESSAGE_KINDS:
+                    raise StanzaError("bad-request", f"a message cannot be of type {message.kind!r}")
+                if guards_sending:
+                    hooks.guard(StanzaOut(session, message))
+                account = way.account
+                if account is not None:
+                    assert way.host is not None
+                    way.host.hooks.guard(StanzaIn(account, message))
             except StanzaError as error:
                 self.refuse(message, error)
                 continue
             except Dropped:
                 continue
-            accepted.append(message)
-            batch.append(Append(message, session.jid, _recipient(message)))
+            accepted.append(way)
+            batch.append(Append(message, session.jid, way.recipient))
         if not accepted:
             return None
         try:
@@ -126,61 +159,48 @@ class Router:
         except BackendError as error:
             self._refuse_all(accepted, error)
             return None
-        if isinstance(receipt, Receipt):
+        if type(receipt) is Receipt:
             return self._accept(session, accepted)
-        return self._accept_later(receipt, session, accepted)
+        return self._accept_later(receipt, session, accepted)  # type: ignore[arg-type]  # Receipt is final
 
-    async def _accept_later(
-        self, receipt: Awaitable[Receipt], session: Session, messages: list[Stanza]
-    ) -> None:
+    async def _accept_later(self, receipt: Awaitable[Receipt], session: Session, ways: list[Way]) -> None:
         try:
             await receipt
         except BackendError as error:
-            self._refuse_all(messages, error)
+            self._refuse_all(ways, error)
             return
-        await _done(self._accept(session, messages))
+        for way in ways:
+            # Nobody is in memory for good: what was loaded before the commit may have been dropped since.
+            await way.load()
+        await _done(self._accept(session, ways))
 
-    def _refuse_all(self, messages: list[Stanza], error: BackendError) -> None:
-        log.error("commit_failed", messages=len(messages), reason=str(error))
-        for message in messages:
-            self.refuse(message, _constraint(error))
+    def _refuse_all(self, ways: list[Way], error: BackendError) -> None:
+        log.error("commit_failed", messages=len(ways), reason=str(error))
+        for way in ways:
+            self.refuse(way.message, _constraint(error))
 
-    def _guard(self, session: Session, message: Stanza) -> None:
-        self._check(message)
-        hooks = session.host.hooks
-        if hooks.has(StanzaOut):
-            hooks.run(StanzaOut(session, message))
-        account = self._loaded(_recipient(message))
-        if account is not None:
-            hooks = self.hosts[account.jid.domain].hooks
-            if hooks.has(StanzaIn):
-                hooks.run(StanzaIn(account, message))
-
-    def _accept(self, session: Session, messages: list[Stanza]) -> Wait:
+    def _accept(self, session: Session, ways: list[Way]) -> Wait:
         """ack, deliver, copy, observe: the messages are durable."""
         waits: list[Awaitable[None]] = []
         hooks = session.host.hooks
-        for message in messages:
-            wait = self._deliver(message)
+        is_copied = hooks.has(MessageAccepted)
+        for way in ways:
+            wait = self._deliver(way)
             if wait is not None:
                 waits.append(wait)
-            if hooks.has(MessageAccepted):
-                wait = hooks.run(MessageAccepted(session, message))
+            if is_copied:
+                wait = hooks.run(MessageAccepted(session, way.message))
                 if wait is not None:
                     waits.append(wait)
         return _all(waits) if waits else None
 
-    def _deliver(self, message: Stanza) -> Wait:
+    def _deliver(self, way: Way) -> Wait:
         """Hand a message that has passed all guards to sessions, a service or the domain."""
-        recipient = _recipient(message)
-        host = self.hosts.get(recipient.domain)
+        message, host, account = way.message, way.host, way.account
         if host is None:
-            return self._pass_on(message, recipient)
-        if not recipient.local:
+            return self._pass_on(message, way.recipient)
+        if account is None:
             return self._to_domain(message)
-        account = host.directory.get(recipient)
-        if account is None:  # evicted while the commit was under way: it has no sessions then
-            account = Account(recipient, exists=False)
         sessions = delivery.recipients(message, account)
         for session in sessions:
             session.send(message)
@@ -189,6 +209,15 @@ class Router:
         if not sessions and delivery.outcome(message.kind) is Undelivered.REFUSE:
             return self.refuse(message, StanzaError("service-unavailable"))
         return None
+
+    def _way(self, message: Stanza) -> Way:
+        """Find out where a message goes: without an address, to the sender's own account (§10.3.1)."""
+        to = message.to if message.to is not None else message.sender
+        assert to is not None
+        recipient = to.bare
+        host = self.hosts.get(recipient.domain)
+        account = None if host is None or not recipient.local else host.directory.get(recipient)
+        return Way(message, recipient, host, account)
 
     # --- what anybody else sends
 
@@ -225,7 +254,7 @@ class Router:
             if host.hooks.has(StanzaIn):
                 host.hooks.run(StanzaIn(account, stanza))
             if stanza.name == "message":
-                return self._deliver(stanza)
+                return self._deliver(Way(stanza, account.jid, host, account))
             if stanza.name == "presence":
                 return self._caught(stanza, host.hooks.run(PresenceArrived(account, stanza)))
             assert stanza.to is not None
@@ -356,23 +385,6 @@ class Router:
             await _done(self.refuse(stanza, _constraint(error)))
         except Dropped:
             pass
-
-    # --- accounts in memory
-
-    def _is_missing(self, jid: Jid) -> bool:
-        host = self.hosts.get(jid.domain)
-        return host is not None and bool(jid.local) and host.directory.get(jid) is None
-
-    def _loaded(self, jid: Jid) -> Account | None:
-        host = self.hosts.get(jid.domain)
-        return None if host is None or not jid.local else host.directory.get(jid)
-
-
-def _recipient(message: Stanza) -> Jid:
-    """The bare JID that a message is for: without an address, the sender's own account (RFC 6120 §10.3.1)."""
-    to = message.to if message.to is not None else message.sender
-    assert to is not None
-    return to.bare
 
 
 def _constraint(error: BackendError) -> StanzaError:

@@ -23,6 +23,7 @@ from tidings.wire.xml.writer import escape_attribute, escape_text
 
 _RENEW_OCTETS = 262_144
 _RENEW_NAMES = 2_000
+_PLAIN_OPENINGS = {f"jabber:client {name}": f"<{name}".encode() for name in ("message", "presence", "iq")}
 _LONGEST_REFERENCE = 16  # &#x10FFFF; and the five named ones are shorter
 _LONGEST_DECLARATION = 256  # <?xml version='1.0' encoding='UTF-8' standalone='yes'?> is shorter
 _STREAM_TAG = "http://etherx.jabber.org/streams stream"
@@ -116,6 +117,7 @@ class StreamParser:
         "_head",
         "_held",
         "_index",
+        "_marks",
         "_names",
         "_prefixes",
         "_quote",
@@ -137,6 +139,7 @@ class StreamParser:
         self._expat: XMLParserType | None = None
         self._head = b""
         self._prefixes: dict[str, str] = {}  # that the stream's header declares
+        self._marks: tuple[bytes, ...] = ()  # what a use of them looks like
         self._content_namespace = ""
         self._attributes: dict[str, str] = {}
         self._index: list[tuple[str, int]] = []
@@ -375,6 +378,7 @@ class StreamParser:
         # Only the declarations matter to a renewed expat; the root's own name may be any.
         self._head = f"<stream{declarations}>".encode()
         self._content_namespace = self._prefixes.pop("", "")
+        self._marks = tuple(f"{prefix}:".encode() for prefix in self._prefixes)
         namespace, name = split_tag(tag)
         named = {attribute_key(key): value for key, value in attributes.items()}
         self._events.append(StreamHead(namespace, name, named, self._content_namespace))
@@ -397,23 +401,28 @@ class StreamParser:
         self._end = end
         if index:
             first = index[0][1]
-            opening = bytes(buffer[start:first])
-            content = bytes(buffer[first:end])
+            opening = buffer[start:first]
+            content = buffer[first:end]
         else:
             match = _START_TAG.match(buffer, start)
             assert match is not None  # expat has read this tag
             first = match.end()
             opening = match[0]
-            content = b"" if opening.endswith(b"/>") else bytes(buffer[first:end])
-        name = self._tag[self._tag.rfind(" ") + 1 :]
-        if opening.startswith(b"<" + name.encode()) and b"xmlns:" not in opening:
-            for prefix in self._prefixes:
-                if prefix.encode() + b":" in content:
+            content = b"" if opening.endswith(b"/>") else buffer[first:end]
+        if type(content) is bytearray:
+            opening, content = bytes(opening), bytes(content)
+        tag = self._tag
+        plain = _PLAIN_OPENINGS.get(tag) or f"<{tag[tag.rfind(' ') + 1 :]}".encode()
+        if opening.startswith(plain) and b"xmlns:" not in opening:
+            for prefix in self._marks:
+                if prefix in content:
                     break
             else:
-                return Fragment(
-                    self._tag, self._attributes, [(tag, position - first) for tag, position in index], content
-                )
+                if len(index) == 1:
+                    index[0] = (index[0][0], 0)
+                else:
+                    index = [(name, position - first) for name, position in index]
+                return Fragment(tag, self._attributes, index, content)
         return self._rewritten(opening, content)
 
     def _rewritten(self, opening: bytes, content: bytes) -> Fragment:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Final, NamedTuple, Self
 
 from tidings.base.errors import StanzaError
@@ -27,6 +28,9 @@ KINDS: Final = {
 }
 """The values of `type` that RFC 6121 §5.2.2, §4.7.1 and RFC 6120 §8.2.3 know; "" stands for a missing one."""
 
+_KIND_ATTRIBUTES: Final = {
+    kind: f' type="{kind}"' if kind else "" for kinds in KINDS.values() for kind in kinds
+}
 _LANG: Final = "http://www.w3.org/XML/1998/namespace lang"
 _OWN_ATTRIBUTES: Final = frozenset({"to", "from", "type", "id", _LANG})
 
@@ -103,19 +107,24 @@ class Stanza:
         `received_broken`.
         """
         attributes = fragment.attributes
-        to = attributes.get("to")
-        sender = attributes.get("from")
+        get = attributes.get
+        to = get("to")
+        sender = get("from")
+        # Most stanzas have these four at most; only others are looked at for more.
+        is_usual = len(attributes) == (to is not None) + (sender is not None) + ("type" in attributes) + (
+            "id" in attributes
+        )
         try:
             return cls(
                 fragment.name,
-                attributes.get("type", ""),
-                attributes.get("id"),
+                get("type", ""),
+                get("id"),
                 None if to is None else Jid(to),
                 None if sender is None else Jid(sender),
-                attributes.get(_LANG, lang),
+                lang if is_usual else get(_LANG, lang),
                 fragment.index,
                 fragment.content,
-                None if attributes.keys() <= _OWN_ATTRIBUTES else _extra(attributes),
+                None if is_usual else _extra(attributes),
             )
         except JidError as error:
             raise StanzaError("jid-malformed", str(error)) from None
@@ -247,27 +256,26 @@ class Stanza:
         address = self.to if to is None else to
         if address is None:
             return f"{self._before}".encode() + self._after
-        return f'{self._before} to="{escape_attribute(address)}"'.encode() + self._after
+        return f'{self._before} to="{address.xml}"'.encode() + self._after
 
     def _render(self) -> None:
-        before = f"<{self.name}"
-        if self.sender is not None:
-            before += f' from="{escape_attribute(self.sender)}"'
-        after = ""
-        if self.kind:
-            after += f' type="{escape_attribute(self.kind)}"'
-        if self.id is not None:
-            after += f' id="{escape_attribute(self.id)}"'
+        name = self.name
+        sender = self.sender
+        self._before = f"<{name}" if sender is None else f'<{name} from="{sender.xml}"'
+        after = _KIND_ATTRIBUTES.get(self.kind)
+        if after is None:
+            after = f' type="{escape_attribute(self.kind)}"'
+        id_ = self.id
+        if id_ is not None:
+            after = f'{after} id="{id_ if id_.isalnum() else escape_attribute(id_)}"'
         if self.lang:
-            after += f' xml:lang="{escape_attribute(self.lang)}"'
+            after += _lang_attribute(self.lang)
         if self.extra:
             after += _write_extra(self.extra)
-        content = self.content
-        if content:
-            self._after = f"{after}>".encode() + content + f"</{self.name}>".encode()
+        if self.content:
+            self._after = b"%b>%b</%b>" % (after.encode(), self.content, name.encode())
         else:
             self._after = f"{after}/>".encode()
-        self._before = before
 
     def __repr__(self) -> str:
         return f"Stanza({self.to_bytes().decode(errors='replace')})"
@@ -296,6 +304,11 @@ def error_of(stanza: Stanza) -> StanzaError:
                     break
         return StanzaError("undefined-condition", text)
     return StanzaError("undefined-condition")
+
+
+@lru_cache(maxsize=256)
+def _lang_attribute(lang: str) -> str:
+    return f' xml:lang="{escape_attribute(lang)}"'
 
 
 def _split(tag: str) -> tuple[str, str]:
