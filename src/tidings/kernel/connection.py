@@ -14,7 +14,6 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -84,6 +83,10 @@ class Transport(Protocol):
         """Apply the larger limits that hold after log-in."""
         ...
 
+    def rest(self) -> None:
+        """Give back memory that only reading needs; the peer is silent."""
+        ...
+
 
 class ConnectionOptions(msgspec.Struct, frozen=True, kw_only=True):
     """The limits of one connection."""
@@ -118,6 +121,7 @@ class Connection:
 
     __slots__ = (
         "_actions",
+        "_awake",
         "_braking",
         "_closing",
         "_doorway",
@@ -156,14 +160,15 @@ class Connection:
         self._inbound: Inbound | None = None
         self._lang: str | None = None
         self._host_domain = ""
-        self._items: deque[Item] = deque()
+        self._items: list[Item] = []
         self._out: list[bytes] = []
         self._flushing = False
         self._closing = False
         self._ended = False
         self._heard = True
+        self._awake = False
         self._paused = False
-        self._actions: deque[values.Action] = deque()
+        self._actions: list[values.Action] = []
         self._braking = False
         self._negotiation: ServerNegotiation | None = ServerNegotiation(doorway.policy)
         server = doorway.server
@@ -182,6 +187,9 @@ class Connection:
     def receive(self, items: list[Item]) -> None:
         """Take what one read has brought, in order."""
         self._heard = True
+        if not self._awake:
+            self._awake = True
+            self._doorway.server.resting.used(self)
         if self._closing:
             if any(type(item) is StreamTail for item in items):
                 self._transport.close()
@@ -208,6 +216,11 @@ class Connection:
     def lost(self) -> None:
         """The transport is gone, in order or not."""
         self._end(None if self._closing else StreamError("connection-timeout", "the connection was lost"))
+
+    def rest(self) -> None:
+        """Give back what only reading needs."""
+        self._awake = False
+        self._transport.rest()
 
     # --- the session's link
 
@@ -254,7 +267,7 @@ class Connection:
             if negotiation.waiting or self._braking:
                 self._throttle()
                 return
-            item = items.popleft()
+            item = items.pop(0)
             if isinstance(item, StreamHeader):
                 self._lang = item.lang or None
                 negotiation.stream_opened(item)
@@ -280,7 +293,7 @@ class Connection:
         if self._negotiation is not None:
             actions.extend(self._negotiation.take())
         while actions and not self._braking and not self._closing:
-            self._do(actions.popleft())
+            self._do(actions.pop(0))
 
     def _do(self, action: values.Action) -> None:
         match action:

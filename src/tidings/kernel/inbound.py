@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
@@ -37,7 +36,7 @@ class Inbound:
         self.session = session
         self._router = router
         self._supervisor = supervisor
-        self._waiting: deque[Stanza] = deque()
+        self._waiting: list[Stanza] = []
         self._busy = False
         self._paused = False
 
@@ -126,12 +125,15 @@ class Inbound:
 
     def _next(self) -> tuple[Wait, int]:
         waiting = self._waiting
-        first = waiting.popleft()
+        first = waiting.pop(0)
         if first.name != "message":
             return self._router.submit(self.session, first), 1
         batch = [first]
-        while waiting and waiting[0].name == "message" and len(batch) < _LARGEST_BATCH:
-            batch.append(waiting.popleft())
+        for stanza in waiting:
+            if stanza.name != "message" or len(batch) == _LARGEST_BATCH:
+                break
+            batch.append(stanza)
+        del waiting[: len(batch) - 1]
         return self._router.submit_messages(self.session, batch), len(batch)
 
     async def _finish(self, wait: Awaitable[None], count: int) -> None:

@@ -354,8 +354,8 @@ class Router:
         to = error.to
         assert to is not None
         host = self.hosts.get(to.domain)
-        if host is None:
-            return self._pass_on(error, to)
+        if host is None or not to.resource:
+            return self.route(error)
         account = host.directory.get(to.bare)
         session = None if account is None else account.sessions.get(to.resource)
         if session is not None:

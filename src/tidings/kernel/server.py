@@ -12,6 +12,7 @@ from tidings.base.jid import Jid
 from tidings.kernel.clock import Clock
 from tidings.kernel.events import SessionBound, SessionEnded
 from tidings.kernel.host import Host
+from tidings.kernel.resting import Resting
 from tidings.kernel.router import Router
 from tidings.kernel.session import Client, Link, Session
 from tidings.kernel.supervisor import Supervisor
@@ -39,6 +40,7 @@ class Server:
         self.started = clock.now()
         self.telemetry = Telemetry()
         self.supervisor = Supervisor(self.telemetry)
+        self.resting = Resting(clock)
         self.router = Router(ledger, self.supervisor, self.telemetry)
         self.connections: set[Closable] = set()
         """Every open connection, with or without a session."""

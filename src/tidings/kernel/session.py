@@ -8,7 +8,6 @@ Invariants:
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Protocol
 
@@ -109,7 +108,7 @@ class Session(Slotted):
         """How many stanzas of the client are dealt with: XEP-0198's inbound `h`."""
         self.sent = 0
         """How many stanzas the client has been sent."""
-        self.unsent: deque[bytes] = deque()
+        self.unsent: list[bytes] = []
         """What was to be sent while detached, in order."""
         self.kept_limit = kept_limit
         self.ended = False
@@ -170,8 +169,9 @@ class Session(Slotted):
     def attach(self, link: Link) -> None:
         """Take another connection, which first gets what has gathered."""
         self.link = link
-        while self.unsent:
-            link.send(self.unsent.popleft())
+        unsent, self.unsent = self.unsent, []
+        for raw in unsent:
+            link.send(raw)
 
     def close(self, error: StreamError | None = None) -> None:
         """End the session, and its stream with this error."""
