@@ -118,9 +118,18 @@ WAITING: Final = (
 )
 """States in which an answer is outstanding."""
 
-_LOGGED_IN: Final = (S.INLINE, S.BINDING_INLINE, S.AUTHENTICATED)
-_DECIDED: Final = (S.OPENED, S.CHALLENGED, S.RESTARTING, S.ISSUING, *_LOGGED_IN)
-_ASKED: Final = (S.LOOKING_UP_KEYS, S.CHECKING, S.LOOKING_UP_TOKENS)
+_SESSION_NEXT: Final = (S.INLINE, S.BINDING_INLINE, S.AUTHENTICATED)
+_SUCCESS: Final = (S.RESTARTING, S.ISSUING, *_SESSION_NEXT)
+_QUESTIONS: Final = (S.LOOKING_UP_KEYS, S.CHECKING)
+_SASL2_STARTED: Final = (
+    S.OPENED,
+    S.CHALLENGED,
+    *_QUESTIONS,
+    S.LOOKING_UP_TOKENS,
+    S.ISSUING,
+    *_SESSION_NEXT,
+)
+_ANSWERED: Final = (S.OPENED, S.CHALLENGED, *_QUESTIONS, S.LOOKING_UP_TOKENS, *_SUCCESS)
 _ANY_TIME: Final[dict[ServerInput, Cell]] = {
     I.CLOSING: Go("_peer_closed", (S.CLOSED,)),
     I.PEER_ERROR: Go("_peer_failed", (S.CLOSED,)),
@@ -155,7 +164,6 @@ _LATE: Final[dict[ServerInput, Cell]] = _EARLY | {  # XEP-0388 §4.7: one log-in
 }
 
 _UNAVAILABLE: Final = Go("_unavailable", (S.OPENED,))
-_LOGIN_STARTED: Final = (*_DECIDED, *_ASKED)
 
 SERVER_TABLE: Final[Table[ServerState, ServerInput]] = {
     S.CONNECTED: row(
@@ -166,8 +174,8 @@ SERVER_TABLE: Final[Table[ServerState, ServerInput]] = {
     S.OPENED: row(
         _EARLY,
         starttls=Go("_start_tls", (S.ENCRYPTING, S.CLOSED)),
-        auth=Go("_auth", _LOGIN_STARTED),
-        authenticate=Go("_authenticate", _LOGIN_STARTED),
+        auth=Go("_auth", (S.OPENED, S.CHALLENGED, *_QUESTIONS, S.RESTARTING)),
+        authenticate=Go("_authenticate", _SASL2_STARTED),
         abort=Go("_abort_nothing", (S.OPENED,)),  # it crossed our failure on the way
         register=Go("_register", (S.OPENED, S.REGISTERING)),
     ),
@@ -184,13 +192,15 @@ SERVER_TABLE: Final[Table[ServerState, ServerInput]] = {
     ),
     S.CHALLENGED: row(
         _EARLY,
-        response=Go("_response", _LOGIN_STARTED),
+        response=Go("_response", _ANSWERED),
         abort=Go("_abort", (S.OPENED,)),
     ),
-    S.LOOKING_UP_KEYS: row(_EARLY, keys=Go("_keys", _DECIDED), unavailable=_UNAVAILABLE),
-    S.CHECKING: row(_EARLY, checked=Go("_checked", _DECIDED), unavailable=_UNAVAILABLE),
-    S.LOOKING_UP_TOKENS: row(_EARLY, tokens=Go("_tokens", _DECIDED), unavailable=_UNAVAILABLE),
-    S.ISSUING: row(_LATE, issued=Go("_issued", _LOGGED_IN), refused=Go("_not_issued", _LOGGED_IN)),
+    S.LOOKING_UP_KEYS: row(_EARLY, keys=Go("_keys", (S.CHALLENGED,)), unavailable=_UNAVAILABLE),
+    S.CHECKING: row(_EARLY, checked=Go("_checked", (S.OPENED, *_SUCCESS)), unavailable=_UNAVAILABLE),
+    S.LOOKING_UP_TOKENS: row(
+        _EARLY, tokens=Go("_tokens", (S.OPENED, S.ISSUING, *_SESSION_NEXT)), unavailable=_UNAVAILABLE
+    ),
+    S.ISSUING: row(_LATE, issued=Go("_issued", _SESSION_NEXT), refused=Go("_not_issued", _SESSION_NEXT)),
     S.INLINE: row(
         _LATE,
         answered=Go("_inline_answered", (S.BINDING_INLINE, S.AUTHENTICATED, S.ESTABLISHED)),

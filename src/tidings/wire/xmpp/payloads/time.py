@@ -65,8 +65,6 @@ def read_offset(text: str) -> int:
 
 
 def format_offset(minutes: int) -> str:
-    """Write minutes east of UTC as XEP-0082 does: `+05:30`, and `Z` for none."""
-    if not minutes:
-        return "Z"
+    """Write minutes east of UTC as XEP-0082 does: `+05:30`; none is `+00:00`, which all clients read."""
     hours, rest = divmod(abs(minutes), 60)
     return f"{'-' if minutes < 0 else '+'}{hours:02}:{rest:02}"
