@@ -356,7 +356,8 @@ def _assemble(
             reader.blame(("server", "domains"), f"`domains` in [server] must name domains: {error}")
     shared = values.get("features", {})
     hosts: dict[str, HostOptions] = {}
-    for domain in dict.fromkeys([*named, *domains]):
+    # The first domain answers clients that name none: that of a profile stays first, whatever is added to it.
+    for domain in dict.fromkeys([*domains, *named] if profile else [*named, *domains]):
         own = dict(values.get("host", {}).get(domain, {}))
         of_features = own.pop("features", {})
         features: dict[str, msgspec.Struct] = {}

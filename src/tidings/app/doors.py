@@ -10,9 +10,15 @@ from typing import Protocol
 from tidings.app.certificates import Certificates
 from tidings.app.options import Config
 from tidings.base.limits import XmlLimits
+from tidings.gateways import bosh, websocket
+from tidings.gateways.bosh import BoshDoor
 from tidings.gateways.doorkeeper import Doorkeeper
+from tidings.gateways.health import HealthDoor
+from tidings.gateways.host_meta import HostMetaDoor
+from tidings.gateways.http import HttpGateway
 from tidings.gateways.tcp import TcpGateway
 from tidings.gateways.tls import TlsSetup
+from tidings.gateways.websocket import WebSocketDoor
 from tidings.kernel.connection import ConnectionOptions, Doorway
 from tidings.kernel.feature import StreamStage
 from tidings.kernel.host import Host
@@ -43,10 +49,13 @@ class Doors:
         self.listeners: list[asyncio.Server] = []
         self.others: list[Door] = []
 
-    async def close(self) -> None:
-        """Accept nothing more; connections that are open stay."""
+    def refuse(self) -> None:
+        """Accept nothing more on TCP; a server that drains turns away who comes by HTTP."""
         for listener in self.listeners:
             listener.close()
+
+    async def close(self) -> None:
+        """End what is still open, after every stream has had its goodbye."""
         for door in self.others:
             await door.close()
 
@@ -141,6 +150,27 @@ async def open_doors(
             after=after,
         )
         doors.listeners += [await gateway.listen(listening) for listening in sockets.get(name, ())]
+    http = HttpGateway(config.http, doorkeeper, tls_setup(config, https))
+    around = {
+        "local": doorways.make(starttls=False, local=True),
+        "remote": doorways.make(starttls=False, local=False),
+    }
+    WebSocketDoor(http, **around, before=before, after=after)
+    BoshDoor(http, **around, before=before, after=after, options=config.bosh)
+    HostMetaDoor(
+        http,
+        {ns.ALT_CONNECTIONS_WEBSOCKET: websocket.PATH, ns.ALT_CONNECTIONS_BOSH: bosh.PATH},
+    )
+    HealthDoor(
+        http,
+        registry=server.telemetry.registry,
+        problems=server.problems,
+        metrics_networks=config.metrics.networks if config.metrics.enabled else None,
+    )
+    await http.listen(sockets.get("http", ()))
+    if sockets.get("https"):
+        await http.listen(sockets["https"], encrypted=True)
+    doors.others.append(http)
     return doors
 
 

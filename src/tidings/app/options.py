@@ -12,6 +12,9 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, field
 
+from tidings.gateways.http_options import HttpOptions
+from tidings.wire.xmpp.bosh.options import BoshOptions
+
 Authentication = Literal["accounts", "any", "anonymous"]
 
 FilePath = Annotated[str, Meta(extra={"path": True})]
@@ -276,6 +279,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     limits: LimitsOptions = field(default_factory=LimitsOptions)
     log: LogOptions = field(default_factory=LogOptions)
     metrics: MetricsOptions = field(default_factory=MetricsOptions)
+    http: HttpOptions = field(default_factory=HttpOptions)
+    bosh: BoshOptions = field(default_factory=BoshOptions)
     hosts: Mapping[str, HostOptions] = field(default_factory=dict)
     file: str = ""
     profile: str = ""

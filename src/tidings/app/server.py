@@ -82,8 +82,9 @@ async def serve(config: Config) -> None:
         log.info("started", domains=list(config.domains))
         await stop.wait()
         log.info("stopping")
-        await doors.close()
+        doors.refuse()
         await server.stop(config.server.drain_seconds)
+        await doors.close()
     log.info("stopped")
 
 

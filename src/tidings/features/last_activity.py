@@ -6,7 +6,9 @@ last session ends.
 
 from typing import Protocol, runtime_checkable
 
-from tidings.base.errors import StanzaError
+import structlog
+
+from tidings.base.errors import BackendError, StanzaError
 from tidings.base.jid import Jid
 from tidings.kernel.account import Account
 from tidings.kernel.clock import Clock
@@ -18,6 +20,8 @@ from tidings.ports.accounts import AccountStore
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.last import LastActivity
+
+log = structlog.get_logger("tidings.last_activity")
 
 LAST_STATUS: Slot[str] = Slot("last_activity.status", default="")
 """What an account said when its last session became unavailable."""
@@ -87,8 +91,12 @@ class LastActivityFeature(Feature):
     async def note_absence(self, event: SessionEnded) -> None:
         """Store when the account was last there, once nothing of it is there any more."""
         account = event.session.account
-        if not account.sessions and account.exists:
+        if account.sessions or not account.exists:
+            return
+        try:
             await self._store.touch_last(account.jid, self._clock.now(), account[LAST_STATUS])
+        except BackendError as error:  # not worth disturbing what else happens at the end of a session
+            log.warning("last_activity_not_stored", account=str(account.jid), reason=str(error))
 
     def _check(self, account: Account, asker: Jid) -> None:
         """Raise `forbidden` unless the asker may see the presence of the account (§8)."""

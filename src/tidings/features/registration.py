@@ -161,9 +161,11 @@ class Registration(Feature):
         if not await self._store.remove(account.jid):
             raise StanzaError("registration-required", "there is no such account")
         account.exists = False
-        await self._tell(AccountRemoved(account.jid))
         error = StreamError("not-authorized", "the account has been removed")
-        self._supervisor.start("end sessions", _end(list(account.sessions.values()), error))
+        try:
+            await self._tell(AccountRemoved(account.jid))
+        finally:
+            self._supervisor.start("end sessions", _end(list(account.sessions.values()), error))
 
     async def _change_password(self, session: Session, query: Register) -> None:
         if not self._options.change_password:
@@ -177,10 +179,12 @@ class Registration(Feature):
             raise StanzaError("bad-request", "that is not the name of your account")
         if not await self._store.set_keys(account.jid, await make_keys(query.get("password"))):
             raise StanzaError("registration-required", "there is no such account")
-        await self._tell(PasswordChanged(account.jid))
-        others = [other for other in account.sessions.values() if other is not session]
         error = StreamError("not-authorized", "the password has been changed")
-        self._supervisor.start("end sessions", _end(others, error))
+        try:
+            await self._tell(PasswordChanged(account.jid))
+        finally:
+            others = [other for other in account.sessions.values() if other is not session]
+            self._supervisor.start("end sessions", _end(others, error))
 
     def _own_account(self, request: Iq[Register]) -> Account:
         """Return the account of the asker, or raise `forbidden` for somebody of another domain."""

@@ -67,6 +67,10 @@ class Server:
         """How many sessions there are."""
         return self._count
 
+    def problems(self) -> list[str]:
+        """Tell what keeps the server from taking clients, one line each; nothing when it is ready."""
+        return ["the server is stopping"] if self.draining else []
+
     async def start(self) -> None:
         """Begin what the features of all hosts do by themselves."""
         for host in self.hosts.values():

@@ -8,7 +8,6 @@ It is loaded with the account and lives as long as the account is in memory. Inv
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from typing import Annotated
 
 import msgspec
@@ -31,7 +30,7 @@ class RosterOptions(msgspec.Struct, frozen=True, kw_only=True):
     ] = 1_000
     max_request_octets: Annotated[
         int,
-        Meta(description="A waiting request that is longer is kept without the words of the asker.", ge=0),
+        Meta(description="A longer waiting request is kept without the words of the asker.", ge=0),
     ] = 4_096
 
 
@@ -70,9 +69,9 @@ class ContactBook:
         """Give the entry of this contact, also one that only holds the contact's request."""
         return self._entries.get(contact)
 
-    def listed(self) -> Iterator[RosterEntry]:
-        """Go through the entries that belong to the roster as clients see it."""
-        return (entry for entry in self._entries.values() if entry.listed)
+    def entries(self) -> tuple[RosterEntry, ...]:
+        """Give all entries, also those that are not listed."""
+        return tuple(self._entries.values())
 
     @property
     def watchers(self) -> frozenset[Jid]:
@@ -121,7 +120,7 @@ class ContactBook:
     def _check_room(self, before: RosterEntry | None, entry: RosterEntry) -> None:
         options = self.options
         if entry.listed and not (before is not None and before.listed):
-            listed = sum(1 for _ in self.listed())
+            listed = sum(other.listed for other in self._entries.values())
             if listed >= options.max_entries:
                 raise StanzaError("not-allowed", f"a roster holds {options.max_entries} contacts at most")
         asks = entry.pending_in is not None and not (before is not None and before.pending_in is not None)

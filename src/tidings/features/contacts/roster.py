@@ -18,13 +18,14 @@ from tidings.features.contacts.pushes import INTEREST, Interest, item_of, push, 
 from tidings.features.contacts.showing import hide
 from tidings.features.contacts.subscription import State, Verb
 from tidings.kernel.account import Account
-from tidings.kernel.events import StanzaIn
+from tidings.kernel.events import AccountRemoved, StanzaIn
 from tidings.kernel.feature import Answer, At, Feature, Iq, Spec, Stage, StreamStage, handles, listens, loads
+from tidings.kernel.host import Host
 from tidings.kernel.router import Router
 from tidings.kernel.session import Session
 from tidings.kernel.supervisor import Supervisor
 from tidings.kernel.wait import Wait, in_turn
-from tidings.ports.roster import RosterEntry, RosterRemoval, RosterStore
+from tidings.ports.roster import UNTOUCHED, Roster, RosterEntry, RosterRemoval, RosterStore
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.roster import RosterItem, RosterQuery, Subscription
@@ -38,8 +39,9 @@ class Rosters(Feature):
     Options = RosterOptions
 
     def __init__(
-        self, router: Router, supervisor: Supervisor, store: RosterStore, options: RosterOptions
+        self, host: Host, router: Router, supervisor: Supervisor, store: RosterStore, options: RosterOptions
     ) -> None:
+        self._host = host
         self._router = router
         self._supervisor = supervisor
         self._store = store
@@ -90,6 +92,16 @@ class Rosters(Feature):
         stanza = event.stanza
         if stanza.name == "iq" and stanza.kind == "set" and stanza.payload_tag == RosterQuery.TAG:
             raise StanzaError("forbidden", "a roster is changed by its owner's server")
+
+    @listens(AccountRemoved, stage=Stage.OBSERVE)
+    def part_from_all(self, event: AccountRemoved) -> Wait:
+        """Tell the contacts of an account that is no more, as far as its roster is still in memory."""
+        account = self._host.directory.get(event.account)
+        if account is None:
+            return None
+        entries = account[BOOK].entries()
+        account[BOOK] = ContactBook(account.jid, Roster(UNTOUCHED), self._store, self._options)
+        return in_turn(step for entry in entries for step in self._part(account, entry.jid, state_of(entry)))
 
     async def _since(self, session: Session, book: ContactBook, known: str) -> Answer:
         """Answer a client that has a version which is not the present one (§2.6.3)."""
@@ -152,7 +164,7 @@ class Rosters(Feature):
 
 
 def _whole(book: ContactBook, version: str | None) -> Element:
-    return RosterQuery(version, tuple(item_of(entry) for entry in book.listed())).encode()
+    return RosterQuery(version, tuple(item_of(entry) for entry in book.entries() if entry.listed)).encode()
 
 
 def _changed(change: RosterEntry | RosterRemoval) -> RosterItem:

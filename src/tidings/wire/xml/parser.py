@@ -3,9 +3,9 @@
 Invariants:
 - every byte is looked at a bounded number of times, however the input is cut: an unfinished tag is held back
   until its closing `>` outside quotes has come, since expats before 2.6 scan an unfinished token again on
-  every call;
+  every call, and those after it put off what they have scanned in vain until it has doubled;
 - nothing but the elements of the present stanza is kept: the expat parser, which remembers every name it
-  has seen, is renewed after `_RENEW_NAMES` names or `_RENEW_OCTETS` octets;
+  has seen, is renewed after `_RENEW_NAMES` names or `_RENEW_OCTETS` octets, at most once in a stanza;
 - a Fragment's content means the same wherever it is written with the fragment's namespace as default: what
   leans on prefixes declared outside of it is written anew.
 """
@@ -24,10 +24,15 @@ from tidings.wire.xml.writer import escape_attribute, escape_text
 _RENEW_OCTETS = 262_144
 _RENEW_NAMES = 2_000
 _PLAIN_OPENINGS = {f"jabber:client {name}": f"<{name}".encode() for name in ("message", "presence", "iq")}
-_LONGEST_REFERENCE = 16  # &#x10FFFF; and the five named ones are shorter
 _LONGEST_DECLARATION = 256  # <?xml version='1.0' encoding='UTF-8' standalone='yes'?> is shorter
+_LONGEST_HEAD = 10_000  # every renewed expat reads the header's namespaces again
+_RESTARTS = 4  # a stream begins anew after log-in, and never often
 _STREAM_TAG = "http://etherx.jabber.org/streams stream"
 _FRAME_ROOT = b"<frame>"
+_REFERENCE = b"&"
+_COLON = ord(":")
+_DECLARATION = re.compile(rb"[ \t\r\n]*(?:<\?xml[ \t\r\n][^?]{,250}\?>[ \t\r\n]*)?")
+_REFERENCE_END = re.compile(rb"[^#\w.:\x80-\xff-]")
 _START_TAG = re.compile(rb"""<[^>"']*(?:(?:"[^"]*"|'[^']*')[^>"']*)*>""")
 _QUOTE_OR_END = re.compile(rb"""["'>]""")
 _RESTRICTED = {
@@ -36,6 +41,24 @@ _RESTRICTED = {
     errors.codes[errors.XML_ERROR_MISPLACED_XML_PI],
 }
 _MISPLACED_DECLARATION = errors.codes[errors.XML_ERROR_MISPLACED_XML_PI]
+
+
+def _defers() -> bool:
+    """Tell whether this expat puts off unfinished tokens and Python has no switch for it.
+
+    COMPAT(expat 2.6 and Debian's 2.5.0-1+deb12u2 under Python before 3.11.9 and 3.12.3, until Python 3.13)
+    """
+    parser = ParserCreate()
+    if hasattr(parser, "SetReparseDeferralEnabled"):
+        return False
+    seen: list[str] = []
+    parser.StartElementHandler = lambda tag, _attributes: seen.append(tag)
+    parser.Parse(b"<probe one='1' two='", False)
+    parser.Parse(b"'>", False)
+    return not seen
+
+
+_DEFERS = _defers()
 
 
 @dataclass(slots=True, frozen=True)
@@ -107,6 +130,7 @@ class StreamParser:
         "_attributes",
         "_base",
         "_buffer",
+        "_cdata",
         "_content_namespace",
         "_depth",
         "_elements",
@@ -121,21 +145,23 @@ class StreamParser:
         "_names",
         "_prefixes",
         "_quote",
+        "_restarts",
         "_start",
         "_tag",
         "failure",
         "limits",
     )
 
-    def __init__(self, limits: XmlLimits) -> None:
+    def __init__(self, limits: XmlLimits, restarts: int = _RESTARTS) -> None:
         self.limits = limits
         self.failure: StreamError | None = None
+        self._restarts = restarts  # so many headers more may come
         self._buffer: bytes | bytearray = (
             b""  # all octets since the last boundary between first-level elements
         )
         self._fed = 0  # so many octets of the buffer has expat seen
         self._held = False  # the buffer ends inside a tag; expat waits for its end
-        self._quote = b""  # the quote that this tag is inside of
+        self._quote = b""  # the quote that this tag is inside of; & when it is a reference
         self._expat: XMLParserType | None = None
         self._head = b""
         self._prefixes: dict[str, str] = {}  # that the stream's header declares
@@ -161,7 +187,7 @@ class StreamParser:
         events: list[Event] = []
         try:
             if b"\0" in data:
-                raise StreamError("not-well-formed", "a NUL octet")
+                raise StreamError("not-well-formed" if self._depth else "unsupported-encoding", "a NUL octet")
             if not held or self._tag_ends(data):
                 self._parse(events)
             if events and type(events[-1]) is StreamTail:
@@ -173,7 +199,9 @@ class StreamParser:
             if not (
                 events and type(events[-1]) is StreamTail
             ):  # what follows a stream's end is nobody's business
-                self.failure = error
+                # Its traceback would hold this parser and the input until the collector comes.
+                error.__context__ = None
+                self.failure = error.with_traceback(None)
         return events
 
     def holds_exactly(self, frame: bytes, events: list[Event]) -> bool:
@@ -183,26 +211,30 @@ class StreamParser:
         if len(events) != 1 or type(events[0]) is not Fragment:
             return False
         end = self._end
-        return end == len(frame) or frame.find(b">", end) == len(frame) - 1
+        return end == len(frame) or (frame.startswith(b"</", end) and frame.find(b">", end) == len(frame) - 1)
 
     def rest(self) -> None:
         """Give back the memory of expat while the peer is silent; does nothing inside an element."""
         if self._depth == 1 and not self._buffer:
             self._forget()
-            self._expat = None
 
     def close(self) -> None:
         """Take no more input."""
         self._forget()
-        self._expat = None
         self._buffer = b""
         self._depth = -1
 
     def _forget(self) -> None:
         """Part from expat, whose handlers would otherwise keep both alive until the collector comes."""
-        if self._expat is not None:
-            self._expat.StartElementHandler = None
-            self._expat.EndElementHandler = None
+        expat = self._expat
+        if expat is not None:
+            expat.StartElementHandler = expat.EndElementHandler = None
+            expat.StartNamespaceDeclHandler = None
+            expat.StartCdataSectionHandler = expat.EndCdataSectionHandler = None
+            self._expat = None
+        self._events = []
+        self._attributes = {}
+        self._index = []
 
     # --- expat and the buffer
 
@@ -217,6 +249,10 @@ class StreamParser:
         expat.XmlDeclHandler = _check_declaration
         if hasattr(expat, "SetReparseDeferralEnabled"):
             expat.SetReparseDeferralEnabled(False)
+        if _DEFERS:
+            expat.StartCdataSectionHandler = self._on_cdata
+            expat.EndCdataSectionHandler = self._on_cdata_end
+        self._cdata = False
         self._depth = 0
         self._names = 0
         self._base = 0
@@ -240,13 +276,13 @@ class StreamParser:
         self._events = events
         buffer = self._buffer
         fed = self._fed
-        if not self._depth and not fed and buffer[:1] not in b"<":
-            # RFC 6120 §11.7 lets white space pass; anything else could make expat guess another encoding.
-            buffer = self._buffer = bytes(buffer).lstrip(b" \t\r\n")
-            if buffer[:1] not in b"<":
-                raise StreamError("not-well-formed", "a stream begins with <")
+        if not self._depth:
+            buffer = self._prolog()
+        end = self._whole(fed) if _DEFERS else len(buffer)
+        if end == fed:
+            return
         try:
-            expat.Parse(bytes(buffer[fed:]) if fed else bytes(buffer), False)
+            expat.Parse(bytes(buffer[fed:end]) if fed or end < len(buffer) else bytes(buffer), False)
         except _Reopen:
             self._reopen(self._start, events)
             return
@@ -255,26 +291,67 @@ class StreamParser:
             if error.code == _MISPLACED_DECLARATION and self._depth == 1:
                 self._reopen(position, events)
                 return
-            condition = "restricted-xml" if error.code in _RESTRICTED else "not-well-formed"
+            condition = _condition(error.code, bytes(buffer), position)
             raise StreamError(condition, errors.messages[error.code]) from None
         unfinished = expat.CurrentByteIndex - self._base
-        total = len(buffer)
-        self._held = unfinished < total
+        self._held = unfinished < end
         if self._held:
             self._hold(unfinished)
         boundary = unfinished if self._depth <= 1 else self._start
+        self._fed = end - boundary
         if boundary:
             self._base += boundary
             self._start -= boundary
-            self._buffer = bytes(buffer[boundary:]) if boundary < total else b""
-        self._fed = total - boundary
-        if self._names > _RENEW_NAMES or self._base > _RENEW_OCTETS:
-            self._renew()
+            self._buffer = bytes(buffer[boundary:]) if boundary < len(buffer) else b""
+            if self._depth and (self._names > _RENEW_NAMES or self._base > _RENEW_OCTETS):
+                # What the new one must know of the present stanza it reads with the next octets.
+                self._forget()
+                self._fed = 0
+
+    def _prolog(self) -> bytes | bytearray:
+        """Look at what stands before the root: white space, a declaration, and nothing else.
+
+        A document type must not reach expat, which reads its entities to the end even after a handler has
+        refused it.
+        """
+        buffer = self._buffer
+        if not self._fed and buffer[:1] not in b"<":
+            # RFC 6120 §11.7 lets white space pass; anything else could make expat guess another encoding.
+            buffer = self._buffer = bytes(buffer).lstrip(b" \t\r\n")
+            if buffer[:1] not in b"<":
+                condition = "not-well-formed" if buffer[0] < 0x80 else "unsupported-encoding"
+                raise StreamError(condition, "a stream begins with <")
+        declaration = _DECLARATION.match(buffer)
+        assert declaration is not None  # it may be empty
+        token = bytes(buffer[declaration.end() : declaration.end() + _LONGEST_DECLARATION])
+        if token.startswith(b"<!"):
+            raise StreamError("restricted-xml", "comments and document types are not allowed in streams")
+        if token.startswith(b"<?") and (
+            len(token) == _LONGEST_DECLARATION
+            or not (token.startswith(b"<?xml") or b"<?xml".startswith(token))
+        ):
+            raise StreamError("restricted-xml", "processing instructions are not allowed in streams")
+        return buffer
+
+    def _whole(self, fed: int) -> int:
+        """Tell how far an expat that defers may be fed: what it gets must not begin with an unfinished tag."""
+        buffer = self._buffer
+        end = len(buffer)
+        if self._cdata:
+            return end
+        if buffer.endswith(b"<"):
+            end -= 1
+        token = bytes(buffer[fed:end])
+        if token[:2] not in {b"<!", b"<?"} and token[:1] in {b"<", b"&"} and self._is_open(token):
+            self._held = True
+            return fed
+        return end
 
     def _reopen(self, position: int, events: list[Event]) -> None:
         """Read the rest as a new stream."""
-        if self._head == _FRAME_ROOT:
-            raise StreamError("not-well-formed", "a stream header or declaration inside a frame")
+        if not self._restarts:
+            raise StreamError("not-well-formed", "a stream header or declaration where an element belongs")
+        self._restarts -= 1
         self._forget()
         self._buffer = bytes(self._buffer[position:])
         self._fed = 0
@@ -282,42 +359,32 @@ class StreamParser:
         self._open(b"")
         self._parse(events)
 
-    def _renew(self) -> None:
-        """Let go of the names that expat has gathered; the present stanza, unfinished, is read again."""
-        if self._depth < 1:
-            return
-        self._forget()
-        self._open(self._head)
-        if self._fed:
-            assert self._expat is not None
-            self._expat.Parse(bytes(self._buffer[: self._fed]), False)
-
     def _hold(self, position: int) -> None:
-        """Note where in its quotes the unfinished token at the end of the buffer stands."""
+        """Decide whether the unfinished token at the end of the buffer is held back until it is whole."""
         rest = bytes(self._buffer[position:])
-        if rest[:1] == b"&":
-            if len(rest) > _LONGEST_REFERENCE:
-                raise StreamError("not-well-formed", "a reference that does not end")
-            self._held = False
-        elif rest[:2] == b"<!":
+        self._held = False
+        if rest[:2] == b"<!":
             # A CDATA section's opening; a comment or document type is refused before it grows.
             if not b"<![CDATA[".startswith(rest):
                 raise StreamError("restricted-xml", "comments and document types are not allowed in streams")
-            self._held = False
         elif rest[:2] == b"<?":
             if len(rest) > _LONGEST_DECLARATION or not (
                 rest.startswith(b"<?xml") or b"<?xml".startswith(rest)
             ):
                 raise StreamError("restricted-xml", "processing instructions are not allowed in streams")
-            self._held = False
-        elif rest[:1] == b"<":
-            self._quote = b""
-            self._held = not self._tag_ends(rest)
-        else:
-            self._held = False  # an octet or two of a character, or of ]]>
+        elif rest[:1] in {b"<", b"&"}:
+            self._held = self._is_open(rest)
+        # else an octet or two of a character, or of ]]>
+
+    def _is_open(self, token: bytes) -> bool:
+        """Begin to follow a tag or reference, and tell whether its end is still to come."""
+        self._quote = _REFERENCE if token[:1] == b"&" else b""
+        return not self._tag_ends(token[1:])
 
     def _tag_ends(self, data: bytes) -> bool:
-        """Follow the quotes of a held tag through more octets and tell whether it is complete."""
+        """Follow a held tag or reference through more octets and tell whether it is complete."""
+        if self._quote == _REFERENCE:
+            return _REFERENCE_END.search(data) is not None
         position = 0
         while True:
             if self._quote:
@@ -337,6 +404,12 @@ class StreamParser:
 
     def _on_declaration(self, prefix: str | None, uri: str | None) -> None:
         self._prefixes[prefix or ""] = uri or ""
+
+    def _on_cdata(self) -> None:
+        self._cdata = True
+
+    def _on_cdata_end(self) -> None:
+        self._cdata = False
 
     def _on_start(self, tag: str, attributes: dict[str, str]) -> None:
         depth = self._depth = self._depth + 1
@@ -371,12 +444,21 @@ class StreamParser:
     def _on_head(self, tag: str, attributes: dict[str, str]) -> None:
         assert self._expat is not None
         self._expat.StartNamespaceDeclHandler = None
+        limits = self.limits
+        opening = _START_TAG.match(self._buffer, self._expat.CurrentByteIndex - self._base)
+        assert opening is not None  # expat has read this tag
+        if len(opening[0]) > limits.stanza_bytes:
+            raise StreamError("policy-violation", f"a stream header may have {limits.stanza_bytes} octets")
+        if len(attributes) + len(self._prefixes) > limits.attributes:
+            raise StreamError("policy-violation", f"a stream header may have {limits.attributes} attributes")
         declarations = "".join(
             f' xmlns{":" if prefix else ""}{prefix}="{escape_attribute(uri)}"'
             for prefix, uri in self._prefixes.items()
         )
         # Only the declarations matter to a renewed expat; the root's own name may be any.
         self._head = f"<stream{declarations}>".encode()
+        if len(self._head) > _LONGEST_HEAD:
+            raise StreamError("policy-violation", f"a header's namespaces may have {_LONGEST_HEAD} octets")
         self._content_namespace = self._prefixes.pop("", "")
         self._marks = tuple(f"{prefix}:".encode() for prefix in self._prefixes)
         namespace, name = split_tag(tag)
@@ -396,33 +478,30 @@ class StreamParser:
         buffer = self._buffer
         start = self._start
         index = self._index
-        if end - start > self.limits.stanza_bytes:
+        if (
+            buffer.find(b">", end) >= start + self.limits.stanza_bytes
+            or end - start > self.limits.stanza_bytes
+        ):
             raise StreamError("policy-violation", f"a stanza may have {self.limits.stanza_bytes} octets")
         self._end = end
-        if index:
-            first = index[0][1]
-            opening = buffer[start:first]
-            content = buffer[first:end]
-        else:
+        if index and buffer.find(b">", start) == (first := index[0][1]) - 1:
+            opening = bytes(buffer[start:first])
+            content = bytes(buffer[first:end])
+        else:  # text comes first, or a > stands in a value
             match = _START_TAG.match(buffer, start)
             assert match is not None  # expat has read this tag
             first = match.end()
             opening = match[0]
-            content = b"" if opening.endswith(b"/>") else buffer[first:end]
-        if type(content) is bytearray:
-            opening, content = bytes(opening), bytes(content)
-        tag = self._tag
-        plain = _PLAIN_OPENINGS.get(tag) or f"<{tag[tag.rfind(' ') + 1 :]}".encode()
-        if opening.startswith(plain) and b"xmlns:" not in opening:
-            for prefix in self._marks:
-                if prefix in content:
+            content = b"" if opening.endswith(b"/>") else bytes(buffer[first:end])
+        name = b"<" + self._tag[self._tag.rfind(" ") + 1 :].encode()
+        if opening.startswith(name) and opening[len(name)] != _COLON and b"xmlns:" not in opening:
+            for prefix in self._prefixes:
+                if prefix.encode() + b":" in content:
                     break
             else:
-                if len(index) == 1:
-                    index[0] = (index[0][0], 0)
-                else:
-                    index = [(name, position - first) for name, position in index]
-                return Fragment(tag, self._attributes, index, content)
+                return Fragment(
+                    self._tag, self._attributes, [(tag, position - first) for tag, position in index], content
+                )
         return self._rewritten(opening, content)
 
     def _rewritten(self, opening: bytes, content: bytes) -> Fragment:
@@ -461,7 +540,7 @@ class FrameParser:
         """Give the element that the frame holds; raises `StreamError` when it is not one element."""
         parser = self._parser
         if parser is None:
-            parser = self._parser = StreamParser(self._limits)
+            parser = self._parser = StreamParser(self._limits, restarts=0)
             parser.feed(_FRAME_ROOT)
         frame = frame.strip(b" \t\r\n")
         events = parser.feed(frame) if frame.startswith(b"<") else []
@@ -475,6 +554,18 @@ class FrameParser:
         """Give back the memory of expat while the peer is silent."""
         if self._parser is not None:
             self._parser.rest()
+
+
+def _condition(code: int, octets: bytes, position: int) -> str:
+    """Name the stream error (RFC 6120 §4.9.3) for what expat refuses at this position."""
+    if code in _RESTRICTED or octets[max(position - 2, 0) : position] == b"<!":
+        return "restricted-xml"
+    try:
+        octets[position : position + 4].decode()
+    except UnicodeDecodeError as error:
+        if error.start == 0:
+            return "unsupported-encoding"
+    return "not-well-formed"
 
 
 def _refuse_doctype(*_details: object) -> None:

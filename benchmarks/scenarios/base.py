@@ -1,0 +1,41 @@
+"""What a scenario is: a load that can be measured several times on one running server."""
+
+import enum
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from benchmarks.servers.base import Server
+
+
+class Metric(enum.Enum):
+    """The figures, each with a title that names its unit; the first one of a scenario is what it is about."""
+
+    CONNECTION_MEMORY = "memory per connection, kB"
+    START = "start to first log-in, s"
+    CPU = "server CPU, µs"
+    LOGIN_CPU = "server CPU per log-in, µs"
+    RATE = "per second"
+    P50 = "p50, ms"
+    P99 = "p99, ms"
+    PAUSE = "longest pause of others, ms"
+    MEMORY = "resident, MB"
+    START_CPU = "CPU of a start, s"
+    GENERATOR = "generator CPU, µs"
+
+
+Figures: TypeAlias = dict[Metric, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A named load. `measure` sets it up and yields a function that runs it once for some seconds."""
+
+    name: str
+    promise: str
+    measure: Callable[[Server, float], AbstractContextManager[Callable[[], Figures]]]
+    users: int
+    password_hash: str = "SHA-1"
+    once: bool = False  # what is measured does not come back: a second round would tell something else
+    opt_in: bool = False  # takes minutes: runs only when it is named

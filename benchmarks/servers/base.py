@@ -1,0 +1,154 @@
+"""What the comparison asks of a server: its own configuration and process, and an end by its pid."""
+
+import abc
+import contextlib
+import functools
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar
+
+from benchmarks.certificate import write_certificate
+from benchmarks.connection import Connection, Door
+from benchmarks.processes import Usage, usage
+
+_PATIENCE = 120.0  # seconds to start in, with thousands of accounts to make
+
+
+class Server(abc.ABC):
+    """A server under measurement, in a directory of its own and on free loopback ports."""
+
+    name: ClassVar[str]
+    websocket_path: ClassVar[str]
+    domain: ClassVar[str] = "localhost"
+
+    def __init__(self, directory: Path, users: int, password_hash: str) -> None:
+        self.directory = directory
+        self.users = users
+        self.password_hash = password_hash
+        self.ports = dict(zip(Door, _free_ports(len(Door)), strict=True))
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @classmethod
+    @abc.abstractmethod
+    def version(cls) -> str | None:
+        """Name the installed version; None if it is not installed."""
+
+    @abc.abstractmethod
+    def prepare(self) -> None:
+        """Write the configuration and, where it can be done without the server, the accounts."""
+
+    @abc.abstractmethod
+    def command(self) -> list[str]:
+        """Give the command line of the server in the foreground."""
+
+    def environment(self) -> dict[str, str]:
+        """Give what the server needs beside the inherited environment."""
+        return {}
+
+    @property
+    def pid(self) -> int:
+        """The process that was started; its children belong to the server, too."""
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start the process and return as soon as it accepts connections."""
+        log = self.directory / "output.log"
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                self.command(),
+                cwd=self.directory,
+                env=os.environ | self.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + _PATIENCE
+        while not self._is_ready():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                raise RuntimeError(f"{self.name} did not start:\n{log.read_text(errors='replace')[-4000:]}")
+            time.sleep(0.005)
+
+    def stop(self) -> None:
+        """End the process in order, and by force if it does not within some seconds."""
+        if self._process is None:
+            return
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+            try:
+                self._process.wait(15)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        self._process = None
+
+    def usage(self) -> Usage:
+        """Tell what all processes of the server have used so far."""
+        return usage(self.pid)
+
+    def connect(self, door: Door = Door.TCP) -> Connection:
+        """Open a connection through one of the doors."""
+        return Connection(door, self.ports[door], self.domain, self.websocket_path)
+
+    def log_in(self, user: int, door: Door = Door.TCP, mechanism: str = "SCRAM-SHA-1") -> Connection:
+        """Give a connection with a bound session of the numbered user, not yet available."""
+        connection = self.connect(door)
+        connection.log_in(user_name(user), mechanism)
+        return connection
+
+    def certificate(self) -> tuple[Path, Path]:
+        """Make a certificate for the run and give the files of certificate chain and key."""
+        return write_certificate(self.directory, self.domain)
+
+    def _is_ready(self) -> bool:
+        return all(_accepts(port) for port in self.ports.values())
+
+
+def user_name(number: int) -> str:
+    """Name an account by its number."""
+    return f"user{number}"
+
+
+@contextlib.contextmanager
+def running(server: Server) -> Iterator[Server]:
+    """Prepare and start a server for the length of a block."""
+    server.prepare()
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@functools.cache
+def output_of(*command: str) -> str | None:
+    """Give the first line that a command prints; None if there is no such command."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    except FileNotFoundError:
+        return None
+    return done.stdout.strip().partition("\n")[0]
+
+
+def _free_ports(count: int) -> list[int]:
+    """Find free loopback ports; all are held until the last is found, so that they differ."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+def _accepts(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 5).close()
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,116 @@
+"""ejabberd, configured to route and nothing else."""
+
+import shutil
+from pathlib import Path
+
+from benchmarks.connection import PASSWORD
+from benchmarks.servers.base import Server, output_of, user_name
+
+_CONFIGURATION = """
+hosts: [localhost]
+loglevel: warning
+certfiles: ["{certificate}", "{key}"]
+acme: {{auto: false}}
+auth_method: internal
+auth_password_format: scram
+auth_scram_hash: {password_hash}
+listen:
+  - {{port: {tcp}, ip: "127.0.0.1", backlog: 4096, module: ejabberd_c2s, shaper: none}}
+  - {{port: {tls}, ip: "127.0.0.1", backlog: 4096, module: ejabberd_c2s, shaper: none, tls: true}}
+  - port: {websocket}
+    ip: "127.0.0.1"
+    backlog: 4096
+    module: ejabberd_http
+    request_handlers: {{/ws: ejabberd_http_ws}}
+modules:
+  mod_disco: {{}}
+  mod_ping: {{}}
+  mod_roster: {{}}
+"""
+
+# One account is made as usual; the others get a copy of its keys, since a hash for each would take minutes.
+_ACCOUNTS = """
+Host = <<"{domain}">>, First = <<"{first}">>,
+case mnesia:dirty_read(passwd, {{First, Host}}) of
+  [_] -> ok;
+  [] ->
+    ok = ejabberd_auth:try_register(First, Host, <<"{password}">>),
+    [Account] = mnesia:dirty_read(passwd, {{First, Host}}),
+    Name = fun(N) -> iolist_to_binary(["{prefix}", integer_to_list(N)]) end,
+    [ok = mnesia:dirty_write(setelement(2, Account, {{Name(N), Host}})) || N <- lists:seq(1, {last})]
+end,
+ok = file:write_file("{done}", <<>>).
+"""
+
+
+class Ejabberd(Server):
+    """ejabberd from Debian's package, as an Erlang node without a name: nothing outside can reach it."""
+
+    name = "ejabberd"
+    websocket_path = "/ws"
+
+    @classmethod
+    def version(cls) -> str | None:
+        """Name the package's version."""
+        if shutil.which("erl") is None or not _libraries():
+            return None
+        return output_of("dpkg-query", "--show", "--showformat=${Version}", "ejabberd") or "unknown"
+
+    def prepare(self) -> None:
+        """Write the configuration; the accounts are made by the server at its first start."""
+        certificate, key = self.certificate()
+        (self.directory / "ejabberd.yml").write_text(
+            _CONFIGURATION.format(
+                certificate=certificate,
+                key=key,
+                password_hash=self.password_hash.replace("-", "").lower().replace("sha1", "sha"),
+                **{door.value: port for door, port in self.ports.items()},
+            )
+        )
+
+    def command(self) -> list[str]:
+        """Run with the options of ejabberdctl, except that idle schedulers sleep instead of spinning.
+
+        Spinning costs processor time that no message needs, and that a machine of two cores takes from the
+        generator.
+        """
+        accounts = _ACCOUNTS.format(
+            domain=self.domain,
+            first=user_name(0),
+            prefix=user_name(0).rstrip("0"),
+            password=PASSWORD,
+            last=self.users - 1,
+            done=self._done,
+        )
+        calm = ["+sbwt", "none", "+sbwtdcpu", "none", "+sbwtdio", "none"]
+        spool = ["-mnesia", "dir", f'"{self.directory}/spool"']
+        start = ["-s", "ejabberd", "-eval", " ".join(accounts.split())]
+        return ["erl", "+K", "true", "+P", "250000", *calm, "-noinput", *spool, *start]
+
+    def environment(self) -> dict[str, str]:
+        """Name the places that ejabberdctl would name."""
+        return {
+            "EJABBERD_CONFIG_PATH": str(self.directory / "ejabberd.yml"),
+            "EJABBERD_LOG_PATH": str(self.directory / "ejabberd.log"),
+            "ERL_CRASH_DUMP": str(self.directory / "crash.dump"),
+            "ERL_LIBS": str(_libraries()),
+            "ERL_MAX_PORTS": "65536",
+            "ERL_MAX_ETS_TABLES": "1400",
+        }
+
+    def start(self) -> None:
+        """Start, and wait for the accounts as well."""
+        self._done.unlink(missing_ok=True)
+        super().start()
+
+    @property
+    def _done(self) -> Path:
+        return self.directory / "accounts-made"
+
+    def _is_ready(self) -> bool:
+        return self._done.exists() and super()._is_ready()
+
+
+def _libraries() -> Path | None:
+    """Find the directory of Erlang libraries that holds ejabberd."""
+    return next((path.parent for path in Path("/usr/lib").glob("*/ejabberd-*")), None)

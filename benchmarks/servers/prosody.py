@@ -1,0 +1,87 @@
+"""Prosody, configured to route and nothing else."""
+
+import base64
+import hashlib
+import hmac
+import os
+import shutil
+
+from benchmarks.connection import PASSWORD
+from benchmarks.servers.base import Server, output_of, user_name
+
+_ITERATIONS = 10_000  # Prosody's own default
+_CONFIGURATION = """
+run_as_root = true
+pidfile = "{directory}/prosody.pid"
+data_path = "{directory}/data"
+plugin_paths = {{}}
+log = {{ {{ levels = {{ min = "warn" }}, to = "file", filename = "{directory}/prosody.log" }} }}
+modules_enabled = {{ "roster", "saslauth", "disco", "ping", "websocket" }}
+modules_disabled = {{ "s2s", "s2s_auth_certs", "offline" }}
+authentication = "internal_hashed"
+password_hash = "{password_hash}"
+default_storage = "memory"
+storage = {{ accounts = "internal" }}
+c2s_require_encryption = false
+allow_unencrypted_plain_auth = true
+c2s_interfaces = {{ "127.0.0.1" }}
+c2s_ports = {{ {tcp} }}
+c2s_direct_tls_ports = {{ {tls} }}
+c2s_direct_tls_ssl = {{ certificate = "{certificate}", key = "{key}" }}
+ssl = {{ certificate = "{certificate}", key = "{key}" }}
+http_interfaces = {{ "127.0.0.1" }}
+http_ports = {{ {websocket} }}
+https_ports = {{}}
+http_default_host = "localhost"
+consider_websocket_secure = true
+VirtualHost "localhost"
+"""
+
+
+class Prosody(Server):
+    """Prosody from Debian's package, with the epoll backend and accounts in files."""
+
+    name = "prosody"
+    websocket_path = "/xmpp-websocket"
+
+    @classmethod
+    def version(cls) -> str | None:
+        """Name the package's version."""
+        if shutil.which("prosody") is None:
+            return None
+        return output_of("dpkg-query", "--show", "--showformat=${Version}", "prosody") or "unknown"
+
+    def prepare(self) -> None:
+        """Write the configuration, and the accounts as Prosody's own storage keeps them."""
+        certificate, key = self.certificate()
+        accounts = self.directory / "data" / self.domain / "accounts"
+        accounts.mkdir(parents=True)
+        record = _account(self.password_hash)
+        for number in range(self.users):
+            (accounts / f"{user_name(number)}.dat").write_text(record)
+        (self.directory / "prosody.cfg.lua").write_text(
+            _CONFIGURATION.format(
+                directory=self.directory,
+                password_hash=self.password_hash,
+                certificate=certificate,
+                key=key,
+                **{door.value: port for door, port in self.ports.items()},
+            )
+        )
+
+    def command(self) -> list[str]:
+        """Run in the foreground."""
+        return ["prosody", "-F", "--config", str(self.directory / "prosody.cfg.lua")]
+
+
+def _account(password_hash: str) -> str:
+    """Write the keys of the one password as a table of Lua; all accounts share salt and keys."""
+    name = password_hash.replace("-", "").lower()
+    salt = base64.b16encode(os.urandom(8)).decode()
+    salted = hashlib.pbkdf2_hmac(name, PASSWORD.encode(), salt.encode(), _ITERATIONS)
+    stored_key = hashlib.new(name, hmac.digest(salted, b"Client Key", name)).hexdigest()
+    server_key = hmac.digest(salted, b"Server Key", name).hex()
+    return (
+        f'return {{ ["salt"] = "{salt}"; ["iteration_count"] = {_ITERATIONS}; '
+        f'["stored_key"] = "{stored_key}"; ["server_key"] = "{server_key}"; }};\n'
+    )

@@ -1,0 +1,35 @@
+"""The commands that administrators of a domain find in their client, made from the operations catalogue."""
+
+from collections.abc import Iterator
+
+from tidings.gateways.administration.door import Door
+from tidings.gateways.administration.generated import generated_commands
+from tidings.gateways.administration.service import service_commands
+from tidings.gateways.commands import AdHocCommand, CommandsFeature
+from tidings.kernel.clock import Clock
+from tidings.kernel.feature import Spec
+from tidings.kernel.host import Host
+from tidings.operations.context import Context
+from tidings.wire.xmpp import ns
+
+__all__ = ["Administration", "Door", "commands_for"]
+
+
+class Administration(CommandsFeature):
+    """Offers the standard commands of XEP-0133, and every other operation under its own name."""
+
+    spec = (
+        Spec.xep(50, version="1.3.0", advertises=(ns.COMMANDS,)),
+        Spec.xep(133, version="1.3.1"),
+        Spec.xep(4, version="2.13.2", advertises=(ns.DATA_FORMS,)),
+        Spec.xep(122, version="1.0.2"),
+    )
+
+    def __init__(self, host: Host, clock: Clock, context: Context) -> None:
+        super().__init__(host, clock, tuple(commands_for(Door(context, host.domain))))
+
+
+def commands_for(door: Door) -> Iterator[AdHocCommand]:
+    """Give the commands of one domain: first the standard ones, then those for what they leave out."""
+    yield from service_commands(door)
+    yield from generated_commands(door)

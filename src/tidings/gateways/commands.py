@@ -1,0 +1,270 @@
+"""Ad-Hoc Commands: administrators run the server's operations from the client that they chat with.
+
+Implements XEP-0050 1.3.0; the marks § point at its sections. Which commands there are is told by
+`gateways/administration`. Only the administrators of a domain see and run its commands. Left out: other
+payloads than data forms (§3.2), and translations (§3.4), since there is one language.
+
+Invariants: - an open session belongs to the full JID that began it and to one command; - there are at most
+`SESSIONS` of them, `SESSIONS_OF_ONE` for one JID, and each ends when nothing happens for a while; - a
+command runs once: its session is closed before it runs, and opened again only if it refused its input.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Sequence
+from typing import ClassVar, Final, Protocol
+
+import msgspec
+
+from tidings.base.errors import StanzaError
+from tidings.base.ids import token
+from tidings.base.jid import Jid
+from tidings.kernel.clock import Clock
+from tidings.kernel.events import DiscoInfo, DiscoItems
+from tidings.kernel.feature import At, Feature, Iq, Spec, Stage, handles, listens
+from tidings.kernel.host import Host
+from tidings.wire.xml.element import Element
+from tidings.wire.xmpp import ns
+from tidings.wire.xmpp.payloads.command import (
+    Action,
+    Actions,
+    Command,
+    Note,
+    Status,
+    bad_request,
+    session_expired,
+)
+from tidings.wire.xmpp.payloads.data_form import DataForm, check_submission
+
+SESSIONS: Final = 1_000
+SESSIONS_OF_ONE: Final = 10
+SESSION_SECONDS: Final = 600.0
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What a command has to show when it is done."""
+
+    form: DataForm | None = None
+    notes: tuple[Note, ...] = ()
+
+
+class AdHocCommand(Protocol):
+    """Something that an administrator may run; raises `StanzaError` where it cannot be done."""
+
+    @property
+    def node(self) -> str:
+        """Its name for programs."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """Its name for people."""
+        ...
+
+    @property
+    def stages(self) -> tuple[DataForm, ...]:
+        """The forms to fill in, one after another; none if there is nothing to ask."""
+        ...
+
+    async def run(self, administrator: Jid, answers: Sequence[DataForm]) -> Outcome:
+        """Do it with one submission for each stage, all of which fit their forms."""
+        ...
+
+
+class CommandSession(msgspec.Struct):
+    """A command that somebody is filling in: the answers so far; the next stage is the one after them."""
+
+    owner: Jid
+    command: AdHocCommand
+    answers: tuple[DataForm, ...] = ()
+    used: float = 0.0
+
+    @property
+    def stage(self) -> int:
+        """The stage that is being asked for."""
+        return len(self.answers)
+
+
+class CommandsFeature(Feature):
+    """Lists the commands of a domain to its administrators and leads them through their forms."""
+
+    spec: ClassVar[Spec | tuple[Spec, ...]] = Spec.xep(50, version="1.3.0", advertises=(ns.COMMANDS,))  # §2.1
+    option_name = "commands"
+
+    def __init__(self, host: Host, clock: Clock, commands: Sequence[AdHocCommand]) -> None:
+        self._host = host
+        self._commands = {command.node: command for command in commands}
+        self._sessions = Sessions(clock)
+
+    @listens(DiscoItems, stage=Stage.OBSERVE)  # §2.2
+    def list_commands(self, event: DiscoItems) -> None:
+        """List the commands for those who may run them; for others there are none."""
+        if event.target != self._host.jid or event.node not in (ns.COMMANDS, *self._commands):
+            return
+        event.known = True
+        if event.node == ns.COMMANDS and self._may_run(event.asker):
+            event.items += ((self._host.jid, node, command.name) for node, command in self._commands.items())
+
+    @listens(DiscoInfo, stage=Stage.OBSERVE)  # §2.2
+    def describe_command(self, event: DiscoInfo) -> None:
+        """Tell what a command is, to those who may run it."""
+        if event.target != self._host.jid:
+            return
+        if event.node == ns.COMMANDS:
+            event.known = True
+            event.identities.append(("automation", "command-list", "Administration"))
+        elif event.node in self._commands:
+            self._check(event.asker)
+            event.known = True
+            event.identities.append(("automation", "command-node", self._commands[event.node].name))
+            event.features += (ns.COMMANDS, ns.DATA_FORMS)
+
+    @handles(Command, kind="set", at=At.SERVER)  # §2.4
+    async def execute(self, request: Iq[Command]) -> Element:
+        """Begin a command, or take the next step of one."""
+        self._check(request.sender)
+        step = request.payload
+        command = self._commands.get(step.node)
+        if command is None:
+            raise StanzaError("feature-not-implemented", "there is no such command")  # XEP-0133 §5
+        if not step.session:
+            return (await self._begin(request.sender, command, step)).encode()
+        session = self._sessions.take(step.session, request.sender, command)
+        return (await self._continue(session, step)).encode()
+
+    async def _begin(self, owner: Jid, command: AdHocCommand, step: Command) -> Command:
+        if step.action in (Action.CANCEL, Action.PREV):
+            raise bad_request("bad-action", "this command has not begun")
+        session = CommandSession(owner, command)
+        return await self._go_on(session, token(12))
+
+    async def _continue(self, session: CommandSession, step: Command) -> Command:
+        """Take a step of a session that has been taken out of the open ones."""
+        try:
+            match meant_action(step.action, session.stage, len(session.command.stages)):
+                case Action.CANCEL:
+                    return Command(step.node, step.session, status=Status.CANCELED)
+                case Action.PREV:
+                    session.answers = session.answers[:-1]
+                case _:
+                    session.answers = (*session.answers, fitting_answer(session, step.form))
+            return await self._go_on(session, step.session)
+        except StanzaError:
+            # What was wrong can be mended: the last stage is asked for again.
+            session.answers = session.answers[: max(0, len(session.command.stages) - 1)]
+            self._sessions.keep(step.session, session)
+            raise
+
+    async def _go_on(self, session: CommandSession, session_id: str) -> Command:
+        """Ask for the next stage, or run the command when there is none left."""
+        command = session.command
+        if session.stage == len(command.stages):
+            outcome = await command.run(session.owner, session.answers)
+            return Command(
+                command.node,
+                session_id,
+                status=Status.COMPLETED,
+                notes=outcome.notes,
+                form=outcome.form,
+                lang="en",
+            )
+        self._sessions.keep(session_id, session)
+        return Command(
+            command.node,
+            session_id,
+            status=Status.EXECUTING,
+            actions=allowed_actions(session.stage, len(command.stages)),
+            form=command.stages[session.stage],
+            lang="en",
+        )
+
+    def _may_run(self, asker: Jid) -> bool:
+        return asker.bare in self._host.admins
+
+    def _check(self, asker: Jid) -> None:
+        if not self._may_run(asker):
+            raise StanzaError("forbidden", "this is for administrators")
+
+
+class Sessions:
+    """The commands that are being filled in."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._open: OrderedDict[str, CommandSession] = OrderedDict()
+        self._owners: Counter[Jid] = Counter()
+
+    def take(self, session_id: str, owner: Jid, command: AdHocCommand) -> CommandSession:
+        """Return an open session and close it.
+
+        Raises `session-expired` if it is not open, and `bad-sessionid` if it is somebody else's or of
+        another command.
+        """
+        self._forget_old()
+        session = self._open.get(session_id)
+        if session is None:
+            raise session_expired()
+        if session.owner != owner or session.command is not command:
+            raise bad_request("bad-sessionid", "this session is not for you, or for another command")
+        self._close(session_id)
+        return session
+
+    def keep(self, session_id: str, session: CommandSession) -> None:
+        """Open a session, or open it again; raise `resource-constraint` if there are too many.
+
+        One who has too many loses the oldest of them.
+        """
+        self._forget_old()
+        if self._owners[session.owner] >= SESSIONS_OF_ONE:
+            self._close(next(key for key, each in self._open.items() if each.owner == session.owner))
+        if len(self._open) >= SESSIONS:
+            raise StanzaError("resource-constraint", "too many commands are under way; try again later")
+        session.used = self._clock.monotonic()
+        self._open[session_id] = session
+        self._owners[session.owner] += 1
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def _forget_old(self) -> None:
+        earliest = self._clock.monotonic() - SESSION_SECONDS
+        while self._open:
+            session_id, oldest = next(iter(self._open.items()))
+            if oldest.used > earliest:
+                return
+            self._close(session_id)
+
+    def _close(self, session_id: str) -> None:
+        session = self._open.pop(session_id)
+        self._owners[session.owner] -= 1
+        if not self._owners[session.owner]:
+            del self._owners[session.owner]
+
+
+def allowed_actions(stage: int, stages: int) -> Actions:
+    """Return what may be done at a stage, and what `execute` means there (§3.1)."""
+    forward = Action.COMPLETE if stage == stages - 1 else Action.NEXT
+    return Actions((Action.PREV, forward) if stage else (forward,), forward)
+
+
+def meant_action(action: Action, stage: int, stages: int) -> Action:
+    """Return what a requester means at a stage; raise `bad-action` for what is not allowed there."""
+    actions = allowed_actions(stage, stages)
+    if action is Action.EXECUTE:
+        return actions.execute
+    if action is Action.CANCEL or action in actions.allowed:
+        return action
+    raise bad_request("bad-action", f"{action.value} is not possible at this stage")
+
+
+def fitting_answer(session: CommandSession, answer: DataForm | None) -> DataForm:
+    """Return the submission for the stage asked for; raise `bad-payload` if it does not fit (§4.4)."""
+    form = session.command.stages[session.stage]
+    if answer is None:
+        raise bad_request("bad-payload", "the form is missing")
+    try:
+        check_submission(form, answer)
+    except StanzaError as error:
+        raise bad_request("bad-payload", error.text) from error
+    return answer

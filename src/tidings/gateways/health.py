@@ -1,0 +1,55 @@
+"""Health: what a keeper of the machine asks (`/health`, `/ready`), what Prometheus reads (`/metrics`)."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Sequence
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+
+from tidings.gateways.http import HttpError, HttpGateway, text_response
+
+
+class HealthDoor:
+    """Says whether the server lives, whether it is ready for clients, and what it has counted."""
+
+    def __init__(
+        self,
+        gateway: HttpGateway,
+        *,
+        registry: CollectorRegistry,
+        problems: Callable[[], Sequence[str]],
+        metrics_networks: Sequence[str] | None = None,
+    ) -> None:
+        """`problems` gives what keeps the server from serving, one line each; nothing when it is ready.
+
+        `metrics_networks` are the networks that may read the figures; None serves no figures at all.
+        """
+        self._gateway = gateway
+        self._registry = registry
+        self._problems = problems
+        self._networks = tuple(map(ipaddress.ip_network, metrics_networks or ()))
+        gateway.add("/health", {"GET": self._health}, about="GET tells whether the server lives.")
+        gateway.add("/ready", {"GET": self._ready}, about="GET tells whether the server takes clients.")
+        if metrics_networks is not None:
+            gateway.add("/metrics", {"GET": self._metrics}, about="GET gives figures for Prometheus.")
+
+    async def _health(self, _request: web.BaseRequest) -> web.StreamResponse:
+        return text_response("ok", headers={"Cache-Control": "no-store"})
+
+    async def _ready(self, _request: web.BaseRequest) -> web.StreamResponse:
+        problems = self._problems()
+        return text_response(
+            "\n".join(problems) or "ready",
+            status=503 if problems else 200,
+            headers={"Cache-Control": "no-store"},
+        )
+
+    async def _metrics(self, request: web.BaseRequest) -> web.StreamResponse:
+        address = self._gateway.peer(request).address
+        if not address or not any(ipaddress.ip_address(address) in network for network in self._networks):
+            raise HttpError(403, "The figures are not for this address.")
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        return web.Response(body=encode(self._registry), headers={"Content-Type": content_type})

@@ -1,0 +1,314 @@
+"""HttpGateway: one HTTP application for every door that speaks HTTP.
+
+Doors add routes; the gateway answers everything else: unknown paths, wrong methods, `OPTIONS`, cross-origin
+rules, bodies that are too large or too slow. It stands on aiohttp's low-level server: a request costs one
+dictionary look-up on its path as it was sent. Nothing is decoded or normalised before, so no second spelling
+of a path reaches a handler.
+
+Invariants:
+- a body is read only by `read_body`, which stops at the limit while reading, not after;
+- every answer, errors too, carries the route's cross-origin headers and forbids guessing its type.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from socket import socket
+from typing import Any, Final, cast
+
+from aiohttp import web
+from aiohttp.typedefs import LooseHeaders
+from aiohttp.web_protocol import RequestHandler
+
+from tidings.gateways.doorkeeper import Doorkeeper
+from tidings.gateways.http_options import ANY, HttpOptions
+from tidings.gateways.tls import TlsSetup
+from tidings.wire.xmpp.negotiation.values import TlsInfo
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_HANDSHAKE_SECONDS: Final = 15.0
+_SHORTEST_FINISH: Final = 0.01  # aiohttp takes 0 for ever
+_LONGEST_TARGET: Final = 4_096
+_PREFLIGHT_SECONDS: Final = 86_400
+_TRICKS = re.compile(r"(?:^|/)(?:\.|%2e){1,2}(?:[/?]|$)|//|\\|%2f|%5c|%00", re.IGNORECASE)
+"""Spellings of a path that another program may read as a different one."""
+
+
+@dataclass(slots=True, frozen=True)
+class Peer:
+    """Who is at the other end of a request."""
+
+    address: str
+    secure: bool
+    is_proxied: bool = False
+    """Whether a trusted proxy speaks for it; its own connection is not the peer's then."""
+
+
+@dataclass(slots=True, frozen=True)
+class Route:
+    """What one path answers to."""
+
+    handlers: Mapping[str, Handler]
+    """By method."""
+    about: str
+    """One line for the person who opens this path in a browser by mistake."""
+    origins: tuple[str, ...] | None = None
+    """Web origins that may read the answers; None gives none of them leave, `*` is any."""
+    is_prefix: bool = False
+    """Whether the route also answers for what is below its path."""
+
+    @property
+    def methods(self) -> str:
+        """The methods that are answered, for an `Allow` header."""
+        names = set(self.handlers) | {"OPTIONS"} | ({"HEAD"} if "GET" in self.handlers else set())
+        return ", ".join(sorted(names))
+
+
+class HttpError(Exception):
+    """Answer the request with this status and one line of text."""
+
+    def __init__(self, status: int, text: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(text)
+        self.status = status
+        self.text = text
+        self.headers = dict(headers or {})
+
+
+class _Http(web.Server):
+    """aiohttp's server, with the doorkeeper at its door; connections of proxies are for others to count."""
+
+    def __init__(
+        self, gateway: HttpGateway, doorkeeper: Doorkeeper, handler: Handler, **options: object
+    ) -> None:
+        super().__init__(cast("Any", handler), **cast("dict[str, Any]", options))
+        self._gateway = gateway
+        self._doorkeeper = doorkeeper
+        self._admitted: dict[object, str] = {}
+
+    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
+        super().connection_made(handler, transport)
+        name = transport.get_extra_info("peername")
+        address = str(name[0]) if isinstance(name, tuple) else ""
+        if self._gateway.is_proxy(address):
+            return
+        if self._doorkeeper.admit(address):
+            self._admitted[handler] = address
+        else:
+            transport.abort()
+
+    def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
+        super().connection_lost(handler, exc)
+        address = self._admitted.pop(handler, None)
+        if address is not None:
+            self._doorkeeper.leave(address)
+
+
+class HttpGateway:
+    """Listens for HTTP and hands each request to the door that has its path."""
+
+    def __init__(self, options: HttpOptions, doorkeeper: Doorkeeper, tls: TlsSetup | None = None) -> None:
+        self.options = options
+        self.doorkeeper = doorkeeper
+        self._tls = tls
+        self._routes: dict[str, Route] = {}
+        self._proxies: tuple[Network, ...] = tuple(map(ipaddress.ip_network, options.trusted_proxies))
+        self._servers: list[asyncio.Server] = []
+        self._http: list[web.Server] = []
+
+    def add(
+        self,
+        path: str,
+        handlers: Mapping[str, Handler],
+        *,
+        about: str,
+        origins: tuple[str, ...] | None = None,
+        is_prefix: bool = False,
+    ) -> None:
+        """Let a path be answered; raises `ValueError` when it is taken."""
+        if path in self._routes:
+            raise ValueError(f"{path} is taken")
+        self._routes[path] = Route(handlers, about, origins, is_prefix)
+
+    async def listen(self, sockets: Sequence[socket], *, encrypted: bool = False) -> None:
+        """Accept connections on these listening sockets; encrypted ones with the certificates of `tls`."""
+        loop = asyncio.get_running_loop()
+        context = self._tls.context if encrypted and self._tls is not None else None
+        if encrypted and context is None:
+            raise ValueError("there are no certificates")
+        http = _Http(
+            self,
+            self.doorkeeper,
+            self._answer,
+            handler_cancellation=True,  # a door notices when its client has gone
+            access_log=None,
+            keepalive_timeout=self.options.keepalive_seconds,
+            auto_decompress=False,  # compressed bodies are refused: nobody inflates one here
+            lingering_time=1.0,
+            max_line_size=_LONGEST_TARGET,
+            max_field_size=8_190,
+            max_headers=64,
+        )
+        self._http.append(http)
+        for listening in sockets:
+            self._servers.append(
+                await loop.create_server(
+                    http,
+                    sock=listening,
+                    ssl=context,
+                    ssl_handshake_timeout=None if context is None else _HANDSHAKE_SECONDS,
+                )
+            )
+
+    async def close(self) -> None:
+        """Accept nothing more; requests under way go on."""
+        for server in self._servers:
+            server.close()
+        self._servers.clear()
+
+    async def finish(self, seconds: float) -> None:
+        """Give what is under way this long to end, then end it; for when the streams have been closed."""
+        await self.close()
+        for http in self._http:
+            http.pre_shutdown()
+        await asyncio.gather(*(http.shutdown(max(seconds, _SHORTEST_FINISH)) for http in self._http))
+        self._http.clear()
+
+    def peer(self, request: web.BaseRequest) -> Peer:
+        """Tell who asks; a proxy is believed only when it is trusted."""
+        transport = request.transport
+        name = transport.get_extra_info("peername") if transport is not None else None
+        address = str(name[0]) if isinstance(name, tuple) else ""
+        secure = transport is not None and transport.get_extra_info("ssl_object") is not None
+        is_proxied = self.is_proxy(address)
+        if is_proxied:
+            # The last entry is the one that our proxy wrote itself.
+            forwarded = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
+            if _is_address(forwarded):
+                address = forwarded
+            secure = request.headers.get("X-Forwarded-Proto", "").strip().lower() == "https"
+        return Peer(address, secure, is_proxied)
+
+    def tls_info(self, request: web.BaseRequest) -> TlsInfo | None:
+        """Tell what is known of the encrypted channel; None where there is none."""
+        transport = request.transport
+        channel = transport.get_extra_info("ssl_object") if transport is not None else None
+        if channel is not None and self._tls is not None:
+            return self._tls.info(channel)
+        return TlsInfo() if self.peer(request).secure else None
+
+    def is_proxy(self, address: str) -> bool:
+        """Tell whether this is the address of a proxy that is trusted."""
+        if not self._proxies or not _is_address(address):
+            return False
+        parsed = ipaddress.ip_address(address)
+        return any(parsed in network for network in self._proxies)
+
+    async def read_body(self, request: web.BaseRequest, limit: int) -> bytes:
+        """Read a whole body of at most `limit` octets; raises `HttpError` 408, 413 or 415."""
+        if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise HttpError(415, "Compressed bodies are not accepted here.")
+        too_large = HttpError(413, f"A body may have {limit} octets here.", {"Connection": "close"})
+        if request.content_length is not None and request.content_length > limit:
+            raise too_large
+        body = bytearray()
+        try:
+            async with asyncio.timeout(self.options.body_seconds):
+                async for chunk in request.content.iter_any():
+                    body += chunk
+                    if len(body) > limit:
+                        raise too_large
+        except TimeoutError:
+            raise HttpError(408, "The body came too slowly.", {"Connection": "close"}) from None
+        except web.RequestPayloadError:
+            raise HttpError(400, "The body is broken.", {"Connection": "close"}) from None
+        return bytes(body)
+
+    # --- one request
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        route: Route | None = None
+        try:
+            route = self._find(request)
+            headers = _common_headers(route, request.headers.get("Origin"))
+            if request.method == "OPTIONS":
+                return _options(request, route, headers)
+            response = await self._handler(request, route)(request)
+        except HttpError as error:
+            headers = _common_headers(route, request.headers.get("Origin")) | error.headers
+            response = text_response(error.text, status=error.status, headers=headers)
+            if error.headers.get("Connection") == "close":
+                response.force_close()
+            return response
+        if not response.prepared:
+            for name, value in headers.items():
+                response.headers.setdefault(name, value)
+        return response
+
+    def _find(self, request: web.BaseRequest) -> Route:
+        path = request.raw_path.partition("?")[0]
+        route = self._routes.get(path) or self._routes.get(path.removesuffix("/"))
+        while route is None and path:
+            path = path.rpartition("/")[0]
+            above = self._routes.get(path)
+            if above is not None and above.is_prefix and _TRICKS.search(request.raw_path) is None:
+                route = above
+        if route is None:
+            raise HttpError(404, "There is nothing here.")
+        return route
+
+    def _handler(self, request: web.BaseRequest, route: Route) -> Handler:
+        method = "GET" if request.method == "HEAD" and "HEAD" not in route.handlers else request.method
+        handler = route.handlers.get(method)
+        if handler is None:
+            raise HttpError(405, route.about, {"Allow": route.methods})
+        if not may_ask(request.headers.get("Origin"), route.origins):
+            raise HttpError(403, "Pages of this origin may not use this server.")
+        return handler
+
+
+def text_response(text: str, *, status: int = 200, headers: LooseHeaders | None = None) -> web.Response:
+    """Answer with one line of plain text."""
+    return web.Response(status=status, text=text + "\n", headers=headers)
+
+
+def may_ask(origin: str | None, origins: tuple[str, ...] | None) -> bool:
+    """Tell whether a request with this `Origin` may be served; browsers alone send one."""
+    return origin is None or origins is None or ANY in origins or origin in origins
+
+
+def _common_headers(route: Route | None, origin: str | None) -> dict[str, str]:
+    headers = {"Server": "Tidings", "X-Content-Type-Options": "nosniff"}
+    origins = route.origins if route is not None else None
+    if origins is None:
+        return headers
+    if ANY in origins:
+        # Never with credentials: no door here knows its client by a cookie.
+        return headers | {"Access-Control-Allow-Origin": ANY}
+    headers["Vary"] = "Origin"
+    if origin in origins:
+        headers["Access-Control-Allow-Origin"] = origin
+    return headers
+
+
+def _options(request: web.BaseRequest, route: Route, headers: dict[str, str]) -> web.StreamResponse:
+    """Answer `OPTIONS`, and a browser that asks before it sends."""
+    headers["Allow"] = route.methods
+    if "Access-Control-Allow-Origin" in headers and "Access-Control-Request-Method" in request.headers:
+        headers["Access-Control-Allow-Methods"] = route.methods
+        headers["Access-Control-Allow-Headers"] = "Content-Type"
+        headers["Access-Control-Max-Age"] = str(_PREFLIGHT_SECONDS)
+    return web.Response(status=204, headers=headers)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,558 @@
+"""WebSocket: XMPP in text messages (RFC 7395 over RFC 6455).
+
+The handshake is aiohttp's. After it, octets come straight from the socket to a `FrameReader` and leave as
+frames that are written here, several in one go: a message costs no task, no future and no queue.
+
+Compression is not negotiated: see docs/explanation/transports.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import hashlib
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from aiohttp import web
+
+from tidings.base.errors import LocalProtocolError, StreamError
+from tidings.base.limits import XmlLimits
+from tidings.gateways.doorkeeper import is_loopback
+from tidings.gateways.http import HttpError, HttpGateway, Peer
+from tidings.kernel.connection import Connection, Doorway, Item
+from tidings.kernel.session import Client
+from tidings.wire.xml.parser import Fragment, FrameParser, StreamTail
+from tidings.wire.xmpp import ns
+from tidings.wire.xmpp.framing import WebSocketFraming
+from tidings.wire.xmpp.negotiation.values import StreamHeader, TlsInfo
+
+if TYPE_CHECKING:
+    from tidings.kernel.clock import Timer
+
+PATH: Final = "/xmpp-websocket"
+SUBPROTOCOL: Final = "xmpp"
+_ABOUT: Final = "This is XMPP over WebSocket (RFC 7395): connect with the subprotocol xmpp."
+_FRAMING: Final = WebSocketFraming()
+_MAGIC: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 §1.3
+_CONTROL_BACKLOG: Final = 65_536
+"""A client that sends control frames and does not read the answers is cut off here."""
+
+
+class WebSocketDoor:
+    """Answers `/xmpp-websocket`."""
+
+    def __init__(
+        self,
+        gateway: HttpGateway,
+        *,
+        local: Doorway,
+        remote: Doorway,
+        before: XmlLimits,
+        after: XmlLimits,
+    ) -> None:
+        """`local` is for clients of this machine; `before` and `after` are limits before and after log-in."""
+        self.gateway = gateway
+        self._local = local
+        self._remote = remote
+        self.before = before
+        self.after = after
+        gateway.add(PATH, {"GET": self._get}, about=_ABOUT, origins=gateway.options.origins)
+
+    def doorway(self, address: str) -> Doorway:
+        """Give what holds for a client from this address."""
+        return self._local if is_loopback(address) else self._remote
+
+    async def _get(self, request: web.BaseRequest) -> web.StreamResponse:
+        accept = _check_handshake(request)
+        peer = self.gateway.peer(request)
+        transport = request.transport
+        if transport is None:
+            raise HttpError(400, "The connection is gone.")
+        if peer.is_proxied and not self.gateway.doorkeeper.admit(peer.address):
+            raise HttpError(503, "Too many connections from this address.")
+        stream = WebSocketStream(self, transport, peer, self.gateway.tls_info(request))
+        try:
+            transport.write(
+                b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                b"Sec-WebSocket-Protocol: xmpp\r\nSec-WebSocket-Accept: " + accept + b"\r\n\r\n"
+            )
+            stream.begin()
+            request.protocol.set_parser(cast("Any", stream))
+            request.protocol.keep_alive(False)
+            await stream.done
+        finally:
+            stream.feed_eof()
+            if peer.is_proxied:
+                self.gateway.doorkeeper.leave(peer.address)
+        return _Upgraded()
+
+
+class _Upgraded(web.StreamResponse):
+    """Stands where aiohttp wants a response; all has been said."""
+
+    def __init__(self) -> None:
+        super().__init__(status=101)
+        self.force_close()
+
+    async def prepare(self, request: web.BaseRequest) -> None:  # noqa: ARG002
+        return None
+
+    async def write_eof(self, data: bytes = b"") -> None:  # noqa: ARG002
+        return None
+
+
+class WebSocketStream:
+    """One WebSocket: what aiohttp feeds octets to, and the transport of a Connection."""
+
+    __slots__ = (
+        "_clock",
+        "_close_code",
+        "_close_reason",
+        "_close_sent",
+        "_connection",
+        "_door",
+        "_heard",
+        "_parser",
+        "_peer",
+        "_reader",
+        "_timer",
+        "_tls",
+        "_transport",
+        "done",
+    )
+
+    def __init__(
+        self, door: WebSocketDoor, transport: asyncio.Transport, peer: Peer, tls: TlsInfo | None
+    ) -> None:
+        self._door = door
+        self._transport = transport
+        self._peer = peer
+        self._tls = tls
+        self._reader = FrameReader(door.before.stanza_bytes)
+        self._parser = FrameParser(door.before)
+        self._connection: Connection | None = None
+        self._close_code = CloseCode.NORMAL
+        self._close_reason = ""
+        self._close_sent = False
+        self._heard = True
+        self._timer: Timer | None = None
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def begin(self) -> None:
+        """Start the stream, after the handshake."""
+        doorway = self._door.doorway(self._peer.address)
+        self._clock = doorway.server.clock
+        client = Client(
+            transport="websocket",
+            address=self._peer.address,
+            secure=self._peer.secure,
+            since=doorway.server.clock.now(),
+        )
+        self._connection = Connection(doorway, self, _FRAMING, client, self._tls)
+        self._watch()
+
+    # --- what aiohttp tells
+
+    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
+        """Octets have come."""
+        self._heard = True
+        connection = self._connection
+        if connection is None:
+            return False, b""
+        items: list[Item] = []
+        failure: StreamError | None = None
+        ended = False
+        parse = self._parser.parse
+        try:
+            for received in self._reader.feed(data):
+                if isinstance(received, bytes):
+                    fragment = parse(received)
+                    items.append(fragment if fragment.namespace != ns.FRAMING else _framing_item(fragment))
+                else:
+                    ended = self._control(received) or ended
+        except StreamError as error:
+            failure = error
+        if items:
+            connection.receive(items)
+        broken = self._reader.failure
+        if failure is None and broken is not None:
+            self._close_code = broken.code
+            self._close_reason = broken.text
+            condition = "policy-violation" if broken.code is CloseCode.TOO_BIG else "bad-format"
+            failure = StreamError(condition, broken.text)
+        if failure is not None:
+            connection.fail(failure)
+        if ended or broken is not None:
+            self._hang_up()
+        return False, b""
+
+    def feed_eof(self) -> None:
+        """The socket is gone."""
+        connection, self._connection = self._connection, None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if connection is not None:
+            connection.lost()
+        if not self.done.done():
+            self.done.set_result(None)
+
+    # --- what the connection asks for
+
+    def write(self, pieces: list[bytes]) -> None:
+        """Send each piece as one text message; all leave together."""
+        if self._close_sent:
+            return
+        if len(pieces) == 1:
+            self._transport.write(write_text(pieces[0]))
+        else:
+            self._transport.write(b"".join(map(write_text, pieces)))
+
+    def backlog(self) -> int:
+        """Tell what the socket has not taken yet."""
+        return self._transport.get_write_buffer_size()
+
+    def close(self) -> None:
+        """Say goodbye in WebSocket's terms; the client's goodbye, or `abort`, ends the connection."""
+        if not self._close_sent:
+            self._close_sent = True
+            self._transport.write(write_close(self._close_code, self._close_reason))
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        self._transport.abort()
+
+    def pause(self) -> None:
+        """Let the socket's buffer fill up, which slows the client down."""
+        if self._transport.is_reading():
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read again."""
+        if not self._transport.is_closing() and not self._transport.is_reading():
+            self._transport.resume_reading()
+
+    def start_tls(self) -> None:
+        """Not on this transport: encryption is the HTTP server's."""
+        raise LocalProtocolError("a WebSocket has no STARTTLS")
+
+    def logged_in(self) -> None:
+        """Apply the larger limits."""
+        self._reader.limit = self._door.after.stanza_bytes
+        self._parser = FrameParser(self._door.after)
+
+    def rest(self) -> None:
+        """Give back memory while the client is silent."""
+        self._parser.rest()
+
+    # --- WebSocket's own
+
+    def _control(self, frame: Ping | Pong | Close) -> bool:
+        """Answer a control frame; tell whether it is the last one."""
+        match frame:
+            case Close():
+                self.close()
+                return True
+            case Ping(data):
+                if not self._close_sent:
+                    self._transport.write(write_pong(data))
+                if self.backlog() > _CONTROL_BACKLOG:
+                    self.abort()
+            case Pong() if self._connection is not None:
+                self._connection.receive([])
+        return False
+
+    def _hang_up(self) -> None:
+        """Both sides have said goodbye, or the client cannot: close the socket when all has left."""
+        self.close()
+        if not self._transport.is_closing():
+            self._transport.close()
+
+    def _watch(self) -> None:
+        """Ping a silent client (RFC 6455 §5.5.2), and hang up on one that stays silent."""
+        seconds = self._door.gateway.options.ping_seconds
+        if seconds:
+            self._timer = self._clock.call_later(seconds, self._look)
+
+    def _look(self) -> None:
+        if self._heard:
+            self._heard = False
+            self._watch()
+        elif self._timer is not None and not self._close_sent:
+            self._transport.write(write_ping())
+            self._timer = self._clock.call_later(self._door.gateway.options.ping_seconds, self._look_again)
+
+    def _look_again(self) -> None:
+        if self._heard:
+            self._look()
+        else:
+            self.abort()
+
+
+def _framing_item(fragment: Fragment) -> Item:
+    """Read <open/> and <close/> (RFC 7395 §3.3); another element of their namespace is nobody's."""
+    attributes = fragment.attributes
+    if fragment.name == "open":
+        return StreamHeader(
+            to=attributes.get("to", ""),
+            sender=attributes.get("from", ""),
+            version=attributes.get("version", ""),
+            lang=attributes.get(f"{ns.XML} lang", ""),
+            id=attributes.get("id", ""),
+        )
+    if fragment.name == "close":
+        return StreamTail()
+    return fragment
+
+
+def _check_handshake(request: web.BaseRequest) -> bytes:
+    """Check the opening handshake (RFC 6455 §4.2.1, RFC 7395 §3.1) and give the accept value."""
+    headers = request.headers
+    upgrades = {word.strip().lower() for word in headers.get("Upgrade", "").split(",")}
+    connection = {word.strip().lower() for word in headers.get("Connection", "").split(",")}
+    if "websocket" not in upgrades or "upgrade" not in connection:
+        raise HttpError(426, _ABOUT, {"Upgrade": "websocket", "Connection": "Upgrade"})
+    if headers.get("Sec-WebSocket-Version") != "13":
+        raise HttpError(426, "WebSocket is spoken in version 13 here.", {"Sec-WebSocket-Version": "13"})
+    offered = {word.strip() for word in ",".join(headers.getall("Sec-WebSocket-Protocol", [])).split(",")}
+    if SUBPROTOCOL not in offered:
+        raise HttpError(400, "The subprotocol must be xmpp (RFC 7395).")
+    key = headers.get("Sec-WebSocket-Key", "").strip()
+    try:
+        valid = len(binascii.a2b_base64(key.encode(), strict_mode=True)) == 16
+    except binascii.Error:
+        valid = False
+    if not valid:
+        raise HttpError(400, "Sec-WebSocket-Key must be 16 octets in base64.")
+    return base64.b64encode(hashlib.sha1(key.encode() + _MAGIC).digest())  # noqa: S324  # §4.2.2
+
+
+# --- frames
+
+
+class CloseCode(IntEnum):
+    """Why a WebSocket ends (RFC 6455 §7.4.1)."""
+
+    NORMAL = 1000
+    GOING_AWAY = 1001
+    PROTOCOL_ERROR = 1002
+    UNSUPPORTED_DATA = 1003
+    INVALID_PAYLOAD = 1007
+    POLICY_VIOLATION = 1008
+    TOO_BIG = 1009
+
+
+class FrameError(Exception):
+    """The client has broken RFC 6455; close with this code."""
+
+    def __init__(self, code: CloseCode, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+        self.text = text
+
+
+@dataclass(slots=True, frozen=True)
+class Ping:
+    """Asks for a pong with the same data."""
+
+    data: bytes
+
+
+@dataclass(slots=True, frozen=True)
+class Pong:
+    """The peer is there."""
+
+    data: bytes
+
+
+@dataclass(slots=True, frozen=True)
+class Close:
+    """The peer wants the end; no code is `NORMAL`."""
+
+    code: int
+
+
+Received = bytes | Ping | Pong | Close
+"""A whole text message in UTF-8, or a control frame."""
+
+_CONTINUATION, _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
+_FIN: Final = 0x80
+_MASKED: Final = 0x80
+_RESERVED: Final = 0x70
+_WHOLE_TEXT: Final = _FIN | _TEXT
+_LONGEST_CONTROL: Final = 125
+_MOST_FRAGMENTS: Final = 1_024
+_CLOSE_CODES: Final = frozenset(range(1000, 1015)) - {1004, 1005, 1006}  # the three are never sent
+
+
+class FrameReader:
+    """Reads the frames of one client: octets as they come, whole messages out (RFC 6455 §5).
+
+    A frame whose announced length breaks the limit is refused before its payload is gathered; every octet is
+    looked at a bounded number of times however the input is cut. After a failure nothing more is read.
+    """
+
+    __slots__ = ("_buffer", "_fragments", "_length", "_wanted", "failure", "limit")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        """How many octets a message may have."""
+        self._buffer: bytes | bytearray = b""
+        self._wanted = 0  # so many octets must be there before it is worth looking
+        self._fragments: list[bytes] | None = None
+        self._length = 0
+        self.failure: FrameError | None = None
+
+    def feed(self, data: bytes) -> list[Received]:
+        """Take octets and give what they complete; `failure` is set when they break the protocol."""
+        if self.failure is not None:
+            return []
+        buffer: bytes | bytearray = data
+        if self._buffer:
+            buffer = self._buffer if type(self._buffer) is bytearray else bytearray(self._buffer)
+            buffer += data
+            if len(buffer) < self._wanted:
+                self._buffer = buffer
+                return []
+        received: list[Received] = []
+        position = 0
+        size = len(buffer)
+        try:
+            while position < size:
+                # Nearly every frame is a whole text message of moderate length: that one is read here.
+                if size - position >= 8 and buffer[position] == _WHOLE_TEXT and self._fragments is None:
+                    length = buffer[position + 1] - _MASKED
+                    head = position + 6
+                    if length == 126:
+                        length = (buffer[position + 2] << 8) + buffer[position + 3]
+                        head = position + 8
+                    end = head + length
+                    if 0 <= length != 127 and end <= size and length <= self.limit:
+                        received.append(_unmasked(buffer[head:end], buffer[head - 4 : head], length))
+                        position = end
+                        continue
+                end = self._frame(buffer, position, received)
+                if end == position:
+                    break
+                position = end
+        except FrameError as error:
+            self.failure = error
+            self._buffer = b""
+            self._fragments = None
+            return received
+        self._buffer = b"" if position == size else bytes(buffer[position:]) if position else buffer
+        return received
+
+    def _frame(self, buffer: bytes | bytearray, start: int, received: list[Received]) -> int:
+        """Read the frame that begins here; give where it ends, or `start` when it is not complete."""
+        size = len(buffer)
+        self._wanted = 2
+        if size < start + 2:
+            return start
+        first, second = buffer[start], buffer[start + 1]
+        length = second & 0x7F
+        head = start + 6 + (2 if length == 126 else 8 if length == 127 else 0)
+        if not second & _MASKED:
+            raise FrameError(CloseCode.PROTOCOL_ERROR, "frames of a client are masked")
+        if first & _RESERVED:
+            raise FrameError(CloseCode.PROTOCOL_ERROR, "no extension was negotiated")
+        self._wanted = head - start
+        if size < head:
+            return start
+        if length > _LONGEST_CONTROL:
+            length = int.from_bytes(buffer[start + 2 : head - 4], "big")
+        self._check(first, length)
+        end = head + length
+        self._wanted = end - start
+        if size < end:
+            return start
+        payload = _unmasked(buffer[head:end], buffer[head - 4 : head], length)
+        if first == _WHOLE_TEXT and self._fragments is None:
+            received.append(payload)
+        else:
+            self._rare(first, payload, received)
+        return end
+
+    def _check(self, first: int, length: int) -> None:
+        """Refuse a frame by its head."""
+        opcode = first & 0x0F
+        if opcode >= _CLOSE:
+            if length > _LONGEST_CONTROL or not first & _FIN:
+                raise FrameError(CloseCode.PROTOCOL_ERROR, "control frames are short and whole")
+            if opcode > _PONG:
+                raise FrameError(CloseCode.PROTOCOL_ERROR, "unknown opcode")
+            return
+        if opcode == _BINARY:
+            raise FrameError(CloseCode.UNSUPPORTED_DATA, "XMPP is text")  # RFC 7395 §3.2
+        if opcode > _BINARY:
+            raise FrameError(CloseCode.PROTOCOL_ERROR, "unknown opcode")
+        if (opcode == _CONTINUATION) != (self._fragments is not None):
+            raise FrameError(CloseCode.PROTOCOL_ERROR, "a continuation belongs to a message that has begun")
+        if self._length + length > self.limit:
+            raise FrameError(CloseCode.TOO_BIG, f"a message may have {self.limit} octets")
+        if self._fragments is not None and len(self._fragments) >= _MOST_FRAGMENTS:
+            raise FrameError(CloseCode.POLICY_VIOLATION, f"a message may have {_MOST_FRAGMENTS} fragments")
+
+    def _rare(self, first: int, payload: bytes, received: list[Received]) -> None:
+        """Take a fragment or a control frame."""
+        match first & 0x0F:
+            case 0x8:
+                received.append(Close(_close_code(payload)))
+            case 0x9:
+                received.append(Ping(payload))
+            case 0xA:
+                received.append(Pong(payload))
+            case _:
+                fragments = self._fragments if self._fragments is not None else []
+                fragments.append(payload)
+                self._length += len(payload)
+                self._fragments = fragments
+                if first & _FIN:
+                    received.append(b"".join(fragments))
+                    self._fragments = None
+                    self._length = 0
+
+
+def write_text(payload: bytes) -> bytes:
+    """Write a server's text message as one frame."""
+    length = len(payload)
+    if length < 126:
+        return bytes((_FIN | _TEXT, length)) + payload
+    if length < 65_536:
+        return b"\x81\x7e" + length.to_bytes(2, "big") + payload
+    return b"\x81\x7f" + length.to_bytes(8, "big") + payload
+
+
+def write_ping(data: bytes = b"") -> bytes:
+    """Write a ping with at most 125 octets of data."""
+    return bytes((_FIN | _PING, len(data))) + data
+
+
+def write_pong(data: bytes) -> bytes:
+    """Write the answer to a ping."""
+    return bytes((_FIN | _PONG, len(data))) + data
+
+
+def write_close(code: int, reason: str = "") -> bytes:
+    """Write a close frame; a long reason is cut."""
+    payload = code.to_bytes(2, "big") + reason.encode()[: _LONGEST_CONTROL - 2]
+    return bytes((_FIN | _CLOSE, len(payload))) + payload
+
+
+def _unmasked(payload: bytes | bytearray, key: bytes | bytearray, length: int) -> bytes:
+    """Take the client's mask off (RFC 6455 §5.3): one exclusive-or of two long numbers."""
+    mask = (key * (length // 4 + 1))[:length]
+    number = int.from_bytes(payload, "little") ^ int.from_bytes(mask, "little")
+    return number.to_bytes(length, "little")
+
+
+def _close_code(payload: bytes) -> int:
+    if not payload:
+        return CloseCode.NORMAL
+    code = int.from_bytes(payload[:2], "big")
+    if len(payload) == 1 or not (code in _CLOSE_CODES or 3000 <= code < 5000):
+        raise FrameError(CloseCode.PROTOCOL_ERROR, "no such close code")
+    return code

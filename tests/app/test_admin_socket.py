@@ -1,0 +1,126 @@
+"""The admin socket: private, orderly, and deaf to nonsense."""
+
+import asyncio
+import json
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+
+from tests.harness.clock import VirtualClock
+from tidings.adapters.memory import MemoryStores
+from tidings.app import admin_socket
+from tidings.kernel.supervisor import Supervisor
+from tidings.kernel.telemetry import Telemetry
+from tidings.operations.all import CATALOGUE
+from tidings.operations.context import Context
+from tidings.operations.errors import OperationError
+
+
+@pytest.fixture
+def context():
+    return Context(domains=("localhost",), stores=MemoryStores(), clock=VirtualClock())
+
+
+def make(context, path):
+    return admin_socket.AdminSocket(CATALOGUE, context, path, Supervisor(Telemetry()))
+
+
+@pytest.fixture
+async def path(tmp_path, context):
+    served = make(context, tmp_path / "admin.sock")
+    await served.start()
+    yield tmp_path / "admin.sock"
+    await served.close()
+
+
+async def call(path, category, name, **arguments):
+    return await asyncio.to_thread(admin_socket.call, path, category, name, arguments)
+
+
+async def test_carries_operations_and_their_errors(path):
+    assert await call(path, "account", "register", user="alice@localhost", password="x") == {
+        "user": "alice@localhost"
+    }
+    assert (await call(path, "account", "count"))["count"] == 1
+    with pytest.raises(OperationError) as caught:
+        await call(path, "account", "register", user="alice@localhost", password="x")
+    assert (caught.value.code, caught.value.text) == (
+        "conflict",
+        "the account alice@localhost exists already",
+    )
+
+
+async def test_is_open_to_its_user_alone_and_gone_at_the_end(tmp_path, context):
+    served = make(context, tmp_path / "admin.sock")
+    await served.start()
+    assert stat.S_IMODE((tmp_path / "admin.sock").stat().st_mode) == 0o600
+    await served.close()
+    assert not (tmp_path / "admin.sock").exists()
+    with pytest.raises(admin_socket.NotRunningError):
+        admin_socket.call(tmp_path / "admin.sock", "account", "count", {})
+
+
+async def test_a_second_server_is_refused_and_a_dead_one_replaced(path, context):
+    with pytest.raises(
+        admin_socket.AlreadyRunningError, match="another server is running on the data directory"
+    ):
+        await make(context, path).start()
+    dead = path.with_name("dead.sock")
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(dead))
+    with pytest.raises(admin_socket.NotRunningError):
+        admin_socket.call(dead, "account", "count", {})
+    again = make(context, dead)
+    await again.start()
+    assert (await call(dead, "account", "count"))["count"] == 0
+    await again.close()
+
+
+async def test_works_in_a_directory_with_a_very_long_name(tmp_path, context):
+    directory = tmp_path / ("x" * 120)
+    directory.mkdir()
+    served = make(context, directory / "admin.sock")
+    await served.start()
+    assert (await call(directory / "admin.sock", "account", "count"))["count"] == 0
+    await served.close()
+
+
+async def talk(path: Path, data: bytes, answers: int) -> list[dict]:
+    reader, writer = await asyncio.open_unix_connection(path)
+    writer.write(data)
+    found = [json.loads(await reader.readline()) for _ in range(answers)]
+    writer.close()
+    await writer.wait_closed()
+    return found
+
+
+async def test_answers_come_in_the_order_of_the_requests(path):
+    arguments = b'{"user": "a@localhost", "password": "x"}'
+    register = b'{"category": "account", "operation": "register", "arguments": %b}\n' % arguments
+    count = b'{"category": "account", "operation": "count"}\n'
+    first, second, third = await talk(path, count + register + count, 3)
+    assert (first["result"]["count"], second["result"]["user"], third["result"]["count"]) == (
+        0,
+        "a@localhost",
+        1,
+    )
+
+
+@pytest.mark.parametrize(
+    "line", [b"hello\n", b"[]\n", b"{}\n", b'{"category": 1, "operation": "x"}\n', b"\xff\n"]
+)
+async def test_nonsense_is_answered(path, line):
+    [answer] = await talk(path, line, 1)
+    assert answer["error"]["code"] == "invalid"
+
+
+async def test_an_endless_line_is_cut_off(path):
+    reader, writer = await asyncio.open_unix_connection(path)
+    writer.write(b"x" * (admin_socket.LINE_BYTES + 1))
+    answer = json.loads(await reader.readline())
+    assert answer["error"]["text"] == "a request is at most 1048576 bytes long"
+    assert await reader.read() == b""
+    writer.close()
+    await writer.wait_closed()

@@ -1,0 +1,151 @@
+"""Certificates: made once, good for TLS, and every trouble told with its remedy."""
+
+import asyncio
+import ssl
+import stat
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+
+from tidings.app import certificates, config
+from tidings.app.certificates import Pair
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+
+
+@pytest.fixture
+def pair(tmp_path):
+    return write(tmp_path, "good", ["example.org"])
+
+
+def write(directory, name, names, now=NOW) -> Pair:
+    certificate, key = certificates.make_self_signed(names, now)
+    pair = Pair(directory / f"{name}.crt", directory / f"{name}.key")
+    pair.certificate.write_bytes(certificate)
+    pair.key.write_bytes(key)
+    pair.key.chmod(0o600)
+    return pair
+
+
+def told(pair, names=("example.org",), now=NOW):
+    return [
+        (finding.level, finding.text.replace(str(pair.certificate.parent) + "/", ""))
+        for finding in certificates.findings(pair, names, now)
+    ]
+
+
+def configuration(directory, text="", domains=("example.org", "straße.example")):
+    file = directory / "tidings.toml"
+    file.write_text(text)
+    return config.load(file, {}, {"server.data_dir": str(directory), "server.domains": list(domains)})
+
+
+def test_the_self_signed_one_is_made_once_and_for_its_owner_alone(tmp_path):
+    found = configuration(tmp_path)
+    first = certificates.load(found).certificate_for("example.org")
+    assert stat.S_IMODE((tmp_path / "self-signed.key").stat().st_mode) == 0o600
+    assert certificates.load(found).certificate_for("straße.example") == first
+
+
+def test_it_is_made_anew_for_a_new_domain_before_it_expires_and_when_it_is_damaged(tmp_path):
+    pair = Pair(tmp_path / "a.crt", tmp_path / "a.key", is_own=True)
+    assert certificates.ensure_self_signed(pair, ["one.example"], NOW)
+    assert not certificates.ensure_self_signed(pair, ["one.example"], NOW)
+    assert certificates.ensure_self_signed(pair, ["one.example", "two.example"], NOW)
+    later = NOW + timedelta(days=certificates.SELF_SIGNED_DAYS - 10)
+    assert certificates.ensure_self_signed(pair, ["one.example"], later)
+    pair.key.write_bytes(
+        certificates.make_self_signed(["one.example"], NOW)[1]
+    )  # as after a crash in between
+    assert certificates.ensure_self_signed(pair, ["one.example"], later)
+    assert told(pair, ["one.example"], later) == []
+
+
+async def test_clients_that_trust_it_get_the_certificate_of_the_name_they_ask_for(tmp_path):
+    write(tmp_path, "other", ["other.example"])
+    text = '[host."other.example"]\ncertificate = "other.crt"\nkey = "other.key"\n'
+    loaded = certificates.load(configuration(tmp_path, text))
+    server = await asyncio.start_server(
+        lambda _reader, writer: writer.close(), "127.0.0.1", 0, ssl=loaded.context_for("example.org")
+    )
+    port = server.sockets[0].getsockname()[1]
+    for domain in ("example.org", "other.example", "xn--strae-oqa.example"):
+        file = "other.crt" if domain == "other.example" else "self-signed.crt"
+        trusting = ssl.create_default_context(cafile=str(tmp_path / file))
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", port, ssl=trusting, server_hostname=domain
+        )
+        shown = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        expected = "straße.example" if domain.startswith("xn--") else domain
+        assert shown == loaded.certificate_for(expected)
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+    server.close()
+    await server.wait_closed()
+
+
+def test_a_good_one_needs_no_word(pair):
+    assert told(pair) == []
+
+
+def test_expired_early_and_ending_certificates_are_told(pair):
+    end = NOW + timedelta(days=certificates.SELF_SIGNED_DAYS)
+    assert told(pair, now=end + timedelta(days=1)) == [("fail", f"good.crt expired on {end:%Y-%m-%d}")]
+    assert told(pair, now=end - timedelta(days=5)) == [("warn", "good.crt expires in 5 days")]
+    start = NOW - timedelta(days=1)
+    assert told(pair, now=start - timedelta(days=1)) == [
+        ("fail", f"good.crt is not valid before {start:%Y-%m-%d}")
+    ]
+
+
+def test_missing_names_are_told_and_wildcards_cover_one_label(tmp_path):
+    pair = write(tmp_path, "wild", ["*.example.org"])
+    assert told(pair, ["chat.example.org"]) == []
+    assert told(pair, ["example.org", "a.b.example.org"]) == [
+        ("warn", "wild.crt does not name example.org, a.b.example.org")
+    ]
+
+
+def test_a_key_of_another_certificate_is_told(tmp_path, pair):
+    other = write(tmp_path, "other", ["example.org"])
+    assert told(Pair(pair.certificate, other.key)) == [("fail", "other.key is not the key of good.crt")]
+
+
+def test_files_that_are_missing_or_no_pem_are_told(tmp_path, pair):
+    nothing = tmp_path / "nothing"
+    assert told(Pair(nothing, pair.key)) == [
+        ("fail", f"{nothing} does not exist".replace(f"{tmp_path}/", ""))
+    ]
+    nothing.write_text("hello")
+    assert told(Pair(nothing, pair.key)) == [("fail", "nothing holds no certificate in PEM form")]
+    assert told(Pair(pair.certificate, nothing)) == [("fail", "nothing holds no private key in PEM form")]
+
+
+def test_a_key_with_a_passphrase_is_told_and_not_asked_for(tmp_path, pair):
+    from cryptography.hazmat.primitives import serialization
+
+    key = serialization.load_pem_private_key(pair.key.read_bytes(), None)
+    pair.key.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"secret"),
+        )
+    )
+    assert told(pair) == [("fail", "good.key has a passphrase")]
+
+
+def test_a_key_that_everybody_can_read_is_told(pair):
+    pair.key.chmod(0o644)
+    assert told(pair) == [("warn", "good.key can be read by everybody on this machine")]
+
+
+def test_what_cannot_be_loaded_stops_the_server_with_a_reason(tmp_path):
+    found = configuration(tmp_path)
+    found = msgspec.structs.replace(
+        found, tls=msgspec.structs.replace(found.tls, certificate=str(tmp_path / "no.crt"), key="no.key")
+    )
+    with pytest.raises(certificates.CertificateError, match=r"no\.crt does not exist; correct its name"):
+        certificates.load(found)

@@ -1,0 +1,132 @@
+"""`tidings check`: what an administrator is told of a server that will not work."""
+
+import json
+import socket
+import sqlite3
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tidings.app import certificates, check, cli, config
+
+CONFIGURATION = """
+[server]
+data_dir = "data"
+[listen.tcp]
+addresses = ["127.0.0.1"]
+port = 0
+[listen.tls]
+enabled = false
+[listen.http]
+enabled = false
+[listen.https]
+enabled = false
+"""
+
+
+@pytest.fixture
+def directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir(mode=0o700)
+    (tmp_path / "tidings.toml").write_text(CONFIGURATION)
+    return tmp_path
+
+
+async def findings(text=CONFIGURATION, flags=None):
+    with open("tidings.toml", "w") as file:  # noqa: ASYNC230, PTH123  # a test's few bytes
+        file.write(text)
+    return await check.examine(config.load(None, {}, flags))
+
+
+def trouble(found):
+    return [(finding.status, finding.subject, finding.text) for finding in found if finding.status != "ok"]
+
+
+async def test_a_fresh_server_is_in_order(directory):
+    found = await findings()
+    assert trouble(found) == []
+    assert {finding.subject for finding in found} == {
+        "data directory",
+        "certificate",
+        "listen.tcp",
+        "database",
+    }
+
+
+async def test_a_taken_port_is_told_with_its_holder(directory):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        found = await findings(CONFIGURATION.replace("port = 0", f"port = {port}"))
+    [(status, subject, text)] = trouble(found)
+    assert (status, subject) == ("fail", f"port {port}")
+    assert f"tcp: 127.0.0.1:{port} is taken by" in text
+
+
+async def test_an_expired_certificate_is_told(directory):
+    long_ago = datetime.now(UTC) - timedelta(days=2000)
+    certificate, key = certificates.make_self_signed(["localhost"], long_ago)
+    (directory / "c.pem").write_bytes(certificate)
+    (directory / "k.pem").write_bytes(key)
+    (directory / "k.pem").chmod(0o600)
+    found = await findings(CONFIGURATION + '[tls]\ncertificate = "c.pem"\nkey = "k.pem"\n')
+    [(status, subject, text)] = trouble(found)
+    assert (status, subject) == ("fail", "certificate")
+    assert text.startswith("c.pem expired on ")
+
+
+async def test_a_damaged_database_is_told(directory):
+    (directory / "data/tidings.sqlite").write_bytes(b"this is no database " * 100)
+    [finding] = [finding for finding in await findings() if finding.status == "fail"]
+    assert finding.subject == "database"
+    assert "file is not a database" in finding.text
+    assert finding.mend
+
+
+async def test_a_database_that_another_program_holds_is_told(directory):
+    with sqlite3.connect(directory / "data/tidings.sqlite", isolation_level=None) as holder:
+        holder.execute("PRAGMA locking_mode = EXCLUSIVE")
+        holder.execute("BEGIN EXCLUSIVE")
+        holder.execute("CREATE TABLE t (x)")
+        [finding] = [finding for finding in await findings() if finding.status == "fail"]
+        holder.execute("ROLLBACK")
+    holder.close()
+    assert finding.subject == "database"
+    assert "locked" in finding.text
+    assert "Another process holds it" in finding.mend
+
+
+async def test_a_data_directory_that_is_a_file_or_open_to_all_is_told(directory):
+    (directory / "data").chmod(0o755)
+    assert trouble(await findings()) == [
+        ("warn", "data directory", "data is open to everybody on this machine")
+    ]
+    (directory / "data").rmdir()
+    (directory / "data").write_text("")
+    found = trouble(await findings())
+    assert ("fail", "data directory", "the data directory data is a file") in found
+
+
+async def test_a_full_disk_is_told(directory, monkeypatch):
+    usage = type("usage", (), {"free": 1024})
+    monkeypatch.setattr(check.shutil, "disk_usage", lambda _: usage)
+    [finding] = [finding for finding in await findings() if finding.status != "ok"]
+    assert (finding.status, finding.text) == ("fail", "data, 0.0 GiB free")
+
+
+async def test_passwords_in_the_clear_are_told(directory):
+    text = CONFIGURATION.replace("127.0.0.1", "*") + '[tls]\nrequired = "never"\n'
+    [(status, subject, _)] = trouble(await findings(text))
+    assert (status, subject) == ("warn", "security")
+
+
+def test_the_command_shows_a_table_and_its_exit_code(directory, capsys, monkeypatch):
+    monkeypatch.setattr("tidings.app.feature_options.feature_options", dict)
+    assert cli.main(["check"]) == 0
+    assert "Everything is in order." in capsys.readouterr().out
+    (directory / "tidings.toml").write_text(CONFIGURATION + "[lgo]\n")
+    assert cli.main(["check"]) == 1
+    shown = capsys.readouterr().out
+    assert "unknown section [lgo]; did you mean [log]?" in shown
+    assert cli.main(["check", "--json"]) == 1
+    [told] = json.loads(capsys.readouterr().out)
+    assert told["status"] == "fail"

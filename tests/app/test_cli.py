@@ -1,0 +1,184 @@
+"""The command as people and programs use it: on the database alone, and through the running server."""
+
+import asyncio
+import io
+import json
+
+import pytest
+
+from tests.harness.clock import VirtualClock
+from tidings.adapters.memory import MemoryStores
+from tidings.app import admin_socket, cli
+from tidings.kernel.supervisor import Supervisor
+from tidings.kernel.telemetry import Telemetry
+from tidings.operations.all import CATALOGUE
+from tidings.operations.context import Context
+
+
+@pytest.fixture
+def directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir(mode=0o700)
+    return tmp_path
+
+
+@pytest.fixture
+def run(directory, capsys, monkeypatch):
+    def run(*arguments, typed=""):
+        monkeypatch.setattr("sys.stdin", io.StringIO(typed))
+        try:
+            code = cli.main(arguments)
+        except SystemExit as ended:
+            code = ended.code
+        shown = capsys.readouterr()
+        return code, shown.out, shown.err
+
+    return run
+
+
+def register(run, user="alice@localhost", password="secret"):
+    return run("account", "register", "--user", user, "--password", password)
+
+
+def test_works_on_the_database_without_a_server(run):
+    assert register(run) == (0, "The account alice@localhost has been made.\n", "")
+    assert run("account", "list") == (0, "alice@localhost\n", "")
+    assert run("account", "count") == (0, "1\n", "")
+    assert register(run) == (1, "", "tidings: the account alice@localhost exists already\n")
+    code, shown, _ = run("account", "remove", "--user", "alice@localhost")
+    assert (code, shown) == (0, "The account alice@localhost has been removed; sessions ended: 0.\n")
+    assert run("account", "list") == (0, "", "There are no users.\n")
+
+
+def test_json_is_for_programs(run):
+    register(run)
+    code, shown, _ = run("account", "list", "--json")
+    assert (code, json.loads(shown)) == (0, {"users": ["alice@localhost"], "next": ""})
+
+
+def test_a_question_is_answered_by_the_exit_code_too(run):
+    register(run)
+    assert run("account", "check", "--user", "alice@localhost")[0] == 0
+    code, shown, _ = run("account", "check", "--user", "bob@localhost")
+    assert code == 1
+    assert "exists  no" in shown
+    assert run("account", "check-password", "--user", "alice@localhost", "--password", "wrong")[0] == 1
+
+
+def test_a_password_is_read_from_a_pipe_and_not_shown(run):
+    for extra in ((), ("--password", "-")):
+        user = f"user{len(extra)}@localhost"
+        code, shown, told = run("account", "register", "--user", user, *extra, typed="from the pipe\n")
+        assert code == 0
+        assert "from the pipe" not in shown + told
+        checked = run("account", "check-password", "--user", user, "--password", "from the pipe")
+        assert checked[0] == 0
+
+
+def test_an_empty_password_is_refused(run):
+    assert run("account", "register", "--user", "a@localhost") == (1, "", "tidings: the password is empty\n")
+
+
+def test_what_needs_the_server_says_that_it_is_not_running(run):
+    expected = "tidings: the server is not running (no admin socket answers in data)\n"
+    assert run("session", "list") == (3, "", expected)
+    assert run("stanza", "send-message", "--to", "a@localhost", "--body", "x") == (3, "", expected)
+
+
+def test_the_status_tells_that_the_server_is_not_running(run):
+    code, shown, _ = run("server", "status")
+    assert code == 0
+    assert "running      no" in shown
+
+
+def test_a_directory_without_data_is_not_filled_by_mistake(run, directory):
+    (directory / "data").rmdir()
+    code, _, told = register(run)
+    assert code == 3
+    assert told.startswith("tidings: there is no data directory data; run this where the server runs")
+    assert not (directory / "data").exists()
+
+
+def test_a_damaged_database_is_told(run, directory):
+    (directory / "data/tidings.sqlite").write_bytes(b"this is no database " * 100)
+    code, _, told = register(run)
+    assert code == 3
+    assert "file is not a database" in told
+
+
+def test_mistakes_of_the_configuration_are_listed(run, directory):
+    (directory / "tidings.toml").write_text("[listen.tcp]\nprot = 1\nport = -1\n")
+    code, _, told = run("account", "list")
+    assert code == 2
+    assert told.splitlines() == [
+        "tidings: the configuration cannot be used:",
+        "  tidings.toml:2: unknown option `prot` in [listen.tcp]; did you mean `port`?",
+        "  tidings.toml:3: `port` in [listen.tcp] must be a whole number from 0 to 65535, not -1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("acount", "list"), "tidings: there is no 'acount'; did you mean `account`?"),
+        (("account", "lst"), "tidings account: there is no 'lst'; did you mean `list`?"),
+        (("account", "ban"), "tidings account ban: the following arguments are required: --user"),
+        (("stanza", "send-message", "--to", "a@localhost", "--body", "x", "--kind", "caht"),
+         "tidings stanza send-message: there is no 'caht'; did you mean `chat`?"),
+    ],
+)  # fmt: skip
+def test_a_mistyped_command_names_the_nearest(run, arguments, told):
+    code, _, shown = run(*arguments)
+    assert code == 2
+    assert shown.splitlines()[0] == told
+
+
+def test_every_command_has_help(run):
+    code, shown, _ = run("--help")
+    assert code == 0
+    for word in ("serve", "check", *CATALOGUE.categories()):
+        assert word in shown
+        assert run(word, "--help")[0] == 0
+    for one in CATALOGUE:
+        code, shown, _ = run(one.category, one.name, "--help")
+        assert code == 0
+        assert one.promise.split()[0] in shown
+
+
+def test_flags_of_serve_become_options():
+    given = cli.direct_parser("serve").parse_args(
+        [
+            "--data-dir",
+            "d",
+            "--domain",
+            "a",
+            "--domain",
+            "b",
+            "--admin",
+            "x:y",
+            "--auth",
+            "any",
+            "--reset-when-empty",
+        ]
+    )
+    assert cli.flags_of(vars(given)) == {
+        "server.data_dir": "d",
+        "server.domains": ["a", "b"],
+        "server.authentication": "any",
+        "server.create_admins": ["x:y"],
+        "server.reset_when_empty": True,
+    }
+
+
+async def test_the_running_server_is_asked_where_there_is_one(run, directory):
+    stores = MemoryStores()
+    context = Context(domains=("localhost",), stores=stores, clock=VirtualClock(), database="in memory")
+    served = admin_socket.AdminSocket(
+        CATALOGUE, context, directory / "data/admin.sock", Supervisor(Telemetry())
+    )
+    await served.start()
+    code, shown, _ = await asyncio.to_thread(register, run)
+    assert (code, shown) == (0, "The account alice@localhost has been made.\n")
+    assert await stores.accounts.count("localhost") == 1
+    assert not (directory / "data/tidings.sqlite").exists()
+    await served.close()

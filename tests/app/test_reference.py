@@ -1,0 +1,44 @@
+"""The reference pages are made from the code, and told to be stale when they are not."""
+
+from tidings.app import config, reference
+from tidings.app.feature_options import feature_options, features
+from tidings.operations.all import CATALOGUE
+
+
+def test_pages_are_written_once_and_compared(tmp_path, capsys):
+    assert reference.main(["--check"], tmp_path) == 1
+    assert (
+        "docs/reference/configuration.md is not what the code declares; run: make gen"
+        in capsys.readouterr().err
+    )
+    assert reference.main([], tmp_path) == 0
+    assert reference.main(["--check"], tmp_path) == 0
+    (tmp_path / "operations.md").write_text("old")
+    assert reference.main(["--check"], tmp_path) == 1
+
+
+def test_pages_name_everything_there_is():
+    pages = reference.pages()
+    for section in ("server", "listen.https", "limits", 'host."example.org"'):
+        assert f"## `[{section}]`" in pages["configuration.md"]
+    for name in feature_options():
+        assert f"## `[features.{name}]`" in pages["configuration.md"]
+    for one in CATALOGUE:
+        assert f"### {one.category} {one.name}\n" in pages["operations.md"]
+        assert f"### tidings {one.category} {one.name}\n" in pages["command-line.md"]
+    for feature in features():
+        for spec in feature.specs():
+            assert f"| {spec.document} |" in pages["standards.md"]
+    assert "`tidings_logins_total`" in pages["metrics.md"]
+
+
+def test_every_option_of_every_feature_is_described():
+    for line in reference.pages()["configuration.md"].splitlines():
+        if line.startswith("| `"):
+            description = line.split("|")[2].partition(" *")[0].strip()
+            assert description, line
+
+
+def test_the_shipped_profile_fits_the_features_there_are():
+    found = config.load(None, {}, None, feature_options(), profile="interop")
+    assert found.hosts["localhost"].features["registration"].open

@@ -1,0 +1,266 @@
+"""Stories about the roster: RFC 6121 §2."""
+
+import pytest
+
+from tests.features.contacts.people import (
+    CONTACTS,
+    befriend,
+    change,
+    condition,
+    interested,
+    pushed,
+    seen,
+    show_roster,
+    store,
+)
+from tests.harness.world import World
+from tidings.base.jid import Jid
+from tidings.features.contacts.book import RosterOptions
+from tidings.kernel.feature import StreamStage
+from tidings.ports import roster as port
+from tidings.ports.roster import RosterEntry
+from tidings.wire.xmpp import ns
+from tidings.wire.xmpp.payloads.roster import RosterItem, RosterQuery, Subscription
+
+BOB = Jid("bob@localhost")
+CAROL = Jid("carol@other.test")
+
+
+async def test_a_new_account_has_an_empty_roster(world):
+    alice = await world.login("alice@localhost/phone")
+    answer = await alice.request("<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>")
+    query = answer.find("query", ns.ROSTER)
+    assert (answer.get("type"), query.children, query.get("ver")) == ("result", [], None)
+
+
+async def test_a_contact_is_added_changed_and_removed_on_all_devices_that_show_the_roster(world):
+    phone = await interested(world, "alice@localhost/phone")
+    laptop = await interested(world, "alice@localhost/laptop")
+    watch = await world.online("alice@localhost/watch")  # never asked for the roster
+    phone.take()
+
+    answer = await change(
+        phone, "<item jid='bob@localhost' name='Bob'><group>Work</group><group>Friends</group></item>"
+    )
+    assert (answer.get("type"), answer.children) == ("result", [])
+    added = RosterItem(BOB, "Bob", groups=("Friends", "Work"))
+    assert (pushed(phone), pushed(laptop), pushed(watch)) == ([added], [added], [])
+
+    await change(laptop, "<item jid='bob@localhost' name='Robert'/>")
+    changed = RosterItem(BOB, "Robert")
+    assert (pushed(phone), pushed(laptop)) == ([changed], [changed])
+    assert await show_roster(watch) == [changed]
+
+    await change(phone, "<item jid='bob@localhost' subscription='remove'/>")
+    removed = RosterItem(BOB, subscription=Subscription.REMOVE)
+    assert (pushed(phone), pushed(laptop), pushed(watch)) == ([removed], [removed], [removed])
+    assert await show_roster(phone) == []
+
+
+async def test_the_roster_outlives_sessions_and_memory(world):
+    phone = await interested(world, "alice@localhost/phone")
+    await change(phone, "<item jid='bob@localhost' name='Bob'/>")
+    await phone.leave()
+    world.server.hosts["localhost"].directory.forget(phone.jid.bare)
+    assert await show_roster(await world.login("alice@localhost/phone")) == [RosterItem(BOB, "Bob")]
+
+
+async def test_a_client_cannot_give_itself_a_subscription(world):
+    alice = await interested(world, "alice@localhost/phone")
+    await change(alice, "<item jid='bob@localhost' subscription='both' ask='subscribe' approved='true'/>")
+    assert pushed(alice) == [RosterItem(BOB)]
+
+
+async def test_names_and_groups_change_without_touching_the_subscription(world):
+    await befriend(world, "alice@localhost", "bob@localhost")
+    alice = await interested(world, "alice@localhost/phone")
+    await change(alice, "<item jid='bob@localhost' name='Bob' subscription='none'/>")
+    assert pushed(alice) == [RosterItem(BOB, "Bob", Subscription.BOTH)]
+
+
+@pytest.mark.parametrize(
+    ("item", "expected"),
+    [
+        ("", "bad-request"),
+        ("<item jid='a@b'/><item jid='c@d'/>", "bad-request"),
+        ("<item jid='a@b@c'/>", "jid-malformed"),
+        ("<item jid='a@b'><group/></item>", "not-acceptable"),
+        ("<item jid='a@b'><group>x</group><group>x</group></item>", "bad-request"),
+        (f"<item jid='a@b' name='{'x' * 1024}'/>", "not-acceptable"),
+        ("<item jid='nobody@localhost' subscription='remove'/>", "item-not-found"),
+    ],
+)
+async def test_a_change_that_cannot_be_made_changes_nothing(world, item, expected):
+    alice = await interested(world, "alice@localhost/phone")
+    assert condition(await change(alice, item)) == expected
+    assert pushed(alice) == []
+    assert await show_roster(alice) == []
+
+
+async def test_a_full_roster_takes_no_more():
+    world = await World.start(features=CONTACTS, options={"roster": RosterOptions(max_entries=2)})
+    alice = await interested(world, "alice@localhost/phone")
+    await change(alice, "<item jid='a@b'/>")
+    await change(alice, "<item jid='c@d'/>")
+    assert condition(await change(alice, "<item jid='e@f'/>")) == "not-allowed"
+    await alice.send("<presence to='e@localhost' type='subscribe'/>")
+    assert condition(alice.take("presence")[0]) == "not-allowed"
+    assert (await change(alice, "<item jid='c@d' name='D'/>")).get("type") == "result"
+    await change(alice, "<item jid='a@b' subscription='remove'/>")
+    assert (await change(alice, "<item jid='e@f'/>")).get("type") == "result"
+    await world.stop()
+
+
+async def test_an_account_that_is_stored_nowhere_has_no_roster():
+    world = await World.start(domains=["anon.test"], features=CONTACTS, anonymous=["anon.test"])
+    host = world.server.hosts["anon.test"]
+    guest = await world.login("guest@anon.test/x")
+    await world.stores.accounts.remove(guest.jid.bare)
+    assert host.directory.get(guest.jid.bare).exists
+    assert await show_roster(guest) == []
+    assert condition(await change(guest, "<item jid='a@b'/>")) == "not-allowed"
+    await world.stop()
+
+
+# --- others' rosters
+
+
+@pytest.mark.parametrize("kind", ["get", "set"])
+async def test_nobody_reads_or_changes_the_roster_of_somebody_else(world, kind):
+    alice = await interested(world, "alice@localhost/phone")
+    mallory = await world.login("mallory@localhost/x")
+    for owner in ("alice@localhost", "nobody@localhost"):
+        query = "<query xmlns='jabber:iq:roster'><item jid='m@x'/></query>"
+        answer = await mallory.request(f"<iq type='{kind}' id='m' to='{owner}'>{query}</iq>")
+        assert condition(answer) == "forbidden"
+    assert alice.take() == []
+
+
+@pytest.mark.parametrize("sender", ["mallory@localhost/x", "mallory@other.test/x", "alice@localhost/laptop"])
+async def test_a_forged_roster_push_reaches_nobody(world, sender):
+    alice = await interested(world, "alice@localhost/phone")
+    mallory = await world.login(sender)
+    answer = await mallory.request(
+        "<iq type='set' id='m' to='alice@localhost/phone'>"
+        "<query xmlns='jabber:iq:roster'><item jid='mallory@localhost' subscription='both'/></query></iq>"
+    )
+    assert condition(answer) == "forbidden"
+    assert alice.take() == []
+
+
+# --- versions (§2.6)
+
+
+async def version_of(client) -> str:
+    answer = await client.request("<iq type='get' id='v'><query xmlns='jabber:iq:roster' ver=''/></iq>")
+    return answer.find("query", ns.ROSTER).get("ver")
+
+
+async def test_a_client_without_a_cache_gets_all_and_a_version(world):
+    await store(world, "alice@localhost", RosterEntry(jid=BOB, name="Bob"))
+    alice = await world.login("alice@localhost/phone")
+    assert await show_roster(alice, "") == [RosterItem(BOB, "Bob")]
+    assert await version_of(alice)
+
+
+async def test_a_client_that_is_up_to_date_gets_an_empty_result(world):
+    await store(world, "alice@localhost", RosterEntry(jid=BOB, name="Bob"))
+    alice = await world.login("alice@localhost/phone")
+    version = await version_of(alice)
+    answer = await alice.request(
+        f"<iq type='get' id='r'><query xmlns='jabber:iq:roster' ver='{version}'/></iq>"
+    )
+    assert (answer.get("type"), answer.children) == ("result", [])
+    assert pushed(alice) == []
+
+
+async def test_a_client_that_was_away_gets_what_has_changed_and_then_is_up_to_date(world):
+    phone = await world.login("alice@localhost/phone")
+    await change(phone, "<item jid='bob@localhost' name='Bob'/>")
+    await change(phone, "<item jid='dora@localhost' name='Dora'/>")
+    version = await version_of(phone)
+    await change(phone, "<item jid='eve@localhost' name='Eve'/>")
+    await change(phone, "<item jid='bob@localhost' subscription='remove'/>")
+    phone.take()
+
+    laptop = await world.login("alice@localhost/laptop")
+    await laptop.send(f"<iq type='get' id='r'><query xmlns='jabber:iq:roster' ver='{version}'/></iq>")
+    result, *pushes = laptop.take()
+    assert (result.get("id"), result.get("type"), result.children) == ("r", "result", [])
+    queries = [RosterQuery.decode(push.children[0]) for push in pushes]
+    assert [item for query in queries for item in query.items] == [
+        RosterItem(Jid("eve@localhost"), "Eve"),
+        RosterItem(BOB, subscription=Subscription.REMOVE),
+    ]
+    assert queries[0].version == version
+    answer = await laptop.request(
+        f"<iq type='get' id='r'><query xmlns='jabber:iq:roster' ver='{queries[-1].version}'/></iq>"
+    )
+    assert answer.children == []
+
+
+@pytest.mark.parametrize("version", ["0", "nonsense", "-1", "99999999999999999999999", "abcdef-1", "\u202e"])
+async def test_a_version_of_another_roster_gets_everything(world, version):
+    await store(world, "alice@localhost", RosterEntry(jid=BOB))
+    alice = await world.login("alice@localhost/phone")
+    assert {item.jid for item in await show_roster(alice, version)} | {i.jid for i in pushed(alice)} == {BOB}
+
+
+async def test_pushes_carry_the_version_to_those_who_keep_versions_only(world):
+    old = await world.login("alice@localhost/old")
+    new = await world.login("alice@localhost/new")
+    await show_roster(old)
+    await show_roster(new, "")
+    await change(old, "<item jid='bob@localhost'/>")
+    [to_old] = old.take("iq")
+    [to_new] = new.take("iq")
+    assert to_old.children[0].get("ver") is None
+    assert to_new.children[0].get("ver") == await version_of(new)
+
+
+# --- removal ends what there is (§2.5)
+
+
+@pytest.mark.parametrize(
+    ("subscription", "expected"),
+    [
+        ("none", []),
+        ("to", [("unsubscribe", "alice@localhost")]),
+        ("from", [("unavailable", "alice@localhost/phone"), ("unsubscribed", "alice@localhost")]),
+        (
+            "both",
+            [
+                ("unavailable", "alice@localhost/phone"),
+                ("unsubscribe", "alice@localhost"),
+                ("unsubscribed", "alice@localhost"),
+            ],
+        ),
+    ],
+)
+async def test_removing_a_contact_ends_both_subscriptions(world, subscription, expected):
+    await befriend(world, "alice@localhost", "bob@localhost", port.Subscription(subscription))
+    bob = await interested(world, "bob@localhost/desk")
+    alice = await interested(world, "alice@localhost/phone")
+    bob.take()
+    await change(alice, "<item jid='bob@localhost' subscription='remove'/>")
+    assert seen(bob) == expected
+    assert pushed(alice) == [RosterItem(BOB, subscription=Subscription.REMOVE)]
+    assert [item.subscription for item in await show_roster(bob)] == [Subscription.NONE]
+    assert [kind for kind, _ in seen(alice) if kind != "unavailable"] == []
+
+
+async def test_removing_a_contact_who_waits_for_an_answer_refuses_the_request(world):
+    alice = await interested(world, "alice@localhost/phone")
+    bob = await interested(world, "bob@localhost/desk")
+    await change(alice, "<item jid='bob@localhost'/>")
+    await bob.send("<presence to='alice@localhost' type='subscribe'/>")
+    await change(alice, "<item jid='bob@localhost' subscription='remove'/>")
+    assert ("unsubscribed", "alice@localhost") in seen(bob)
+    assert [item.ask for item in await show_roster(bob)] == [False]
+
+
+async def test_stream_features_offer_versions_and_pre_approval(world):
+    host = world.server.hosts["localhost"]
+    offered = {(e.name, e.namespace) for e in host.stream_features(StreamStage.AFTER_LOGIN)}
+    assert {("ver", ns.ROSTER_VERSIONING), ("sub", ns.PRE_APPROVAL)} <= offered
+    assert not host.stream_features(StreamStage.BEFORE_LOGIN)

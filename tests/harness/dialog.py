@@ -1,0 +1,409 @@
+"""Plays: stories told with people who send and receive stanzas, run through any transport.
+
+A play is a text file. Lines that begin at the margin are stage directions, indented lines are their XML:
+
+    # The title is the first comment.
+    people
+        alice: alice@localhost/balcony
+        bob: bob@localhost
+
+    alice logs in
+    alice sends
+        <message to="bob@localhost"><body>Hello</body></message>
+    alice receives
+        <message from="bob@localhost" type="error"> ... </message>
+
+Directions: `X logs in`, `X logs out`, `X sends`, `X receives` (in this order), `X receives in any order`,
+`X receives nothing`, `X may receive` (from here on, any number of times), `X is thrown out: CONDITION`. Everybody under `people` gets a fresh account, so the local
+parts in the file are replaced by unique ones. At the end nobody may have received more than the play says.
+
+In what is received, `{any}` matches any value and `{word}` any value that is the same wherever the word stands,
+also in what is sent later; an attribute with `{maybe}` may be missing. `xml:lang` and the server's `<delay/>` are
+ignored; so are `id` and `to` of a stanza unless the play names them, the
+account's own bare address in `from` of an IQ, and `<text/>` of an error. `play:more="true"` allows more children;
+errors may also echo what they answer (RFC 6120 §8.3.1).
+"""
+
+import contextlib
+import copy
+import re
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from lxml import etree
+
+PLAY = "urn:tidings:play"
+CLIENT = "jabber:client"
+STANZA_ERRORS = "urn:ietf:params:xml:ns:xmpp-stanzas"
+XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
+MORE = f"{{{PLAY}}}more"
+IGNORED_CHILDREN = {f"{{{STANZA_ERRORS}}}text", "{urn:xmpp:delay}delay"}
+WILDCARD = re.compile(r"\{([a-z][a-z0-9-]*)\}")
+DIRECTION = re.compile(r"(?P<who>\w+) (?P<what>logs in|logs out|sends|receives in any order|receives nothing|receives|may receive)$")
+THROWN_OUT = re.compile(r"(?P<who>\w+) is thrown out: (?P<condition>[a-z-]+)$")
+
+
+class StreamEnd(Exception):  # noqa: N818 - an end is no error
+    """The server closed the stream, with the condition of its stream error if it gave one."""
+
+    def __init__(self, condition: str = "") -> None:
+        super().__init__(condition or "closed without an error")
+        self.condition = condition
+
+
+class Client(Protocol):
+    """What a play asks of a connected client."""
+
+    async def send(self, xml: str) -> None:
+        """Send one stanza, written as it stands in the play."""
+        ...
+
+    async def receive(self) -> etree._Element:
+        """The next stanza; raises StreamEnd when there will be none and TimeoutError when none comes."""
+        ...
+
+    async def close(self) -> None:
+        """Log out and return when the server has closed the stream, too."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody in a play: the name in the play and the real address of this performance."""
+
+    name: str
+    local: str
+    domain: str
+    resource: str
+
+    @property
+    def bare(self) -> str:
+        """The account."""
+        return f"{self.local}@{self.domain}"
+
+
+@dataclass(frozen=True, slots=True)
+class Direction:
+    """One step of a play."""
+
+    line: int
+    who: str
+    what: str
+    text: str = ""
+    condition: str = ""
+
+
+@dataclass(slots=True)
+class Play:
+    """A parsed play."""
+
+    title: str
+    people: dict[str, str]
+    directions: list[Direction] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, path: Path) -> "Play":
+        """Parse a file; raises ValueError with the line that makes no sense."""
+        return cls.parse(path.read_text(encoding="utf-8"))
+
+    @classmethod
+    def parse(cls, text: str) -> "Play":
+        """Parse a play; raises ValueError with the line that makes no sense."""
+        title = next((line[1:].strip() for line in text.splitlines() if line.startswith("#")), "")
+        play = cls(title, {})
+        for number, heading, block in _sections(text):
+            if heading == "people":
+                pairs = (line.split(":", 1) for line in block.split("\n") if line)
+                play.people = {name.strip(): address.strip() for name, address in pairs}
+            elif match := DIRECTION.match(heading):
+                play.directions.append(Direction(number, match["who"], match["what"], block))
+            elif match := THROWN_OUT.match(heading):
+                play.directions.append(
+                    Direction(number, match["who"], "is thrown out", condition=match["condition"])
+                )
+            else:
+                raise ValueError(f"line {number}: no stage direction: {heading!r}")
+        strangers = {step.who for step in play.directions} - set(play.people)
+        if strangers:
+            raise ValueError(f"not among the people: {', '.join(sorted(strangers))}")
+        return play
+
+    def cast(self, mark: str) -> dict[str, Person]:
+        """The people with accounts of their own: `alice` becomes `alice-MARK`."""
+        people = {}
+        for name, address in self.people.items():
+            bare, _, resource = address.partition("/")
+            local, _, domain = bare.partition("@")
+            people[name] = Person(name, f"{local}-{mark}", domain, resource)
+        return people
+
+
+def _sections(text: str) -> Iterator[tuple[int, str, str]]:
+    """Headings with their line number and the indented text below them."""
+    heading, start, block = "", 0, []
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.startswith("#"):
+            continue
+        if line[:1].isspace() or not line:
+            block.append(line.strip())
+            continue
+        if heading:
+            yield start, heading, "\n".join(block).strip()
+        heading, start, block = line.strip(), number, []
+    if heading:
+        yield start, heading, "\n".join(block).strip()
+
+
+class Performance:
+    """One run of a play with real clients; keeps the transcript of what everybody received."""
+
+    def __init__(
+        self, play: Play, cast: dict[str, Person], enter: Callable[[Person], Awaitable[Client]]
+    ) -> None:
+        self.transcript: list[str] = []
+        self._play = play
+        self._cast = cast
+        self._enter = enter
+        self._clients: dict[str, Client] = {}
+        self._tolerated: dict[str, list[etree._Element]] = {name: [] for name in cast}
+        self._words: dict[str, str] = {}
+        self._aliases = {
+            play.people[name].partition("/")[0]: person.bare for name, person in cast.items()
+        }
+
+    async def run(self) -> None:
+        """Play it to the end; raises AssertionError with the line of the play that did not come true."""
+        for step in self._play.directions:
+            try:
+                await self._perform(step)
+            except (AssertionError, StreamEnd, TimeoutError) as failure:
+                raise AssertionError(f"line {step.line}, {step.who} {step.what}: {failure}") from failure
+        for name in self._clients:
+            await self._expect_silence(name)
+        for client in self._clients.values():
+            await client.close()
+
+    async def _perform(self, step: Direction) -> None:
+        match step.what:
+            case "logs in":
+                self._clients[step.who] = await self._enter(self._cast[step.who])
+            case "logs out":
+                await self._expect_silence(step.who)
+                await self._clients.pop(step.who).close()
+            case "sends":
+                for source in _split(self._with_real_addresses(step.text)):
+                    await self._clients[step.who].send(WILDCARD.sub(lambda word: self._words[word[1]], source))
+            case "receives":
+                for element in self._stanzas(step.text):
+                    received = await self._receive(step.who)
+                    self._note(step.who, [self._match(step.who, element, received)])
+            case "receives in any order":
+                await self._receive_in_any_order(step)
+            case "may receive":
+                self._tolerated[step.who].extend(self._stanzas(step.text))
+            case "receives nothing":
+                await self._expect_silence(step.who)
+            case "is thrown out":
+                await self._expect_end(step)
+            case _:
+                raise ValueError(f"line {step.line}: nobody knows how one {step.what}")
+
+    async def _receive_in_any_order(self, step: Direction) -> None:
+        expected = list(self._stanzas(step.text))
+        matched = []
+        while expected:
+            received = await self._receive(step.who)
+            reasons = []
+            for candidate in expected:
+                try:
+                    matched.append(self._match(step.who, candidate, received))
+                except AssertionError as reason:
+                    reasons.append(str(reason))
+                else:
+                    expected.remove(candidate)
+                    break
+            else:
+                raise AssertionError("none of the expected stanzas\n" + "\n".join(reasons))
+        self._note(step.who, sorted(matched))
+
+    async def _receive(self, who: str) -> etree._Element:
+        """The next stanza that is not merely tolerated."""
+        while True:
+            received = await self._clients[who].receive()
+            for tolerated in self._tolerated[who]:
+                with contextlib.suppress(AssertionError):
+                    self._match(who, tolerated, received)
+                    break
+            else:
+                return received
+
+    async def _expect_silence(self, who: str) -> None:
+        """Everybody's pings come back with nothing before that person's own: then nothing is under way."""
+        for name in [*(name for name in self._clients if name != who), who]:
+            await self._clients[name].send('<iq type="get" id="silence"><query xmlns="urn:tidings:silence"/></iq>')
+            if name == who:
+                answer = await self._receive(name)
+                assert answer.get("id") == "silence", f"received instead of nothing: {_text(answer)}"
+            else:
+                await self._skip_to_answer(name)
+
+    async def _skip_to_answer(self, name: str) -> None:
+        """Wait for the answer and put what came before it back."""
+        client = self._clients[name]
+        early = []
+        while (stanza := await client.receive()).get("id") != "silence":
+            early.append(stanza)
+        self._clients[name] = _Replay(client, early) if early else client
+
+    async def _expect_end(self, step: Direction) -> None:
+        try:
+            stanza = await self._clients.pop(step.who).receive()
+        except StreamEnd as end:
+            assert end.condition == step.condition, f"the stream ended with {end.condition or 'no error'}"
+            self.transcript.append(f"{step.who} is thrown out: {end.condition}")
+        else:
+            raise AssertionError(f"the stream did not end; received {_text(stanza)}")
+
+    def _with_real_addresses(self, text: str) -> str:
+        for alias, real in self._aliases.items():
+            text = re.sub(rf"(?<![\w.-]){re.escape(alias)}", real, text)
+        return text
+
+    def _stanzas(self, text: str) -> etree._Element:
+        """The stanzas of a block, with this performance's addresses."""
+        source = self._with_real_addresses(text)
+        return etree.fromstring(f'<play xmlns="{CLIENT}" xmlns:play="{PLAY}">{source}</play>')
+
+    def _match(self, who: str, expected: etree._Element, received: etree._Element) -> str:
+        """The canonical text of what was received, changing values masked; AssertionError when it differs."""
+        words = dict(self._words)
+        masked = copy.deepcopy(received)
+        own = self._cast[who].bare
+        try:
+            _match_stanza(expected, masked, words, own)
+        except AssertionError as reason:
+            raise AssertionError(f"{reason}\n  expected {_text(expected)}\n  received {_text(received)}") from None
+        self._words = words
+        return _canonical(masked)
+
+    def _note(self, who: str, lines: list[str]) -> None:
+        for line in lines:
+            for alias, real in self._aliases.items():
+                line = line.replace(real, alias)
+            self.transcript.append(f"{who} receives {line}")
+
+
+class _Replay:
+    """A client whose first stanzas were received already."""
+
+    def __init__(self, client: Client, early: list[etree._Element]) -> None:
+        self._client = client
+        self._early = early
+
+    async def send(self, xml: str) -> None:
+        await self._client.send(xml)
+
+    async def receive(self) -> etree._Element:
+        return self._early.pop(0) if self._early else await self._client.receive()
+
+    async def close(self) -> None:
+        await self._client.close()
+
+
+def _split(text: str) -> list[str]:
+    """The text of each stanza of a block as the author wrote it, that is the source between root tags."""
+    pieces, depth, start = [], 0, 0
+    for tag in re.finditer(r"<(/?)[^<>]*?(/?)>", text):
+        if depth == 0:
+            start = tag.start()
+        depth += 0 if tag[2] else -1 if tag[1] else 1
+        if depth == 0:
+            pieces.append(text[start : tag.end()])
+    return pieces
+
+
+def _text(element: etree._Element) -> str:
+    return etree.tostring(element, encoding="unicode", with_tail=False)
+
+
+def _match_stanza(
+    expected: etree._Element, received: etree._Element, words: dict[str, str], own: str
+) -> None:
+    """Compare a whole stanza: some of its attributes are ignored unless the play names them."""
+    for attribute in ("id", "to"):
+        if attribute not in expected.attrib:
+            received.attrib.pop(attribute, None)
+    if "from" not in expected.attrib and received.get("from") == own and received.tag == f"{{{CLIENT}}}iq":
+        del received.attrib["from"]
+    if expected.get("type") == "error":
+        expected.set(MORE, "dropped")
+    _match_element(expected, received, words)
+
+
+def _match_element(expected: etree._Element, received: etree._Element, words: dict[str, str]) -> None:
+    assert expected.tag == received.tag, f"{received.tag} instead of {expected.tag}"
+    received.attrib.pop(XML_LANG, None)
+    wanted = {name: value for name, value in expected.attrib.items() if name not in {MORE, XML_LANG}}
+    for name in [name for name, value in wanted.items() if value == "{maybe}"]:
+        del wanted[name]
+        received.attrib.pop(name, None)
+    for name in {*wanted, *received.attrib}:
+        assert name in wanted, f"<{_name(received)}> has an attribute {name} too many"
+        assert name in received.attrib, f"<{_name(received)}> has no attribute {name}"
+        received.set(name, _match_value(wanted[name], received.get(name, ""), words, name))
+    if len(expected) == 0:
+        received.text = _match_value(expected.text or "", received.text or "", words, _name(received)) or None
+    children = list(received)
+    for child in expected:
+        _take_match(child, children, words, received)
+    for child in children:
+        if child.tag in IGNORED_CHILDREN or expected.get(MORE) == "dropped":
+            received.remove(child)
+        elif expected.get(MORE) != "true":
+            raise AssertionError(f"<{_name(received)}> has a child too many: {_text(child)}")
+
+
+def _take_match(
+    expected: etree._Element, children: list[etree._Element], words: dict[str, str], parent: etree._Element
+) -> None:
+    """Remove the child that matches from the list; AssertionError when there is none."""
+    reasons = []
+    for child in children:
+        attempt, known = copy.deepcopy(child), dict(words)
+        try:
+            _match_element(expected, attempt, known)
+        except AssertionError as reason:
+            reasons.append(str(reason))
+            continue
+        parent.replace(child, attempt)
+        children.remove(child)
+        words.update(known)
+        return
+    raise AssertionError(f"<{_name(parent)}> lacks {_text(expected)}: {'; '.join(reasons) or 'it is empty'}")
+
+
+def _match_value(expected: str, received: str, words: dict[str, str], where: str) -> str:
+    """What goes into the transcript: the value, or the wildcard that stood for it."""
+    wildcard = WILDCARD.fullmatch(expected.strip())
+    if wildcard is None:
+        if expected != received and (expected.strip() or received.strip()):
+            raise AssertionError(f"{where} is {received!r} instead of {expected!r}")
+        return received
+    assert received, f"{where} is empty"
+    if wildcard[1] != "any":
+        known = words.setdefault(wildcard[1], received)
+        assert known == received, f"{where} is {received!r}, but {wildcard[0]} was {known!r}"
+    return wildcard[0]
+
+
+def _name(element: etree._Element) -> str:
+    return etree.QName(element).localname
+
+
+def _canonical(element: etree._Element) -> str:
+    """The same text for the same tree, whatever the prefixes were: names in Clark notation, attributes sorted."""
+    attributes = "".join(f' {name}="{value}"' for name, value in sorted(element.attrib.items()))
+    content = (element.text or "").strip() + "".join(sorted(_canonical(child) for child in element))
+    return f"<{element.tag}{attributes}>{content}</>"

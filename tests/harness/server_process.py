@@ -1,0 +1,274 @@
+"""A server as its users get it: `tidings serve` in a process of its own, on free ports of loopback.
+
+The process is ended by its number with SIGTERM and must leave cleanly: exit code 0, no bug in its log.
+"""
+
+import contextlib
+import datetime
+import ipaddress
+import json
+import os
+import signal
+import socket
+import subprocess
+import sysconfig
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+HOST = "127.0.0.1"
+DOMAIN = "localhost"
+START_SECONDS = 30
+STOP_SECONDS = 20
+ATTEMPTS = 3  # a port that was free may be taken before the server binds it
+
+INTEROP_PORTS = {"tcp": 5222, "tls": 5223, "http": 5280, "https": 5281}
+"""The ports that the interop profile promises."""
+
+CONFIGURATION = """\
+[server]
+data_dir = "{directory}/data"
+domains = ["localhost"]
+
+[listen.tcp]
+addresses = ["{host}"]
+port = {tcp}
+
+[listen.tls]
+addresses = ["{host}"]
+port = {tls}
+
+[listen.http]
+addresses = ["{host}"]
+port = {http}
+
+[listen.https]
+addresses = ["{host}"]
+port = {https}
+
+[tls]
+certificate = "{directory}/localhost.crt"
+key = "{directory}/localhost.key"
+
+[log]
+level = "debug"
+format = "json"
+
+[features.registration]
+open = true
+attempts_per_hour = 0
+"""
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of loopback that nobody listens on, all different."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind((HOST, 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def has_listener(port: int) -> bool:
+    """Tell whether somebody accepts connections on a port of loopback."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex((HOST, port)) == 0
+
+
+def make_certificate(directory: Path, *names: str) -> Path:
+    """Write a self-signed certificate for the names as localhost.crt and .key; clients trust the .crt itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
+    now = datetime.datetime.now(datetime.UTC)
+    alternatives = [x509.DNSName(name) for name in names] + [x509.IPAddress(ipaddress.ip_address(HOST))]
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=30))
+        .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = directory / "localhost.crt"
+    path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    (directory / "localhost.key").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    return path
+
+
+def tidings_command() -> Path:
+    """The command as it was installed beside the Python that runs the tests."""
+    return Path(sysconfig.get_path("scripts")) / "tidings"
+
+
+class ServerProcess:
+    """A running server: where it listens, what to trust, how to make accounts, how to end it."""
+
+    host = HOST
+    domain = DOMAIN
+
+    def __init__(self, directory: Path, ports: dict[str, int], authority: Path, arguments: list[str]) -> None:
+        self.directory = directory
+        self.authority = authority
+        self.tcp_port = ports["tcp"]
+        self.tls_port = ports["tls"]
+        self.http_port = ports["http"]
+        self.https_port = ports["https"]
+        self._arguments = arguments
+        self._log_path = directory / "server.log"
+        with self._log_path.open("ab") as log:
+            self.process = subprocess.Popen(
+                [tidings_command(), "serve", *arguments],
+                cwd=directory,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "PYTHONWARNINGS": "default"},
+            )
+
+    @classmethod
+    def start(cls, directory: Path, *, extra_configuration: str = "") -> Self:
+        """Start a server on free ports with a certificate of its own and wait until it accepts connections."""
+        authority = make_certificate(directory, DOMAIN)
+        for attempt in range(1, ATTEMPTS + 1):
+            ports = dict(zip(INTEROP_PORTS, free_ports(len(INTEROP_PORTS)), strict=True))
+            configuration = directory / "tidings.toml"
+            configuration.write_text(
+                CONFIGURATION.format(directory=directory, host=HOST, **ports) + extra_configuration,
+                encoding="utf-8",
+            )
+            server = cls(directory, ports, authority, ["--config", str(configuration)])
+            try:
+                server._wait_until_it_listens()
+            except RuntimeError:
+                if attempt == ATTEMPTS or not any(has_listener(port) for port in ports.values()):
+                    raise
+                continue
+            return server
+        raise AssertionError("the loop returns or raises")
+
+    @classmethod
+    def start_interop(cls, directory: Path, *arguments: str) -> Self:
+        """Start the interop profile, whose ports are fixed, and wait until it accepts connections."""
+        data = directory / "data"
+        data.mkdir(exist_ok=True)
+        command = ["--profile", "interop", "--data-dir", str(data), *arguments]
+        server = cls(directory, INTEROP_PORTS, data / "self-signed.crt", command)
+        server._wait_until_it_listens()
+        return server
+
+    @property
+    def log(self) -> str:
+        """All that the server printed so far."""
+        return self._log_path.read_text(encoding="utf-8", errors="replace")
+
+    def log_tail(self, lines: int = 40) -> str:
+        """The last lines of what the server printed, for the text of a failure."""
+        return "\n".join(self.log.splitlines()[-lines:])
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run `tidings ARGUMENTS` against this server and its data directory."""
+        return subprocess.run(
+            [tidings_command(), *arguments, *self._arguments_for_commands()],
+            cwd=self.directory,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=START_SECONDS,
+            check=False,
+        )
+
+    def register(self, name: str, password: str) -> None:
+        """Make an account in-band (XEP-0077), the quick way; raises RuntimeError when the server refuses."""
+        with socket.create_connection((HOST, self.tcp_port), timeout=10) as connection:
+            wire = _Conversation(connection)
+            wire.say(
+                f"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' "
+                f"version='1.0' to='{DOMAIN}'>"
+            )
+            wire.hear_until(b"</stream:features>")
+            wire.say(
+                f"<iq type='set' id='register'><query xmlns='jabber:iq:register'><username>{name}</username>"
+                f"<password>{password}</password></query></iq>"
+            )
+            answer = wire.hear_until(b"register")
+            wire.say("</stream:stream>")
+        if b"type='result'" not in answer and b'type="result"' not in answer:
+            raise RuntimeError(f"{name} was not registered: {answer!r}")
+
+    def stop(self) -> None:
+        """End the server with SIGTERM and assert that it left cleanly and logged no bug."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            code = self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError(f"no exit {STOP_SECONDS} s after SIGTERM\n{self.log_tail()}") from None
+        assert code == 0, f"exit code {code}\n{self.log_tail()}"
+        bugs = list(self._bugs())
+        assert not bugs, "errors in the server's log:\n" + "\n".join(bugs)
+
+    def _bugs(self) -> Iterator[str]:
+        for line in self.log.splitlines():
+            if line.startswith("Traceback") or "Warning: " in line:
+                yield line
+            with contextlib.suppress(ValueError):
+                entry = json.loads(line)
+                if isinstance(entry, dict) and entry.get("level") in {"error", "critical"}:
+                    yield line
+
+    def _arguments_for_commands(self) -> list[str]:
+        if self._arguments[0] == "--config":
+            return self._arguments[:2]
+        return ["--data-dir", str(self.directory / "data")]
+
+    def _wait_until_it_listens(self) -> None:
+        """Raise RuntimeError with the server's words when it ends or does not listen in time."""
+        deadline = time.monotonic() + START_SECONDS
+        waiting = [self.tcp_port, self.tls_port, self.http_port, self.https_port]
+        while True:
+            if self.process.poll() is not None:
+                raise RuntimeError(f"the server ended with code {self.process.returncode}\n{self.log_tail()}")
+            waiting = [port for port in waiting if not has_listener(port)]
+            if not waiting:
+                return
+            if time.monotonic() > deadline:
+                self.process.kill()
+                self.process.wait()
+                raise RuntimeError(f"nobody listens on {waiting}\n{self.log_tail()}")
+            time.sleep(0.02)  # there is no event to wait for in another process
+
+
+class _Conversation:
+    """A blocking exchange of bytes with the server."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+
+    def say(self, text: str) -> None:
+        self._connection.sendall(text.encode())
+
+    def hear_until(self, mark: bytes) -> bytes:
+        heard = b""
+        while mark not in heard or not heard.endswith(b">"):
+            block = self._connection.recv(65536)
+            if not block:
+                raise RuntimeError(f"the server closed the connection after {heard!r}")
+            heard += block
+        return heard

@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# Installs what the tests need beside Python: Debian's packages and the npm packages of tests/interop.
+# Quick when everything is there. Without root it says what is missing and goes on: the tests then skip loudly.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+say() { printf 'tests/install.sh: %s\n' "$*"; }
+
+missing=()
+need() { # need PACKAGE FILE...: the package is missing unless one of the files is there
+  local package=$1 file
+  shift
+  for file in "$@"; do
+    [[ -e $file ]] && return
+  done
+  missing+=("$package")
+}
+need_command() { # need_command PACKAGE COMMAND
+  command -v "$2" >/dev/null || missing+=("$1")
+}
+
+need postgresql /usr/lib/postgresql/*/bin/initdb
+need mariadb-server /usr/sbin/mariadbd /usr/sbin/mysqld
+need_command go-sendxmpp go-sendxmpp
+need_command nodejs node
+need_command npm npm
+
+if ((${#missing[@]})); then
+  if [[ $(id -u) != 0 ]] || ! command -v apt-get >/dev/null; then
+    say "missing: ${missing[*]}; install them as root (apt-get install ${missing[*]})"
+  else
+    say "installing ${missing[*]}"
+    # Debian's packages start their services when installed; the harness starts its own on free ports instead.
+    policy=/usr/sbin/policy-rc.d
+    if [[ ! -e $policy ]]; then
+      printf '#!/bin/sh\nexit 101\n' >"$policy"
+      chmod +x "$policy"
+      trap 'rm -f "$policy"' EXIT
+    fi
+    log=$(mktemp)
+    if ! { apt-get update && DEBIAN_FRONTEND=noninteractive \
+      apt-get install --yes --no-install-recommends "${missing[@]}"; } >"$log" 2>&1 </dev/null; then
+      tail -n 20 "$log"
+      say "apt-get failed; the tests that need ${missing[*]} will skip"
+    fi
+    rm -f "$log"
+  fi
+fi
+
+stamp=interop/node_modules/.package-lock.json
+if ! command -v npm >/dev/null; then
+  say "npm is missing: the JavaScript clients will not be tested"
+elif [[ ! -e $stamp || interop/package-lock.json -nt $stamp ]]; then
+  say "installing the npm packages of tests/interop"
+  (cd interop && npm ci --no-audit --no-fund --loglevel=error)
+  touch "$stamp"
+fi

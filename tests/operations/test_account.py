@@ -1,0 +1,146 @@
+"""Account operations: rules, answers and what a running server does beside."""
+
+import pytest
+
+from tidings.base.jid import Jid
+from tidings.kernel.events import AccountRegistered, AccountRemoved, PasswordChanged
+from tidings.kernel.feature import Stage
+from tidings.operations.all import CATALOGUE
+from tidings.operations.errors import OperationError
+
+
+async def call(context, name, **arguments):
+    return await CATALOGUE.call(context, "account", name, arguments)
+
+
+async def refused(context, name, **arguments):
+    with pytest.raises(OperationError) as caught:
+        await call(context, name, **arguments)
+    return caught.value.code, caught.value.text
+
+
+async def test_an_account_lives_and_dies(context):
+    assert (
+        await call(context, "register", user="Alice@LocalHost", password="secret")
+    ).user == "alice@localhost"
+    checked = await call(context, "check", user="alice@localhost")
+    assert (checked.exists, checked.created, checked.banned) == (True, "2026-01-01T00:00:00Z", False)
+    assert (await call(context, "check-password", user="alice@localhost", password="secret")).correct
+    assert not (await call(context, "check-password", user="alice@localhost", password="Secret")).correct
+    await call(context, "change-password", user="alice@localhost", password="other")
+    assert (await call(context, "check-password", user="alice@localhost", password="other")).correct
+    await call(context, "remove", user="alice@localhost")
+    assert not (await call(context, "check", user="alice@localhost")).exists
+
+
+async def test_passwords_are_never_stored(context):
+    await call(context, "register", user="alice@localhost", password="correct horse")
+    record = await context.stores.accounts.get("alice@localhost")
+    assert {keys.mechanism for keys in record.keys} == {"SCRAM-SHA-1", "SCRAM-SHA-256", "SCRAM-SHA-512"}
+    assert "correct horse" not in repr(record)
+
+
+async def test_an_account_exists_once(context):
+    await call(context, "register", user="alice@localhost", password="x")
+    assert await refused(context, "register", user="ALICE@localhost", password="y") == (
+        "conflict",
+        "the account alice@localhost exists already",
+    )
+    assert (await call(context, "check-password", user="alice@localhost", password="x")).correct
+
+
+@pytest.mark.parametrize(
+    ("user", "code", "text"),
+    [
+        ("alice", "invalid", "'alice' names no account; write name@domain, such as alice@localhost"),
+        ("alice@localhost/phone", "invalid", "alice@localhost/phone has a resource; write alice@localhost"),
+        ("a b@localhost", "invalid", None),
+        ("@localhost", "invalid", None),
+        ("alice@elsewhere.test", "not-found", None),
+        ("alice@anon.test", "not-allowed", "anon.test is for anonymous guests and has no lasting accounts"),
+    ],
+)
+async def test_an_address_that_can_be_no_account_is_refused(context, user, code, text):
+    told = await refused(context, "register", user=user, password="x")
+    assert told[0] == code
+    assert text is None or told[1] == text
+
+
+@pytest.mark.parametrize("password", ["", "x" * 1024, "\x00", "é" * 600])
+async def test_a_text_that_can_be_no_password_is_refused(context, password):
+    assert (await refused(context, "register", user="alice@localhost", password=password))[0] == "invalid"
+    assert not await context.stores.accounts.exists("alice@localhost")
+
+
+async def test_nothing_can_be_done_to_an_account_that_does_not_exist(context):
+    for name in ("remove", "check-password", "change-password", "ban", "unban"):
+        told = await refused(context, name, user="nobody@localhost", password="x")
+        assert told == ("not-found", "there is no account nobody@localhost")
+
+
+async def test_a_ban_is_seen_and_lifted(context):
+    await call(context, "register", user="alice@localhost", password="x")
+    await call(context, "ban", user="alice@localhost", reason="spam")
+    checked = await call(context, "check", user="alice@localhost")
+    assert (checked.banned, checked.ban_reason) == (True, "spam")
+    await call(context, "unban", user="alice@localhost")
+    assert not (await call(context, "check", user="alice@localhost")).banned
+
+
+async def test_accounts_are_listed_in_pages_over_all_domains(context):
+    everyone = [f"{name}@{domain}" for domain in ("localhost", "other.test") for name in ("a", "b", "c")]
+    for user in everyone:
+        await call(context, "register", user=user, password="x")
+    seen, after = [], ""
+    while True:
+        page = await call(context, "list", limit=2, after=after)
+        assert len(page.users) <= 2
+        seen += page.users
+        if not page.next:
+            break
+        after = page.next
+    assert seen == everyone
+    assert (await call(context, "list", domain="other.test")).users == tuple(everyone[3:])
+    assert (await call(context, "count")).count == 6
+    assert (await call(context, "count", domain="localhost")).count == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "reason"),
+    [
+        ("remove", {}, "the account has been removed"),
+        ("change-password", {"password": "new"}, "the password has been changed"),
+        ("ban", {"reason": "spam"}, "the account is banned: spam"),
+    ],
+)
+async def test_sessions_end_with_what_they_stood_on(world, live, name, arguments, reason):
+    phone, desk = await world.online("alice@localhost/phone"), await world.online("alice@localhost/desk")
+    bob = await world.online("bob@localhost/phone")
+    answer = await call(live, name, user="alice@localhost", **arguments)
+    assert answer.sessions_ended == 2
+    for client in (phone, desk):
+        assert (client.error.condition, client.error.text) == ("not-authorized", reason)
+    assert not bob.closed
+
+
+async def test_features_hear_what_has_happened(world, live):
+    heard = []
+    hooks = world.server.hosts["localhost"].hooks
+    for event in (AccountRegistered, AccountRemoved, PasswordChanged):
+        hooks.listen(event, Stage.OBSERVE, "test", heard.append)
+    hooks.compile()
+    await call(live, "register", user="alice@localhost", password="x")
+    await call(live, "change-password", user="alice@localhost", password="y")
+    await call(live, "remove", user="alice@localhost")
+    await call(live, "register", user="alice@other.test", password="x")
+    jid = "alice@localhost"
+    assert heard == [AccountRegistered(jid), PasswordChanged(jid), AccountRemoved(jid)]
+
+
+async def test_the_running_server_knows_at_once_which_accounts_exist(world, live):
+    directory = world.server.hosts["localhost"].directory
+    assert not (await directory.load(Jid("alice@localhost"))).exists
+    await call(live, "register", user="alice@localhost", password="x")
+    assert (await directory.load(Jid("alice@localhost"))).exists
+    await call(live, "remove", user="alice@localhost")
+    assert not (await directory.load(Jid("alice@localhost"))).exists

@@ -1,0 +1,99 @@
+"""What holds for every operation."""
+
+import msgspec
+import pytest
+
+from tidings.base.errors import BackendError
+from tidings.operations.all import CATALOGUE
+from tidings.operations.catalogue import Catalogue, Permission, operation
+from tidings.operations.context import Caller, Context
+from tidings.operations.errors import CODES, OperationError
+
+
+class Nothing(msgspec.Struct, frozen=True):
+    """Nothing."""
+
+
+@operation("test", "fail", permission=Permission.ADMIN, errors=())
+async def fail(context: Context, request: Nothing) -> Nothing:
+    """Fail as a database does."""
+    raise BackendError("the disk is full")
+
+
+def test_every_operation_promises_something_and_describes_its_fields():
+    for one in CATALOGUE:
+        assert one.promise.endswith("."), one.name
+        assert set(one.errors) <= set(CODES)
+        schema = msgspec.json.schema(one.request)
+        for described in schema["$defs"].values():
+            for name, field in described.get("properties", {}).items():
+                assert field.get("description"), f"{one.category} {one.name}: {name}"
+
+
+def test_the_first_categories_are_complete():
+    names = {category: [one.name for one in found] for category, found in CATALOGUE.categories().items()}
+    assert names == {
+        "account": [
+            "register", "remove", "list", "count", "check",
+            "check-password", "change-password", "ban", "unban",
+        ],
+        "session": ["list", "count", "kick"],
+        "stanza": ["send-message", "send-stanza"],
+        "server": ["status"],
+    }  # fmt: skip
+
+
+async def refused(context, category, name, **arguments):
+    with pytest.raises(OperationError) as caught:
+        await CATALOGUE.call(context, category, name, arguments)
+    return caught.value.code, caught.value.text
+
+
+async def test_a_wrong_request_names_the_field(context):
+    assert await refused(context, "account", "list", limit=0) == (
+        "invalid",
+        "`limit` is wrong: Expected `int` >= 1",
+    )
+    assert await refused(context, "account", "register", user="alice@localhost") == (
+        "invalid",
+        "the request is wrong: Object missing required field `password`",
+    )
+
+
+async def test_what_does_not_exist_is_not_found(context):
+    assert (await refused(context, "account", "lst"))[0] == "not-found"
+
+
+async def test_what_needs_the_server_says_so_without_it(context):
+    for one in CATALOGUE:
+        if one.needs_server:
+            told = await refused(
+                context, one.category, one.name, user="a@localhost", to="a@localhost", body="x", stanza="<x/>"
+            )
+            assert told == ("unavailable", "the server is not running")
+
+
+async def test_a_backend_in_trouble_makes_an_operation_unavailable(context):
+    with pytest.raises(OperationError) as caught:
+        await Catalogue([fail]).call(context, "test", "fail", {})
+    assert (caught.value.code, caught.value.text) == ("unavailable", "the disk is full")
+
+
+async def test_an_administrator_of_one_domain_has_no_power_over_another(context):
+    mine = context.acting_for(Caller("admin@other.test", frozenset({"other.test"})))
+    await CATALOGUE.call(context, "account", "register", {"user": "alice@localhost", "password": "x"})
+    await CATALOGUE.call(mine, "account", "register", {"user": "bob@other.test", "password": "x"})
+    for name in ("remove", "check", "check-password", "change-password", "ban", "unban", "register"):
+        code, text = await refused(mine, "account", name, user="alice@localhost", password="y")
+        assert (code, text) == ("not-allowed", "admin@other.test may not administer localhost")
+    assert (await refused(mine, "account", "list", domain="localhost"))[0] == "not-allowed"
+    assert (await CATALOGUE.call(mine, "account", "list", {})).users == ("bob@other.test",)
+    assert (await CATALOGUE.call(mine, "account", "count", {})).count == 1
+    status = await CATALOGUE.call(mine, "server", "status", {})
+    assert (status.domains, status.accounts) == (("other.test",), 1)
+
+
+async def test_which_domains_exist_is_not_told_to_an_administrator_of_another(context):
+    mine = context.acting_for(Caller("admin@other.test", frozenset({"other.test"})))
+    for domain in ("localhost", "nowhere.test"):
+        assert (await refused(mine, "account", "count", domain=domain))[0] == "not-allowed"

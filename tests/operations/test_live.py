@@ -1,0 +1,117 @@
+"""Operations on a running server: sessions, stanzas, status."""
+
+import pytest
+
+from tidings.operations.all import CATALOGUE
+from tidings.operations.errors import OperationError
+
+
+async def call(context, category, name, **arguments):
+    return await CATALOGUE.call(context, category, name, arguments)
+
+
+async def refused(context, category, name, **arguments):
+    with pytest.raises(OperationError) as caught:
+        await call(context, category, name, **arguments)
+    return caught.value.code, caught.value.text
+
+
+async def test_sessions_are_listed_and_counted(world, live):
+    await world.online("alice@localhost/phone", "<presence><priority>3</priority></presence>")
+    world.clock.advance(60)
+    await world.login("bob@localhost/desk")
+    await world.online("carol@other.test/x")
+    found = (await call(live, "session", "list", domain="localhost")).sessions
+    assert [(one.session, one.priority, one.since) for one in found] == [
+        ("alice@localhost/phone", 3, "2026-01-01T00:00:00Z"),
+        ("bob@localhost/desk", None, "2026-01-01T00:01:00Z"),
+    ]
+    assert (found[0].transport, found[0].secure, found[0].address) == ("tcp", True, "127.0.0.1")
+    assert (await call(live, "session", "count")).count == 3
+    assert (await call(live, "session", "count", user="alice@localhost")).count == 1
+    assert (await call(live, "session", "count", user="nobody@localhost")).count == 0
+    assert len((await call(live, "session", "list", limit=1)).sessions) == 1
+
+
+async def test_one_session_or_all_of_an_account_are_ended(world, live):
+    phone, desk = await world.online("alice@localhost/phone"), await world.online("alice@localhost/desk")
+    assert (
+        await call(live, "session", "kick", user="alice@localhost/phone", reason="tidy up")
+    ).sessions_ended == 1
+    assert (phone.error.condition, phone.error.text) == ("policy-violation", "tidy up")
+    assert not desk.closed
+    assert (await call(live, "session", "kick", user="alice@localhost")).sessions_ended >= 1
+    assert desk.closed
+    assert await refused(live, "session", "kick", user="bob@localhost") == (
+        "not-found",
+        "bob@localhost is not connected",
+    )
+
+
+async def test_a_message_is_sent_for_the_server_or_an_account(world, live):
+    bob = await world.online("bob@localhost/phone")
+    await call(live, "stanza", "send-message", to="bob@localhost", body="Hello <b>", subject="News")
+    [message] = bob.take("message")
+    assert (message.get("from"), message.get("type")) == ("localhost", "chat")
+    assert (message.text_of("body"), message.text_of("subject")) == ("Hello <b>", "News")
+    sent = await call(
+        live, "stanza", "send-message", to="bob@localhost", body="x", sender="alice@localhost", kind="normal"
+    )
+    [message] = bob.take("message")
+    assert (message.get("from"), message.get("id")) == ("alice@localhost", sent.id)
+
+
+async def test_a_message_to_nobody_or_from_elsewhere_is_refused(world, live):
+    told = await refused(live, "stanza", "send-message", to="nobody@localhost", body="x")
+    assert told == ("not-found", "there is no account nobody@localhost")
+    told = await refused(
+        live, "stanza", "send-message", to="nobody@localhost", body="x", sender="a@elsewhere.test"
+    )
+    assert told[0] == "not-found"
+
+
+async def test_a_stanza_is_sent_as_it_is_given(world, live):
+    bob = await world.online("bob@localhost/phone")
+    for text in (
+        "<message to='bob@localhost' id='1'><x xmlns='urn:x'><y/></x></message>",
+        "<message xmlns='jabber:client' to='bob@localhost' id='1'><x xmlns='urn:x'><y/></x></message>",
+    ):
+        assert (await call(live, "stanza", "send-stanza", stanza=text)).id == "1"
+        [message] = bob.take("message")
+        assert message.find("x", "urn:x").find("y") is not None
+        assert message.get("from") == "localhost"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "hello",
+        "<message to='bob@localhost'>",
+        "<message/>",
+        "<message to='bob@localhost' from='eve@elsewhere.test'/>",
+        "<message to='@'/>",
+        "<message to='bob@localhost' type='odd'/>",
+        "<query xmlns='jabber:iq:roster'/>",
+        "<message xmlns='urn:x' to='bob@localhost'/>",
+        "<!DOCTYPE x><message to='bob@localhost'/>",
+    ],
+)
+async def test_what_is_no_stanza_of_ours_is_refused(world, live, text):
+    bob = await world.online("bob@localhost/phone")
+    code, _ = await refused(live, "stanza", "send-stanza", stanza=text)
+    assert code in {"invalid", "not-found"}
+    assert bob.take() == []
+
+
+async def test_the_status_of_a_running_server(world, live):
+    await world.online("alice@localhost/phone")
+    world.clock.advance(90)
+    status = await call(live, "server", "status")
+    assert (status.running, status.sessions, status.accounts, status.uptime_seconds) == (True, 1, 1, 90)
+    assert status.started == "2026-01-01T00:00:00Z"
+
+
+async def test_the_status_without_a_server(context):
+    status = await call(context, "server", "status")
+    assert (status.running, status.database_ok, status.uptime_seconds) == (False, True, None)
