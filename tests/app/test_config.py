@@ -248,6 +248,13 @@ admins = "bob"
             ),
         ),
         (
+            "[http]\ntrusted_proxies = ['10.0.0.1/8']",
+            (
+                'tidings.toml:2: `trusted_proxies` in [http] must be networks such as "10.0.0.0/8", '
+                'not "10.0.0.1/8"'
+            ),
+        ),
+        (
             "[metrics]\nnetworks = ['intranet']",
             ('tidings.toml:2: `networks` in [metrics] must be networks such as "10.0.0.0/8", not "intranet"'),
         ),

@@ -20,9 +20,7 @@ from tidings.gateways.administration.generated import (
     read_arguments,
     shown,
 )
-from tidings.kernel.loader import _register
 from tidings.operations.all import CATALOGUE
-from tidings.operations.context import Context, Live
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.command import Command, NoteKind, Status
@@ -32,16 +30,8 @@ from tidings.wire.xmpp.payloads.disco import Items
 
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
-    features = (Rosters, Subscriptions, Presences, ServiceDiscovery)
+    features = (Rosters, Subscriptions, Presences, ServiceDiscovery, Administration)
     world = await World.start(features=features, admins=["boss@localhost"])
-    server = world.server
-    live = Live(server.hosts, server.router, server.started)
-    context = Context(domains=tuple(server.hosts), stores=world.stores, clock=world.clock, live=live)
-    for host in server.hosts.values():
-        administration = Administration(host, world.clock, context)
-        _register(host, administration)
-        host.features = (*host.features, administration)
-        host.hooks.compile()
     yield world
     await world.stop()
 

@@ -376,3 +376,23 @@ async def test_the_answers_are_never_stored_by_caches():
         await client.open()
         assert client.response.headers["Cache-Control"] == "no-store"
         assert isinstance(client.response, aiohttp.ClientResponse)
+
+
+async def test_a_server_that_cannot_follow_lets_the_client_wait():
+    """Without answers a client may send no more than the window holds: that is how BOSH slows down."""
+    async with standing() as stand:
+        client = stand.bosh_client()
+        await client.login("alice", "page")
+        (session,) = stand.server.sessions()
+        assert session.link is not None
+        session.link.pause()
+        first = client.start(message("alice@localhost/page", "one"))
+        await stand.until(lambda: stand.bosh.waiting == 1)
+        second = client.start(message("alice@localhost/page", "two"))
+        await stand.until(lambda: stand.bosh.waiting == 2)
+        await asyncio.sleep(0.01)
+        assert not first.done()
+        assert not second.done()
+        session.link.resume()
+        assert [message.text_of("body") for message in (await first).children] == ["one", "two"]
+        second.cancel()

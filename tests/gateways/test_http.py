@@ -82,7 +82,7 @@ async def serving(*, per_address: int = 0, **options) -> AsyncIterator[Served]:
         try:
             yield served
         finally:
-            await gateway.finish(0)
+            await gateway.close()
 
 
 async def test_a_door_answers_its_path():

@@ -6,20 +6,24 @@ import asyncio
 import base64
 import itertools
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import aiohttp
 import pytest
 
 from tests.harness.clock import VirtualClock
 from tidings.adapters.memory import MemoryStores
+from tidings.app.certificates import make_self_signed
 from tidings.app.compose import HostPlan, build_server
 from tidings.base.limits import XmlLimits
 from tidings.gateways.bosh import BoshDoor
 from tidings.gateways.doorkeeper import Doorkeeper
 from tidings.gateways.http import HttpGateway, HttpOptions
+from tidings.gateways.tls import TlsSetup
 from tidings.gateways.websocket import WebSocketDoor
 from tidings.kernel.connection import ConnectionOptions, Doorway
 from tidings.kernel.login import Brake, OpenCredentials
@@ -71,11 +75,12 @@ async def standing(
     bosh: BoshOptions | None = None,
     limits: ConnectionOptions | None = None,
     doorkeeper: Doorkeeper | None = None,
+    tls: TlsSetup | None = None,
     **options,
 ) -> AsyncIterator[Stand]:
     clock = VirtualClock()
     stores = MemoryStores()
-    server = build_server([HostPlan(domain="localhost"), HostPlan(domain="other.test")], stores, clock)
+    server, _ = build_server([HostPlan(domain="localhost"), HostPlan(domain="other.test")], stores, clock)
     await server.start()
     secret = b"s" * 32
     policies = {
@@ -95,7 +100,7 @@ async def standing(
         brake=Brake(clock),
         options=limits or ConnectionOptions(),
     )
-    gateway = HttpGateway(HttpOptions(**options), doorkeeper or Doorkeeper())
+    gateway = HttpGateway(HttpOptions(**options), doorkeeper or Doorkeeper(), tls)
     shared = {"local": doorway, "remote": doorway, "before": BEFORE, "after": AFTER}
     WebSocketDoor(gateway, **shared)
     door = BoshDoor(gateway, **shared, options=bosh or BoshOptions(polling=5, inactivity=30, max_pause=100))
@@ -110,7 +115,7 @@ async def standing(
             for open_socket in stand.sockets:
                 open_socket._response.close()
             await server.stop(0)
-            await gateway.finish(0)
+            await gateway.close()
             await stores.close()
 
 
@@ -299,3 +304,38 @@ async def test_a_stopping_server_says_so_through_every_door():
         assert answer.children[0].children[0].name == "system-shutdown"
         late = await stand.bosh_client().open()
         assert late.get("condition") == "system-shutdown"
+
+
+async def test_the_doors_are_open_over_tls_with_channel_binding(tmp_path):
+    certificate, key = make_self_signed(["localhost"], datetime(2026, 1, 1, tzinfo=UTC))
+    (tmp_path / "both.pem").write_bytes(certificate + key)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "both.pem")
+    der = ssl.PEM_cert_to_DER_cert(certificate.decode())
+    async with standing(tls=TlsSetup(context, {context: der})) as stand:
+        listening = socket.create_server(("127.0.0.1", 0))
+        port = listening.getsockname()[1]
+        await stand.gateway.listen([listening], encrypted=True)
+        trusting = ssl.create_default_context(cadata=certificate.decode())
+        trusting.check_hostname = False
+        trusting.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        raw = await stand.http.ws_connect(
+            f"wss://127.0.0.1:{port}/xmpp-websocket", protocols=["xmpp"], ssl=trusting, autoclose=False
+        )
+        stand.sockets.append(raw)
+        client = WebSocketClient(raw)
+        features = await client.open()
+        offered = features.find("sasl-channel-binding", ns.CHANNEL_BINDING)
+        assert offered is None or offered.children[0].get("type") == "tls-server-end-point"
+        await client.login("alice")
+        assert [session.secure for session in stand.server.sessions()] == [True]
+        # A session that begins here is not to be had without TLS.
+        bob = stand.bosh_client()
+        first = bob.wrap(sid=None, **bob.attributes)
+        async with stand.http.post(
+            f"https://127.0.0.1:{port}/http-bind", data=first, ssl=trusting
+        ) as response:
+            bob.sid = decode(await response.read(), "").get("sid") or ""
+        assert bob.sid
+        assert (await bob.send()).get("condition") == "item-not-found"
+        assert len(stand.bosh) == 1

@@ -153,7 +153,7 @@ class World:
             )
             for domain in domains
         ]
-        server = build_server(plans, stores, clock, features=tuple(FEATURES if features is None else features))
+        server, _ = build_server(plans, stores, clock, features=tuple(FEATURES if features is None else features))
         await server.start()
         return cls(server, stores, clock)
 

@@ -23,6 +23,7 @@ from tidings.features.stream_limits import StreamLimits
 from tidings.features.time import ServerTime
 from tidings.features.vcard import VCardTemp
 from tidings.features.version import SoftwareVersion
+from tidings.gateways.administration import Administration
 from tidings.kernel.account import Directory
 from tidings.kernel.clock import Clock
 from tidings.kernel.feature import Feature
@@ -33,6 +34,7 @@ from tidings.kernel.router import Router
 from tidings.kernel.server import Server
 from tidings.kernel.supervisor import Supervisor
 from tidings.kernel.telemetry import Telemetry
+from tidings.operations.context import Context, Live
 from tidings.ports.accounts import AccountStore
 from tidings.ports.blocking import BlockingStore
 from tidings.ports.private import PrivateStore
@@ -58,6 +60,7 @@ FEATURES: tuple[type[Feature], ...] = (
     ContactAddresses,
     ClientState,
     StreamLimits,
+    Administration,
 )
 """What every host can do."""
 
@@ -81,11 +84,24 @@ def build_server(
     features: Iterable[type[Feature]] = FEATURES,
     sessions_per_account: int = 50,
     accounts_in_memory: int = 10_000,
-) -> Server:
-    """Make a server with these hosts over these stores; it is not started and has no doors yet."""
+    database: str = "",
+) -> tuple[Server, Context]:
+    """Make a server with these hosts over these stores, and the context of operations on it.
+
+    The server is not started and has no doors yet. `database` names the stores for people.
+    """
     server = Server(stores.ledger, clock, sessions_per_account=sessions_per_account)
     wanted = tuple(features)
-    for plan in plans:
+    planned = tuple(plans)
+    context = Context(
+        domains=tuple(plan.domain for plan in planned),
+        stores=stores,
+        clock=clock,
+        live=Live(hosts=server.hosts, router=server.router, started=server.started),
+        anonymous=frozenset(plan.domain for plan in planned if plan.anonymous),
+        database=database,
+    )
+    for plan in planned:
         exists = _nobody if plan.anonymous else stores.accounts.exists
         host = Host(plan.domain, Directory(exists, accounts_in_memory), Hooks(server.supervisor), plan.admins)
         server.hosts[host.domain] = host
@@ -101,9 +117,10 @@ def build_server(
             PrivateStore: stores.private,
             VCardStore: stores.vcards,
             BlockingStore: stores.blocking,
+            Context: context,
         }
         load_features(host, wanted, provided, plan.options)
-    return server
+    return server, context
 
 
 async def _nobody(_jid: Jid) -> bool:

@@ -5,8 +5,12 @@ With `--check` nothing is written; the exit code is 1 when a page is not what it
 
 from __future__ import annotations
 
+import ast
 import importlib
+import inspect as python_inspect
+import itertools
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, get_type_hints
@@ -99,14 +103,28 @@ def _section(entry: schema.Leaf | schema.Table | None, name: str) -> Iterator[st
         yield ""
         yield "| option | what it is | default |"
         yield "|---|---|---|"
+        told = _attribute_docs(entry.struct) if entry.struct else {}
         for leaf in leaves:
-            yield f"| `{leaf.name}` | {_cell(leaf.description)} {_kind(leaf)} | {_default(leaf)} |"
+            description = _cell(leaf.description or told.get(leaf.name, ""))
+            yield f"| `{leaf.name}` | {description} {_kind(leaf)} | {_default(leaf)} |"
     for leaf in leaves:
         if leaf.item is not None:
             yield from _section(leaf.item, f"[{name}.{leaf.name}]")
     for inner, table in entry.entries.items():
         if isinstance(table, schema.Table) and inner != "features":
             yield from _section(table, f"{name}.{inner}")
+
+
+def _attribute_docs(struct: type[msgspec.Struct]) -> dict[str, str]:
+    """Read the texts that stand below the attributes, where a struct describes its options so."""
+    [definition] = ast.parse(textwrap.dedent(python_inspect.getsource(struct))).body
+    assert isinstance(definition, ast.ClassDef)
+    told: dict[str, str] = {}
+    for attribute, text in itertools.pairwise(definition.body):
+        match attribute, text:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(said))):
+                told[name] = said
+    return told
 
 
 def _kind(leaf: schema.Leaf) -> str:

@@ -43,12 +43,17 @@ def find_mistakes(config: Config) -> Iterator[Finding]:
     yield from _loopback_only(config)
     yield from _certificates(config)
     yield from _database(config)
-    for network in config.metrics.networks:
+    yield from _networks(("metrics", "networks"), config.metrics.networks)
+    yield from _networks(("http", "trusted_proxies"), config.http.trusted_proxies)
+
+
+def _networks(place: tuple[str, str], networks: tuple[str, ...]) -> Iterator[Finding]:
+    section, option = place
+    for network in networks:
         try:
             ipaddress.ip_network(network)
         except ValueError:
-            text = f'`networks` in [metrics] must be networks such as "10.0.0.0/8", not "{network}"'
-            yield ("metrics", "networks"), text
+            yield place, f'`{option}` in [{section}] must be networks such as "10.0.0.0/8", not "{network}"'
 
 
 def _hosts(config: Config) -> Iterator[Finding]:

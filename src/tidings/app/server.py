@@ -22,14 +22,13 @@ from tidings.app.compose import HostPlan, build_server
 from tidings.app.doors import Doors, open_doors
 from tidings.app.logs import configure_logs
 from tidings.app.options import Config
-from tidings.app.reach import context_for
 from tidings.base.errors import TidingsError
 from tidings.base.jid import Jid
 from tidings.kernel.clock import SystemClock
 from tidings.kernel.login import Credentials, OpenCredentials, StoredCredentials
 from tidings.kernel.server import Server
 from tidings.operations.all import CATALOGUE
-from tidings.operations.context import Context, Live
+from tidings.operations.context import Context
 from tidings.ports.accounts import AccountExists
 from tidings.ports.stores import Stores
 from tidings.wire.xmpp.sasl.keys import make_scram_keys
@@ -64,12 +63,10 @@ async def serve(config: Config) -> None:
         https = certificates.load(config, alpn=("http/1.1",))
         stores = await storage.open_stores(config)
         stack.push_async_callback(stores.close)
-        server = _build(config, stores)
+        server, context = _build(config, stores)
         await _make_first_accounts(config, stores)
         await server.start()
-        admin = AdminSocket(
-            CATALOGUE, _context(config, stores, server), config.admin_socket, server.supervisor
-        )
+        admin = AdminSocket(CATALOGUE, context, config.admin_socket, server.supervisor)
         await admin.start()
         stack.push_async_callback(admin.close)
         doors = await _open(config, server, stores, sockets, tls, https)
@@ -120,7 +117,7 @@ def _place(bound: socket) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _build(config: Config, stores: Stores) -> Server:
+def _build(config: Config, stores: Stores) -> tuple[Server, Context]:
     plans = [
         HostPlan(
             domain=domain,
@@ -136,11 +133,8 @@ def _build(config: Config, stores: Stores) -> Server:
         SystemClock(),
         sessions_per_account=config.limits.sessions_per_account,
         accounts_in_memory=config.limits.accounts_in_memory,
+        database=storage.describe(config),
     )
-
-
-def _context(config: Config, stores: Stores, server: Server) -> Context:
-    return context_for(config, stores, Live(hosts=server.hosts, router=server.router, started=server.started))
 
 
 async def _open(

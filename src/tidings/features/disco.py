@@ -7,7 +7,7 @@ optimisation (XEP-0115 §8.4).
 """
 
 from collections.abc import Iterable
-from typing import Annotated, Final, Protocol, runtime_checkable
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
@@ -18,6 +18,7 @@ from tidings.kernel.account import Account
 from tidings.kernel.events import DiscoInfo, DiscoItems
 from tidings.kernel.feature import At, Feature, Iq, Spec, StreamStage, handles
 from tidings.kernel.host import Host
+from tidings.kernel.watchers import Watchers
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.caps import Capabilities, CapabilityHashSet, capabilities, capability_hash_set
@@ -35,15 +36,6 @@ class DiscoOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What the server calls itself."""
 
     name: Annotated[str, Meta(description="Name of the service, for people.")] = "Tidings"
-
-
-@runtime_checkable
-class Watchers(Protocol):
-    """Whatever feature knows who may see the presence of an account."""
-
-    def is_watched_by(self, account: Account, contact: Jid) -> bool:
-        """Tell whether the contact has a subscription to the account's presence."""
-        ...
 
 
 class ServiceDiscovery(Feature):

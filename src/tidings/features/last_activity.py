@@ -4,8 +4,6 @@ Implements XEP-0012 2.0; the marks § point at its sections. When an account was
 last session ends.
 """
 
-from typing import Protocol, runtime_checkable
-
 import structlog
 
 from tidings.base.errors import BackendError, StanzaError
@@ -16,6 +14,7 @@ from tidings.kernel.events import PresenceSent, SessionBound, SessionEnded, Stan
 from tidings.kernel.feature import At, Feature, Iq, Spec, Stage, handles, listens
 from tidings.kernel.host import Host
 from tidings.kernel.slots import Slot
+from tidings.kernel.watchers import Watchers
 from tidings.ports.accounts import AccountStore
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
@@ -28,15 +27,6 @@ LAST_STATUS: Slot[str] = Slot("last_activity.status", default="")
 
 LONGEST_STATUS = 1_023
 """Characters of a status that are kept."""
-
-
-@runtime_checkable
-class Watchers(Protocol):
-    """Whatever feature knows who may see the presence of an account."""
-
-    def is_watched_by(self, account: Account, contact: Jid) -> bool:
-        """Tell whether the contact has a subscription to the account's presence."""
-        ...
 
 
 class LastActivityFeature(Feature):

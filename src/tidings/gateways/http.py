@@ -33,7 +33,7 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _HANDSHAKE_SECONDS: Final = 15.0
-_SHORTEST_FINISH: Final = 0.01  # aiohttp takes 0 for ever
+_SHORTEST_CLOSE: Final = 0.01  # aiohttp takes 0 for ever
 _LONGEST_TARGET: Final = 4_096
 _PREFLIGHT_SECONDS: Final = 86_400
 _TRICKS = re.compile(r"(?:^|/)(?:\.|%2e){1,2}(?:[/?]|$)|//|\\|%2f|%5c|%00", re.IGNORECASE)
@@ -165,18 +165,21 @@ class HttpGateway:
                 )
             )
 
-    async def close(self) -> None:
+    def refuse(self) -> None:
         """Accept nothing more; requests under way go on."""
         for server in self._servers:
             server.close()
         self._servers.clear()
 
-    async def finish(self, seconds: float) -> None:
-        """Give what is under way this long to end, then end it; for when the streams have been closed."""
-        await self.close()
+    async def close(self, seconds: float = 0.0) -> None:
+        """Accept nothing more, give what is under way this long to end, then end it.
+
+        A stopping server closes its streams before: held requests and sockets end with that.
+        """
+        self.refuse()
         for http in self._http:
             http.pre_shutdown()
-        await asyncio.gather(*(http.shutdown(max(seconds, _SHORTEST_FINISH)) for http in self._http))
+        await asyncio.gather(*(http.shutdown(max(seconds, _SHORTEST_CLOSE)) for http in self._http))
         self._http.clear()
 
     def peer(self, request: web.BaseRequest) -> Peer:

@@ -65,7 +65,7 @@ class Inbound:
             stanza = Stanza.received(fragment, lang)
         except StanzaError as error:
             broken = Stanza.received_broken(fragment)
-            broken.sender = session.jid
+            broken.sender, broken.to = session.jid, session.host.jid
             self._router.refuse(broken, error)
             return None
         sender = stanza.sender

@@ -1,4 +1,4 @@
-"""What must hold whatever people do: both sides of a subscription agree, and nobody sees what is not there."""
+"""What holds whatever people do: both sides of a subscription agree, and nobody sees what is not there."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -44,15 +44,11 @@ def test_both_sides_agree_after_any_conversation(conversation):
 PEOPLE = ("alice@localhost", "bob@localhost", "carol@other.test")
 DEVICES = tuple(f"{person}/{device}" for person in PEOPLE for device in ("one", "two"))
 
+MOVES = ("come", "change", "go", "leave", "lose")
+DEEDS = (*(verb.value for verb in Verb), "add", "remove", "block", "unblock", "direct")
 ACTIONS = st.one_of(
-    st.tuples(
-        st.sampled_from(["come", "change", "go", "leave", "lose"]), st.sampled_from(DEVICES), st.none()
-    ),
-    st.tuples(
-        st.sampled_from([*(verb.value for verb in Verb), "add", "remove", "block", "unblock", "direct"]),
-        st.sampled_from(DEVICES),
-        st.sampled_from(PEOPLE),
-    ),
+    st.tuples(st.sampled_from(MOVES), st.sampled_from(DEVICES), st.none()),
+    st.tuples(st.sampled_from(DEEDS), st.sampled_from(DEVICES), st.sampled_from(PEOPLE)),
 )
 
 
@@ -99,14 +95,7 @@ class Town:
             case "block" | "unblock" if other != person:
                 query = f"<{action} xmlns='urn:xmpp:blocking'><item jid='{other}'/></{action}>"
                 await client.request(f"<iq type='set' id='b'>{query}</iq>")
-                getattr(self.blocked, "add" if action == "block" else "discard")((person, other))
-                if action == "block":
-                    self.directed -= {
-                        (shown, to) for shown, to in self.directed if (owner(shown), to) == (person, other)
-                    }
-                    for mine in [mine for mine in self.views if owner(mine) == person]:
-                        self._look()
-                        self.views[mine] -= {seen for seen in self.views[mine] if owner(seen) == other}
+                self._note_block(person, other, is_blocked=action == "block")
             case "direct" if device in self.views and not self._is_blocked(person, other):
                 self.directed.add((device, other))
                 await client.send(f"<presence to='{other}'/>")
@@ -116,6 +105,17 @@ class Town:
     def _forget(self, device: str) -> None:
         self.views.pop(device, None)
         self.directed -= {(shown, to) for shown, to in self.directed if shown == device}
+
+    def _note_block(self, person: str, other: str, *, is_blocked: bool) -> None:
+        self._look()
+        if not is_blocked:
+            self.blocked.discard((person, other))
+            return
+        self.blocked.add((person, other))
+        self.directed = {pair for pair in self.directed if (owner(pair[0]), pair[1]) != (person, other)}
+        for device, view in self.views.items():
+            if owner(device) == person:  # its client shows the contact no more
+                view -= {seen for seen in view if owner(seen) == other}
 
     def _is_blocked(self, one: str, other: str) -> bool:
         return not self.blocked.isdisjoint({(one, other), (other, one)})

@@ -30,8 +30,8 @@ _RESTARTS = 4  # a stream begins anew after log-in, and never often
 _STREAM_TAG = "http://etherx.jabber.org/streams stream"
 _FRAME_ROOT = b"<frame>"
 _REFERENCE = b"&"
-_COLON = ord(":")
-_DECLARATION = re.compile(rb"[ \t\r\n]*(?:<\?xml[ \t\r\n][^?]{,250}\?>[ \t\r\n]*)?")
+_COLON, _SLASH, _TAG_END = b":/>"
+_DECLARATION = re.compile(rb"[ \t\r\n]*(?:<\?xml[ \t\r\n][^?]{,248}\?>[ \t\r\n]*)?")
 _REFERENCE_END = re.compile(rb"[^#\w.:\x80-\xff-]")
 _START_TAG = re.compile(rb"""<[^>"']*(?:(?:"[^"]*"|'[^']*')[^>"']*)*>""")
 _QUOTE_OR_END = re.compile(rb"""["'>]""")
@@ -169,6 +169,7 @@ class StreamParser:
         self._content_namespace = ""
         self._attributes: dict[str, str] = {}
         self._index: list[tuple[str, int]] = []
+        self._events: list[Event] = []
         self._tag = ""
         self._start = self._end = self._elements = 0
         self._open(b"")
@@ -256,7 +257,7 @@ class StreamParser:
         self._depth = 0
         self._names = 0
         self._base = 0
-        self._events: list[Event] = []
+        self._events = []
         if head:
             expat.StartElementHandler = None
             expat.Parse(head, False)
@@ -334,7 +335,7 @@ class StreamParser:
         return buffer
 
     def _whole(self, fed: int) -> int:
-        """Tell how far an expat that defers may be fed: what it gets must not begin with an unfinished tag."""
+        """Tell how far an expat that defers may be fed: it must not get an unfinished tag first."""
         buffer = self._buffer
         end = len(buffer)
         if self._cdata:
@@ -478,12 +479,8 @@ class StreamParser:
         buffer = self._buffer
         start = self._start
         index = self._index
-        if (
-            buffer.find(b">", end) >= start + self.limits.stanza_bytes
-            or end - start > self.limits.stanza_bytes
-        ):
-            raise StreamError("policy-violation", f"a stanza may have {self.limits.stanza_bytes} octets")
-        self._end = end
+        name = b"<" + self._tag[self._tag.rfind(" ") + 1 :].encode()
+        self._end = stop = end
         if index and buffer.find(b">", start) == (first := index[0][1]) - 1:
             opening = bytes(buffer[start:first])
             content = bytes(buffer[first:end])
@@ -492,8 +489,13 @@ class StreamParser:
             assert match is not None  # expat has read this tag
             first = match.end()
             opening = match[0]
-            content = b"" if opening.endswith(b"/>") else bytes(buffer[first:end])
-        name = b"<" + self._tag[self._tag.rfind(" ") + 1 :].encode()
+            content = bytes(buffer[first:end])
+        if opening[-2] != _SLASH:
+            stop = end + len(name) + 2
+            if buffer[stop - 1] != _TAG_END:
+                stop = buffer.find(b">", end) + 1
+        if stop - start > self.limits.stanza_bytes:
+            raise StreamError("policy-violation", f"a stanza may have {self.limits.stanza_bytes} octets")
         if opening.startswith(name) and opening[len(name)] != _COLON and b"xmlns:" not in opening:
             for prefix in self._prefixes:
                 if prefix.encode() + b":" in content:
