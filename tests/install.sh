@@ -22,6 +22,7 @@ need_command() { # need_command PACKAGE COMMAND
 need postgresql /usr/lib/postgresql/*/bin/initdb
 need mariadb-server /usr/sbin/mariadbd /usr/sbin/mysqld
 need_command go-sendxmpp go-sendxmpp
+need_command profanity-light profanity
 need_command nodejs node
 need_command npm npm
 

@@ -16,6 +16,7 @@ async def test_common_story(direct_tls: bool, server: ServerProcess, alice: Acco
     async with logged_in(alice, server, direct_tls=direct_tls) as she:
         async with logged_in(bob, server, direct_tls=direct_tls) as he:
             assert isinstance(she.socket, ssl.SSLObject)
+            assert she.plugin["feature_mechanisms"].mech.name.startswith("SCRAM-SHA-")
             assert (await she.get_roster())["roster"]["items"] == {}
             await he.get_roster()
             she.auto_authorize = he.auto_authorize = None

@@ -2,8 +2,11 @@
 
 They log in as two accounts on the standard ports, which are written into some of them; that is what the interop
 profile is for. The source distribution of the installed version is fetched once and kept in the cache of pytest.
+
+The two accounts are contacts: a server that follows XEP-0012 §5 does not tell strangers how long somebody is away.
 """
 
+import asyncio
 import importlib.metadata
 import os
 import shutil
@@ -16,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.dialogs.raw_client import raw_client
 from tests.harness.server_process import INTEROP_PORTS, ServerProcess, has_listener
 
 ACCOUNTS = {"CI_ACCOUNT1": "slix-one", "CI_ACCOUNT2": "slix-two"}
@@ -108,8 +112,25 @@ def interop_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerP
     running = ServerProcess.start_interop(tmp_path_factory.mktemp("interop-profile"))
     for name in ACCOUNTS.values():
         running.register(name, PASSWORD)
+    asyncio.run(_befriend(running))
     yield running
     running.stop()
+
+
+async def _befriend(server: ServerProcess) -> None:
+    """Make the two accounts contacts of each other."""
+    people = {name: raw_client(server, "tcp", []) for name in ACCOUNTS.values()}
+    for name, client in people.items():
+        await client.log_in(name, PASSWORD, "setup")
+    for kind in ("subscribe", "subscribed"):
+        for name, client in people.items():
+            for other in people.keys() - {name}:
+                await client.send(f'<presence to="{other}@localhost" type="{kind}"/>')
+            await client.send('<iq type="get" id="done"><query xmlns="urn:tidings:done"/></iq>')
+            while (await client.receive()).get("id") != "done":
+                continue
+    for client in people.values():
+        await client.close()
 
 
 @pytest.mark.parametrize("name", ITESTS_IN_REACH)

@@ -15,6 +15,8 @@ from typing import Self
 PART_OCTETS = 1023
 """The longest that a localpart, a domainpart or a resourcepart may be (RFC 7622 §3.1)."""
 
+_UNPREPARED_CHARACTERS = 4 * PART_OCTETS  # preparation shortens by composing, and costs time for each one
+
 _CACHED_CHARACTERS = (
     256  # longer texts are prepared each time, so that a hostile sender cannot fill the cache
 )
@@ -22,6 +24,7 @@ _CACHED_CHARACTERS = (
 _ASCII_LOCAL = re.compile(r"[!#-%(-.0-9;=?A-Z\[-~]+")  # RFC 7622 §3.3.1: printable, without " & ' / : < > @
 _ASCII_DOMAIN = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9-]{1,63}(?<!-))*")
 _XML_SPECIAL = re.compile("[&<>\"']")
+_DOTS = (".", "\u3002", "\uff0e", "\uff61")  # RFC 3490 §3.1: all of them separate labels
 _ASCII_RESOURCE = re.compile(r"[ -~]+")
 
 
@@ -127,10 +130,12 @@ def _prepare_local(local: str) -> str:
 
 
 def _prepare_domain(domain: str) -> str:
-    name = domain.removesuffix(".").lower()
+    name = domain[:-1] if domain.endswith(_DOTS) else domain  # RFC 7622 §3.2
     if not name:
         raise JidError("the domain is empty")
     _check_length(name, "the domain")
+    if name.isascii():
+        name = name.lower()
     if name.startswith("["):
         return _prepare_address(name)
     if not _ASCII_DOMAIN.fullmatch(name) or "xn--" in name:
@@ -140,6 +145,8 @@ def _prepare_domain(domain: str) -> str:
 
 def _prepare_address(name: str) -> str:
     try:
+        if not name.endswith("]") or "%" in name:  # a zone (RFC 4007) means something on one machine only
+            raise ValueError
         return f"[{ipaddress.IPv6Address(name[1:-1]).compressed}]"
     except ValueError:
         raise JidError(f"{name!r} is not an IPv6 address") from None
@@ -149,7 +156,10 @@ def _prepare_international(name: str) -> str:
     import idna  # noqa: PLC0415  # large tables, needed by few
 
     try:
-        return idna.decode(idna.encode(name, uts46=True))
+        prepared = idna.decode(idna.encode(name, uts46=True))
+        if prepared.endswith("."):  # a second one
+            raise UnicodeError
+        return prepared
     except (idna.IDNAError, UnicodeError):
         raise JidError(f"{name!r} is not a domain name") from None
 
@@ -169,6 +179,8 @@ def _profile(name: str) -> object:
 
 
 def _enforce(profile: str, text: str) -> str:
+    if len(text) > _UNPREPARED_CHARACTERS:
+        raise JidError(f"a part of the address is longer than {PART_OCTETS} octets")
     try:
         return str(_profile(profile).enforce(text))  # type: ignore[attr-defined]  # the library is untyped
     except UnicodeError:
@@ -176,6 +188,6 @@ def _enforce(profile: str, text: str) -> str:
 
 
 def _check_length(part: str, where: str) -> str:
-    if len(part) > PART_OCTETS or len(part.encode()) > PART_OCTETS:
+    if len(part) > PART_OCTETS or len(part.encode(errors="surrogatepass")) > PART_OCTETS:
         raise JidError(f"{where} is longer than {PART_OCTETS} octets")
     return part

@@ -3,10 +3,12 @@
 from tests.harness.world import World, WorldClient
 from tidings.base.jid import Jid
 from tidings.features.contacts import Presences, Rosters, Subscriptions
+from tidings.kernel.wait import Wait
 from tidings.ports.roster import RosterEntry, Subscription
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.roster import RosterItem, RosterQuery
+from tidings.wire.xmpp.stanza import Stanza
 
 CONTACTS = (Rosters, Subscriptions, Presences)
 
@@ -72,3 +74,29 @@ def condition(stanza: Element) -> str:
     error = stanza.find("error")
     assert error is not None
     return error.children[0].name
+
+
+class Elsewhere:
+    """The server of elsewhere.test: it writes down what it gets and says what it is told to say."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._received: list[Stanza] = []
+        world.server.router.services["elsewhere.test"] = self
+
+    def route(self, stanza: Stanza) -> Wait:
+        self._received.append(stanza)
+
+    def take(self) -> list[tuple[str, str | None, str | None]]:
+        """Take what has come, as (type, from, to)."""
+        taken = [(stanza.kind, stanza.sender, stanza.to) for stanza in self._received]
+        self._received.clear()
+        return taken
+
+    async def send(self, sender: str, to: str, kind: str) -> None:
+        """Send a presence from there."""
+        stanza = Stanza.build("presence", kind=kind, sender=Jid(sender), to=Jid(to))
+        wait = self._world.server.router.route(stanza)
+        if wait is not None:
+            await wait
+        await self._world.settle()

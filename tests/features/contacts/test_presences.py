@@ -16,6 +16,7 @@ from tests.features.contacts.people import (
 from tests.harness.world import World
 from tidings.base.errors import StreamError
 from tidings.base.jid import Jid
+from tidings.features.contacts.book import BOOK
 from tidings.features.contacts.presence import STRETCH, PresenceOptions
 from tidings.ports.roster import RosterEntry, Subscription
 
@@ -410,6 +411,30 @@ async def test_blocking_a_stranger_tells_nobody_but_takes_directed_presence_back
     assert seen(room) == []
 
 
+# --- contacts on other servers
+
+
+async def test_what_another_server_gets_to_see(world, elsewhere):
+    for name, state in (("both", "both"), ("to", "to"), ("from", "from"), ("none", "none")):
+        entry = RosterEntry(jid=Jid(f"{name}@elsewhere.test"), subscription=Subscription(state))
+        await store(world, "alice@localhost", entry)
+    phone = await world.online("alice@localhost/phone")
+    assert sorted(elsewhere.take()) == [
+        ("", PHONE, "both@elsewhere.test"),
+        ("", PHONE, "from@elsewhere.test"),
+        ("probe", PHONE, "both@elsewhere.test"),
+        ("probe", PHONE, "to@elsewhere.test"),
+    ]
+    await phone.send("<presence to='room@elsewhere.test/nick'/>")
+    assert elsewhere.take() == [("", PHONE, "room@elsewhere.test/nick")]
+    await phone.lose()
+    assert sorted(elsewhere.take()) == [
+        ("unavailable", PHONE, "both@elsewhere.test"),
+        ("unavailable", PHONE, "from@elsewhere.test"),
+        ("unavailable", PHONE, "room@elsewhere.test/nick"),
+    ]
+
+
 # --- many contacts
 
 
@@ -447,6 +472,22 @@ async def test_a_connection_lost_in_the_middle_of_a_broadcast_is_told_last(world
     await world.end(phone.session, StreamError("connection-timeout"))
     for client in online:
         assert seen(client) == [("", PHONE), ("unavailable", PHONE)]
+
+
+async def test_presences_of_an_account_go_out_one_after_another(world, bob):
+    phone = await world.online("alice@localhost/phone")
+    laptop = await world.online("alice@localhost/laptop")
+    bob.take()
+    async with phone.session.account[BOOK].telling:  # as if a broadcast were under way
+        phone.push("<presence id='1'/>", "<presence id='2' type='unavailable'/>")
+        laptop.push("<presence id='3'/>")
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert bob.take() == []
+    await world.settle()
+    ids = [presence.get("id") for presence in bob.take("presence")]
+    assert sorted(ids) == ["1", "2", "3"]
+    assert ids.index("1") < ids.index("2")
 
 
 async def befriend_cheaply(world: World, number: int) -> str:

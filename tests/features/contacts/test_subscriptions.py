@@ -1,5 +1,7 @@
 """Stories about subscriptions: RFC 6121 §3, between accounts of one host and of two."""
 
+import asyncio
+
 import pytest
 
 from tests.features.contacts.people import (
@@ -14,7 +16,7 @@ from tests.features.contacts.people import (
 )
 from tests.harness.world import World
 from tidings.base.jid import Jid
-from tidings.features.contacts.book import RosterOptions
+from tidings.features.contacts.book import BOOK, RosterOptions
 from tidings.kernel.events import AccountRemoved
 from tidings.ports import roster as port
 from tidings.wire.xmpp.payloads.roster import RosterItem, Subscription
@@ -164,6 +166,15 @@ async def test_asking_twice_delivers_the_request_once(two):
     assert pushed(phone) == [RosterItem(bob.jid.bare, ask=True)]
 
 
+async def test_asking_again_does_not_replace_the_request_that_waits(two):
+    phone, _, bob = two
+    for words in ("first", "second"):
+        await phone.send(f"<presence to='{bob.jid.bare}' type='subscribe' id='{words}'/>")
+    bob.take()
+    await bob.send("<presence type='unavailable'/>", "<presence/>")
+    assert [p.get("id") for p in bob.take("presence") if p.get("type") == "subscribe"] == ["first"]
+
+
 async def test_a_request_that_was_granted_long_ago_is_answered_by_the_server(world):
     """§3.1.3, rule 2: two servers that disagree come to terms."""
     await befriend(world, "alice@localhost", "bob@localhost", port.Subscription.NONE)
@@ -176,6 +187,29 @@ async def test_a_request_that_was_granted_long_ago_is_answered_by_the_server(wor
     assert seen(alice) == [("subscribed", "bob@localhost"), ("", bob.jid)]
     assert [item.subscription for item in pushed(alice)] == [Subscription.NONE, Subscription.TO]
     assert (seen(bob), pushed(bob)) == ([], [])
+
+
+async def test_what_another_server_gets_to_see(world, elsewhere):
+    """§3.1.2: subscriptions are between accounts, whatever addresses the client has used."""
+    phone = await interested(world, "alice@localhost/phone")
+    for kind in ("subscribe", "unsubscribe", "subscribed", "unsubscribed"):
+        await phone.send(f"<presence to='bob@elsewhere.test/desk' type='{kind}'/>")
+    # nobody has asked, so `subscribed` is an approval beforehand and stays here, as does taking it back
+    assert elsewhere.take() == [
+        ("subscribe", ALICE, "bob@elsewhere.test"),
+        ("unsubscribe", ALICE, "bob@elsewhere.test"),
+    ]
+
+
+async def test_what_another_server_says_counts_for_the_account(world, elsewhere):
+    phone = await interested(world, "alice@localhost/phone")
+    await phone.send("<presence to='bob@elsewhere.test' type='subscribe'/>")
+    elsewhere.take(), phone.take()
+    await elsewhere.send("bob@elsewhere.test/desk", "alice@localhost/phone", "subscribed")
+    assert seen(phone) == [("subscribed", "bob@elsewhere.test")]
+    assert pushed(phone) == [RosterItem(Jid("bob@elsewhere.test"), subscription=Subscription.TO)]
+    await elsewhere.send("bob@elsewhere.test", "alice@localhost", "probe")
+    assert elsewhere.take() == [("unsubscribed", ALICE, "bob@elsewhere.test")]
 
 
 # --- pre-approval (§3.4)
@@ -292,11 +326,15 @@ async def test_too_many_requests_are_refused_and_leave_room_for_contacts():
 async def test_two_devices_that_change_a_contact_at_once_lose_nothing(world):
     phone = await interested(world, "alice@localhost/phone")
     laptop = await interested(world, "alice@localhost/laptop")
-    phone.push("<presence to='bob@other.test' type='subscribe'/>")
-    laptop.push(
-        "<iq type='set' id='s'><query xmlns='jabber:iq:roster'>"
-        "<item jid='bob@other.test' name='Bob'/></query></iq>"
-    )
+    async with phone.session.account[BOOK].changing:  # as if the store were busy with a change
+        phone.push("<presence to='bob@other.test' type='subscribe'/>")
+        laptop.push(
+            "<iq type='set' id='s'><query xmlns='jabber:iq:roster'>"
+            "<item jid='bob@other.test' name='Bob'/></query></iq>"
+        )
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert (await world.stores.roster.load(ALICE)).entries == ()
     await world.settle()
     assert await show_roster(phone) == [RosterItem(Jid("bob@other.test"), "Bob", ask=True)]
     [stored] = (await world.stores.roster.load(ALICE)).entries

@@ -76,16 +76,18 @@ class Element:
         return check_characters("".join(parts)).encode()
 
     def _write(self, parts: list[str], default_namespace: str) -> None:
-        parts.append(f"<{self.name}")
-        if self.namespace != default_namespace:
-            parts.append(f' xmlns="{escape_attribute(self.namespace)}"')
+        name, inherited = self.name, self.namespace
+        if inherited == XML_NAMESPACE:  # no prefix but its own may stand for it, and it may be no default
+            name, inherited = f"xml:{name}", default_namespace
+        parts.append(f"<{name}")
+        if inherited != default_namespace:
+            parts.append(f' xmlns="{escape_attribute(inherited)}"')
         for number, (key, value) in enumerate(self.attributes.items()):
-            name = key
             if key.startswith("{"):
                 namespace, _, local = key[1:].rpartition("}")
-                name = f"a{number}:{local}"
-                parts.append(f' xmlns:a{number}="{escape_attribute(namespace)}"')
-            parts.append(f' {name}="{escape_attribute(value)}"')
+                parts.append(write_attribute(namespace, local, value, number))
+            else:
+                parts.append(f' {key}="{escape_attribute(value)}"')
         if not self.content:
             parts.append("/>")
             return
@@ -94,8 +96,8 @@ class Element:
             if isinstance(item, str):
                 parts.append(escape_text(item))
             else:
-                item._write(parts, self.namespace)  # noqa: SLF001  # its own class
-        parts.append(f"</{self.name}>")
+                item._write(parts, inherited)  # noqa: SLF001  # its own class
+        parts.append(f"</{name}>")
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Element):
@@ -128,6 +130,14 @@ def split_tag(tag: str) -> tuple[str, str]:
     """Split what expat calls an element, `uri name`, into namespace and name."""
     namespace, _, name = tag.rpartition(" ")
     return namespace, name
+
+
+def write_attribute(namespace: str, name: str, value: str, number: int) -> str:
+    """Write an attribute in a namespace; the number makes its prefix differ from those beside it."""
+    if namespace == XML_NAMESPACE:
+        return f' xml:{name}="{escape_attribute(value)}"'
+    declaration = f' xmlns:a{number}="{escape_attribute(namespace)}"'
+    return f'{declaration} a{number}:{name}="{escape_attribute(value)}"'
 
 
 def attribute_key(key: str) -> str:

@@ -18,7 +18,7 @@ from pyexpat import ExpatError, ParserCreate, XMLParserType, errors
 
 from tidings.base.errors import StreamError
 from tidings.base.limits import XmlLimits
-from tidings.wire.xml.element import Element, attribute_key, decode, split_tag
+from tidings.wire.xml.element import XML_NAMESPACE, Element, attribute_key, decode, split_tag
 from tidings.wire.xml.writer import escape_attribute, escape_text
 
 _RENEW_OCTETS = 262_144
@@ -512,6 +512,8 @@ class StreamParser:
         assert qualified is not None  # expat has read this tag
         raw = opening if opening.endswith(b"/>") else opening + content + b"</" + qualified[1] + b">"
         root = decode(raw, self._content_namespace, self._prefixes)
+        if root.namespace == XML_NAMESPACE:
+            raise StreamError("invalid-namespace", "nothing that is sent has the namespace of xml: itself")
         parts: list[bytes] = []
         index: list[tuple[str, int]] = []
         length = 0

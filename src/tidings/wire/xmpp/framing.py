@@ -9,7 +9,7 @@ from typing import Protocol
 
 from tidings.base.errors import StreamError
 from tidings.wire.xml.element import Element
-from tidings.wire.xml.writer import escape_attribute, strip_characters
+from tidings.wire.xml.writer import escape_attribute, escape_text, strip_characters
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.negotiation.values import StreamHeader
 
@@ -54,7 +54,7 @@ class TcpFraming:
         """Write an element, with the prefix that the header declares where it is one of the stream's own."""
         if element.namespace != ns.STREAMS:
             return element.to_bytes(ns.CLIENT)
-        return _prefixed(element, "")
+        return _prefixed(element, "", ns.CLIENT)
 
     def stanza(self, raw: bytes) -> bytes:
         """Give the stanza as it is."""
@@ -76,7 +76,7 @@ class WebSocketFraming:
         """Write an element with all its namespaces."""
         if element.namespace != ns.STREAMS:
             return element.to_bytes()
-        return _prefixed(element, _STREAM_PREFIX)
+        return _prefixed(element, _STREAM_PREFIX, "")
 
     def stanza(self, raw: bytes) -> bytes:
         """Add the namespace to the stanza's root, which is unprefixed."""
@@ -111,9 +111,12 @@ def _header_attributes(header: StreamHeader) -> str:
     return "".join(f' {name}="{escape_attribute(value)}"' for name, value in named.items() if value)
 
 
-def _prefixed(element: Element, declaration: str) -> bytes:
+def _prefixed(element: Element, declaration: str, default_namespace: str) -> bytes:
     """Write an element of the stream namespace the way that all clients know it."""
     content = b"".join(
-        item.encode() if isinstance(item, str) else item.to_bytes(ns.CLIENT) for item in element.content
+        escape_text(item).encode() if isinstance(item, str) else item.to_bytes(default_namespace)
+        for item in element.content
     )
-    return f"<stream:{element.name}{declaration}>".encode() + content + f"</stream:{element.name}>".encode()
+    attributes = "".join(f' {name}="{escape_attribute(value)}"' for name, value in element.attributes.items())
+    opening = f"<stream:{element.name}{declaration}{attributes}>"
+    return opening.encode() + content + f"</stream:{element.name}>".encode()

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Final, NamedTuple, Self
 
-from tidings.base.errors import StanzaError
+from tidings.base.errors import STANZA_ERROR_KINDS, StanzaError
 from tidings.base.jid import Jid, JidError
-from tidings.wire.xml.element import Element, decode
+from tidings.wire.xml.element import Element, decode, write_attribute
 from tidings.wire.xml.parser import Fragment
-from tidings.wire.xml.writer import escape_attribute, strip_characters
+from tidings.wire.xml.writer import check_characters, escape_attribute, strip_characters
 from tidings.wire.xmpp import ns
 
 NAMES: Final = frozenset({"message", "presence", "iq"})
@@ -32,6 +32,7 @@ _KIND_ATTRIBUTES: Final = {
     kind: f' type="{kind}"' if kind else "" for kinds in KINDS.values() for kind in kinds
 }
 _LANG: Final = "http://www.w3.org/XML/1998/namespace lang"
+_ERROR_KINDS: Final = frozenset({"auth", "cancel", "continue", "modify", "wait"})
 _OWN_ATTRIBUTES: Final = frozenset({"to", "from", "type", "id", _LANG})
 
 Content = Element | bytes
@@ -155,7 +156,11 @@ class Stanza:
         lang: str | None = None,
         content: Iterable[Content] = (),
     ) -> Self:
-        """Make a stanza of our own."""
+        """Make a stanza of our own.
+
+        Raises `ValueError` when a value holds a character that XML cannot carry.
+        """
+        check_characters(f"{kind}{id or ''}{lang or ''}")
         stanza = cls(name, kind, id, to, sender, lang, [], b"")
         return stanza.replace(append=content)
 
@@ -169,7 +174,11 @@ class Stanza:
         drop: Callable[[str, str], bool] | None = None,
         append: Iterable[Content] = (),
     ) -> Self:
-        """Give a stanza with another root, without what `drop(namespace, name)` names, plus `append`."""
+        """Give a stanza with another root, without what `drop(namespace, name)` names, plus `append`.
+
+        The text after a child goes with it. `kind` and `id` are taken as they are; bytes in `append` are one
+        element, written for `jabber:client`.
+        """
         index, content = self.index, self.content
         if drop is not None:
             index, content = _without(index, content, drop)
@@ -221,7 +230,7 @@ class Stanza:
         """Tell whether there is such a child; nothing is parsed."""
         if not self.index:
             return False
-        wanted = f"{namespace} {name}"
+        wanted = _tag(namespace, name)
         return any(tag == wanted for tag, _ in self.index)
 
     def child(self, namespace: str, name: str) -> Child | None:
@@ -268,7 +277,7 @@ class Stanza:
         id_ = self.id
         if id_ is not None:
             after = f'{after} id="{id_ if id_.isalnum() else escape_attribute(id_)}"'
-        if self.lang:
+        if self.lang is not None:  # an empty one takes back what the stream says
             after += _lang_attribute(self.lang)
         if self.extra:
             after += _write_extra(self.extra)
@@ -298,10 +307,10 @@ def error_of(stanza: Stanza) -> StanzaError:
         text = element.text_of("text", ns.STANZA_ERRORS) or ""
         for child in element.children:
             if child.namespace == ns.STANZA_ERRORS and child.name != "text":
-                try:
-                    return StanzaError(child.name, text, kind=element.get("type"))
-                except KeyError:
+                kind = element.get("type")
+                if child.name not in STANZA_ERROR_KINDS:
                     break
+                return StanzaError(child.name, text, kind=kind if kind in _ERROR_KINDS else None)
         return StanzaError("undefined-condition", text)
     return StanzaError("undefined-condition")
 
@@ -316,9 +325,13 @@ def _split(tag: str) -> tuple[str, str]:
     return namespace, name
 
 
+def _tag(namespace: str, name: str) -> str:
+    return f"{namespace} {name}" if namespace else name
+
+
 def _tag_of(item: Content) -> str:
     element = item if isinstance(item, Element) else decode(item, ns.CLIENT)
-    return f"{element.namespace} {element.name}"
+    return _tag(element.namespace, element.name)
 
 
 def _without(
@@ -329,8 +342,8 @@ def _without(
         return index, content
     ends = [*(offset for _, offset in index[1:]), len(content)]
     kept: list[tuple[str, int]] = []
-    parts: list[bytes] = []
-    length = 0
+    length = index[0][1]
+    parts = [content[:length]]
     for (tag, offset), end in zip(index, ends, strict=True):
         if not drop(*_split(tag)):
             kept.append((tag, length))
@@ -349,7 +362,7 @@ def _write_extra(extra: dict[str, str]) -> str:
     for number, (key, value) in enumerate(extra.items()):
         namespace, name = _split(key)
         if namespace:
-            parts.append(f' xmlns:a{number}="{escape_attribute(namespace)}"')
-            name = f"a{number}:{name}"
-        parts.append(f' {name}="{escape_attribute(value)}"')
+            parts.append(write_attribute(namespace, name, value, number))
+        else:
+            parts.append(f' {name}="{escape_attribute(value)}"')
     return "".join(parts)

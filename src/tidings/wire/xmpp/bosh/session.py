@@ -255,7 +255,9 @@ class BoshSession:
             if self.terms.is_polling:
                 broken = self._last_was_empty and self._last_answer_was_empty
             else:
-                broken = self._unanswered + 1 == self.terms.requests
+                # Requests on two sockets overtake each other: only the newest can be the one too many.
+                is_newest = all(rid < request.rid for rid in self._early)
+                broken = is_newest and self._unanswered + 1 == self.terms.requests
             if broken:
                 raise BindingError(Condition.POLICY_VIOLATION, "empty requests follow too soon")
         self._last_arrival = request.arrived
