@@ -180,12 +180,12 @@ class ServerProcess:
         """The last lines of what the server printed, for the text of a failure."""
         return "\n".join(self.log.splitlines()[-lines:])
 
-    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run `tidings ARGUMENTS` against this server and its data directory."""
+    def command(self, *arguments: str, input: str = "") -> subprocess.CompletedProcess[str]:  # noqa: A002
+        """Run `tidings ARGUMENTS` against this server and its data directory, with this as standard input."""
         return subprocess.run(
             [tidings_command(), *arguments, *self._arguments_for_commands()],
             cwd=self.directory,
-            stdin=subprocess.DEVNULL,
+            input=input,
             capture_output=True,
             text=True,
             timeout=START_SECONDS,

@@ -14,14 +14,16 @@ def configure_logs(options: LogOptions) -> None:
     """Write events of this level and above to standard error, as text for people or JSON for machines."""
     as_text = options.format == "text" or (options.format == "auto" and sys.stderr.isatty())
     render: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer() if as_text else structlog.processors.JSONRenderer()
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback) if as_text else structlog.processors.JSONRenderer()
     )
     processors: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     if not as_text:
-        processors.append(structlog.processors.dict_tracebacks)
+        # Never with local variables: they hold messages and passwords.
+        transform = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+        processors.append(structlog.processors.ExceptionRenderer(transform))
     structlog.configure(
         processors=[*processors, render],
         wrapper_class=structlog.make_filtering_bound_logger(

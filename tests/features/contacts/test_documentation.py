@@ -8,13 +8,9 @@ PAGE = Path(__file__).parents[3] / "docs" / "explanation" / "contacts.md"
 
 
 def words(state: State) -> str:
-    waiting = {
-        (False, False): "",
-        (True, False): " + out",
-        (False, True): " + in",
-        (True, True): " + out, in",
-    }
-    return state.subscription.value.capitalize() + waiting[state.pending_out, state.pending_in]
+    out, in_ = ("out" if state.pending_out else ""), ("in" if state.pending_in else "")
+    waiting = ", ".join(filter(None, (out, in_)))
+    return state.subscription.value.capitalize() + (f" + {waiting}" if waiting else "")
 
 
 def draw() -> str:

@@ -1,7 +1,5 @@
 """Stories about presence: RFC 6121 §4. Alice has two devices, Bob one, Carol lives on another host."""
 
-import asyncio
-
 import pytest
 
 from tests.features.contacts.people import (
@@ -14,21 +12,12 @@ from tests.features.contacts.people import (
     store,
 )
 from tests.harness.world import World
-from tidings.base.errors import StreamError
 from tidings.base.jid import Jid
-from tidings.features.contacts.book import BOOK
-from tidings.features.contacts.presence import STRETCH, PresenceOptions
+from tidings.features.contacts.presence import PresenceOptions
 from tidings.ports.roster import RosterEntry, Subscription
 
 ALICE = Jid("alice@localhost")
 PHONE = Jid("alice@localhost/phone")
-
-
-@pytest.fixture(params=["bob@localhost", "bob@other.test"])
-async def bob(world, request):
-    """Bob at his desk, who sees Alice and whom she sees."""
-    await befriend(world, "alice@localhost", request.param)
-    return await interested(world, f"{request.param}/desk")
 
 
 # --- initial presence (§4.2)
@@ -354,63 +343,6 @@ async def test_a_forged_sender_is_not_believed(world, bob):
     assert [sender for _, sender in seen(bob) if "alice" in sender] == []
 
 
-# --- block lists (XEP-0191 §3.3, §3.4)
-
-
-async def block(client, *addresses: str, command: str = "block") -> None:
-    items = "".join(f"<item jid='{address}'/>" for address in addresses)
-    answer = await client.request(
-        f"<iq type='set' id='b'><{command} xmlns='urn:xmpp:blocking'>{items}</{command}></iq>"
-    )
-    assert answer.get("type") == "result"
-
-
-@pytest.mark.parametrize("address", ["bob@other.test", "bob@other.test/desk", "other.test"])
-async def test_a_contact_who_is_blocked_sees_the_devices_go_and_come_again(world, address):
-    await befriend(world, "alice@localhost", "bob@other.test")
-    bob = await interested(world, "bob@other.test/desk")
-    phone = await world.online("alice@localhost/phone")
-    await world.online("alice@localhost/laptop")
-    bob.take()
-    await block(phone, address)
-    assert sorted(seen(bob)) == [("unavailable", "alice@localhost/laptop"), ("unavailable", PHONE)]
-    await block(phone, address, command="unblock")
-    assert sorted(seen(bob)) == [("", "alice@localhost/laptop"), ("", PHONE)]
-
-
-async def test_a_contact_who_is_blocked_hears_and_learns_nothing(world, bob):
-    phone = await world.online("alice@localhost/phone")
-    await block(phone, bob.jid.bare)
-    bob.take()
-    await phone.send("<presence><show>xa</show></presence>")
-    laptop = await world.online("alice@localhost/laptop")
-    await bob.send("<presence type='probe' to='alice@localhost'/>", "<presence><show>dnd</show></presence>")
-    await laptop.leave()
-    await phone.leave()
-    assert [sender for _, sender in seen(bob) if "alice" in sender] == []
-    assert [sender for _, sender in seen(laptop) if "bob" in sender] == []
-
-
-async def test_who_unblocks_a_contact_sees_it_again(world, bob):
-    phone = await world.online("alice@localhost/phone")
-    await block(phone, bob.jid.bare)
-    await bob.send("<presence><status>missed</status></presence>")
-    phone.take()
-    await block(phone, bob.jid.bare, command="unblock")
-    assert [(p.get("from"), p.text_of("status")) for p in phone.take("presence")] == [(bob.jid, "missed")]
-
-
-async def test_blocking_a_stranger_tells_nobody_but_takes_directed_presence_back(world, bob):
-    room = await world.login("room@other.test/nick")
-    phone = await world.online("alice@localhost/phone")
-    await phone.send("<presence to='room@other.test/nick'/>")
-    bob.take(), room.take()
-    await block(phone, "stranger@example.org", "room@other.test")
-    assert (seen(room), seen(bob)) == ([("unavailable", PHONE)], [])
-    await phone.leave()
-    assert seen(room) == []
-
-
 # --- contacts on other servers
 
 
@@ -433,68 +365,3 @@ async def test_what_another_server_gets_to_see(world, elsewhere):
         ("unavailable", PHONE, "from@elsewhere.test"),
         ("unavailable", PHONE, "room@elsewhere.test/nick"),
     ]
-
-
-# --- many contacts
-
-
-async def test_a_thousand_contacts_are_told_in_order_and_the_loop_is_not_held(world):
-    watchers = [await befriend_cheaply(world, number) for number in range(1_000)]
-    online = [await world.online(f"{watchers[number]}/x") for number in range(0, 1_000, 5)]
-    phone = await world.login("alice@localhost/phone")
-    turns = 0
-
-    async def count_turns():
-        nonlocal turns
-        while True:
-            await asyncio.sleep(0)
-            turns += 1
-
-    counting = asyncio.get_running_loop().create_task(count_turns())
-    phone.push("<presence id='1'/>", "<presence id='2'/>", "<presence id='3' type='unavailable'/>")
-    await world.settle()
-    counting.cancel()
-    for client in online:
-        assert [presence.get("id") for presence in client.take("presence")] == ["1", "2", "3"]
-    assert turns >= 3 * 1_000 // STRETCH
-    # Those who are away have not been read from the store for nothing.
-    directory = world.server.hosts["localhost"].directory
-    assert sum(directory.get(Jid(watcher)) is not None for watcher in watchers) == len(online)
-
-
-async def test_a_connection_lost_in_the_middle_of_a_broadcast_is_told_last(world):
-    watchers = [await befriend_cheaply(world, number) for number in range(300)]
-    online = [await world.online(f"{watcher}/x") for watcher in watchers]
-    phone = await world.login("alice@localhost/phone")
-    phone.push("<presence/>")
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    await world.end(phone.session, StreamError("connection-timeout"))
-    for client in online:
-        assert seen(client) == [("", PHONE), ("unavailable", PHONE)]
-
-
-async def test_presences_of_an_account_go_out_one_after_another(world, bob):
-    phone = await world.online("alice@localhost/phone")
-    laptop = await world.online("alice@localhost/laptop")
-    bob.take()
-    async with phone.session.account[BOOK].telling:  # as if a broadcast were under way
-        phone.push("<presence id='1'/>", "<presence id='2' type='unavailable'/>")
-        laptop.push("<presence id='3'/>")
-        for _ in range(10):
-            await asyncio.sleep(0)
-        assert bob.take() == []
-    await world.settle()
-    ids = [presence.get("id") for presence in bob.take("presence")]
-    assert sorted(ids) == ["1", "2", "3"]
-    assert ids.index("1") < ids.index("2")
-
-
-async def befriend_cheaply(world: World, number: int) -> str:
-    jid = f"friend{number}@localhost"
-    await world.register(jid)
-    await world.stores.roster.put(
-        await world.register("alice@localhost"), RosterEntry(jid=Jid(jid), subscription=Subscription.FROM)
-    )
-    world.server.hosts["localhost"].directory.forget(ALICE)
-    return jid

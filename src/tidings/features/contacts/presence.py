@@ -231,7 +231,7 @@ class Presences(Feature):
                 answer = Stanza.build("presence", kind="unsubscribed", sender=account.jid, to=asker.bare)
                 return self._router.route(answer)
         return in_turn(
-            self._router.route(session.presence.replace(to=asker))
+            self._router.route(session.presence.addressed(asker))
             for session in sessions
             if session.presence is not None
         )
@@ -261,7 +261,7 @@ class Presences(Feature):
 
     def _send(self, session: Session, presence: Stanza, recipient: Jid) -> Wait:
         """Send a presence unless a guard says that this session does not speak with the recipient."""
-        stanza = presence.replace(to=recipient)
+        stanza = presence.addressed(recipient)
         hooks = self._host.hooks
         if hooks.has(StanzaOut):
             try:
