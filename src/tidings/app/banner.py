@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from tidings.app import storage
 from tidings.app.options import Config
@@ -21,7 +23,7 @@ def print_banner(config: Config, listening: Mapping[str, Sequence[str]]) -> None
     domain = next(iter(config.domains))
     ports = {name: addresses[0].rpartition(":")[2] for name, addresses in listening.items()}
     port = ports.get("tcp") or ports.get("tls", "none")
-    where = "" if config.server.data_dir == "data" else f" --data-dir {config.data_dir}"
+    command = f"{_program()} account register{_where(config)} --user alice@{domain} --password -"
     lines = [
         f"Tidings serves {', '.join(config.domains)}",
         *(
@@ -31,7 +33,7 @@ def print_banner(config: Config, listening: Mapping[str, Sequence[str]]) -> None
         f"  {'database':<44} {storage.describe(config)}",
         "",
         "Make an account:",
-        f"  tidings account register{where} --user alice@{domain} --password -",
+        f"  {command}",
         "Connect with any XMPP client:",
         f"  address alice@{domain}, server localhost, port {port}",
         "Stop with Ctrl-C.",
@@ -39,3 +41,19 @@ def print_banner(config: Config, listening: Mapping[str, Sequence[str]]) -> None
     ]
     sys.stdout.write("\n".join(lines))
     sys.stdout.flush()
+
+
+def _program() -> str:
+    """Give what a person types in this directory to run this very program."""
+    used = Path(sys.argv[0]).resolve()
+    found = shutil.which("tidings")
+    if found is not None and Path(found).resolve() == used:
+        return "tidings"
+    return str(used.relative_to(Path.cwd()) if used.is_relative_to(Path.cwd()) else used)
+
+
+def _where(config: Config) -> str:
+    """Give the option that leads the command to this server, unless it finds it by itself."""
+    if config.file and Path(config.file).resolve() != Path("tidings.toml").resolve():
+        return f" --config {config.file}"
+    return "" if config.server.data_dir == "data" else f" --data-dir {config.data_dir}"

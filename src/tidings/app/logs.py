@@ -13,9 +13,9 @@ from tidings.app.options import LogOptions
 def configure_logs(options: LogOptions) -> None:
     """Write events of this level and above to standard error, as text for people or JSON for machines."""
     as_text = options.format == "text" or (options.format == "auto" and sys.stderr.isatty())
-    render: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback) if as_text else structlog.processors.JSONRenderer()
-    )
+    render: structlog.typing.Processor = structlog.processors.JSONRenderer()
+    if as_text:
+        render = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     processors: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
