@@ -79,6 +79,8 @@ def load(config: Config, now: datetime | None = None, alpn: Sequence[str] = ("xm
     for domain, pair in pairs.items():
         if pair not in contexts:
             contexts[pair] = _context(pair, config.tls.minimum_version, alpn)
+            if config.tls.client_authority and "xmpp-client" in alpn:
+                _ask_clients(contexts[pair], Path(config.tls.client_authority))
         by_domain[domain] = contexts[pair]
         der[domain] = ssl.PEM_cert_to_DER_cert(_first_block(_read(pair.certificate)))
     _choose_by_name(by_domain)
@@ -209,6 +211,17 @@ def _context(pair: Pair, minimum_version: str = "1.2", alpn: Sequence[str] = ())
     except ssl.SSLError as error:
         raise CertificateError(_load_failure(pair, error)) from None
     return context
+
+
+def _ask_clients(context: ssl.SSLContext, authority: Path) -> None:
+    """Let clients show a certificate; one that these authorities have not signed ends the handshake."""
+    try:
+        context.load_verify_locations(cadata=_read(authority))
+    except ssl.SSLError as error:
+        raise CertificateError(
+            f"{authority} holds no certificates in PEM form: {error}; correct `client_authority` in [tls]"
+        ) from None
+    context.verify_mode = ssl.CERT_OPTIONAL
 
 
 def _load_failure(pair: Pair, error: ssl.SSLError) -> str:

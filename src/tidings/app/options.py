@@ -155,6 +155,13 @@ class TlsOptions(msgspec.Struct, frozen=True, kw_only=True):
             "this machine, everywhere, or nowhere."
         ),
     ] = "off-loopback"
+    client_authority: Annotated[
+        FilePath,
+        Meta(
+            description="PEM file with the authorities whose client certificates log in without a password "
+            "(SASL EXTERNAL), as the XMPP addresses that they name. Empty: nobody does."
+        ),
+    ] = ""
     minimum_version: Annotated[
         Literal["1.2", "1.3"], Meta(description="The oldest version of TLS that is accepted.")
     ] = "1.2"

@@ -10,6 +10,9 @@ from cryptography import x509
 
 from tidings.wire.xmpp.negotiation.values import TlsInfo
 
+_XMPP_ADDRESS = x509.ObjectIdentifier("1.3.6.1.5.5.7.8.5")  # id-on-xmppAddr
+_UTF8_STRING = 0x0C
+
 
 class TlsSetup:
     """A TLS context whose SNI callback may change over to others, and the certificate of each, as DER."""
@@ -23,7 +26,37 @@ class TlsSetup:
 
         The standard library gives no keying material of TLS 1.3, so that there is no `tls-exporter`.
         """
-        return TlsInfo(version=channel.version() or "", end_point=self._end_points.get(channel.context))
+        return TlsInfo(
+            version=channel.version() or "",
+            end_point=self._end_points.get(channel.context),
+            peer_identities=xmpp_addresses(channel.getpeercert(binary_form=True)),
+        )
+
+
+def xmpp_addresses(der: bytes | None) -> tuple[str, ...]:
+    """Give the XMPP addresses that a verified certificate names (RFC 6120 §13.7.1.4, XEP-0178 §2)."""
+    if not der:
+        return ()
+    certificate = x509.load_der_x509_certificate(der)
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return ()
+    found = (
+        name.value for name in names.get_values_for_type(x509.OtherName) if name.type_id == _XMPP_ADDRESS
+    )
+    return tuple(filter(None, map(_utf8_string, found)))
+
+
+def _utf8_string(der: bytes) -> str:
+    """Read a DER UTF8String with a short or two-octet length; "" for anything else."""
+    if len(der) < 2 or der[0] != _UTF8_STRING:
+        return ""
+    start, length = (
+        (2, der[1]) if der[1] < 0x80 else (3, der[2]) if der[1] == 0x81 and len(der) > 2 else (0, -1)
+    )
+    text = der[start:]
+    return text.decode(errors="replace") if len(text) == length else ""
 
 
 def tls_server_end_point(der: bytes) -> bytes | None:
