@@ -31,6 +31,9 @@ class Served:
         self.client = client
         self.problems: list[str] = []
 
+    async def find_problems(self) -> list[str]:
+        return self.problems
+
     async def ask(self, method: str, path: str, **details):
         async with self.client.request(method, f"http://127.0.0.1:{self.port}{path}", **details) as response:
             return response.status, response.headers, await response.text()
@@ -71,7 +74,7 @@ async def serving(*, per_address: int = 0, **options) -> AsyncIterator[Served]:
         HealthDoor(
             gateway,
             registry=registry,
-            problems=lambda: served.problems,
+            problems=served.find_problems,
             metrics_networks=("127.0.0.0/8",),
         )
         HostMetaDoor(

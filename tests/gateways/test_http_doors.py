@@ -104,7 +104,7 @@ async def standing(
     listening = socket.create_server(("127.0.0.1", 0))
     port = listening.getsockname()[1]
     await gateway.listen([listening])
-    async with aiohttp.ClientSession() as http:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=15)) as http:
         try:
             stand = Stand(server, gateway, door, clock, port, http)
             yield stand

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from tests.gateways.test_http_doors import AFTER, BEFORE, auth, message, standing
-from tests.gateways.test_websocket_frames import frame
+from tests.wire.test_websocket import frame
 from tidings.kernel.connection import ConnectionOptions
 from tidings.wire.xmpp import ns
 

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from tidings.app.certificates import Certificates
 from tidings.app.options import Config
+from tidings.base.errors import BackendError
 from tidings.base.limits import XmlLimits
 from tidings.gateways import bosh, websocket
 from tidings.gateways.bosh import BoshDoor
@@ -24,9 +25,11 @@ from tidings.kernel.feature import StreamStage
 from tidings.kernel.host import Host
 from tidings.kernel.login import Brake, Credentials
 from tidings.kernel.server import Server
+from tidings.ports.stores import Stores
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.negotiation.policy import TOKEN_MECHANISMS, HostPolicy, StreamLimits, StreamPolicy
 
+_DATABASE_SECONDS = 3
 _MECHANISMS = {
     "accounts": HostPolicy(domain="").mechanisms,
     "any": ("PLAIN",),
@@ -124,6 +127,7 @@ class Doorways:
 async def open_doors(
     config: Config,
     server: Server,
+    stores: Stores,
     credentials: dict[str, Credentials],
     secret: bytes,
     sockets: Mapping[str, list[socket]],
@@ -164,7 +168,7 @@ async def open_doors(
     HealthDoor(
         http,
         registry=server.telemetry.registry,
-        problems=server.problems,
+        problems=lambda: _problems(server, stores),
         metrics_networks=config.metrics.networks if config.metrics.enabled else None,
     )
     await http.listen(sockets.get("http", ()))
@@ -172,6 +176,19 @@ async def open_doors(
         await http.listen(sockets["https"], encrypted=True)
     doors.others.append(http)
     return doors
+
+
+async def _problems(server: Server, stores: Stores) -> list[str]:
+    """Tell what keeps the server from taking clients, one line each."""
+    problems = server.problems()
+    try:
+        async with asyncio.timeout(_DATABASE_SECONDS):
+            await stores.ping()
+    except BackendError as error:
+        problems.append(str(error))
+    except TimeoutError:
+        problems.append(f"the database has not answered for {_DATABASE_SECONDS} s")
+    return problems
 
 
 def tls_setup(config: Config, loaded: Certificates) -> TlsSetup:

@@ -150,7 +150,7 @@ async def _open(
     for domain, host in config.hosts.items():
         kind = OpenCredentials if host.authentication == "any" else StoredCredentials
         credentials[domain] = kind(stores.accounts, server.clock, secret)
-    return await open_doors(config, server, credentials, secret, sockets, tls, https)
+    return await open_doors(config, server, stores, credentials, secret, sockets, tls, https)
 
 
 def _secret(path: Path) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
@@ -20,7 +20,7 @@ class HealthDoor:
         gateway: HttpGateway,
         *,
         registry: CollectorRegistry,
-        problems: Callable[[], Sequence[str]],
+        problems: Callable[[], Awaitable[Sequence[str]]],
         metrics_networks: Sequence[str] | None = None,
     ) -> None:
         """`problems` gives what keeps the server from serving, one line each; nothing when it is ready.
@@ -40,7 +40,7 @@ class HealthDoor:
         return text_response("ok", headers={"Cache-Control": "no-store"})
 
     async def _ready(self, _request: web.BaseRequest) -> web.StreamResponse:
-        problems = self._problems()
+        problems = await self._problems()
         return text_response(
             "\n".join(problems) or "ready",
             status=503 if problems else 200,

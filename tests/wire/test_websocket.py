@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from tidings.gateways.websocket import (
+from tidings.wire.websocket import (
     Close,
     CloseCode,
     FrameReader,
