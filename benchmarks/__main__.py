@@ -34,7 +34,7 @@ def main() -> int:
     if not servers:
         return 2
 
-    signal.signal(signal.SIGTERM, _end)  # so that the servers are stopped as well
+    signal.signal(signal.SIGTERM, _end)  # the servers are stopped and what was measured is told
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     with show_progress() as progress:
@@ -60,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:
-    raise SystemExit(143)
+    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

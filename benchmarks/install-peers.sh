@@ -26,4 +26,8 @@ if [ ! -e "$policy" ]; then
 fi
 apt=(apt-get --quiet --quiet --option DPkg::Lock::Timeout=600)
 as_root "${apt[@]}" update
-as_root env DEBIAN_FRONTEND=noninteractive "${apt[@]}" install --yes --no-install-recommends "${missing[@]}" lua-event
+as_root env DEBIAN_FRONTEND=noninteractive "${apt[@]}" install --yes --no-install-recommends "${missing[@]}"
+# The packages switch their services on for the next start of the machine, too.
+if command -v systemctl >/dev/null; then
+  as_root systemctl --quiet disable "${missing[@]}" || true
+fi

@@ -116,7 +116,7 @@ def main() -> int:
     scenario = SCENARIOS[arguments.scenario]
     kind = NativeTidings if arguments.native else SampledTidings
     with tempfile.TemporaryDirectory(prefix="profile-") as directory:
-        server = kind(Path(directory), scenario.users, scenario.password_hash)
+        server = kind(Path(directory), scenario.users, scenario.password_hash, scenario.contacts)
         with running(server), scenario.measure(server, arguments.seconds) as measure:
             server.begin()
             figures = measure()

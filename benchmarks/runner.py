@@ -32,10 +32,12 @@ class Plan:
 
 
 def run(plan: Plan, progress: Progress) -> Report:
-    """Carry the plan out."""
+    """Carry the plan out, or as much of it as there is time for before an interrupt."""
     machine = describe()
     time = dt.datetime.now(dt.UTC)
-    scenarios = [_run_scenario(scenario, plan, progress) for scenario in plan.scenarios]
+    scenarios: list[ScenarioReport] = []
+    with contextlib.suppress(KeyboardInterrupt):  # what is measured by then is reported
+        scenarios.extend(_run_scenario(scenario, plan, progress) for scenario in plan.scenarios)
     medians = {scenario.name: {row.server: row.median for row in scenario.rows} for scenario in scenarios}
     return Report(
         time=time,
@@ -86,10 +88,14 @@ def _ready(server: type[Server], scenario: Scenario, seconds: float) -> Iterator
     """Start a server and set the scenario up on it; both end with the block."""
     with (
         tempfile.TemporaryDirectory(prefix=f"benchmark-{server.name}-") as directory,
-        running(server(Path(directory), scenario.users, scenario.password_hash)) as started,
+        running(_make(server, scenario, Path(directory))) as started,
         scenario.measure(started, seconds) as measure,
     ):
         yield measure
+
+
+def _make(server: type[Server], scenario: Scenario, directory: Path) -> Server:
+    return server(directory, scenario.users, scenario.password_hash, scenario.contacts)
 
 
 def _medians(rounds: Sequence[Figures]) -> Figures:

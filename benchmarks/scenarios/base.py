@@ -37,5 +37,6 @@ class Scenario:
     measure: Callable[[Server, float], AbstractContextManager[Callable[[], Figures]]]
     users: int
     password_hash: str = "SHA-1"
+    contacts: int = 0  # as many users are contacts of the first one
     once: bool = False  # what is measured does not come back: a second round would tell something else
     opt_in: bool = False  # takes minutes: runs only when it is named

@@ -26,9 +26,11 @@ class Server(abc.ABC):
     websocket_path: ClassVar[str]
     domain: ClassVar[str] = "localhost"
 
-    def __init__(self, directory: Path, users: int, password_hash: str) -> None:
+    def __init__(self, directory: Path, users: int, password_hash: str, contacts: int = 0) -> None:
+        """The first user and the `contacts` users that follow see each other's presence."""
         self.directory = directory
         self.users = users
+        self.contacts = contacts
         self.password_hash = password_hash
         self.ports = dict(zip(Door, _free_ports(len(Door)), strict=True))
         self._process: subprocess.Popen[bytes] | None = None
@@ -40,7 +42,7 @@ class Server(abc.ABC):
 
     @abc.abstractmethod
     def prepare(self) -> None:
-        """Write the configuration and, where it can be done without the server, the accounts."""
+        """Write the configuration and, where it can be done without the server, accounts and rosters."""
 
     @abc.abstractmethod
     def command(self) -> list[str]:

@@ -25,10 +25,11 @@ listen:
 modules:
   mod_disco: {{}}
   mod_ping: {{}}
-  mod_roster: {{}}
+  mod_roster: {{cache_size: 100000}}
 """
 
 # One account is made as usual; the others get a copy of its keys, since a hash for each would take minutes.
+# The roster items are records of mod_roster.
 _ACCOUNTS = """
 Host = <<"{domain}">>, First = <<"{first}">>,
 case mnesia:dirty_read(passwd, {{First, Host}}) of
@@ -37,6 +38,11 @@ case mnesia:dirty_read(passwd, {{First, Host}}) of
     ok = ejabberd_auth:try_register(First, Host, <<"{password}">>),
     [Account] = mnesia:dirty_read(passwd, {{First, Host}}),
     Name = fun(N) -> iolist_to_binary(["{prefix}", integer_to_list(N)]) end,
+    See = fun(A, B) ->
+      Contact = {{B, Host, <<>>}}, Key = {{A, Host, Contact}},
+      ok = mnesia:dirty_write({{roster, Key, {{A, Host}}, Contact, <<>>, both, none, [], <<>>, []}})
+    end,
+    [begin See(First, Name(N)), See(Name(N), First) end || N <- lists:seq(1, {contacts})],
     [ok = mnesia:dirty_write(setelement(2, Account, {{Name(N), Host}})) || N <- lists:seq(1, {last})]
 end,
 ok = file:write_file("{done}", <<>>).
@@ -57,7 +63,7 @@ class Ejabberd(Server):
         return output_of("dpkg-query", "--show", "--showformat=${Version}", "ejabberd") or "unknown"
 
     def prepare(self) -> None:
-        """Write the configuration; the accounts are made by the server at its first start."""
+        """Write the configuration; accounts and rosters are made by the server at its first start."""
         certificate, key = self.certificate()
         (self.directory / "ejabberd.yml").write_text(
             _CONFIGURATION.format(
@@ -80,6 +86,7 @@ class Ejabberd(Server):
             prefix=user_name(0).rstrip("0"),
             password=PASSWORD,
             last=self.users - 1,
+            contacts=self.contacts,
             done=self._done,
         )
         calm = ["+sbwt", "none", "+sbwtdcpu", "none", "+sbwtdio", "none"]

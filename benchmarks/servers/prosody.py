@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import os
 import shutil
+from collections.abc import Iterable
 
 from benchmarks.connection import PASSWORD
 from benchmarks.servers.base import Server, output_of, user_name
@@ -21,7 +22,7 @@ modules_disabled = {{ "s2s", "s2s_auth_certs", "offline" }}
 authentication = "internal_hashed"
 password_hash = "{password_hash}"
 default_storage = "memory"
-storage = {{ accounts = "internal" }}
+storage = {{ accounts = "internal", roster = "internal" }}
 c2s_require_encryption = false
 allow_unencrypted_plain_auth = true
 c2s_interfaces = {{ "127.0.0.1" }}
@@ -39,7 +40,7 @@ VirtualHost "localhost"
 
 
 class Prosody(Server):
-    """Prosody from Debian's package, with the epoll backend and accounts in files."""
+    """Prosody from Debian's package, with the epoll backend and accounts and rosters in files."""
 
     name = "prosody"
     websocket_path = "/xmpp-websocket"
@@ -52,13 +53,18 @@ class Prosody(Server):
         return output_of("dpkg-query", "--show", "--showformat=${Version}", "prosody") or "unknown"
 
     def prepare(self) -> None:
-        """Write the configuration, and the accounts as Prosody's own storage keeps them."""
+        """Write the configuration, and accounts and rosters as Prosody's own storage keeps them."""
         certificate, key = self.certificate()
         accounts = self.directory / "data" / self.domain / "accounts"
         accounts.mkdir(parents=True)
         record = _account(self.password_hash)
         for number in range(self.users):
             (accounts / f"{user_name(number)}.dat").write_text(record)
+        rosters = accounts.with_name("roster")
+        rosters.mkdir()
+        for number in range(self.contacts + 1):
+            friends = range(1, self.contacts + 1) if number == 0 else [0]
+            (rosters / f"{user_name(number)}.dat").write_text(_roster(friends, self.domain))
         (self.directory / "prosody.cfg.lua").write_text(
             _CONFIGURATION.format(
                 directory=self.directory,
@@ -72,6 +78,15 @@ class Prosody(Server):
     def command(self) -> list[str]:
         """Run in the foreground."""
         return ["prosody", "-F", "--config", str(self.directory / "prosody.cfg.lua")]
+
+
+def _roster(contacts: Iterable[int], domain: str) -> str:
+    """Write a roster with contacts on both sides as a table of Lua."""
+    items = (
+        f'["{user_name(number)}@{domain}"] = {{ ["subscription"] = "both"; ["groups"] = {{}}; }};'
+        for number in contacts
+    )
+    return f"return {{ [false] = {{ ['version'] = 1; ['pending'] = {{}}; }}; {' '.join(items)} }};\n"
 
 
 def _account(password_hash: str) -> str:

@@ -10,6 +10,7 @@ from benchmarks.connection import PASSWORD
 from benchmarks.servers.base import Server, user_name
 from tidings.adapters.sql.stores import open_stores
 from tidings.base.jid import Jid
+from tidings.ports.roster import RosterEntry, Subscription
 from tidings.wire.xmpp.sasl.keys import make_scram_keys
 
 _CONFIGURATION = """
@@ -41,7 +42,7 @@ class Tidings(Server):
         return importlib.metadata.version("tidings")
 
     def prepare(self) -> None:
-        """Write the configuration, and the accounts through the store's port."""
+        """Write the configuration, and accounts and rosters through the ports of the store."""
         certificate, key = self.certificate()
         data = self.directory / "data"
         data.mkdir(mode=0o700)
@@ -53,18 +54,25 @@ class Tidings(Server):
                 **{door.value: port for door, port in self.ports.items()},
             )
         )
-        asyncio.run(_make_accounts(data / "tidings.sqlite", self.users, self.domain))
+        asyncio.run(self._fill(f"sqlite:///{data / 'tidings.sqlite'}"))
 
     def command(self) -> list[str]:
         """Run the installed command with this interpreter."""
         command = Path(sys.executable).with_name("tidings")
         return [str(command), "serve", "--config", str(self.directory / "tidings.toml")]
 
+    async def _fill(self, database: str) -> None:
+        """Make the accounts; all share one set of keys, since deriving them for each would take minutes."""
+        stores = await open_stores(database)
+        keys = make_scram_keys(PASSWORD)
+        jids = [Jid.of(user_name(number), self.domain) for number in range(self.users)]
+        for jid in jids:
+            await stores.accounts.create(jid, keys, time.time())
+        for contact in jids[1 : self.contacts + 1]:
+            await stores.roster.put(jids[0], _seen(contact))
+            await stores.roster.put(contact, _seen(jids[0]))
+        await stores.close()
 
-async def _make_accounts(database: Path, count: int, domain: str) -> None:
-    """Make the accounts; all share one set of keys, since deriving them for each would take minutes."""
-    stores = await open_stores(f"sqlite:///{database}")
-    keys = make_scram_keys(PASSWORD)
-    for number in range(count):
-        await stores.accounts.create(Jid.of(user_name(number), domain), keys, time.time())
-    await stores.close()
+
+def _seen(jid: Jid) -> RosterEntry:
+    return RosterEntry(jid=jid, subscription=Subscription.BOTH)

@@ -12,13 +12,15 @@ from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, event, text
 
 from tests.contracts.samples import ALICE, BOB, keys
 from tests.harness.databases import Server
 from tidings.adapters.sql import examine, open_database, open_stores
-from tidings.adapters.sql.migrate import known_revision
+from tidings.adapters.sql.migrate import _revisions, known_revision
 from tidings.adapters.sql.tables import metadata
 from tidings.base.errors import BackendError
 from tidings.ports.roster import RosterEntry
@@ -398,3 +400,10 @@ async def test_a_log_in_reads_one_row(file: Path) -> None:
     plan.close()
     assert "SEARCH accounts USING INDEX" in row[3]
     await stores.close()
+
+
+def test_the_files_of_migrations_are_numbered_as_alembic_orders_them():
+    config = Config()
+    config.set_main_option("script_location", "tidings.adapters.sql:migrations")
+    ordered = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
+    assert tuple(reversed(ordered)) == _revisions()

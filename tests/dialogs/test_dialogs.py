@@ -1,4 +1,4 @@
-"""The plays of this folder, through every transport: what happens must come true and be the same everywhere."""
+"""The plays of this folder, through every transport: they must come true and be the same everywhere."""
 
 from collections.abc import Callable
 from pathlib import Path

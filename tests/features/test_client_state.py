@@ -176,3 +176,10 @@ async def test_a_client_that_leaves_inactive_leaves_nothing_behind(world: World)
     again = await world.online("juliet@localhost/phone")
     await romeo.send("<presence to='juliet@localhost/phone'><status>there</status></presence>")
     assert summary(again.take()) == ["there"]
+
+
+async def test_a_client_may_begin_inactive_with_its_session(world: World) -> None:  # XEP-0386 §3.2
+    alice = await world.login("alice@localhost/phone", inline=(Element("inactive", ns.CSI),))
+    assert alice.session.gate is not None
+    await alice.send(f"<active xmlns='{ns.CSI}'/>")
+    assert alice.session.gate is None

@@ -14,14 +14,16 @@ A play is a text file. Lines that begin at the margin are stage directions, inde
         <message from="bob@localhost" type="error"> ... </message>
 
 Directions: `X logs in`, `X logs out`, `X sends`, `X receives` (in this order), `X receives in any order`,
-`X receives nothing`, `X may receive` (from here on, any number of times), `X is thrown out: CONDITION`. Everybody under `people` gets a fresh account, so the local
-parts in the file are replaced by unique ones. At the end nobody may have received more than the play says.
+`X receives nothing`, `X may receive` (from here on, any number of times), `X is thrown out: CONDITION`.
 
-In what is received, `{any}` matches any value and `{word}` any value that is the same wherever the word stands,
-also in what is sent later; an attribute with `{maybe}` may be missing. `xml:lang` and the server's `<delay/>` are
-ignored; so are `id` and `to` of a stanza unless the play names them, the
-account's own bare address in `from` of an IQ, and `<text/>` of an error. `play:more="true"` allows more children;
-errors may also echo what they answer (RFC 6120 §8.3.1).
+Everybody under `people` gets a fresh account, so the local parts in the file are replaced by unique ones. At
+the end nobody may have received more than the play says.
+
+In what is received, `{any}` matches any value and `{word}` any value that is the same wherever the word
+stands, also in what is sent later; an attribute with `{maybe}` may be missing. `xml:lang` and the server's
+`<delay/>` are ignored; so are `id` and `to` of a stanza unless the play names them, the account's own bare
+address in `from` of an IQ, and `<text/>` of an error. `play:more="true"` allows more children; errors may
+also echo what they answer (RFC 6120 §8.3.1).
 """
 
 import contextlib
@@ -41,7 +43,9 @@ XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 MORE = f"{{{PLAY}}}more"
 IGNORED_CHILDREN = {f"{{{STANZA_ERRORS}}}text", "{urn:xmpp:delay}delay"}
 WILDCARD = re.compile(r"\{([a-z][a-z0-9-]*)\}")
-DIRECTION = re.compile(r"(?P<who>\w+) (?P<what>logs in|logs out|sends|receives in any order|receives nothing|receives|may receive)$")
+DIRECTION = re.compile(
+    r"(?P<who>\w+) (?P<what>logs in|logs out|sends|receives( in any order| nothing)?|may receive)$"
+)
 THROWN_OUT = re.compile(r"(?P<who>\w+) is thrown out: (?P<condition>[a-z-]+)$")
 
 
@@ -169,9 +173,7 @@ class Performance:
         self._clients: dict[str, Client] = {}
         self._tolerated: dict[str, list[etree._Element]] = {name: [] for name in cast}
         self._words: dict[str, str] = {}
-        self._aliases = {
-            play.people[name].partition("/")[0]: person.bare for name, person in cast.items()
-        }
+        self._aliases = {play.people[name].partition("/")[0]: person.bare for name, person in cast.items()}
 
     async def run(self) -> None:
         """Play it to the end; raises AssertionError with the line of the play that did not come true."""
@@ -194,7 +196,9 @@ class Performance:
                 await self._clients.pop(step.who).close()
             case "sends":
                 for source in _split(self._with_real_addresses(step.text)):
-                    await self._clients[step.who].send(WILDCARD.sub(lambda word: self._words[word[1]], source))
+                    await self._clients[step.who].send(
+                        WILDCARD.sub(lambda word: self._words[word[1]], source)
+                    )
             case "receives":
                 for element in self._stanzas(step.text):
                     received = await self._receive(step.who)
@@ -242,7 +246,9 @@ class Performance:
     async def _expect_silence(self, who: str) -> None:
         """Everybody's pings come back with nothing before that person's own: then nothing is under way."""
         for name in [*(name for name in self._clients if name != who), who]:
-            await self._clients[name].send('<iq type="get" id="silence"><query xmlns="urn:tidings:silence"/></iq>')
+            await self._clients[name].send(
+                '<iq type="get" id="silence"><query xmlns="urn:tidings:silence"/></iq>'
+            )
             if name == who:
                 answer = await self._receive(name)
                 assert answer.get("id") == "silence", f"received instead of nothing: {_text(answer)}"
@@ -261,10 +267,11 @@ class Performance:
         try:
             stanza = await self._clients.pop(step.who).receive()
         except StreamEnd as end:
-            assert end.condition == step.condition, f"the stream ended with {end.condition or 'no error'}"
-            self.transcript.append(f"{step.who} is thrown out: {end.condition}")
+            condition = end.condition
         else:
             raise AssertionError(f"the stream did not end; received {_text(stanza)}")
+        assert condition == step.condition, f"the stream ended with {condition or 'no error'}"
+        self.transcript.append(f"{step.who} is thrown out: {condition}")
 
     def _with_real_addresses(self, text: str) -> str:
         for alias, real in self._aliases.items():
@@ -284,15 +291,18 @@ class Performance:
         try:
             _match_stanza(expected, masked, words, own)
         except AssertionError as reason:
-            raise AssertionError(f"{reason}\n  expected {_text(expected)}\n  received {_text(received)}") from None
+            raise AssertionError(
+                f"{reason}\n  expected {_text(expected)}\n  received {_text(received)}"
+            ) from None
         self._words = words
         return _canonical(masked)
 
     def _note(self, who: str, lines: list[str]) -> None:
         for line in lines:
+            told = line
             for alias, real in self._aliases.items():
-                line = line.replace(real, alias)
-            self.transcript.append(f"{who} receives {line}")
+                told = told.replace(real, alias)
+            self.transcript.append(f"{who} receives {told}")
 
 
 class _Replay:
@@ -403,7 +413,7 @@ def _name(element: etree._Element) -> str:
 
 
 def _canonical(element: etree._Element) -> str:
-    """The same text for the same tree, whatever the prefixes were: names in Clark notation, attributes sorted."""
+    """The same text for the same tree, whatever the prefixes: names in Clark notation, attributes sorted."""
     attributes = "".join(f' {name}="{value}"' for name, value in sorted(element.attrib.items()))
     content = (element.text or "").strip() + "".join(sorted(_canonical(child) for child in element))
     return f"<{element.tag}{attributes}>{content}</>"

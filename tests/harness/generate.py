@@ -115,7 +115,9 @@ def _written_element(
         name = tag[1]
         prefix = draw(st.sampled_from(sorted(key for key, uri in scope.items() if uri == tag[0])))
     qualified = f"{prefix}:{name}" if prefix else name
-    parts = [draw(_written_attribute(f"xmlns:{key}" if key else "xmlns", uri)) for key, uri in declared.items()]
+    parts = [
+        draw(_written_attribute(f"xmlns:{key}" if key else "xmlns", uri)) for key, uri in declared.items()
+    ]
     used: set[tuple[str, str]] = set()
     for _ in range(draw(st.integers(0, 3))):
         key = draw(st.sampled_from(["", "", "xml", *(key for key in sorted(scope) if key)]))
@@ -124,12 +126,13 @@ def _written_element(
         if (space, local) in used:
             continue
         used.add((space, local))
-        value = None if key != "xml" else "preserve" if local == "space" else draw(st.sampled_from(["", "de"]))
+        value = (
+            None if key != "xml" else "preserve" if local == "space" else draw(st.sampled_from(["", "de"]))
+        )
         parts.append(draw(_written_attribute(f"{key}:{local}" if key else local, value)))
     parts = draw(st.permutations(parts))
-    content = []
-    for _ in range(draw(st.integers(0, 3)) if depth else 0):
-        content.append(draw(_written_text() | _written_element(scope, depth - 1)))
+    length = draw(st.integers(0, 3)) if depth else 0
+    content = [draw(_written_text() | _written_element(scope, depth - 1)) for _ in range(length)]
     opening = f"<{qualified}{''.join(parts)}{draw(_loose)}"
     if not content and draw(st.booleans()):
         return opening + "/>"

@@ -4,7 +4,7 @@ The process is ended by its number with SIGTERM and must leave cleanly: exit cod
 """
 
 import contextlib
-import datetime
+import datetime as dt
 import ipaddress
 import json
 import os
@@ -83,10 +83,10 @@ def has_listener(port: int) -> bool:
 
 
 def make_certificate(directory: Path, *names: str) -> Path:
-    """Write a self-signed certificate for the names as localhost.crt and .key; clients trust the .crt itself."""
+    """Write a self-signed certificate for the names as localhost.crt and .key; clients trust the .crt."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     alternatives = [x509.DNSName(name) for name in names] + [x509.IPAddress(ipaddress.ip_address(HOST))]
     certificate = (
         x509.CertificateBuilder()
@@ -94,8 +94,8 @@ def make_certificate(directory: Path, *names: str) -> Path:
         .issuer_name(subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=30))
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=30))
         .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(key, hashes.SHA256())
@@ -142,7 +142,7 @@ class ServerProcess:
 
     @classmethod
     def start(cls, directory: Path, *, extra_configuration: str = "") -> Self:
-        """Start a server on free ports with a certificate of its own and wait until it accepts connections."""
+        """Start a server on free ports with its own certificate and wait until it accepts connections."""
         authority = make_certificate(directory, DOMAIN)
         for attempt in range(1, ATTEMPTS + 1):
             ports = dict(zip(INTEROP_PORTS, free_ports(len(INTEROP_PORTS)), strict=True))

@@ -28,6 +28,7 @@ from tidings.kernel.feature import Feature
 from tidings.kernel.inbound import Inbound
 from tidings.kernel.server import Server
 from tidings.kernel.session import Client, Session
+from tidings.ports.ledger import Ledger
 from tidings.wire.xml.element import Element, decode
 from tidings.wire.xml.parser import FrameParser
 from tidings.wire.xmpp import ns
@@ -91,7 +92,11 @@ class WorldClient:
         await self.send(text)
         wanted = decode(text.encode(), ns.CLIENT).get("id")
         for element in self.received:
-            if element.name == "iq" and element.get("id") == wanted and element.get("type") in {"result", "error"}:
+            if (
+                element.name == "iq"
+                and element.get("id") == wanted
+                and element.get("type") in {"result", "error"}
+            ):
                 self.received.remove(element)
                 return element
         raise AssertionError(f"no answer to {text}; got {self.received}")
@@ -129,6 +134,7 @@ class World:
         self.server = server
         self.stores = stores
         self.clock = clock
+        self.anonymous: frozenset[str] = frozenset()
         self._numbers = iter(range(1, 1_000_000))
 
     @classmethod
@@ -140,10 +146,15 @@ class World:
         options: Mapping[str, msgspec.Struct] | None = None,
         admins: Iterable[str] = (),
         anonymous: Iterable[str] = (),
+        ledger: Ledger | None = None,
+        sessions_per_account: int = 50,
+        accounts_in_memory: int = 10_000,
     ) -> World:
         """Start a server; `options` are features' option structs by feature name, for every domain."""
         clock = VirtualClock()
         stores = MemoryStores()
+        if ledger is not None:
+            stores.ledger = ledger
         plans = [
             HostPlan(
                 domain=domain,
@@ -153,9 +164,18 @@ class World:
             )
             for domain in domains
         ]
-        server, _ = build_server(plans, stores, clock, features=tuple(FEATURES if features is None else features))
+        server, _ = build_server(
+            plans,
+            stores,
+            clock,
+            features=tuple(FEATURES if features is None else features),
+            sessions_per_account=sessions_per_account,
+            accounts_in_memory=accounts_in_memory,
+        )
         await server.start()
-        return cls(server, stores, clock)
+        world = cls(server, stores, clock)
+        world.anonymous = frozenset(anonymous)
+        return world
 
     async def register(self, jid: str) -> Jid:
         """Make an account without a password, unless it is there."""
@@ -165,18 +185,33 @@ class World:
             self.server.hosts[address.domain].directory.forget(address)
         return address
 
-    async def login(self, jid: str, *, secure: bool = True, device: str | None = None) -> WorldClient:
-        """Bind a resource of an account, which is made when it is missing; without a resource one is chosen."""
+    async def login(
+        self,
+        jid: str,
+        *,
+        secure: bool = True,
+        device: str | None = None,
+        inline: tuple[Element, ...] = (),
+    ) -> WorldClient:
+        """Bind a resource of an account, which is made when it is missing; without a resource one is chosen.
+
+        `inline` is what Bind 2 asks for together with the session.
+        """
         address = Jid(jid)
         if not address.resource:
             address = address.with_resource(f"r{next(self._numbers)}")
         await self.register(jid)
         client = WorldClient(self)
         way = Client(
-            transport="tcp", address="127.0.0.1", secure=secure, since=self.clock.now(), device=device
+            transport="tcp",
+            address="127.0.0.1",
+            secure=secure,
+            since=self.clock.now(),
+            device=device,
+            anonymous=address.domain in self.anonymous,
         )
         host = self.server.hosts[address.domain]
-        client.session, _ = await self.server.open_session(host, address, way, _ClientLink(client))
+        client.session, _ = await self.server.open_session(host, address, way, _ClientLink(client), inline)
         client._inbound = Inbound(client.session, self.server.router, self.server.supervisor)
         return client
 

@@ -1,4 +1,4 @@
-"""One server for all foreign clients, fresh accounts for every story, and a way to run the JavaScript ones."""
+"""One server for all foreign clients, fresh accounts for every story, a way to run the JavaScript ones."""
 
 import itertools
 import json
@@ -61,7 +61,9 @@ def make_account(server: ServerProcess, name: str) -> Account:
 
 
 @pytest.fixture
-def perform(server: ServerProcess, alice: Account, bob: Account) -> Callable[[str, str], list[dict[str, Any]]]:
+def perform(
+    server: ServerProcess, alice: Account, bob: Account
+) -> Callable[[str, str], list[dict[str, Any]]]:
     """Run a script of this folder against an address and give the events it printed."""
     node = shutil.which("node")
     if node is None or not (HERE / "node_modules").is_dir():

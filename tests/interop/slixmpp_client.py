@@ -1,4 +1,4 @@
-"""slixmpp as a person in a story: connects to the test's server, verifies its certificate, keeps what it receives."""
+"""slixmpp as a person in a story: verifies the server's certificate and keeps what it receives."""
 
 import asyncio
 import contextlib
@@ -28,7 +28,9 @@ class SlixmppPerson(slixmpp.ClientXMPP):
         self._arrived = asyncio.Event()
         self.reasons: list[str] = []
         self.add_event_handler("failed_auth", lambda _: self.reasons.append("failed_auth"))
-        self.add_event_handler("connection_failed", lambda why: self.reasons.append(f"connection_failed {why}"))
+        self.add_event_handler(
+            "connection_failed", lambda why: self.reasons.append(f"connection_failed {why}")
+        )
         self.add_event_handler("stream_error", lambda error: self.reasons.append(str(error)))
         for event in ("message", "presence", "roster_update"):
             self.add_event_handler(event, self._keep)
@@ -43,7 +45,9 @@ class SlixmppPerson(slixmpp.ClientXMPP):
         try:
             await self.wait_until("session_start", timeout=PATIENCE)
         except TimeoutError:
-            raise AssertionError(f"{self.boundjid}: no session; {self.reasons}\n{self._server.log_tail()}") from None
+            raise AssertionError(
+                f"{self.boundjid}: no session; {self.reasons}\n{self._server.log_tail()}"
+            ) from None
 
     async def takes(self, what: str, wanted: Callable[[Any], bool]) -> Any:
         """The next stanza that is wanted; others stay."""
@@ -71,9 +75,11 @@ class SlixmppPerson(slixmpp.ClientXMPP):
         """The next presence of a kind (available, subscribe, …) from that bare or full JID."""
         return await self.takes(
             f"presence {kind} from {sender}",
-            lambda stanza: stanza.name == "presence"
-            and stanza["type"] == kind
-            and sender in (stanza["from"].bare, stanza["from"].full),
+            lambda stanza: (
+                stanza.name == "presence"
+                and stanza["type"] == kind
+                and sender in (stanza["from"].bare, stanza["from"].full)
+            ),
         )
 
 
@@ -90,5 +96,3 @@ async def logged_in(
     finally:
         if person.is_connected():
             person.abort()
-
-

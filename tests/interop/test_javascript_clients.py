@@ -1,4 +1,4 @@
-"""@xmpp/client and strophe.js live through the common story: log in, roster, presence, messages, disconnect."""
+"""@xmpp/client and strophe.js live the common story: log in, roster, presence, messages, disconnect."""
 
 from collections.abc import Callable
 from typing import Any

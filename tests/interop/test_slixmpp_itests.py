@@ -1,9 +1,11 @@
 """The integration tests that slixmpp ships in its source distribution, against the interop profile.
 
-They log in as two accounts on the standard ports, which are written into some of them; that is what the interop
-profile is for. The source distribution of the installed version is fetched once and kept in the cache of pytest.
+They log in as two accounts on the standard ports, which are written into some of them; that is what the
+interop profile is for. The source distribution of the installed version is fetched once and kept in the cache
+of pytest.
 
-The two accounts are contacts: a server that follows XEP-0012 §5 does not tell strangers how long somebody is away.
+The two accounts are contacts: a server that follows XEP-0012 §5 does not tell strangers how long somebody is
+away.
 """
 
 import asyncio
@@ -90,7 +92,9 @@ def _fetch(version: str, kept: Path) -> None:
         check=False,
     )
     if done.returncode != 0:
-        pytest.skip(f"the source distribution of slixmpp {version} cannot be had: {done.stderr.strip()[-500:]}")
+        pytest.skip(
+            f"the source distribution of slixmpp {version} cannot be had: {done.stderr.strip()[-500:]}"
+        )
     (archive,) = download.glob("slixmpp-*.tar.gz")
     unpacked = download / "unpacked"
     with tarfile.open(archive) as source:
@@ -148,7 +152,9 @@ def test_itest(name: str, itests: Path, interop_server: ServerProcess) -> None:
         env={**os.environ, **accounts, **passwords, "SSL_CERT_FILE": str(interop_server.authority)},
     )
     if done.returncode != 0 or "OK" not in done.stderr:
-        pytest.fail(f"{name}\n{done.stdout}{done.stderr}\nserver:\n{interop_server.log_tail()}", pytrace=False)
+        pytest.fail(
+            f"{name}\n{done.stdout}{done.stderr}\nserver:\n{interop_server.log_tail()}", pytrace=False
+        )
 
 
 def test_every_itest_is_judged(itests: Path) -> None:

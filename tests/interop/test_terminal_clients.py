@@ -1,7 +1,7 @@
 """Debian's terminal clients talk with slixmpp over STARTTLS; the accounts come from the command line.
 
-go-sendxmpp uses the strongest mechanism it knows: in Debian 12 that is PLAIN, later versions have SCRAM. profanity
-logs in with SCRAM, and so does slixmpp.
+go-sendxmpp uses the strongest mechanism it knows: in Debian 12 that is PLAIN, later versions have SCRAM.
+profanity logs in with SCRAM, and so does slixmpp.
 """
 
 import asyncio
@@ -96,7 +96,7 @@ async def test_slixmpp_sends_to_go_sendxmpp(
         person.send_presence()
         async with running(go_sendxmpp, server, receiver, tmp_path, "--listen") as process:
             heard = await hear_until(process, "<presence")
-            # Its presence is on the way; a stranger learns nothing of it, so the message is repeated until it is there.
+            # Its presence may still be on the way, and a stranger learns nothing of it: so we try again.
             async with asyncio.timeout(PATIENCE):
                 while "guten Abend" not in heard:
                     person.send_message(mto=receiver.bare, mbody="guten Abend", mtype="chat")
@@ -225,9 +225,9 @@ async def test_profanity_talks_with_slixmpp(
         person.send_presence()
         async with profanity_logged_in(profanity, server, one, tmp_path) as terminal:
             assert "proceed" in terminal.log
-            assert re.search(r"""SENT: <auth [^>]*mechanism="SCRAM-SHA-(256|512)(-PLUS)?\"""", terminal.log), (
-                terminal.log[:8000]
-            )
+            assert re.search(
+                r"""SENT: <auth [^>]*mechanism="SCRAM-SHA-(256|512)(-PLUS)?\"""", terminal.log
+            ), terminal.log[:8000]
             terminal.type(f"/msg {other.bare} Grüße vom Terminal")
             message = await person.takes_message(one.bare)
             assert message["body"] == "Grüße vom Terminal"

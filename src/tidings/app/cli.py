@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import gc
 import getpass
 import sys
 from collections.abc import Mapping, Sequence
@@ -215,6 +216,7 @@ def _add_flags(parser: Any, flags: Sequence[Flag]) -> None:  # noqa: ANN401  # a
 
 
 def _serve(given: argparse.Namespace) -> int:
+    gc.disable()  # nothing that loading makes is garbage; `serve` switches it on again
     from tidings.app import server  # noqa: PLC0415  # the other commands start faster without
 
     config = _load(given, with_features=True)

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 from collections.abc import Mapping
 from socket import socket
 from typing import Protocol
 
 from tidings.app.certificates import Certificates
 from tidings.app.options import Config
-from tidings.base.errors import BackendError
 from tidings.base.limits import XmlLimits
-from tidings.gateways import bosh, websocket
-from tidings.gateways.bosh import BoshDoor
 from tidings.gateways.doorkeeper import Doorkeeper
-from tidings.gateways.health import HealthDoor
-from tidings.gateways.host_meta import HostMetaDoor
-from tidings.gateways.http import HttpGateway
 from tidings.gateways.tcp import TcpGateway
 from tidings.gateways.tls import TlsSetup
-from tidings.gateways.websocket import WebSocketDoor
 from tidings.kernel.connection import ConnectionOptions, Doorway
 from tidings.kernel.feature import StreamStage
 from tidings.kernel.host import Host
@@ -29,12 +23,8 @@ from tidings.ports.stores import Stores
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.negotiation.policy import TOKEN_MECHANISMS, HostPolicy, StreamLimits, StreamPolicy
 
-_DATABASE_SECONDS = 3
-_MECHANISMS = {
-    "accounts": HostPolicy(domain="").mechanisms,
-    "any": ("PLAIN",),
-    "anonymous": ("ANONYMOUS",),
-}
+_MECHANISMS = {"any": ("PLAIN",), "anonymous": ("ANONYMOUS",)}
+"""What is offered where there are no accounts to check."""
 
 
 class Door(Protocol):
@@ -111,7 +101,8 @@ class Doorways:
         idle = limits.idle_seconds or None
         return HostPolicy(
             domain=host.domain,
-            mechanisms=_MECHANISMS[authentication],
+            mechanisms=_MECHANISMS.get(authentication, self._config.server.mechanisms),
+            see_other_host=self._config.hosts[host.domain].see_other_host,
             plain_without_tls=not must_encrypt,
             tls_required=must_encrypt,
             registration=bool(registration),
@@ -154,41 +145,19 @@ async def open_doors(
             after=after,
         )
         doors.listeners += [await gateway.listen(listening) for listening in sockets.get(name, ())]
-    http = HttpGateway(config.http, doorkeeper, tls_setup(config, https))
-    around = {
-        "local": doorways.make(starttls=False, local=True),
-        "remote": doorways.make(starttls=False, local=False),
-    }
-    WebSocketDoor(http, **around, before=before, after=after)
-    BoshDoor(http, **around, before=before, after=after, options=config.bosh)
-    HostMetaDoor(
-        http,
-        {ns.ALT_CONNECTIONS_WEBSOCKET: websocket.PATH, ns.ALT_CONNECTIONS_BOSH: bosh.PATH},
+    # The libraries of HTTP take a quarter of a second to load: clients on TCP need not wait for them.
+    http_doors = await asyncio.to_thread(importlib.import_module, "tidings.app.http_doors")
+    around = http_doors.Around(
+        local=doorways.make(starttls=False, local=True),
+        remote=doorways.make(starttls=False, local=False),
+        before=before,
+        after=after,
     )
-    HealthDoor(
-        http,
-        registry=server.telemetry.registry,
-        problems=lambda: _problems(server, stores),
-        metrics_networks=config.metrics.networks if config.metrics.enabled else None,
+    gateway = await http_doors.open_http(
+        config, server, stores, around, doorkeeper, tls_setup(config, https), sockets
     )
-    await http.listen(sockets.get("http", ()))
-    if sockets.get("https"):
-        await http.listen(sockets["https"], encrypted=True)
-    doors.others.append(http)
+    doors.others.append(gateway)
     return doors
-
-
-async def _problems(server: Server, stores: Stores) -> list[str]:
-    """Tell what keeps the server from taking clients, one line each."""
-    problems = server.problems()
-    try:
-        async with asyncio.timeout(_DATABASE_SECONDS):
-            await stores.ping()
-    except BackendError as error:
-        problems.append(str(error))
-    except TimeoutError:
-        problems.append(f"the database has not answered for {_DATABASE_SECONDS} s")
-    return problems
 
 
 def tls_setup(config: Config, loaded: Certificates) -> TlsSetup:

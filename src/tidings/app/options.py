@@ -7,7 +7,7 @@ options next to its code; they appear as `[features.NAME]` and `[host."example.o
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import msgspec
 from msgspec import Meta, field
@@ -16,6 +16,9 @@ from tidings.gateways.http_options import HttpOptions
 from tidings.wire.xmpp.bosh.options import BoshOptions
 
 Authentication = Literal["accounts", "any", "anonymous"]
+Mechanism = Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "SCRAM-SHA-1", "EXTERNAL", "PLAIN"]
+STRONG_MECHANISMS: tuple[Mechanism, ...] = get_args(Mechanism)
+"""All of them, strongest first."""
 
 FilePath = Annotated[str, Meta(extra={"path": True})]
 """A file or directory; in a configuration file it is relative to the directory of that file."""
@@ -55,6 +58,14 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
             "password are right and make the account, for tests on loopback only."
         ),
     ] = "accounts"
+    mechanisms: Annotated[
+        tuple[Mechanism, ...],
+        Meta(
+            description="SASL mechanisms offered where accounts log in, strongest first. SCRAM comes with "
+            "channel binding (-PLUS) on TLS, PLAIN on encrypted or local connections only, EXTERNAL where "
+            "`client_authority` in [tls] is set."
+        ),
+    ] = STRONG_MECHANISMS
     admins: Annotated[
         tuple[str, ...],
         Meta(description="Addresses (`alice@example.org`) that may administer every domain."),
@@ -264,6 +275,13 @@ class HostOptions(msgspec.Struct, frozen=True, kw_only=True):
         tuple[str, ...],
         Meta(description="Names or addresses that may administer this domain."),
     ] = ()
+    see_other_host: Annotated[
+        str,
+        Meta(
+            description="Send clients of this domain to another server: `host` or `host:port` "
+            "(RFC 6120 §4.9.3.19). Empty: serve them here."
+        ),
+    ] = ""
     certificate: Annotated[
         FilePath,
         Meta(description="PEM file with certificate and chain for this domain. Empty: that of `[tls]`."),

@@ -72,7 +72,7 @@ async def serve(config: Config) -> None:
         doors = await _open(config, server, stores, sockets, tls, https)
         if config.server.reset_when_empty:
             _reset_when_empty(config, server, stores)
-        gc.collect()
+        gc.enable()
         gc.freeze()  # what is here now stays until the end: the collector need not look at it again
         gc.set_threshold(_GARBAGE_THRESHOLD, 20, 20)
         print_banner(config, {name: _ports(bound) for name, bound in sockets.items()})

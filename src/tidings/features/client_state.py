@@ -11,7 +11,8 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
-from tidings.kernel.feature import Feature, Spec, StreamStage, handles_nonza
+from tidings.kernel.events import SessionBound
+from tidings.kernel.feature import Feature, Spec, Stage, StreamStage, handles_nonza, listens
 from tidings.kernel.session import Session
 from tidings.kernel.slots import Slot
 from tidings.wire.xml.element import Element
@@ -73,6 +74,7 @@ class ClientState(Feature):
     """Holds back what is unimportant while a client is inactive."""
 
     spec = Spec.xep(352, version="1.0.0")
+    inline = (ns.CSI,)
     Options = ClientStateOptions
 
     def __init__(self, options: ClientStateOptions) -> None:
@@ -81,6 +83,13 @@ class ClientState(Feature):
     def stream_features(self, stage: StreamStage) -> Iterable[Element]:
         """Offer it after log-in (§4.1)."""
         return (client_state_feature(),) if stage is StreamStage.AFTER_LOGIN else ()
+
+    @listens(SessionBound, stage=Stage.OBSERVE)  # XEP-0386 §3.2
+    def begin(self, event: SessionBound) -> None:
+        """Start inactive where the client asks for it together with its session."""
+        for element in event.inline:
+            if (element.namespace, element.name) == (ns.CSI, "inactive"):
+                self.become_inactive(event.session, element)
 
     @handles_nonza(ns.CSI, "inactive")  # §4.2
     def become_inactive(self, session: Session, element: Element) -> None:  # noqa: ARG002 - it says nothing more

@@ -34,11 +34,9 @@ class VCardTemp(Feature):
 
     @handles(VCard, kind="get", at=At.SELF)  # §3.1
     async def show_own(self, request: Iq[VCard]) -> Element:
-        """Answer with the vCard, or `item-not-found` where there is none yet."""
+        """Answer with the vCard; where there is none yet, with an empty one."""
         raw = await self._store.get(request.to)
-        if raw is None:
-            raise StanzaError("item-not-found", "there is no vCard yet")
-        return decode(raw, "")
+        return Element("vCard", ns.VCARD) if raw is None else decode(raw, "")
 
     @handles(VCard, kind="set", at=At.SELF)  # §3.2
     async def publish(self, request: Iq[VCard]) -> None:

@@ -24,6 +24,8 @@ log = structlog.get_logger("tidings.tcp")
 
 _FRAMING = TcpFraming()
 _HANDSHAKE_SECONDS = 15.0
+_GOODBYE_SECONDS = 5.0
+_BACKLOG = 1024  # sockets that may wait to be accepted: after a restart everybody comes at once
 
 
 class TcpGateway:
@@ -59,37 +61,54 @@ class TcpGateway:
         return await asyncio.get_running_loop().create_server(
             lambda: TcpProtocol(self),
             sock=listening,
+            backlog=_BACKLOG,
             ssl=context,
             ssl_handshake_timeout=None if context is None else _HANDSHAKE_SECONDS,
+            ssl_shutdown_timeout=None if context is None else _GOODBYE_SECONDS,
         )
 
 
 class TcpProtocol(asyncio.Protocol):
     """One socket: the transport of a Connection and the reader of its stream."""
 
-    __slots__ = ("_address", "_connection", "_gateway", "_parser", "_switching", "_transport")
+    __slots__ = (
+        "_address",
+        "_connection",
+        "_early",
+        "_gateway",
+        "_is_admitted",
+        "_is_discarding",
+        "_is_switching",
+        "_parser",
+        "_transport",
+    )
 
     def __init__(self, gateway: TcpGateway) -> None:
         self._gateway = gateway
         self._transport: asyncio.Transport | None = None
         self._connection: Connection | None = None
         self._parser = StreamParser(gateway.before)
-        self._switching = False
+        self._is_admitted = False
+        self._is_switching = False  # from plain text to TLS
+        self._is_discarding = False  # our stream has ended; what comes is read and forgotten
+        self._early: list[bytes] | None = None  # decrypted before the handshake was reported to be done
         self._address = ""
 
     # --- what asyncio tells
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A socket was accepted, or its TLS handshake is done."""
+        """A socket was accepted, and its TLS handshake is done where TLS comes first."""
         self._transport = cast("asyncio.Transport", transport)
-        if self._connection is not None:
-            return  # the same connection, encrypted from now on
         gateway = self._gateway
         peer = transport.get_extra_info("peername")
+        if peer is None:  # gone already; nobody whose address is unknown is taken for a local one
+            self._transport.abort()
+            return
         self._address = peer[0] if peer else ""
         if not gateway.doorkeeper.admit(self._address):
             self._transport.abort()
             return
+        self._is_admitted = True
         doorway = gateway.doorway(self._address)
         channel = transport.get_extra_info("ssl_object")
         client = Client(
@@ -104,7 +123,11 @@ class TcpProtocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Octets have come."""
         connection = self._connection
-        if connection is None or self._switching:
+        if self._is_switching:
+            if self._early is not None:
+                self._early.append(data)
+            return
+        if connection is None or self._is_discarding:
             return
         parser = self._parser
         events = parser.feed(data)
@@ -119,7 +142,9 @@ class TcpProtocol(asyncio.Protocol):
                 events[position] = _header(event)  # type: ignore[call-overload]
         if events:
             connection.receive(cast("list[Item]", events))
-        if failure is not None:
+        else:
+            connection.heard()
+        if failure is not None and not self._is_switching:
             connection.fail(failure)
 
     def eof_received(self) -> bool:
@@ -129,9 +154,12 @@ class TcpProtocol(asyncio.Protocol):
     def connection_lost(self, _reason: Exception | None) -> None:
         """The socket is gone."""
         self._parser.close()
+        self._early = None
+        if self._is_admitted:
+            self._is_admitted = False
+            self._gateway.doorkeeper.leave(self._address)
         connection, self._connection = self._connection, None
         if connection is not None:
-            self._gateway.doorkeeper.leave(self._address)
             connection.lost()
 
     # --- what the connection asks for
@@ -139,7 +167,8 @@ class TcpProtocol(asyncio.Protocol):
     def write(self, pieces: list[bytes]) -> None:
         """Hand the octets to the socket."""
         assert self._transport is not None
-        self._transport.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        if not self._is_switching and not self._is_discarding:
+            self._transport.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
 
     def backlog(self) -> int:
         """Tell what the socket has not taken yet."""
@@ -147,9 +176,24 @@ class TcpProtocol(asyncio.Protocol):
         return self._transport.get_write_buffer_size()
 
     def close(self) -> None:
-        """Close when everything has left."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.close()
+        """Close when everything has left, reading on until the peer has closed, too.
+
+        A socket that is closed with unread input sends a reset, which may take our last words from the peer.
+        TLS does so by itself, until the peer's close_notify. The connection aborts what takes too long.
+        """
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if self._is_switching:
+            transport.abort()
+            return
+        self.resume()
+        if self._is_discarding or not transport.can_write_eof():
+            transport.close()
+            return
+        self._is_discarding = True
+        self._parser.close()
+        transport.write_eof()
 
     def abort(self) -> None:
         """Close at once."""
@@ -163,36 +207,55 @@ class TcpProtocol(asyncio.Protocol):
 
     def resume(self) -> None:
         """Read again."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.resume_reading()
+        transport = self._transport
+        if transport is not None and not self._is_switching and not transport.is_closing():
+            transport.resume_reading()
 
     def start_tls(self) -> None:
         """Encrypt; what came in plain text after <starttls/> is never looked at (RFC 6120 §5.4.3.3)."""
-        self._switching = True
+        self._is_switching = True
         self._parser.close()
+        self.pause()  # the next octets on the socket belong to the handshake
         self._gateway.doorway(self._address).server.supervisor.start("starttls", self._shake_hands())
 
     async def _shake_hands(self) -> None:
         gateway = self._gateway
-        assert self._transport is not None
+        plain = self._transport
+        assert plain is not None
+        encrypted: asyncio.Transport | None = None
+        channel: ssl.SSLObject | None = None
         try:
-            transport = await asyncio.get_running_loop().start_tls(
-                self._transport,
-                self,
-                gateway.tls.context,
-                server_side=True,
-                ssl_handshake_timeout=_HANDSHAKE_SECONDS,
-            )
-        except (OSError, ssl.SSLError) as error:
+            if not plain.is_closing():
+                self._early = []
+                encrypted = await asyncio.get_running_loop().start_tls(
+                    plain,
+                    self,
+                    gateway.tls.context,
+                    server_side=True,
+                    ssl_handshake_timeout=_HANDSHAKE_SECONDS,
+                    ssl_shutdown_timeout=_GOODBYE_SECONDS,
+                )
+            # A handshake that was aborted looks like one that is done, but has no channel.
+            channel = None if encrypted is None else encrypted.get_extra_info("ssl_object")
+        except OSError as error:  # ssl.SSLError is one
             log.info("handshake_failed", address=self._address, reason=str(error))
-            transport = None
-        if transport is None or self._connection is None:
-            self.abort()
+        finally:
+            if channel is None:
+                # The event loop does not tell of a connection that is lost during the handshake.
+                plain.abort()
+                self.connection_lost(None)
+        if encrypted is None or channel is None:
             return
-        self._transport = transport
+        if self._connection is None:  # lost as soon as the handshake was done
+            encrypted.abort()
+            return
+        self._transport = encrypted
         self._parser = StreamParser(gateway.before)
-        self._switching = False
-        self._connection.tls_established(gateway.tls.info(transport.get_extra_info("ssl_object")))
+        self._is_switching = False
+        early, self._early = self._early, None
+        self._connection.tls_established(gateway.tls.info(channel))
+        if early:
+            self.data_received(b"".join(early))
 
     def logged_in(self) -> None:
         """Apply the larger limits."""

@@ -56,9 +56,12 @@ class Directory:
         self._pinned: dict[Jid, Account] = {}
         self._recent: OrderedDict[Jid, Account] = OrderedDict()
         self._loading: dict[Jid, asyncio.Future[Account]] = {}
+        self._stale: set[Jid] = set()  # changed in the stores while they are being loaded
 
     def add_loader(self, slot: Slot[Any], loader: Loader) -> None:
-        """Fill this slot of every account that comes into memory."""
+        """Fill this slot of every account that comes into memory; each slot has one loader."""
+        if any(slot is filled for filled, _ in self._loaders):
+            raise ValueError(f"{slot!r} has a loader already")
         self._loaders.append((slot, loader))
 
     def get(self, jid: Jid) -> Account | None:
@@ -72,18 +75,23 @@ class Directory:
 
     async def load(self, jid: Jid) -> Account:
         """Give the account of a bare JID, from the stores if need be. Raises `BackendError`."""
-        account = self.get(jid)
-        if account is not None:
-            return account
-        loading = self._loading.get(jid)
-        if loading is not None:
-            # Shielded: one who gives up waiting must not take the others' account away.
-            return await asyncio.shield(loading)
+        while True:
+            account = self.get(jid)
+            if account is not None:
+                return account
+            loading = self._loading.get(jid)
+            if loading is None:
+                return await self._load(jid)
+            # Nobody who gives up takes the account away from the others: neither one who waits, nor the one
+            # who loads, whose place the next then takes.
+            await asyncio.wait((loading,))
+            if not loading.cancelled():
+                return loading.result()
+
+    async def _load(self, jid: Jid) -> Account:
         future = self._loading[jid] = asyncio.get_running_loop().create_future()
         try:
-            account = Account(jid, exists=await self._exists(jid))
-            for slot, loader in self._loaders:
-                account[slot] = await loader(jid)
+            account = await self._read(jid)
         except BaseException as error:
             if isinstance(error, Exception):
                 future.set_exception(error)
@@ -92,12 +100,25 @@ class Directory:
                 future.cancel()
             raise
         else:
-            self._recent[jid] = account
+            account = self._pinned.get(jid, account)
+            if account.jid not in self._pinned:
+                self._recent[jid] = account
             future.set_result(account)
             self._evict()
             return account
         finally:
             del self._loading[jid]
+            self._stale.discard(jid)
+
+    async def _read(self, jid: Jid) -> Account:
+        """Ask the stores, and ask again when they were changed meanwhile."""
+        while True:
+            self._stale.discard(jid)
+            account = Account(jid, exists=await self._exists(jid))
+            for slot, loader in self._loaders:
+                account[slot] = await loader(jid)
+            if jid not in self._stale:
+                return account
 
     def admit(self, account: Account, session: Session) -> None:
         """Add a session to its account, which stays in memory from now on."""
@@ -108,15 +129,21 @@ class Directory:
     def dismiss(self, session: Session) -> None:
         """Take a session from its account; a second call does nothing."""
         account = session.account
-        if account.sessions.get(session.jid.resource) is session:
-            del account.sessions[session.jid.resource]
-            if not account.sessions and self._pinned.pop(account.jid, None) is not None and account.exists:
+        if account.sessions.get(session.jid.resource) is not session:
+            return
+        del account.sessions[session.jid.resource]
+        if not account.sessions and self._pinned.pop(account.jid, None) is not None:
+            if session.client.anonymous:
+                account.exists = False  # it lasts as long as its sessions
+            elif account.exists:
                 self._recent[account.jid] = account
                 self._evict()
 
     def forget(self, jid: Jid) -> None:
         """Drop what is in memory of an account without sessions, since what is stored has changed."""
         self._recent.pop(jid, None)
+        if jid in self._loading:
+            self._stale.add(jid)
 
     def sessions(self) -> Iterator[Session]:
         """Go through all sessions of the host."""

@@ -5,7 +5,8 @@ A gateway gives it a `Transport` and tells it what arrives: `receive` for header
 bound; then stanzas go to the session's `Inbound`, and the connection is the session's `Link`.
 
 Invariants:
-- while the negotiation waits for an answer, what arrives waits in order;
+- while the negotiation waits for an answer, or an action takes its time, what arrives waits in order, and not
+  much of it;
 - what is written goes out in order, in one piece for each turn of the event loop; nothing ever waits for a
   slow reader: when more than `outbound_bytes` gather, the connection is cut;
 - every ending goes through `_end`, once.
@@ -14,6 +15,7 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -34,6 +36,7 @@ from tidings.wire.xmpp.negotiation import values
 from tidings.wire.xmpp.negotiation.policy import StreamPolicy
 from tidings.wire.xmpp.negotiation.server import ServerNegotiation
 from tidings.wire.xmpp.negotiation.values import StreamHeader, TlsInfo
+from tidings.wire.xmpp.sasl.keys import DEFAULT_ITERATIONS
 from tidings.wire.xmpp.stanza import Stanza
 
 if TYPE_CHECKING:
@@ -46,6 +49,38 @@ Item = StreamHeader | Fragment | StreamTail
 """What a gateway reads from a stream."""
 
 _CLOSE_SECONDS = 5.0
+_PAUSE_AT = 16
+_MOST_WAITING = 256
+"""So many elements may wait for the negotiation; a client has nothing to say that needs more."""
+
+
+class Anteroom:
+    """Stands in for a connection whose client does not know yet that it has a session: what comes is kept."""
+
+    __slots__ = ("_connection", "_octets", "kept")
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._octets = 0
+        self.kept: list[bytes] = []
+
+    def send(self, raw: bytes) -> None:
+        """Keep a stanza until the session is established."""
+        self.kept.append(raw)
+        self._octets += len(raw)
+        if self._octets > self._connection.outbound_bytes:
+            self.kept.clear()
+            self._connection.close(StreamError("resource-constraint", "too much is waiting to be read"))
+
+    def close(self, error: StreamError | None) -> None:
+        """Close the connection."""
+        self._connection.close(error)
+
+    def pause(self) -> None:
+        """Do nothing: nobody reads stanzas yet."""
+
+    def resume(self) -> None:
+        """Do nothing: nobody reads stanzas yet."""
 
 
 class Transport(Protocol):
@@ -121,8 +156,8 @@ class Connection:
 
     __slots__ = (
         "_actions",
+        "_anteroom",
         "_awake",
-        "_braking",
         "_closing",
         "_doorway",
         "_ended",
@@ -130,10 +165,13 @@ class Connection:
         "_frames",
         "_framing",
         "_heard",
+        "_held",
+        "_hold",
         "_host_domain",
         "_inbound",
         "_items",
         "_lang",
+        "_leaving",
         "_negotiation",
         "_out",
         "_paused",
@@ -158,18 +196,21 @@ class Connection:
         self.client = client
         self.session: Session | None = None
         self._inbound: Inbound | None = None
+        self._anteroom: Anteroom | None = None
         self._lang: str | None = None
         self._host_domain = ""
         self._items: list[Item] = []
         self._out: list[bytes] = []
         self._flushing = False
+        self._leaving = False
         self._closing = False
         self._ended = False
         self._heard = True
         self._awake = False
         self._paused = False
         self._actions: list[values.Action] = []
-        self._braking = False
+        self._held = False  # an action takes its time; what comes after it waits
+        self._hold: Timer | None = None
         self._negotiation: ServerNegotiation | None = ServerNegotiation(doorway.policy)
         server = doorway.server
         server.connections.add(self)
@@ -182,16 +223,35 @@ class Connection:
         if server.draining:
             self.close(StreamError("system-shutdown", "the server is stopping"))
 
+    @property
+    def outbound_bytes(self) -> int:
+        """How much may wait to be read by the client."""
+        return self._doorway.options.outbound_bytes
+
     # --- what the gateway tells
 
+    def heard(self) -> None:
+        """Note a sign of life that is no element: white space (RFC 6120 §4.6.1)."""
+        self._heard = True
+
     def receive(self, items: list[Item]) -> None:
-        """Take what one read has brought, in order."""
+        """Take what one read has brought, in order; a bug that it uncovers ends this stream alone."""
+        try:
+            self._receive(items)
+        except Exception as error:  # noqa: BLE001  # else it would end in the event loop
+            server = self._doorway.server
+            server.supervisor.report(
+                "connection", error, session=str(self.session.jid if self.session else "")
+            )
+            self.close(StreamError("internal-server-error"))
+
+    def _receive(self, items: list[Item]) -> None:
         self._heard = True
         if not self._awake:
             self._awake = True
             self._doorway.server.resting.used(self)
-        if self._closing:
-            if any(type(item) is StreamTail for item in items):
+        if self._closing or self._leaving:
+            if self._closing and any(type(item) is StreamTail for item in items):
                 self._transport.close()
             return
         if self._inbound is not None:
@@ -199,6 +259,8 @@ class Connection:
             return
         self._items.extend(items)
         self._negotiate()
+        if len(self._items) > _MOST_WAITING:
+            self.close(StreamError("policy-violation", "too much at once before log-in"))
 
     def fail(self, error: StreamError) -> None:
         """End the stream because of what the peer sent or of what cannot go on."""
@@ -206,7 +268,7 @@ class Connection:
 
     def tls_established(self, info: TlsInfo) -> None:
         """Go on after the handshake."""
-        if self._negotiation is None or self._ended:
+        if self._negotiation is None or self._closing or self._ended:
             return
         self.client.secure = True
         self._items.clear()
@@ -237,12 +299,19 @@ class Connection:
         """Say why, say goodbye and end."""
         if self._closing or self._ended:
             return
+        if self._held:  # what was held back stays undone, so that closing early tells nobody anything
+            self._let_go()
+            self._actions.clear()
         negotiation = self._negotiation
         if negotiation is not None and not negotiation.closed:
             negotiation.fail(error or StreamError("undefined-condition"))
             self._act()
-            return
         self._close(error)
+
+    def abort(self) -> None:
+        """End at once."""
+        self._transport.abort()
+        self._end(StreamError("system-shutdown"))
 
     def pause(self) -> None:
         """Read nothing from the client for now."""
@@ -262,9 +331,10 @@ class Connection:
             if negotiation is None:
                 rest = list(items)
                 items.clear()
+                self._throttle()  # from here on the session's queue says when to read
                 self._receive_stanzas(rest)
                 return
-            if negotiation.waiting or self._braking:
+            if negotiation.waiting or self._held:
                 self._throttle()
                 return
             item = items.pop(0)
@@ -280,7 +350,7 @@ class Connection:
 
     def _throttle(self) -> None:
         """Read nothing while much is waiting for an answer."""
-        if not self._paused and len(self._items) > 16:
+        if not self._paused and len(self._items) > _PAUSE_AT:
             self._paused = True
             self._transport.pause()
         elif self._paused and not self._items:
@@ -288,11 +358,11 @@ class Connection:
             self._transport.resume()
 
     def _act(self) -> None:
-        """Do what the negotiation asks for, in order; a peer that guesses passwords waits."""
+        """Do what the negotiation asks for, in order; what follows an action that takes its time waits."""
         actions = self._actions
         if self._negotiation is not None:
             actions.extend(self._negotiation.take())
-        while actions and not self._braking and not self._closing:
+        while actions and not self._held and not self._closing:
             self._do(actions.pop(0))
 
     def _do(self, action: values.Action) -> None:
@@ -316,12 +386,73 @@ class Connection:
                 self._established()
             case values.CloseStream(error):
                 self._close(error)
+            case values.TokenUsed():
+                self._held = True
+                self._doorway.server.supervisor.start("token", self._use_token(action))
+            case values.LookUpKeys(account) | values.CheckPassword(account) | values.LookUpTokens(account):
+                self._ask_slowly(action, account)
             case _:
-                self._doorway.server.supervisor.start("negotiation", self._answer(action))
+                self._ask(action)
+
+    def _ask(self, question: values.Action) -> None:
+        self._doorway.server.supervisor.start("negotiation", self._answer(question))
+
+    def _ask_slowly(self, question: values.Action, account: Jid) -> None:
+        """Let a peer that guesses passwords wait before the attempt is looked at."""
+        seconds = self._doorway.brake.delay(str(account), self.client.address)
+        if seconds is None:
+            assert self._negotiation is not None
+            self._negotiation.unavailable()
+            self._actions.extend(self._negotiation.take())
+        elif seconds:
+            self._held = True
+            ask = functools.partial(self._ask_at_last, question)
+            self._hold = self._doorway.server.clock.call_later(seconds, ask)
+        else:
+            self._ask(question)
+
+    def _ask_at_last(self, question: values.Action) -> None:
+        self._let_go()
+        self._ask(question)
+        self._go_on()
+
+    def _let_go(self) -> None:
+        """Nothing is held back any more."""
+        self._held = False
+        if self._hold is not None:
+            self._hold.cancel()
+            self._hold = None
+
+    async def _use_token(self, action: values.TokenUsed) -> None:
+        """Note that a token was used before anything else is done, lest a new one fall to the old one's end.
+
+        A token that was revoked since it was looked up lets nobody in.
+        """
+        is_valid = True
+        try:
+            credentials = self._credentials(action.account)
+            is_valid = await credentials.token_used(
+                action.account, action.token, invalidate=action.invalidate
+            )
+        except BackendError as error:
+            log.error("token_not_noted", account=str(action.account), reason=str(error))
+        finally:
+            self._let_go()
+        if not is_valid:
+            self.close(StreamError("not-authorized", "the token has been revoked"))
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Go on with what was held back, and with what has arrived meanwhile."""
+        if not self._ended and not self._closing:
+            self._act()
+            self._negotiate()
 
     def _authenticated(self, action: values.Authenticated) -> None:
-        self._doorway.brake.succeeded(str(action.account))
+        if not action.anonymous:
+            self._doorway.brake.succeeded(str(action.account), self.client.address)
         self._doorway.server.telemetry.logins[action.mechanism] += 1
+        self.client.anonymous = action.anonymous
         self.client.device = action.user_agent.id or None
         self._transport.logged_in()
 
@@ -335,39 +466,37 @@ class Connection:
             condition=condition,
             address=self.client.address,
         )
-        seconds = self._doorway.brake.failed(str(account or ""), self.client.address)
-        if seconds:
-            self._braking = True
-            server.clock.call_later(seconds, self._release)
-
-    def _release(self) -> None:
-        self._braking = False
-        if not self._ended:
-            self._act()
-            self._negotiate()
+        self._doorway.brake.failed(str(account or ""), self.client.address)
 
     async def _answer(self, question: values.Action) -> None:
         """Find out what the negotiation asks, tell it, and go on."""
         negotiation = self._negotiation
-        assert negotiation is not None
+        if negotiation is None or self._ended or self._closing:
+            return
+        is_answered = False
+        try:
+            await self._find_out_or_refuse(question, negotiation)
+            is_answered = True
+        finally:
+            if not is_answered:  # a bug, which the supervisor reports, or the end of the server
+                self.close(StreamError("internal-server-error"))
+        self._go_on()
+
+    async def _find_out_or_refuse(self, question: values.Action, negotiation: ServerNegotiation) -> None:
         try:
             await self._find_out(question, negotiation)
         except BackendError as error:
             log.error("login_unavailable", reason=str(error))
-            if not self._ended:
-                if isinstance(question, values.BindResource | values.IssueToken | values.RegistrationRequest):
-                    negotiation.refused(StanzaError("resource-constraint", "the server cannot do this now"))
-                else:
-                    negotiation.unavailable()
+            if isinstance(question, _REFUSABLE):
+                negotiation.refused(StanzaError("resource-constraint", "the server cannot do this now"))
+            else:
+                negotiation.unavailable()
         except StanzaError as error:
-            if not self._ended:
-                negotiation.refused(error)
+            if not isinstance(question, _REFUSABLE):
+                raise
+            negotiation.refused(error)
         except StreamError as error:
             self.close(error)
-            return
-        if not self._ended and not self._closing:
-            self._act()
-            self._negotiate()
 
     async def _find_out(self, question: values.Action, negotiation: ServerNegotiation) -> None:
         match question:
@@ -379,10 +508,7 @@ class Connection:
                 negotiation.inline_answered(())
             case values.IssueToken(account, device, mechanism):
                 text, expires = await self._credentials(account).issue_token(account, device, mechanism)
-                if not self._ended:
-                    negotiation.token_issued(text, expires)
-            case values.TokenUsed(account, used, _, invalidate):
-                await self._credentials(account).token_used(account, used, invalidate=invalidate)
+                negotiation.token_issued(text, expires)
             case _:
                 await self._find_credentials(question, negotiation)
 
@@ -390,23 +516,22 @@ class Connection:
         match question:
             case values.LookUpKeys(account):
                 found = await self._credentials(account).find(account)
-                if not self._ended:
-                    keys = None if found.record is None else found.record.keys
-                    negotiation.keys_found(keys, banned=found.banned)
+                keys = None if found.record is None else found.record.keys
+                negotiation.keys_found(keys, banned=found.banned)
             case values.CheckPassword(account, password):
-                right, banned = await self._credentials(account).check_password(account, password)
-                if not self._ended:
-                    negotiation.checked(right, banned=banned)
+                policy = self._doorway.policy.host(account.domain)
+                right, banned = await self._credentials(account).check_password(
+                    account, password, DEFAULT_ITERATIONS if policy is None else policy.iterations
+                )
+                negotiation.checked(right, banned=banned)
             case values.CheckAccount(account):
                 found = await self._credentials(account).find(account)
-                if not self._ended:
-                    negotiation.checked(found.record is not None, banned=found.banned)
+                negotiation.checked(found.record is not None, banned=found.banned)
             case values.LookUpTokens(account, device):
                 found = await self._credentials(account).find(account)
                 tokens = await self._credentials(account).tokens(account, device)
-                if not self._ended:
-                    now = self._doorway.server.clock.now()
-                    negotiation.tokens_found(tokens, now=now, banned=found.banned)
+                now = self._doorway.server.clock.now()
+                negotiation.tokens_found(tokens, now=now, banned=found.banned)
             case _:
                 raise TypeError(f"nobody answers {question!r}")
 
@@ -418,30 +543,40 @@ class Connection:
         answer = await registrar.register_before_login(
             element, self.client.address, secure=self.client.secure
         )
-        if not self._ended:
-            negotiation.registration_answered(answer)
+        negotiation.registration_answered(answer)
 
     async def _bind(self, question: values.BindResource, negotiation: ServerNegotiation) -> None:
         server = self._doorway.server
         account = question.account
         host = server.hosts[account.domain]
         jid = account.with_resource(question.resource or token(9))
-        session, answers = await server.open_session(host, jid, self.client, self, question.inline)
+        anteroom = Anteroom(self)
+        session, answers = await server.open_session(host, jid, self.client, anteroom, question.inline)
         if self._ended or self._closing:  # the client left while its session was being made
             self._finish_session(session, None)
             return
+        if session.ended:  # somebody took its resource already, or it was ended before it began
+            raise StreamError("conflict", "the session has ended")
         self.session = session
+        self._anteroom = anteroom
         negotiation.bound(session.jid, answers)
 
     def _established(self) -> None:
         server = self._doorway.server
-        assert self.session is not None
-        self._inbound = Inbound(self.session, server.router, server.supervisor)
+        session, anteroom = self.session, self._anteroom
+        assert session is not None
+        assert anteroom is not None
+        self._inbound = Inbound(session, server.router, server.supervisor)
         self._negotiation = None
+        self._anteroom = None
+        if session.link is anteroom:
+            session.link = self
+        for raw in anteroom.kept:
+            self.send(raw)
         if self._timer is not None:
             self._timer.cancel()
         self._watch_silence()
-        log.debug("session_bound", session=str(self.session.jid), transport=self.client.transport)
+        log.debug("session_bound", session=str(session.jid), transport=self.client.transport)
 
     def _credentials(self, account: Jid) -> Credentials:
         return self._doorway.credentials[account.domain]
@@ -461,8 +596,14 @@ class Connection:
         except StreamError as error:
             self._close(error)
             return
-        if ending is not None:
+        if ending is None:
+            return
+        if inbound.idle:
             self._close(None)
+            return
+        # RFC 6120 §4.4: what was sent before the end of the stream is dealt with and answered before ours.
+        self._leaving = True
+        inbound.when_idle = functools.partial(self._close, None)
 
     # --- writing
 
@@ -495,16 +636,17 @@ class Connection:
         if self._closing or self._ended:
             return
         self._closing = True
+        self._items.clear()
         if error is not None:
             self._doorway.server.telemetry.stream_errors[error.condition] += 1
             self._write(self._framing.element(stream_error_element(error)))
         self._write(self._framing.closing())
         self._flush()
         self._leave(error)
-        self._transport.close()
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self._doorway.server.clock.call_later(_CLOSE_SECONDS, self._transport.abort)
+        self._transport.close()
 
     def _end(self, reason: StreamError | None) -> None:
         """Let go of everything."""
@@ -514,13 +656,19 @@ class Connection:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._doorway.server.connections.discard(self)
+        self._let_go()
+        self._doorway.server.left(self)
         self._leave(reason)
         self._items.clear()
+        self._actions.clear()
+        if self._inbound is not None:
+            self._inbound.when_idle = None
 
     def _leave(self, reason: StreamError | None) -> None:
+        """Part from the session, which ends unless another connection has it now or it waits for one."""
         session, self.session = self.session, None
-        if session is not None:
+        anteroom, self._anteroom = self._anteroom, None
+        if session is not None and session.link is not None and session.link in {self, anteroom}:
             self._finish_session(session, reason)
 
     def _finish_session(self, session: Session, reason: StreamError | None) -> None:
@@ -563,6 +711,10 @@ class Connection:
             self._watch_silence()
             return
         self.close(StreamError("connection-timeout", "no sign of life"))
+
+
+_REFUSABLE = (values.BindResource, values.IssueToken, values.RegistrationRequest, values.NegotiateInline)
+"""Questions that `refused` answers."""
 
 
 async def _awaited(wait: Awaitable[None]) -> None:

@@ -6,10 +6,14 @@ import graphlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import structlog
+
 from tidings.base.errors import StanzaError, TidingsError
 from tidings.kernel.feature import Stage
 from tidings.kernel.supervisor import Supervisor
 from tidings.kernel.wait import Wait
+
+log = structlog.get_logger("tidings.hooks")
 
 Handler = Callable[[Any], Wait]
 
@@ -66,6 +70,39 @@ class Hooks:
                 return self._rest(wait, handlers, position, event)
         return None
 
+    def tell(self, event: object) -> Wait:
+        """Call all handlers of what has happened: none can refuse it or keep it from the others."""
+        handlers = self._compiled.get(type(event), ())
+        for position, (_, handler) in enumerate(handlers):
+            try:
+                wait = handler(event)
+            except Exception as error:  # noqa: BLE001  # the hook loop is where a handler's bug ends
+                self._failed(handler, error)
+                continue
+            if wait is not None:
+                return self._tell_rest(wait, handlers[position:], event)
+        return None
+
+    async def _tell_rest(
+        self, wait: Awaitable[None], handlers: tuple[tuple[Stage, Handler], ...], event: object
+    ) -> None:
+        pending: Wait = wait
+        for position, (_, handler) in enumerate(handlers):
+            try:
+                if position:
+                    pending = handler(event)
+                if pending is not None:
+                    await pending
+            except Exception as error:  # noqa: BLE001  # the hook loop is where a handler's bug ends
+                self._failed(handler, error)
+
+    def _failed(self, handler: Handler, error: Exception) -> None:
+        """Log what a handler could not do, and count it where it is a bug."""
+        if isinstance(error, TidingsError):
+            log.error("handler_failed", handler=_name(handler), reason=str(error))
+        else:
+            self._supervisor.report(_name(handler), error)
+
     def guard(self, event: object) -> None:
         """Call the handlers of an event that has guards only: `run` for the hot path."""
         for stage, handler in self._compiled.get(type(event), ()):
@@ -93,9 +130,13 @@ class Hooks:
                 self._caught(stage, handler, error)
 
     def _caught(self, stage: Stage, handler: Handler, error: Exception) -> None:
-        self._supervisor.report(getattr(handler, "__qualname__", "handler"), error)
+        self._supervisor.report(_name(handler), error)
         if stage is Stage.GUARD:
             raise StanzaError("internal-server-error") from error
+
+
+def _name(handler: Handler) -> str:
+    return getattr(handler, "__qualname__", "handler")
 
 
 def _in_order(

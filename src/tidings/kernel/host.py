@@ -32,8 +32,8 @@ class Host:
         """Filled by the loader, in the order of their requirements."""
         self.iq_handlers: dict[tuple[str, tuple[str, str], At], tuple[type[Any], IqHandler]] = {}
         """By kind, payload tag and addressee."""
-        self.immediate: set[tuple[str, str]] = set()
-        """Payload tags of requests to the server that need not wait for the messages before them."""
+        self.immediate: set[tuple[tuple[str, str], At]] = set()
+        """What need not wait for the messages before it: payload tag and addressee of iqs of type get."""
         self.nonza_handlers: dict[tuple[str, str], Callable[[Session, Element], Any]] = {}
 
     def feature(self, wanted: type[T]) -> T | None:

@@ -3,16 +3,21 @@
 - Messages that arrive together are submitted together; anything else waits until the messages before it are
   committed.
 - What needs no waiting for (a ping to the server) overtakes.
-- `session.handled` counts without gaps: a stanza counts once it and all before it are dealt with.
+- `session.handled` counts without gaps, in the order in which the stanzas came: a stanza counts once it and
+  all before it are dealt with. One that has overtaken, or was refused as soon as it was read, leaves a mark
+  in its place and counts when its turn comes.
 - A client that sends faster than the server accepts is not read from until the queue is empty again.
+- Messages that have been read are submitted even if their session ends meanwhile; what else waits then has
+  nobody left to whom it matters.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from tidings.base.errors import StanzaError, StreamError
+from tidings.kernel.feature import At
 from tidings.kernel.session import Session
 from tidings.kernel.supervisor import Supervisor
 from tidings.kernel.wait import Wait
@@ -30,36 +35,39 @@ _LARGEST_BATCH = 64
 class Inbound:
     """The queue between a session's client and the router."""
 
-    __slots__ = ("_busy", "_paused", "_router", "_supervisor", "_waiting", "session")
+    __slots__ = ("_busy", "_paused", "_router", "_supervisor", "_waiting", "session", "when_idle")
 
     def __init__(self, session: Session, router: Router, supervisor: Supervisor) -> None:
         self.session = session
         self._router = router
         self._supervisor = supervisor
-        self._waiting: list[Stanza] = []
+        self._waiting: list[Stanza | None] = []  # None: dealt with already, and not yet counted
         self._busy = False
         self._paused = False
+        self.when_idle: Callable[[], object] | None = None
+        """Called once when everything that came has been dealt with."""
 
     def receive(self, fragments: list[Fragment], lang: str | None = None) -> None:
         """Take what came in one read; `lang` is the stream's language, which stanzas inherit.
 
         Raises `StreamError` for what ends the stream; what came before it has been taken.
         """
-        stanzas: list[Stanza] = []
+        stanzas: list[Stanza | None] = []
         try:
             for fragment in fragments:
                 if fragment.namespace == ns.CLIENT and fragment.name in NAMES:
-                    stanza = self._stamped(fragment, lang)
-                    if stanza is not None:
-                        stanzas.append(stanza)
-                else:
-                    self._nonza(fragment)
+                    stanzas.append(self._stamped(fragment, lang))
+                    continue
+                if stanzas:  # a nonza never waits, but it may count or change what comes before it
+                    before, stanzas = stanzas, []
+                    self._receive(before)
+                self._nonza(fragment)
         finally:
             if stanzas:
                 self._receive(stanzas)
 
     def _stamped(self, fragment: Fragment, lang: str | None) -> Stanza | None:
-        """RFC 6120 §8.1.2.1: the server says who a stanza is from."""
+        """RFC 6120 §8.1.2.1: the server says who a stanza is from; None for one that has been refused."""
         session = self.session
         try:
             stanza = Stanza.received(fragment, lang)
@@ -83,12 +91,14 @@ class Inbound:
         if wait is not None:
             self._supervisor.start("nonza", _awaited(wait))
 
-    def _receive(self, stanzas: list[Stanza]) -> None:
+    def _receive(self, stanzas: list[Stanza | None]) -> None:
         if self._busy:
             for stanza in stanzas:
-                if self._overtakes(stanza):
-                    self._router.submit(self.session, stanza)
-                    self.session.handled += 1
+                if stanza is not None and self._overtakes(stanza):
+                    wait = self._router.submit(self.session, stanza)
+                    if wait is not None:
+                        self._supervisor.start("overtaking", _awaited(wait))
+                    self._waiting.append(None)
                 else:
                     self._waiting.append(stanza)
             self._throttle()
@@ -102,19 +112,20 @@ class Inbound:
         return not self._busy and not self._waiting
 
     def _overtakes(self, stanza: Stanza) -> bool:
-        return (
-            stanza.name == "iq"
-            and stanza.kind == "get"
-            and stanza.payload_tag in self.session.host.immediate
-            and (stanza.to is None or stanza.to == self.session.host.jid)
-        )
+        if stanza.name != "iq" or stanza.kind != "get" or len(stanza.index) != 1:
+            return False
+        host = self.session.host
+        if stanza.to is None:
+            return (stanza.payload_tag, At.SELF) in host.immediate
+        return stanza.to == host.jid and (stanza.payload_tag, At.SERVER) in host.immediate
 
     def _go(self) -> None:
         waiting = self._waiting
         while waiting:
             if self.session.ended:
-                waiting.clear()
-                return
+                waiting[:] = [stanza for stanza in waiting if stanza is not None and stanza.name == "message"]
+                if not waiting:
+                    return
             wait, count = self._next()
             if wait is not None:
                 self._busy = True
@@ -124,26 +135,34 @@ class Inbound:
             self.session.handled += count
 
     def _next(self) -> tuple[Wait, int]:
+        """Submit what is at the head of the queue; tell how many places of the queue that takes up."""
         waiting = self._waiting
         first = waiting.pop(0)
+        if first is None:
+            return None, 1
         if first.name != "message":
             return self._router.submit(self.session, first), 1
         batch = [first]
+        count = 1
         for stanza in waiting:
-            if stanza.name != "message" or len(batch) == _LARGEST_BATCH:
-                break
-            batch.append(stanza)
-        del waiting[: len(batch) - 1]
-        return self._router.submit_messages(self.session, batch), len(batch)
+            if stanza is not None:
+                if stanza.name != "message" or len(batch) == _LARGEST_BATCH:
+                    break
+                batch.append(stanza)
+            count += 1
+        del waiting[: count - 1]
+        return self._router.submit_messages(self.session, batch), count
 
     async def _finish(self, wait: Awaitable[None], count: int) -> None:
-        try:
-            await wait
-        finally:
-            self.session.handled += count
-            self._busy = False
-            self._go()
-            self._throttle()
+        """Wait for the router, which answers its errors itself; if the server stops first, nothing counts."""
+        await wait
+        self.session.handled += count
+        self._busy = False
+        self._go()
+        self._throttle()
+        if self.idle and self.when_idle is not None:
+            when_idle, self.when_idle = self.when_idle, None
+            when_idle()
 
     def _throttle(self) -> None:
         link = self.session.link

@@ -5,18 +5,22 @@ from __future__ import annotations
 import graphlib
 import inspect
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
 
 from tidings.base.errors import TidingsError
-from tidings.kernel.feature import At, Feature, HandlesMark, ListensMark, LoadsMark, NonzaMark
+from tidings.kernel.feature import At, Feature, HandlesMark, ListensMark, LoadsMark, NonzaMark, Stage
 from tidings.kernel.host import Host
 
 
 class FeatureError(TidingsError):
     """A feature cannot be loaded; the message names it and what it lacks."""
+
+
+_PLAIN = (Stage.GUARD, Stage.REWRITE)
+"""Stages on the way of every message, where nothing is awaited."""
 
 
 def load_features(
@@ -77,22 +81,35 @@ def _register(host: Host, feature: Feature) -> None:
     for _, method in inspect.getmembers(feature, inspect.ismethod):
         for mark in getattr(method, "tidings_marks", ()):
             match mark:
-                case HandlesMark(payload, kind, at, immediate):
-                    for where in (At.SERVER, At.SELF, At.ACCOUNT):
-                        if where in at:
-                            key = (kind, payload.TAG, where)
-                            if key in host.iq_handlers:
-                                raise FeatureError(
-                                    f"{feature.name()}: iq {key} is handled by another feature"
-                                )
-                            host.iq_handlers[key] = (payload, method)
-                    if immediate:
-                        host.immediate.add(payload.TAG)
+                case HandlesMark():
+                    _register_request(host, feature, mark, method)
                 case ListensMark(event, stage, after):
+                    if stage in _PLAIN and inspect.iscoroutinefunction(method):
+                        raise FeatureError(
+                            f"{feature.name()}: {method.__name__} at {stage.name} must be a plain function"
+                        )
                     host.hooks.listen(event, stage, feature.name(), method, after)
                 case NonzaMark(namespace, name):
+                    if (namespace, name) in host.nonza_handlers:
+                        raise FeatureError(f"{feature.name()}: <{name}/> is handled by another feature")
                     host.nonza_handlers[namespace, name] = method
                 case LoadsMark(slot):
-                    host.directory.add_loader(slot, method)
+                    try:
+                        host.directory.add_loader(slot, method)
+                    except ValueError as error:
+                        raise FeatureError(f"{feature.name()}: {error}") from None
                 case _:
                     raise FeatureError(f"{feature.name()}: unknown mark {mark!r}")
+
+
+def _register_request(host: Host, feature: Feature, mark: HandlesMark, method: Callable[[Any], Any]) -> None:
+    payload, kind, at, is_immediate = mark
+    for where in (At.SERVER, At.SELF, At.ACCOUNT):
+        if where not in at:
+            continue
+        key = (kind, payload.TAG, where)
+        if key in host.iq_handlers:
+            raise FeatureError(f"{feature.name()}: iq {key} is handled by another feature")
+        host.iq_handlers[key] = (payload, method)
+        if is_immediate and kind == "get":
+            host.immediate.add((payload.TAG, where))

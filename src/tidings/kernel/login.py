@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 from collections import OrderedDict
 from typing import Protocol
 
 from tidings.base.clock import Clock, format_utc
 from tidings.base.jid import Jid
 from tidings.ports.accounts import AccountExists, AccountRecord, AccountStore
-from tidings.wire.xmpp.sasl.keys import ScramKeys, make_scram_keys, verify_password
+from tidings.wire.xmpp.sasl.keys import DEFAULT_ITERATIONS, ScramKeys, make_scram_keys, verify_password
+from tidings.wire.xmpp.sasl.prepare import PreparationError
 from tidings.wire.xmpp.sasl.tokens import FastToken, issue_token
 
 _TOKEN_SECONDS = 90 * 86_400
@@ -33,16 +35,21 @@ class Credentials(Protocol):
         """Look the account up."""
         ...
 
-    async def check_password(self, account: Jid, password: str) -> tuple[bool, str | None]:
-        """Tell whether the password is right, and why the account may not log in."""
+    async def check_password(
+        self, account: Jid, password: str, iterations: int = DEFAULT_ITERATIONS
+    ) -> tuple[bool, str | None]:
+        """Tell whether the password is right, and why the account may not log in.
+
+        An account that does not exist costs these iterations, as one that does.
+        """
         ...
 
     async def tokens(self, account: Jid, device: str) -> tuple[FastToken, ...]:
         """Give the tokens of the device, the newest first."""
         ...
 
-    async def token_used(self, account: Jid, token: FastToken, *, invalidate: bool) -> None:
-        """Note that a token was used, or forget it."""
+    async def token_used(self, account: Jid, token: FastToken, *, invalidate: bool) -> bool:
+        """Note that a token was used, or forget it; False means that it has been revoked meanwhile."""
         ...
 
     async def issue_token(self, account: Jid, device: str, mechanism: str) -> tuple[str, str]:
@@ -62,22 +69,23 @@ class StoredCredentials:
         """Look the account up."""
         return Found(await self._accounts.get(account))
 
-    async def check_password(self, account: Jid, password: str) -> tuple[bool, str | None]:
-        """Compare with the stored keys; an unknown account costs as much as a known one."""
+    async def check_password(
+        self, account: Jid, password: str, iterations: int = DEFAULT_ITERATIONS
+    ) -> tuple[bool, str | None]:
+        """Compare with what is stored; an unknown account costs as much as a known one."""
         found = Found(await self._accounts.get(account))
         keys: tuple[ScramKeys, ...] | None = None if found.record is None else found.record.keys
-        return await asyncio.to_thread(verify_password, password, keys), found.banned
+        return await asyncio.to_thread(verify_password, password, keys, iterations), found.banned
 
     async def tokens(self, account: Jid, device: str) -> tuple[FastToken, ...]:
         """Give the tokens of the device."""
         return await self._accounts.tokens(account, device)
 
-    async def token_used(self, account: Jid, token: FastToken, *, invalidate: bool) -> None:
+    async def token_used(self, account: Jid, token: FastToken, *, invalidate: bool) -> bool:
         """Make the token the current one of its device, or forget the device's tokens."""
         if invalidate:
-            await self._accounts.remove_tokens(account, token.device)
-        else:
-            await self._accounts.adopt_token(account, token)
+            return await self._accounts.remove_tokens(account, token.device) > 0
+        return await self._accounts.adopt_token(account, token)
 
     async def issue_token(self, account: Jid, device: str, mechanism: str) -> tuple[str, str]:
         """Make a token and store what verifies it."""
@@ -90,46 +98,118 @@ class StoredCredentials:
 class OpenCredentials(StoredCredentials):
     """Any name and any password are right and make the account: for tests on loopback only."""
 
-    async def check_password(self, account: Jid, password: str) -> tuple[bool, str | None]:
+    async def check_password(
+        self, account: Jid, password: str, iterations: int = DEFAULT_ITERATIONS
+    ) -> tuple[bool, str | None]:
         """Make the account when it is missing."""
         found = await self.find(account)
         if found.record is None:
-            keys = await asyncio.to_thread(make_scram_keys, password)
+            try:
+                keys = await asyncio.to_thread(make_scram_keys, password, iterations=iterations)
+            except PreparationError:
+                return False, None  # no text that could be anybody's password
             with contextlib.suppress(AccountExists):  # another log-in was faster
                 await self._accounts.create(account, keys, self._clock.now())
         return True, found.banned
 
 
-class Brake:
-    """Slows down who guesses passwords: failures of an address or an account delay the answer to the next.
+class _Record:
+    """The failures of one address or account."""
 
-    The first `_FREE` failures cost nothing, each further one twice the wait of the one before, up to
-    `_LONGEST` seconds; after `_FORGET` seconds without a failure all is forgotten.
+    __slots__ = ("failures", "free_at", "last")
+
+    def __init__(self) -> None:
+        self.failures = 0
+        self.last = 0.0
+        self.free_at = 0.0
+
+
+class Brake:
+    """Slows down who guesses passwords; the wait comes before an attempt is looked at.
+
+    So it cannot be skipped by hanging up or by guessing on many connections at once.
+
+    - The attempts of an address (of IPv6: of its /64) that has failed `_FREE` times come one after the other,
+      with a pause between them that doubles with each further failure, up to `_LONGEST` seconds; when several
+      are in the queue, more are refused. This machine's own addresses are not held back: behind them may be
+      everybody.
+    - An account that others fail to log in to costs a single wait of up to `_LONGEST_ACCOUNT` seconds: its
+      owner is never locked out. From an address where the owner has logged in before, nothing waits until
+      that pair itself fails too often.
+    - After `_FORGET` seconds without a failure all is forgotten. What is remembered is bounded.
     """
 
     _FREE = 3
     _LONGEST = 8.0
+    _LONGEST_ACCOUNT = 2.0
+    _QUEUE = 3
     _FORGET = 600.0
     _KEPT = 20_000
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
+        self._records: OrderedDict[str, _Record] = OrderedDict()
+        self._known: OrderedDict[tuple[str, str], None] = OrderedDict()
 
-    def failed(self, *keys: str) -> float:
-        """Note a failure of these names and addresses; give the seconds to wait before saying so."""
+    def delay(self, account: str, address: str) -> float | None:
+        """Give the seconds that an attempt waits before it is looked at; None refuses it for now."""
+        network = _network(address)
+        if not self._records or (account, network) in self._known:
+            return 0.0
         now = self._clock.monotonic()
-        longest = 0.0
-        for key in filter(None, keys):
-            count, last = self._failures.pop(key, (0, now))
-            count = 1 if now - last > self._FORGET else count + 1
-            self._failures[key] = (count, now)
-            if count > self._FREE:
-                longest = max(longest, min(0.5 * 2.0 ** (count - self._FREE - 1), self._LONGEST))
-        while len(self._failures) > self._KEPT:
-            self._failures.popitem(last=False)
+        longest = min(self._pause(account, now), self._LONGEST_ACCOUNT)
+        pause = self._pause(network, now) if network else 0.0
+        if pause:
+            record = self._records[network]
+            begin = max(record.free_at, now + pause)
+            if begin - now > self._QUEUE * pause:
+                return None
+            record.free_at = begin + pause
+            longest = max(longest, begin - now)
         return longest
 
-    def succeeded(self, account: str) -> None:
-        """Forget the failures of an account that has logged in."""
-        self._failures.pop(account, None)
+    def failed(self, account: str, address: str) -> None:
+        """Note a failure; either may be empty where it is not known."""
+        now = self._clock.monotonic()
+        network = _network(address)
+        for key in filter(None, (account, network, f"{account} {network}")):
+            record = self._records.pop(key, None)
+            if record is None or now - record.last > self._FORGET:
+                record = _Record()
+            record.failures += 1
+            record.last = now
+            self._records[key] = record
+        if self._records[f"{account} {network}"].failures > self._FREE:
+            self._known.pop((account, network), None)
+        while len(self._records) > self._KEPT:
+            self._records.popitem(last=False)
+
+    def succeeded(self, account: str, address: str) -> None:
+        """Remember that the owner of an account comes from this address."""
+        network = _network(address)
+        self._records.pop(f"{account} {network}", None)
+        self._known[account, network] = None
+        self._known.move_to_end((account, network))
+        if len(self._known) > self._KEPT:
+            self._known.popitem(last=False)
+
+    def _pause(self, key: str, now: float) -> float:
+        record = self._records.get(key)
+        if record is None or record.failures < self._FREE or now - record.last > self._FORGET:
+            return 0.0
+        return min(0.5 * 2.0 ** min(record.failures - self._FREE, 10), self._LONGEST)
+
+
+def _network(address: str) -> str:
+    """Give what one attacker surely has: an IPv4 address, or the /64 of an IPv6 one; "" for this machine."""
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
+        parsed = parsed.ipv4_mapped
+    if parsed.is_loopback:
+        return ""
+    if parsed.version == 4:
+        return str(parsed)
+    return str(ipaddress.ip_network((parsed, 64), strict=False))

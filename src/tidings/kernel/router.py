@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
-from tidings.base.errors import BackendError, StanzaError
+from tidings.base.errors import BackendError, StanzaError, StreamError
 from tidings.base.jid import Jid
 from tidings.kernel import delivery
 from tidings.kernel.account import Account
@@ -74,6 +74,11 @@ class Way:
         if self.host is not None and self.recipient.local:
             self.account = await self.host.directory.load(self.recipient)
 
+    def refresh(self) -> None:
+        """Take the account that is in memory now, where there is one: what was loaded may be out of date."""
+        if self.account is not None and self.host is not None:
+            self.account = self.host.directory.get(self.recipient) or self.account
+
 
 class Router:
     """Routes between sessions, accounts, hosts and services."""
@@ -106,6 +111,11 @@ class Router:
             return self._caught(stanza, self.route(stanza, session))
         except StanzaError as error:
             return self.refuse(stanza, error)
+        except BackendError as error:
+            return self.refuse(stanza, _constraint(error))
+        except StreamError as error:
+            session.close(error)
+            return None
         except Dropped:
             return None
 
@@ -119,14 +129,21 @@ class Router:
 
     async def _load_and_submit(self, session: Session, ways: list[Way]) -> None:
         """load: what guard needs of the recipients."""
-        for way in ways:
-            try:
+        try:
+            for way in ways:
                 await way.load()
-            except BackendError as error:
-                for each in ways:
-                    self.refuse(each.message, _constraint(error))
-                return
-        await _done(self._submit_loaded(session, ways))
+        except BackendError as error:
+            refusal = _constraint(error)
+        except Exception as error:  # noqa: BLE001  # where a loader's bug ends
+            self._supervisor.report("load", error)
+            refusal = StanzaError("internal-server-error")
+        else:
+            for way in ways:
+                way.refresh()
+            await _done(self._submit_loaded(session, ways))
+            return
+        for way in ways:
+            self.refuse(way.message, refusal)
 
     def _submit_loaded(self, session: Session, ways: list[Way]) -> Wait:
         """guard, rewrite, append: from here on nothing is awaited but the commit."""
@@ -148,6 +165,9 @@ class Router:
             except StanzaError as error:
                 self.refuse(message, error)
                 continue
+            except BackendError as error:
+                self.refuse(message, _constraint(error))
+                continue
             except Dropped:
                 continue
             accepted.append(way)
@@ -156,7 +176,7 @@ class Router:
             return None
         try:
             receipt = self._ledger.commit(tuple(batch))
-        except BackendError as error:
+        except Exception as error:  # noqa: BLE001  # where a ledger's bug ends
             self._refuse_all(accepted, error)
             return None
         if type(receipt) is Receipt:
@@ -166,18 +186,25 @@ class Router:
     async def _accept_later(self, receipt: Awaitable[Receipt], session: Session, ways: list[Way]) -> None:
         try:
             await receipt
-        except BackendError as error:
+        except Exception as error:  # noqa: BLE001  # where a ledger's bug ends
             self._refuse_all(ways, error)
             return
         for way in ways:
-            # Nobody is in memory for good: what was loaded before the commit may have been dropped since.
-            await way.load()
+            # Nobody is in memory for good: what was loaded before the commit may have been dropped since, and
+            # then it has no session.
+            way.refresh()
         await _done(self._accept(session, ways))
 
-    def _refuse_all(self, ways: list[Way], error: BackendError) -> None:
-        log.error("commit_failed", messages=len(ways), reason=str(error))
+    def _refuse_all(self, ways: list[Way], error: Exception) -> None:
+        """Nothing of the batch is accepted: say so to the sender."""
+        if isinstance(error, BackendError):
+            log.error("commit_failed", messages=len(ways), reason=str(error))
+            refusal = StanzaError("resource-constraint", _BACKEND_TEXT)
+        else:
+            self._supervisor.report("commit", error)
+            refusal = StanzaError("internal-server-error")
         for way in ways:
-            self.refuse(way.message, _constraint(error))
+            self.refuse(way.message, refusal)
 
     def _accept(self, session: Session, ways: list[Way]) -> Wait:
         """ack, deliver, copy, observe: the messages are durable."""
@@ -185,14 +212,25 @@ class Router:
         hooks = session.host.hooks
         is_copied = hooks.has(MessageAccepted)
         for way in ways:
-            wait = self._deliver(way)
+            try:
+                wait = self._deliver(way)
+            except Exception as error:  # noqa: BLE001  # one message that cannot be handed over, not its batch
+                self._supervisor.report("deliver", error)
+                wait = None
             if wait is not None:
                 waits.append(wait)
             if is_copied:
-                wait = hooks.run(MessageAccepted(session, way.message))
+                wait = hooks.tell(MessageAccepted(session, way.message))
                 if wait is not None:
                     waits.append(wait)
-        return _all(waits) if waits else None
+        return self._all(waits) if waits else None
+
+    async def _all(self, waits: list[Awaitable[None]]) -> None:
+        for wait in waits:
+            try:
+                await wait
+            except Exception as error:  # noqa: BLE001  # one message that cannot be handed over, not its batch
+                self._supervisor.report("deliver", error)
 
     def _deliver(self, way: Way) -> Wait:
         """Hand a message that has passed all guards to sessions, a service or the domain."""
@@ -204,10 +242,10 @@ class Router:
         sessions = delivery.recipients(message, account)
         for session in sessions:
             session.send(message)
-        if host.hooks.has(MessageDelivered):
-            return host.hooks.run(MessageDelivered(account, message, sessions))
         if not sessions and delivery.outcome(message.kind) is Undelivered.REFUSE:
             return self.refuse(message, StanzaError("service-unavailable"))
+        if host.hooks.has(MessageDelivered):
+            return host.hooks.tell(MessageDelivered(account, message, sessions))
         return None
 
     def _way(self, message: Stanza) -> Way:
@@ -246,6 +284,11 @@ class Router:
         except BackendError as error:
             await _done(self.refuse(stanza, _constraint(error)))
             return
+        except Exception as error:  # noqa: BLE001  # where a loader's bug ends
+            self._supervisor.report("load", error)
+            await _done(self.refuse(stanza, StanzaError("internal-server-error")))
+            return
+        account = host.directory.get(account.jid) or account
         await _done(self._arrive(host, account, stanza, session))
 
     def _arrive(self, host: Host, account: Account, stanza: Stanza, session: Session | None) -> Wait:
@@ -267,6 +310,8 @@ class Router:
             target.send(stanza)
         except StanzaError as error:
             return self.refuse(stanza, error)
+        except BackendError as error:
+            return self.refuse(stanza, _constraint(error))
         except Dropped:
             pass
         return None
@@ -385,6 +430,9 @@ class Router:
             await _done(self.refuse(stanza, _constraint(error)))
         except Dropped:
             pass
+        except Exception as error:  # noqa: BLE001  # where a handler's bug ends
+            self._supervisor.report(stanza.name, error)
+            await _done(self.refuse(stanza, StanzaError("internal-server-error")))
 
 
 def _constraint(error: BackendError) -> StanzaError:
@@ -394,9 +442,4 @@ def _constraint(error: BackendError) -> StanzaError:
 
 async def _done(wait: Wait) -> None:
     if wait is not None:
-        await wait
-
-
-async def _all(waits: list[Awaitable[None]]) -> None:
-    for wait in waits:
         await wait

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import structlog
 
-from tidings.base.errors import StreamError
+from tidings.base.errors import StanzaError, StreamError
 from tidings.base.jid import Jid
+from tidings.kernel.account import Account
 from tidings.kernel.clock import Clock
 from tidings.kernel.events import SessionBound, SessionEnded
 from tidings.kernel.host import Host
@@ -31,6 +33,10 @@ class Closable(Protocol):
         """Say why, and end it."""
         ...
 
+    def abort(self) -> None:
+        """End it at once."""
+        ...
+
 
 class Server:
     """What all doors share."""
@@ -48,7 +54,15 @@ class Server:
         """Called when the last session has ended."""
         self.draining = False
         self._sessions_per_account = sessions_per_account
+        self._end_session = self._end_later  # one bound method for all sessions
         self._count = 0
+        self._sent_before = 0  # to sessions that have ended
+        self._emptied: asyncio.Future[None] | None = None
+        self.telemetry.total(
+            "stanzas_sent",
+            "Stanzas that sessions were sent",
+            lambda: self._sent_before + sum(session.sent for session in self.sessions()),
+        )
         self.telemetry.gauge("sessions", "Sessions", lambda: self._count)
         self.telemetry.gauge("connections", "Open connections", lambda: len(self.connections))
 
@@ -82,25 +96,66 @@ class Server:
     ) -> tuple[Session, list[Element]]:
         """Bind a resource of an account that has proved who it is; give the answers to inline requests, too.
 
-        A session that holds the resource is closed with `conflict` (RFC 6120 §7.7.2.2). Raises `StreamError`
-        `resource-constraint` when the account has as many sessions as it may have, and `BackendError`.
+        A session that holds the resource is closed with `conflict` (RFC 6120 §7.7.2.2); so may be the new one
+        before this returns, and then it is `ended`. Raises `StanzaError` `resource-constraint` when the
+        account has as many sessions as it may have, `not-authorized` when it has been removed, and
+        `BackendError`.
         """
-        account = await host.directory.load(jid.bare)
-        account.exists = True
+        account = await self._account(host, jid.bare, client)
+        # Nothing is awaited from here until the session has its resource: two who want the same one at the
+        # same time come one after the other.
         before = account.sessions.get(jid.resource)
-        if before is not None:
-            before.close(StreamError("conflict", "another client has taken this resource"))
-            await self._done(self.end_session(before, StreamError("conflict")))
-        if len(account.sessions) >= self._sessions_per_account:
-            raise StreamError(
+        if len(account.sessions) - (before is not None) >= self._sessions_per_account:
+            raise StanzaError(
                 "resource-constraint", f"an account may have {self._sessions_per_account} sessions"
             )
+        ending = None if before is None else self._expel(before)
         session = Session(jid, account, host, client, link)
+        session.end = self._end_session
         host.directory.admit(account, session)
         self._count += 1
         event = SessionBound(session, inline)
-        await self._done(host.hooks.run(event))
+        try:
+            if ending is not None:
+                await ending
+            wait = host.hooks.run(event)
+            if wait is not None:
+                await wait
+        except BaseException:
+            self._end_later(session, None)
+            raise
         return session, event.answers
+
+    async def _account(self, host: Host, jid: Jid, client: Client) -> Account:
+        """Give the account that somebody has logged in to."""
+        directory = host.directory
+        account = await directory.load(jid)
+        if client.anonymous:
+            account.exists = True
+        elif not account.exists:
+            directory.forget(jid)  # made a moment ago, behind the directory's back
+            account = await directory.load(jid)
+            if not account.exists:
+                raise StanzaError("not-authorized", "the account has been removed")
+        return directory.get(jid) or account
+
+    def _expel(self, session: Session) -> Wait:
+        """End a session whose resource another client takes."""
+        error = StreamError("conflict", "another client has taken this resource")
+        link, session.link = session.link, None
+        wait = self.end_session(session, error)
+        if link is not None:
+            link.close(error)
+        return wait
+
+    def _end_later(self, session: Session, reason: StreamError | None) -> None:
+        """End a session now, or as soon as whoever goes through the sessions at this moment is done."""
+        self.supervisor.start("session_end", self._end(session, reason))
+
+    async def _end(self, session: Session, reason: StreamError | None) -> None:
+        wait = self.end_session(session, reason)
+        if wait is not None:
+            await wait
 
     def end_session(self, session: Session, reason: StreamError | None) -> Wait:
         """Take a session out of everything; a second call does nothing."""
@@ -109,7 +164,9 @@ class Server:
         session.ended = True
         session.host.directory.dismiss(session)
         self._count -= 1
-        wait = session.host.hooks.run(SessionEnded(session, reason))
+        self._sent_before += session.sent
+        session.unsent.clear()
+        wait = session.host.hooks.tell(SessionEnded(session, reason))
         session.priority = None
         session.presence = None
         if not self._count and self.when_empty is not None:
@@ -119,15 +176,35 @@ class Server:
     async def stop(self, seconds: float) -> None:
         """End in order: tell every client, let what is under way finish for so long, then end the rest."""
         self.draining = True
+        end = self.clock.monotonic() + seconds
         log.info("draining", connections=len(self.connections), seconds=seconds)
+        error = StreamError("system-shutdown", "the server is stopping")
         for connection in list(self.connections):
-            connection.close(StreamError("system-shutdown", "the server is stopping"))
-        await self.supervisor.finish(seconds)
+            connection.close(error)
+        if self.connections and seconds > 0:
+            await self._connections_gone(seconds)
+        for connection in list(self.connections):
+            connection.abort()
+        for session in list(self.sessions()):  # those without a connection
+            self._end_later(session, error)
+        await self.supervisor.finish(max(end - self.clock.monotonic(), 0))
         for host in self.hosts.values():
             for feature in reversed(host.features):
-                await feature.stop()
+                await self.supervisor.start("feature_stop", feature.stop())
 
-    @staticmethod
-    async def _done(wait: Wait) -> None:
-        if wait is not None:
-            await wait
+    def left(self, connection: Closable) -> None:
+        """Forget a connection that has ended."""
+        self.connections.discard(connection)
+        if not self.connections:
+            self._wake()
+
+    async def _connections_gone(self, seconds: float) -> None:
+        """Wait until every connection has ended, at most so long."""
+        self._emptied = asyncio.get_running_loop().create_future()
+        timer = self.clock.call_later(seconds, self._wake)
+        await self._emptied
+        timer.cancel()
+
+    def _wake(self) -> None:
+        if self._emptied is not None and not self._emptied.done():
+            self._emptied.set_result(None)

@@ -3,6 +3,7 @@
 Invariants:
 - at most one link at a time; without one the session is detached and keeps what it is sent, up to a bound;
 - stanzas go to the link in the order of `send`;
+- a session ends once, through `Server.end_session`, whoever asks for it;
 - `priority` and `presence` are written by the contacts feature alone.
 """
 
@@ -47,10 +48,17 @@ class Link(Protocol):
 class Client:
     """What is known of a client's way in; told by its gateway."""
 
-    __slots__ = ("address", "device", "secure", "since", "transport")
+    __slots__ = ("address", "anonymous", "device", "secure", "since", "transport")
 
     def __init__(
-        self, *, transport: str, address: str, secure: bool, since: float, device: str | None = None
+        self,
+        *,
+        transport: str,
+        address: str,
+        secure: bool,
+        since: float,
+        device: str | None = None,
+        anonymous: bool = False,
     ) -> None:
         self.transport = transport
         """tcp, tls, websocket or bosh."""
@@ -62,14 +70,18 @@ class Client:
         """When it connected, in seconds since the epoch."""
         self.device = device
         """The user agent's id (XEP-0388), or None."""
+        self.anonymous = anonymous
+        """Whether its account is made up and ends with its sessions (XEP-0175)."""
 
 
 class Session(Slotted):
     """A resource of an account that a client has bound."""
 
     __slots__ = (
+        "_kept",
         "account",
         "client",
+        "end",
         "ended",
         "gate",
         "handled",
@@ -110,8 +122,11 @@ class Session(Slotted):
         """How many stanzas the client has been sent."""
         self.unsent: list[bytes] = []
         """What was to be sent while detached, in order."""
+        self._kept = 0
         self.kept_limit = kept_limit
         self.ended = False
+        self.end: Callable[[Session, StreamError | None], object] | None = None
+        """Ends a session that has no connection to do it; set by the server."""
 
     @property
     def secure(self) -> bool:
@@ -155,21 +170,25 @@ class Session(Slotted):
         self.sent += 1
         if self.link is not None:
             self.link.send(raw)
-        elif not self.ended:
+        elif not self.ended and self._kept <= self.kept_limit:
             self.unsent.append(raw)
-            if sum(map(len, self.unsent)) > self.kept_limit:
+            self._kept += len(raw)
+            if self._kept > self.kept_limit:
                 # Whoever does not come back in time finds what it misses elsewhere, not in this memory.
                 self.unsent.clear()
-                self.ended = True
+                self.close(StreamError("resource-constraint", "too much is waiting to be read"))
 
     def detach(self) -> None:
         """Lose the connection and go on without one."""
         self.link = None
 
     def attach(self, link: Link) -> None:
-        """Take another connection, which first gets what has gathered."""
-        self.link = link
+        """Take another connection, which first gets what has gathered; one that it has still is closed."""
+        before, self.link = self.link, link
+        if before is not None:
+            before.close(StreamError("conflict", "the session goes on elsewhere"))
         unsent, self.unsent = self.unsent, []
+        self._kept = 0
         for raw in unsent:
             link.send(raw)
 
@@ -177,6 +196,8 @@ class Session(Slotted):
         """End the session, and its stream with this error."""
         if self.link is not None:
             self.link.close(error)
+        elif self.end is not None:
+            self.end(self, error)
 
     def __repr__(self) -> str:
         return f"Session({str(self.jid)!r}, {self.transport})"

@@ -24,6 +24,7 @@ class Supervisor:
         task = asyncio.get_running_loop().create_task(self._watch(name, work), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: work.close())  # it never began if the task was cancelled first
         return task
 
     @property
@@ -37,13 +38,18 @@ class Supervisor:
         log.error("bug", place=place, exc_info=error, **details)
 
     async def finish(self, seconds: float) -> None:
-        """Give the running tasks this long to end by themselves, then cancel the rest."""
-        if self._tasks:
-            await asyncio.wait(tuple(self._tasks), timeout=seconds)
-        remaining = tuple(self._tasks)
-        for task in remaining:
-            task.cancel()
-        await asyncio.gather(*remaining, return_exceptions=True)
+        """Give the running tasks, and those that they start, this long to end; then cancel the rest."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        await asyncio.sleep(0)  # whatever was started begins, so that it can end itself
+        while self._tasks and (left := end - loop.time()) > 0:
+            await asyncio.wait(tuple(self._tasks), timeout=left)
+        while self._tasks:  # what is cancelled may start something in its last moment
+            await asyncio.sleep(0)
+            remaining = tuple(self._tasks)
+            for task in remaining:
+                task.cancel()
+            await asyncio.gather(*remaining, return_exceptions=True)
 
     async def _watch(self, name: str, work: Coroutine[object, object, None]) -> None:
         try:

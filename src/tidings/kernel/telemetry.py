@@ -20,8 +20,6 @@ class Telemetry(Collector):
     def __init__(self) -> None:
         self.stanzas_in: Counter[str] = Counter()
         """Stanzas from sessions, by name."""
-        self.stanzas_out: Counter[str] = Counter()
-        """Stanzas handed to sessions, by name."""
         self.refused: Counter[str] = Counter()
         """Stanzas answered with an error, by condition."""
         self.stream_errors: Counter[str] = Counter()
@@ -33,6 +31,7 @@ class Telemetry(Collector):
         self.bugs: Counter[str] = Counter()
         """Errors that nobody foresaw, by the place that caught them."""
         self._gauges: dict[str, tuple[str, Callable[[], float]]] = {}
+        self._totals: dict[str, tuple[str, Callable[[], float]]] = {}
         self.registry = CollectorRegistry()
         self.registry.register(self)
 
@@ -40,11 +39,14 @@ class Telemetry(Collector):
         """Let a scrape call `read` for the gauge `tidings_<name>`."""
         self._gauges[name] = (text, read)
 
+    def total(self, name: str, text: str, read: Callable[[], float]) -> None:
+        """Let a scrape call `read`, which only grows, for the counter `tidings_<name>_total`."""
+        self._totals[name] = (text, read)
+
     def collect(self) -> Iterator[Metric]:
         """Give what a scrape shows."""
         for name, text, label, counter in (
             ("stanzas_received", "Stanzas that sessions sent", "name", self.stanzas_in),
-            ("stanzas_sent", "Stanzas that sessions were sent", "name", self.stanzas_out),
             ("stanzas_refused", "Stanzas answered with an error", "condition", self.refused),
             ("stream_errors", "Streams closed with an error", "condition", self.stream_errors),
             ("logins", "Log-ins that succeeded", "mechanism", self.logins),
@@ -55,5 +57,7 @@ class Telemetry(Collector):
             for value, count in counter.items():
                 family.add_metric([value], count)
             yield family
+        for name, (text, read) in self._totals.items():
+            yield CounterMetricFamily(f"tidings_{name}", text, value=read())
         for name, (text, read) in self._gauges.items():
             yield GaugeMetricFamily(f"tidings_{name}", text, value=read())

@@ -138,10 +138,11 @@ class Context:
     def forget(self, jid: Jid) -> None:
         """Let the running server read an account anew, since it was made or removed."""
         host = self.host(jid.domain)
-        account = host.directory.get(jid) if host else None
-        if host is None or account is None:
+        if host is None:
             return
-        account.exists = False  # while it has sessions that are ending; what is stored says the rest
+        account = host.directory.get(jid)
+        if account is not None:
+            account.exists = False  # while it has sessions that are ending; what is stored says the rest
         host.directory.forget(jid)
 
     async def tell(self, event: object, domain: str) -> None:

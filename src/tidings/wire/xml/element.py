@@ -82,12 +82,7 @@ class Element:
         parts.append(f"<{name}")
         if inherited != default_namespace:
             parts.append(f' xmlns="{escape_attribute(inherited)}"')
-        for number, (key, value) in enumerate(self.attributes.items()):
-            if key.startswith("{"):
-                namespace, _, local = key[1:].rpartition("}")
-                parts.append(write_attribute(namespace, local, value, number))
-            else:
-                parts.append(f' {key}="{escape_attribute(value)}"')
+        parts.append(self.written_attributes())
         if not self.content:
             parts.append("/>")
             return
@@ -98,6 +93,17 @@ class Element:
             else:
                 item._write(parts, inherited)  # noqa: SLF001  # its own class
         parts.append(f"</{name}>")
+
+    def written_attributes(self) -> str:
+        """Write the attributes as they stand in a tag, each after a space."""
+        parts: list[str] = []
+        for number, (key, value) in enumerate(self.attributes.items()):
+            if key.startswith("{"):
+                namespace, _, local = key[1:].rpartition("}")
+                parts.append(write_attribute(namespace, local, value, number))
+            else:
+                parts.append(f' {key}="{escape_attribute(value)}"')
+        return "".join(parts)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Element):

@@ -34,7 +34,8 @@ _COLON, _SLASH, _TAG_END = b":/>"
 _DECLARATION = re.compile(rb"[ \t\r\n]*(?:<\?xml[ \t\r\n][^?]{,248}\?>[ \t\r\n]*)?")
 _REFERENCE_END = re.compile(rb"[^#\w.:\x80-\xff-]")
 _START_TAG = re.compile(rb"""<[^>"']*(?:(?:"[^"]*"|'[^']*')[^>"']*)*>""")
-_QUOTE_OR_END = re.compile(rb"""["'>]""")
+_QUALIFIED = re.compile(rb"<([^\s/>]+)")
+_TAG_STOPS = {b"": re.compile(rb"""["'<>]"""), b'"': re.compile(rb'["<]'), b"'": re.compile(rb"['<]")}
 _RESTRICTED = {
     errors.codes[errors.XML_ERROR_UNDEFINED_ENTITY],
     errors.codes[errors.XML_ERROR_ENTITY_DECLARED_IN_PE],
@@ -168,7 +169,7 @@ class StreamParser:
         self._marks: tuple[bytes, ...] = ()  # what a use of them looks like
         self._content_namespace = ""
         self._attributes: dict[str, str] = {}
-        self._index: list[tuple[str, int]] = []
+        self._index: list[tuple[str, int]] = []  # where in all that expat has seen the children begin
         self._events: list[Event] = []
         self._tag = ""
         self._start = self._end = self._elements = 0
@@ -178,6 +179,8 @@ class StreamParser:
         """Take octets as they come and give the events that they complete, in order."""
         if self.failure is not None or self._depth < 0:
             return []
+        if b"\0" in data:
+            return self._until_nul(data)
         held = self._held
         if not self._buffer:
             self._buffer = data
@@ -187,8 +190,6 @@ class StreamParser:
             self._buffer += data
         events: list[Event] = []
         try:
-            if b"\0" in data:
-                raise StreamError("not-well-formed" if self._depth else "unsupported-encoding", "a NUL octet")
             if not held or self._tag_ends(data):
                 self._parse(events)
             if events and type(events[-1]) is StreamTail:
@@ -203,6 +204,15 @@ class StreamParser:
                 # Its traceback would hold this parser and the input until the collector comes.
                 error.__context__ = None
                 self.failure = error.with_traceback(None)
+        return events
+
+    def _until_nul(self, data: bytes) -> list[Event]:
+        """Read up to an octet that no XML may have, and that would make expat guess UTF-16."""
+        events = self.feed(data[: data.index(b"\0")])
+        if self.failure is None and self._depth >= 0:
+            condition = "not-well-formed" if self._depth else "unsupported-encoding"
+            self.close()
+            self.failure = StreamError(condition, "a NUL octet")
         return events
 
     def holds_exactly(self, frame: bytes, events: list[Event]) -> bool:
@@ -342,6 +352,9 @@ class StreamParser:
             return end
         if buffer.endswith(b"<"):
             end -= 1
+        assert self._expat is not None
+        if fed and self._expat.CurrentByteIndex - self._base < fed:
+            return end  # it has the beginning of a token, which came behind others
         token = bytes(buffer[fed:end])
         if token[:2] not in {b"<!", b"<?"} and token[:1] in {b"<", b"&"} and self._is_open(token):
             self._held = True
@@ -366,14 +379,14 @@ class StreamParser:
         self._held = False
         if rest[:2] == b"<!":
             # A CDATA section's opening; a comment or document type is refused before it grows.
-            if not b"<![CDATA[".startswith(rest):
+            if rest[:9] != b"<![CDATA["[: len(rest)]:
                 raise StreamError("restricted-xml", "comments and document types are not allowed in streams")
         elif rest[:2] == b"<?":
             if len(rest) > _LONGEST_DECLARATION or not (
                 rest.startswith(b"<?xml") or b"<?xml".startswith(rest)
             ):
                 raise StreamError("restricted-xml", "processing instructions are not allowed in streams")
-        elif rest[:1] in {b"<", b"&"}:
+        elif rest[:1] in {b"<", b"&"} and rest != b"<":  # which may begin anything
             self._held = self._is_open(rest)
         # else an octet or two of a character, or of ]]>
 
@@ -388,17 +401,13 @@ class StreamParser:
             return _REFERENCE_END.search(data) is not None
         position = 0
         while True:
-            if self._quote:
-                position = data.find(self._quote, position) + 1
-                if not position:
-                    return False
-                self._quote = b""
-            match = _QUOTE_OR_END.search(data, position)
+            match = _TAG_STOPS[self._quote].search(data, position)
             if match is None:
                 return False
-            if match[0] == b">":
+            mark = match[0]
+            if mark in b"<>":  # a < has no place in a tag: let expat say so
                 return True
-            self._quote = match[0]
+            self._quote = b"" if self._quote else mark
             position = match.end()
 
     # --- what expat calls
@@ -417,7 +426,7 @@ class StreamParser:
         self._names += 1 + len(attributes)
         if depth == 3:
             assert self._expat is not None
-            self._index.append((tag, self._expat.CurrentByteIndex - self._base))
+            self._index.append((tag, self._expat.CurrentByteIndex))
             self._elements += 1
         elif depth == 2:
             assert self._expat is not None
@@ -456,8 +465,9 @@ class StreamParser:
             f' xmlns{":" if prefix else ""}{prefix}="{escape_attribute(uri)}"'
             for prefix, uri in self._prefixes.items()
         )
-        # Only the declarations matter to a renewed expat; the root's own name may be any.
-        self._head = f"<stream{declarations}>".encode()
+        qualified = _QUALIFIED.match(opening[0])
+        assert qualified is not None
+        self._head = b"%b%b>" % (qualified[0], declarations.encode())  # what a renewed expat must know
         if len(self._head) > _LONGEST_HEAD:
             raise StreamError("policy-violation", f"a header's namespaces may have {_LONGEST_HEAD} octets")
         self._content_namespace = self._prefixes.pop("", "")
@@ -481,7 +491,7 @@ class StreamParser:
         index = self._index
         name = b"<" + self._tag[self._tag.rfind(" ") + 1 :].encode()
         self._end = stop = end
-        if index and buffer.find(b">", start) == (first := index[0][1]) - 1:
+        if index and buffer.find(b">", start) == (first := index[0][1] - self._base) - 1:
             opening = bytes(buffer[start:first])
             content = bytes(buffer[first:end])
         else:  # text comes first, or a > stands in a value
@@ -501,6 +511,7 @@ class StreamParser:
                 if prefix.encode() + b":" in content:
                     break
             else:
+                first += self._base
                 return Fragment(
                     self._tag, self._attributes, [(tag, position - first) for tag, position in index], content
                 )
@@ -508,7 +519,7 @@ class StreamParser:
 
     def _rewritten(self, opening: bytes, content: bytes) -> Fragment:
         """Write content anew that leans on declarations outside of it, so that it stands alone."""
-        qualified = re.match(rb"<([^\s/>]+)", opening)
+        qualified = _QUALIFIED.match(opening)
         assert qualified is not None  # expat has read this tag
         raw = opening if opening.endswith(b"/>") else opening + content + b"</" + qualified[1] + b">"
         root = decode(raw, self._content_namespace, self._prefixes)
@@ -562,7 +573,7 @@ class FrameParser:
 
 def _condition(code: int, octets: bytes, position: int) -> str:
     """Name the stream error (RFC 6120 §4.9.3) for what expat refuses at this position."""
-    if code in _RESTRICTED or octets[max(position - 2, 0) : position] == b"<!":
+    if code in _RESTRICTED or octets[:position].endswith((b"<!", b"<!-")):
         return "restricted-xml"
     try:
         octets[position : position + 4].decode()

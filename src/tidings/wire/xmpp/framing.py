@@ -117,6 +117,5 @@ def _prefixed(element: Element, declaration: str, default_namespace: str) -> byt
         escape_text(item).encode() if isinstance(item, str) else item.to_bytes(default_namespace)
         for item in element.content
     )
-    attributes = "".join(f' {name}="{escape_attribute(value)}"' for name, value in element.attributes.items())
-    opening = f"<stream:{element.name}{declaration}{attributes}>"
+    opening = f"<stream:{element.name}{declaration}{element.written_attributes()}>"
     return opening.encode() + content + f"</stream:{element.name}>".encode()

@@ -32,6 +32,7 @@ _KIND_ATTRIBUTES: Final = {
     kind: f' type="{kind}"' if kind else "" for kinds in KINDS.values() for kind in kinds
 }
 _LANG: Final = "http://www.w3.org/XML/1998/namespace lang"
+_CACHED_LANG: Final = 35  # RFC 5646 §4.4.1: real ones are not longer
 _ERROR_KINDS: Final = frozenset({"auth", "cancel", "continue", "modify", "wait"})
 _OWN_ATTRIBUTES: Final = frozenset({"to", "from", "type", "id", _LANG})
 
@@ -215,6 +216,24 @@ class Stanza:
             content=(error_element(error),),
         )
 
+    def addressed(self, to: Jid) -> Self:
+        """Give the stanza for another address; what stands before and after that is written once for all."""
+        if self._before is None:
+            self._render()
+        copy = type(self)(
+            self.name,
+            self.kind,
+            self.id,
+            to,
+            self.sender,
+            self.lang,
+            self.index,
+            self.content,
+            self.extra,
+        )
+        copy._before, copy._after = self._before, self._after  # noqa: SLF001  # its own class
+        return copy
+
     # --- reading
 
     @property
@@ -278,7 +297,7 @@ class Stanza:
         if id_ is not None:
             after = f'{after} id="{id_ if id_.isalnum() else escape_attribute(id_)}"'
         if self.lang is not None:  # an empty one takes back what the stream says
-            after += _lang_attribute(self.lang)
+            after += _lang_attribute(self.lang) if len(self.lang) <= _CACHED_LANG else _lang(self.lang)
         if self.extra:
             after += _write_extra(self.extra)
         if self.content:
@@ -317,6 +336,10 @@ def error_of(stanza: Stanza) -> StanzaError:
 
 @lru_cache(maxsize=256)
 def _lang_attribute(lang: str) -> str:
+    return _lang(lang)
+
+
+def _lang(lang: str) -> str:
     return f' xml:lang="{escape_attribute(lang)}"'
 
 

@@ -108,6 +108,13 @@ class Body:
 def read_body(raw: bytes, limits: XmlLimits) -> Body:
     """Read one request; raises `BindingError` for anything but one clean wrapper (§6)."""
     parser = FrameParser(limits)
+    try:
+        return _read(parser, raw)
+    finally:
+        parser.rest()
+
+
+def _read(parser: FrameParser, raw: bytes) -> Body:
     wrapper = _parse(parser, raw)
     if (wrapper.namespace, wrapper.name) != (ns.BOSH, "body"):
         raise BindingError(Condition.BAD_REQUEST, f"the request must be one <body/> in {ns.BOSH}")

@@ -94,14 +94,15 @@ def verify_password(
     No keys (an unknown account) cost as much as wrong ones and are always refused: `iterations` is then the
     number of rounds. Takes milliseconds: call it off the event loop.
     """
-    best = min(keys, key=_strength) if keys else _nobody(iterations)
+    # All keys were made from one password, so that the cheapest tells as much as the strongest.
+    cheapest = max(keys, key=_rank) if keys else _nobody(iterations)
     try:
         prepared = prepare_password(password)
     except PreparationError:
-        prepared, best = "refused", _nobody(best.iterations, best.mechanism)
-    derived = derive(best.mechanism, prepared, best.salt, best.iterations)
-    computed = hashlib.new(HASHES[best.mechanism], derived.client_key).digest()
-    return hmac.compare_digest(computed, best.stored_key)
+        prepared, cheapest = "refused", _nobody(cheapest.iterations, cheapest.mechanism)
+    derived = derive(cheapest.mechanism, prepared, cheapest.salt, cheapest.iterations)
+    computed = hashlib.new(HASHES[cheapest.mechanism], derived.client_key).digest()
+    return hmac.compare_digest(computed, cheapest.stored_key)
 
 
 def scram_of(mechanism: str) -> ScramMechanism | None:
@@ -128,11 +129,12 @@ def fake_keys(
     )
 
 
-def _strength(keys: ScramKeys) -> int:
+def _rank(keys: ScramKeys) -> int:
+    """Count from the strongest mechanism, which costs the most."""
     return list(HASHES).index(keys.mechanism)
 
 
-def _nobody(iterations: int, mechanism: ScramMechanism = "SCRAM-SHA-512") -> ScramKeys:
+def _nobody(iterations: int, mechanism: ScramMechanism = "SCRAM-SHA-1") -> ScramKeys:
     """Return keys that no password fits, since their stored key has a length that no hash function gives."""
     return ScramKeys(
         mechanism=mechanism, salt=b"nobody", iterations=iterations, stored_key=b"", server_key=b""

@@ -1,0 +1,47 @@
+"""The end of the server: SIGTERM is told to every client, and waits for none for long."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.harness.server_process import ServerProcess
+
+HEADER = (
+    b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' to='localhost'"
+    b" version='1.0'>"
+)
+
+
+def hear(client: socket.socket, what: bytes) -> bytes:
+    heard = b""
+    while what not in heard:
+        data = client.recv(65_536)
+        assert data, heard
+        heard += data
+    return heard
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_clients_are_told_and_the_process_ends_in_time(tmp_path: Path, number: signal.Signals) -> None:
+    server = ServerProcess.start(tmp_path)
+    try:
+        with (
+            socket.create_connection((server.host, server.tcp_port), timeout=20) as polite,
+            socket.create_connection((server.host, server.tcp_port), timeout=20) as deaf,
+        ):
+            polite.sendall(HEADER)
+            hear(polite, b"</stream:features>")
+            deaf.sendall(HEADER)  # reads nothing, closes nothing
+            begin = time.monotonic()
+            server.process.send_signal(number)
+            assert b"<system-shutdown" in hear(polite, b"</stream:stream>")
+            polite.close()
+            assert server.process.wait(20) == 0
+            assert time.monotonic() - begin < 15
+    finally:
+        server.stop()
