@@ -36,7 +36,7 @@ class HttpDoor:
         await self.session.close()
         with contextlib.suppress(TimeoutError):  # a server that does not answer the goodbye
             async with asyncio.timeout(1):
-                while any(each.fileno() != -1 for each in self._sockets):  # noqa: ASYNC110
+                while any(each.fileno() != -1 for each in self._sockets):
                     await asyncio.sleep(0.001)
 
 

@@ -54,7 +54,7 @@ class Stand:
     async def until(self, condition: Callable[[], object]) -> None:
         """Wait until something holds."""
         async with asyncio.timeout(10):
-            while not condition():  # noqa: ASYNC110
+            while not condition():
                 await asyncio.sleep(0.001)
 
     async def websocket(self, **details) -> WebSocketClient:

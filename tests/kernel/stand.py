@@ -46,7 +46,7 @@ KEYS = make_scram_keys("secret", iterations=4096)
 async def until(condition: Callable[[], object]) -> None:
     """Wait until something holds."""
     async with asyncio.timeout(PATIENCE):
-        while not condition():  # noqa: ASYNC110
+        while not condition():
             await asyncio.sleep(0.001)
 
 

@@ -343,7 +343,7 @@ async def test_the_clock_calls_once_and_can_be_told_not_to() -> None:
     timer.cancel()
     clock.call_later(0, lambda: called.append(2))
     async with asyncio.timeout(5):
-        while not called:  # noqa: ASYNC110
+        while not called:
             await asyncio.sleep(0)
     assert called == [2]
     assert clock.monotonic() <= clock.monotonic()

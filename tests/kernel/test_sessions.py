@@ -219,7 +219,7 @@ def session(account: Account, *, anonymous: bool = False) -> Session:
 
 
 async def waiting(condition: Callable[[], object]) -> None:
-    while not condition():  # noqa: ASYNC110
+    while not condition():
         await asyncio.sleep(0)
 
 
