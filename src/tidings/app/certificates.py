@@ -224,9 +224,13 @@ def _ask_clients(context: ssl.SSLContext, authority: Path) -> None:
     context.verify_mode = ssl.CERT_OPTIONAL
 
 
+_NOT_ITS_KEY = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
+"""What OpenSSL calls a key of another certificate, of the same kind or of another."""
+
+
 def _load_failure(pair: Pair, error: ssl.SSLError) -> str:
     text = str(error)
-    if "KEY_VALUES_MISMATCH" in text:
+    if any(reason in text for reason in _NOT_ITS_KEY):
         return f"{pair.key} is not the key of {pair.certificate}; name the two files that belong together"
     try:
         _parse(pair.certificate)

@@ -9,6 +9,7 @@ import secrets
 import signal
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from socket import socket
 
@@ -61,6 +62,7 @@ async def serve(config: Config) -> None:
         sockets = _bind(config, stack)
         tls = certificates.load(config)
         https = certificates.load(config, alpn=("http/1.1",))
+        _warn_of_certificates(config)
         stores = await storage.open_stores(config)
         stack.push_async_callback(stores.close)
         server, context = _build(config, stores)
@@ -166,6 +168,16 @@ def _secret(path: Path) -> bytes:
     path.touch(mode=0o600)
     path.write_bytes(secret)
     return secret
+
+
+def _warn_of_certificates(config: Config) -> None:
+    """Log what is wrong with the certificates; a server with an expired one starts all the same."""
+    by_pair: dict[certificates.Pair, list[str]] = {}
+    for domain, pair in certificates.pairs_of(config).items():
+        by_pair.setdefault(pair, []).append(domain)
+    for pair, domains in by_pair.items():
+        for finding in certificates.findings(pair, domains, datetime.now(UTC)):
+            log.warning("certificate", problem=finding.text, mend=finding.mend)
 
 
 async def _make_first_accounts(config: Config, stores: Stores) -> None:
