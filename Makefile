@@ -52,7 +52,7 @@ help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
 
 $(VENV)/bin/python:
-	$(PYTHON) -m venv $(VENV) || { command -v apt-get >/dev/null && apt-get install -y python3-venv && $(PYTHON) -m venv --clear $(VENV); }
+	$(PYTHON) -m venv $(VENV) || { command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq python3-venv && $(PYTHON) -m venv --clear $(VENV); }
 
 $(VENV)/serve.stamp: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/pip install --quiet --editable '.[postgresql,mysql]'
