@@ -99,7 +99,9 @@ def _fetch(version: str, kept: Path) -> None:
     unpacked = download / "unpacked"
     with tarfile.open(archive) as source:
         inside = [each for each in source.getmembers() if Path(each.name).parts[1:2] == ("itests",)]
-        source.extractall(unpacked, members=inside, filter="data")
+        if hasattr(tarfile, "data_filter"):
+            source.extraction_filter = tarfile.data_filter
+        source.extractall(unpacked, members=inside)
     kept.mkdir(parents=True, exist_ok=True)
     shutil.move(next(unpacked.glob("*/itests")), kept / "itests")
     shutil.rmtree(download)
