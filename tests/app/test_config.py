@@ -7,6 +7,7 @@ import pytest
 from msgspec import Meta
 
 from tidings.app import config
+from tidings.app.mistakes import ConfigError
 from tidings.app.options import Config
 from tidings.features.registration import RegistrationOptions
 
@@ -63,7 +64,7 @@ def read(directory, text="", environment=None, flags=None, profile="") -> Config
 
 
 def mistakes(directory, text="", environment=None, flags=None, profile="") -> list[str]:
-    with pytest.raises(config.ConfigError) as caught:
+    with pytest.raises(ConfigError) as caught:
         read(directory, text, environment, flags, profile)
     return str(caught.value).splitlines()
 
@@ -324,7 +325,7 @@ def test_a_file_that_cannot_be_read_is_told(directory):
         ("missing.toml", "there is no such file"),
         (directory, "is a directory; name the file in it"),
     ):
-        with pytest.raises(config.ConfigError, match=text):
+        with pytest.raises(ConfigError, match=text):
             config.load(path, {}, None, FEATURES)
     (directory / "tidings.toml").write_bytes(b"# \xff\n")
     assert mistakes(directory) == ["tidings.toml: is not UTF-8 at byte 2; save it as UTF-8"]

@@ -21,10 +21,11 @@ from tidings.app.certificates import make_self_signed
 from tidings.base.limits import XmlLimits
 from tidings.gateways.bosh import BoshDoor
 from tidings.gateways.doorkeeper import Doorkeeper
+from tidings.gateways.entrance import Entrance
 from tidings.gateways.http import HttpGateway, HttpOptions
 from tidings.gateways.tls import TlsSetup
 from tidings.gateways.websocket import WebSocketDoor
-from tidings.kernel.connection import ConnectionOptions, Doorway
+from tidings.kernel.doorway import ConnectionOptions, Doorway
 from tidings.kernel.login import Brake, OpenCredentials
 from tidings.kernel.server import Server
 from tidings.wire.xml.element import Element, decode
@@ -98,9 +99,9 @@ async def standing(
         options=limits or ConnectionOptions(),
     )
     gateway = HttpGateway(HttpOptions(**options), doorkeeper or Doorkeeper(), tls)
-    shared = {"local": doorway, "remote": doorway, "before": BEFORE, "after": AFTER}
-    WebSocketDoor(gateway, **shared)
-    door = BoshDoor(gateway, **shared, options=bosh or BoshOptions(polling=5, inactivity=30, max_pause=100))
+    entrance = Entrance(local=doorway, remote=doorway, before=BEFORE, after=AFTER)
+    WebSocketDoor(gateway, entrance)
+    door = BoshDoor(gateway, entrance, options=bosh or BoshOptions(polling=5, inactivity=30, max_pause=100))
     listening = socket.create_server(("127.0.0.1", 0))
     port = listening.getsockname()[1]
     await gateway.listen([listening])

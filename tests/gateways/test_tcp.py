@@ -29,9 +29,11 @@ from tidings.base.errors import BackendError
 from tidings.base.jid import Jid
 from tidings.gateways.doorkeeper import Doorkeeper
 from tidings.gateways.tcp import TcpProtocol
-from tidings.kernel.connection import Connection, ConnectionOptions
+from tidings.kernel.connection import Connection
+from tidings.kernel.doorway import ConnectionOptions
 from tidings.kernel.inbound import Inbound
 from tidings.kernel.login import StoredCredentials
+from tidings.kernel.negotiator import Negotiator
 from tidings.kernel.session import Session
 from tidings.wire.xmpp.negotiation import values
 from tidings.wire.xmpp.negotiation.client_settings import ClientSettings, DeviceToken
@@ -133,7 +135,7 @@ async def test_a_peer_that_goes_away_without_a_word() -> None:
 
 async def test_a_dead_connection_leaves_no_memory_behind() -> None:
     def alive() -> list[object]:
-        kinds = (Connection, TcpProtocol, Session, Inbound, ServerNegotiation)
+        kinds = (Connection, Negotiator, TcpProtocol, Session, Inbound, ServerNegotiation)
         return [thing for thing in gc.get_objects() if isinstance(thing, kinds)]
 
     gc.collect()

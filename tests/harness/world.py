@@ -30,7 +30,7 @@ from tidings.kernel.server import Server
 from tidings.kernel.session import Client, Session
 from tidings.ports.ledger import Ledger
 from tidings.wire.xml.element import Element, decode
-from tidings.wire.xml.parser import FrameParser
+from tidings.wire.xml.frames import FrameParser
 from tidings.wire.xmpp import ns
 
 

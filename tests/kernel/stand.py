@@ -16,11 +16,13 @@ from tests.harness.world import World
 from tidings.base.jid import Jid
 from tidings.base.limits import XmlLimits
 from tidings.gateways.doorkeeper import Doorkeeper
+from tidings.gateways.entrance import Entrance
 from tidings.gateways.tcp import TcpGateway
 from tidings.gateways.tls import TlsSetup, tls_server_end_point
-from tidings.kernel.connection import ConnectionOptions, Doorway
+from tidings.kernel.doorway import ConnectionOptions, Doorway
 from tidings.kernel.login import Brake, StoredCredentials
-from tidings.wire.xml.parser import Fragment, StreamHead, StreamParser, StreamTail
+from tidings.wire.xml.fragment import Fragment, StreamHead, StreamTail
+from tidings.wire.xml.parser import StreamParser
 from tidings.wire.xmpp.framing import TcpFraming
 from tidings.wire.xmpp.negotiation import values
 from tidings.wire.xmpp.negotiation.client import ClientNegotiation
@@ -192,13 +194,12 @@ async def standing(
         known[context] = ssl.PEM_cert_to_DER_cert(certificate.read_text())
     context.set_alpn_protocols(["xmpp-client"])
     gateway = TcpGateway(
-        local=doorway,
-        remote=doorway,
+        entrance=Entrance(
+            local=doorway, remote=doorway, before=XmlLimits(stanza_bytes=16_384), after=XmlLimits()
+        ),
         doorkeeper=doorkeeper or Doorkeeper(),
         tls=TlsSetup(context, known),
         direct_tls=direct_tls,
-        before=XmlLimits(stanza_bytes=16_384),
-        after=XmlLimits(),
     )
     listening = socket.create_server(("127.0.0.1", 0))
     listener = await gateway.listen(listening)

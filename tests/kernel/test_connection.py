@@ -15,12 +15,14 @@ from tidings.base.errors import BackendError, StreamError
 from tidings.base.jid import Jid
 from tidings.base.limits import XmlLimits
 from tidings.gateways.tcp import _header
-from tidings.kernel.connection import Connection, ConnectionOptions, Doorway
+from tidings.kernel.connection import Connection
+from tidings.kernel.doorway import ConnectionOptions, Doorway
 from tidings.kernel.events import SessionBound, SessionEnded
 from tidings.kernel.feature import Feature, Stage, listens
 from tidings.kernel.login import Brake, StoredCredentials
 from tidings.kernel.session import Client
-from tidings.wire.xml.parser import StreamHead, StreamParser
+from tidings.wire.xml.fragment import StreamHead
+from tidings.wire.xml.parser import StreamParser
 from tidings.wire.xmpp.framing import TcpFraming
 from tidings.wire.xmpp.negotiation.policy import HostPolicy, StreamPolicy
 from tidings.wire.xmpp.stanza import Stanza
@@ -226,9 +228,11 @@ async def test_a_large_flood_before_log_in_ends_the_stream(world: World) -> None
     bench = Bench(await door(world, Slow))
     bench.push(HEADER)
     bench.push(AUTH.format(plain("alice")))
+    negotiator = bench.connection._negotiator
     bench.push("<a/>" * 10_000)
     assert conditions(bench.written) == ["policy-violation"]
-    assert not bench.connection._items
+    assert not negotiator._items
+    assert bench.connection._negotiator is None
     Slow.gate.set()
     end(bench)
 

@@ -12,7 +12,7 @@ from typing import Final, Literal
 import msgspec
 
 from tidings.app import admin_socket, certificates, data_directory, listening, rules
-from tidings.app.config import ConfigError
+from tidings.app.mistakes import ConfigError
 from tidings.app.options import Config
 from tidings.base.errors import BackendError
 from tidings.operations.errors import OperationError

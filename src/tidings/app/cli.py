@@ -227,7 +227,7 @@ def _check(given: argparse.Namespace) -> int:
     import asyncio  # noqa: PLC0415  # not every command needs it
 
     from tidings.app import check, presentation  # noqa: PLC0415
-    from tidings.app.config import ConfigError  # noqa: PLC0415
+    from tidings.app.mistakes import ConfigError  # noqa: PLC0415
 
     try:
         config = _load(given, with_features=True)
@@ -296,7 +296,7 @@ def flags_of(given: Mapping[str, Any]) -> dict[str, object]:
 
 
 def _complain(error: TidingsError) -> int:
-    from tidings.app.config import ConfigError  # noqa: PLC0415  # only when something is wrong
+    from tidings.app.mistakes import ConfigError  # noqa: PLC0415  # only when something is wrong
     from tidings.operations.errors import OperationError  # noqa: PLC0415
 
     if isinstance(error, ConfigError):

@@ -8,56 +8,27 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
-import tomllib
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
-from tidings.app import profiles, rules, schema, toml_lines
+from tidings.app import rules, schema
+from tidings.app.layers import (
+    Layer,
+    Place,
+    environment_layer,
+    file_layer,
+    find_file,
+    flag_layer,
+    profile_layer,
+    write_place,
+)
+from tidings.app.mistakes import ConfigError, Mistake
 from tidings.app.options import Config, HostOptions
-from tidings.base.errors import TidingsError
 from tidings.base.jid import Jid, JidError
-
-Place = tuple[str | int, ...]
-"""Where an option is: the names that lead to it."""
-
-PREFIX: Final = "TIDINGS_"
-FILE_VARIABLE: Final = "TIDINGS_CONFIG"
-DEFAULT_FILE: Final = "tidings.toml"
-
-_BARE: Final = re.compile(r"[A-Za-z0-9_-]+")  # a key that TOML lets stand without quotes
-
-FLAGS: Final[Mapping[str, str]] = {
-    "server.data_dir": "--data-dir",
-    "server.domains": "--domain",
-    "server.authentication": "--auth",
-    "server.create_admins": "--admin",
-    "server.reset_when_empty": "--reset-when-empty",
-    "log.level": "--log-level",
-}
-"""The options that have a flag of their own on the command line."""
-
-
-class Mistake(msgspec.Struct, frozen=True):
-    """One thing that is wrong: where, and what was expected."""
-
-    where: str
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.where}: {self.text}" if self.where else self.text
-
-
-class ConfigError(TidingsError):
-    """The configuration cannot be used; the text has a line for each mistake."""
-
-    def __init__(self, mistakes: Iterable[Mistake]) -> None:
-        self.mistakes = tuple(mistakes)
-        super().__init__("\n".join(str(mistake) for mistake in self.mistakes))
 
 
 def load(
@@ -77,14 +48,14 @@ def load(
     """
     environment = os.environ if environment is None else environment
     root = schema.build(feature_options)
-    layers: list[_Layer] = []
+    layers: list[Layer] = []
     if profile:
-        layers.append(_profile_layer(profile))
-    file = _find_file(path, environment, profile)
+        layers.append(profile_layer(profile))
+    file = find_file(path, environment, profile)
     if file is not None:
-        layers.append(_file_layer(file))
-    layers.append(_environment_layer(environment, root, layers))
-    layers.append(_flag_layer(flags or {}))
+        layers.append(file_layer(file))
+    layers.append(environment_layer(environment, root, layers))
+    layers.append(flag_layer(flags or {}))
     if profile:
         _let_directory_replace_memory(layers)
 
@@ -99,32 +70,6 @@ def load(
     if reader.mistakes:
         raise ConfigError(mistake.told for mistake in reader.mistakes)
     return _complete(config)
-
-
-@dataclass(frozen=True, slots=True)
-class _Layer:
-    """Values from one source, not yet checked, and how that source names its places."""
-
-    values: dict[str, Any]
-    source: str = ""
-    lines: Mapping[Place, int] = field(default_factory=dict)
-    names: Mapping[Place, str] = field(default_factory=dict)
-    directory: Path | None = None
-
-    def where(self, place: Place) -> str:
-        """Name a place as the administrator wrote it: a line of the file, a variable, a flag."""
-        for length in range(len(place), 0, -1):
-            if place[:length] in self.lines:
-                return f"{self.source}:{self.lines[place[:length]]}"
-            if place[:length] in self.names:
-                return self.names[place[:length]]
-        return self.source
-
-    def spell(self, place: Place, *, section: bool) -> str:
-        """Write the name of an option or section as this source would."""
-        if self.names:
-            return PREFIX + "__".join(str(part) for part in place).upper()
-        return f"[{_dotted(place)}]" if section else f"`{place[-1]}`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +89,7 @@ class _Reader:
         self.values: dict[str, Any] = {}
         self.mistakes: list[_Misplaced] = []
 
-    def read(self, layer: _Layer) -> None:
+    def read(self, layer: Layer) -> None:
         """Take over what is right in the layer; note what is wrong."""
         before = len(self.mistakes)
         self._section(layer, self._root, layer.values, (), self.values)
@@ -161,7 +106,7 @@ class _Reader:
         self.mistakes.append(_Misplaced(place, Mistake("", text)))
 
     def _section(
-        self, layer: _Layer, table: schema.Table, given: Mapping[str, Any], place: Place, into: dict[str, Any]
+        self, layer: Layer, table: schema.Table, given: Mapping[str, Any], place: Place, into: dict[str, Any]
     ) -> None:
         for name, value in given.items():
             here = (*place, name)
@@ -173,7 +118,7 @@ class _Reader:
             elif isinstance(entry, schema.Table):
                 if not isinstance(value, dict):
                     self._refuse(
-                        layer, here, f"`{_dotted(here)}` must be a section, not {schema.show(value)}"
+                        layer, here, f"`{write_place(here)}` must be a section, not {schema.show(value)}"
                     )
                     continue
                 key = self._canonical(layer, here) if place == ("host",) else name
@@ -184,7 +129,7 @@ class _Reader:
                 self._option(layer, entry, value, here, into)
 
     def _option(
-        self, layer: _Layer, leaf: schema.Leaf, value: object, place: Place, into: dict[str, Any]
+        self, layer: Layer, leaf: schema.Leaf, value: object, place: Place, into: dict[str, Any]
     ) -> None:
         if leaf.item is not None and isinstance(value, list):
             value = self._items(layer, leaf.item, value, place)
@@ -192,7 +137,7 @@ class _Reader:
             converted = leaf.convert(value)
         except ValueError as error:
             self._refuse(
-                layer, place, f"`{leaf.name}` in [{_dotted(place[:-1])}] {error}" + _near(value, leaf)
+                layer, place, f"`{leaf.name}` in [{write_place(place[:-1])}] {error}" + _near(value, leaf)
             )
             return
         if leaf.is_path and layer.directory and isinstance(converted, str) and converted:
@@ -200,7 +145,7 @@ class _Reader:
         into[leaf.name] = converted
         self._places[_canonical_place(place)] = layer.where(place)
 
-    def _items(self, layer: _Layer, table: schema.Table, items: list[Any], place: Place) -> list[Any]:
+    def _items(self, layer: Layer, table: schema.Table, items: list[Any], place: Place) -> list[Any]:
         """Check each section of a list of sections for names that do not exist."""
         for position, item in enumerate(items):
             for name in item if isinstance(item, dict) else ():
@@ -209,24 +154,24 @@ class _Reader:
                     self._refuse(layer, here, self._unknown(layer, table, here, item[name]))
         return items
 
-    def _canonical(self, layer: _Layer, place: Place) -> str:
+    def _canonical(self, layer: Layer, place: Place) -> str:
         try:
             return rules.domain(str(place[-1]))
         except JidError as error:
             self._refuse(layer, place, f'[host."{place[-1]}"] must name a domain: {error}')
             return ""
 
-    def _refuse(self, layer: _Layer, place: Place, text: str) -> None:
+    def _refuse(self, layer: Layer, place: Place, text: str) -> None:
         self.mistakes.append(_Misplaced(place, Mistake(layer.where(place), text)))
 
-    def _unknown(self, layer: _Layer, table: schema.Table, place: Place, value: object) -> str:
+    def _unknown(self, layer: Layer, table: schema.Table, place: Place, value: object) -> str:
         name, parent = str(place[-1]), place[:-1]
         is_section = isinstance(value, dict)
-        told = f"unknown section [{_dotted(place)}]" if is_section else f"unknown option `{name}`"
+        told = f"unknown section [{write_place(place)}]" if is_section else f"unknown option `{name}`"
         if parent and not is_section:
-            told += f" in [{_dotted(parent)}]"
+            told += f" in [{write_place(parent)}]"
         if homes := [home for home in _homes(self._root, name) if home]:
-            return f"{told}; it belongs in [{_dotted(homes[0])}]"
+            return f"{told}; it belongs in [{write_place(homes[0])}]"
         near = difflib.get_close_matches(name.lower().replace("-", "_"), table.entries, n=1)
         if near:
             section = isinstance(table.entries[near[0]], schema.Table)
@@ -235,104 +180,7 @@ class _Reader:
         return f"{told}; the {what} here are " + ", ".join(f"`{known}`" for known in table.entries)
 
 
-def _find_file(path: str | Path | None, environment: Mapping[str, str], profile: str) -> Path | None:
-    named = path or environment.get(FILE_VARIABLE)
-    if named:
-        return Path(named)
-    default = Path(DEFAULT_FILE)
-    return default if not profile and default.exists() else None
-
-
-def _profile_layer(name: str) -> _Layer:
-    try:
-        text = profiles.read(name)
-    except LookupError:
-        near = difflib.get_close_matches(name, profiles.NAMES, n=1)
-        hint = f"; did you mean `{near[0]}`?" if near else ""
-        known = ", ".join(f"`{one}`" for one in profiles.NAMES)
-        raise ConfigError(
-            [Mistake("--profile", f"unknown profile `{name}`{hint} (there are: {known})")]
-        ) from None
-    return _Layer(tomllib.loads(text), f"profile {name}", toml_lines.lines_of(text))
-
-
-def _file_layer(file: Path) -> _Layer:
-    def refused(reason: str) -> ConfigError:
-        return ConfigError([Mistake(str(file), reason)])
-
-    try:
-        text = file.read_bytes().decode()
-    except FileNotFoundError:
-        raise refused(
-            "there is no such file; leave --config and TIDINGS_CONFIG away to start without one"
-        ) from None
-    except IsADirectoryError:
-        raise refused(f"is a directory; name the file in it, such as {file / DEFAULT_FILE}") from None
-    except PermissionError:
-        raise refused(f"may not be read by this user; allow it with: chmod u+r {file}") from None
-    except UnicodeDecodeError as error:
-        raise refused(f"is not UTF-8 at byte {error.start}; save it as UTF-8") from None
-    except OSError as error:
-        raise refused(f"cannot be read: {error.strerror}") from None
-    try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        reason, _, position = str(error).rpartition(" (at ")
-        line = position.removeprefix("line ").partition(",")[0]
-        where = f"{file}:{line}" if line.isdigit() else f"{file}:{text.count(chr(10)) + 1}"
-        raise ConfigError([Mistake(where, f"is not valid TOML: {reason or error}")]) from None
-    return _Layer(values, str(file), toml_lines.lines_of(text), directory=file.parent)
-
-
-def _environment_layer(environment: Mapping[str, str], root: schema.Table, below: list[_Layer]) -> _Layer:
-    """Read `TIDINGS_SECTION__OPTION`.
-
-    Variables without a double underscore are left alone: in a cluster, a service that is called "tidings"
-    brings many of them.
-    """
-    values: dict[str, Any] = {}
-    names: dict[Place, str] = {}
-    hosts = [name for layer in below for name in layer.values.get("host", {})]
-    for variable in sorted(environment):
-        if not variable.startswith(PREFIX) or "__" not in variable:
-            continue
-        place, leaf = _resolve(variable.removeprefix(PREFIX).split("__"), root, hosts)
-        text = environment[variable]
-        names[place] = variable
-        table = values
-        for part in place[:-1]:
-            table = table.setdefault(part, {})
-        table[place[-1]] = leaf.parse(text) if leaf else text
-    return _Layer(values, "environment", names=names)
-
-
-def _resolve(
-    parts: Iterable[str], root: schema.Table, hosts: list[str]
-) -> tuple[tuple[str, ...], schema.Leaf | None]:
-    """Find the option that a variable means; dots and dashes of names may be written as underscores."""
-    place: tuple[str, ...] = ()
-    entry: schema.Leaf | schema.Table | None = root
-    for part in parts:
-        known = list(entry.entries) if isinstance(entry, schema.Table) else []
-        if place == ("host",):
-            known = hosts
-        name = next((one for one in known if _flat(one) == _flat(part)), part.lower())
-        entry = entry.step(name) if isinstance(entry, schema.Table) else None
-        place = (*place, name)
-    return place, entry if isinstance(entry, schema.Leaf) else None
-
-
-def _flag_layer(flags: Mapping[str, object]) -> _Layer:
-    values: dict[str, Any] = {}
-    names: dict[Place, str] = {}
-    for dotted, value in flags.items():
-        section, _, option = dotted.rpartition(".")
-        values.setdefault(section, {})[option] = value
-        names[section, option] = FLAGS.get(dotted, dotted)
-    return _Layer(values, "command line", names=names)
-
-
-def _let_directory_replace_memory(layers: list[_Layer]) -> None:
+def _let_directory_replace_memory(layers: list[Layer]) -> None:
     """A profile that keeps its data in memory keeps it in the data directory once one is named."""
     first, *later = layers
     if any("data_dir" in layer.values.get("server", {}) for layer in later):
@@ -367,7 +215,7 @@ def _assemble(
                 features[name] = _construct(struct, merged)
             except (ValueError, TypeError) as error:
                 place = ("host", domain, "features", name) if name in of_features else ("features", name)
-                reader.blame(place, f"[{_dotted(place)}] {error}")
+                reader.blame(place, f"[{write_place(place)}] {error}")
         hosts[domain] = HostOptions(**own, features=features)
     return Config(**sections, hosts=hosts, file=file, profile=profile)
 
@@ -402,12 +250,6 @@ def _complete(config: Config) -> Config:
     return msgspec.structs.replace(config, hosts=hosts)
 
 
-def _dotted(place: Place) -> str:
-    """Write a place as the header of its section: `listen.tcp`, `host."example.org"`."""
-    parts = (str(part) for part in place if not isinstance(part, int))
-    return ".".join(part if _BARE.fullmatch(part) else f'"{part}"' for part in parts)
-
-
 def _canonical_place(place: Place) -> Place:
     if place[0] != "host":
         return place
@@ -426,7 +268,3 @@ def _homes(table: schema.Table, name: str, place: Place = ()) -> Iterator[Place]
             yield from _homes(entry, name, (*place, known))
         elif known == name:
             yield place
-
-
-def _flat(name: str) -> str:
-    return name.lower().replace(".", "_").replace("-", "_")

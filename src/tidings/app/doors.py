@@ -12,9 +12,10 @@ from tidings.app.certificates import Certificates
 from tidings.app.options import Config
 from tidings.base.limits import XmlLimits
 from tidings.gateways.doorkeeper import Doorkeeper
+from tidings.gateways.entrance import Entrance
 from tidings.gateways.tcp import TcpGateway
 from tidings.gateways.tls import TlsSetup
-from tidings.kernel.connection import ConnectionOptions, Doorway
+from tidings.kernel.doorway import ConnectionOptions, Doorway
 from tidings.kernel.feature import StreamStage
 from tidings.kernel.host import Host
 from tidings.kernel.login import Brake, Credentials
@@ -70,8 +71,17 @@ class Doorways:
             outbound_bytes=config.limits.outbound_queue_bytes,
         )
 
-    def make(self, *, starttls: bool, local: bool) -> Doorway:
-        """Make the doorway of a transport, for connections from this machine (`local`) or from elsewhere."""
+    def entrance(self, *, starttls: bool) -> Entrance:
+        """Make the entrance of a transport."""
+        limits = self._config.limits
+        return Entrance(
+            local=self._make(starttls=starttls, local=True),
+            remote=self._make(starttls=starttls, local=False),
+            before=XmlLimits(stanza_bytes=limits.stanza_bytes_before_login),
+            after=XmlLimits(stanza_bytes=limits.stanza_bytes),
+        )
+
+    def _make(self, *, starttls: bool, local: bool) -> Doorway:
         required = self._config.tls.required
         must_encrypt = required == "always" or (required == "off-loopback" and not local)
         policies = {
@@ -131,30 +141,20 @@ async def open_doors(
     doorkeeper = Doorkeeper(
         total=config.limits.connections, per_address=config.limits.connections_per_address
     )
-    before = XmlLimits(stanza_bytes=config.limits.stanza_bytes_before_login)
-    after = XmlLimits(stanza_bytes=config.limits.stanza_bytes)
     setup = tls_setup(config, tls)
     for name, direct_tls in (("tcp", False), ("tls", True)):
         gateway = TcpGateway(
-            local=doorways.make(starttls=not direct_tls, local=True),
-            remote=doorways.make(starttls=not direct_tls, local=False),
+            entrance=doorways.entrance(starttls=not direct_tls),
             doorkeeper=doorkeeper,
             tls=setup,
             direct_tls=direct_tls,
-            before=before,
-            after=after,
         )
         doors.listeners += [await gateway.listen(listening) for listening in sockets.get(name, ())]
     # The libraries of HTTP take a quarter of a second to load: clients on TCP need not wait for them.
     http_doors = await asyncio.to_thread(importlib.import_module, "tidings.app.http_doors")
-    around = http_doors.Around(
-        local=doorways.make(starttls=False, local=True),
-        remote=doorways.make(starttls=False, local=False),
-        before=before,
-        after=after,
-    )
+    entrance = doorways.entrance(starttls=False)
     gateway = await http_doors.open_http(
-        config, server, stores, around, doorkeeper, tls_setup(config, https), sockets
+        config, server, stores, entrance, doorkeeper, tls_setup(config, https), sockets
     )
     doors.others.append(gateway)
     return doors

@@ -6,20 +6,17 @@ import asyncio
 from collections.abc import Mapping
 from socket import socket
 
-import msgspec
-
 from tidings.app.options import Config
 from tidings.base.errors import BackendError
-from tidings.base.limits import XmlLimits
 from tidings.gateways import bosh, websocket
 from tidings.gateways.bosh import BoshDoor
 from tidings.gateways.doorkeeper import Doorkeeper
+from tidings.gateways.entrance import Entrance
 from tidings.gateways.health import HealthDoor
 from tidings.gateways.host_meta import HostMetaDoor
 from tidings.gateways.http import HttpGateway
 from tidings.gateways.tls import TlsSetup
 from tidings.gateways.websocket import WebSocketDoor
-from tidings.kernel.connection import Doorway
 from tidings.kernel.server import Server
 from tidings.ports.stores import Stores
 from tidings.wire.xmpp import ns
@@ -27,29 +24,19 @@ from tidings.wire.xmpp import ns
 _DATABASE_SECONDS = 3
 
 
-class Around(msgspec.Struct, frozen=True, kw_only=True):
-    """What WebSocket and BOSH share: doorways for clients of this machine and others, and limits."""
-
-    local: Doorway
-    remote: Doorway
-    before: XmlLimits
-    after: XmlLimits
-
-
 async def open_http(
     config: Config,
     server: Server,
     stores: Stores,
-    around: Around,
+    entrance: Entrance,
     doorkeeper: Doorkeeper,
     tls: TlsSetup,
     sockets: Mapping[str, list[socket]],
 ) -> HttpGateway:
     """Begin to accept connections on the sockets of `http` and `https`."""
     http = HttpGateway(config.http, doorkeeper, tls)
-    shared = msgspec.structs.asdict(around)
-    WebSocketDoor(http, **shared)
-    BoshDoor(http, **shared, options=config.bosh)
+    WebSocketDoor(http, entrance)
+    BoshDoor(http, entrance, options=config.bosh)
     HostMetaDoor(
         http,
         {ns.ALT_CONNECTIONS_WEBSOCKET: websocket.PATH, ns.ALT_CONNECTIONS_BOSH: bosh.PATH},

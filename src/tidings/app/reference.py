@@ -19,7 +19,7 @@ import msgspec
 from msgspec import inspect
 
 from tidings.adapters.memory.ledger import NullLedger
-from tidings.app import arguments, cli, config, schema
+from tidings.app import arguments, cli, layers, schema
 from tidings.app.feature_options import feature_options, features
 from tidings.kernel.clock import SystemClock
 from tidings.kernel.server import Server
@@ -68,12 +68,12 @@ def _configuration() -> Iterator[str]:
     yield ""
     yield "1. the defaults below;"
     yield "2. a profile (`--profile`);"
-    yield f"3. a TOML file: `--config FILE`, else `{config.FILE_VARIABLE}`, else `{config.DEFAULT_FILE}` in"
+    yield f"3. a TOML file: `--config FILE`, else `{layers.FILE_VARIABLE}`, else `{layers.DEFAULT_FILE}` in"
     yield "   the working directory (under a profile, that last one is not read);"
     yield "4. environment variables `TIDINGS_SECTION__OPTION`; lists are written with commas, dots and dashes"
     yield "   of a domain as underscores: `TIDINGS_HOST__EXAMPLE_ORG__AUTHENTICATION=anonymous`. Variables"
     yield "   without a double underscore are not looked at;"
-    yield "5. flags: " + ", ".join(f"`{flag}` (`{option}`)" for option, flag in config.FLAGS.items()) + "."
+    yield "5. flags: " + ", ".join(f"`{flag}` (`{option}`)" for option, flag in layers.FLAGS.items()) + "."
     yield ""
     yield "What is unknown or wrong is refused, with its line. `tidings check` looks at all of it without"
     yield "starting. Files named in a configuration file are relative to its directory."

@@ -21,13 +21,13 @@ from aiohttp import web
 from tidings.base.errors import LocalProtocolError
 from tidings.base.ids import token
 from tidings.base.jid import Jid, JidError
-from tidings.base.limits import XmlLimits
-from tidings.gateways.doorkeeper import is_loopback
+from tidings.gateways.entrance import Entrance
 from tidings.gateways.http import HttpGateway, Peer
-from tidings.kernel.connection import Connection, Doorway, Item
+from tidings.kernel.connection import Connection
+from tidings.kernel.doorway import Doorway, Item
 from tidings.kernel.session import Client
 from tidings.wire.xml.element import Element
-from tidings.wire.xml.parser import StreamTail
+from tidings.wire.xml.fragment import StreamTail
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.bosh import (
     CONTENT_TYPE,
@@ -75,24 +75,17 @@ class BoshDoor:
     def __init__(
         self,
         gateway: HttpGateway,
+        entrance: Entrance,
         *,
-        local: Doorway,
-        remote: Doorway,
-        before: XmlLimits,
-        after: XmlLimits,
         options: BoshOptions = BoshOptions(),  # noqa: B008  # frozen
     ) -> None:
-        """`local` is for clients of this machine; `before` and `after` are limits before and after log-in."""
         self.gateway = gateway
-        self._local = local
-        self._remote = remote
-        self.before = before
-        self.after = after
+        self.entrance = entrance
         self.options = options
         self._sessions: dict[str, BoshStream] = {}
         self._waiting = 0
         gateway.add(PATH, {"POST": self._post}, about=_ABOUT, origins=gateway.options.origins)
-        telemetry = local.server.telemetry
+        telemetry = entrance.local.server.telemetry
         telemetry.gauge("bosh_sessions", "BOSH sessions", lambda: len(self._sessions))
         telemetry.gauge("bosh_requests", "BOSH requests that wait for an answer", lambda: self._waiting)
 
@@ -111,7 +104,7 @@ class BoshDoor:
             self.gateway.doorkeeper.leave(stream.client.address)
 
     async def _post(self, request: web.BaseRequest) -> web.StreamResponse:
-        raw = await self.gateway.read_body(request, self.after.stanza_bytes)
+        raw = await self.gateway.read_body(request, self.entrance.after.stanza_bytes)
         peer = self.gateway.peer(request)
         exchange: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         body: Body | None = None
@@ -138,7 +131,7 @@ class BoshDoor:
         hint = _SID_HINT.search(raw[:2_048])
         sid = (hint[1] or hint[2]).decode(errors="replace") if hint is not None else ""
         named = self._sessions.get(sid)
-        limits = self.before if named is None else named.limits
+        limits = self.entrance.before if named is None else named.limits
         if len(raw) > limits.stanza_bytes:
             raise BindingError(Condition.POLICY_VIOLATION, f"a request may have {limits.stanza_bytes} octets")
         body = read_body(raw, limits)
@@ -158,7 +151,7 @@ class BoshDoor:
 
     def _open(self, body: Body, request: web.BaseRequest, peer: Peer) -> BoshStream:
         """Begin a session."""
-        doorway = self._local if is_loopback(peer.address) else self._remote
+        doorway = self.entrance.doorway(peer.address)
         server = doorway.server
         if server.draining:
             raise BindingError(Condition.SYSTEM_SHUTDOWN, "the server is stopping")
@@ -194,7 +187,7 @@ class BoshStream:
         self._paused = False
         self._framing = BoshFraming()
         self.client = client
-        self.limits = door.before
+        self.limits = door.entrance.before
         self._connection = Connection(doorway, self, self._framing, client, tls)
 
     @property
@@ -259,7 +252,7 @@ class BoshStream:
 
     def logged_in(self) -> None:
         """Apply the larger limits."""
-        self.limits = self._door.after
+        self.limits = self._door.entrance.after
 
     def rest(self) -> None:
         """Nothing is kept between requests that could be given back."""

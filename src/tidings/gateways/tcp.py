@@ -10,12 +10,14 @@ from typing import cast
 import structlog
 
 from tidings.base.errors import StreamError
-from tidings.base.limits import XmlLimits
-from tidings.gateways.doorkeeper import Doorkeeper, is_loopback
+from tidings.gateways.doorkeeper import Doorkeeper
+from tidings.gateways.entrance import Entrance
 from tidings.gateways.tls import TlsSetup
-from tidings.kernel.connection import Connection, Doorway, Item
+from tidings.kernel.connection import Connection
+from tidings.kernel.doorway import Item
 from tidings.kernel.session import Client
-from tidings.wire.xml.parser import StreamHead, StreamParser
+from tidings.wire.xml.fragment import StreamHead
+from tidings.wire.xml.parser import StreamParser
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.framing import TcpFraming
 from tidings.wire.xmpp.negotiation.values import StreamHeader
@@ -34,26 +36,15 @@ class TcpGateway:
     def __init__(
         self,
         *,
-        local: Doorway,
-        remote: Doorway,
+        entrance: Entrance,
         doorkeeper: Doorkeeper,
         tls: TlsSetup,
         direct_tls: bool,
-        before: XmlLimits,
-        after: XmlLimits,
     ) -> None:
-        self._local = local
-        self._remote = remote
+        self.entrance = entrance
         self.doorkeeper = doorkeeper
         self.tls = tls
         self.direct_tls = direct_tls
-        self.before = before
-        self.after = after
-        """The limits before and after log-in."""
-
-    def doorway(self, address: str) -> Doorway:
-        """Give what holds for a client from this address: this machine's own are trusted with plain text."""
-        return self._local if is_loopback(address) else self._remote
 
     async def listen(self, listening: socket) -> asyncio.Server:
         """Accept connections on this listening socket."""
@@ -87,7 +78,7 @@ class TcpProtocol(asyncio.Protocol):
         self._gateway = gateway
         self._transport: asyncio.Transport | None = None
         self._connection: Connection | None = None
-        self._parser = StreamParser(gateway.before)
+        self._parser = StreamParser(gateway.entrance.before)
         self._is_admitted = False
         self._is_switching = False  # from plain text to TLS
         self._is_discarding = False  # our stream has ended; what comes is read and forgotten
@@ -109,7 +100,7 @@ class TcpProtocol(asyncio.Protocol):
             self._transport.abort()
             return
         self._is_admitted = True
-        doorway = gateway.doorway(self._address)
+        doorway = gateway.entrance.doorway(self._address)
         channel = transport.get_extra_info("ssl_object")
         client = Client(
             transport="tls" if gateway.direct_tls else "tcp",
@@ -216,7 +207,7 @@ class TcpProtocol(asyncio.Protocol):
         self._is_switching = True
         self._parser.close()
         self.pause()  # the next octets on the socket belong to the handshake
-        self._gateway.doorway(self._address).server.supervisor.start("starttls", self._shake_hands())
+        self._gateway.entrance.doorway(self._address).server.supervisor.start("starttls", self._shake_hands())
 
     async def _shake_hands(self) -> None:
         gateway = self._gateway
@@ -250,7 +241,7 @@ class TcpProtocol(asyncio.Protocol):
             encrypted.abort()
             return
         self._transport = encrypted
-        self._parser = StreamParser(gateway.before)
+        self._parser = StreamParser(gateway.entrance.before)
         self._is_switching = False
         early, self._early = self._early, None
         self._connection.tls_established(gateway.tls.info(channel))
@@ -259,7 +250,7 @@ class TcpProtocol(asyncio.Protocol):
 
     def logged_in(self) -> None:
         """Apply the larger limits."""
-        self._parser.limits = self._gateway.after
+        self._parser.limits = self._gateway.entrance.after
 
     def rest(self) -> None:
         """Give back memory while the client is silent."""

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from aiohttp import web
 
 from tidings.base.errors import LocalProtocolError, StreamError
-from tidings.base.limits import XmlLimits
-from tidings.gateways.doorkeeper import is_loopback
+from tidings.gateways.entrance import Entrance
 from tidings.gateways.http import HttpError, HttpGateway, Peer
-from tidings.kernel.connection import Connection, Doorway, Item
+from tidings.kernel.connection import Connection
+from tidings.kernel.doorway import Item
 from tidings.kernel.session import Client
 from tidings.wire.websocket import (
     Close,
@@ -33,7 +33,8 @@ from tidings.wire.websocket import (
     write_pong,
     write_text,
 )
-from tidings.wire.xml.parser import Fragment, FrameParser, StreamTail
+from tidings.wire.xml.fragment import Fragment, StreamTail
+from tidings.wire.xml.frames import FrameParser
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.framing import WebSocketFraming
 from tidings.wire.xmpp.negotiation.values import StreamHeader, TlsInfo
@@ -53,26 +54,10 @@ _CONTROL_BACKLOG: Final = 65_536
 class WebSocketDoor:
     """Answers `/xmpp-websocket`."""
 
-    def __init__(
-        self,
-        gateway: HttpGateway,
-        *,
-        local: Doorway,
-        remote: Doorway,
-        before: XmlLimits,
-        after: XmlLimits,
-    ) -> None:
-        """`local` is for clients of this machine; `before` and `after` are limits before and after log-in."""
+    def __init__(self, gateway: HttpGateway, entrance: Entrance) -> None:
         self.gateway = gateway
-        self._local = local
-        self._remote = remote
-        self.before = before
-        self.after = after
+        self.entrance = entrance
         gateway.add(PATH, {"GET": self._get}, about=_ABOUT, origins=gateway.options.origins)
-
-    def doorway(self, address: str) -> Doorway:
-        """Give what holds for a client from this address."""
-        return self._local if is_loopback(address) else self._remote
 
     async def _get(self, request: web.BaseRequest) -> web.StreamResponse:
         accept = _check_handshake(request)
@@ -140,8 +125,8 @@ class WebSocketStream:
         self._transport = transport
         self._peer = peer
         self._tls = tls
-        self._reader = FrameReader(door.before.stanza_bytes)
-        self._parser = FrameParser(door.before)
+        self._reader = FrameReader(door.entrance.before.stanza_bytes)
+        self._parser = FrameParser(door.entrance.before)
         self._connection: Connection | None = None
         self._close_code = CloseCode.NORMAL
         self._close_reason = ""
@@ -152,7 +137,7 @@ class WebSocketStream:
 
     def begin(self) -> None:
         """Start the stream, after the handshake."""
-        doorway = self._door.doorway(self._peer.address)
+        doorway = self._door.entrance.doorway(self._peer.address)
         self._clock = doorway.server.clock
         client = Client(
             transport="websocket",
@@ -250,8 +235,8 @@ class WebSocketStream:
 
     def logged_in(self) -> None:
         """Apply the larger limits."""
-        self._reader.limit = self._door.after.stanza_bytes
-        self._parser = FrameParser(self._door.after)
+        self._reader.limit = self._door.entrance.after.stanza_bytes
+        self._parser = FrameParser(self._door.entrance.after)
 
     def rest(self) -> None:
         """Give back memory while the client is silent."""

@@ -20,8 +20,8 @@ from tidings.base.errors import StanzaError, StreamError
 from tidings.kernel.feature import At
 from tidings.kernel.session import Session
 from tidings.kernel.supervisor import Supervisor
-from tidings.kernel.wait import Wait
-from tidings.wire.xml.parser import Fragment
+from tidings.kernel.wait import Wait, until_done
+from tidings.wire.xml.fragment import Fragment
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.stanza import NAMES, Stanza
 
@@ -89,7 +89,7 @@ class Inbound:
             raise StreamError("unsupported-stanza-type", f"<{fragment.name}/> is not known here")
         wait = handler(self.session, fragment.to_element())
         if wait is not None:
-            self._supervisor.start("nonza", _awaited(wait))
+            self._supervisor.start("nonza", until_done(wait))
 
     def _receive(self, stanzas: list[Stanza | None]) -> None:
         if self._busy:
@@ -97,7 +97,7 @@ class Inbound:
                 if stanza is not None and self._overtakes(stanza):
                     wait = self._router.submit(self.session, stanza)
                     if wait is not None:
-                        self._supervisor.start("overtaking", _awaited(wait))
+                        self._supervisor.start("overtaking", until_done(wait))
                     self._waiting.append(None)
                 else:
                     self._waiting.append(stanza)
@@ -174,7 +174,3 @@ class Inbound:
         elif self._paused and not self._waiting:
             self._paused = False
             link.resume()
-
-
-async def _awaited(wait: Awaitable[None]) -> None:
-    await wait

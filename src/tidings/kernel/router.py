@@ -26,13 +26,13 @@ from tidings.kernel.events import (
     StanzaIn,
     StanzaOut,
 )
-from tidings.kernel.feature import At, Iq
+from tidings.kernel.feature import At
 from tidings.kernel.host import Host
+from tidings.kernel.requests import Requests
 from tidings.kernel.supervisor import Supervisor
 from tidings.kernel.telemetry import Telemetry
-from tidings.kernel.wait import Wait
+from tidings.kernel.wait import Wait, until_done
 from tidings.ports.ledger import Append, Ledger, Receipt
-from tidings.wire.xml.element import Element
 from tidings.wire.xmpp.stanza import KINDS, Stanza
 
 if TYPE_CHECKING:
@@ -91,6 +91,7 @@ class Router:
         self.services: dict[str, Service] = {}
         self.elsewhere: Service | None = None
         """Takes what is for domains that are neither hosts nor services."""
+        self._requests = Requests(self)
 
     # --- what a local session submits
 
@@ -105,14 +106,12 @@ class Router:
                     hooks.run(StanzaOut(session, stanza))
                 return self._caught(stanza, hooks.run(PresenceSent(session, stanza)))
             if stanza.to is None or stanza.to == session.jid.bare:
-                return self._ask(session.host, At.SELF, session.account, stanza, session)
+                return self._requests.ask(session.host, At.SELF, session.account, stanza, session)
             if stanza.to != session.host.jid and hooks.has(StanzaOut):
                 hooks.run(StanzaOut(session, stanza))
             return self._caught(stanza, self.route(stanza, session))
-        except StanzaError as error:
-            return self.refuse(stanza, error)
-        except BackendError as error:
-            return self.refuse(stanza, _constraint(error))
+        except (StanzaError, BackendError) as error:
+            return self.refuse(stanza, self.refusal(error))
         except StreamError as error:
             session.close(error)
             return None
@@ -132,18 +131,14 @@ class Router:
         try:
             for way in ways:
                 await way.load()
-        except BackendError as error:
-            refusal = _constraint(error)
         except Exception as error:  # noqa: BLE001  # where a loader's bug ends
-            self._supervisor.report("load", error)
-            refusal = StanzaError("internal-server-error")
-        else:
+            refusal = self.refusal(error, "load")
             for way in ways:
-                way.refresh()
-            await _done(self._submit_loaded(session, ways))
+                self.refuse(way.message, refusal)
             return
         for way in ways:
-            self.refuse(way.message, refusal)
+            way.refresh()
+        await until_done(self._submit_loaded(session, ways))
 
     def _submit_loaded(self, session: Session, ways: list[Way]) -> Wait:
         """guard, rewrite, append: from here on nothing is awaited but the commit."""
@@ -162,11 +157,8 @@ class Router:
                 if account is not None:
                     assert way.host is not None
                     way.host.hooks.guard(StanzaIn(account, message))
-            except StanzaError as error:
-                self.refuse(message, error)
-                continue
-            except BackendError as error:
-                self.refuse(message, _constraint(error))
+            except (StanzaError, BackendError) as error:
+                self.refuse(message, self.refusal(error))
                 continue
             except Dropped:
                 continue
@@ -193,7 +185,7 @@ class Router:
             # Nobody is in memory for good: what was loaded before the commit may have been dropped since, and
             # then it has no session.
             way.refresh()
-        await _done(self._accept(session, ways))
+        await until_done(self._accept(session, ways))
 
     def _refuse_all(self, ways: list[Way], error: Exception) -> None:
         """Nothing of the batch is accepted: say so to the sender."""
@@ -281,15 +273,11 @@ class Router:
         assert stanza.to is not None
         try:
             account = await host.directory.load(stanza.to.bare)
-        except BackendError as error:
-            await _done(self.refuse(stanza, _constraint(error)))
-            return
         except Exception as error:  # noqa: BLE001  # where a loader's bug ends
-            self._supervisor.report("load", error)
-            await _done(self.refuse(stanza, StanzaError("internal-server-error")))
+            await until_done(self.refuse(stanza, self.refusal(error, "load")))
             return
         account = host.directory.get(account.jid) or account
-        await _done(self._arrive(host, account, stanza, session))
+        await until_done(self._arrive(host, account, stanza, session))
 
     def _arrive(self, host: Host, account: Account, stanza: Stanza, session: Session | None) -> Wait:
         """A stanza reaches a local account that is in memory."""
@@ -303,15 +291,13 @@ class Router:
             assert stanza.to is not None
             if not stanza.to.resource:
                 at = At.SELF if session is not None and session.account is account else At.ACCOUNT
-                return self._ask(host, at, account, stanza, session)
+                return self._requests.ask(host, at, account, stanza, session)
             target = account.sessions.get(stanza.to.resource)
             if target is None:
                 raise StanzaError("service-unavailable")  # RFC 6121 §8.5.3.2.3
             target.send(stanza)
-        except StanzaError as error:
-            return self.refuse(stanza, error)
-        except BackendError as error:
-            return self.refuse(stanza, _constraint(error))
+        except (StanzaError, BackendError) as error:
+            return self.refuse(stanza, self.refusal(error))
         except Dropped:
             pass
         return None
@@ -321,7 +307,7 @@ class Router:
         assert stanza.to is not None
         host = self.hosts[stanza.to.domain]
         if stanza.name == "iq" and not stanza.to.resource:
-            return self._ask(host, At.SERVER, None, stanza, session)
+            return self._requests.ask(host, At.SERVER, None, stanza, session)
         if stanza.name == "presence":
             return None
         return self.refuse(stanza, StanzaError("service-unavailable"))
@@ -334,58 +320,6 @@ class Router:
             )
         return service.route(stanza)
 
-    # --- requests
-
-    def _ask(
-        self, host: Host, at: At, account: Account | None, stanza: Stanza, session: Session | None
-    ) -> Wait:
-        """Find who handles an iq and send the answer."""
-        if stanza.kind in {"result", "error"}:
-            return None  # RFC 6120 §8.2.3: an answer that nobody waits for
-        tag = stanza.payload_tag
-        assert tag is not None  # checked
-        found = host.iq_handlers.get((stanza.kind, tag, at))
-        if found is None:
-            return self.refuse(stanza, StanzaError("service-unavailable"))  # RFC 6121 §8.5
-        payload_class, handler = found
-        try:
-            element = stanza.payload()
-            request = Iq(stanza, payload_class.decode(element), session, account)
-            answer = handler(request)
-        except StanzaError as error:
-            return self.refuse(stanza, error)
-        except BackendError as error:
-            return self.refuse(stanza, _constraint(error))
-        except Exception as error:  # noqa: BLE001  # where a handler's bug ends
-            self._supervisor.report("iq", error, payload=tag)
-            return self.refuse(stanza, StanzaError("internal-server-error"))
-        if answer is None or isinstance(answer, Element):
-            return self._answer(stanza, answer, session)
-        return self._answer_later(stanza, answer, session)
-
-    async def _answer_later(
-        self, stanza: Stanza, pending: Awaitable[Element | None], session: Session | None
-    ) -> None:
-        try:
-            answer = await pending
-        except StanzaError as error:
-            await _done(self.refuse(stanza, error))
-        except BackendError as error:
-            await _done(self.refuse(stanza, _constraint(error)))
-        except Exception as error:  # noqa: BLE001  # where a handler's bug ends
-            self._supervisor.report("iq", error, payload=stanza.payload_tag)
-            await _done(self.refuse(stanza, StanzaError("internal-server-error")))
-        else:
-            await _done(self._answer(stanza, answer, session))
-
-    def _answer(self, request: Stanza, answer: Element | None, session: Session | None) -> Wait:
-        result = request.result(*(() if answer is None else (answer,)))
-        if session is not None:
-            # To the session that asked, even if its resource was taken over by another in the meantime.
-            session.send(result)
-            return None
-        return self.route(result)
-
     # --- errors
 
     def refuse(self, stanza: Stanza, error: StanzaError) -> Wait:
@@ -394,6 +328,16 @@ class Router:
             return None
         self._telemetry.refused[error.condition] += 1
         return self._return(stanza.error(error))
+
+    def refusal(self, error: Exception, place: str = "", **details: object) -> StanzaError:
+        """Give the answer to a stanza whose handling raised this; a bug is reported with its place."""
+        if isinstance(error, StanzaError):
+            return error
+        if isinstance(error, BackendError):
+            log.error("backend_failed", reason=str(error))
+            return StanzaError("resource-constraint", _BACKEND_TEXT)
+        self._supervisor.report(place, error, **details)
+        return StanzaError("internal-server-error")
 
     def _return(self, error: Stanza) -> Wait:
         to = error.to
@@ -424,22 +368,7 @@ class Router:
     async def _catch(self, stanza: Stanza, wait: Awaitable[None]) -> None:
         try:
             await wait
-        except StanzaError as error:
-            await _done(self.refuse(stanza, error))
-        except BackendError as error:
-            await _done(self.refuse(stanza, _constraint(error)))
         except Dropped:
             pass
         except Exception as error:  # noqa: BLE001  # where a handler's bug ends
-            self._supervisor.report(stanza.name, error)
-            await _done(self.refuse(stanza, StanzaError("internal-server-error")))
-
-
-def _constraint(error: BackendError) -> StanzaError:
-    log.error("backend_failed", reason=str(error))
-    return StanzaError("resource-constraint", _BACKEND_TEXT)
-
-
-async def _done(wait: Wait) -> None:
-    if wait is not None:
-        await wait
+            await until_done(self.refuse(stanza, self.refusal(error, stanza.name)))

@@ -19,7 +19,7 @@ from tidings.kernel.router import Router
 from tidings.kernel.session import Client, Link, Session
 from tidings.kernel.supervisor import Supervisor
 from tidings.kernel.telemetry import Telemetry
-from tidings.kernel.wait import Wait
+from tidings.kernel.wait import Wait, until_done
 from tidings.ports.ledger import Ledger
 from tidings.wire.xml.element import Element
 
@@ -153,9 +153,14 @@ class Server:
         self.supervisor.start("session_end", self._end(session, reason))
 
     async def _end(self, session: Session, reason: StreamError | None) -> None:
+        await until_done(self.end_session(session, reason))
+
+    def abandon(self, session: Session, reason: StreamError | None) -> None:
+        """End a session that its connection leaves; nobody waits for what that takes."""
+        session.link = None
         wait = self.end_session(session, reason)
         if wait is not None:
-            await wait
+            self.supervisor.start("session_end", until_done(wait))
 
     def end_session(self, session: Session, reason: StreamError | None) -> Wait:
         """Take a session out of everything; a second call does nothing."""

@@ -12,6 +12,12 @@ Wait = Awaitable[None] | None
 """None: nothing to wait for."""
 
 
+async def until_done(wait: Wait) -> None:
+    """Wait, where there is something to wait for."""
+    if wait is not None:
+        await wait
+
+
 def in_turn(waits: Iterable[Wait]) -> Wait:
     """Take the steps of a generator one after another, awaiting those that must be; the rest starts after."""
     steps = iter(waits)

@@ -15,7 +15,7 @@ from tidings.operations.catalogue import Permission, operation
 from tidings.operations.context import Context
 from tidings.operations.errors import OperationError
 from tidings.wire.xml.element import Element
-from tidings.wire.xml.parser import FrameParser
+from tidings.wire.xml.frames import FrameParser
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.stanza import KINDS, Stanza
 

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from lxml import etree
 
 from tidings.base.limits import XmlLimits
-from tidings.wire.xml.parser import Event, Fragment, StreamHead, StreamParser
+from tidings.wire.xml.fragment import Event, Fragment, StreamHead
+from tidings.wire.xml.parser import StreamParser
 
 HEADER = b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>"
 OWN_HEADER = b'<stream:stream xmlns="jabber:client" xmlns:stream="http://etherx.jabber.org/streams">'

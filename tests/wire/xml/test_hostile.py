@@ -10,7 +10,9 @@ from tests.harness.generate import Source, sources
 from tests.wire.xml.reading import HEADER, OWN_HEADER, TAIL, fragments, octets, read, shape
 from tidings.base.errors import StreamError
 from tidings.base.limits import XmlLimits
-from tidings.wire.xml.parser import Fragment, FrameParser, StreamHead, StreamParser, StreamTail
+from tidings.wire.xml.fragment import Fragment, StreamHead, StreamTail
+from tidings.wire.xml.frames import FrameParser
+from tidings.wire.xml.parser import StreamParser
 
 BOMB = (
     b"<!DOCTYPE lolz [<!ENTITY l0 'lol'>"

@@ -24,7 +24,7 @@ from tidings.wire.xmpp.bosh import (
     State,
     read_body,
 )
-from tidings.wire.xmpp.bosh.session import Arrival
+from tidings.wire.xmpp.bosh.request import Arrival
 
 OPTIONS = BoshOptions(
     wait=60, hold=2, inactivity=30, polling_inactivity=90, polling=5, max_pause=120, repeats=3

@@ -11,7 +11,9 @@ from tests.wire.xml.reading import OWN_HEADER, TAIL, second_opinion, tree
 from tidings.base.errors import StreamError
 from tidings.base.limits import XmlLimits
 from tidings.wire.xml.element import Element, decode
-from tidings.wire.xml.parser import FrameParser, StreamHead, StreamParser, StreamTail
+from tidings.wire.xml.fragment import StreamHead, StreamTail
+from tidings.wire.xml.frames import FrameParser
+from tidings.wire.xml.parser import StreamParser
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.framing import TcpFraming, WebSocketFraming, stream_error_element
 from tidings.wire.xmpp.negotiation.values import StreamHeader

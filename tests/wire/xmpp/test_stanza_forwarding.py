@@ -12,7 +12,7 @@ from tests.wire.xml.reading import HEADER, OWN_HEADER, TAIL, fragments, second_o
 from tidings.base.jid import Jid
 from tidings.base.limits import XmlLimits
 from tidings.wire.xml.element import Element
-from tidings.wire.xml.parser import FrameParser
+from tidings.wire.xml.frames import FrameParser
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.framing import WebSocketFraming
 from tidings.wire.xmpp.stanza import Stanza

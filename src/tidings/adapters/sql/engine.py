@@ -233,7 +233,14 @@ def _sqlite(url: URL, place: str, readers: int, lock_seconds: float) -> tuple[En
         return engine, engine
     _create_private(path, place)
     writer = create_engine(url, pool_size=1, max_overflow=0, connect_args=arguments)
-    reader = create_engine(
+    reader = _make_reader(url, readers, arguments)
+    _listen_sqlite(writer, lock_seconds, is_writer=True)
+    _listen_sqlite(reader, lock_seconds, is_writer=False)
+    return writer, reader
+
+
+def _make_reader(url: URL, readers: int, arguments: dict[str, Any]) -> Engine:
+    return create_engine(
         url,
         pool_size=readers,
         max_overflow=0,
@@ -241,9 +248,6 @@ def _sqlite(url: URL, place: str, readers: int, lock_seconds: float) -> tuple[En
         isolation_level="AUTOCOMMIT",
         pool_reset_on_return=None,
     )
-    _listen_sqlite(writer, lock_seconds, is_writer=True)
-    _listen_sqlite(reader, lock_seconds, is_writer=False)
-    return writer, reader
 
 
 def _listen_sqlite(engine: Engine, lock_seconds: float, *, is_writer: bool) -> None:
@@ -318,14 +322,7 @@ def _server(
     url: URL, readers: int, arguments: dict[str, Any], settings: tuple[str, ...], writing: dict[str, Any]
 ) -> tuple[Engine, Engine]:
     writer = create_engine(url, pool_size=1, max_overflow=0, connect_args=arguments, **writing)
-    reader = create_engine(
-        url,
-        pool_size=readers,
-        max_overflow=0,
-        connect_args=arguments,
-        isolation_level="AUTOCOMMIT",
-        pool_reset_on_return=None,
-    )
+    reader = _make_reader(url, readers, arguments)
     for engine in (writer, reader):
 
         @event.listens_for(engine, "connect")

@@ -1,4 +1,4 @@
-"""StreamParser and FrameParser: bytes in, whole first-level elements out as raw slices; no tree is built.
+"""StreamParser: bytes in, whole first-level elements out as raw slices; no tree is built.
 
 Invariants:
 - every byte is looked at a bounded number of times, however the input is cut: an unfinished tag is held back
@@ -13,111 +13,30 @@ Invariants:
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pyexpat import ExpatError, ParserCreate, XMLParserType, errors
 
 from tidings.base.errors import StreamError
 from tidings.base.limits import XmlLimits
-from tidings.wire.xml.element import XML_NAMESPACE, Element, attribute_key, decode, split_tag
-from tidings.wire.xml.writer import escape_attribute, escape_text
+from tidings.wire.xml import restrictions
+from tidings.wire.xml.element import XML_NAMESPACE, attribute_key, decode, split_tag
+from tidings.wire.xml.fragment import Event, Fragment, StreamHead, StreamTail
+from tidings.wire.xml.tokens import OpenToken, expat_defers, follow
+from tidings.wire.xml.writer import escape_attribute
 
 _RENEW_OCTETS = 262_144
 _RENEW_NAMES = 2_000
-_PLAIN_OPENINGS = {f"jabber:client {name}": f"<{name}".encode() for name in ("message", "presence", "iq")}
-_LONGEST_DECLARATION = 256  # <?xml version='1.0' encoding='UTF-8' standalone='yes'?> is shorter
 _LONGEST_HEAD = 10_000  # every renewed expat reads the header's namespaces again
 _RESTARTS = 4  # a stream begins anew after log-in, and never often
 _STREAM_TAG = "http://etherx.jabber.org/streams stream"
-_FRAME_ROOT = b"<frame>"
-_REFERENCE = b"&"
 _COLON, _SLASH, _TAG_END = b":/>"
-_DECLARATION = re.compile(rb"[ \t\r\n]*(?:<\?xml[ \t\r\n][^?]{,248}\?>[ \t\r\n]*)?")
-_REFERENCE_END = re.compile(rb"[^#\w.:\x80-\xff-]")
 _START_TAG = re.compile(rb"""<[^>"']*(?:(?:"[^"]*"|'[^']*')[^>"']*)*>""")
 _QUALIFIED = re.compile(rb"<([^\s/>]+)")
-_TAG_STOPS = {b"": re.compile(rb"""["'<>]"""), b'"': re.compile(rb'["<]'), b"'": re.compile(rb"['<]")}
-_RESTRICTED = {
-    errors.codes[errors.XML_ERROR_UNDEFINED_ENTITY],
-    errors.codes[errors.XML_ERROR_ENTITY_DECLARED_IN_PE],
-    errors.codes[errors.XML_ERROR_MISPLACED_XML_PI],
-}
+_DEFERS = expat_defers()
 _MISPLACED_DECLARATION = errors.codes[errors.XML_ERROR_MISPLACED_XML_PI]
-
-
-def _defers() -> bool:
-    """Tell whether this expat puts off unfinished tokens and Python has no switch for it.
-
-    COMPAT(expat 2.6 and Debian's 2.5.0-1+deb12u2 under Python before 3.11.9 and 3.12.3, until Python 3.13)
-    """
-    parser = ParserCreate()
-    if hasattr(parser, "SetReparseDeferralEnabled"):
-        return False
-    seen: list[str] = []
-    parser.StartElementHandler = lambda tag, _attributes: seen.append(tag)
-    parser.Parse(b"<probe one='1' two='", False)
-    parser.Parse(b"'>", False)
-    return not seen
-
-
-_DEFERS = _defers()
-
-
-@dataclass(slots=True, frozen=True)
-class StreamHead:
-    """The opening tag of a stream."""
-
-    namespace: str
-    name: str
-    attributes: dict[str, str]
-    content_namespace: str
-    """The default namespace that the tag declares, which the stanzas inherit."""
-
-
-@dataclass(slots=True, frozen=True)
-class StreamTail:
-    """The closing tag of a stream."""
-
-
-class Fragment:
-    """A first-level element: its root as values, what it contains as raw bytes.
-
-    `content` are the bytes between the root's tags; they inherit `namespace` as default and lean on no other
-    declaration. `index` lists the direct children as (`uri name`, offset in `content`), in order; a child
-    reaches to the next one.
-    """
-
-    __slots__ = ("attributes", "content", "index", "name", "namespace")
-
-    def __init__(
-        self, tag: str, attributes: dict[str, str], index: list[tuple[str, int]], content: bytes
-    ) -> None:
-        self.namespace, _, self.name = tag.rpartition(" ")
-        self.attributes = attributes
-        self.index = index
-        self.content = content
-
-    def children(self) -> list[tuple[str, str, bytes]]:
-        """Give the direct children as (namespace, name, raw bytes)."""
-        ends = [*(offset for _, offset in self.index[1:]), len(self.content)]
-        return [
-            (*split_tag(tag), self.content[offset:end])
-            for (tag, offset), end in zip(self.index, ends, strict=False)
-        ]
-
-    def to_element(self) -> Element:
-        """Decode the whole as a tree."""
-        wrapped = b"<root>" + self.content + b"</root>"
-        element = decode(wrapped, self.namespace)
-        element.name = self.name
-        element.attributes = {attribute_key(key): value for key, value in self.attributes.items()}
-        return element
 
 
 class _Reopen(Exception):  # noqa: N818  # a signal, no error
     """A stream header stands where a stanza may: the stream begins anew there (RFC 6120 §4.3.3)."""
-
-
-Event = StreamHead | Fragment | StreamTail
 
 
 class StreamParser:
@@ -145,7 +64,6 @@ class StreamParser:
         "_marks",
         "_names",
         "_prefixes",
-        "_quote",
         "_restarts",
         "_start",
         "_tag",
@@ -157,12 +75,9 @@ class StreamParser:
         self.limits = limits
         self.failure: StreamError | None = None
         self._restarts = restarts  # so many headers more may come
-        self._buffer: bytes | bytearray = (
-            b""  # all octets since the last boundary between first-level elements
-        )
+        self._buffer: bytes | bytearray = b""  # all octets since the last end of a first-level element
         self._fed = 0  # so many octets of the buffer has expat seen
-        self._held = False  # the buffer ends inside a tag; expat waits for its end
-        self._quote = b""  # the quote that this tag is inside of; & when it is a reference
+        self._held: OpenToken | None = None  # the buffer ends inside of it; expat waits for its end
         self._expat: XMLParserType | None = None
         self._head = b""
         self._prefixes: dict[str, str] = {}  # that the stream's header declares
@@ -190,7 +105,7 @@ class StreamParser:
             self._buffer += data
         events: list[Event] = []
         try:
-            if not held or self._tag_ends(data):
+            if held is None or held.ends_in(data):
                 self._parse(events)
             if events and type(events[-1]) is StreamTail:
                 self.close()
@@ -198,9 +113,8 @@ class StreamParser:
                 raise StreamError("policy-violation", f"a stanza may have {self.limits.stanza_bytes} octets")
         except StreamError as error:
             self.close()
-            if not (
-                events and type(events[-1]) is StreamTail
-            ):  # what follows a stream's end is nobody's business
+            # What follows a stream's end is nobody's business.
+            if not (events and type(events[-1]) is StreamTail):
                 # Its traceback would hold this parser and the input until the collector comes.
                 error.__context__ = None
                 self.failure = error.with_traceback(None)
@@ -254,10 +168,7 @@ class StreamParser:
         expat = ParserCreate("utf-8", " ")
         expat.StartElementHandler = self._on_start
         expat.EndElementHandler = self._on_end
-        expat.StartDoctypeDeclHandler = _refuse_doctype
-        expat.CommentHandler = _refuse_comment
-        expat.ProcessingInstructionHandler = _refuse_instruction
-        expat.XmlDeclHandler = _check_declaration
+        restrictions.arm(expat)
         if hasattr(expat, "SetReparseDeferralEnabled"):
             expat.SetReparseDeferralEnabled(False)
         if _DEFERS:
@@ -302,12 +213,13 @@ class StreamParser:
             if error.code == _MISPLACED_DECLARATION and self._depth == 1:
                 self._reopen(position, events)
                 return
-            condition = _condition(error.code, bytes(buffer), position)
+            condition = restrictions.condition_of(error.code, bytes(buffer), position)
             raise StreamError(condition, errors.messages[error.code]) from None
         unfinished = expat.CurrentByteIndex - self._base
-        self._held = unfinished < end
-        if self._held:
+        if unfinished < end:
             self._hold(unfinished)
+        else:
+            self._held = None
         boundary = unfinished if self._depth <= 1 else self._start
         self._fed = end - boundary
         if boundary:
@@ -320,11 +232,7 @@ class StreamParser:
                 self._fed = 0
 
     def _prolog(self) -> bytes | bytearray:
-        """Look at what stands before the root: white space, a declaration, and nothing else.
-
-        A document type must not reach expat, which reads its entities to the end even after a handler has
-        refused it.
-        """
+        """Look at what stands before the root: white space, a declaration, and nothing else."""
         buffer = self._buffer
         if not self._fed and buffer[:1] not in b"<":
             # RFC 6120 §11.7 lets white space pass; anything else could make expat guess another encoding.
@@ -332,16 +240,7 @@ class StreamParser:
             if buffer[:1] not in b"<":
                 condition = "not-well-formed" if buffer[0] < 0x80 else "unsupported-encoding"
                 raise StreamError(condition, "a stream begins with <")
-        declaration = _DECLARATION.match(buffer)
-        assert declaration is not None  # it may be empty
-        token = bytes(buffer[declaration.end() : declaration.end() + _LONGEST_DECLARATION])
-        if token.startswith(b"<!"):
-            raise StreamError("restricted-xml", "comments and document types are not allowed in streams")
-        if token.startswith(b"<?") and (
-            len(token) == _LONGEST_DECLARATION
-            or not (token.startswith(b"<?xml") or b"<?xml".startswith(token))
-        ):
-            raise StreamError("restricted-xml", "processing instructions are not allowed in streams")
+        restrictions.check_prolog(buffer)
         return buffer
 
     def _whole(self, fed: int) -> int:
@@ -356,9 +255,11 @@ class StreamParser:
         if fed and self._expat.CurrentByteIndex - self._base < fed:
             return end  # it has the beginning of a token, which came behind others
         token = bytes(buffer[fed:end])
-        if token[:2] not in {b"<!", b"<?"} and token[:1] in {b"<", b"&"} and self._is_open(token):
-            self._held = True
-            return fed
+        if token[:2] not in {b"<!", b"<?"} and token[:1] in {b"<", b"&"}:
+            held = follow(token)
+            if held is not None:
+                self._held = held
+                return fed
         return end
 
     def _reopen(self, position: int, events: list[Event]) -> None:
@@ -376,39 +277,12 @@ class StreamParser:
     def _hold(self, position: int) -> None:
         """Decide whether the unfinished token at the end of the buffer is held back until it is whole."""
         rest = bytes(self._buffer[position:])
-        self._held = False
-        if rest[:2] == b"<!":
-            # A CDATA section's opening; a comment or document type is refused before it grows.
-            if rest[:9] != b"<![CDATA["[: len(rest)]:
-                raise StreamError("restricted-xml", "comments and document types are not allowed in streams")
-        elif rest[:2] == b"<?":
-            if len(rest) > _LONGEST_DECLARATION or not (
-                rest.startswith(b"<?xml") or b"<?xml".startswith(rest)
-            ):
-                raise StreamError("restricted-xml", "processing instructions are not allowed in streams")
+        self._held = None
+        if rest[:2] in {b"<!", b"<?"}:
+            restrictions.check_unfinished(rest)
         elif rest[:1] in {b"<", b"&"} and rest != b"<":  # which may begin anything
-            self._held = self._is_open(rest)
+            self._held = follow(rest)
         # else an octet or two of a character, or of ]]>
-
-    def _is_open(self, token: bytes) -> bool:
-        """Begin to follow a tag or reference, and tell whether its end is still to come."""
-        self._quote = _REFERENCE if token[:1] == b"&" else b""
-        return not self._tag_ends(token[1:])
-
-    def _tag_ends(self, data: bytes) -> bool:
-        """Follow a held tag or reference through more octets and tell whether it is complete."""
-        if self._quote == _REFERENCE:
-            return _REFERENCE_END.search(data) is not None
-        position = 0
-        while True:
-            match = _TAG_STOPS[self._quote].search(data, position)
-            if match is None:
-                return False
-            mark = match[0]
-            if mark in b"<>":  # a < has no place in a tag: let expat say so
-                return True
-            self._quote = b"" if self._quote else mark
-            position = match.end()
 
     # --- what expat calls
 
@@ -525,78 +399,4 @@ class StreamParser:
         root = decode(raw, self._content_namespace, self._prefixes)
         if root.namespace == XML_NAMESPACE:
             raise StreamError("invalid-namespace", "nothing that is sent has the namespace of xml: itself")
-        parts: list[bytes] = []
-        index: list[tuple[str, int]] = []
-        length = 0
-        for item in root.content:
-            if isinstance(item, Element):
-                index.append((f"{item.namespace} {item.name}" if item.namespace else item.name, length))
-                part = item.to_bytes(root.namespace)
-            else:
-                part = escape_text(item).encode()
-            parts.append(part)
-            length += len(part)
-        return Fragment(self._tag, self._attributes, index, b"".join(parts))
-
-
-class FrameParser:
-    """Reads whole frames, WebSocket's and BOSH's: each holds exactly one element.
-
-    The frames of one peer share an expat, so that a frame costs what a stanza of a stream costs.
-    """
-
-    __slots__ = ("_limits", "_parser")
-
-    def __init__(self, limits: XmlLimits) -> None:
-        self._limits = limits
-        self._parser: StreamParser | None = None
-
-    def parse(self, frame: bytes) -> Fragment:
-        """Give the element that the frame holds; raises `StreamError` when it is not one element."""
-        parser = self._parser
-        if parser is None:
-            parser = self._parser = StreamParser(self._limits, restarts=0)
-            parser.feed(_FRAME_ROOT)
-        frame = frame.strip(b" \t\r\n")
-        events = parser.feed(frame) if frame.startswith(b"<") else []
-        if parser.holds_exactly(frame, events):
-            return events[0]  # type: ignore[return-value]  # holds_exactly has looked
-        self._parser = None
-        parser.close()
-        raise parser.failure or StreamError("not-well-formed", "a frame holds one element")
-
-    def rest(self) -> None:
-        """Give back the memory of expat while the peer is silent."""
-        if self._parser is not None:
-            self._parser.rest()
-
-
-def _condition(code: int, octets: bytes, position: int) -> str:
-    """Name the stream error (RFC 6120 §4.9.3) for what expat refuses at this position."""
-    if code in _RESTRICTED or octets[:position].endswith((b"<!", b"<!-")):
-        return "restricted-xml"
-    try:
-        octets[position : position + 4].decode()
-    except UnicodeDecodeError as error:
-        if error.start == 0:
-            return "unsupported-encoding"
-    return "not-well-formed"
-
-
-def _refuse_doctype(*_details: object) -> None:
-    raise StreamError("restricted-xml", "document types are not allowed in streams")
-
-
-def _refuse_comment(_text: str) -> None:
-    raise StreamError("restricted-xml", "comments are not allowed in streams")
-
-
-def _refuse_instruction(_target: str, _text: str) -> None:
-    raise StreamError("restricted-xml", "processing instructions are not allowed in streams")
-
-
-def _check_declaration(version: str, encoding: str | None, _standalone: int) -> None:
-    if encoding is not None and encoding.lower() not in {"utf-8", "utf8"}:
-        raise StreamError("unsupported-encoding", "streams are UTF-8")
-    if version != "1.0":
-        raise StreamError("not-well-formed", "streams are XML 1.0")
+        return Fragment.written(self._tag, self._attributes, root)

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple, Self
 from tidings.base.errors import STANZA_ERROR_KINDS, StanzaError
 from tidings.base.jid import Jid, JidError
 from tidings.wire.xml.element import Element, decode, write_attribute
-from tidings.wire.xml.parser import Fragment
+from tidings.wire.xml.fragment import Fragment
 from tidings.wire.xml.writer import check_characters, escape_attribute, strip_characters
 from tidings.wire.xmpp import ns
 

@@ -10,7 +10,8 @@ from enum import StrEnum
 from tidings.base.errors import RemoteProtocolError, StreamError
 from tidings.base.limits import XmlLimits
 from tidings.wire.xml.element import attribute_key
-from tidings.wire.xml.parser import Fragment, FrameParser
+from tidings.wire.xml.fragment import Fragment
+from tidings.wire.xml.frames import FrameParser
 from tidings.wire.xml.writer import escape_attribute
 from tidings.wire.xmpp import ns
 

@@ -6,7 +6,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from tidings.wire.xml.parser import Fragment
+from tidings.wire.xml.fragment import Fragment
 from tidings.wire.xmpp.bosh.body import Condition
 
 

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Hashable, Iterable
-from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final
 
@@ -29,23 +28,11 @@ from tidings.wire.xmpp.bosh.body import LEGACY_STATUS, BindingError, Body, Condi
 from tidings.wire.xmpp.bosh.events import Answer, Closed, Ending, Event, Opened, Received, Restarted
 from tidings.wire.xmpp.bosh.keys import KeySequence
 from tidings.wire.xmpp.bosh.options import BoshOptions
+from tidings.wire.xmpp.bosh.request import Arrival, Request, Sent
 from tidings.wire.xmpp.bosh.terms import XMPP_VERSION, Terms
 
 REPORT_AFTER: Final = 1.0
 """An answer that the client has not seen after so many seconds is reported to it (§9.2)."""
-
-
-class Arrival(Enum):
-    """How the rid of a request stands to those that came before (§14)."""
-
-    NEXT = auto()
-    EARLY = auto()
-    """Inside the window, but one before it has not come yet."""
-    PENDING = auto()
-    """A repeat of one that is not answered."""
-    ANSWERED = auto()
-    """A repeat of one whose answer is still known."""
-    OUTSIDE = auto()
 
 
 class State(Enum):
@@ -57,36 +44,6 @@ class State(Enum):
     CLOSING = auto()
     """The server has ended the stream; the next request takes the news."""
     ENDED = auto()
-
-
-@dataclass(slots=True)
-class _Request:
-    """A request that is not answered yet."""
-
-    rid: int
-    body: Body
-    exchange: Hashable | None
-    """None when the connection it came on is gone."""
-    arrived: float
-    repeats: int = field(default=0)
-
-    @property
-    def is_pause(self) -> bool:
-        return "pause" in self.body.attributes
-
-    @property
-    def extra(self) -> int:
-        """§11: one more request than agreed may come to pause or to end the session."""
-        return int(self.is_pause or self.body.is_final)
-
-
-@dataclass(slots=True)
-class _Sent:
-    """An answer that may be asked for again."""
-
-    body: bytes
-    at: float
-    repeats: int = field(default=0)
 
 
 class BoshSession:
@@ -109,9 +66,9 @@ class BoshSession:
         self._options = options
         self._first = self._next = first.rid
         self._keys = KeySequence(None)
-        self._early: dict[int, _Request] = {}
-        self._held: deque[_Request] = deque()
-        self._cache: dict[int, _Sent] = {}
+        self._early: dict[int, Request] = {}
+        self._held: deque[Request] = deque()
+        self._cache: dict[int, Sent] = {}
         self._outbox: deque[bytes] = deque()
         self._direct: list[Answer] = []  # answers that no rule holds back
         self._alive = now  # when the client was last known to be there
@@ -162,7 +119,7 @@ class BoshSession:
             if self.state in {State.FAREWELL, State.ENDED}:
                 raise BindingError(Condition.ITEM_NOT_FOUND, "the session has ended")
             self._alive = now
-            request = _Request(rid, body, exchange, now)
+            request = Request(rid, body, exchange, now)
             match self.arrival(rid, request.extra):
                 case Arrival.OUTSIDE:
                     raise BindingError(Condition.ITEM_NOT_FOUND, "the rid is outside of the window")
@@ -242,12 +199,12 @@ class BoshSession:
 
     # --- rules
 
-    def _check_crowd(self, request: _Request) -> None:
+    def _check_crowd(self, request: Request) -> None:
         """§11: no more requests at a time than agreed, and one more to pause or to end."""
         if self._unanswered >= self.terms.requests + request.extra:
             raise BindingError(Condition.POLICY_VIOLATION, "too many requests at a time")
 
-    def _check_pace(self, request: _Request) -> None:
+    def _check_pace(self, request: Request) -> None:
         """§11 and §12: no empty request so soon after another."""
         empty = request.body.is_empty and request.rid != self._first
         since = float("inf") if self._last_arrival is None else request.arrived - self._last_arrival
@@ -268,7 +225,7 @@ class BoshSession:
         """So many requests the client waits for; those whose connection broke it has given up."""
         return len(self._early) + sum(request.exchange is not None for request in self._held)
 
-    def _accept(self, request: _Request, now: float, events: list[Event]) -> None:
+    def _accept(self, request: Request, now: float, events: list[Event]) -> None:
         """Take the request that is next in order."""
         body = request.body
         attributes = body.attributes
@@ -314,17 +271,17 @@ class BoshSession:
         if missed is not None and now - missed.at >= REPORT_AFTER:
             self._report = ack + 1
 
-    def _pending(self, rid: int) -> _Request:
+    def _pending(self, rid: int) -> Request:
         return self._early.get(rid) or next(request for request in self._held if request.rid == rid)
 
-    def _repeat_answer(self, sent: _Sent, exchange: Hashable) -> None:
+    def _repeat_answer(self, sent: Sent, exchange: Hashable) -> None:
         """§14.3: the same answer to the same request."""
         sent.repeats += 1
         if sent.repeats > self._options.repeats:
             raise BindingError(Condition.POLICY_VIOLATION, "a request was repeated too often")
         self._say(exchange, sent.body)
 
-    def _replace(self, request: _Request, exchange: Hashable, now: float) -> None:
+    def _replace(self, request: Request, exchange: Hashable, now: float) -> None:
         """§14.3: the answer goes to the latest copy; the one before hears that it may be repeated."""
         request.repeats += 1
         if request.repeats > self._options.repeats:
@@ -367,7 +324,7 @@ class BoshSession:
             self.buffered -= len(payload)
         return payloads
 
-    def _answer(self, request: _Request, payloads: list[bytes], now: float) -> None:
+    def _answer(self, request: Request, payloads: list[bytes], now: float) -> None:
         """Answer a request that has been taken off, and remember the answer."""
         attributes: dict[str, str] = {}
         newest = self._next - 1
@@ -382,7 +339,7 @@ class BoshSession:
                 attributes["time"] = str(min(int((now - missed.at) * 1000), 65_535))
             self._report = None
         body = write_body(attributes, payloads)
-        self._cache[request.rid] = _Sent(body, now)
+        self._cache[request.rid] = Sent(body, now)
         while len(self._cache) > self.terms.requests + 1:
             del self._cache[next(iter(self._cache))]
         self._last_answer_was_empty = not payloads

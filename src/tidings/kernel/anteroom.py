@@ -1,0 +1,36 @@
+"""Anteroom: where a session waits for its client, from binding until the client knows of it."""
+
+from __future__ import annotations
+
+from tidings.base.errors import StreamError
+from tidings.kernel.session import Link
+
+
+class Anteroom:
+    """Stands in for a connection whose client does not know yet that it has a session: what comes is kept."""
+
+    __slots__ = ("_connection", "_most_octets", "_octets", "kept")
+
+    def __init__(self, connection: Link, most_octets: int) -> None:
+        self._connection = connection
+        self._most_octets = most_octets
+        self._octets = 0
+        self.kept: list[bytes] = []
+
+    def send(self, raw: bytes) -> None:
+        """Keep a stanza until the session is established."""
+        self.kept.append(raw)
+        self._octets += len(raw)
+        if self._octets > self._most_octets:
+            self.kept.clear()
+            self._connection.close(StreamError("resource-constraint", "too much is waiting to be read"))
+
+    def close(self, error: StreamError | None) -> None:
+        """Close the connection."""
+        self._connection.close(error)
+
+    def pause(self) -> None:
+        """Do nothing: nobody reads stanzas yet."""
+
+    def resume(self) -> None:
+        """Do nothing: nobody reads stanzas yet."""

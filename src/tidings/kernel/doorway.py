@@ -1,0 +1,91 @@
+"""Doorway: what gateways, connections and the composition have to agree on.
+
+A gateway brings a `Transport` for each client and reads `Item`s from it; the composition says in a `Doorway`
+what holds for all who come in by the same door.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+import msgspec
+
+from tidings.kernel.login import Brake, Credentials
+from tidings.wire.xml.element import Element
+from tidings.wire.xml.fragment import Fragment, StreamTail
+from tidings.wire.xmpp.negotiation.policy import StreamPolicy
+from tidings.wire.xmpp.negotiation.values import StreamHeader
+
+if TYPE_CHECKING:
+    from tidings.kernel.server import Server
+
+Item = StreamHeader | Fragment | StreamTail
+"""What a gateway reads from a stream."""
+
+
+class Transport(Protocol):
+    """What a gateway does for a connection."""
+
+    def write(self, pieces: list[bytes]) -> None:
+        """Send these pieces, each whole in its framing; never waits, keeps no reference to the list."""
+        ...
+
+    def backlog(self) -> int:
+        """Tell how many octets were written and have not left."""
+        ...
+
+    def close(self) -> None:
+        """Send what was written, then end the connection."""
+        ...
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        ...
+
+    def pause(self) -> None:
+        """Read nothing for now."""
+        ...
+
+    def resume(self) -> None:
+        """Read again."""
+        ...
+
+    def start_tls(self) -> None:
+        """Begin the TLS handshake, dropping what was read; calls `tls_established` or `lost`."""
+        ...
+
+    def logged_in(self) -> None:
+        """Apply the larger limits that hold after log-in."""
+        ...
+
+    def rest(self) -> None:
+        """Give back memory that only reading needs; the peer is silent."""
+        ...
+
+
+class ConnectionOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """The limits of one connection."""
+
+    login_seconds: float = 30
+    idle_seconds: float = 600
+    outbound_bytes: int = 4_194_304
+
+
+class Doorway(msgspec.Struct, frozen=True, kw_only=True):
+    """What the connections of one kind share; the composition makes it and gateways pass it on."""
+
+    server: Server
+    policy: StreamPolicy
+    credentials: dict[str, Credentials]
+    """By domain."""
+    brake: Brake
+    options: ConnectionOptions = ConnectionOptions()
+
+
+@runtime_checkable
+class Registrar(Protocol):
+    """A feature that makes accounts before log-in (XEP-0077)."""
+
+    async def register_before_login(self, iq: Element, address: str, *, secure: bool) -> Element:
+        """Answer a jabber:iq:register request with the whole iq to send."""
+        ...

@@ -1,0 +1,398 @@
+"""Negotiator: brings a connection from its opening to a session, and is dropped when there is one.
+
+The machine in `wire/xmpp/negotiation` decides; here its actions are done and its questions answered, from
+credentials, the registration feature and the server's sessions.
+
+Invariants:
+- while the negotiation waits for an answer, or an action takes its time, what arrives waits in order, and not
+  much of it;
+- actions are done in order; what follows one that takes its time waits, and stays undone if the stream ends;
+- it is over with `end`, or when it calls `established`; answers that come after that are for nobody.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Protocol
+
+import structlog
+
+from tidings.base.errors import BackendError, StanzaError, StreamError
+from tidings.base.ids import token
+from tidings.base.jid import Jid
+from tidings.kernel.anteroom import Anteroom
+from tidings.kernel.doorway import Doorway, Item, Registrar
+from tidings.kernel.login import Credentials
+from tidings.kernel.session import Client, Link, Session
+from tidings.wire.xml.element import Element
+from tidings.wire.xml.fragment import StreamTail
+from tidings.wire.xmpp.negotiation import values
+from tidings.wire.xmpp.negotiation.server import ServerNegotiation
+from tidings.wire.xmpp.negotiation.values import StreamHeader, TlsInfo
+from tidings.wire.xmpp.sasl.keys import DEFAULT_ITERATIONS
+
+if TYPE_CHECKING:
+    from tidings.kernel.clock import Timer
+
+log = structlog.get_logger("tidings.negotiator")
+
+_PAUSE_AT = 16
+_MOST_WAITING = 256
+"""So many elements may wait for the negotiation; a client has nothing to say that needs more."""
+
+
+class Carrier(Link, Protocol):
+    """What a negotiator asks of its connection: to be the link of a session, and what stands here.
+
+    The connection's `close` calls `fail` and `end` in turn, whoever asked for it.
+    """
+
+    client: Client
+
+    def send_opening(self, header: StreamHeader) -> None:
+        """Write the opening of our stream."""
+        ...
+
+    def send_element(self, element: Element) -> None:
+        """Write an element of the negotiation."""
+        ...
+
+    def start_tls(self) -> None:
+        """Send what has been written in plain text, then begin the handshake."""
+        ...
+
+    def logged_in(self) -> None:
+        """Apply the larger limits that hold after log-in."""
+        ...
+
+    def established(self, session: Session, lang: str | None, kept: list[bytes], rest: list[Item]) -> None:
+        """Go on without the negotiator: there is a session.
+
+        `lang` is the stream's language, `kept` what the session was sent before its client knew of it, `rest`
+        what has arrived behind the negotiation.
+        """
+        ...
+
+
+class Negotiator:
+    """Runs the negotiation of one connection; see the module."""
+
+    __slots__ = (
+        "_actions",
+        "_anteroom",
+        "_carrier",
+        "_doorway",
+        "_hold",
+        "_host_domain",
+        "_is_held",
+        "_is_over",
+        "_is_paused",
+        "_items",
+        "_lang",
+        "_negotiation",
+        "_server",
+        "_session",
+    )
+
+    def __init__(self, doorway: Doorway, carrier: Carrier) -> None:
+        self._doorway = doorway
+        self._server = doorway.server
+        self._carrier = carrier
+        self._negotiation = ServerNegotiation(doorway.policy)
+        self._lang: str | None = None
+        self._host_domain = ""
+        self._items: list[Item] = []
+        self._is_paused = False
+        self._actions: list[values.Action] = []
+        self._is_held = False  # an action takes its time; what comes after it waits
+        self._hold: Timer | None = None
+        self._session: Session | None = None
+        self._anteroom: Anteroom | None = None
+        self._is_over = False
+
+    # --- what the connection tells
+
+    def receive(self, items: list[Item]) -> None:
+        """Take what one read has brought, in order."""
+        self._items.extend(items)
+        self._negotiate()
+        if len(self._items) > _MOST_WAITING:
+            self._carrier.close(StreamError("policy-violation", "too much at once before log-in"))
+
+    def tls_established(self, info: TlsInfo) -> None:
+        """The channel is encrypted: by the handshake that was asked for, or from the start."""
+        self._items.clear()
+        self._negotiation.tls_established(info)
+        self._act()
+
+    def fail(self, error: StreamError) -> None:
+        """The stream ends for a reason from outside: write what must come before the goodbye."""
+        if self._is_held:  # what was held back stays undone, so that closing early tells nobody anything
+            self._let_go()
+            self._actions.clear()
+        if not self._negotiation.closed:
+            self._negotiation.fail(error)
+            self._act()
+
+    def end(self, reason: StreamError | None) -> None:
+        """The stream has ended: let go of everything, of a session that has no client yet, too."""
+        self._is_over = True
+        self._let_go()
+        self._items.clear()
+        self._actions.clear()
+        session, self._session = self._session, None
+        anteroom, self._anteroom = self._anteroom, None
+        if session is not None and session.link is anteroom:
+            self._server.abandon(session, reason)
+
+    # --- what has arrived
+
+    def _negotiate(self) -> None:
+        """Feed the negotiation until it must wait, is over, or nothing is left."""
+        items = self._items
+        negotiation = self._negotiation
+        while items and not self._is_over and not negotiation.waiting and not self._is_held:
+            item = items.pop(0)
+            if isinstance(item, StreamHeader):
+                self._lang = item.lang or None
+                negotiation.stream_opened(item)
+            elif isinstance(item, StreamTail):
+                negotiation.stream_closed()
+            else:
+                negotiation.received(item.to_element())
+            self._act()
+        self._throttle()
+
+    def _throttle(self) -> None:
+        """Read nothing while much is waiting for an answer."""
+        if not self._is_paused and len(self._items) > _PAUSE_AT:
+            self._is_paused = True
+            self._carrier.pause()
+        elif self._is_paused and not self._items:
+            self._is_paused = False
+            self._carrier.resume()
+
+    # --- what the negotiation asks for
+
+    def _act(self) -> None:
+        """Do what the negotiation asks for, in order; what follows an action that takes its time waits."""
+        actions = self._actions
+        actions.extend(self._negotiation.take())
+        while actions and not self._is_held and not self._is_over:
+            self._do(actions.pop(0))
+
+    def _do(self, action: values.Action) -> None:
+        match action:
+            case values.OpenStream(header):
+                self._carrier.send_opening(header)
+                self._host_domain = header.sender
+            case values.Send(element):
+                self._carrier.send_element(element)
+            case values.StartTls():
+                self._items.clear()
+                self._carrier.start_tls()
+            case values.RestartStream():
+                pass  # the parsers find the new header by themselves
+            case values.Authenticated():
+                self._authenticated(action)
+            case values.AuthenticationFailed(account, mechanism, condition):
+                self._authentication_failed(account, mechanism, condition)
+            case values.Established():
+                self._established()
+            case values.CloseStream(error):
+                self._carrier.close(error)
+            case values.TokenUsed():
+                self._is_held = True
+                self._server.supervisor.start("token", self._use_token(action))
+            case values.LookUpKeys(account) | values.CheckPassword(account) | values.LookUpTokens(account):
+                self._ask_slowly(action, account)
+            case _:
+                self._ask(action)
+
+    def _authenticated(self, action: values.Authenticated) -> None:
+        client = self._carrier.client
+        if not action.anonymous:
+            self._doorway.brake.succeeded(str(action.account), client.address)
+        self._server.telemetry.logins[action.mechanism] += 1
+        client.anonymous = action.anonymous
+        client.device = action.user_agent.id or None
+        self._carrier.logged_in()
+
+    def _authentication_failed(self, account: Jid | None, mechanism: str, condition: str) -> None:
+        address = self._carrier.client.address
+        self._server.telemetry.login_failures[condition] += 1
+        log.info(
+            "login_failed",
+            account=str(account or ""),
+            mechanism=mechanism,
+            condition=condition,
+            address=address,
+        )
+        self._doorway.brake.failed(str(account or ""), address)
+
+    def _established(self) -> None:
+        """Hand everything over to the connection; this is the negotiation's last action."""
+        session, anteroom = self._session, self._anteroom
+        assert session is not None
+        assert anteroom is not None
+        self._is_over = True
+        rest, self._items = self._items, []
+        self._throttle()  # from here on the session's queue says when to read
+        if session.link is anteroom:
+            session.link = self._carrier
+        self._carrier.established(session, self._lang, anteroom.kept, rest)
+
+    # --- what is held back
+
+    async def _use_token(self, action: values.TokenUsed) -> None:
+        """Note that a token was used before anything else is done, lest a new one fall to the old one's end.
+
+        A token that was revoked since it was looked up lets nobody in.
+        """
+        is_valid = True
+        try:
+            credentials = self._credentials(action.account)
+            is_valid = await credentials.token_used(
+                action.account, action.token, invalidate=action.invalidate
+            )
+        except BackendError as error:
+            log.error("token_not_noted", account=str(action.account), reason=str(error))
+        finally:
+            self._let_go()
+        if not is_valid:
+            self._carrier.close(StreamError("not-authorized", "the token has been revoked"))
+        self._go_on()
+
+    def _ask_slowly(self, question: values.Action, account: Jid) -> None:
+        """Let a peer that guesses passwords wait before the attempt is looked at."""
+        seconds = self._doorway.brake.delay(str(account), self._carrier.client.address)
+        if seconds is None:
+            self._negotiation.unavailable()
+            self._actions.extend(self._negotiation.take())
+        elif seconds:
+            self._is_held = True
+            ask = functools.partial(self._ask_at_last, question)
+            self._hold = self._server.clock.call_later(seconds, ask)
+        else:
+            self._ask(question)
+
+    def _ask_at_last(self, question: values.Action) -> None:
+        self._let_go()
+        self._ask(question)
+        self._go_on()
+
+    def _let_go(self) -> None:
+        """Nothing is held back any more."""
+        self._is_held = False
+        if self._hold is not None:
+            self._hold.cancel()
+            self._hold = None
+
+    def _go_on(self) -> None:
+        """Go on with what was held back, and with what has arrived meanwhile."""
+        if not self._is_over:
+            self._act()
+            self._negotiate()
+
+    # --- questions and answers
+
+    def _ask(self, question: values.Action) -> None:
+        self._server.supervisor.start("negotiation", self._answer(question))
+
+    async def _answer(self, question: values.Action) -> None:
+        """Find out what the negotiation asks, tell it, and go on."""
+        if self._is_over:
+            return
+        is_answered = False
+        try:
+            await self._find_out_or_refuse(question)
+            is_answered = True
+        finally:
+            if not is_answered:  # a bug, which the supervisor reports, or the end of the server
+                self._carrier.close(StreamError("internal-server-error"))
+        self._go_on()
+
+    async def _find_out_or_refuse(self, question: values.Action) -> None:
+        try:
+            await self._find_out(question)
+        except BackendError as error:
+            log.error("login_unavailable", reason=str(error))
+            if isinstance(question, _REFUSABLE):
+                self._negotiation.refused(StanzaError("resource-constraint", "the server cannot do this now"))
+            else:
+                self._negotiation.unavailable()
+        except StanzaError as error:
+            if not isinstance(question, _REFUSABLE):
+                raise
+            self._negotiation.refused(error)
+        except StreamError as error:
+            self._carrier.close(error)
+
+    async def _find_out(self, question: values.Action) -> None:
+        match question:
+            case values.BindResource():
+                await self._bind(question)
+            case values.RegistrationRequest(element):
+                await self._register(element)
+            case values.NegotiateInline():
+                self._negotiation.inline_answered(())
+            case values.IssueToken(account, device, mechanism):
+                text, expires = await self._credentials(account).issue_token(account, device, mechanism)
+                self._negotiation.token_issued(text, expires)
+            case _:
+                await self._find_credentials(question)
+
+    async def _find_credentials(self, question: values.Action) -> None:
+        match question:
+            case values.LookUpKeys(account):
+                found = await self._credentials(account).find(account)
+                keys = None if found.record is None else found.record.keys
+                self._negotiation.keys_found(keys, banned=found.banned)
+            case values.CheckPassword(account, password):
+                policy = self._doorway.policy.host(account.domain)
+                right, banned = await self._credentials(account).check_password(
+                    account, password, DEFAULT_ITERATIONS if policy is None else policy.iterations
+                )
+                self._negotiation.checked(right, banned=banned)
+            case values.CheckAccount(account):
+                found = await self._credentials(account).find(account)
+                self._negotiation.checked(found.record is not None, banned=found.banned)
+            case values.LookUpTokens(account, device):
+                found = await self._credentials(account).find(account)
+                tokens = await self._credentials(account).tokens(account, device)
+                self._negotiation.tokens_found(tokens, now=self._server.clock.now(), banned=found.banned)
+            case _:
+                raise TypeError(f"nobody answers {question!r}")
+
+    async def _register(self, element: Element) -> None:
+        registrar = self._server.hosts[self._host_domain].feature(Registrar)  # type: ignore[type-abstract]
+        if registrar is None:
+            raise StanzaError("service-unavailable")
+        client = self._carrier.client
+        answer = await registrar.register_before_login(element, client.address, secure=client.secure)
+        self._negotiation.registration_answered(answer)
+
+    async def _bind(self, question: values.BindResource) -> None:
+        server = self._server
+        account = question.account
+        host = server.hosts[account.domain]
+        jid = account.with_resource(question.resource or token(9))
+        anteroom = Anteroom(self._carrier, self._doorway.options.outbound_bytes)
+        session, answers = await server.open_session(
+            host, jid, self._carrier.client, anteroom, question.inline
+        )
+        if self._is_over:  # the client left while its session was being made
+            server.abandon(session, None)
+            return
+        if session.ended:  # somebody took its resource already, or it was ended before it began
+            raise StreamError("conflict", "the session has ended")
+        self._session = session
+        self._anteroom = anteroom
+        self._negotiation.bound(session.jid, answers)
+
+    def _credentials(self, account: Jid) -> Credentials:
+        return self._doorway.credentials[account.domain]
+
+
+_REFUSABLE = (values.BindResource, values.IssueToken, values.RegistrationRequest, values.NegotiateInline)
+"""Questions that `refused` answers."""

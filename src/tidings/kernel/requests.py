@@ -1,0 +1,69 @@
+"""Requests: which handler of a host answers an iq, and the way of its answer (RFC 6120 §8.2.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING
+
+from tidings.base.errors import StanzaError
+from tidings.kernel.account import Account
+from tidings.kernel.feature import At, Iq
+from tidings.kernel.host import Host
+from tidings.kernel.wait import Wait, until_done
+from tidings.wire.xml.element import Element
+from tidings.wire.xmpp.stanza import Stanza
+
+if TYPE_CHECKING:
+    from tidings.kernel.router import Router
+    from tidings.kernel.session import Session
+
+
+class Requests:
+    """Takes iqs to their handlers; the router takes the answers on."""
+
+    def __init__(self, router: Router) -> None:
+        self._router = router
+
+    def ask(
+        self, host: Host, at: At, account: Account | None, stanza: Stanza, session: Session | None
+    ) -> Wait:
+        """Find who handles an iq and send the answer."""
+        if stanza.kind in {"result", "error"}:
+            return None  # RFC 6120 §8.2.3: an answer that nobody waits for
+        tag = stanza.payload_tag
+        assert tag is not None  # checked
+        found = host.iq_handlers.get((stanza.kind, tag, at))
+        if found is None:
+            return self._router.refuse(stanza, StanzaError("service-unavailable"))  # RFC 6121 §8.5
+        payload_class, handler = found
+        try:
+            element = stanza.payload()
+            request = Iq(stanza, payload_class.decode(element), session, account)
+            answer = handler(request)
+        except Exception as error:  # noqa: BLE001  # where a handler's bug ends
+            return self._fail(stanza, error)
+        if answer is None or isinstance(answer, Element):
+            return self._answer(stanza, answer, session)
+        return self._answer_later(stanza, answer, session)
+
+    async def _answer_later(
+        self, stanza: Stanza, pending: Awaitable[Element | None], session: Session | None
+    ) -> None:
+        try:
+            answer = await pending
+        except Exception as error:  # noqa: BLE001  # where a handler's bug ends
+            await until_done(self._fail(stanza, error))
+        else:
+            await until_done(self._answer(stanza, answer, session))
+
+    def _answer(self, request: Stanza, answer: Element | None, session: Session | None) -> Wait:
+        result = request.result(*(() if answer is None else (answer,)))
+        if session is not None:
+            # To the session that asked, even if its resource was taken over by another in the meantime.
+            session.send(result)
+            return None
+        return self._router.route(result)
+
+    def _fail(self, request: Stanza, error: Exception) -> Wait:
+        refusal = self._router.refusal(error, "iq", payload=request.payload_tag)
+        return self._router.refuse(request, refusal)
