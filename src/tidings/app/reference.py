@@ -27,6 +27,15 @@ from tidings.operations.all import CATALOGUE
 from tidings.operations.catalogue import Operation
 from tidings.operations.errors import CODES
 
+_DECLARING: Final = (
+    "tidings.kernel.negotiator",
+    "tidings.gateways.tcp",
+    "tidings.gateways.websocket",
+    "tidings.gateways.bosh",
+    "tidings.gateways.host_meta",
+)
+"""Modules that say in `SPECS` what they implement; features say it themselves."""
+
 _NOTE: Final = "<!-- Made by `make gen` from the code; do not edit. -->"
 
 
@@ -249,15 +258,15 @@ def _flags(flags: Iterable[cli.Flag]) -> Iterator[str]:
 def _standards() -> Iterator[str]:
     yield "# Supported standards"
     yield ""
-    yield "What each feature says that it implements; what it leaves out stands at the top of its file."
+    yield "What each feature and each door says that it implements; what it leaves out stands at the top of"
+    yield "its file."
     yield ""
-    yield "| document | version | feature | note |"
+    yield "| document | version | where | note |"
     yield "|---|---|---|---|"
-    rows = {
-        (spec.document, spec.version, _title(feature.__module__), spec.note)
-        for feature in features()
-        for spec in feature.specs()
-    }
+    declared = [(feature.__module__, spec) for feature in features() for spec in feature.specs()]
+    for module in _DECLARING:
+        declared += [(module, spec) for spec in importlib.import_module(module).SPECS]
+    rows = {(spec.document, spec.version, _title(module), spec.note) for module, spec in declared}
     for document, version, title, note in sorted(rows):
         yield f"| {document} | {version} | {_cell(title)} | {_cell(note)} |"
 

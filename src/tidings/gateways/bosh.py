@@ -25,6 +25,7 @@ from tidings.gateways.entrance import Entrance
 from tidings.gateways.http import HttpGateway, Peer
 from tidings.kernel.connection import Connection
 from tidings.kernel.doorway import Doorway, Item
+from tidings.kernel.feature import Spec
 from tidings.kernel.session import Client
 from tidings.wire.xml.element import Element
 from tidings.wire.xml.fragment import StreamTail
@@ -67,6 +68,10 @@ _HEADERS: Final = {
     # A client chooses the type of its answers: a browser that shows one must run nothing in our name.
     "Content-Security-Policy": "default-src 'none'; sandbox",
 }
+
+
+SPECS = (Spec.xep(124, "1.11.2"), Spec.xep(206, "1.4"))
+"""What this door implements."""
 
 
 class BoshDoor:

@@ -16,11 +16,16 @@ from aiohttp import web
 
 from tidings.gateways.http import HttpError, HttpGateway
 from tidings.gateways.http_options import ANY
+from tidings.kernel.feature import Spec
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
 
 _HOST = re.compile(r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?\Z")
 _ABOUT: Final = "GET tells where WebSocket and BOSH are (XEP-0156)."
+
+
+SPECS = (Spec.xep(156, "1.4.0"),)
+"""What this door implements."""
 
 
 class HostMetaDoor:

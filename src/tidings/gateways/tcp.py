@@ -15,6 +15,7 @@ from tidings.gateways.entrance import Entrance
 from tidings.gateways.tls import TlsSetup
 from tidings.kernel.connection import Connection
 from tidings.kernel.doorway import Item
+from tidings.kernel.feature import Spec
 from tidings.kernel.session import Client
 from tidings.wire.xml.fragment import StreamHead
 from tidings.wire.xml.parser import StreamParser
@@ -28,6 +29,10 @@ _FRAMING = TcpFraming()
 _HANDSHAKE_SECONDS = 15.0
 _GOODBYE_SECONDS = 5.0
 _BACKLOG = 1024  # sockets that may wait to be accepted: after a restart everybody comes at once
+
+
+SPECS = (Spec.rfc(7590), Spec.xep(368, "1.1.0", note="server side"))
+"""What this door implements beside RFC 6120."""
 
 
 class TcpGateway:

@@ -21,6 +21,7 @@ from tidings.gateways.entrance import Entrance
 from tidings.gateways.http import HttpError, HttpGateway, Peer
 from tidings.kernel.connection import Connection
 from tidings.kernel.doorway import Item
+from tidings.kernel.feature import Spec
 from tidings.kernel.session import Client
 from tidings.wire.websocket import (
     Close,
@@ -49,6 +50,10 @@ _FRAMING: Final = WebSocketFraming()
 _MAGIC: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 §1.3
 _CONTROL_BACKLOG: Final = 65_536
 """A client that sends control frames and does not read the answers is cut off here."""
+
+
+SPECS = (Spec.rfc(6455, note="without extensions"), Spec.rfc(7395))
+"""What this door implements."""
 
 
 class WebSocketDoor:

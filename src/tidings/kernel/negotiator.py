@@ -22,6 +22,7 @@ from tidings.base.ids import token
 from tidings.base.jid import Jid
 from tidings.kernel.anteroom import Anteroom
 from tidings.kernel.doorway import Doorway, Item, Registrar
+from tidings.kernel.feature import Spec
 from tidings.kernel.login import Credentials
 from tidings.kernel.session import Client, Link, Session
 from tidings.wire.xml.element import Element
@@ -35,6 +36,21 @@ if TYPE_CHECKING:
     from tidings.kernel.clock import Timer
 
 log = structlog.get_logger("tidings.negotiator")
+
+SPECS = (
+    Spec.rfc(5802, note="SCRAM-SHA-1, -SHA-256 (RFC 7677) and -SHA-512, with and without -PLUS"),
+    Spec.rfc(5929, note="tls-server-end-point"),
+    Spec.rfc(6120, note="§4 to §8, for clients"),
+    Spec.rfc(7622),
+    Spec.xep(175, "1.2"),
+    Spec.xep(178, "1.2", note="§2"),
+    Spec.xep(386, "1.1.0"),
+    Spec.xep(388, "1.0.4", note="without tasks"),
+    Spec.xep(440, "1.0.0"),
+    Spec.xep(474, "0.5.0"),
+    Spec.xep(484, "0.2.0", note="without 0-RTT"),
+)
+"""What the negotiation of a stream implements."""
 
 _PAUSE_AT = 16
 _MOST_WAITING = 256

@@ -1,4 +1,4 @@
-"""The commands that administrators of a domain find in their client, made from the operations catalogue."""
+"""Service Administration: what administrators find in their client, made from the operations catalogue."""
 
 from collections.abc import Iterator
 
