@@ -44,3 +44,8 @@ class VirtualClock:
             if timer.function is not None:
                 timer.function()
         self._elapsed = end
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no timer waits."""
+        return not any(timer.function for _, _, timer in self._timers)

@@ -53,6 +53,7 @@ class Connection:
         "_framing",
         "_heard",
         "_inbound",
+        "_is_used",
         "_lang",
         "_leaving",
         "_negotiator",
@@ -85,6 +86,7 @@ class Connection:
         self._closing = False
         self._ended = False
         self._heard = True
+        self._is_used = False
         self._awake = False
         self._negotiator: Negotiator | None = Negotiator(doorway, self)
         server = doorway.server
@@ -116,9 +118,10 @@ class Connection:
 
     def _receive(self, items: list[Item]) -> None:
         self._heard = True
+        self._is_used = True
         if not self._awake:
             self._awake = True
-            self._doorway.server.resting.used(self)
+            self._doorway.server.resting.wakes(self)
         if self._closing or self._leaving:
             if self._closing and any(type(item) is StreamTail for item in items):
                 self._transport.close()
@@ -142,10 +145,14 @@ class Connection:
         """The transport is gone, in order or not."""
         self._end(None if self._closing else StreamError("connection-timeout", "the connection was lost"))
 
-    def rest(self) -> None:
-        """Give back what only reading needs."""
+    def nod_off(self) -> bool:
+        """Give back what only reading needs, unless something has come since this was asked last."""
+        if self._is_used and not self._ended:
+            self._is_used = False
+            return False
         self._awake = False
         self._transport.rest()
+        return True
 
     # --- the session's link
 
