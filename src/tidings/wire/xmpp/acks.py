@@ -1,0 +1,233 @@
+"""Acks: what one side of a stream still owes to the other, counted as XEP-0198 1.6.3 §4 says.
+
+`SentWindow` is the outbound half: what was sent and not yet acknowledged. `HandledCounter` is the inbound
+half: what came in and how much of it is done. Both are values that outlive connections; neither sends, waits
+or tells the time. Stanzas are counted from the enable on, modulo 2 to the 32nd.
+
+Invariants: `sent` is `acknowledged` plus the length of the queue, modulo 2 to the 32nd; what was acknowledged
+never comes back; a window never holds more than its limits, but for a single item larger than the octets
+allowed, which would else never be sent; `h` never passes over a stanza that is not done.
+"""
+
+from collections import deque
+from typing import Final, Generic, TypeVar
+
+import msgspec
+
+from tidings.base.errors import LocalProtocolError, StreamError
+from tidings.wire.xml.element import Element
+from tidings.wire.xmpp import ns
+
+T = TypeVar("T")
+MODULUS: Final = 2**32
+
+
+class WindowLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """How much a window may hold."""
+
+    stanzas: int = 1_000
+    octets: int = 4_194_304
+
+
+class HandledTooHigh(msgspec.Struct, frozen=True):
+    """The peer acknowledges more than it was sent, or takes back what it has acknowledged (§6)."""
+
+    handled: int
+    sent: int
+
+    def error(self) -> StreamError:
+        """Return the error with which the stream is closed."""
+        counts = {"h": str(self.handled), "send-count": str(self.sent)}
+        payload = Element("handled-count-too-high", ns.SM, counts).to_bytes()
+        text = f"You acknowledged {self.handled} stanzas, but I only sent you {self.sent} so far."
+        return StreamError("undefined-condition", text, payload=payload)
+
+
+class SentWindow(Generic[T]):
+    """The stanzas sent and not acknowledged, oldest first, as items of the caller's choice."""
+
+    __slots__ = ("_acknowledged", "_items", "_limits", "_octets", "_requested", "_unrequested_octets")
+
+    def __init__(self, limits: WindowLimits | None = None, *, acknowledged: int = 0) -> None:
+        """Start empty; `acknowledged` is not 0 only where a session is taken over from elsewhere."""
+        self._limits = limits or WindowLimits()
+        self._items: deque[tuple[T, int]] = deque()
+        self._octets = 0
+        self._acknowledged = acknowledged
+        self._requested = 0  # how many of the items were sent before the last request
+        self._unrequested_octets = 0
+
+    # --- sending
+
+    def push(self, item: T, octets: int) -> bool:
+        """Count a stanza that is about to be sent, or tell that the window has no room for it.
+
+        One for which there is no room is not counted and must not be sent: the session can only end, and what
+        its device lacks is after its cursor.
+        """
+        if not self.has_room(octets):
+            return False
+        self._items.append((item, octets))
+        self._octets += octets
+        self._unrequested_octets += octets
+        return True
+
+    def has_room(self, octets: int) -> bool:
+        """Tell whether a stanza of this size could be sent now; an empty window has room for any."""
+        if not self._items:
+            return True
+        return len(self._items) < self._limits.stanzas and self._octets + octets <= self._limits.octets
+
+    # --- acknowledging
+
+    def acknowledge(self, handled: int) -> tuple[T, ...] | HandledTooHigh:
+        """Forget what the peer's `h` covers and return it, oldest first; the same `h` again covers nothing.
+
+        An `h` that is not between the last one and what was sent changes nothing and gives the error.
+        """
+        count = (handled - self._acknowledged) % MODULUS
+        if count > len(self._items):
+            return HandledTooHigh(handled, self.sent)
+        items = tuple(self._pop() for _ in range(count))
+        self._acknowledged = handled
+        return items
+
+    def resume(self, handled: int) -> tuple[T, ...] | HandledTooHigh:
+        """Acknowledge what a resumption says (§5), and forget requests: none of them will be answered.
+
+        All of `unacknowledged` is to be sent again then.
+        """
+        items = self.acknowledge(handled)
+        if not isinstance(items, HandledTooHigh):
+            self._requested = 0
+            self._unrequested_octets = self._octets
+        return items
+
+    # --- requesting
+
+    def requested(self) -> None:
+        """Note that an `<r/>` is sent now."""
+        self._requested = len(self._items)
+        self._unrequested_octets = 0
+
+    @property
+    def is_waiting(self) -> bool:
+        """Tell whether a request covers stanzas that are not acknowledged yet."""
+        return self._requested > 0
+
+    @property
+    def unrequested(self) -> int:
+        """How many stanzas were sent since the last request."""
+        return len(self._items) - self._requested
+
+    @property
+    def unrequested_octets(self) -> int:
+        """How large they are together."""
+        return self._unrequested_octets
+
+    # --- what there is
+
+    @property
+    def unacknowledged(self) -> tuple[T, ...]:
+        """All items, oldest first: what is sent again after a resumption."""
+        return tuple(item for item, _ in self._items)
+
+    @property
+    def sent(self) -> int:
+        """How many stanzas were sent, modulo 2 to the 32nd."""
+        return (self._acknowledged + len(self._items)) % MODULUS
+
+    @property
+    def acknowledged(self) -> int:
+        """The last `h` of the peer."""
+        return self._acknowledged
+
+    @property
+    def octets(self) -> int:
+        """The octets of all items together."""
+        return self._octets
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def _pop(self) -> T:
+        item, octets = self._items.popleft()
+        self._octets -= octets
+        if self._requested:
+            self._requested -= 1
+        else:
+            self._unrequested_octets -= octets
+        return item
+
+
+class RequestRule(msgspec.Struct, frozen=True, kw_only=True):
+    """When to ask for an ack: after so many stanzas or octets, and at the end of each burst.
+
+    The two numbers should be well below the limits of the window, so that a healthy peer never fills it.
+    """
+
+    stanzas: int = 25
+    octets: int = 262_144
+
+    def wants_request(self, window: SentWindow[T], *, is_idle: bool) -> bool:
+        """Tell whether an `<r/>` should go out now; `is_idle` says that nothing else is to be sent after it.
+
+        A peer that has not answered the last request is not asked at the end of every burst, only when the
+        numbers are reached again.
+        """
+        if window.unrequested == 0:
+            return False
+        if window.unrequested >= self.stanzas or window.unrequested_octets >= self.octets:
+            return True
+        return is_idle and not window.is_waiting
+
+
+class HandledCounter:
+    """The stanzas that came in, and up to which of them all are done: the `h` of this side.
+
+    A stanza is done when it is committed, was answered with an error, or needs no storage; stanzas may be
+    done in any order, and `h` waits for the slowest. What waits is as much as came in behind an open stanza:
+    who reads from the peer bounds it.
+    """
+
+    __slots__ = ("_done", "_handled", "_received")
+
+    def __init__(self, handled: int = 0) -> None:
+        """Start at 0, or where a session taken over from elsewhere stands."""
+        self._handled = handled
+        self._received = handled
+        self._done: set[int] = set()
+
+    def receive(self) -> int:
+        """Count a stanza that came in, and return its number, which goes on past 2 to the 32nd."""
+        self._received += 1
+        return self._received
+
+    def finish(self, number: int) -> bool:
+        """Note that this stanza is done, and tell whether `h` has moved.
+
+        Raises `LocalProtocolError` for one that is done already or has not come in.
+        """
+        if not self._handled < number <= self._received or number in self._done:
+            raise LocalProtocolError(f"stanza {number} cannot be finished")
+        self._done.add(number)
+        before = self._handled
+        while self._handled + 1 in self._done:
+            self._handled += 1
+            self._done.remove(self._handled)
+        return self._handled != before
+
+    @property
+    def h(self) -> int:
+        """What an `<a/>` says: how many stanzas are done without a gap, modulo 2 to the 32nd."""
+        return self._handled % MODULUS
+
+    @property
+    def handled(self) -> int:
+        """The number of the last of them, which goes on past 2 to the 32nd."""
+        return self._handled
+
+    @property
+    def waiting(self) -> int:
+        """How many stanzas came in and are not covered by `h`."""
+        return self._received - self._handled

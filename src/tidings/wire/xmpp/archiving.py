@@ -1,0 +1,280 @@
+"""Archiving: what a message is to the archive, to unread counts and to the other devices of its account.
+
+One pure decision from the message alone: XEP-0313 1.1.3 §6.1, XEP-0334 1.0.0 §4, XEP-0280 1.0.1 §6.1 and §9.
+Whether the sender may, what the peers prefer (XEP-0441) and whose archive it is are decided elsewhere.
+
+Where documents leave a choice, or disagree, Tidings decides:
+
+- What points at an earlier message (corrections, retractions, reactions, markers, receipts) is stored, since
+  the archive folds it, and never counted; only a marker or receipt may ride on a message of its own.
+- A message from a client or another server is stored although it carries a delay: XEP-0198 §4 has clients
+  stamp what they send again, and repeats are found by their ids.
+- A retraction is stored whatever its hints say (XEP-0424 §5: MUST).
+- What the store hint alone makes storable is counted, as MongooseIM does, unless it is known to give nothing
+  to read: call signalling (XEP-0353), encrypted messages that only carry keys (XEP-0384), chat states.
+- A subject without a body, and an invitation without one, are stored and not counted.
+- A copy of a copy is nothing: results of archives and inboxes, carbons and inbox news are neither stored nor
+  copied.
+"""
+
+import enum
+import re
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+import msgspec
+
+from tidings.base.errors import StanzaError
+from tidings.wire.xmpp import ns
+from tidings.wire.xmpp.payloads.carbons import Direction
+from tidings.wire.xmpp.payloads.fallback import Fallback
+from tidings.wire.xmpp.payloads.references import TAGS, Reference, ReferenceKind, reference_of
+from tidings.wire.xmpp.stanza import Stanza
+
+
+class Storage(enum.Enum):
+    """How long a message is kept."""
+
+    NONE = enum.auto()
+    """Delivered to who is there, and never an entry."""
+    UNTIL_DELIVERED = enum.auto()
+    """Kept for devices that are away, but not shown by the archive (no-permanent-store)."""
+    PERMANENT = enum.auto()
+    """An entry of the archive."""
+
+
+class Archiving(msgspec.Struct, frozen=True):
+    """What a message is.
+
+    `is_counted` says that it makes a conversation unread for who receives it. `is_copied_sent` and
+    `is_copied_received` say whether the other devices of the sender and of the recipient get a carbon. A
+    message of type groupchat is an entry of the room's archive; an account's takes it only by policy.
+    """
+
+    storage: Storage = Storage.NONE
+    is_counted: bool = False
+    is_copied_sent: bool = False
+    is_copied_received: bool = False
+    reference: Reference | None = None
+
+    @property
+    def is_archived(self) -> bool:
+        """Tell whether the message becomes an entry that the archive shows."""
+        return self.storage is Storage.PERMANENT
+
+
+def classify(message: Stanza) -> Archiving:
+    """Tell what a message is to archive, counts and devices; the answer depends on nothing else."""
+    traits = _traits(message)
+    if traits.kind == "error" or not traits.tags.isdisjoint(_COPIES):
+        return Archiving()
+    if traits.tags.isdisjoint(_REFERENCES):
+        return _judge(traits, None)
+    reference = reference_of(message)
+    archiving = _judge(traits, None if reference is None else reference.kind)
+    return msgspec.structs.replace(archiving, reference=reference)
+
+
+def is_copied(message: Stanza, direction: Direction, *, answers_copied: bool = False) -> bool:
+    """Tell whether the other devices of an account get a copy of the message (XEP-0280 §6.1, §9).
+
+    Whether an error answers a message that was copied is known to the caller only, who says so. Private
+    messages between the occupants of a room are known by the element that the room puts into them.
+    """
+    traits = _traits(message)
+    if not traits.tags.isdisjoint(_COPIES):
+        return False
+    if traits.kind == "error":
+        return answers_copied
+    return _is_copied(traits, direction)
+
+
+class _Traits(NamedTuple):
+    """All of a message that matters here: few enough different ones for their judgements to be remembered."""
+
+    kind: str
+    tags: frozenset[str]
+    """Those of its children that this file knows."""
+    has_others: bool
+    has_text: bool
+    has_fallback: bool
+    has_payload: bool
+    is_invitation: bool
+    to_occupant: bool
+    from_occupant: bool
+
+
+def _traits(message: Stanza) -> _Traits:
+    names = [tag for tag, _ in message.index]
+    tags = _KNOWN.intersection(names)
+    is_of_room = _MUC_USER in tags
+    return _Traits(
+        message.kind if message.kind in _KINDS else "normal",  # RFC 6121 §5.2.2
+        tags,
+        not _KNOWN.issuperset(names),
+        _BODY in tags and _has_text(message),
+        _FALLBACK in tags and _is_fallback(message),
+        not tags.isdisjoint(_OMEMO) and _has_omemo_payload(message),
+        _INVITATION in tags or (is_of_room and _is_mediated_invitation(message)),
+        is_of_room and message.to is not None and not message.to.is_bare,
+        is_of_room and message.sender is not None and not message.sender.is_bare,
+    )
+
+
+@lru_cache(maxsize=1_024)
+def _judge(traits: _Traits, refers: ReferenceKind | None) -> Archiving:
+    storage = _storage(traits, refers)
+    return Archiving(
+        storage,
+        storage is not Storage.NONE and _is_counted(traits, refers),
+        _is_copied(traits, Direction.SENT),
+        _is_copied(traits, Direction.RECEIVED),
+    )
+
+
+def _storage(traits: _Traits, refers: ReferenceKind | None) -> Storage:
+    """Follow XEP-0313 §6.1.1 and the hints; where hints contradict, the one that keeps less wins."""
+    tags = traits.tags
+    if refers is ReferenceKind.RETRACTION:
+        return Storage.PERMANENT
+    has_meaning = traits.kind != "headline" and (
+        refers is not None or traits.is_invitation or not tags.isdisjoint(_MEANINGFUL)
+    )
+    if _NO_STORE in tags or not (has_meaning or _STORE in tags):
+        return Storage.NONE
+    return Storage.UNTIL_DELIVERED if _NO_PERMANENT_STORE in tags else Storage.PERMANENT
+
+
+def _is_counted(traits: _Traits, refers: ReferenceKind | None) -> bool:
+    """Tell whether there is something new to read."""
+    if traits.kind == "headline":
+        return False
+    if refers is not None:  # a mark may ride on a message of its own
+        return refers in _MARKS and traits.has_text and not traits.has_fallback
+    if traits.has_text:
+        return True
+    if not traits.tags.isdisjoint(_OMEMO):
+        return traits.has_payload
+    if not traits.tags.isdisjoint(_ENCRYPTED):
+        return True
+    return _STORE in traits.tags and (traits.has_others or not traits.tags <= _UNREADABLE)
+
+
+def _is_copied(traits: _Traits, direction: Direction) -> bool:
+    tags = traits.tags
+    if traits.kind == "groupchat" or not tags.isdisjoint(_UNCOPIED):  # §6.1; §9, XEP-0334 §4.3
+        return False
+    if traits.is_invitation:
+        return True
+    if direction is Direction.SENT and traits.to_occupant:
+        return True
+    if direction is Direction.RECEIVED and traits.from_occupant:
+        return False  # the room sends it to every device itself
+    if traits.kind == "chat" or not tags.isdisjoint(_CONVERSATIONAL):
+        return True
+    return traits.kind != "headline" and not tags.isdisjoint(_COPIED_AS_NORMAL)
+
+
+def _is_mediated_invitation(message: Stanza) -> bool:
+    """Tell whether a room passes on an invitation (XEP-0045 §7.8.2)."""
+    element = message.decode(ns.MUC_USER, "x")
+    return element is not None and element.find("invite") is not None
+
+
+def _has_text(message: Stanza) -> bool:
+    """Tell whether a body has text; the system messages of MUC Light have an empty one."""
+    return any(not _EMPTY.match(message.content, offset) for tag, offset in message.index if tag == _BODY)
+
+
+def _is_fallback(message: Stanza) -> bool:
+    """Tell whether the body only says to older clients what an element says (XEP-0428)."""
+    element = message.decode(*Fallback.TAG)
+    try:
+        return element is not None and Fallback.decode(element).is_whole_body
+    except StanzaError:
+        return False
+
+
+def _has_omemo_payload(message: Stanza) -> bool:
+    """Tell whether an OMEMO message carries a text and not only keys (XEP-0384 §4.5).
+
+    A search for the element's name is enough: it cannot be written in any other way.
+    """
+    return any(
+        child.name == "encrypted" and b"payload" in child.raw
+        for child in message.children
+        if child.namespace in _OMEMO_NAMESPACES
+    )
+
+
+_EMPTY: Final = re.compile(rb"""<[^>"']*(?:"[^"]*"[^>"']*|'[^']*'[^>"']*)*(?:/>|></)""")
+"""An element without content, whatever its attributes are."""
+_KINDS: Final = frozenset({"normal", "chat", "groupchat", "headline", "error"})
+_OMEMO_NAMESPACES: Final = frozenset({ns.OMEMO0, ns.OMEMO1, ns.OMEMO2})
+_CHAT_STATES: Final = frozenset(
+    f"{ns.CHAT_STATES} {state}" for state in ("active", "composing", "paused", "inactive", "gone")
+)
+_BODY: Final = f"{ns.CLIENT} body"
+_SUBJECT: Final = f"{ns.CLIENT} subject"
+_STORE: Final = f"{ns.HINTS} store"
+_NO_STORE: Final = f"{ns.HINTS} no-store"
+_NO_PERMANENT_STORE: Final = f"{ns.HINTS} no-permanent-store"
+_MUC_USER: Final = f"{ns.MUC_USER} x"
+_INVITATION: Final = f"{ns.CONFERENCE} x"
+_FALLBACK: Final = f"{ns.FALLBACK} fallback"
+
+_COPIES: Final = frozenset(
+    {
+        f"{ns.MAM1} result",
+        f"{ns.MAM2} result",
+        f"{ns.CARBONS} sent",
+        f"{ns.CARBONS} received",
+        f"{ns.INBOX} result",
+        f"{ns.INBOX_CONVERSATION} x",
+        f"{ns.INBOX1} entry",
+    }
+)
+"""Children of messages that show other messages, or tell the account about itself."""
+_REFERENCES: Final = frozenset(f"{namespace} {name}" for namespace, name in TAGS)
+_MARKS: Final = frozenset(
+    {ReferenceKind.DISPLAYED, ReferenceKind.ACKNOWLEDGED, ReferenceKind.RECEIVED, ReferenceKind.RECEIPT}
+)
+_OMEMO: Final = frozenset(f"{namespace} encrypted" for namespace in _OMEMO_NAMESPACES)
+_ENCRYPTED: Final = _OMEMO | {f"{ns.OPENPGP} openpgp", f"{ns.OPENPGP_LEGACY} x", f"{ns.EME} encryption"}
+_MEANINGFUL: Final = _ENCRYPTED | {_BODY, _SUBJECT}
+_UNCOPIED: Final = frozenset({f"{ns.CARBONS} private", f"{ns.HINTS} no-copy"})
+_CONVERSATIONAL: Final = _CHAT_STATES | {  # XEP-0280 §6.1, third rule
+    f"{ns.RECEIPTS} request",
+    f"{ns.RECEIPTS} received",
+    f"{ns.MARKERS} markable",
+    f"{ns.MARKERS} received",
+    f"{ns.MARKERS} displayed",
+    f"{ns.MARKERS} acknowledged",
+}
+_COPIED_AS_NORMAL: Final = _ENCRYPTED | _REFERENCES | {_BODY}
+"""What makes a message of type normal conversation: a body, and what stands for one or changes one."""
+_UNREADABLE: Final = (
+    _CHAT_STATES
+    | _UNCOPIED
+    | {_BODY, _SUBJECT, _STORE, _NO_STORE, _NO_PERMANENT_STORE}
+    | {f"{ns.CLIENT} thread", f"{ns.RECEIPTS} request", f"{ns.MARKERS} markable"}
+    | {
+        f"{ns.STANZA_ID} origin-id",
+        f"{ns.STANZA_ID} stanza-id",
+        f"{ns.DELAY} delay",
+        _FALLBACK,
+    }
+    | {
+        f"{ns.JINGLE_MESSAGE} {name}"
+        for name in ("propose", "ringing", "proceed", "accept", "reject", "retract", "finish")
+    }
+)
+"""Children that give nobody anything to read."""
+_KNOWN: Final = (
+    _UNREADABLE
+    | _COPIES
+    | _REFERENCES
+    | _ENCRYPTED
+    | _CONVERSATIONAL
+    | {_BODY, _SUBJECT, _MUC_USER, _INVITATION, _FALLBACK}
+)

@@ -1,0 +1,277 @@
+"""What a message is to archive, counts and devices: one table of messages as clients send them."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.wire.xmpp.payloads.messages import received
+from tidings.base.jid import Jid
+from tidings.wire.xmpp.archiving import Archiving, Storage, classify, is_copied
+from tidings.wire.xmpp.payloads.carbons import Direction
+from tidings.wire.xmpp.payloads.references import ReferenceKind
+
+BODY = "<body>hi</body>"
+STORE, NO_STORE, NO_PERMANENT_STORE, NO_COPY = (
+    f"<{name} xmlns='urn:xmpp:hints'/>" for name in ("store", "no-store", "no-permanent-store", "no-copy")
+)
+PRIVATE = "<private xmlns='urn:xmpp:carbons:2'/>"
+COMPOSING = "<composing xmlns='http://jabber.org/protocol/chatstates'/>"
+ACTIVE = "<active xmlns='http://jabber.org/protocol/chatstates'/>"
+GONE = "<gone xmlns='http://jabber.org/protocol/chatstates'/>"
+RECEIPT = "<received xmlns='urn:xmpp:receipts' id='1'/>"
+REQUEST = "<request xmlns='urn:xmpp:receipts'/>"
+DISPLAYED = "<displayed xmlns='urn:xmpp:chat-markers:0' id='1'/>"
+MARKABLE = "<markable xmlns='urn:xmpp:chat-markers:0'/>"
+CORRECTION = "<replace xmlns='urn:xmpp:message-correct:0' id='1'/>"
+REACTION = "<reactions xmlns='urn:xmpp:reactions:0' id='1'><reaction>👋</reaction></reactions>"
+RETRACT = "<retract xmlns='urn:xmpp:message-retract:1' id='1'/>"
+RETRACT0 = (
+    "<apply-to xmlns='urn:xmpp:fasten:0' id='1'><retract xmlns='urn:xmpp:message-retract:0'/></apply-to>"
+)
+FASTENED = (
+    "<apply-to xmlns='urn:xmpp:fasten:0' id='1'><like xmlns='urn:l'/><external name='body'/></apply-to>"
+)
+FALLBACK = "<fallback xmlns='urn:xmpp:fallback:0' for='urn:x'/>"
+PART = "<fallback xmlns='urn:xmpp:fallback:0' for='urn:xmpp:reply:0'><body start='0' end='1'/></fallback>"
+REPLY = "<reply xmlns='urn:xmpp:reply:0' id='1' to='a@b'/>"
+KEYS = "<header sid='1'><key rid='2'>AAAA</key><iv>AAAA</iv></header>"
+OMEMO = f"<encrypted xmlns='eu.siacs.conversations.axolotl'>{KEYS}<payload>AAAA</payload></encrypted>"
+OMEMO2 = "<encrypted xmlns='urn:xmpp:omemo:2'><header sid='1'/><payload>AAAA</payload></encrypted>"
+OMEMO_KEYS = f"<encrypted xmlns='eu.siacs.conversations.axolotl'>{KEYS}</encrypted>"
+EME = "<encryption xmlns='urn:xmpp:eme:0' namespace='eu.siacs.conversations.axolotl' name='OMEMO'/>"
+OPENPGP = "<openpgp xmlns='urn:xmpp:openpgp:0'>AAAA</openpgp>"
+SUBJECT = "<subject>tea</subject>"
+DIRECT = "<x xmlns='jabber:x:conference' jid='room@muc.example'/>"
+MEDIATED = "<x xmlns='http://jabber.org/protocol/muc#user'><invite to='hecate@shakespeare.lit'/></x>"
+DECLINED = "<x xmlns='http://jabber.org/protocol/muc#user'><decline to='crone1@shakespeare.lit'/></x>"
+OCCUPANT = "<x xmlns='http://jabber.org/protocol/muc#user'/>"
+DELAY = "<delay xmlns='urn:xmpp:delay' stamp='2002-09-10T23:08:25Z'/>"
+INNER = "<message xmlns='jabber:client'><body>x</body></message>"
+FORWARDED = f"<forwarded xmlns='urn:xmpp:forward:0'>{INNER}</forwarded>"
+PROPOSE = "<propose xmlns='urn:xmpp:jingle-message:0' id='1'/>"
+GEOLOC = "<geoloc xmlns='http://jabber.org/protocol/geoloc'><lat>1</lat></geoloc>"
+EVENT = "<event xmlns='http://jabber.org/protocol/pubsub#event'><items node='n'/></event>"
+
+CHAT, NORMAL, ROOM, HEADLINE, ERROR = "chat", "normal", "groupchat", "headline", "error"
+
+# Letters: S stored, T kept until delivered, c counted, > copied when sent, < copied when received.
+TABLE = [
+    # bodies
+    (CHAT, BODY, "Sc><", None),
+    (NORMAL, BODY, "Sc><", None),
+    ("", BODY, "Sc><", None),
+    ("unheard-of", BODY, "Sc><", None),  # RFC 6121 §5.2.2: as normal
+    (CHAT, BODY + ACTIVE + REQUEST + MARKABLE, "Sc><", None),
+    (CHAT, "<body xml:lang='de'>hallo</body>" + BODY, "Sc><", None),
+    (CHAT, "<body/>", "S><", None),
+    (CHAT, "<body></body>", "S><", None),
+    (CHAT, "<body xml:lang='de'/> \n", "S><", None),
+    (CHAT, "<body/>" + BODY, "Sc><", None),
+    (CHAT, BODY + DELAY, "Sc><", None),  # XEP-0198 §4: what is sent again
+    (CHAT, BODY + REPLY, "Sc><", None),
+    (CHAT, BODY + REPLY + PART, "Sc><", None),
+    (NORMAL, "<body xmlns='urn:other'>hi</body>", "", None),
+    # nothing but payloads
+    (CHAT, "", "><", None),
+    (NORMAL, "", "", None),
+    (NORMAL, "<thread>t</thread>", "", None),
+    (NORMAL, GEOLOC, "", None),
+    (NORMAL, EVENT, "", None),
+    (HEADLINE, EVENT, "", None),
+    # chat states
+    (CHAT, COMPOSING, "><", None),
+    (CHAT, GONE + "<thread>t</thread>", "><", None),
+    (NORMAL, ACTIVE, "><", None),
+    (CHAT, COMPOSING + NO_STORE, "><", None),
+    (CHAT, COMPOSING + STORE, "S><", None),
+    # subjects
+    (CHAT, SUBJECT, "S><", None),
+    (NORMAL, SUBJECT, "S", None),
+    (NORMAL, SUBJECT + BODY, "Sc><", None),
+    (ROOM, SUBJECT, "S", None),
+    # receipts and markers
+    (CHAT, RECEIPT, "S><", ReferenceKind.RECEIPT),
+    (NORMAL, RECEIPT, "S><", ReferenceKind.RECEIPT),
+    (CHAT, REQUEST, "><", None),
+    (NORMAL, REQUEST, "><", None),
+    (CHAT, DISPLAYED, "S><", ReferenceKind.DISPLAYED),
+    (NORMAL, DISPLAYED, "S><", ReferenceKind.DISPLAYED),
+    (CHAT, DISPLAYED + STORE, "S><", ReferenceKind.DISPLAYED),
+    (CHAT, DISPLAYED + NO_STORE, "><", ReferenceKind.DISPLAYED),
+    (CHAT, DISPLAYED + RECEIPT, "S><", ReferenceKind.DISPLAYED),
+    (CHAT, DISPLAYED + BODY, "Sc><", ReferenceKind.DISPLAYED),
+    (CHAT, DISPLAYED + BODY + FALLBACK, "S><", ReferenceKind.DISPLAYED),
+    (CHAT, DISPLAYED + BODY + PART, "Sc><", ReferenceKind.DISPLAYED),
+    (CHAT, DISPLAYED + BODY + PART.replace("end", "x"), "Sc><", ReferenceKind.DISPLAYED),  # no fallback
+    (CHAT, RECEIPT + BODY, "Sc><", ReferenceKind.RECEIPT),
+    (NORMAL, MARKABLE, "><", None),
+    (ROOM, DISPLAYED, "S", ReferenceKind.DISPLAYED),
+    # corrections, retractions, reactions, fastenings
+    (CHAT, BODY + CORRECTION, "S><", ReferenceKind.CORRECTION),
+    (NORMAL, BODY + CORRECTION, "S><", ReferenceKind.CORRECTION),
+    (CHAT, "<replace xmlns='urn:xmpp:message-correct:0'/>" + BODY, "Sc><", None),
+    (CHAT, REACTION + STORE, "S><", ReferenceKind.REACTIONS),
+    (CHAT, REACTION, "S><", ReferenceKind.REACTIONS),
+    (NORMAL, REACTION, "S><", ReferenceKind.REACTIONS),
+    (CHAT, REACTION + BODY + FALLBACK, "S><", ReferenceKind.REACTIONS),
+    (ROOM, REACTION + STORE, "S", ReferenceKind.REACTIONS),
+    (CHAT, RETRACT + FALLBACK + BODY + STORE, "S><", ReferenceKind.RETRACTION),
+    (NORMAL, RETRACT, "S><", ReferenceKind.RETRACTION),
+    (CHAT, RETRACT + NO_STORE, "S><", ReferenceKind.RETRACTION),  # XEP-0424 §5
+    (CHAT, RETRACT0, "S><", ReferenceKind.RETRACTION),
+    (ROOM, RETRACT, "S", ReferenceKind.RETRACTION),
+    (NORMAL, FASTENED + BODY, "S><", ReferenceKind.FASTENING),
+    (
+        CHAT,
+        "<apply-to xmlns='urn:xmpp:fasten:0' id='1' shell='true'/>" + OMEMO2,
+        "S><",
+        ReferenceKind.FASTENING,
+    ),
+    # encrypted
+    (CHAT, OMEMO + STORE, "Sc><", None),
+    (CHAT, OMEMO + STORE + EME + BODY, "Sc><", None),
+    (CHAT, OMEMO, "Sc><", None),
+    (NORMAL, OMEMO2 + STORE, "Sc><", None),
+    (NORMAL, OMEMO2, "Sc><", None),
+    (CHAT, OMEMO_KEYS + STORE, "S><", None),
+    (CHAT, OMEMO_KEYS + STORE + EME, "S><", None),
+    (CHAT, OMEMO + NO_STORE, "><", None),
+    (CHAT, OPENPGP + EME, "Sc><", None),
+    (CHAT, EME, "Sc><", None),
+    (CHAT, "<body>?OTR?v23?...</body>" + EME, "Sc><", None),
+    (CHAT, OMEMO + CORRECTION, "S><", ReferenceKind.CORRECTION),
+    (ROOM, OMEMO2 + STORE, "Sc", None),
+    # hints
+    (CHAT, BODY + NO_STORE, "><", None),
+    (CHAT, BODY + NO_PERMANENT_STORE, "Tc><", None),
+    (CHAT, BODY + NO_PERMANENT_STORE + STORE, "Tc><", None),
+    (CHAT, BODY + STORE + NO_STORE, "><", None),
+    (CHAT, COMPOSING + NO_PERMANENT_STORE, "><", None),
+    (CHAT, BODY + NO_COPY, "Sc", None),
+    (CHAT, BODY + PRIVATE + NO_COPY, "Sc", None),
+    (CHAT, BODY + PRIVATE, "Sc", None),
+    (CHAT, BODY + PRIVATE + NO_COPY + NO_STORE, "", None),
+    (NORMAL, STORE, "S", None),
+    (NORMAL, GEOLOC + STORE, "Sc", None),
+    (CHAT, GEOLOC + STORE, "Sc><", None),
+    (CHAT, PROPOSE + STORE, "S><", None),
+    # errors and headlines
+    (ERROR, BODY + "<error type='cancel'/>", "", None),
+    (ERROR, BODY + STORE, "", None),
+    (ERROR, RETRACT, "", None),
+    (HEADLINE, BODY, "", None),
+    (HEADLINE, BODY + STORE, "S", None),
+    (HEADLINE, DISPLAYED, "><", ReferenceKind.DISPLAYED),
+    # rooms
+    (ROOM, BODY, "Sc", None),
+    (ROOM, "<body/><x xmlns='urn:xmpp:muclight:0#affiliations'/>", "S", None),  # MUC Light's own
+    (ROOM, BODY + NO_STORE, "", None),
+    (ROOM, COMPOSING, "", None),
+    (NORMAL, DIRECT, "S><", None),
+    (NORMAL, DIRECT + BODY, "Sc><", None),
+    (NORMAL, MEDIATED, "S><", None),
+    (NORMAL, MEDIATED + BODY, "Sc><", None),
+    (NORMAL, DECLINED, "", None),
+    # copies
+    (CHAT, f"<received xmlns='urn:xmpp:carbons:2'>{FORWARDED}</received>", "", None),
+    (CHAT, f"<sent xmlns='urn:xmpp:carbons:2'>{FORWARDED}</sent>" + BODY + STORE, "", None),
+    (CHAT, f"<result xmlns='urn:xmpp:mam:2' id='1'>{FORWARDED}</result>" + BODY, "", None),
+    (CHAT, f"<result xmlns='urn:xmpp:mam:1' id='1'>{FORWARDED}</result>" + STORE, "", None),
+    (CHAT, f"<result xmlns='erlang-solutions.com:xmpp:inbox:0'>{FORWARDED}</result>", "", None),
+    (CHAT, "<x xmlns='erlang-solutions.com:xmpp:inbox:0#conversation' jid='a@b'/>" + BODY, "", None),
+    (CHAT, "<entry xmlns='urn:xmpp:inbox:1'/>" + BODY, "", None),
+    (CHAT, BODY + FORWARDED, "Sc><", None),  # forwarded by a person
+]
+
+
+def letters(archiving: Archiving) -> str:
+    stored = {Storage.NONE: "", Storage.UNTIL_DELIVERED: "T", Storage.PERMANENT: "S"}[archiving.storage]
+    return (
+        stored
+        + "c" * archiving.is_counted
+        + ">" * archiving.is_copied_sent
+        + "<" * archiving.is_copied_received
+    )
+
+
+def message(kind: str, content: str, sender: str = "a@b/c", to: str = "d@e"):
+    wire = f"type='{kind}'" if kind else ""
+    return received(f"<message {wire} id='m' from='{sender}' to='{to}'>{content}</message>")
+
+
+@pytest.mark.parametrize(("kind", "content", "expected", "reference"), TABLE)
+def test_table(kind: str, content: str, expected: str, reference: ReferenceKind | None) -> None:
+    archiving = classify(message(kind, content))
+    assert letters(archiving) == expected
+    assert (archiving.reference and archiving.reference.kind) is reference
+    assert archiving.is_archived is ("S" in expected)
+
+
+@pytest.mark.parametrize(("kind", "content", "expected", "_reference"), TABLE)
+def test_the_predicate_of_carbons_agrees(kind: str, content: str, expected: str, _reference) -> None:
+    assert is_copied(message(kind, content), Direction.SENT) is (">" in expected)
+    assert is_copied(message(kind, content), Direction.RECEIVED) is ("<" in expected)
+
+
+@given(st.permutations(range(5)), st.sampled_from(TABLE))
+def test_the_order_of_children_does_not_matter(order: list[int], row) -> None:
+    kind, content, expected, _ = row
+    extra = [f"<x{number} xmlns='urn:x'/>" for number in order[:2]]
+    if STORE not in content:  # an unknown child beside the hint is something to read
+        parts = [*extra, content, *(f"<y{number} xmlns='urn:y'/>" for number in order[2:])]
+        assert letters(classify(message(kind, "".join(parts)))) == expected
+
+
+@pytest.mark.parametrize(("kind", "content", "_expected", "_reference"), TABLE)
+def test_only_what_is_stored_is_counted(kind: str, content: str, _expected, _reference) -> None:
+    archiving = classify(message(kind, content))
+    assert archiving.storage is not Storage.NONE or not archiving.is_counted
+
+
+@pytest.mark.parametrize(
+    ("sender", "to", "sent", "was_received"),
+    [
+        ("a@b/c", "room@muc/nick", True, False),  # XEP-0280 §6.1: to an occupant
+        ("room@muc/nick", "a@b", True, False),  # the room gives it to every device itself
+        ("room@muc", "a@b", True, True),
+    ],
+)
+def test_private_messages_in_rooms(sender: str, to: str, sent: bool, was_received: bool) -> None:
+    private = message(CHAT, BODY + OCCUPANT, sender, to)
+    archiving = classify(private)
+    assert archiving.is_archived
+    assert archiving.is_counted
+    assert archiving.is_copied_received is was_received
+    assert archiving.is_copied_sent is sent
+    # Without the room's element it is a message as any other.
+    assert classify(message(CHAT, BODY, sender, to)).is_copied_received
+
+
+def test_a_private_message_in_a_room_is_copied_whatever_is_in_it() -> None:
+    assert is_copied(message(NORMAL, OCCUPANT, "a@b/c", "room@muc/nick"), Direction.SENT)
+    assert not is_copied(message(NORMAL, OCCUPANT, "a@b/c", "room@muc"), Direction.SENT)
+    assert not is_copied(message(NORMAL, OCCUPANT, "room@muc/nick"), Direction.RECEIVED)
+    assert classify(received(f"<message>{OCCUPANT}</message>")) == Archiving()
+
+
+def test_an_occupants_invitation_is_copied() -> None:
+    invitation = message(NORMAL, OCCUPANT + DIRECT, "room@muc/nick")
+    assert is_copied(invitation, Direction.RECEIVED)
+
+
+def test_an_error_follows_the_message_it_answers() -> None:
+    bounce = message(ERROR, BODY + "<error type='cancel'/>")
+    for direction in Direction:
+        assert is_copied(bounce, direction, answers_copied=True)
+        assert not is_copied(bounce, direction)
+    copy = message(ERROR, f"<received xmlns='urn:xmpp:carbons:2'>{FORWARDED}</received>")
+    assert not is_copied(copy, Direction.RECEIVED, answers_copied=True)  # §10.3
+
+
+def test_nothing_about_the_addresses_matters_otherwise() -> None:
+    assert classify(received("<message type='chat'><body>hi</body></message>")) == classify(
+        message(CHAT, BODY)
+    )
+    assert classify(message(CHAT, BODY, "a@b", "a@b").replace(to=Jid("a@b/c"))) == classify(
+        message(CHAT, BODY)
+    )
