@@ -12,7 +12,7 @@ from tidings.app.options import Config
 from tidings.kernel.clock import SystemClock
 from tidings.operations.all import CATALOGUE
 from tidings.operations.catalogue import Operation
-from tidings.operations.context import Context, Live
+from tidings.operations.context import Context
 from tidings.operations.errors import OperationError
 from tidings.ports.stores import Stores
 
@@ -28,13 +28,12 @@ def call(config: Config, operation: Operation, arguments: dict[str, Any]) -> Any
     return asyncio.run(_on_database(config, operation, arguments))
 
 
-def context_for(config: Config, stores: Stores, live: Live | None = None) -> Context:
-    """Make the context of operations on the running server, or without `live` on the database alone."""
+def context_for(config: Config, stores: Stores) -> Context:
+    """Make the context of operations on the database alone."""
     return Context(
         domains=config.domains,
         stores=stores,
         clock=SystemClock(),
-        live=live,
         anonymous=frozenset(
             domain for domain, host in config.hosts.items() if host.authentication == "anonymous"
         ),

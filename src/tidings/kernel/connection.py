@@ -160,10 +160,7 @@ class Connection:
         """Write a stanza; it leaves with everything else of this turn of the event loop."""
         if self._frames:
             raw = self._framing.stanza(raw)
-        self._out.append(raw)
-        if not self._flushing:
-            self._flushing = True
-            asyncio.get_running_loop().call_soon(self._flush)
+        self._write(raw)
 
     def close(self, error: StreamError | None) -> None:
         """Say why, say goodbye and end."""

@@ -155,10 +155,6 @@ class Session(Slotted):
 
     def send(self, stanza: Stanza, to: Jid | None = None) -> None:
         """Hand the client a stanza, optionally under another address; never waits."""
-        if self.gate is None and self.link is not None:
-            self.sent += 1
-            self.link.send(stanza.to_bytes(to))
-            return
         if self.gate is None:
             self.write(stanza.to_bytes(to))
             return

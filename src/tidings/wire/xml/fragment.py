@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
@@ -61,11 +62,7 @@ class Fragment:
 
     def children(self) -> list[tuple[str, str, bytes]]:
         """Give the direct children as (namespace, name, raw bytes)."""
-        ends = [*(offset for _, offset in self.index[1:]), len(self.content)]
-        return [
-            (*split_tag(tag), self.content[offset:end])
-            for (tag, offset), end in zip(self.index, ends, strict=False)
-        ]
+        return list(cut(self.index, self.content))
 
     def to_element(self) -> Element:
         """Decode the whole as a tree."""
@@ -77,3 +74,10 @@ class Fragment:
 
 
 Event = StreamHead | Fragment | StreamTail
+
+
+def cut(index: list[tuple[str, int]], content: bytes) -> Iterator[tuple[str, str, bytes]]:
+    """Cut content where its index says that children begin: (namespace, name, raw bytes) of each."""
+    ends = [*(offset for _, offset in index[1:]), len(content)]
+    for (tag, offset), end in zip(index, ends, strict=False):  # without children there is one end too many
+        yield *split_tag(tag), content[offset:end]

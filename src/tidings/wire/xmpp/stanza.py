@@ -13,8 +13,8 @@ from typing import Final, NamedTuple, Self
 
 from tidings.base.errors import STANZA_ERROR_KINDS, StanzaError
 from tidings.base.jid import Jid, JidError
-from tidings.wire.xml.element import Element, decode, write_attribute
-from tidings.wire.xml.fragment import Fragment
+from tidings.wire.xml.element import Element, decode, split_tag, write_attribute
+from tidings.wire.xml.fragment import Fragment, cut
 from tidings.wire.xml.writer import check_characters, escape_attribute, strip_characters
 from tidings.wire.xmpp import ns
 
@@ -239,11 +239,7 @@ class Stanza:
     @property
     def children(self) -> tuple[Child, ...]:
         """The direct children in order."""
-        ends = [*(offset for _, offset in self.index[1:]), len(self.content)]
-        return tuple(
-            Child(*_split(tag), self.content[offset:end])
-            for (tag, offset), end in zip(self.index, ends, strict=False)
-        )
+        return tuple(Child(*each) for each in cut(self.index, self.content))
 
     def has(self, namespace: str, name: str) -> bool:
         """Tell whether there is such a child; nothing is parsed."""
@@ -266,7 +262,7 @@ class Stanza:
     @property
     def payload_tag(self) -> tuple[str, str] | None:
         """The namespace and name of the first child: what an iq asks for."""
-        return _split(self.index[0][0]) if self.index else None
+        return split_tag(self.index[0][0]) if self.index else None
 
     def payload(self) -> Element | None:
         """Give the first child as a tree."""
@@ -343,11 +339,6 @@ def _lang(lang: str) -> str:
     return f' xml:lang="{escape_attribute(lang)}"'
 
 
-def _split(tag: str) -> tuple[str, str]:
-    namespace, _, name = tag.rpartition(" ")
-    return namespace, name
-
-
 def _tag(namespace: str, name: str) -> str:
     return f"{namespace} {name}" if namespace else name
 
@@ -361,14 +352,14 @@ def _without(
     index: list[tuple[str, int]], content: bytes, drop: Callable[[str, str], bool]
 ) -> tuple[list[tuple[str, int]], bytes]:
     """Cut the slices that `drop` names."""
-    if not any(drop(*_split(tag)) for tag, _ in index):
+    if not any(drop(*split_tag(tag)) for tag, _ in index):
         return index, content
     ends = [*(offset for _, offset in index[1:]), len(content)]
     kept: list[tuple[str, int]] = []
     length = index[0][1]
     parts = [content[:length]]
     for (tag, offset), end in zip(index, ends, strict=True):
-        if not drop(*_split(tag)):
+        if not drop(*split_tag(tag)):
             kept.append((tag, length))
             parts.append(content[offset:end])
             length += end - offset
@@ -383,7 +374,7 @@ def _write_extra(extra: dict[str, str]) -> str:
     """Write attributes that this project gives no meaning; a namespaced one gets a prefix of its own."""
     parts: list[str] = []
     for number, (key, value) in enumerate(extra.items()):
-        namespace, name = _split(key)
+        namespace, name = split_tag(key)
         if namespace:
             parts.append(write_attribute(namespace, name, value, number))
         else:
