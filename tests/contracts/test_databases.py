@@ -46,13 +46,17 @@ async def test_an_empty_database_is_migrated_and_kept(fresh_url: str) -> None:
 
 
 async def test_the_migrations_make_the_tables_that_the_code_uses(fresh_url: str) -> None:
+    def is_compared(name: str | None, kind: str, _: object) -> bool:
+        # The text search has a different index in each database, and makes it itself.
+        return kind != "table" or name is None or not name.startswith("search")
+
     def differences(connection: Connection) -> list[object]:
-        return compare_metadata(
-            MigrationContext.configure(connection, opts={"compare_type": False}), metadata
-        )
+        opts = {"compare_type": False, "include_name": is_compared}
+        return compare_metadata(MigrationContext.configure(connection, opts=opts), metadata)
 
     def types(connection: Connection) -> list[object]:
-        return compare_metadata(MigrationContext.configure(connection), metadata)
+        opts = {"include_name": is_compared}
+        return compare_metadata(MigrationContext.configure(connection, opts=opts), metadata)
 
     database = await open_database(fresh_url)
     try:

@@ -7,7 +7,6 @@ import pytest
 from tests.contracts.samples import ALICE, BOB, LOOK_ALIKES, keys, long_jid
 from tidings.base.jid import Jid
 from tidings.ports.accounts import FastToken, NoSuchAccount
-from tidings.ports.ledger import Append, Receipt
 from tidings.ports.roster import UNTOUCHED, Roster, RosterEntry
 from tidings.ports.stores import Stores
 
@@ -134,10 +133,6 @@ async def test_removing_an_account_clears_every_store_and_leaves_the_others(stor
     assert await stores.private.get(BOB, "urn:x", "x") == RAW
     assert await stores.vcards.get(BOB) == RAW
     assert await stores.blocking.list(BOB) == {ALICE}
-
-
-async def test_the_null_ledger_answers_at_once(stores: Stores) -> None:
-    assert stores.ledger.commit((Append(object(), ALICE, BOB),)) == Receipt()
 
 
 async def test_stores_answer_a_ping_and_close_twice(stores: Stores) -> None:

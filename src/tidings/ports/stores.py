@@ -7,6 +7,7 @@ from typing import Protocol
 from tidings.ports.accounts import AccountStore
 from tidings.ports.blocking import BlockingStore
 from tidings.ports.ledger import Ledger
+from tidings.ports.preferences import PreferencesStore
 from tidings.ports.private import PrivateStore
 from tidings.ports.roster import RosterStore
 from tidings.ports.vcard import VCardStore
@@ -41,8 +42,13 @@ class Stores(Protocol):
         ...
 
     @property
-    def ledger(self) -> Ledger:
-        """Where accepted messages become durable."""
+    def preferences(self) -> PreferencesStore:
+        """The archive preferences of every account."""
+        ...
+
+    @property
+    def ledger(self) -> Ledger | None:
+        """Where accepted messages become durable; None where none are kept."""
         ...
 
     async def ping(self) -> None:

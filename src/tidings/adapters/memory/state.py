@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from tidings.base.jid import Jid
 from tidings.ports.accounts import AccountRecord, FastToken, NoSuchAccount
+from tidings.ports.preferences import StoredPreferences
 from tidings.ports.roster import RosterEntry
 
 
@@ -42,6 +43,7 @@ class AccountState:
     private: dict[tuple[str, str], bytes] = field(default_factory=dict)
     vcard: bytes | None = None
     blocked: set[Jid] = field(default_factory=set)
+    preferences: StoredPreferences | None = None
 
 
 Accounts = dict[Jid, AccountState]

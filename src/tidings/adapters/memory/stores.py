@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from tidings.adapters.memory.accounts import MemoryAccounts
 from tidings.adapters.memory.blocking import MemoryBlocking
-from tidings.adapters.memory.ledger import NullLedger
+from tidings.adapters.memory.preferences import MemoryPreferences
 from tidings.adapters.memory.private import MemoryPrivate
 from tidings.adapters.memory.roster import MemoryRoster
 from tidings.adapters.memory.state import Accounts
 from tidings.adapters.memory.vcard import MemoryVCards
+from tidings.ports.ledger import Ledger
 
 
 class MemoryStores:
-    """Every port over one state; two of these share nothing."""
+    """Every port over one state; two of these share nothing.
 
-    def __init__(self) -> None:
+    The ledger is made by another adapter, SQLite's `:memory:`; without one no messages are kept.
+    """
+
+    def __init__(
+        self, ledger: Ledger | None = None, close: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
         state: Accounts = {}
         self.accounts = MemoryAccounts(state)
         self.roster = MemoryRoster(state)
         self.private = MemoryPrivate(state)
         self.vcards = MemoryVCards(state)
         self.blocking = MemoryBlocking(state)
-        self.ledger = NullLedger()
+        self.preferences = MemoryPreferences(state)
+        self.ledger: Ledger | None = ledger
+        self._close = close
 
     async def ping(self) -> None:
         """Return at once: memory answers."""
 
     async def close(self) -> None:
-        """Do nothing: the state goes with its last reader."""
+        """Close the ledger; the rest of the state goes with its last reader."""
+        if self._close is not None:
+            await self._close()

@@ -15,8 +15,7 @@ changed nothing
 from __future__ import annotations
 
 import asyncio
-import os
-import time
+import contextlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -26,9 +25,11 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, 
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
+from tidings.adapters.sql.checkpoints import COPY, Checkpointer
 from tidings.adapters.sql.dialects import is_conflict
 from tidings.adapters.sql.errors import backend_error
 from tidings.adapters.sql.migrate import migrate
+from tidings.adapters.sql.sqlite import CACHED_STATEMENTS, create_private, listen
 from tidings.base.errors import BackendError, TidingsError
 
 T = TypeVar("T")
@@ -59,9 +60,14 @@ _STATEMENT_SECONDS: Final = 10
 class Database:
     """An open database; made by `open_database`."""
 
-    def __init__(self, writer: Engine, reader: Engine, place: str, readers: int) -> None:
+    def __init__(
+        self, writer: Engine, reader: Engine, place: str, readers: int, *, is_inline: bool = False
+    ) -> None:
         self.place = place
         """How messages name this database; without the password."""
+        self.dialect: str = writer.dialect.name
+        self.is_inline = is_inline
+        """Whether everything runs at once on the caller's thread; for a database in memory, in tests."""
         self._writer = writer
         self._reader = reader
         # What connection set-up raises is not wrapped by SQLAlchemy.
@@ -71,6 +77,11 @@ class Database:
         if reader is not writer:
             self._reading = ThreadPoolExecutor(readers, thread_name_prefix="sql-reader")
         self._is_closed = False
+        path = database_file(writer.url)
+        self._checkpointer: Checkpointer | None = None
+        self._changed = 0
+        if self.dialect == "sqlite" and path is not None:
+            self._checkpointer = Checkpointer(path, self.submit, self._end_checkpoint)
 
     async def write(self, work: Work[T], *, refused: TidingsError | None = None) -> T:
         """Run this in a transaction on the writer and give its result when it is durable.
@@ -83,6 +94,17 @@ class Database:
     async def read(self, work: Work[T]) -> T:
         """Run this on a reader; one statement sees one state, several may see several."""
         return await self._run(self._reading, lambda: self._read(work))
+
+    def submit(self, job: Callable[[], object]) -> None:
+        """Let the writer thread do this, after what waits already; `RuntimeError` when it has ended."""
+        if self.is_inline and not self._is_closed:
+            job()
+        else:
+            self._writing.submit(job)
+
+    def transact(self, work: Work[T]) -> T:
+        """Try a transaction once; for jobs on the writer thread. Raises what SQLAlchemy says."""
+        return self._transact(work)
 
     async def migrate(self) -> None:
         """Bring the schema to the revision that this code knows."""
@@ -97,9 +119,14 @@ class Database:
         if self._is_closed:
             return
         self._is_closed = True
-        await asyncio.to_thread(self._close)
+        if self.is_inline:
+            self._close()
+        else:
+            await asyncio.to_thread(self._close)
 
     def _close(self) -> None:
+        if self._checkpointer is not None:
+            self._checkpointer.close()
         self._writing.shutdown(wait=True)
         self._reading.shutdown(wait=True)
         self._reader.dispose()
@@ -109,6 +136,8 @@ class Database:
         if self._is_closed:
             raise BackendError(f"{self.place} is closed: the server is stopping.")
         try:
+            if self.is_inline:
+                return job()
             return await asyncio.get_running_loop().run_in_executor(threads, job)
         except self._errors as error:
             raise backend_error(error, self.place) from error
@@ -158,7 +187,22 @@ class Database:
                     f"{self.place} closed the connection during a commit: nobody knows whether it happened. "
                     "Look before you repeat it."
                 ) from error
-            return result
+            if self._checkpointer is not None:
+                self._changed = connection.connection.dbapi_connection.total_changes  # type: ignore[union-attr]
+        if self._checkpointer is not None:
+            self._checkpointer.committed(self._changed)
+        return result
+
+    def _end_checkpoint(self) -> tuple[int, int, int]:
+        # Not through a Connection, which would begin a transaction. Where it fails, it is tried again.
+        with (
+            contextlib.suppress(*self._errors),
+            contextlib.closing(self._writer.raw_connection()) as connection,
+        ):
+            cursor: Any = connection.cursor()
+            busy, pages, copied = cursor.execute(COPY).fetchone()
+            return busy, pages, copied
+        return 1, 1, 0
 
 
 async def open_database(url: str, *, readers: int = 3, lock_seconds: float = 2.0) -> Database:
@@ -197,6 +241,20 @@ def connect_database(url: str, *, readers: int = 3, lock_seconds: float = 2.0) -
     return Database(writer, reader, place, readers)
 
 
+def open_in_memory(schema: bytes) -> Database:
+    """Open a database in memory that begins as this serialised one and runs on its caller's thread."""
+    url = make_url("sqlite+pysqlite://")
+    arguments = {"check_same_thread": False, "cached_statements": CACHED_STATEMENTS}
+    engine = create_engine(url, poolclass=StaticPool, connect_args=arguments)
+    listen(engine, 0, is_writer=True)
+
+    @event.listens_for(engine, "connect")
+    def fill(connection: Any, record: object) -> None:  # noqa: ANN401, ARG001  # the driver's
+        connection.deserialize(schema)
+
+    return Database(engine, engine, describe(url), 1, is_inline=True)
+
+
 def parse_url(url: str) -> URL:
     """Read a database URL and complete its driver; raises `BackendError` for one that is not supported."""
     try:
@@ -225,17 +283,21 @@ def database_file(url: URL) -> Path | None:
 
 
 def _sqlite(url: URL, place: str, readers: int, lock_seconds: float) -> tuple[Engine, Engine]:
-    arguments: dict[str, Any] = {"check_same_thread": False, "timeout": lock_seconds}
+    arguments: dict[str, Any] = {
+        "check_same_thread": False,
+        "timeout": lock_seconds,
+        "cached_statements": CACHED_STATEMENTS,
+    }
     path = database_file(url)
     if path is None:  # one connection is the whole database: one thread owns it
         engine = create_engine(url, poolclass=StaticPool, connect_args=arguments)
-        _listen_sqlite(engine, lock_seconds, is_writer=True)
+        listen(engine, lock_seconds, is_writer=True)
         return engine, engine
-    _create_private(path, place)
+    create_private(path, place)
     writer = create_engine(url, pool_size=1, max_overflow=0, connect_args=arguments)
     reader = _make_reader(url, readers, arguments)
-    _listen_sqlite(writer, lock_seconds, is_writer=True)
-    _listen_sqlite(reader, lock_seconds, is_writer=False)
+    listen(writer, lock_seconds, is_writer=True)
+    listen(reader, lock_seconds, is_writer=False)
     return writer, reader
 
 
@@ -248,50 +310,6 @@ def _make_reader(url: URL, readers: int, arguments: dict[str, Any]) -> Engine:
         isolation_level="AUTOCOMMIT",
         pool_reset_on_return=None,
     )
-
-
-def _listen_sqlite(engine: Engine, lock_seconds: float, *, is_writer: bool) -> None:
-    @event.listens_for(engine, "connect")
-    def set_up(connection: Any, record: object) -> None:  # noqa: ANN401, ARG001  # the driver's
-        connection.isolation_level = None  # transactions begin where we say so, below
-        if is_writer:
-            _use_wal(connection, lock_seconds)
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA foreign_keys = ON")
-        else:
-            connection.execute("PRAGMA query_only = ON")
-
-    if is_writer:
-
-        @event.listens_for(engine, "begin")
-        def begin(connection: Connection) -> None:
-            # Taking the write lock at once waits for it; taking it later, as BEGIN does, can only fail.
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-def _use_wal(connection: Any, lock_seconds: float) -> None:  # noqa: ANN401
-    # The change of mode does not wait for locks by itself; it happens once in the life of a file.
-    deadline = time.monotonic() + lock_seconds
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL").fetchall()
-        except connection.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
-        else:
-            return
-
-
-def _create_private(path: Path, place: str) -> None:
-    # SQLite gives the files beside it (-wal, -shm) the same rights.
-    try:
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-    except OSError as error:
-        raise BackendError(
-            f"{place} cannot be opened: {error.strerror}. Check that the folder {path.parent} exists and "
-            "that the server's user may write in it."
-        ) from error
 
 
 def _postgresql(url: URL, readers: int, lock_seconds: float) -> tuple[Engine, Engine]:

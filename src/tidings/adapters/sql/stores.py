@@ -2,36 +2,65 @@
 
 from __future__ import annotations
 
-from tidings.adapters.memory.ledger import NullLedger
 from tidings.adapters.sql.accounts import SqlAccounts
 from tidings.adapters.sql.blocking import SqlBlocking
 from tidings.adapters.sql.engine import Database, open_database
+from tidings.adapters.sql.ledger import SqlLedger
+from tidings.adapters.sql.ledger.frames import Setup
+from tidings.adapters.sql.ledger.remote import RemoteWriter
+from tidings.adapters.sql.preferences import SqlPreferences
 from tidings.adapters.sql.private import SqlPrivate
 from tidings.adapters.sql.roster import SqlRoster
 from tidings.adapters.sql.vcard import SqlVCards
+from tidings.ports.ledger import Ledger
 
 
 class SqlStores:
     """Every port over one database; made by `open_stores`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, ledger: SqlLedger) -> None:
         self.database = database
         self.accounts = SqlAccounts(database)
         self.roster = SqlRoster(database)
         self.private = SqlPrivate(database)
         self.vcards = SqlVCards(database)
         self.blocking = SqlBlocking(database)
-        self.ledger = NullLedger()
+        self.preferences = SqlPreferences(database)
+        self._ledger = ledger
+        self.ledger: Ledger | None = ledger
 
     async def ping(self) -> None:
         """Return when the database answers; raises `BackendError` otherwise."""
         await self.database.ping()
 
     async def close(self) -> None:
-        """Finish what was begun and close every connection and thread."""
+        """Finish what was begun and close every connection, thread and process."""
+        await self._ledger.close_writer()
         await self.database.close()
 
 
-async def open_stores(url: str, *, readers: int = 3, lock_seconds: float = 2.0) -> SqlStores:
-    """Open the stores of a database and bring its schema up to date; see `open_database`."""
-    return SqlStores(await open_database(url, readers=readers, lock_seconds=lock_seconds))
+async def open_stores(
+    url: str,
+    *,
+    readers: int = 3,
+    lock_seconds: float = 2.0,
+    repeat_days: int = 90,
+    wait_seconds: float = 10.0,
+    waiting_octets: int = 64 << 20,
+    in_process: bool = False,
+) -> SqlStores:
+    """Open the stores of a database and bring its schema up to date; see `open_database` and `SqlLedger`."""
+    database = await open_database(url, readers=readers, lock_seconds=lock_seconds)
+    remote = None
+    if in_process:
+        setup = Setup(url, lock_seconds, repeat_days, wait_seconds, waiting_octets)
+        remote = RemoteWriter(setup, database.place)
+        await remote.start()
+    ledger = SqlLedger(
+        database,
+        window_days=repeat_days,
+        patience=wait_seconds,
+        queue_octets=waiting_octets,
+        remote=remote,
+    )
+    return SqlStores(database, ledger)

@@ -183,3 +183,14 @@ blocked = Table(
     mysql_engine="InnoDB",
     mariadb_engine="InnoDB",
 )
+
+archive_preferences = Table(
+    "archive_preferences",
+    metadata,
+    _account_key(),
+    Column("standard", Text(8), nullable=False),  # always, never or roster: for those in neither list
+    Column("always", RAW, nullable=False),  # JSON lists of addresses
+    Column("never", RAW, nullable=False),
+    mysql_engine="InnoDB",
+    mariadb_engine="InnoDB",
+)

@@ -1,0 +1,132 @@
+"""What happened since a number of the feed: to one account, and to all archives.
+
+A cursor is a number of the feed that was read before anything else, or one that the page ends with: what a
+transaction writes that commits meanwhile has a higher number and is left to the next page. A transaction is
+never cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Final
+
+from tidings.adapters.sql.ledger.inbox import InboxReader
+from tidings.adapters.sql.ledger.locks import PER_FEED, decode_places, epoch_text
+from tidings.adapters.sql.ledger.reader import ENTRY
+from tidings.adapters.sql.ledger.statements import Rows
+from tidings.base.jid import Jid
+from tidings.ports.ledger.reading import Changes, FeedMessage, FeedPage
+
+PAGE_OCTETS: Final = 4 << 20
+"""A page of the feed ends with the transaction that takes it over so many octets of bodies."""
+
+_ERASURES: Final = 1000
+_ROWS: Final = 500
+
+
+class ChangesReader(InboxReader):
+    """Answers followers and sync."""
+
+    def feed(self) -> tuple[str, int]:
+        """Give the incarnation and the last feed number."""
+        rows = self._run("SELECT incarnation, feed FROM ledger WHERE id = 1")
+        return (epoch_text(rows[0][0]), rows[0][1]) if rows else ("", 0)
+
+    def changes(self, owner: Jid, since: int, limit: int) -> Changes:
+        """Give what happened to an account after a feed number."""
+        incarnation, newest = self.feed()
+        last = newest
+        number, head = self.head(owner)
+        inbox_owner = number or self.number_of(owner)
+        start = self.first_at(number, head, "message", (since + 1) * PER_FEED)
+        rows = self._entries(number, start, head.position, last, limit)
+        if len(rows) > limit and rows[0][1] // PER_FEED == rows[-1][1] // PER_FEED:
+            last = rows[0][1] // PER_FEED  # one transaction is more than a page: all of it
+            end = self.first_at(number, head, "message", (last + 1) * PER_FEED) - 1
+            rows = self._entries(number, start, end, last, end - start)
+            limit = len(rows)
+        erased = self._erased(number, since, last, start)
+        changed = sorted(self.changed(inbox_owner, since), key=lambda row: row.feed)
+        gone = sorted(self.gone(inbox_owner, since))
+        end = min(
+            _cut([row[1] // PER_FEED for row in rows], limit, last),
+            _cut([feed for feed, _ in erased], _ERASURES, last),
+            _cut([row.feed for row in changed if row.feed <= last], _ROWS, last),
+            _cut([feed for feed, _ in gone if feed <= last], _ROWS, last),
+        )
+        rows = [row for row in rows if row[1] // PER_FEED <= end]
+        return Changes(
+            entries=tuple(self.archived(number, head, rows)),
+            erased=tuple(sorted(position for feed, position in erased if feed <= end)),
+            rows=tuple(self.with_last([row for row in changed if row.feed <= end])),
+            incarnation=incarnation,
+            feed=max(end, min(since, last)),
+            is_complete=end >= newest,
+            head=head,
+            gone=tuple(peer for feed, peer in gone if feed <= end),
+        )
+
+    def _entries(self, archive: int, start: int, end: int, last: int, limit: int) -> Rows:
+        """Give entries between two positions, up to a feed number: one more than asked for."""
+        statement = (
+            f"SELECT {ENTRY}WHERE e.archive = ? AND e.position BETWEEN ? AND ? AND e.message < ? "
+            f"ORDER BY e.position LIMIT {int(limit) + 1}"
+        )
+        return self._run(statement, archive, start, end, (last + 1) * PER_FEED)
+
+    def _erased(self, archive: int, since: int, last: int, start: int) -> Rows:
+        """Give (feed, position) of older entries that were erased: some more than a page has, none cut."""
+        statement = (
+            "SELECT feed, position FROM erasures WHERE archive = ? AND feed > ? AND feed <= ? "
+            "AND position < ? ORDER BY feed "
+        )
+        rows = self._run(f"{statement}LIMIT {_ERASURES + 1}", archive, since, last, start)
+        if len(rows) > _ERASURES and rows[0][0] == rows[-1][0]:
+            rows = self._run(statement, archive, since, rows[0][0], start)
+        return rows
+
+    def feed_after(self, since: int, limit: int) -> FeedPage:
+        """Give the messages of the transactions after one."""
+        last = self.feed()[1]
+        end, is_complete = self._feed_end(since, last, limit)
+        statement = "SELECT id, time, places, body FROM messages WHERE id >= ? AND id < ? ORDER BY id"
+        rows = self._run(statement, (since + 1) * PER_FEED, (end + 1) * PER_FEED)
+        places = [decode_places(bytes(row[2]))[0] for row in rows]
+        statement = "SELECT feed, archive, position FROM erasures WHERE feed > ? AND feed <= ? ORDER BY feed"
+        erased = self._run(statement, since, end)
+        archives = {archive for found in places for archive, _, _ in found} | {row[1] for row in erased}
+        names = self.names_of(archives)
+        messages = tuple(
+            FeedMessage(
+                feed=row[0] // PER_FEED,
+                number=row[0] % PER_FEED,
+                time=row[1],
+                places=tuple((names[archive], position) for archive, _, position in where),
+                body=bytes(row[3]),
+            )
+            for row, where in zip(rows, places, strict=True)
+        )
+        erasures = tuple((feed, names[archive], position) for feed, archive, position in erased)
+        return FeedPage(messages, erasures, max(end, min(since, last)), is_complete)
+
+    def _feed_end(self, since: int, last: int, limit: int) -> tuple[int, bool]:
+        """Find the transaction that ends a page, and tell whether it is the last one."""
+        select = "SELECT id, LENGTH(body) FROM messages WHERE id >= ? AND id < ? ORDER BY id LIMIT "
+        lengths = self._run(f"{select}{int(limit)}", (since + 1) * PER_FEED, (last + 1) * PER_FEED)
+        sums = accumulate(length for _, length in lengths)
+        ids = [message for (message, _), octets in zip(lengths, sums, strict=True) if octets <= PAGE_OCTETS]
+        if len(ids) < len(lengths):
+            ids.append(lengths[len(ids)][0])
+        elif len(ids) < limit:
+            return last, True
+        end = ids[-1] // PER_FEED
+        return end, end >= last
+
+
+def _cut(feeds: Sequence[int], limit: int, last: int) -> int:
+    """Give the last feed number of a page of at most so many, which are ascending; at least the first one."""
+    if len(feeds) <= limit:
+        return last
+    beyond = feeds[limit]
+    return beyond if feeds[0] == beyond else beyond - 1

@@ -1,0 +1,168 @@
+"""Pages of an archive: what matches, how many, and the part of it that is asked for.
+
+Counting is not the price of a page. Positions are dense, so an archive is counted by subtraction; what
+queries hide is listed in small tables. A conversation is counted over its index, up to `COUNTED` entries.
+Other conditions are counted by looking.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from tidings.adapters.sql.ledger.locks import ERASED, GROUPCHAT
+from tidings.adapters.sql.ledger.reader import ENTRY, HIDDEN, Reader
+from tidings.adapters.sql.ledger.search import hits
+from tidings.ports.ledger.batch import Kind
+from tidings.ports.ledger.reading import COUNTED, EntryId, Head, NoSuchEntry, Page, PageQuery
+
+_ENOUGH: Final = COUNTED + 1
+
+
+class _Selection(NamedTuple):
+    """What matches a query between two positions, as text for statements."""
+
+    source: str
+    condition: str
+    values: tuple[object, ...]
+    order: str
+
+
+class Pages(Reader):
+    """Answers `PageQuery`."""
+
+    def page(self, query: PageQuery, archive: int, head: Head) -> Page:
+        """Give a page of an archive, whose number and state these are; raises `NoSuchEntry`."""
+        low, high = self._bounds(query, archive, head)
+        total = self._total(query, archive, low, high) if query.counted else None
+        start = low if query.after is None else max(low, query.after.position + 1)
+        end = high if query.before is None else min(high, query.before.position - 1)
+        rows = []
+        if start <= end:
+            found = self._select(query, archive, start, end)
+            # A search looks for positions first: the index may have to sort all that it finds.
+            columns = f"h.position FROM {found.source} " if query.words else ENTRY
+            statement = (
+                f"SELECT {columns}WHERE {found.condition} ORDER BY {found.order} "
+                f"{'DESC' if query.newest else 'ASC'} LIMIT {int(query.limit) + 1}"
+            )
+            rows = self._run(statement, *found.values)
+        is_complete = len(rows) <= query.limit
+        rows = rows[: query.limit]
+        if query.newest:
+            rows.reverse()
+        if query.words:
+            statement = f"SELECT {ENTRY}WHERE e.archive = ? AND e.position IN LIST"
+            rows = sorted(self._among(statement, [row[0] for row in rows], archive))
+        index = None
+        if total is not None and query.newest and end == high:
+            index = total - len(rows)
+        elif total is not None:
+            index = self._total(query, archive, low, (rows[0][0] if rows else start) - 1)
+        entries = self.archived(
+            archive, head, rows, folded=tuple(Kind) if query.folded else (), passing=query.passing
+        )
+        if query.flipped:
+            entries.reverse()
+        return Page(tuple(entries), is_complete, total, index, head)
+
+    def _bounds(self, query: PageQuery, archive: int, head: Head) -> tuple[int, int]:
+        """Turn ids and times into the first and the last position of the selection."""
+        bounds = (query.from_id, query.to_id, query.after_id, query.before_id, query.after, query.before)
+        for entry in (*bounds, *(query.ids or ())):
+            if entry is not None and not head.has(entry):
+                raise NoSuchEntry(entry, head)
+        low = max(head.first, query.above + 1, _at(query.from_id, 0), _at(query.after_id, -1) + 1)
+        high = min(
+            head.position, _at(query.to_id, head.position), _at(query.before_id, head.position + 1) - 1
+        )
+        if query.start is not None and low <= high:
+            low = max(low, self.first_at(archive, head, "time", query.start))
+        if query.end is not None and low <= high and query.end < head.time:
+            high = min(high, self.first_at(archive, head, "time", query.end + 1) - 1)
+        return low, high
+
+    def _select(self, query: PageQuery, archive: int, low: int, high: int) -> _Selection:
+        source, order = "entries e", "e.position"
+        conditions, values = ["e.archive = ?", "e.position BETWEEN ? AND ?"], [archive, low, high]
+        before: tuple[object, ...] = ()
+        if query.words:
+            found = hits(self._statements, archive, query.words, low, high)
+            if query.peer is None and query.ids is None and query.groupchat:  # the index tells all
+                return _Selection(f"({found.statement}) h", "1 = 1", found.values, "h.id")
+            source = f"({found.statement}) h CROSS JOIN entries e"
+            conditions.append("e.position = h.position")
+            order, before = "h.id", found.values
+        if query.peer is not None:
+            conditions.append("e.peer = ?")
+            values.append(self.number_of(query.peer))
+        if not query.tombstones:
+            conditions.append(f"e.flags & {ERASED if query.passing else HIDDEN} = 0")
+        if not query.groupchat:
+            conditions.append(f"e.flags & {GROUPCHAT} = 0")
+        if query.ids is not None:
+            positions = sorted({entry.position for entry in query.ids}) or [0]
+            conditions.append(f"e.position IN ({', '.join('?' * len(positions))})")
+            values += positions
+        return _Selection(source, " AND ".join(conditions), (*before, *values), order)
+
+    # -- counting
+
+    def _total(self, query: PageQuery, archive: int, low: int, high: int) -> int | None:
+        """Count what matches between two positions; None for more than `COUNTED`."""
+        if low > high:
+            return 0
+        if query.words or query.ids is not None or not query.groupchat:
+            return self._looked(query, archive, low, high)
+        if query.peer is not None:
+            return self._of_conversation(query, archive, low, high)
+        hidden = self._hidden(query, archive, low, high, None)
+        if hidden is None:
+            return self._looked(query, archive, low, high)
+        total = high - low + 1 - hidden
+        return total if total <= COUNTED else None
+
+    def _of_conversation(self, query: PageQuery, archive: int, low: int, high: int) -> int | None:
+        """Count over the index of conversations, which does not tell what is hidden."""
+        peer = self.number_of(query.peer or "")
+        hidden = self._hidden(query, archive, low, high, peer)
+        if hidden is None:
+            return self._looked(query, archive, low, high)
+        statement = (
+            f"SELECT COUNT(*) FROM (SELECT 1 FROM entries WHERE archive = ? AND peer = ? "  # noqa: S608  # ours
+            f"AND position BETWEEN ? AND ? LIMIT {_ENOUGH + hidden}) AS counted"
+        )
+        total = int(self._run(statement, archive, peer, low, high)[0][0]) - hidden
+        return total if total <= COUNTED else None
+
+    def _hidden(self, query: PageQuery, archive: int, low: int, high: int, peer: int | None) -> int | None:
+        """Count the entries that the query does not show; None when there are too many to go through."""
+        if query.tombstones:
+            return 0
+        joined = "" if peer is None else "JOIN entries e ON e.archive = x.archive AND e.position = x.position"
+        condition, values = ("", ()) if peer is None else (" AND e.peer = ?", (peer,))
+        hidden = 0
+        for table in ("erasures",) if query.passing else ("erasures", "passing"):
+            listed = f"SELECT archive, position FROM {table} WHERE archive = ? LIMIT {_ENOUGH}"  # noqa: S608  # ours
+            statement = (
+                f"SELECT COUNT(*), SUM(CASE WHEN x.position BETWEEN ? AND ?{condition} THEN 1 ELSE 0 END) "  # noqa: S608  # ours
+                f"FROM ({listed}) x {joined}"
+            )
+            ((listed_count, count),) = self._run(statement, low, high, *values, archive)
+            if listed_count > COUNTED:
+                return None
+            hidden += int(count or 0)
+        return hidden
+
+    def _looked(self, query: PageQuery, archive: int, low: int, high: int) -> int | None:
+        """Count by looking at entry after entry."""
+        found = self._select(query, archive, low, high)
+        statement = (
+            f"SELECT COUNT(*) FROM (SELECT 1 FROM {found.source} WHERE {found.condition} "  # noqa: S608  # ours
+            f"LIMIT {_ENOUGH}) AS counted"
+        )
+        total = int(self._run(statement, *found.values)[0][0])
+        return total if total <= COUNTED else None
+
+
+def _at(entry: EntryId | None, otherwise: int) -> int:
+    return otherwise if entry is None else entry.position

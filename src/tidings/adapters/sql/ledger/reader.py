@@ -1,0 +1,252 @@
+"""What every query on the ledger stands on: heads, entries, and the look-ups that need no index of their own.
+
+Each statement sees one state; where two are needed, the first one bounds what the second may see. Times and
+message numbers grow with the positions of an archive, and positions are dense: a time or a feed number is
+found by narrowing over the primary key, so that neither needs an index.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from tidings.adapters.sql.ledger.locks import (
+    COUNTABLE,
+    ERASED,
+    PASSING,
+    PER_FEED,
+    SENT,
+    epoch_text,
+)
+from tidings.adapters.sql.ledger.statements import Rows, Statements
+from tidings.adapters.sql.tables import key_of
+from tidings.base.jid import Jid
+from tidings.ports.ledger.batch import Direction, Kind
+from tidings.ports.ledger.reading import FOLDED, MARKED, Archived, Device, EntryId, Head
+
+EMPTY: Final = Head(first=1, position=0, time=0, version=0, epochs=())
+
+HIDDEN: Final = ERASED | PASSING
+"""The flags of what queries do not show."""
+
+ENTRY: Final = (
+    "e.position, e.message, e.time, e.peer, e.kind, e.flags, e.resource, e.count, e.target, m.body "
+    "FROM entries e LEFT JOIN messages m ON m.id = e.message "
+)
+"""The columns that `Reader.archived` takes, and where they come from."""
+
+# CROSS JOIN tells SQLite, which has no statistics, what to begin with.
+_POINTING: Final = ENTRY.replace("FROM", "FROM pointers p CROSS JOIN")
+_BARE_POINTING: Final = _POINTING.replace("m.body", "NULL").partition("LEFT JOIN")[0]
+
+_KINDS: Final = tuple(Kind)
+_DIRECTIONS: Final = tuple(Direction)
+_MARKERS: Final = (Kind.DISPLAYED, Kind.RECEIVED, Kind.ACKNOWLEDGED)
+
+_HEAD: Final = (
+    "SELECT h.archive, h.first, h.position, h.time, h.version, e.epoch, e.start FROM jids j "
+    "JOIN heads h ON h.archive = j.id LEFT JOIN epochs e ON e.archive = h.archive "
+    "WHERE j.digest = ? ORDER BY e.start"
+)
+
+_WIDTH: Final = 32
+_NAMES: Final = 100_000
+
+
+class Names:
+    """The addresses behind numbers, which never change; shared by all readers of a ledger."""
+
+    def __init__(self) -> None:
+        self.known: dict[int, Jid] = {}
+
+
+class Reader:
+    """The reading side over one connection."""
+
+    def __init__(self, connection: Connection, statements: Statements, names: Names) -> None:
+        self._connection = connection
+        self._statements = statements
+        self._names = names
+
+    # -- archives
+
+    def head(self, archive: Jid) -> tuple[int, Head]:
+        """Give the number of an archive and its state."""
+        rows = self._run(_HEAD, key_of(archive))
+        if not rows:
+            return 0, EMPTY
+        number, first, position, time, version = rows[0][:5]
+        epochs = tuple((epoch_text(row[5]), row[6]) for row in rows if row[5] is not None)
+        return number, Head(first, position, time, version, epochs)
+
+    def ends(self, archive: Jid) -> tuple[Archived, Archived] | None:
+        """Give the first and the last entry that queries show."""
+        number, head = self.head(archive)
+        select = (
+            f"SELECT {ENTRY}WHERE e.archive = ? AND e.position BETWEEN ? AND ? AND e.flags & {HIDDEN} = 0"
+        )
+        found = []
+        for order in ("ASC", "DESC"):
+            statement = f"{select} ORDER BY e.position {order} LIMIT 1"
+            found += self._run(statement, number, head.first, head.position)
+        if len(found) < 2:
+            return None
+        first, last = self.archived(number, head, found)
+        return first, last
+
+    def markers(self, owner: Jid, peer: Jid) -> tuple[Archived, ...]:
+        """Give the newest markers of each direction of a conversation, oldest first."""
+        number, head = self.head(owner)
+        statement = (
+            f"SELECT e.position, e.kind, e.flags FROM entries e WHERE e.archive = ? AND e.peer = ? "  # noqa: S608  # ours
+            f"ORDER BY e.position DESC LIMIT {MARKED}"
+        )
+        newest: dict[tuple[int, int], int] = {}
+        for position, kind, flags in self._run(statement, number, self.number_of(peer)):
+            if kind in _MARKERS and not flags & HIDDEN:
+                newest.setdefault((kind, flags & SENT), position)
+        return tuple(self.entries_at(number, head, sorted(newest.values())))
+
+    def archives(self, domain: str, after: str, limit: int) -> tuple[Jid, ...]:
+        """List archives of a domain in the order of their numbers."""
+        start = self.number_of(after) if after else 0
+        statement = (
+            "SELECT h.archive, j.jid FROM heads h JOIN jids j ON j.id = h.archive WHERE h.archive > ? "
+            "ORDER BY h.archive LIMIT 1000"
+        )
+        found: list[Jid] = []
+        while len(found) < limit and (rows := self._run(statement, start)):
+            jids = (Jid(bytes(row[1]).decode()) for row in rows)
+            found += [jid for jid in jids if jid.domain == domain]
+            start = rows[-1][0]
+        return tuple(found[:limit])
+
+    # -- devices and streams
+
+    def devices(self, archive: Jid) -> dict[str, Device]:
+        """Give the devices of an account."""
+        statement = (
+            "SELECT d.name, d.position, d.seen, d.pulls FROM devices d JOIN jids j ON j.id = d.archive "
+            "WHERE j.digest = ?"
+        )
+        return {
+            bytes(name).decode(): Device(position, seen, bool(pulls))
+            for name, position, seen, pulls in self._run(statement, key_of(archive))
+        }
+
+    # -- entries
+
+    def entries_at(self, archive: int, head: Head, positions: Sequence[int]) -> list[Archived]:
+        """Give the entries at these positions in order."""
+        statement = f"SELECT {ENTRY}WHERE e.archive = ? AND e.position IN LIST"
+        return self.archived(archive, head, sorted(self._among(statement, positions, archive)))
+
+    def archived(
+        self,
+        archive: int,
+        head: Head,
+        rows: Rows,
+        *,
+        folded: tuple[Kind, ...] = (),
+        passing: bool = False,
+    ) -> list[Archived]:
+        """Make entries of rows of `ENTRY` and tell of each whether it was retracted.
+
+        `passing` shows passing entries with their body; what refers to the entries and is of the kinds in
+        `folded` is given with them.
+        """
+        hidden = ERASED if passing else HIDDEN
+        kinds = ", ".join(str(int(kind)) for kind in {*folded, Kind.RETRACTION})
+        statement = (
+            f"SELECT {_POINTING if folded else _BARE_POINTING}WHERE p.archive = ? AND p.target IN LIST "
+            f"AND e.archive = p.archive AND e.position = p.position AND e.kind IN ({kinds}) "
+            f"AND e.flags & {HIDDEN} = 0 "
+            f"ORDER BY e.position DESC LIMIT {FOLDED}"
+        )
+        pointing: dict[int, list[tuple[Any, ...]]] = defaultdict(list)
+        for row in reversed(self._among(statement, [row[0] for row in rows], archive)):
+            pointing[row[8]].append(row)
+        names = self.names_of(row[3] for group in (rows, *pointing.values()) for row in group)
+        entries = []
+        for row in rows:
+            later = pointing.get(row[0], ())
+            retracted = next((each[2] for each in later if each[4] == Kind.RETRACTION), None)
+            pointers = tuple(_entry(head, names, each, HIDDEN) for each in later if each[4] in folded)
+            entries.append(_entry(head, names, row, hidden, retracted, pointers))
+        return entries
+
+    def first_at(self, archive: int, head: Head, column: str, least: int) -> int:
+        """Find the first position whose `column` is at least this; one above the head if there is none."""
+        statement = f"SELECT position, {column} FROM entries WHERE archive = ? AND position IN LIST"  # noqa: S608  # ours
+        low, high = head.first, head.position + 1
+        while low < high:
+            probes = [*range(low, high, max(1, (high - low) // _WIDTH)), high - 1]
+            found: dict[int, int] = dict(self._among(statement, probes, archive))
+            # What was trimmed meanwhile is before all.
+            index = bisect_left(probes, least, key=lambda position: found.get(position, 0))
+            low, high = (
+                probes[index - 1] + 1 if index else low,
+                probes[index] if index < len(probes) else high,
+            )
+        return low
+
+    # -- addresses
+
+    def number_of(self, jid: str) -> int:
+        """Give the number of an address; 0 for one that the ledger never saw."""
+        rows = self._run("SELECT id FROM jids WHERE digest = ?", key_of(jid))
+        return int(rows[0][0]) if rows else 0
+
+    def names_of(self, numbers: Iterable[int]) -> dict[int, Jid]:
+        """Look up the addresses of these numbers; gives all that are known."""
+        if len(self._names.known) > _NAMES:
+            self._names.known = {}
+        known = self._names.known
+        missing = sorted({number for number in numbers if number not in known})
+        for number, jid in self._among("SELECT id, jid FROM jids WHERE id IN LIST", missing):
+            known[number] = Jid(bytes(jid).decode())
+        return known
+
+    # -- statements
+
+    def _run(self, statement: str, *values: object) -> Rows:
+        return self._statements.run(self._connection, statement, *values).all()
+
+    def _among(self, statement: str, keys: Sequence[Any], *values: object) -> Rows:
+        """Run a statement whose LIST, behind its other values, stands for these keys."""
+        if not keys:
+            return []
+        size = 1 << (len(keys) - 1).bit_length()  # few sizes, so that caches find the statement again
+        filled = [*keys, *[keys[-1]] * (size - len(keys))]
+        return self._run(statement.replace("LIST", f"({', '.join('?' * size)})"), *values, *filled)
+
+
+def _entry(
+    head: Head,
+    names: dict[int, Jid],
+    row: tuple[Any, ...],
+    hidden: int,
+    retracted: int | None = None,
+    pointers: tuple[Archived, ...] = (),
+) -> Archived:
+    position, message, time, peer, kind, flags, resource, count, target, body = row
+    epoch, start = head.epochs[-1]
+    return Archived(
+        id=EntryId(epoch if position >= start else head.epoch_at(position), position),
+        feed=message // PER_FEED,
+        time=time,
+        peer=names[peer],
+        direction=_DIRECTIONS[flags & SENT],
+        kind=_KINDS[kind],
+        resource=bytes(resource).decode() if resource else "",
+        countable=bool(flags & COUNTABLE),
+        count=count,
+        target=target,
+        body=None if body is None or flags & hidden else bytes(body),
+        retracted=retracted,
+        pointers=pointers,
+    )

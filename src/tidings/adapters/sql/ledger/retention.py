@@ -1,0 +1,245 @@
+"""Trimming, erasing and holding, each step a transaction under the locks of the archives' heads.
+
+The search's own lock is taken after the heads and before the ledger's row, which no step holds while it
+waits.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, Final
+
+from tidings.adapters.sql.ledger import search
+from tidings.adapters.sql.ledger.locks import (
+    COUNTABLE,
+    ERASED,
+    GONE,
+    HELD,
+    PASSING,
+    SENT,
+    UNREAD,
+    Head,
+    LedgerTransaction,
+    decode_places,
+)
+from tidings.adapters.sql.ledger.reader import Names, Reader
+from tidings.adapters.sql.ledger.statements import Rows
+from tidings.adapters.sql.tables import DIGEST_OCTETS
+from tidings.base.jid import Jid
+from tidings.ports.ledger.reading import EntryId
+
+_LEFT: Final = f"AND flags & {ERASED | HELD} = 0 ORDER BY position LIMIT "  # and a number
+_ENTRIES: Final = "SELECT position, message, peer, flags, target FROM entries WHERE archive = ? AND "
+_MESSAGES: Final = "SELECT id, places FROM messages WHERE id IN LIST ORDER BY id"
+
+
+class Retention(LedgerTransaction):
+    """One step of forgetting in archives; see the port `Ledger`."""
+
+    def hold(self, archive: Jid, positions: Iterable[int], *, is_held: bool) -> int:
+        """Mark entries as held, or not any more."""
+        head = self._lock(archive)
+        rows = self._at(head, positions)
+        flags = f"flags | {HELD}" if is_held else f"flags & ~{HELD}"
+        statement = f"UPDATE entries SET flags = {flags} WHERE archive = ? AND position = ?"  # noqa: S608  # ours
+        for row in rows:
+            self._run(statement, head.archive, row[0])
+        return len(rows)
+
+    def hold_archive(self, archive: Jid, *, is_held: bool) -> None:
+        """Hold an archive as a whole, or not any more."""
+        head = self._lock(archive)
+        head.held = int(is_held)
+        self._statements.put(self._connection, "heads", [head.row()])
+
+    def erase(self, archive: Jid, positions: Iterable[int]) -> int:
+        """Turn entries into tombstones."""
+        head = self._lock(archive)
+        return self._bury({head.archive: self._at(head, positions)})
+
+    def erase_everywhere(self, at: EntryId, archive: Jid) -> int:
+        """Turn every entry of one message into a tombstone."""
+        number, head = self._reader().head(archive)
+        if not head.has(at):
+            return 0
+        message = self._run(f"{_ENTRIES}position = ?", number, at.position).first()
+        found = message and self._run("SELECT places FROM messages WHERE id = ?", message[1]).first()
+        if not found:
+            return 0
+        places: dict[int, list[int]] = defaultdict(list)
+        for each, _, position in decode_places(bytes(found[0]))[0]:
+            places[each].append(position)
+        self._lock_heads(places)
+        return self._bury({each: self._at(self._heads[each], places[each]) for each in places})
+
+    def erase_conversation(self, archive: Jid, peer: Jid, limit: int) -> int:
+        """Turn the oldest entries of a conversation into tombstones; with the last it leaves the inbox."""
+        self._intern({archive, peer})
+        head = self._lock(archive)
+        number = self._ids[peer]
+        statement = f"{_ENTRIES}peer = ? {_LEFT}{int(limit) + 1}"
+        rows = self._run(statement, head.archive, number).all()
+        count = self._bury({head.archive: rows[:limit]})
+        if len(rows) <= limit and not head.held:
+            condition = f"peer = ? AND flags & {HELD} <> 0 LIMIT 1"
+            if self._run(_ENTRIES + condition, head.archive, number).first() is None:
+                self._take_out(head.archive, [number])
+        return count
+
+    def trim(self, archive: Jid, keep: int | None, before: int | None, limit: int) -> int:
+        """Forget the oldest entries."""
+        head = self._lock(archive)
+        last = head.first - 1
+        if keep is not None:
+            last = max(last, head.position - keep)
+        if before is not None:
+            number, state = self._reader().head(archive)
+            last = max(last, self._reader().first_at(number, state, "time", before) - 1)
+        return self._trim_to(head, last, limit)
+
+    # -- steps
+
+    def _trim_to(self, head: Head, last: int, limit: int) -> int:
+        """Cut the entries up to a position, as far as none is held; behind that make tombstones."""
+        if head.held or last < head.first:
+            return 0
+        end = min(last, head.first + limit - 1)
+        condition = f"position BETWEEN ? AND ? AND flags & {HELD} <> 0 ORDER BY position LIMIT 1"
+        held = self._run(_ENTRIES + condition, head.archive, head.first, end).first()
+        if held is not None:
+            end = held[0] - 1
+        if end >= head.first:
+            return self._cut(head, end)
+        condition = f"position <= ? {_LEFT}{int(limit)}"
+        return self._bury({head.archive: self._run(_ENTRIES + condition, head.archive, last).all()})
+
+    def _bury(self, found: dict[int, Rows]) -> int:
+        """Make tombstones of those entries of locked archives that are neither held nor buried."""
+        left = {
+            archive: [row for row in rows if not row[3] & (ERASED | HELD)]
+            for archive, rows in found.items()
+            if not self._heads[archive].held
+        }
+        count = sum(map(len, left.values()))
+        if count:
+            search.lock(self._statements, self._connection)
+            self._take_number()
+            for archive, rows in left.items():
+                self._entomb(archive, rows)
+            self._release({row[1] for rows in left.values() for row in rows})
+        return count
+
+    def _entomb(self, archive: int, rows: Rows) -> None:
+        statement = (
+            f"UPDATE entries SET flags = (flags | {ERASED}) & ~{PASSING}, target = 0, resource = ? "  # noqa: S608  # ours
+            "WHERE archive = ? AND position = ?"
+        )
+        forgetting = "DELETE FROM pointers WHERE archive = ? AND target = ? AND position = ?"
+        for position, _, _, flags, target in rows:
+            self._run(statement, b"", archive, position)
+            search.forget(self._statements, self._connection, archive, position, position)
+            if target:
+                self._run(forgetting, archive, target, position)
+            if flags & PASSING:
+                self._run("DELETE FROM passing WHERE archive = ? AND position = ?", archive, position)
+        unread = [(archive, row[2], row[0]) for row in rows if row[3] & (COUNTABLE | SENT) == COUNTABLE]
+        self._statements.add(self._connection, "withdrawn", sorted(unread))
+        self._statements.insert(self._connection, "erasures", [(self.feed, archive, row[0]) for row in rows])
+        self._note_change(archive, {row[2] for row in rows})
+
+    def _cut(self, head: Head, end: int) -> int:
+        """Delete the entries up to a position; nothing among them is held."""
+        archive = head.archive
+        search.lock(self._statements, self._connection)
+        self._take_number()
+        select = "SELECT position, message, peer, count FROM entries WHERE archive = ? AND position <= ?"
+        rows = self._run(select, archive, end).all()
+        # In order, so that the last entry of each conversation is what remains.
+        lasts = {row[2]: (row[0], row[3]) for row in sorted(rows)}
+        pointer = (
+            "UPDATE inbox SET read_position = ?, read_count = ? "
+            "WHERE owner = ? AND peer = ? AND read_position < ?"
+        )
+        withdrawn = "DELETE FROM withdrawn WHERE archive = ? AND peer = ? AND position <= ?"
+        for peer, (position, count) in lasts.items():
+            self._run(pointer, position, count, archive, peer, position)
+            self._run(withdrawn, archive, peer, end)
+        self._run("DELETE FROM entries WHERE archive = ? AND position <= ?", archive, end)
+        self._run("DELETE FROM pointers WHERE archive = ? AND target <= ?", archive, end)
+        self._run("DELETE FROM passing WHERE archive = ? AND position <= ?", archive, end)
+        search.forget(self._statements, self._connection, archive, head.first, end)
+        self._note_change(archive, lasts)
+        self._release({row[1] for row in rows})
+        head.first = end + 1
+        self._statements.put(self._connection, "heads", [head.row()])
+        return len(rows)
+
+    def _release(self, messages: Collection[int]) -> None:
+        """Forget messages that no archive has any more, and the content of those that have only tombstones.
+
+        The rows are locked first: of two archives that let go of a message at once, the second sees what the
+        first did.
+        """
+        find = self._statements.find
+        found = find(self._connection, _MESSAGES + self._statements.locked, sorted(messages))
+        decoded = {row[0]: decode_places(bytes(row[1])) for row in found}
+        select = "SELECT archive, position, flags FROM entries WHERE (archive, position) IN PAIRS"
+        pairs = sorted({place[::2] for places, _ in decoded.values() for place in places})
+        left = {row[:2]: row[2] for row in find(self._connection, select, pairs)}
+        for message, (places, keys) in decoded.items():
+            flags = [left[place[::2]] for place in places if place[::2] in left]
+            if not flags:
+                self._run("DELETE FROM messages WHERE id = ?", message)
+                for key in keys:
+                    self._run("DELETE FROM names WHERE name = ? AND message = ?", key, message)
+            elif all(flag & ERASED for flag in flags):
+                self._run("UPDATE messages SET body = ? WHERE id = ?", b"", message)
+
+    def _take_out(self, owner: int, peers: Sequence[int]) -> None:
+        """Take conversations that are in the inbox out of it until they have a newer message."""
+        select = (
+            "SELECT i.peer, s.count FROM inbox i "  # noqa: S608  # ours
+            "LEFT JOIN inbox s ON s.owner = i.source AND s.peer = i.peer "
+            f"WHERE i.owner = ? AND i.peer = ? AND i.flags & {GONE} = 0"
+        )
+        change = (
+            f"UPDATE inbox SET flags = (flags | {GONE}) & ~{UNREAD}, boxed_count = ? "  # noqa: S608  # ours
+            "WHERE owner = ? AND peer = ?"
+        )
+        for peer in peers:
+            for number, count in self._run(select, owner, peer).all():
+                self._take_number()
+                self._run(change, count or 0, owner, number)
+                self._note_change(owner, [number])
+
+    def _note_change(self, archive: int, peers: Iterable[int]) -> None:
+        """Let the inbox rows of these conversations carry the feed number."""
+        statement = "UPDATE inbox SET feed = ? WHERE owner = ? AND peer = ?"
+        for peer in sorted(peers):
+            self._run(statement, self.feed, archive, peer)
+
+    # -- what steps stand on
+
+    def _lock(self, archive: Jid) -> Head:
+        if archive not in self._ids:
+            self._intern({archive})
+        number = self._ids[archive]
+        self._lock_heads({number})
+        return self._heads[number]
+
+    def _take_number(self) -> None:
+        if not self.feed:
+            self._take_feed(secrets.token_bytes(DIGEST_OCTETS))
+
+    def _reader(self) -> Reader:
+        return Reader(self._connection, self._statements, Names())
+
+    def _run(self, statement: str, *values: object) -> Any:  # noqa: ANN401  # what was found
+        return self._statements.run(self._connection, statement, *values)
+
+    def _at(self, head: Head, positions: Iterable[int]) -> Rows:
+        statement = f"{_ENTRIES}position = ?"
+        found = (self._run(statement, head.archive, position).first() for position in sorted(set(positions)))
+        return [row for row in found if row is not None]

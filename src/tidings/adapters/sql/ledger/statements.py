@@ -1,0 +1,272 @@
+"""The ledger's statements as text, sent to the driver's own cursor: past Core, whose results cost as much.
+
+What costs is the number of statements. In SQLite each one hands the interpreter lock over and, beside a busy
+event loop, waits for it; on a server each one may be a round trip. So rows are flat lists of values and go
+in a few statements, each made for a certain number of rows, which every cache of prepared statements finds
+again. PostgreSQL inserts from arrays, one for each column.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any, Final
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from tidings.adapters.sql.ledger.tables import LEDGER_TABLES
+
+Rows = list[tuple[Any, ...]]
+
+Asked = Any
+"""A question on its way: rows, or a cursor that will have them."""
+
+COLUMNS: Final = {table.name: tuple(column.name for column in table.columns) for table in LEDGER_TABLES}
+
+HOT_INBOX: Final = (
+    "owner",
+    "peer",
+    "source",
+    "position",
+    "time",
+    "count",
+    "read_position",
+    "read_count",
+    "feed",
+    "flags",
+)
+"""What messages and reading change in a row of the inbox; the rest changes when its owner says so."""
+
+_KEYS: Final = {table.name: tuple(column.name for column in table.primary_key) for table in LEDGER_TABLES} | {
+    "jids": ("digest",)
+}
+
+_INSERTED: Final = COLUMNS | {"jids": ("digest", "jid"), "hot_inbox": HOT_INBOX}
+
+_TABLES: Final = {"hot_inbox": "inbox"}
+
+_SIZES: Final = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
+"""For how many rows or keys a statement is made."""
+
+_PAIRED: Final = re.compile(r"\(([a-z.]+), ([a-z.]+)\) IN PAIRS")
+
+
+class Found:
+    """What a statement gave."""
+
+    __slots__ = ("_rows", "rowcount")
+
+    def __init__(self, cursor: Any, *, has_rows: bool) -> None:  # noqa: ANN401  # the driver's
+        self._rows: Rows = list(cursor.fetchall()) if has_rows else []
+        self.rowcount: int = cursor.rowcount
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        return iter(self._rows)
+
+    def all(self) -> Rows:
+        """Give all rows."""
+        return self._rows
+
+    def first(self) -> tuple[Any, ...] | None:
+        """Give the first row, or None."""
+        return self._rows[0] if self._rows else None
+
+    def one(self) -> tuple[Any, ...]:
+        """Give the one row that there must be."""
+        (row,) = self._rows
+        return row
+
+    def scalar(self) -> Any:  # noqa: ANN401  # any value
+        """Give the first value of the first row, or None."""
+        return self._rows[0][0] if self._rows else None
+
+
+class Statements:
+    """The statements of one dialect."""
+
+    def __init__(self, dialect: str) -> None:
+        self.is_sqlite = dialect == "sqlite"
+        self.is_postgresql = dialect == "postgresql"
+        self._mark = "?" if self.is_sqlite else "%s"
+        self._is_mysql = dialect in {"mysql", "mariadb"}
+        self.locked = "" if self.is_sqlite else " FOR UPDATE"
+        self.sized = lru_cache(maxsize=1024)(self._size)
+        self._arrayed = lru_cache(maxsize=64)(self._ask_array)
+        self._heads = lru_cache(maxsize=64)(self._insert_into)
+        self._rows = lru_cache(maxsize=1024)(self._insert_rows)
+
+    def run(self, connection: Connection, statement: str, *values: object) -> Found:
+        """Run a statement written with `?`."""
+        cursor = connection.connection.cursor()
+        try:
+            cursor.execute(self.translate(statement), values)
+            return Found(cursor, has_rows=statement.startswith("SELECT") or self._has_rows(statement, cursor))
+        finally:
+            cursor.close()
+
+    def find(self, connection: Connection, statement: str, keys: Sequence[Any]) -> Rows:
+        """Run a statement whose LIST stands for these keys; PAIRS for pairs of them."""
+        rows: Rows = []
+        if not keys:
+            return rows
+        if self.is_postgresql:
+            return self.answer(self._ask_arrays(connection, statement, keys))
+        is_paired = "PAIRS" in statement
+        cursor = connection.connection.cursor()
+        for start in range(0, len(keys), _SIZES[-1]):
+            part = keys[start : start + _SIZES[-1]]
+            size = _SIZES[bisect_left(_SIZES, len(part))]
+            filled: Sequence[Any] = [*part, *[part[-1]] * (size - len(part))]
+            if is_paired:
+                filled = [value for pair in filled for value in pair]
+            cursor.execute(self.sized(statement, size), filled)
+            rows += cursor.fetchall()
+        cursor.close()
+        return rows
+
+    @contextmanager
+    def pipelined(self, connection: Connection) -> Iterator[None]:
+        """Send statements without waiting for the answers of those before, where the driver can."""
+        if not self.is_postgresql:
+            yield
+            return
+        driver: Any = connection.connection.dbapi_connection
+        with driver.pipeline():
+            yield
+
+    def ask(self, connection: Connection, statement: str, keys: Sequence[Any]) -> Asked:
+        """Begin what `find` does; `answer` gives the rows."""
+        if not keys or not self.is_postgresql:
+            return self.find(connection, statement, keys)
+        return self._ask_arrays(connection, statement, keys)
+
+    @staticmethod
+    def answer(asked: Asked) -> Rows:
+        """Wait for the rows of `ask`."""
+        if isinstance(asked, list):
+            return asked
+        rows: Rows = asked.fetchall()
+        asked.close()
+        return rows
+
+    def _ask_arrays(self, connection: Connection, statement: str, keys: Sequence[Any]) -> Any:  # noqa: ANN401
+        is_paired = "PAIRS" in statement
+        arrays = tuple(map(list, zip(*keys, strict=True))) if is_paired else (list(keys),)
+        cursor = connection.connection.cursor()
+        cursor.execute(self._arrayed(statement, isinstance(keys[0], bytes)), arrays)
+        return cursor
+
+    def insert(self, connection: Connection, table: str, rows: Rows) -> None:
+        """Insert rows."""
+        self._send(connection, table, "", [value for row in rows for value in row])
+
+    def put(self, connection: Connection, table: str, rows: Rows) -> None:
+        """Insert rows or replace those with the same key."""
+        self._send(connection, table, "put", [value for row in rows for value in row])
+
+    def add(self, connection: Connection, table: str, rows: Rows) -> None:
+        """Insert rows or keep those with the same key."""
+        self._send(connection, table, "add", [value for row in rows for value in row])
+
+    def insert_flat(self, connection: Connection, table: str, values: list[Any]) -> None:
+        """Insert rows whose values stand one after another."""
+        self._send(connection, table, "", values)
+
+    def put_flat(self, connection: Connection, table: str, values: list[Any]) -> None:
+        """Insert rows, whose values stand one after another, or replace those with the same key."""
+        self._send(connection, table, "put", values)
+
+    def _send(self, connection: Connection, table: str, conflict: str, values: list[Any]) -> None:
+        if not values:
+            return
+        width = len(_INSERTED[table])
+        cursor = connection.connection.cursor()
+        if self.is_postgresql:
+            columns = [values[index::width] for index in range(width)]
+            cursor.execute(self._heads(table, conflict), columns)
+        else:
+            left, start = len(values) // width, 0
+            while left:
+                size = _SIZES[bisect_right(_SIZES, left) - 1]
+                end = start + size * width
+                cursor.execute(self._rows(table, conflict, size), values[start:end])
+                left, start = left - size, end
+        cursor.close()
+
+    def _has_rows(self, statement: str, cursor: Any) -> bool:  # noqa: ANN401  # the driver's
+        # In a pipeline the cursor does not know yet.
+        return " RETURNING " in statement if self.is_postgresql else cursor.description is not None
+
+    def translate(self, statement: str) -> str:
+        """Write a statement as the driver wants it."""
+        return statement if self.is_sqlite else statement.replace("?", self._mark)
+
+    def _size(self, statement: str, size: int) -> str:
+        if self.is_sqlite:  # it would go through the whole table for an IN of pairs
+            either = " OR ".join([r"(\1 = ? AND \2 = ?)"] * size)
+            statement = _PAIRED.sub(f"({either})", statement)
+        pair = f"({self._mark}, {self._mark})"
+        statement = statement.replace("PAIRS", f"({', '.join([pair] * size)})")
+        return self.translate(statement.replace("LIST", f"({', '.join([self._mark] * size)})"))
+
+    def _ask_array(self, statement: str, is_binary: bool) -> str:
+        array = "%b::bytea[]" if is_binary else "%s::bigint[]"
+        pairs = "IN (SELECT * FROM unnest(%s::bigint[], %s::bigint[]))"
+        return self.translate(statement.replace("IN LIST", f"= ANY({array})").replace("IN PAIRS", pairs))
+
+    def _insert_rows(self, table: str, conflict: str, size: int) -> str:
+        row = f"({', '.join([self._mark] * len(_INSERTED[table]))})"
+        return self._insert_into(table, conflict).replace("ROWS", f"VALUES {', '.join([row] * size)}")
+
+    def _insert_into(self, table: str, conflict: str) -> str:
+        columns = _INSERTED[table]
+        name = _TABLES.get(table, table)
+        rows = "ROWS"
+        if self.is_postgresql:
+            rows = f"SELECT * FROM unnest({self._arrays(name, columns)})"  # noqa: S608  # our own names
+        clause = self._on_conflict(name, columns, conflict) if conflict else ""
+        # Without it SQLite copies every page that the statement changes, so as to undo it alone.
+        insert = "INSERT OR ROLLBACK" if self.is_sqlite else "INSERT"
+        return f"{insert} INTO {name} ({', '.join(columns)}) {rows}{clause}"  # our own names
+
+    def _arrays(self, name: str, columns: tuple[str, ...]) -> str:
+        table = next(table for table in LEDGER_TABLES if table.name == name)
+        octets = {column.name for column in table.columns if column.type.python_type is not int}
+        return ", ".join("%b::bytea[]" if column in octets else "%s::bigint[]" for column in columns)
+
+    def _on_conflict(self, name: str, columns: tuple[str, ...], conflict: str) -> str:
+        keys = _KEYS[name]
+        changed = keys if conflict == "add" else [column for column in columns if column not in keys]
+        if self._is_mysql:
+            changes = ", ".join(f"{column} = VALUES({column})" for column in changed)
+            return f" ON DUPLICATE KEY UPDATE {changes}"
+        action = "NOTHING"
+        if conflict == "put":
+            action = "UPDATE SET " + ", ".join(f"{column} = excluded.{column}" for column in changed)
+        return f" ON CONFLICT ({', '.join(keys)}) DO {action}"
+
+
+@lru_cache(maxsize=4)
+def statements_for(dialect: str) -> Statements:
+    """Give the statements of a dialect by its name."""
+    return Statements(dialect)
+
+
+@contextmanager
+def driver_errors(connection: Connection) -> Iterator[None]:
+    """Tell what the driver's own cursors raise as SQLAlchemy does, and give up a connection that is lost."""
+    dialect = connection.dialect
+    driver: Any = dialect.loaded_dbapi
+    try:
+        yield
+    except driver.Error as error:
+        is_lost = dialect.is_disconnect(error, connection.connection.dbapi_connection, None)
+        if is_lost:
+            connection.invalidate(error)
+        raise DBAPIError.instance(
+            "", None, error, driver.Error, connection_invalidated=is_lost, dialect=dialect
+        ) from error

@@ -1,0 +1,214 @@
+"""The ledger's tables; see docs/explanation/ledger.md.
+
+Every row of the hot ones is narrow, and each message touches as few pages as can be: a B-tree page that a
+commit dirties is written whole into the log. JIDs are numbers; epochs, streams and messages, too.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from sqlalchemy import BigInteger, Column, Index, Integer, SmallInteger, Table
+
+from tidings.adapters.sql.tables import DIGEST, RAW, Text, metadata
+
+_SERIAL = BigInteger().with_variant(Integer(), "sqlite")
+_INNODB: Final[dict[str, Any]] = {"mysql_engine": "InnoDB", "mariadb_engine": "InnoDB"}
+_NARROW: Final[dict[str, Any]] = {**_INNODB, "sqlite_with_rowid": False}
+
+
+def _only_key(name: str) -> Column[int]:
+    # In SQLite the key alone, spelt so, is the place of the row: no second B-tree.
+    return Column(name, _SERIAL, primary_key=True, autoincrement=False)
+
+
+def _key(name: str) -> Column[int]:
+    return Column(name, BigInteger, primary_key=True, autoincrement=False)
+
+
+def _number(name: str, *, nullable: bool = False) -> Column[int]:
+    return Column(name, BigInteger, nullable=nullable)
+
+
+jids = Table(
+    "jids",
+    metadata,
+    Column("id", _SERIAL, primary_key=True),  # stands for the address in the ledger's tables
+    Column("digest", DIGEST, nullable=False, unique=True),
+    Column("jid", Text(3071), nullable=False),
+    **_INNODB,
+)
+
+heads = Table(
+    "heads",
+    metadata,
+    _only_key("archive"),
+    _number("first"),
+    _number("position"),
+    _number("time"),  # of the last entry, microseconds
+    _number("version"),  # of what guard reads
+    _number("epoch"),  # the last one: a random number, shown in base 32
+    _number(
+        "incarnation"
+    ),  # of the ledger, in which that epoch was opened; 0 opens another at the next append
+    Column("held", SmallInteger, nullable=False),  # 1: the whole archive is under legal hold
+    **_INNODB,
+)
+
+epochs = Table(
+    "epochs",
+    metadata,
+    _key("archive"),
+    _key("start"),  # its first position
+    _number("epoch"),
+    **_INNODB,
+)
+
+messages = Table(
+    "messages",
+    metadata,
+    _only_key("id"),  # feed * 65536 + place in the transaction
+    _number("time"),
+    Column("places", RAW, nullable=False),  # archives, epochs and positions of its entries
+    Column("body", RAW, nullable=False),
+    **_INNODB,
+)
+
+names = Table(  # what later messages may call a message; also how a repeated send is found
+    "names",
+    metadata,
+    Column("name", DIGEST, primary_key=True),
+    _key("message"),
+    **_NARROW,
+)
+
+entries = Table(
+    "entries",
+    metadata,
+    _key("archive"),
+    _key("position"),
+    _number("message"),
+    _number("time"),
+    _number("peer"),
+    Column("kind", SmallInteger, nullable=False),
+    Column("flags", SmallInteger, nullable=False),
+    _number("count"),  # received countable messages of the conversation up to here
+    _number("target"),
+    Column("resource", Text(1023)),
+    Index(None, "archive", "peer", "position"),
+    **_NARROW,
+)
+
+pointers = Table(  # entries that refer to an earlier one of their archive
+    "pointers",
+    metadata,
+    _key("archive"),
+    _key("target"),
+    _key("position"),
+    **_NARROW,
+)
+
+withdrawn = Table(  # countable received messages that were retracted or erased: not unread
+    "withdrawn",
+    metadata,
+    _key("archive"),
+    _key("peer"),
+    _key("position"),
+    **_NARROW,
+)
+
+erasures = Table(  # entries that became tombstones
+    "erasures",
+    metadata,
+    _key("feed"),
+    _key("archive"),
+    _key("position"),
+    Index(None, "archive", "feed", "position"),
+    **_NARROW,
+)
+
+passing = Table(  # entries that are kept for devices that are away, and no longer
+    "passing",
+    metadata,
+    _key("archive"),
+    _key("position"),
+    _number("time"),
+    **_NARROW,
+)
+
+inbox = Table(
+    "inbox",
+    metadata,
+    _key("owner"),
+    _key("peer"),
+    _number("source"),  # the archive that holds the conversation
+    _number("position"),  # of the last countable entry, where source = owner
+    _number("time"),
+    _number("count"),
+    _number("read_position"),
+    _number("read_count"),
+    _number("feed"),
+    Column("flags", SmallInteger, nullable=False),  # 1 marked unread, 2 taken out of the inbox
+    Column("box", Text(255)),  # NULL: inbox
+    _number("boxed_count", nullable=True),  # the count when it was boxed: a higher one brings it back
+    _number("boxed_time", nullable=True),
+    _number("muted_until", nullable=True),
+    _number("pinned", nullable=True),
+    **_NARROW,
+)
+
+devices = Table(
+    "devices",
+    metadata,
+    _key("archive"),
+    Column("device", DIGEST, primary_key=True),
+    Column("name", Text(), nullable=False),
+    _number("position"),
+    _number("seen"),
+    Column("pulls", SmallInteger, nullable=False),
+    **_NARROW,
+)
+
+streams = Table(  # XEP-0198: which stanzas of a stream were committed
+    "streams",
+    metadata,
+    Column("stream", DIGEST, primary_key=True),
+    _number("number"),
+    _number("seen"),
+    **_NARROW,
+)
+
+commits = Table(
+    "commits",
+    metadata,
+    _only_key("feed"),
+    Column("batch", DIGEST, nullable=False),
+    **_INNODB,
+)
+
+ledger = Table(
+    "ledger",
+    metadata,
+    _only_key("id"),
+    _number("feed"),
+    _number("incarnation"),
+    **_INNODB,
+)
+
+LEDGER_TABLES: Final = (
+    jids,
+    heads,
+    epochs,
+    messages,
+    names,
+    entries,
+    pointers,
+    withdrawn,
+    erasures,
+    passing,
+    inbox,
+    devices,
+    streams,
+    commits,
+    ledger,
+)

@@ -1,0 +1,77 @@
+"""What a group of items needs to know and to lock, found in one pass over them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tidings.base.jid import Jid
+from tidings.ports.ledger.batch import Append, At, CursorMove, InboxChange, ReadMove, Target
+
+Item = Append | ReadMove | InboxChange | CursorMove
+"""What is committed whole."""
+
+
+class Wanted:
+    """The archives to lock, the conversations, streams and names to load."""
+
+    __slots__ = ("archives", "others", "pairs", "repeats", "streams", "targets")
+
+    def __init__(self, items: Sequence[Item]) -> None:
+        self.archives: set[Jid] = set()
+        self.others: set[Jid] = set()
+        """Archives that are read, not locked."""
+        self.pairs: set[tuple[Jid, Jid]] = set()
+        self.repeats: set[bytes] = set()
+        self.streams: set[bytes] = set()
+        self.targets: set[Target] = set()
+        for item in items:
+            if type(item) is Append:
+                self._append(item)
+            elif type(item) is ReadMove:
+                self._read(item)
+            elif type(item) is InboxChange:
+                self.archives.add(item.owner)
+                self.pairs.add((item.owner, item.peer))
+            else:
+                self.archives.add(item.archive)  # type: ignore[union-attr]
+
+    def _append(self, append: Append) -> None:
+        archives, pairs = self.archives, self.pairs
+        for entry in append.entries:
+            archives.add(entry.archive)
+            pairs.add((entry.archive, entry.peer))
+            if entry.reader is not None:
+                archives.add(entry.reader)
+                pairs.add((entry.reader, entry.peer))
+        if append.repeat is not None:
+            self.repeats.add(append.repeat)
+        if append.refers_to:
+            self.targets.update(append.refers_to)
+        if append.stream is not None:
+            self.streams.add(append.stream)
+
+    def _read(self, read: ReadMove) -> None:
+        self.archives.add(read.owner)
+        self.pairs.add((read.owner, read.peer))
+        if read.source is not None:
+            self.others.add(read.source)
+            self.pairs.add((read.source, read.peer))
+        if isinstance(read.upto, tuple):
+            self.targets.update(read.upto)
+
+    def jids(self) -> set[Jid]:
+        """Give every address that needs a number."""
+        return self.archives | self.others | {peer for _, peer in self.pairs}
+
+    def places(self) -> list[At]:
+        """Give the targets that are places."""
+        return [target for target in self.targets if isinstance(target, At)]
+
+    def keys(self) -> list[bytes]:
+        """Give the names that may be known, in a fixed order."""
+        return sorted(self.repeats.union(target for target in self.targets if not isinstance(target, At)))
+
+
+def archives_of(item: Item) -> set[Jid]:
+    """Give the archives whose heads the item needs locked."""
+    return Wanted((item,)).archives

@@ -1,0 +1,209 @@
+"""The ledger port: where accepted messages become durable, and what is read of them.
+
+**Accepted means durable.** When a commit is answered, every message of the batch survives a kill of the
+process and a loss of power; only then is the sender told "accepted".
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from tidings.base.jid import Jid
+from tidings.ports.ledger.batch import Committed, LedgerBatch
+from tidings.ports.ledger.reading import (
+    Archived,
+    Changes,
+    Device,
+    EntryId,
+    FeedPage,
+    Head,
+    Inbox,
+    InboxQuery,
+    InboxRow,
+    Page,
+    PageQuery,
+)
+
+
+class LedgerState(Protocol):
+    """What a ledger's writer counts; read at any time, from any thread."""
+
+    batches: int
+    """Callers' batches that were answered."""
+    transactions: int
+    items: int
+    """Messages, moves and changes that were written or refused."""
+    last_seconds: float
+    """How long the last transaction took."""
+    longest_seconds: float
+    queue_length: int
+    """Batches that wait for the next transaction."""
+    failures: int
+    """How often the database could not take a transaction."""
+    given_up: int
+    """Batches whose callers were told that the database does not answer."""
+    trouble: str
+    """What is wrong with the database now; empty while it answers."""
+    on_trouble: Callable[[str], None]
+    """Called, on any thread, with what is wrong, once for each outage."""
+    on_recovery: Callable[[float], None]
+    """Called, on any thread, with the seconds that an outage took."""
+
+
+class Ledger(Protocol):
+    """Archives, inboxes and cursors. Everything raises `BackendError` when the store cannot answer now."""
+
+    @property
+    def state(self) -> LedgerState:
+        """What the writer counts and what is wrong with it."""
+        ...
+
+    # -- writing
+
+    def commit(self, batch: LedgerBatch) -> asyncio.Future[Committed]:
+        """Write the batch; answered when every part of it is durable or refused.
+
+        Batches of one caller keep their order, and the futures of this process are answered in the order of
+        the positions that they got: who acts in a future's callback acts in the order of every archive. A
+        batch may be spread over several transactions; an append or a move never is. A `BackendError` means
+        that nobody knows: what is sent again with the same repeat key is stored once. It comes after 10
+        seconds at most when the store does not answer.
+        """
+        ...
+
+    async def end_stream(self, key: bytes) -> int | None:
+        """End an XEP-0198 stream: what still comes on it, from whoever did not hear of it, is not stored.
+
+        Gives the highest number that was committed; None where none was. The same again gives the same.
+        """
+        ...
+
+    async def bump_version(self, archive: Jid) -> int:
+        """Note that what guard reads of this archive has changed."""
+        ...
+
+    async def renew(self) -> str:
+        """Begin a new incarnation, as after a restore: each archive opens a new epoch at its next append."""
+        ...
+
+    # -- reading
+
+    async def head(self, archive: Jid) -> Head:
+        """Give the state of an archive."""
+        ...
+
+    async def page(self, archive: Jid, query: PageQuery) -> Page:
+        """Give entries of an archive; raises `NoSuchEntry`."""
+        ...
+
+    async def ends(self, archive: Jid) -> tuple[Archived, Archived] | None:
+        """Give the first and the last entry that queries show; None where there is none."""
+        ...
+
+    async def inbox(self, owner: Jid, query: InboxQuery) -> Inbox:
+        """Give conversations of an account."""
+        ...
+
+    async def conversation(self, owner: Jid, peer: Jid) -> InboxRow | None:
+        """Give one conversation of an account, in any box."""
+        ...
+
+    async def markers(self, owner: Jid, peer: Jid) -> tuple[Archived, ...]:
+        """Give the newest DISPLAYED, RECEIVED and ACKNOWLEDGED entry of each direction of a conversation.
+
+        Oldest first; only the last `MARKED` entries of the conversation are looked at.
+        """
+        ...
+
+    async def devices(self, archive: Jid) -> dict[str, Device]:
+        """Give every known device of an account."""
+        ...
+
+    async def changes(self, owner: Jid, since: int, limit: int = 50) -> Changes:
+        """Give what happened to an account after a feed number: at most so many entries.
+
+        A transaction is never cut; one that has more entries is a page of its own.
+        """
+        ...
+
+    async def feed(self) -> tuple[str, int]:
+        """Give the incarnation of this ledger and the number of its last transaction."""
+        ...
+
+    async def feed_after(self, since: int, limit: int = 500) -> FeedPage:
+        """Give all messages of the transactions after this one; `limit` is exceeded by one transaction."""
+        ...
+
+    async def index_step(self, limit: int = 500) -> int:
+        """Bring the text search further by at most so many messages; tells how many, 0 when it has all.
+
+        A search does it by itself; where it was done beside the traffic, the search need not wait.
+        """
+        ...
+
+    # -- forgetting: every call is one small step beside the traffic, repeated until it says 0
+
+    async def hold(self, archive: Jid, positions: tuple[int, ...], *, is_held: bool = True) -> int:
+        """Keep these entries against trimming and erasing, or let them go; tells how many are there."""
+        ...
+
+    async def hold_archive(self, archive: Jid, *, is_held: bool = True) -> None:
+        """Keep all entries of an archive, present and future, from being forgotten, or let them go."""
+        ...
+
+    async def erase(self, archive: Jid, positions: tuple[int, ...]) -> int:
+        """Turn these entries into tombstones; tells how many were turned.
+
+        A tombstone keeps its position and its time, not its content, and is not unread. The message itself
+        goes when no other archive has it. Held entries stay.
+        """
+        ...
+
+    async def erase_everywhere(self, at: EntryId, archive: Jid) -> int:
+        """Erase one message from every archive that has it."""
+        ...
+
+    async def erase_conversation(self, archive: Jid, peer: Jid, *, limit: int = 500) -> int:
+        """Erase the oldest entries of a conversation; tells how many.
+
+        With the last of them it leaves the inbox, until it has another message.
+        """
+        ...
+
+    async def empty_bin(self, owner: Jid, *, before: int | None = None) -> int:
+        """Take the conversations of the bin (moved there before this time) out of the inbox; tells how many.
+
+        Their messages stay in the archive, and the next one brings a conversation back.
+        """
+        ...
+
+    async def trim(
+        self, archive: Jid, *, keep: int | None = None, before: int | None = None, limit: int = 500
+    ) -> int:
+        """Forget the oldest entries: all but the last `keep`, and those of times before `before`.
+
+        `Head.first` moves over them, up to the first entry that is held; what should go behind that becomes
+        tombstones. What is trimmed is not unread. Tells how many entries went.
+        """
+        ...
+
+    async def forget_account(self, archive: Jid, *, limit: int = 500) -> int:
+        """Forget everything of an account that is removed, a step at a time: entries, inbox, devices.
+
+        Its positions go on in a new epoch, should the address be used again. Held entries stay.
+        """
+        ...
+
+    async def forget_passing(self, before: int, *, limit: int = 500) -> int:
+        """Erase passing entries that every device of their account has, or that are older than this time."""
+        ...
+
+    async def forget_stale(self, before: int, *, limit: int = 500) -> int:
+        """Forget devices, streams and commit notes that were last used before this time."""
+        ...
+
+    async def archives(self, domain: str, after: str = "", limit: int = 500) -> tuple[Jid, ...]:
+        """List the archives of a domain in a fixed order, for jobs that go through all of them."""
+        ...

@@ -1,0 +1,227 @@
+"""What is written into archives: messages, read pointers, boxes, cursors and streams, committed together.
+
+An archive is the ordered list of entries of one account or one room, with positions 1, 2, 3, … A message is
+kept once and has an entry in every archive that it belongs to: two for a message between two local accounts,
+one for a message in a room.
+
+Times are whole microseconds since 1970 in UTC. JIDs of archives are bare.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+from typing import Final
+
+import msgspec
+
+from tidings.base.jid import Jid
+
+BODY_OCTETS: Final = 1 << 20
+"""The longest message; a longer one is refused."""
+
+KEY_OCTETS: Final = 16
+"""The length of a message key."""
+
+
+class Direction(enum.IntEnum):
+    """Which way a message passed the owner of an archive; those of a room's archive are all received."""
+
+    RECEIVED = 0
+    SENT = 1
+
+
+class Kind(enum.IntEnum):
+    """What an entry is; all but messages point at an earlier entry and are folded when read."""
+
+    MESSAGE = 0
+    CORRECTION = 1
+    RETRACTION = 2
+    REACTIONS = 3
+    RECEIPT = 4
+    RECEIVED = 5
+    DISPLAYED = 6
+    ACKNOWLEDGED = 7
+    FASTENING = 8
+    MEMBERSHIP = 9
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=True):
+    """A place for a message in one archive."""
+
+    archive: Jid
+    peer: Jid
+    """The conversation: the other party's bare JID, or the room in the room's own archive."""
+    direction: Direction = Direction.RECEIVED
+    resource: str = ""
+    """The resource that a received message is meant for, empty for all devices; up to 1023 octets."""
+    countable: bool = False
+    """A message that a person reads: received, it is unread; sent, it moves the owner's pointer."""
+    reads: bool = False
+    """A marker by which the owner of the archive says that it has read up to what the message refers to."""
+    passing: bool = False
+    """Kept for devices that are away, never shown by queries and never unread: `no-permanent-store`, or a
+    peer whose messages the owner does not archive."""
+    groupchat: bool = False
+    """It is of type groupchat: queries may leave it out."""
+    reader: Jid | None = None
+    """In a room's archive: the bare JID of the member who sent it, whose read pointer moves here."""
+    version: int | None = None
+    """The version of the archive's head that guard saw; another one now makes the append `Stale`."""
+
+
+class At(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """A message by its position in one archive."""
+
+    archive: Jid
+    epoch: str
+    position: int
+
+
+Target = bytes | At
+"""A message key, or a place."""
+
+
+class Append(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
+    """One message that is to be accepted, with its entries."""
+
+    body: bytes
+    """The stanza as it shall be kept, without stanza-ids of ours; at most `BODY_OCTETS`; opaque here."""
+    entries: tuple[Entry, ...]
+    """At least one. Two of the same archive are numbered in this order."""
+    kind: Kind = Kind.MESSAGE
+    keys: tuple[bytes, ...] = ()
+    """What later messages may call it, each made by `message_key`; at most 2."""
+    repeat: bytes | None = None
+    """One of `keys`: a message that has it and is younger than the window makes this one a repeat, which is
+    answered with the first result and stored no second time."""
+    refers_to: tuple[Target, ...] = ()
+    """What it corrects, retracts, reacts to or acknowledges, by every name that this may have; the first that
+    an archive of `entries` knows counts, the newest message where several have the key."""
+    stream: bytes | None = None
+    """The key of the XEP-0198 stream that it came on, made by `message_key`."""
+    number: int = 0
+    """Its number among the stanzas of that stream. A number that the stream has passed is a repeat."""
+
+
+class ReadMove(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
+    """The owner has read a conversation up to an entry. A pointer never moves back."""
+
+    owner: Jid
+    peer: Jid
+    upto: int | tuple[Target, ...]
+    """A position, or the names of a message; one that is not there moves nothing. 0 stands for all there is.
+
+    A position of another conversation moves the pointer to the last entry of this one before it."""
+    source: Jid | None = None
+    """The archive that holds the conversation when it is not the owner's: the room's. Joining a room is a
+    move to its head."""
+
+
+class InboxChange(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
+    """The owner changes how a conversation stands in the inbox; None leaves a property as it is.
+
+    A conversation that is not there is not made: see `Changed`.
+    """
+
+    owner: Jid
+    peer: Jid
+    box: str | None = None
+    """`inbox`, `archive`, `bin` or any other name of up to 255 octets. A new countable message brings a
+    conversation back from `archive`, not from others."""
+    muted_until: int | None = None
+    """A time; 0 unmutes."""
+    pinned: int | None = None
+    """The order among pinned conversations from 1; 0 unpins."""
+    unread: bool | None = None
+    """True shows it as unread, with 1 message, where it has none; False reads all."""
+
+
+class CursorMove(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
+    """A device has every entry that is meant for it up to a position. A cursor never moves back."""
+
+    archive: Jid
+    device: str
+    """The device's id, any text; empty for all clients that are no known device."""
+    position: int
+    pulls: bool = False
+    """The device has asked for archive, inbox or sync, and will never be sent what it missed; sticks."""
+
+
+class LedgerBatch(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
+    """What one caller writes; appends in their order, then the moves and changes."""
+
+    appends: tuple[Append, ...] = ()
+    reads: tuple[ReadMove, ...] = ()
+    changes: tuple[InboxChange, ...] = ()
+    cursors: tuple[CursorMove, ...] = ()
+
+
+class Place(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Where an entry stands."""
+
+    archive: str
+    """The bare JID of the archive."""
+    epoch: str
+    position: int
+
+    @property
+    def id(self) -> str:
+        """The archive id: `EPOCH-POSITION`."""
+        return f"{self.epoch}-{self.position}"
+
+
+class Accepted(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag=True, gc=False):
+    """The message is durable."""
+
+    places: tuple[Place, ...]
+    """One for each entry, in their order."""
+    time: int
+    feed: int
+    """The number of the transaction in the order over all archives."""
+    repeated: bool = False
+    """It was there already: this is the first result. `places` and `time` are empty and 0 where only the
+    number of its stream told so."""
+    returned: tuple[str, ...] = ()
+    """The archives in which the message brought its conversation back from the box `archive`."""
+    targets: tuple[int, ...] = ()
+    """For each entry the position that it refers to, 0 for none; empty when none refers to anything."""
+
+
+class Refused(msgspec.Struct, frozen=True, array_like=True, tag=True, gc=False):
+    """The database cannot hold this one message; the others of the batch are not affected."""
+
+    reason: str
+
+
+class Stale(msgspec.Struct, frozen=True, array_like=True, tag=True, gc=False):
+    """What guard saw of this archive has changed: ask guard again.
+
+    Later messages of the same stream in the same transaction are stale with it: none overtakes another.
+    """
+
+    archive: Jid
+
+
+Outcome = Accepted | Refused | Stale
+
+
+class Committed(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The answer to a batch, given when all of it is durable or refused."""
+
+    outcomes: tuple[Outcome, ...]
+    """One for each append, in their order."""
+    changed: tuple[bool, ...] = ()
+    """For each inbox change whether the conversation was there."""
+    moved: tuple[bool, ...] = ()
+    """For each read move whether the pointer moved."""
+
+
+def message_key(kind: str, sender: str = "", recipient: str = "", id: str = "") -> bytes:  # noqa: A002  # what it is
+    """Give the key of a message: what kind of id, sender's account, recipient's account, id.
+
+    Equal only for equal parts, whatever they contain.
+    """
+    # Where each part ends is told before them, so that no two lists of parts are written alike.
+    joined = f"{len(kind)},{len(sender)},{len(recipient)},{len(id)};{kind}{sender}{recipient}{id}"
+    return hashlib.blake2b(joined.encode(), digest_size=KEY_OCTETS).digest()

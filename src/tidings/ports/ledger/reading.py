@@ -1,0 +1,266 @@
+"""The reading side of the ledger: archives, inboxes, cursors and the order over all archives.
+
+Positions of an archive are dense: every position from `Head.first` to `Head.position` has an entry, which may
+be a tombstone. A position becomes visible together with all that its transaction wrote, and never before a
+smaller one; a feed number likewise.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Final
+
+import msgspec
+
+from tidings.base.errors import StanzaError
+from tidings.base.jid import Jid
+from tidings.ports.ledger.batch import Direction, Kind
+
+COUNTED: Final = 10_000
+"""A page's total is given up to this many entries; counting more is not cheap."""
+
+
+FOLDED: Final = 2_000
+"""How many `Archived.pointers` a page has at most; the newest."""
+
+MARKED: Final = 500
+"""How far back in a conversation `Ledger.markers` looks."""
+
+
+class EntryId(msgspec.Struct, frozen=True, order=True):
+    """An entry of an archive and the history that it belongs to."""
+
+    epoch: str
+    position: int
+
+    def __str__(self) -> str:
+        return f"{self.epoch}-{self.position}"
+
+    @classmethod
+    def parse(cls, text: str) -> EntryId | None:
+        """Read the id that a client sent; None when it is none of ours."""
+        epoch, dash, number = text.partition("-")
+        if not dash or not epoch or not number.isascii() or not number.isdigit() or len(number) > 18:
+            return None
+        return cls(epoch, int(number))
+
+
+class Head(msgspec.Struct, frozen=True):
+    """The state of an archive; an archive without entries has `first` 1, `position` 0 and no epochs."""
+
+    first: int
+    position: int
+    time: int
+    version: int
+    epochs: tuple[tuple[str, int], ...]
+    """Every epoch with the first position that was written in it, oldest first."""
+
+    def epoch_at(self, position: int) -> str:
+        """Give the epoch in which this position was written."""
+        return next(epoch for epoch, start in reversed(self.epochs) if start <= position)
+
+    def has(self, entry: EntryId) -> bool:
+        """Tell whether the id means an entry of this history that has not been trimmed."""
+        if not self.first <= entry.position <= self.position:
+            return False
+        return self.epoch_at(entry.position) == entry.epoch
+
+
+class NoSuchEntry(StanzaError):  # noqa: N818  # what it says, as its siblings
+    """An id that is unknown, trimmed, or of another history; `head` is the hint for the client."""
+
+    def __init__(self, entry: EntryId | str, head: Head) -> None:
+        super().__init__("item-not-found", "Message with specified ID is not found")
+        self.entry = entry
+        self.head = head
+
+
+class PageQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which entries of an archive; all conditions hold together."""
+
+    peer: Jid | None = None
+    start: int | None = None
+    """Not before this time."""
+    end: int | None = None
+    """Not after this time."""
+    from_id: EntryId | None = None
+    to_id: EntryId | None = None
+    """Inclusive bounds."""
+    after_id: EntryId | None = None
+    before_id: EntryId | None = None
+    """Exclusive bounds of the selection; they change what is counted."""
+    after: EntryId | None = None
+    before: EntryId | None = None
+    """RSM's exclusive bounds of the page within the selection. Any id here and above that the archive does
+    not have raises `NoSuchEntry`."""
+    above: int = 0
+    """Only positions above this one, which need not exist."""
+    ids: tuple[EntryId, ...] | None = None
+    """Only these; each must be there."""
+    words: tuple[str, ...] = ()
+    """Only messages whose text has, for each of these, a word that begins with it, in any case; the first 32
+    words count."""
+    groupchat: bool = True
+    """False leaves out messages of type groupchat."""
+    limit: int = 50
+    newest: bool = False
+    """Take the page from the new end of what matches; the entries are in ascending order all the same."""
+    flipped: bool = False
+    """Give the entries newest first."""
+    tombstones: bool = False
+    """Give erased and passing entries too, without a body."""
+    passing: bool = False
+    """Give passing entries with their body: for devices that catch up."""
+    counted: bool = True
+    """Whether `Page.total` and `Page.index` are wanted."""
+    folded: bool = False
+    """Whether `Archived.pointers` are wanted."""
+
+
+class Archived(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry as it is read."""
+
+    id: EntryId
+    feed: int
+    time: int
+    peer: Jid
+    direction: Direction
+    kind: Kind
+    resource: str
+    countable: bool
+    count: int
+    """How many messages of the conversation had been received, up to this one."""
+    target: int
+    """The position that it refers to, 0 for none."""
+    body: bytes | None
+    """None for a tombstone."""
+    retracted: int | None = None
+    """When it was retracted by a later entry; always told."""
+    pointers: tuple[Archived, ...] = ()
+    """The entries that refer to it, oldest first, where `PageQuery.folded` asks for them."""
+
+
+class Page(msgspec.Struct, frozen=True):
+    """A page of an archive."""
+
+    entries: tuple[Archived, ...]
+    is_complete: bool
+    """Nothing that matches lies beyond the page in its direction."""
+    total: int | None
+    """How many entries match the query without its `after`, `before` and `limit`; None above `COUNTED`."""
+    index: int | None
+    """How many of those come before the first entry of the page; None where `total` is."""
+    head: Head
+    """The archive, seen at the same time."""
+
+
+class Order(enum.Enum):
+    """How conversations are sorted."""
+
+    NEWEST = "desc"
+    OLDEST = "asc"
+
+
+class InboxQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which conversations of an inbox; all conditions hold together."""
+
+    peer: Jid | None = None
+    start: int | None = None
+    """Times of the last message, inclusive."""
+    end: int | None = None
+    unread_only: bool = False
+    boxes: tuple[str, ...] | None = None
+    """Only in these boxes; None for all but `bin`."""
+    all_boxes: bool = False
+    """In all boxes, the bin included."""
+    order: Order = Order.NEWEST
+    after: tuple[int, Jid] | None = None
+    before: tuple[int, Jid] | None = None
+    """(time, peer) beside the page, in the direction of `order`: what comes after it, or the nearest before
+    it; the conversation named need not be there."""
+    last_page: bool = False
+    """The last page of what matches."""
+    limit: int | None = None
+
+
+class InboxRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A conversation in an inbox."""
+
+    peer: Jid
+    source: Jid
+    """The archive that holds its messages."""
+    last: Archived | None
+    """The last countable message, as `source` has it, with its newest correction in `pointers`."""
+    position: int
+    """Of the last message in `source`."""
+    time: int
+    """Of the last message."""
+    unread: int
+    read_position: int
+    box: str
+    muted_until: int
+    pinned: int
+    feed: int
+    """The transaction that changed it last."""
+
+
+class Inbox(msgspec.Struct, frozen=True):
+    """A page of an inbox; conversations of one time are sorted by peer."""
+
+    rows: tuple[InboxRow, ...]
+    is_complete: bool
+    unread: int
+    """Of all conversations outside the bin, not only those of the page."""
+    unread_conversations: int
+    conversations: int
+    """How many there are outside the bin."""
+
+
+class Device(msgspec.Struct, frozen=True):
+    """What is known of a device of an account."""
+
+    position: int
+    seen: int
+    pulls: bool
+
+
+class Changes(msgspec.Struct, frozen=True):
+    """What happened to an account since a cursor: one bounded page of sync."""
+
+    entries: tuple[Archived, ...]
+    """New entries of its archive in order; tombstones and passing ones without body."""
+    erased: tuple[int, ...]
+    """Positions of older entries that became tombstones."""
+    rows: tuple[InboxRow, ...]
+    """Conversations that changed."""
+    incarnation: str
+    feed: int
+    """Go on after this number."""
+    is_complete: bool
+    head: Head
+    gone: tuple[Jid, ...] = ()
+    """Conversations that were taken out of the inbox, and are not back in it."""
+
+
+class FeedMessage(msgspec.Struct, frozen=True):
+    """A message in the order over all archives, once, with every place it has."""
+
+    feed: int
+    number: int
+    """Its place within the transaction, from 0."""
+    time: int
+    places: tuple[tuple[Jid, int], ...]
+    """(archive, position)"""
+    body: bytes
+
+
+class FeedPage(msgspec.Struct, frozen=True):
+    """Whole transactions, in order."""
+
+    messages: tuple[FeedMessage, ...]
+    """The body of one that was erased since is empty."""
+    erased: tuple[tuple[int, Jid, int], ...]
+    """(feed, archive, position) of the entries that became tombstones."""
+    feed: int
+    """Continue after this number."""
+    is_complete: bool

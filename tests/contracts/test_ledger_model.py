@@ -1,0 +1,315 @@
+"""The ledger beside a plain model: whatever is written, both say the same."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Coroutine
+from typing import Any, ClassVar
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from sqlalchemy import text
+
+from tests.harness.databases import Server
+from tests.harness.ledger_model import UNKNOWN, Model
+from tidings.adapters.sql import open_database
+from tidings.adapters.sql.ledger import SqlLedger, open_memory_ledger
+from tidings.base.jid import Jid
+from tidings.ports.ledger.batch import (
+    Accepted,
+    Append,
+    At,
+    CursorMove,
+    Direction,
+    Entry,
+    InboxChange,
+    Kind,
+    LedgerBatch,
+    ReadMove,
+    message_key,
+)
+from tidings.ports.ledger.reading import EntryId, InboxQuery, PageQuery
+
+PEOPLE = [Jid(f"{name}@example.org") for name in ("nina", "nína", "bob")]
+ROOM = Jid("room@rooms.example.org")
+KINDS = [Kind.MESSAGE, Kind.MESSAGE, Kind.MESSAGE, Kind.RETRACTION, Kind.DISPLAYED, Kind.CORRECTION]
+people = st.sampled_from(PEOPLE)
+names = st.builds(lambda sender, number: message_key(sender, str(number)), people, st.integers(1, 12))
+places = st.tuples(people, st.integers(0, 40))
+"""Stand for `At`, whose epoch only the ledger knows."""
+
+targets = st.lists(names | places, min_size=1, max_size=2).map(tuple)
+
+
+@st.composite
+def messages(draw: st.DrawFn) -> Append:
+    sender, recipient = draw(people), draw(people | st.just(ROOM))
+    kind = draw(st.sampled_from(KINDS))
+    is_countable = kind is Kind.MESSAGE
+    is_passing = draw(st.sampled_from([False, False, False, True]))
+    if recipient == ROOM:
+        entries = (Entry(archive=ROOM, peer=ROOM, countable=is_countable, reader=sender),)
+    else:
+        reads = kind is Kind.DISPLAYED and draw(st.booleans())
+        entries = (
+            Entry(
+                archive=sender, peer=recipient, direction=Direction.SENT, countable=is_countable, reads=reads
+            ),
+            Entry(archive=recipient, peer=sender, countable=is_countable, passing=is_passing),
+        )
+    name = message_key(sender, draw(st.integers(1, 12).map(str)))
+    stream = draw(st.sampled_from([None, None, b"1" * 16, b"2" * 16]))
+    return Append(
+        body=f"{kind}".encode(),
+        entries=entries,
+        kind=kind,
+        keys=(name,) if is_countable else (),
+        repeat=draw(st.sampled_from([None, name])) if is_countable else None,
+        refers_to=() if is_countable else draw(targets),
+        stream=stream,
+        number=draw(st.integers(1, 60)) if stream else 0,
+    )
+
+
+@st.composite
+def reads(draw: st.DrawFn) -> ReadMove:
+    peer = draw(people | st.just(ROOM))
+    upto = draw(st.integers(0, 40) | targets)
+    return ReadMove(owner=draw(people), peer=peer, upto=upto, source=ROOM if peer == ROOM else None)
+
+
+changes = st.builds(
+    InboxChange,
+    owner=people,
+    peer=people | st.just(ROOM),
+    box=st.sampled_from([None, "inbox", "archive", "bin", "x"]),
+    pinned=st.sampled_from([None, 0, 3]),
+    unread=st.sampled_from([None, None, True, False]),
+)
+cursors = st.builds(
+    CursorMove, archive=people, device=st.sampled_from(["phone", "Phone"]), position=st.integers(0, 40)
+)
+batches = st.builds(
+    LedgerBatch,
+    appends=st.lists(messages(), max_size=6).map(tuple),
+    reads=st.lists(reads(), max_size=2).map(tuple),
+    changes=st.lists(changes, max_size=2).map(tuple),
+    cursors=st.lists(cursors, max_size=2).map(tuple),
+)
+
+
+class Machine(RuleBasedStateMachine):
+    """One caller; what several do at once is for the other suites."""
+
+    url: ClassVar[str]
+    runner: ClassVar[asyncio.Runner]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory()
+        self.model = Model()
+        self.feeds: dict[Jid, list[int]] = {}
+        self.now = 1_767_225_600_000_000
+        self.open()
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return self.runner.run(work)
+
+    def open(self) -> None:
+        if self.url == "at once":
+            self.ledger = self.run(open_memory_ledger(now=lambda: self.now))
+            return
+        database = self.run(open_database(self.url.replace("FOLDER", self.folder.name)))
+        self.ledger = SqlLedger(database, now=lambda: self.now)
+
+    def teardown(self) -> None:
+        self.run(self.ledger._database.write(clear))
+        self.run(self.ledger.close())
+        self.folder.cleanup()
+
+    def told(self, targets: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Give places their epochs."""
+        told = []
+        for target in targets:
+            if isinstance(target, tuple):
+                head = self.run(self.ledger.head(target[0]))
+                is_there = 1 <= target[1] <= head.position
+                epoch = head.epoch_at(target[1]) if is_there else UNKNOWN
+                target = At(target[0], epoch, target[1])  # noqa: PLW2901
+            told.append(target)
+        return tuple(told)
+
+    def named(self, batch: LedgerBatch) -> LedgerBatch:
+        replace = msgspec.structs.replace
+        return replace(
+            batch,
+            appends=tuple(replace(each, refers_to=self.told(each.refers_to)) for each in batch.appends),
+            reads=tuple(
+                replace(each, upto=self.told(each.upto)) if isinstance(each.upto, tuple) else each
+                for each in batch.reads
+            ),
+        )
+
+    @rule(batch=batches)
+    def commit(self, batch: LedgerBatch) -> None:
+        async def commit():
+            return await self.ledger.commit(batch)
+
+        self.now += 1
+        batch = self.named(batch)
+        answer = self.run(commit())
+        for append, outcome in zip(batch.appends, answer.outcomes, strict=True):
+            assert isinstance(outcome, Accepted)
+            before = len(self.model.messages)
+            message = self.model.append(append)
+            assert outcome.repeated == (len(self.model.messages) == before)
+            wanted = message.places if message else []
+            assert [(place.archive, place.position) for place in outcome.places] == wanted
+            if not outcome.repeated:
+                assert list(outcome.targets) == (message.targets if any(message.targets) else [])
+                assert list(outcome.returned) == message.returned
+        moves = [(move, self.model.read(move)) for move in batch.reads]
+        assert list(answer.moved) == [moved for _, moved in moves]
+        assert list(answer.changed) == [self.model.change(change) for change in batch.changes]
+        for move in batch.cursors:
+            self.model.seen(move)
+
+    @rule(archive=st.sampled_from([*PEOPLE, ROOM]), positions=st.sets(st.integers(1, 40), max_size=8))
+    def erase(self, archive: Jid, positions: set[int]) -> None:
+        erased = self.run(self.ledger.erase(archive, tuple(positions)))
+        assert erased == self.model.erase(archive, list(positions))
+
+    @rule(archive=st.sampled_from([*PEOPLE, ROOM]), peer=people)
+    def erase_conversation(self, archive: Jid, peer: Jid) -> None:
+        while self.run(self.ledger.erase_conversation(archive, peer, limit=2)):
+            pass
+        self.model.erase_conversation(archive, peer)
+
+    @rule(archive=st.sampled_from([*PEOPLE, ROOM]), position=st.integers(1, 40), is_held=st.booleans())
+    def hold(self, archive: Jid, position: int, is_held: bool) -> None:
+        self.run(self.ledger.hold(archive, (position,), is_held=is_held))
+        self.model.hold(archive, position, is_held)
+
+    @rule(archive=st.sampled_from([*PEOPLE, ROOM]), keep=st.integers(0, 12), limit=st.integers(1, 5))
+    def trim(self, archive: Jid, keep: int, limit: int) -> None:
+        while self.run(self.ledger.trim(archive, keep=keep, limit=limit)):
+            pass
+        self.model.trim(archive, keep)
+
+    @rule()
+    def open_again(self) -> None:
+        if self.url.startswith("sqlite:///FOLDER"):
+            self.run(self.ledger.close())
+            self.open()
+
+    @rule()
+    def begin_another_incarnation(self) -> None:
+        self.run(self.ledger.renew())
+
+    @rule(
+        archive=st.sampled_from([*PEOPLE, ROOM]),
+        peer=st.none() | people,
+        limit=st.integers(0, 5),
+        start=st.integers(0, 40),
+        newest=st.booleans(),
+        has_start=st.booleans(),
+    )
+    def look(self, archive: Jid, peer: Jid | None, limit: int, start: int, newest: bool, has_start: bool):
+        head = self.run(self.ledger.head(archive))
+        is_there = has_start and head.first <= start <= head.position
+        bound = EntryId(head.epoch_at(start), start) if is_there else None
+        query = PageQuery(
+            peer=peer,
+            limit=limit,
+            newest=newest,
+            before=bound if newest else None,
+            after=None if newest else bound,
+        )
+        page = self.run(self.ledger.page(archive, query))
+        wanted = self.model.matching(archive, peer)
+        assert page.total == len(wanted)
+        if bound is not None:
+            wanted = [place for place in wanted if (place < start if newest else place > start)]
+        shown = wanted[max(0, len(wanted) - limit) :] if newest else wanted[:limit]
+        assert [entry.id.position for entry in page.entries] == shown
+        assert page.is_complete == (len(wanted) <= limit)
+        for entry in page.entries:
+            item = self.model.archives[archive][entry.id.position - 1]
+            assert (entry.body, entry.target) == (item.message.append.body, item.target)
+
+    @invariant()
+    def archives_are_equal(self) -> None:
+        for archive, items in self.model.archives.items():
+            page = self.run(self.ledger.page(archive, PageQuery(limit=1000, tombstones=True)))
+            first = self.model.first(archive)
+            here = items[first - 1 :]
+            assert [entry.id.position for entry in page.entries] == list(range(first, len(items) + 1))
+            kept = [
+                None if item.is_erased or item.entry.passing else item.message.append.body for item in here
+            ]
+            assert [entry.body for entry in page.entries] == kept
+            assert [entry.peer for entry in page.entries] == [item.entry.peer for item in here]
+            times = [entry.time for entry in page.entries]
+            assert times == sorted(times)
+
+    @invariant()
+    def inboxes_are_equal(self) -> None:
+        for owner in PEOPLE:
+            inbox = self.run(self.ledger.inbox(owner, InboxQuery(all_boxes=True)))
+            unread = self.model.unread(owner)
+            assert {row.peer: row.unread for row in inbox.rows} == unread
+            for row in inbox.rows:
+                wanted = self.model.rows[owner, row.peer]
+                assert row.pinned == wanted.pinned
+                if wanted.source == owner:
+                    assert row.box == wanted.box
+            outside = [row.unread for row in inbox.rows if row.box != "bin"]
+            assert inbox.unread == sum(outside)
+            assert inbox.unread_conversations == sum(1 for count in outside if count)
+            devices = {device: at for (of, device), at in self.model.devices.items() if of == owner}
+            known = self.run(self.ledger.devices(owner))
+            assert {name: device.position for name, device in known.items()} == devices
+
+
+def clear(connection) -> None:
+    from tidings.adapters.sql.tables import metadata
+
+    for table in metadata.sorted_tables:
+        connection.execute(table.delete())
+    connection.execute(text("DELETE FROM search"))
+    connection.execute(text("UPDATE search_state SET message = 0"))
+
+
+@pytest.fixture(params=("at once", "sqlite in memory", "sqlite", "postgresql", "mariadb"))
+def place(request: pytest.FixtureRequest):
+    match request.param:
+        case "at once":
+            yield "at once", 40
+        case "sqlite in memory":
+            yield "sqlite:///:memory:", 5
+        case "sqlite":
+            yield "sqlite:///FOLDER/tidings.db", 10
+        case _:
+            server: Server = request.getfixturevalue(f"{request.param}_server")
+            url = server.create_database()
+            yield url, 5
+            server.drop_database(url)
+
+
+def test_the_ledger_equals_the_model(place: tuple[str, int]) -> None:
+    url, examples = place
+    with asyncio.Runner() as runner:
+        machine = type("Machine", (Machine,), {"url": url, "runner": runner})
+        run_state_machine_as_test(
+            machine,
+            settings=settings(
+                max_examples=examples,
+                stateful_step_count=20,
+                deadline=None,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
