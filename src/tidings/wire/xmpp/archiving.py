@@ -65,7 +65,17 @@ class Archiving(msgspec.Struct, frozen=True):
 
 def classify(message: Stanza) -> Archiving:
     """Tell what a message is to archive, counts and devices; the answer depends on nothing else."""
+    # What most messages are depends on their children's names and on whether there is a text, nothing else.
+    key = (message.kind, *[tag for tag, _ in message.index])
+    usual = _USUAL.get(key)
+    if usual is not None:
+        return usual[_has_text(message)]
     traits = _traits(message)
+    if traits.tags.isdisjoint(_UNUSUAL) and sum(map(len, key)) <= _USUAL_LENGTH:
+        if len(_USUAL) >= _USUAL_KEPT:
+            _USUAL.clear()
+        usual = _USUAL[key] = _both(traits)
+        return usual[traits.has_text]
     if traits.kind == "error" or not traits.tags.isdisjoint(_COPIES):
         return Archiving()
     if traits.tags.isdisjoint(_REFERENCES):
@@ -119,6 +129,14 @@ def _traits(message: Stanza) -> _Traits:
         is_of_room and message.to is not None and not message.to.is_bare,
         is_of_room and message.sender is not None and not message.sender.is_bare,
     )
+
+
+def _both(traits: _Traits) -> tuple[Archiving, Archiving]:
+    """Judge a message without and with a text."""
+    if traits.kind == "error":
+        return Archiving(), Archiving()
+    has_body = _BODY in traits.tags
+    return _judge(traits._replace(has_text=False), None), _judge(traits._replace(has_text=has_body), None)
 
 
 @lru_cache(maxsize=1_024)
@@ -183,7 +201,10 @@ def _is_mediated_invitation(message: Stanza) -> bool:
 
 def _has_text(message: Stanza) -> bool:
     """Tell whether a body has text; the system messages of MUC Light have an empty one."""
-    return any(not _EMPTY.match(message.content, offset) for tag, offset in message.index if tag == _BODY)
+    for tag, offset in message.index:  # noqa: SIM110  # a generator costs as much as all the rest
+        if tag == _BODY and not _EMPTY.match(message.content, offset):
+            return True
+    return False
 
 
 def _is_fallback(message: Stanza) -> bool:
@@ -236,6 +257,17 @@ _COPIES: Final = frozenset(
 )
 """Children of messages that show other messages, or tell the account about itself."""
 _REFERENCES: Final = frozenset(f"{namespace} {name}" for namespace, name in TAGS)
+_UNUSUAL: Final = (
+    _COPIES
+    | _REFERENCES
+    | {_FALLBACK, _MUC_USER}
+    | frozenset(f"{namespace} encrypted" for namespace in _OMEMO_NAMESPACES)
+)
+"""Children that have to be looked into."""
+_USUAL: Final[dict[tuple[str, ...], tuple[Archiving, Archiving]]] = {}
+_USUAL_KEPT: Final = 1_024
+_USUAL_LENGTH: Final = 1_024
+"""How many judgements are remembered, and how long the names of what was judged may be together."""
 _MARKS: Final = frozenset(
     {ReferenceKind.DISPLAYED, ReferenceKind.ACKNOWLEDGED, ReferenceKind.RECEIVED, ReferenceKind.RECEIPT}
 )

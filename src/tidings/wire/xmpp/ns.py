@@ -115,3 +115,11 @@ OPENPGP_LEGACY: Final = "jabber:x:encrypted"  # XEP-0027
 JINGLE_MESSAGE: Final = "urn:xmpp:jingle-message:0"  # XEP-0353
 TIDINGS_ARCHIVE: Final = "urn:tidings:archive:0"  # docs/specs
 TIDINGS_INBOX: Final = "urn:tidings:inbox:0"  # docs/specs
+TIDINGS_TIME: Final = "urn:tidings:time:0"  # docs/specs
+TIDINGS_ACCEPTED: Final = "urn:tidings:accepted:0"  # docs/specs
+TIDINGS_SYNC: Final = "urn:tidings:sync:0"  # docs/specs
+
+# Publish-subscribe
+PUBSUB_ERRORS: Final = "http://jabber.org/protocol/pubsub#errors"  # XEP-0060
+PUBSUB_PUBLISH_OPTIONS: Final = "http://jabber.org/protocol/pubsub#publish-options"
+PUBSUB_CONFIG_NODE_MAX: Final = "http://jabber.org/protocol/pubsub#config-node-max"

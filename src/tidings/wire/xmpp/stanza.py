@@ -234,6 +234,30 @@ class Stanza:
         copy._before, copy._after = self._before, self._after  # noqa: SLF001  # its own class
         return copy
 
+    def extended(self, tags: Iterable[tuple[str, int]], raw: bytes) -> Self:
+        """Give the stanza with more children at its end, written already; nothing is parsed.
+
+        `raw` is written for `jabber:client`; `tags` are (`uri name`, offset in `raw`) of each element in it.
+        What this stanza has written of itself already is taken over.
+        """
+        length = len(self.content)
+        copy = type(self)(
+            self.name,
+            self.kind,
+            self.id,
+            self.to,
+            self.sender,
+            self.lang,
+            [*self.index, *((tag, length + offset) for tag, offset in tags)],
+            self.content + raw,
+            self.extra,
+        )
+        if self._before is not None and length:
+            closing = len(self.name) + 3
+            copy._before = self._before  # noqa: SLF001  # its own class
+            copy._after = self._after[:-closing] + raw + self._after[-closing:]  # noqa: SLF001
+        return copy
+
     # --- reading
 
     @property
@@ -250,9 +274,12 @@ class Stanza:
 
     def child(self, namespace: str, name: str) -> Child | None:
         """Give the first such child."""
-        if not self.has(namespace, name):
-            return None
-        return next(child for child in self.children if child.name == name and child.namespace == namespace)
+        wanted = _tag(namespace, name)
+        for number, (tag, offset) in enumerate(self.index):
+            if tag == wanted:
+                end = self.index[number + 1][1] if number + 1 < len(self.index) else len(self.content)
+                return Child(namespace, name, self.content[offset:end])
+        return None
 
     def decode(self, namespace: str, name: str) -> Element | None:
         """Give the first such child as a tree."""

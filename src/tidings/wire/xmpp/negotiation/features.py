@@ -3,7 +3,7 @@
 Implements RFC 6120 §4.3.2 and §6.3, XEP-0388 §2.1, XEP-0386 §3.1, XEP-0440 §2, XEP-0478 §3 and XEP-0484 §3.1.
 """
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
@@ -83,14 +83,18 @@ def features_before(host: HostPolicy, offer: Offer, tls: TlsInfo | None, *, can_
     return features
 
 
-def features_after(host: HostPolicy, *, bound: bool) -> Element:
-    """Build the features that a client sees after log-in."""
+def features_after(host: HostPolicy, *, bound: bool, begun: Container[str] = ()) -> Element:
+    """Build the features that a client sees after log-in, but those that it has begun to use inline.
+
+    `begun` are their namespaces; a client that is offered one of them again may begin it twice.
+    """
     features = Element("features", ns.STREAMS)
     if not bound:
         features.append(Element("bind", ns.BIND))
         features.append(Element("session", ns.SESSION, None, Element("optional", ns.SESSION)))
     for feature in host.features_after:
-        features.append(feature)
+        if feature.namespace not in begun:
+            features.append(feature)
     _append_limits(features, host.limits_after)
     return features
 

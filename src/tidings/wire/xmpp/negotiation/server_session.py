@@ -3,6 +3,8 @@
 Implements RFC 6120 §7, XEP-0386, and the answers of XEP-0388 §2.6.1 and XEP-0484.
 """
 
+from collections.abc import Container
+
 from tidings.base.errors import LocalProtocolError, StanzaError, StreamError
 from tidings.base.jid import Jid, JidError
 from tidings.wire.xml.element import Element
@@ -75,10 +77,10 @@ class SessionPhase(OpeningPhase):
     def _bound_inline(self, jid: Jid, elements: tuple[Element, ...]) -> ServerState:
         self._jid = self._own(jid)
         self._success.insert(0, Element("bound", ns.BIND2, None, *elements))
-        return self._complete()
+        return self._complete(begun={each.namespace for each in elements if each.name != "failed"})
 
-    def _complete(self, *, resumed: bool = False) -> ServerState:
-        """Send <success/> and the new features (XEP-0388 §2.6.1)."""
+    def _complete(self, *, resumed: bool = False, begun: Container[str] = ()) -> ServerState:
+        """Send <success/> and the new features (XEP-0388 §2.6.1), not for one resumed (XEP-0198 §9.2)."""
         success = Element("success", ns.SASL2)
         if self._success_data is not None:
             success.append(Element("additional-data", ns.SASL2, None, write_data(self._success_data)))
@@ -86,7 +88,9 @@ class SessionPhase(OpeningPhase):
         for element in self._success:
             success.append(element)
         self._login, self._success = None, []
-        self._act(Send(success), Send(features_after(self._served, bound=self._jid is not None)))
+        self._act(Send(success))
+        if not resumed:
+            self._act(Send(features_after(self._served, bound=self._jid is not None, begun=begun)))
         if self._jid is None:
             return ServerState.AUTHENTICATED
         self._act(Established(self._jid, resumed))

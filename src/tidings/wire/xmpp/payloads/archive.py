@@ -1,7 +1,7 @@
 """Message Archive Management: asking an archive for messages, and its answers.
 
 XEP-0313 1.1.3 (`urn:xmpp:mam:1` too), text search (XEP-0431 0.2.0) and the fields that MongooseIM adds. The
-fold of edits and reactions is not part of these documents.
+fold of edits and reactions is an extension of our own (`archive_fold`).
 
 Limits of a query: 1,000 ids, ids of 1,024 octets, 1,024 characters of search text.
 """
@@ -16,6 +16,7 @@ from tidings.base.jid import Jid
 from tidings.wire.xml.element import Element
 from tidings.wire.xml.writer import check_characters, escape_attribute
 from tidings.wire.xmpp import ns
+from tidings.wire.xmpp.payloads.archive_fold import FOLD, Folded
 from tidings.wire.xmpp.payloads.data_form import FORM_TYPE, DataForm, Field, FieldKind, FormKind, Validation
 from tidings.wire.xmpp.payloads.date_time import format_date_time, read_date_time
 from tidings.wire.xmpp.payloads.forwarding import Forwarded, carry
@@ -41,8 +42,8 @@ class ArchiveQuery(msgspec.Struct, frozen=True, kw_only=True):
     `peer` is `with`; a bare address stands for all its resources. `start` and `end` are microseconds since
     1970, inclusive; `before_id` and `after_id` exclude the message named, `from_id` and `to_id` include it.
     `with_groupchat` None leaves it to the archive. `is_simple` asks not to count. `page` pages within what
-    the fields have selected; a flipped page has its newest message first (§4.3.4). `others` are fields that
-    an extension of the server understands.
+    the fields have selected; a flipped page has its newest message first (§4.3.4). `is_folded` asks what has
+    become of each message. `others` are fields that an extension of the server understands.
     """
 
     TAGS: ClassVar[tuple[tuple[str, str], ...]] = tuple((namespace, "query") for namespace in NAMESPACES)
@@ -63,6 +64,7 @@ class ArchiveQuery(msgspec.Struct, frozen=True, kw_only=True):
     text: str = ""
     page: PageRequest = PageRequest()
     is_flipped: bool = False
+    is_folded: bool = False
     others: tuple[Field, ...] = ()
 
     @classmethod
@@ -97,6 +99,7 @@ class ArchiveQuery(msgspec.Struct, frozen=True, kw_only=True):
             text=_read_text(form),
             page=PageRequest.within(element),
             is_flipped=element.find("flip-page") is not None,
+            is_folded=element.find(*FOLD) is not None,
             others=tuple(field for field in form.fields if field.name in others),
         )
 
@@ -109,6 +112,8 @@ class ArchiveQuery(msgspec.Struct, frozen=True, kw_only=True):
             element.append(self.page.encode())
         if self.is_flipped:
             element.append(Element("flip-page", self.namespace))
+        if self.is_folded:
+            element.append(Element(*FOLD))
         return element
 
     def _fields(self) -> list[Field]:
@@ -173,7 +178,7 @@ class ArchiveForm(msgspec.Struct, frozen=True):
 
 
 class ArchiveResult(msgspec.Struct, frozen=True):
-    """One message out of the archive, with its archive id (§4.2)."""
+    """One message out of the archive, with its archive id (§4.2), and what became of it if that was asked."""
 
     TAGS: ClassVar[tuple[tuple[str, str], ...]] = tuple((namespace, "result") for namespace in NAMESPACES)
 
@@ -181,15 +186,18 @@ class ArchiveResult(msgspec.Struct, frozen=True):
     forwarded: Forwarded
     query_id: str | None = None
     namespace: str = ns.MAM2
+    folded: Folded | None = None
 
     @classmethod
     def decode(cls, element: Element) -> Self:
         """Return the result; raise `bad-request` without an id or a message."""
+        folded = element.find("folded", ns.TIDINGS_ARCHIVE)
         return cls(
             read_id(element.get("id"), "id"),
             Forwarded.within(element),
             read_optional_id(element.get("queryid"), "queryid"),
             element.namespace,
+            None if folded is None else Folded.decode(folded),
         )
 
     def to_bytes(self) -> bytes:
@@ -199,7 +207,8 @@ class ArchiveResult(msgspec.Struct, frozen=True):
         """
         query_id = "" if self.query_id is None else f' queryid="{escape_attribute(self.query_id)}"'
         opening = f'<result xmlns="{self.namespace}"{query_id} id="{escape_attribute(self.id)}">'
-        return check_characters(opening).encode() + self.forwarded.to_bytes() + b"</result>"
+        folded = b"" if self.folded is None else self.folded.to_bytes()
+        return check_characters(opening).encode() + self.forwarded.to_bytes() + folded + b"</result>"
 
     def message(self, *, to: Jid, archive: Jid, id: str | None = None) -> Stanza:  # noqa: A002  # the attribute's own name
         """Return the message that brings the result to the one who asked."""

@@ -4,6 +4,7 @@ The marks § are those of our specification sheet. Limit: a box name of 64 octet
 """
 
 from collections.abc import Collection
+from functools import lru_cache
 from typing import Final, Self
 
 import msgspec
@@ -54,6 +55,10 @@ class Standing(msgspec.Struct, frozen=True):
         }
         return tuple(Element(name, namespace, None, text) for name, text in texts.items())
 
+    def to_bytes(self, namespace: str) -> bytes:
+        """Return the four children, written for a place where their namespace is the default."""
+        return _written(self, namespace)
+
 
 def read_box(text: str, boxes: Collection[str] | None = None) -> str:
     """Return the name of a box, or raise `bad-request` for one that is none of `boxes`, if given."""
@@ -67,6 +72,12 @@ def box_field(boxes: Collection[str]) -> Field:
     """Return the form field in which a box is chosen."""
     options = tuple(Option(name, name) for name in (ALL, *BOXES, *boxes))
     return Field("box", (ALL,), FieldKind.LIST_SINGLE, options=options)
+
+
+@lru_cache(maxsize=1_024)
+def _written(standing: Standing, namespace: str) -> bytes:
+    """Write how something stands; most conversations stand alike."""
+    return b"".join(child.to_bytes(namespace) for child in standing.encode(namespace))
 
 
 def _truth(value: bool) -> str:

@@ -104,8 +104,7 @@ class Conversation(msgspec.Struct, frozen=True):
         namespace = ns.INBOX_CONVERSATION
         opening = f'<query xmlns="{namespace}" jid="{escape_attribute(self.peer)}">'.encode()
         forwarded = b"" if self.forwarded is None else self.forwarded.to_bytes()
-        standing = b"".join(child.to_bytes(namespace) for child in self.standing.encode(namespace))
-        return b"%b%b%b</query>" % (opening, forwarded, standing)
+        return b"%b%b%b</query>" % (opening, forwarded, self.standing.to_bytes(namespace))
 
 
 class ConversationChange(msgspec.Struct, frozen=True):

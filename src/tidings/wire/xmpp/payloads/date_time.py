@@ -6,6 +6,7 @@ and Time, and the formats of §4 (Migration). A fraction finer than a microsecon
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 from tidings.base.errors import StanzaError
@@ -41,4 +42,10 @@ def read_date_time(text: str, what: str) -> int:
 
 def format_date_time(moment: int) -> str:
     """Write microseconds since 1970 in UTC, with six digits of a second's fraction where there is one."""
-    return (_EPOCH + timedelta(microseconds=moment)).replace(tzinfo=None).isoformat() + "Z"
+    seconds, fraction = divmod(moment, 1_000_000)
+    return f"{_second(seconds)}.{fraction:06d}Z" if fraction else f"{_second(seconds)}Z"
+
+
+@lru_cache(maxsize=4_096)
+def _second(seconds: int) -> str:
+    return (_EPOCH + timedelta(seconds=seconds)).replace(tzinfo=None).isoformat()

@@ -38,6 +38,12 @@ class Delay(msgspec.Struct, frozen=True):
         attributes = {**sender, "stamp": format_date_time(self.stamp)}
         return Element("delay", ns.DELAY, attributes, *filter(None, [self.reason]))
 
+    def to_bytes(self) -> bytes:
+        """Return `<delay/>`, written for any default namespace; the usual one without a tree."""
+        if self.sender is None and not self.reason:
+            return f'<delay xmlns="{ns.DELAY}" stamp="{format_date_time(self.stamp)}"/>'.encode()
+        return self.encode().to_bytes()
+
 
 def delay_of(stanza: Stanza) -> Delay | None:
     """Return the first delay that can be read; others are as if they were not there."""

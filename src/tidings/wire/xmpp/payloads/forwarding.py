@@ -59,8 +59,8 @@ class Forwarded(msgspec.Struct, frozen=True):
 
     def to_bytes(self) -> bytes:
         """Return `<forwarded/>`, written for any default namespace; the stanza's bytes are copied only."""
-        delay = b"" if self.delay is None else self.delay.encode().to_bytes()
-        return b"%b%b%b%b" % (_OPENING, delay, _with_namespace(self.raw), _CLOSING)
+        delay = b"" if self.delay is None else self.delay.to_bytes()
+        return b"%b%b%b%b" % (_OPENING, delay, with_content_namespace(self.raw), _CLOSING)
 
     def stanza(self) -> Stanza | None:
         """Return the stanza, parsed; None where there is none.
@@ -102,8 +102,8 @@ def _is_stanza(element: Element) -> bool:
     return element.namespace == ns.CLIENT and element.name in NAMES
 
 
-def _with_namespace(raw: bytes) -> bytes:
-    """Return the bytes with their content namespace told, since the default is another where they go."""
+def with_content_namespace(raw: bytes) -> bytes:
+    """Return a stanza's bytes with their content namespace told, for where the default is another."""
     if not raw:
         return raw
     end = next(end for end in range(1, len(raw)) if raw[end] in b" />")

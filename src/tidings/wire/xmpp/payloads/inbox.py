@@ -180,9 +180,9 @@ class InboxResult(msgspec.Struct, frozen=True):
         """
         query_id = "" if self.query_id is None else f' queryid="{escape_attribute(self.query_id)}"'
         opening = check_characters(f'<result xmlns="{ns.INBOX}" unread="{self.unread}"{query_id}>').encode()
-        standing = Standing(self.unread == 0, self.box, self.muted_until).encode(ns.INBOX)
-        rest = b"".join(child.to_bytes(ns.INBOX) for child in (*standing, *self.others))
-        return b"%b%b%b</result>" % (opening, self.forwarded.to_bytes(), rest)
+        standing = Standing(self.unread == 0, self.box, self.muted_until).to_bytes(ns.INBOX)
+        others = b"".join(child.to_bytes(ns.INBOX) for child in self.others)
+        return b"%b%b%b%b</result>" % (opening, self.forwarded.to_bytes(), standing, others)
 
     def message(self, *, to: Jid, account: Jid, id: str | None = None) -> Stanza:  # noqa: A002  # the attribute's own name
         """Return the message that brings the entry to the device that asked."""

@@ -10,6 +10,7 @@ import msgspec
 
 from tidings.base.jid import Jid
 from tidings.wire.xml.element import Element
+from tidings.wire.xml.writer import check_characters, escape_attribute
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.archive import ArchiveResult
 from tidings.wire.xmpp.payloads.numbers import read_unsigned
@@ -67,6 +68,12 @@ class StandardInboxEntry(msgspec.Struct, frozen=True):
         last = {} if self.id is None else {"id": self.id}
         return Element("entry", ns.INBOX1, {"unread": str(self.unread), "jid": str(self.peer), **last})
 
+    def to_bytes(self) -> bytes:
+        """Return `<entry/>`, written for any default namespace."""
+        last = "" if self.id is None else f' id="{escape_attribute(self.id)}"'
+        opening = f'<entry xmlns="{ns.INBOX1}" unread="{self.unread}" jid="{self.peer.xml}"'
+        return check_characters(f"{opening}{last}/>").encode()
+
     def message(
         self,
         *,
@@ -76,7 +83,7 @@ class StandardInboxEntry(msgspec.Struct, frozen=True):
         id: str | None = None,  # noqa: A002  # the attribute's own name
     ) -> Stanza:
         """Return the message that brings the entry and, as the archive gives it, its last message (§3.1)."""
-        entry = self.encode().to_bytes(ns.CLIENT)
+        entry = self.to_bytes()
         index = [(" ".join(self.TAG), 0)]
         if result is None:
             return Stanza("message", "", id, to, account, None, index, entry)

@@ -1,0 +1,104 @@
+"""Arrival: what an archive tells with each message: its id there and the server's time.
+
+A message that is delivered at once carries XEP-0359's stanza-id and a time of our own
+(docs/specs/time.md); one that was stored carries XEP-0203's delay instead of the latter. The bytes of the
+message itself are copied, never parsed.
+"""
+
+from functools import lru_cache
+from typing import Final
+
+from tidings.base.jid import Jid
+from tidings.wire.xml.element import Element, decode
+from tidings.wire.xml.writer import escape_attribute
+from tidings.wire.xmpp import ns
+from tidings.wire.xmpp.payloads.date_time import format_date_time
+from tidings.wire.xmpp.payloads.forwarding import stanza_of
+from tidings.wire.xmpp.payloads.stanza_ids import without_claims
+from tidings.wire.xmpp.stanza import Child, Stanza
+
+_STANZA_ID: Final = f"{ns.STANZA_ID} stanza-id"
+_TIME: Final = f"{ns.TIDINGS_TIME} time"
+_DELAY: Final = f"{ns.DELAY} delay"
+_CLOSING: Final = b"</message>"
+_TIMES: Final = frozenset({(ns.TIDINGS_TIME, "time"), (ns.DELAY, "delay")})
+_OURS: Final = frozenset({_STANZA_ID, _TIME, _DELAY})
+
+stamp_of = lru_cache(maxsize=256)(format_date_time)
+"""Write a time in microseconds since 1970; messages of one commit share it."""
+
+
+def stamped(stanza: Stanza, by: Jid, id: str, time: int, *, is_live: bool) -> Stanza:  # noqa: A002  # the attribute's own name
+    """Give the message as the archive of `by` delivers it: with its id there and the time of its acceptance.
+
+    `by` is a bare JID, `time` are microseconds since 1970. The message must have no stanza-id of `by` yet.
+    """
+    first = _stanza_id(by, id)
+    tag, second = (_TIME, _live_time(time)) if is_live else (_DELAY, _delay(by, time))
+    return stanza.extended(((_STANZA_ID, 0), (tag, len(first))), first + second)
+
+
+def live_bytes(body: bytes, by: Jid, id: str, time: int) -> bytes:  # noqa: A002  # the attribute's own name
+    """Give what `stamped` would write of a live message that is written already."""
+    addition = _stanza_id(by, id) + _live_time(time)
+    if not body.endswith(_CLOSING):  # it has no content at all
+        return body[:-2] + b">" + addition + _CLOSING
+    return body[: -len(_CLOSING)] + addition + _CLOSING
+
+
+def without_forgeries(stanza: Stanza, *ours: Jid) -> Stanza:
+    """Give the message without what only an archive of ours may say of it, whoever wrote that.
+
+    These are stanza-ids and delays in our name, and every time of our own kind.
+    """
+    if not any(tag in _OURS for tag, _ in stanza.index):
+        return stanza
+    stanza = without_claims(stanza, *ours)
+    forged = [child for child in stanza.children if _is_time_of_ours(child, ours)]
+    if not forged:
+        return stanza
+    kept = [
+        child.raw
+        for child in stanza.children
+        if (child.namespace, child.name) in _TIMES and child not in forged
+    ]
+    return stanza.replace(drop=lambda *tag: tag in _TIMES, append=kept)
+
+
+def with_archive_id(body: bytes, by: Jid, id: str) -> bytes:  # noqa: A002  # the attribute's own name
+    """Give a stored message, as bytes, with its id in the archive of `by`."""
+    if not body.endswith(_CLOSING):  # it has no content at all
+        return body[:-2] + b">" + _stanza_id(by, id) + _CLOSING
+    return body[: -len(_CLOSING)] + _stanza_id(by, id) + _CLOSING
+
+
+def kept(body: bytes) -> Stanza:
+    """Read a stored message; what was stored was a stanza."""
+    return stanza_of(decode(body, ns.CLIENT))
+
+
+def time_of(stanza: Stanza) -> str | None:
+    """Give the server's time that a live message carries, as it is written; None where there is none."""
+    element: Element | None = stanza.decode(ns.TIDINGS_TIME, "time")
+    return None if element is None else element.get("stamp")
+
+
+def _is_time_of_ours(child: Child, ours: tuple[Jid, ...]) -> bool:
+    if (child.namespace, child.name) == (ns.DELAY, "delay"):
+        return decode(child.raw, ns.CLIENT).get("from") in ours
+    return (child.namespace, child.name) == (ns.TIDINGS_TIME, "time")
+
+
+@lru_cache(maxsize=16)
+def _live_time(time: int) -> bytes:
+    return f'<time xmlns="{ns.TIDINGS_TIME}" stamp="{stamp_of(time)}"/>'.encode()
+
+
+def _delay(by: Jid, time: int) -> bytes:
+    return f'<delay xmlns="{ns.DELAY}" from="{by.xml}" stamp="{stamp_of(time)}"/>'.encode()
+
+
+def _stanza_id(by: Jid, id_: str) -> bytes:
+    # Ids are of this project's making, or a room's; the usual ones need no escaping.
+    shown = id_ if id_.replace("-", "").isalnum() else escape_attribute(id_)
+    return f'<stanza-id xmlns="{ns.STANZA_ID}" by="{by.xml}" id="{shown}"/>'.encode()
