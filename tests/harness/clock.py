@@ -45,6 +45,10 @@ class VirtualClock:
                 timer.function()
         self._elapsed = end
 
+    def forget(self) -> None:
+        """Drop all timers: those who set them are no more."""
+        self._timers.clear()
+
     @property
     def is_idle(self) -> bool:
         """Whether no timer waits."""

@@ -74,9 +74,9 @@ def postgresql() -> Iterator[Server]:
     programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
     if not programs:
         pytest.skip("POSTGRESQL IS NOT TESTED: install Debian's package postgresql")
-    with _folder("postgres") as folder:
+    with database_folder("postgres") as folder:
         data = folder / "data"
-        _run(
+        run_once(
             folder,
             "postgres",
             [programs[-1] / "initdb", "-D", data, "-U", "tidings", "-A", "trust", "-E", "UTF8", "--no-sync"],
@@ -100,7 +100,7 @@ def postgresql() -> Iterator[Server]:
                     cursor = connection.execute(statement.encode())
                     return cursor.fetchall() if cursor.description else []
 
-            _until_ready(process, folder, lambda: execute("SELECT 1"), psycopg.OperationalError)
+            until_ready(process, folder, lambda: execute("SELECT 1"), psycopg.OperationalError)
             yield Server(folder, execute, f"postgresql://tidings@/NAME?host={folder}")
 
 
@@ -110,10 +110,10 @@ def mariadb() -> Iterator[Server]:
     program, install = shutil.which("mariadbd", path=_PATH), shutil.which("mariadb-install-db", path=_PATH)
     if program is None or install is None:
         pytest.skip("MARIADB IS NOT TESTED: install Debian's package mariadb-server")
-    with _folder("mysql") as folder:
+    with database_folder("mysql") as folder:
         data, address = folder / "data", folder / "sock"
         common = ["--no-defaults", f"--datadir={data}"]
-        _run(
+        run_once(
             folder,
             "mysql",
             [
@@ -150,7 +150,7 @@ def mariadb() -> Iterator[Server]:
                     probe.connect(str(address))
                 execute("SELECT 1")
 
-            _until_ready(process, folder, ask, (OSError, pymysql.Error))
+            until_ready(process, folder, ask, (OSError, pymysql.Error))
             yield Server(folder, execute, f"mariadb://root@localhost/NAME?unix_socket={address}")
 
 
@@ -172,7 +172,8 @@ _PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/bin"
 
 
 @contextlib.contextmanager
-def _folder(user: str) -> Iterator[Path]:
+def database_folder(user: str) -> Iterator[Path]:
+    """A temporary folder that belongs to the user of a database server."""
     # Not pytest's own folder: a socket's path may have 107 octets, and another user must get there.
     folder = Path(tempfile.mkdtemp(prefix="tidings-db-", dir="/tmp"))
     try:
@@ -184,14 +185,16 @@ def _folder(user: str) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _as_user(user: str, command: Sequence[str | Path]) -> list[str]:
+def as_user(user: str, command: Sequence[str | Path]) -> list[str]:
+    """The command as that user runs it; without root as the user who runs the tests."""
     # The server gets the signal when this process dies, however it dies.
     rights = [f"--reuid={user}", f"--regid={user}", "--clear-groups"] if os.getuid() == 0 else []
     return ["setpriv", *rights, "--pdeathsig=KILL", *map(str, command)]
 
 
-def _run(folder: Path, user: str, command: Sequence[str | Path]) -> None:
-    done = subprocess.run(_as_user(user, command), cwd=folder, capture_output=True, text=True, check=False)
+def run_once(folder: Path, user: str, command: Sequence[str | Path]) -> None:
+    """Run a command to its end, which must be a good one."""
+    done = subprocess.run(as_user(user, command), cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{command[0]} failed:\n{done.stdout}\n{done.stderr}"
 
 
@@ -199,7 +202,7 @@ def _run(folder: Path, user: str, command: Sequence[str | Path]) -> None:
 def _process(folder: Path, user: str, command: Sequence[str | Path]) -> Iterator[subprocess.Popen[bytes]]:
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
-            _as_user(user, command), cwd=folder, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            as_user(user, command), cwd=folder, stdout=log, stderr=log, stdin=subprocess.DEVNULL
         )
     try:
         yield process
@@ -208,12 +211,13 @@ def _process(folder: Path, user: str, command: Sequence[str | Path]) -> Iterator
         process.wait()
 
 
-def _until_ready(
+def until_ready(
     process: subprocess.Popen[bytes],
     folder: Path,
     ask: Callable[[], object],
     not_yet: type[Exception] | tuple[type[Exception], ...],
 ) -> None:
+    """Wait until a server that was started answers."""
     deadline = time.monotonic() + START_SECONDS
     while True:
         try:

@@ -20,10 +20,10 @@ Everybody under `people` gets a fresh account, so the local parts in the file ar
 the end nobody may have received more than the play says.
 
 In what is received, `{any}` matches any value and `{word}` any value that is the same wherever the word
-stands, also in what is sent later; an attribute with `{maybe}` may be missing. `xml:lang` and the server's
-`<delay/>` are ignored; so are `id` and `to` of a stanza unless the play names them, the account's own bare
-address in `from` of an IQ, and `<text/>` of an error. `play:more="true"` allows more children; errors may
-also echo what they answer (RFC 6120 §8.3.1).
+stands, also in what is sent later; an attribute with `{maybe}` may be missing. `xml:lang` is ignored; so are,
+unless the play names them, the server's `<delay/>`, `<stanza-id/>` and `<time/>`, `id` and `to` of a stanza,
+the account's own bare address in `from` of an IQ, and `<text/>` of an error. `play:more="true"` allows more
+children; errors may also echo what they answer (RFC 6120 §8.3.1).
 """
 
 import contextlib
@@ -41,7 +41,12 @@ CLIENT = "jabber:client"
 STANZA_ERRORS = "urn:ietf:params:xml:ns:xmpp-stanzas"
 XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 MORE = f"{{{PLAY}}}more"
-IGNORED_CHILDREN = {f"{{{STANZA_ERRORS}}}text", "{urn:xmpp:delay}delay"}
+IGNORED_CHILDREN = {
+    f"{{{STANZA_ERRORS}}}text",
+    "{urn:xmpp:delay}delay",
+    "{urn:xmpp:sid:0}stanza-id",
+    "{urn:tidings:time:0}time",
+}
 WILDCARD = re.compile(r"\{([a-z][a-z0-9-]*)\}")
 DIRECTION = re.compile(
     r"(?P<who>\w+) (?P<what>logs in|logs out|sends|receives( in any order| nothing)?|may receive)$"

@@ -1,6 +1,7 @@
 """A server as its users get it: `tidings serve` in a process of its own, on free ports of loopback.
 
-The process is ended by its number with SIGTERM and must leave cleanly: exit code 0, no bug in its log.
+The process is ended by its number with SIGTERM and must leave cleanly: exit code 0, no bug in its log. Tests
+of crashes kill it instead, and start it again on what it left behind.
 """
 
 import contextlib
@@ -13,7 +14,7 @@ import socket
 import subprocess
 import sysconfig
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Self
 
@@ -122,7 +123,14 @@ class ServerProcess:
     host = HOST
     domain = DOMAIN
 
-    def __init__(self, directory: Path, ports: dict[str, int], authority: Path, arguments: list[str]) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        ports: dict[str, int],
+        authority: Path,
+        arguments: list[str],
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.directory = directory
         self.authority = authority
         self.tcp_port = ports["tcp"]
@@ -130,20 +138,22 @@ class ServerProcess:
         self.http_port = ports["http"]
         self.https_port = ports["https"]
         self._arguments = arguments
+        self._environment = environment or {}
         self._log_path = directory / "server.log"
-        with self._log_path.open("ab") as log:
-            self.process = subprocess.Popen(
-                [tidings_command(), "serve", *arguments],
-                cwd=directory,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, "PYTHONWARNINGS": "default"},
-            )
+        self._launch()
 
     @classmethod
-    def start(cls, directory: Path, *, extra_configuration: str = "") -> Self:
-        """Start a server on free ports with its own certificate and wait until it is ready."""
+    def start(
+        cls,
+        directory: Path,
+        *,
+        extra_configuration: str = "",
+        environment: Mapping[str, str] | None = None,
+    ) -> Self:
+        """Start a server on free ports with its own certificate and wait until it is ready.
+
+        Variables of the environment overrule the configuration.
+        """
         authority = make_certificate(directory, DOMAIN)
         for attempt in range(1, ATTEMPTS + 1):
             ports = dict(zip(INTEROP_PORTS, free_ports(len(INTEROP_PORTS)), strict=True))
@@ -152,7 +162,7 @@ class ServerProcess:
                 CONFIGURATION.format(directory=directory, **ports) + extra_configuration,
                 encoding="utf-8",
             )
-            server = cls(directory, ports, authority, ["--config", str(configuration)])
+            server = cls(directory, ports, authority, ["--config", str(configuration)], environment)
             try:
                 server._wait_until_it_listens()
             except RuntimeError:
@@ -171,6 +181,16 @@ class ServerProcess:
         server = cls(directory, INTEROP_PORTS, data / "self-signed.crt", command)
         server._wait_until_it_listens()
         return server
+
+    def kill(self) -> None:
+        """End the server with SIGKILL: it can do nothing about it."""
+        self.process.kill()
+        self.process.wait()
+
+    def start_again(self) -> None:
+        """Start a server that has ended on the same data and ports, and wait until it is ready."""
+        self._launch()
+        self._wait_until_it_listens()
 
     @property
     def log(self) -> str:
@@ -213,6 +233,16 @@ class ServerProcess:
 
     def stop(self) -> None:
         """End the server with SIGTERM and assert that it left cleanly and logged no bug."""
+        self._terminate()
+        bugs = list(self._bugs())
+        assert not bugs, "errors in the server's log:\n" + "\n".join(bugs)
+
+    def stop_troubled(self) -> None:
+        """End a server whose database failed: it leaves cleanly, with errors in its log but no bug."""
+        self._terminate()
+        assert "Traceback" not in self.log, self.log_tail(100)
+
+    def _terminate(self) -> None:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
@@ -222,8 +252,6 @@ class ServerProcess:
             self.process.wait()
             raise AssertionError(f"no exit {STOP_SECONDS} s after SIGTERM\n{self.log_tail()}") from None
         assert code == 0, f"exit code {code}\n{self.log_tail()}"
-        bugs = list(self._bugs())
-        assert not bugs, "errors in the server's log:\n" + "\n".join(bugs)
 
     def _bugs(self) -> Iterator[str]:
         for line in self.log.splitlines():
@@ -239,6 +267,24 @@ class ServerProcess:
             return self._arguments[:2]
         return ["--data-dir", str(self.directory / "data")]
 
+    def _launch(self) -> None:
+        with self._log_path.open("ab") as log:
+            self._log_start = log.tell()
+            self.process = subprocess.Popen(
+                [tidings_command(), "serve", *self._arguments],
+                cwd=self.directory,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **self._environment, "PYTHONWARNINGS": "default"},
+            )
+
+    @property
+    def _log_since_start(self) -> str:
+        with self._log_path.open("rb") as log:
+            log.seek(self._log_start)
+            return log.read().decode(errors="replace")
+
     def _wait_until_it_listens(self) -> None:
         """Raise RuntimeError with the server's words when it ends or does not listen in time."""
         deadline = time.monotonic() + START_SECONDS
@@ -246,7 +292,7 @@ class ServerProcess:
             if self.process.poll() is not None:
                 raise RuntimeError(f"the server ended with code {self.process.returncode}\n{self.log_tail()}")
             # Its ports take connections earlier, while it is still loading.
-            if READY in self.log:
+            if READY in self._log_since_start:
                 return
             if time.monotonic() > deadline:
                 self.process.kill()

@@ -13,25 +13,29 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
 
 from tests.harness.clock import VirtualClock
 from tidings.adapters.memory import MemoryStores
+from tidings.adapters.sql.ledger import open_memory_ledger
 from tidings.app.compose import FEATURES, HostPlan, build_server
 from tidings.base.errors import StreamError
 from tidings.base.jid import Jid
 from tidings.base.limits import XmlLimits
+from tidings.kernel.doorway import Resumer
 from tidings.kernel.feature import Feature
 from tidings.kernel.inbound import Inbound
 from tidings.kernel.server import Server
 from tidings.kernel.session import Client, Session
 from tidings.ports.ledger import Ledger
+from tidings.ports.stores import Stores
 from tidings.wire.xml.element import Element, decode
 from tidings.wire.xml.frames import FrameParser
 from tidings.wire.xmpp import ns
+from tidings.wire.xmpp.payloads.stream_management import Enable, Resume
 
 
 class WorldClient:
@@ -45,6 +49,9 @@ class WorldClient:
         self.paused = False
         self.session: Session = None  # type: ignore[assignment]  # set by World.login
         self._inbound: Inbound = None  # type: ignore[assignment]
+        self.answers: list[Element] = []  # to what it asked for inline
+        self.stream_id = ""
+        self.counted = 0  # stanzas that it has got
         self._parser = FrameParser(XmlLimits())
 
     @property
@@ -55,6 +62,12 @@ class WorldClient:
 
     def send_raw(self, raw: bytes) -> None:
         self.received.append(decode(raw, ns.CLIENT))
+        self.counted += 1
+        if self.session is not None and self.session.window is not None:
+            asyncio.get_running_loop().call_soon(self.session.ask)
+
+    def say_raw(self, raw: bytes) -> None:
+        self.received.append(decode(raw, ""))
 
     def close(self, error: StreamError | None) -> None:
         self.error = error
@@ -107,13 +120,23 @@ class WorldClient:
         self.received = [element for element in self.received if element not in taken]
         return taken
 
+    async def manage(self, *, can_resume: bool = True, maximum: int | None = None) -> Element:
+        """Enable stream management; from here on `counted` is what it has got. Gives <enabled/>."""
+        self.counted = 0
+        await self.send(Enable(can_resume, maximum).encode().to_bytes().decode())
+        [enabled] = self.take("enabled")
+        self.stream_id = enabled.get("id") or ""
+        return enabled
+
     async def leave(self) -> None:
         """End the stream in order."""
         await self.world.end(self.session, None)
 
     async def lose(self) -> None:
-        """Lose the connection."""
-        await self.world.end(self.session, StreamError("connection-timeout"))
+        """Lose the connection; its session goes on without one if it can be resumed."""
+        self.closed = True
+        self.world.server.abandon(self.session, StreamError("connection-timeout"), is_lost=True)
+        await self.world.settle()
 
 
 class _ClientLink:
@@ -122,6 +145,7 @@ class _ClientLink:
     def __init__(self, client: WorldClient) -> None:
         self._client = client
         self.send = client.send_raw
+        self.say = client.say_raw
         self.close = client.close
         self.pause = client.pause
         self.resume = client.resume
@@ -130,9 +154,12 @@ class _ClientLink:
 class World:
     """The server and its clients."""
 
-    def __init__(self, server: Server, stores: Any, clock: VirtualClock) -> None:
+    def __init__(
+        self, server: Server, stores: Any, clock: VirtualClock, build: Callable[[Any], Server]
+    ) -> None:
         self.server = server
         self.stores = stores
+        self._build = build
         self.clock = clock
         self.anonymous: frozenset[str] = frozenset()
         self._numbers = iter(range(1, 1_000_000))
@@ -147,33 +174,49 @@ class World:
         admins: Iterable[str] = (),
         anonymous: Iterable[str] = (),
         ledger: Ledger | None = None,
+        stores: Stores | None = None,
+        clock: VirtualClock | None = None,
+        archives: bool = True,
         sessions_per_account: int = 50,
         accounts_in_memory: int = 10_000,
     ) -> World:
-        """Start a server; `options` are features' option structs by feature name, for every domain."""
-        clock = VirtualClock()
-        stores = MemoryStores()
-        if ledger is not None:
-            stores.ledger = ledger
+        """Start a server; `options` are features' option structs by feature name, for every domain.
+
+        Without `stores` they are in memory, and without `ledger` so is that.
+        """
+        clock = clock or VirtualClock()
+        if stores is not None:
+            pass
+        elif not archives:
+            stores = MemoryStores()
+        elif ledger is None:
+            archive = await open_memory_ledger(now=lambda: round(clock.now() * 1_000_000))
+            stores = MemoryStores(archive, archive.close)
+        else:
+            stores = MemoryStores(ledger)
         plans = [
             HostPlan(
                 domain=domain,
                 admins=tuple(Jid(admin) for admin in admins if Jid(admin).domain == domain),
                 anonymous=domain in set(anonymous),
+                archives=archives,
                 options=dict(options or {}),
             )
             for domain in domains
         ]
-        server, _ = build_server(
-            plans,
-            stores,
-            clock,
-            features=tuple(FEATURES if features is None else features),
-            sessions_per_account=sessions_per_account,
-            accounts_in_memory=accounts_in_memory,
-        )
-        await server.start()
-        world = cls(server, stores, clock)
+
+        def build(stores: Stores) -> Server:
+            return build_server(
+                plans,
+                stores,
+                clock,
+                features=tuple(FEATURES if features is None else features),
+                sessions_per_account=sessions_per_account,
+                accounts_in_memory=accounts_in_memory,
+            )[0]
+
+        world = cls(build(stores), stores, clock, build)
+        await world.server.start()
         world.anonymous = frozenset(anonymous)
         return world
 
@@ -209,10 +252,38 @@ class World:
             since=self.clock.now(),
             device=device,
             anonymous=address.domain in self.anonymous,
+            chose_resource=bool(Jid(jid).resource),
         )
         host = self.server.hosts[address.domain]
-        client.session, _ = await self.server.open_session(host, address, way, _ClientLink(client), inline)
-        client._inbound = Inbound(client.session, self.server.router, self.server.supervisor)
+        client.session, client.answers = await self.server.open_session(
+            host, address, way, _ClientLink(client), inline
+        )
+        client._inbound = client.session.inbound
+        return client
+
+    async def resume(
+        self, before: WorldClient, *, handled: int | None = None, transport: str = "tcp"
+    ) -> WorldClient | Element:
+        """Come back to the session of a client that has got `handled` stanzas; give the client or <failed/>.
+
+        What the server says to it comes first: <resumed/> is the first that the client has received.
+        """
+        address = before.jid
+        host = self.server.hosts[address.domain]
+        client = WorldClient(self)
+        client.counted = before.counted if handled is None else handled
+        client.stream_id = before.stream_id
+        request = Resume(client.stream_id, client.counted).encode()
+        resumer = host.feature(Resumer)  # type: ignore[type-abstract]
+        assert resumer is not None
+        answer, session = await resumer.negotiate_resumption(address.bare, request)
+        if session is None:
+            return answer
+        client.session, client._inbound = session, session.inbound
+        client.received.append(answer)
+        way = Client(transport=transport, address="127.0.0.1", secure=True, since=self.clock.now())
+        self.server.resume(session, way, _ClientLink(client))
+        await self.settle()
         return client
 
     async def online(self, jid: str, presence: str = "<presence/>") -> WorldClient:
@@ -239,6 +310,17 @@ class World:
         if wait is not None:
             await wait
         await self.settle()
+
+    async def restart(self, stores: Stores | None = None) -> None:
+        """Kill the server, and start another one over the same stores, or over `stores`.
+
+        Nobody is told anything: connections, sessions and all that was only in memory are gone.
+        """
+        await self.server.supervisor.finish(0)
+        self.clock.forget()
+        self.stores = self.stores if stores is None else stores
+        self.server = self._build(self.stores)
+        await self.server.start()
 
     async def stop(self) -> None:
         await self.server.stop(0)

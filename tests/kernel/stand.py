@@ -20,6 +20,7 @@ from tidings.gateways.entrance import Entrance
 from tidings.gateways.tcp import TcpGateway
 from tidings.gateways.tls import TlsSetup, tls_server_end_point
 from tidings.kernel.doorway import ConnectionOptions, Doorway
+from tidings.kernel.feature import StreamStage
 from tidings.kernel.login import Brake, StoredCredentials
 from tidings.wire.xml.fragment import Fragment, StreamHead, StreamTail
 from tidings.wire.xml.parser import StreamParser
@@ -168,9 +169,12 @@ async def standing(
             tls_required=tls_required,
             tls_available=directory is not None,
             iterations=4096,
-            bind2_inline=(),
+            features_after=tuple(host.stream_features(StreamStage.AFTER_LOGIN)),
+            bind2_inline=tuple(name for feature in host.features for name in feature.inline),
+            sasl2_inline=tuple(host.stream_features(StreamStage.INLINE)),
+            extensions=tuple(element.namespace for element in host.stream_features(StreamStage.INLINE)),
         )
-        for domain in world.server.hosts
+        for domain, host in world.server.hosts.items()
     }
     doorway = Doorway(
         server=world.server,

@@ -10,6 +10,7 @@ import pytest
 from tests.harness.world import World, WorldClient
 from tests.kernel.slow_ledger import SlowLedger
 from tidings.kernel.feature import Feature, handles_nonza
+from tidings.ports.ledger.batch import Accepted, Place, Refused, Stale
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
 
@@ -25,7 +26,7 @@ def ids(client: WorldClient, name: str = "message") -> list[str | None]:
     return [element.get("id") for element in client.take(name)]
 
 
-async def turns(count: int = 10) -> None:
+async def turns(count: int = 20) -> None:
     """Let the event loop run; commits stay open."""
     for _ in range(count):
         await asyncio.sleep(0)
@@ -217,12 +218,13 @@ async def test_a_bug_in_the_ledger_is_an_error_for_the_sender_and_does_not_stop_
     assert ids(bob) == ["2"]
 
 
-async def test_a_ledger_that_refuses_at_once(slow: World, alice: WorldClient, bob: WorldClient) -> None:
-    class Broken:
-        def commit(self, batch: object) -> None:
-            raise ZeroDivisionError
+async def test_a_ledger_that_refuses_at_once(
+    slow: World, ledger: SlowLedger, alice: WorldClient, bob: WorldClient
+) -> None:
+    def commit(batch: object) -> None:
+        raise ZeroDivisionError
 
-    slow.server.router._ledger = Broken()
+    ledger.commit = commit  # type: ignore[assignment,method-assign]
     await alice.send(chat(1))
     [error] = alice.take("message")
     assert error.find("error").find("internal-server-error", ns.STANZA_ERRORS) is not None
@@ -271,7 +273,7 @@ async def test_the_sender_is_paused_and_resumed(
     assert alice.paused
     assert bob.paused is False
     while ledger.waiting:
-        assert len(ledger.batches[-1]) <= 64
+        assert len(ledger.batches[-1].appends) <= 64
         ledger.accept()
         await turns()
     await slow.settle()
@@ -304,3 +306,76 @@ async def test_a_nonza_never_waits_and_sees_what_came_before_it() -> None:
     alice.push("<count xmlns='urn:test'/>")
     assert host.counted == [1, 1, 3]  # type: ignore[attr-defined]
     await world.stop()
+
+
+async def test_a_message_that_the_ledger_cannot_hold_is_refused_alone(
+    slow: World, ledger: SlowLedger, alice: WorldClient, bob: WorldClient
+) -> None:
+    alice.push(chat(1), chat(2))
+    await turns()
+    place = Place("bob@localhost", "e", 1)
+    ledger.accept(Refused("too long"), Accepted(places=(place,), time=0, feed=1))
+    await slow.settle()
+    assert ids(bob) == ["2"]
+    [error] = alice.take("message")
+    assert error.get("id") == "1"
+    assert error.find("error").find("not-acceptable", ns.STANZA_ERRORS) is not None
+    assert alice.session.handled == 2
+
+
+async def test_what_guard_read_and_has_changed_since_sends_the_message_back_to_guard(
+    slow: World, ledger: SlowLedger, alice: WorldClient, bob: WorldClient
+) -> None:
+    """The block list changes on another node, after guard and before the commit."""
+    alice.push(chat(1))
+    await turns()
+    await slow.stores.blocking.add(bob.jid.bare, (alice.jid.bare,))
+    ledger.versions[bob.jid.bare] += 1
+    ledger.accept(Stale(bob.jid.bare))
+    await slow.settle()
+    assert bob.take() == []
+    [error] = alice.take("message")
+    assert error.find("error").find("service-unavailable", ns.STANZA_ERRORS) is not None
+
+
+async def test_who_is_stale_for_ever_is_told_to_try_later(
+    slow: World, ledger: SlowLedger, alice: WorldClient, bob: WorldClient
+) -> None:
+    alice.push(chat(1))
+    await turns()
+    while ledger.waiting:
+        ledger.accept(Stale(bob.jid.bare))
+        await turns(40)
+    await slow.settle()
+    [error] = alice.take("message")
+    assert error.find("error").find("resource-constraint", ns.STANZA_ERRORS) is not None
+    assert alice.session.handled == 1
+
+
+async def test_a_repeat_is_accepted_again_and_delivered_once(
+    slow: World, ledger: SlowLedger, alice: WorldClient, bob: WorldClient
+) -> None:
+    alice.push(chat(1))
+    await turns()
+    ledger.accept(Accepted(places=(Place("bob@localhost", "e", 1),), time=0, feed=1, repeated=True))
+    await slow.settle()
+    assert bob.take() == []
+    assert alice.take() == []
+    assert alice.session.handled == 1
+
+
+async def test_a_message_that_is_not_stored_waits_for_nobody_before_it_but_its_own_sender(
+    slow: World, ledger: SlowLedger, alice: WorldClient, bob: WorldClient
+) -> None:
+    typing = (
+        f"<message to='bob@localhost/desk' type='chat' id='t'><composing xmlns='{ns.CHAT_STATES}'/></message>"
+    )
+    alice.push(chat(1), typing)
+    await turns()
+    assert bob.take() == []
+    ledger.accept()
+    await slow.settle()
+    assert ids(bob) == ["1", "t"]
+    await alice.send(typing)
+    assert ids(bob) == ["t"]
+    assert len(ledger.batches) == 1

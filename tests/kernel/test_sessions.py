@@ -16,6 +16,7 @@ from tidings.kernel.feature import At, Feature, Iq, Stage, handles, listens, loa
 from tidings.kernel.session import Client, Session
 from tidings.kernel.slots import Slot
 from tidings.wire.xml.element import Element
+from tidings.wire.xmpp.acks import SentWindow, WindowLimits
 from tidings.wire.xmpp.payloads.ping import Ping
 from tidings.wire.xmpp.stanza import Stanza
 
@@ -32,6 +33,8 @@ class Link:
 
     def send(self, raw: bytes) -> None:
         self.sent.append(raw)
+
+    say = send
 
     def close(self, error: StreamError | None) -> None:
         self.closed, self.error = True, error
@@ -84,43 +87,100 @@ def test_slots_have_defaults_and_factories() -> None:
 # --- detaching
 
 
+def manage(session: Session, **limits: int) -> None:
+    """Let it be resumed, as stream management does."""
+    session.count(SentWindow(WindowLimits(**limits)))
+    session.resume_seconds = 60
+
+
+def back(world: World, session: Session) -> Link:
+    """Let its client come back over a new connection."""
+    link = Link()
+    world.server.resume(session, way(), link)
+    return link
+
+
+def way() -> Client:
+    return Client(transport="websocket", address="::1", secure=True, since=1.0)
+
+
 async def test_a_detached_session_keeps_what_it_is_sent_and_gives_it_to_the_next_connection(
     world: World,
 ) -> None:
     alice = await world.login("alice@localhost/phone")
     session = alice.session
-    session.detach()
+    manage(session)
+    session.send(message(0, session))
+    alice.take()
+    await alice.lose()
     assert session.detached
-    for number in range(5):
+    assert not session.ended
+    for number in range(1, 5):
         session.send(message(number, session))
     assert alice.received == []
-    link = Link()
-    session.attach(link)
+    link = back(world, session)
     session.send(message(5, session))
     assert [f'id="{number}"'.encode() in raw for number, raw in enumerate(link.sent)] == [True] * 6
     assert session.sent == 6
-    assert session.unsent == []
+    assert (session.transport, session.address) == ("websocket", "::1")
+    await world.advance(100)
+    assert not session.ended
 
 
-async def test_attaching_takes_a_session_from_the_connection_that_still_has_it(world: World) -> None:
+async def test_what_is_acknowledged_is_not_sent_again(world: World) -> None:
     alice = await world.login("alice@localhost/phone")
-    link = Link()
-    alice.session.attach(link)
+    session = alice.session
+    session.send(message(0, session))
+    manage(session)
+    for number in range(1, 4):
+        session.send(message(number, session))
+    assert session.window is not None
+    session.window.acknowledge(2)
+    await alice.lose()
+    link = back(world, session)
+    assert [b'id="3"' in raw for raw in link.sent] == [True]
+
+
+async def test_who_comes_back_is_the_same_device(world: World) -> None:
+    alice = await world.login("alice@localhost/phone", device="d4565a47-8f0b-4b5b-9c3a-5c9f4d6c3b1e")
+    manage(alice.session)
+    await alice.lose()
+    back(world, alice.session)
+    assert alice.session.client.device == "d4565a47-8f0b-4b5b-9c3a-5c9f4d6c3b1e"
+
+
+async def test_releasing_takes_a_session_from_the_connection_that_still_has_it(world: World) -> None:
+    alice = await world.login("alice@localhost/phone")
+    manage(alice.session)
+    world.server.release(alice.session)
+    world.server.release(alice.session)
     assert alice.error is not None
     assert alice.error.condition == "conflict"
+    assert alice.session.detached
     assert world.server.session_count == 1
+    await world.advance(61)
+    assert alice.session.ended
 
 
-async def test_a_detached_session_that_is_sent_too_much_ends() -> None:
-    world = await World.start(features=[Ends])
+async def test_a_session_that_is_not_counted_ends_with_its_connection(world: World) -> None:
+    alice = await world.login("alice@localhost/phone")
+    await alice.lose()
+    assert alice.session.ended
+
+
+@pytest.mark.parametrize("is_lost", [True, False])
+async def test_a_session_that_is_sent_more_than_its_window_holds_ends(is_lost: bool) -> None:
+    world = await World.start(features=[Ends], archives=False)
     alice = await world.login("alice@localhost/phone")
     bob = await world.login("bob@localhost/desk")
-    alice.session.detach()
-    alice.session.kept_limit = 1000
+    manage(alice.session, octets=1_000)
+    if is_lost:
+        await alice.lose()
     for _ in range(50):
         await bob.send("<message to='alice@localhost/phone' type='chat'><body>0123456789</body></message>")
     assert alice.session.ended
-    assert alice.session.unsent == []
+    assert alice.session.window is None
+    assert alice.closed
     assert world.server.hosts["localhost"].feature(Ends).ended == [alice.jid]
     assert world.server.session_count == 1
     assert bob.take("message")[-1].get("type") == "error"  # nobody is there any more
@@ -130,11 +190,14 @@ async def test_a_detached_session_that_is_sent_too_much_ends() -> None:
 async def test_a_detached_session_can_be_closed() -> None:
     world = await World.start(features=[Ends])
     alice = await world.login("alice@localhost/phone")
-    alice.session.detach()
+    manage(alice.session)
+    await alice.lose()
     alice.session.close(StreamError("not-authorized"))
     alice.session.close(StreamError("not-authorized"))
     await world.settle()
     assert alice.session.ended
+    assert world.server.hosts["localhost"].feature(Ends).ended == [alice.jid]
+    await world.advance(100)
     assert world.server.hosts["localhost"].feature(Ends).ended == [alice.jid]
     await world.stop()
 
@@ -183,7 +246,9 @@ async def test_many_binds_of_one_resource_at_once_leave_one_session() -> None:
 async def test_stop_ends_every_session_once() -> None:
     world = await World.start(features=[Ends])
     await world.login("alice@localhost/phone")
-    (await world.login("bob@localhost/desk")).session.detach()
+    bob = await world.login("bob@localhost/desk")
+    manage(bob.session)
+    await bob.lose()
     await world.stop()
     assert sorted(world.server.hosts["localhost"].feature(Ends).ended) == [
         "alice@localhost/phone",

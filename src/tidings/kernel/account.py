@@ -29,13 +29,15 @@ class Account(Slotted):
     so that the difference cannot be told.
     """
 
-    __slots__ = ("exists", "jid", "sessions")
+    __slots__ = ("exists", "jid", "position", "sessions")
 
     def __init__(self, jid: Jid, *, exists: bool) -> None:
         super().__init__()
         self.jid = jid
         self.exists = exists
         self.sessions: dict[str, Session] = {}
+        self.position = 0
+        """The last position of its archive that has been dealt with here; 0 before there was any."""
 
     @property
     def available(self) -> list[Session]:
@@ -119,6 +121,12 @@ class Directory:
                 account[slot] = await loader(jid)
             if jid not in self._stale:
                 return account
+
+    async def refresh(self, account: Account) -> None:
+        """Read anew what is loaded of an account in memory, changed elsewhere; raises `BackendError`."""
+        account.exists = await self._exists(account.jid) or account.exists
+        for slot, loader in self._loaders:
+            account[slot] = await loader(account.jid)
 
     def admit(self, account: Account, session: Session) -> None:
         """Add a session to its account, which stays in memory from now on."""

@@ -25,6 +25,9 @@ class Anteroom:
             self.kept.clear()
             self._connection.close(StreamError("resource-constraint", "too much is waiting to be read"))
 
+    def say(self, raw: bytes) -> None:
+        """Do nothing: who does not know of its session has asked it nothing."""
+
     def close(self, error: StreamError | None) -> None:
         """Close the connection."""
         self._connection.close(error)

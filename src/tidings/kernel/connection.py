@@ -143,7 +143,11 @@ class Connection:
 
     def lost(self) -> None:
         """The transport is gone, in order or not."""
-        self._end(None if self._closing else StreamError("connection-timeout", "the connection was lost"))
+        if self._closing:
+            self._end(None)
+        else:
+            reason = StreamError("connection-timeout", "the connection was lost")
+            self._end(reason, is_lost=True)
 
     def nod_off(self) -> bool:
         """Give back what only reading needs, unless something has come since this was asked last."""
@@ -160,6 +164,10 @@ class Connection:
         """Write a stanza; it leaves with everything else of this turn of the event loop."""
         if self._frames:
             raw = self._framing.stanza(raw)
+        self._write(raw)
+
+    def say(self, raw: bytes) -> None:
+        """Write an element that is no stanza and declares its own namespace."""
         self._write(raw)
 
     def close(self, error: StreamError | None) -> None:
@@ -204,11 +212,10 @@ class Connection:
 
     def established(self, session: Session, lang: str | None, kept: list[bytes], rest: list[Item]) -> None:
         """Go on without the negotiator: there is a session."""
-        server = self._doorway.server
         self._negotiator = None
         self.session = session
         self._lang = lang
-        self._inbound = Inbound(session, server.router, server.supervisor)
+        self._inbound = session.inbound
         for raw in kept:
             self.send(raw)
         if self._timer is not None:
@@ -240,7 +247,7 @@ class Connection:
             return
         # RFC 6120 §4.4: what was sent before the end of the stream is dealt with and answered before ours.
         self._leaving = True
-        inbound.when_idle = functools.partial(self._close, None)
+        inbound.when_idle(functools.partial(self._close, None))
 
     # --- writing
 
@@ -252,6 +259,9 @@ class Connection:
             asyncio.get_running_loop().call_soon(self._flush)
 
     def _flush(self) -> None:
+        session = self.session
+        if session is not None and session.window is not None and self._out and not self._closing:
+            session.ask()
         self._flushing = False
         if self._ended:
             self._out.clear()
@@ -264,11 +274,11 @@ class Connection:
         if self._transport.backlog() > self._doorway.options.outbound_bytes:
             log.warning("slow_reader", session=str(self.session.jid if self.session else ""))
             self._transport.abort()
-            self._end(StreamError("resource-constraint", "too much is waiting to be read"))
+            self._end(StreamError("resource-constraint", "too much is waiting to be read"), is_lost=True)
 
     # --- ending
 
-    def _close(self, error: StreamError | None) -> None:
+    def _close(self, error: StreamError | None, *, is_lost: bool = False) -> None:
         """Write the goodbye and let the transport go when it has left."""
         if self._closing or self._ended:
             return
@@ -278,13 +288,13 @@ class Connection:
             self._write(self._framing.element(stream_error_element(error)))
         self._write(self._framing.closing())
         self._flush()
-        self._leave(error)
+        self._leave(error, is_lost=is_lost)
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self._doorway.server.clock.call_later(_CLOSE_SECONDS, self._transport.abort)
         self._transport.close()
 
-    def _end(self, reason: StreamError | None) -> None:
+    def _end(self, reason: StreamError | None, *, is_lost: bool = False) -> None:
         """Let go of everything."""
         if self._ended:
             return
@@ -293,18 +303,19 @@ class Connection:
             self._timer.cancel()
             self._timer = None
         self._doorway.server.left(self)
-        self._leave(reason)
-        if self._inbound is not None:
-            self._inbound.when_idle = None
+        self._leave(reason, is_lost=is_lost)
 
-    def _leave(self, reason: StreamError | None) -> None:
-        """Part from the session, which ends unless another connection has it now or it waits for one."""
+    def _leave(self, reason: StreamError | None, *, is_lost: bool) -> None:
+        """Part from the session, which ends unless another connection has it now or it can wait for one.
+
+        Its client has ended it who has said goodbye, even if that was not answered any more.
+        """
         negotiator, self._negotiator = self._negotiator, None
         if negotiator is not None:
             negotiator.end(reason)
         session, self.session = self.session, None
         if session is not None and session.link is self:
-            self._doorway.server.abandon(session, reason)
+            self._doorway.server.abandon(session, reason, is_lost=is_lost and not self._leaving)
 
     # --- deadlines
 
@@ -338,4 +349,4 @@ class Connection:
         if self._heard:
             self._watch_silence()
             return
-        self.close(StreamError("connection-timeout", "no sign of life"))
+        self._close(StreamError("connection-timeout", "no sign of life"), is_lost=True)

@@ -1,8 +1,13 @@
 """Who gets a message: the delivery rules of RFC 6121 §8.5 as pure functions.
 
-Where the document leaves a choice: a message to a bare JID goes to the available resources with the highest
-non-negative priority (§8.5.2.1.1); a message of kind normal to a resource that is gone is refused rather than
-dropped (§8.5.3.2.1), since senders shall know.
+Where the document leaves a choice:
+
+- A message to a bare JID goes to all available resources of non-negative priority (§8.5.2.1.1), so that every
+  device gets every message once.
+- A message that can be kept for the devices of its recipient is kept (§8.5.2.2.1); one of kind chat to a
+  resource that is gone is kept for all of them (§8.5.3.2.1).
+- A message of kind normal to a resource that is gone is refused rather than dropped (§8.5.3.2.1), since
+  senders shall know; that somebody was typing vanishes without a word.
 """
 
 from __future__ import annotations
@@ -11,6 +16,7 @@ import enum
 from typing import TYPE_CHECKING
 
 from tidings.kernel.account import Account
+from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.stanza import Stanza
 
 if TYPE_CHECKING:
@@ -18,21 +24,14 @@ if TYPE_CHECKING:
 
 
 class Undelivered(enum.Enum):
-    """What becomes of a message that reaches no session."""
+    """What becomes of a message that reaches no session and is not kept."""
 
     IGNORE = "silently ignored"
     REFUSE = "answered with service-unavailable"
 
 
-_OUTCOME = {
-    # §8.5.2.2.1 and §8.5.3.2.1; until there is an archive, what would be stored is refused
-    "": Undelivered.REFUSE,
-    "normal": Undelivered.REFUSE,
-    "chat": Undelivered.REFUSE,
-    "groupchat": Undelivered.REFUSE,
-    "headline": Undelivered.IGNORE,
-    "error": Undelivered.IGNORE,
-}
+_IGNORED = frozenset({"headline", "error"})
+_CHAT_STATE = f"{ns.CHAT_STATES} "
 
 
 def recipients(message: Stanza, account: Account) -> list[Session]:
@@ -44,27 +43,31 @@ def recipients(message: Stanza, account: Account) -> list[Session]:
             return [session]  # §8.5.3.1
         if message.kind != "chat":
             return []  # §8.5.3.2.1
-    return _for_bare(message.kind, account)
+    if message.kind in {"groupchat", "error"}:
+        return []  # §8.5.2.1.1
+    return [
+        session
+        for session in account.sessions.values()
+        if session.priority is not None and session.priority >= 0
+    ]
 
 
-def outcome(kind: str) -> Undelivered:
-    """Tell what becomes of a message of this kind that reached no session."""
-    return _OUTCOME[kind]
+def is_stored(message: Stanza, account: Account, *, has_archive: bool) -> bool:
+    """Tell whether a message that is worth storing is stored for the account, or reaches it at least.
+
+    What is neither is refused, and then nobody keeps it.
+    """
+    if not account.exists:
+        return bool(recipients(message, account))
+    to = message.to
+    if to is not None and to.resource and to.resource not in account.sessions and message.kind != "chat":
+        return False  # §8.5.3.2.1
+    return has_archive or bool(recipients(message, account))
 
 
-def _for_bare(kind: str, account: Account) -> list[Session]:
-    """§8.5.2.1.1."""
-    if kind in {"groupchat", "error"}:
-        return []
-    best: list[Session] = []
-    highest = 0
-    for session in account.sessions.values():
-        priority = session.priority
-        if priority is None or priority < 0:
-            continue
-        if kind == "headline" or priority == highest:
-            best.append(session)
-        elif priority > highest:
-            best = [session]
-            highest = priority
-    return best
+def outcome(message: Stanza) -> Undelivered:
+    """Tell what becomes of a message that reached no session and is not kept."""
+    if message.kind in _IGNORED:
+        return Undelivered.IGNORE
+    is_typing = any(tag.startswith(_CHAT_STATE) for tag, _ in message.index)
+    return Undelivered.IGNORE if is_typing and not message.has(ns.CLIENT, "body") else Undelivered.REFUSE

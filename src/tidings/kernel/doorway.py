@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import msgspec
 
+from tidings.base.jid import Jid
 from tidings.kernel.login import Brake, Credentials
+from tidings.kernel.session import Session
 from tidings.wire.xml.element import Element
 from tidings.wire.xml.fragment import Fragment, StreamTail
 from tidings.wire.xmpp.negotiation.policy import StreamPolicy
@@ -88,4 +90,17 @@ class Registrar(Protocol):
 
     async def register_before_login(self, iq: Element, address: str, *, secure: bool) -> Element:
         """Answer a jabber:iq:register request with the whole iq to send."""
+        ...
+
+
+@runtime_checkable
+class Resumer(Protocol):
+    """A feature that lets clients go on with a session that they had (XEP-0198 §5)."""
+
+    async def negotiate_resumption(self, account: Jid, element: Element) -> tuple[Element, Session | None]:
+        """Take an element that came between log-in and binding; give the answer and the session that goes on.
+
+        That session is without a connection, and all that its client has sent has been dealt with; that holds
+        until something else is awaited. Raises `StreamError` for what ends the new stream.
+        """
         ...

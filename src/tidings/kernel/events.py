@@ -7,16 +7,23 @@ Handlers of GUARD and REWRITE are plain functions; others may return an awaitabl
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tidings.base.errors import StreamError, TidingsError
 from tidings.base.jid import Jid
+from tidings.kernel.filing import Filed, filed
+from tidings.ports.ledger.batch import Accepted
 from tidings.wire.xml.element import Element
+from tidings.wire.xmpp.archiving import Archiving
+from tidings.wire.xmpp.payloads.arrival import stamped
 from tidings.wire.xmpp.stanza import Stanza
 
 if TYPE_CHECKING:
     from tidings.kernel.account import Account
     from tidings.kernel.session import Session
+
+NOTHING: Final = Archiving()
+"""What a message is that nobody archives."""
 
 
 class Dropped(TidingsError):  # noqa: N818  # a decision, no error
@@ -74,21 +81,124 @@ class StanzaIn:
     stanza: Stanza
 
 
-@dataclass(slots=True)
 class MessageAccepted:
-    """A message of a local session is durable; COPY sends it to the sender's other devices."""
+    """A message of a local session is durable, or needs no storage; COPY serves the sender's other devices.
+
+    Told of repeats, too, which are not delivered again. `filed` is about the sender's archive, None where
+    nothing is stored; the stanza carries no stanza-id of that archive yet.
+    """
+
+    __slots__ = ("_accepted", "_archiving", "_filed", "session", "stanza")
+
+    def __init__(
+        self,
+        session: Session,
+        stanza: Stanza,
+        archiving: Archiving = NOTHING,
+        accepted: Accepted | None = None,
+    ) -> None:
+        self.session = session
+        self.stanza = stanza
+        self._archiving = archiving
+        self._accepted = accepted
+        self._filed: Filed | None = None
+
+    @property
+    def filed(self) -> Filed | None:
+        """What the ledger answered; made when it is asked for, since most messages are not copied."""
+        if self._filed is None and self._accepted is not None:
+            self._filed = filed(self._archiving, self._accepted, self.session.account.jid)
+        return self._filed
+
+
+class MessageDelivered:
+    """A message has come to a local account; COPY serves the devices that it was not for.
+
+    `recipients` are the sessions that it was for, among them those that are `behind`, which read it from the
+    archive.
+    """
+
+    __slots__ = ("_plain", "_stamped", "account", "filed", "recipients")
+
+    def __init__(
+        self, account: Account, stanza: Stanza, recipients: list[Session], filed: Filed | None = None
+    ) -> None:
+        self.account = account
+        self.recipients = recipients
+        self.filed = filed
+        self._plain = stanza
+        self._stamped: Stanza | None = None
+
+    @property
+    def stanza(self) -> Stanza:
+        """The message as devices see it, with stanza-id and time where it is `filed`."""
+        if self._stamped is None:
+            filed = self.filed
+            self._stamped = self._plain
+            if filed is not None and filed.place is not None:
+                self._stamped = stamped(
+                    self._plain, self.account.jid, filed.place.id, filed.time, is_live=True
+                )
+        return self._stamped
+
+
+@dataclass(slots=True)
+class ConversationAffected:
+    """A new entry of a local account does something to earlier ones.
+
+    It refers to one (`filed.target`), or has brought its conversation back from the box `archive`
+    (`filed.returned`). `by` is the session of this account that sent it, None where it was received.
+    """
+
+    account: Account
+    peer: Jid
+    filed: Filed
+    by: Session | None
+
+
+@dataclass(slots=True)
+class CommitUncertain:
+    """The ledger has not said in time whether it has taken a message for this account, and may take it yet.
+
+    The message was not delivered; its sender was told to try again.
+    """
+
+    account: Account
+
+
+@dataclass(slots=True)
+class ArchivePulled:
+    """A client has asked for archive, inbox or sync: it fetches by itself what its device has missed."""
+
+    session: Session
+
+
+@dataclass(slots=True)
+class RequestAnswered:
+    """A client has answered an iq request of the server; `stanza` is of kind result or error."""
 
     session: Session
     stanza: Stanza
 
 
 @dataclass(slots=True)
-class MessageDelivered:
-    """A message has been handed to these sessions of a local account; COPY serves the others."""
+class ConversationRead:
+    """The owner of the account has read a conversation up to a position of its archive, by whatever means.
+
+    `by` is the session that said so, None where it was no session of this server.
+    """
 
     account: Account
-    stanza: Stanza
-    recipients: list[Session]
+    peer: Jid
+    position: int
+    by: Session | None = None
+
+
+@dataclass(slots=True)
+class AccountWanted:
+    """An account is about to be made, unless there is one; a handler that raises StanzaError prevents it."""
+
+    account: Jid
 
 
 @dataclass(slots=True)
@@ -158,3 +268,25 @@ class DiscoItems:
     items: list[tuple[Jid, str, str]] = field(default_factory=list)
     known: bool = False
     """A handler that knows the node sets this; an unknown node is answered `item-not-found`."""
+
+
+@dataclass(slots=True)
+class SessionDetached:
+    """A session has lost its connection and waits for its client; its presence stays as it is."""
+
+    session: Session
+
+
+@dataclass(slots=True)
+class SessionResumed:
+    """The client of a detached session is back and is sent first what it had not acknowledged."""
+
+    session: Session
+
+
+@dataclass(slots=True)
+class StanzasAcknowledged:
+    """The client has said that it has every stanza up to the number `sent`, as `session.sent` counts them."""
+
+    session: Session
+    sent: int

@@ -49,16 +49,29 @@ class At(enum.Flag):
 
 
 class StreamStage(enum.Enum):
-    """Which <stream:features/> a feature is asked for."""
+    """Which <stream:features/> a feature is asked for, or which part of them."""
 
     BEFORE_LOGIN = "before"
     AFTER_LOGIN = "after"
+    INLINE = "inline"
+    """What can be negotiated together with log-in (XEP-0388 §2.1), and between log-in and binding."""
 
 
 class Payload(Protocol):
     """What a codec in `wire/xmpp/payloads` looks like."""
 
     TAG: ClassVar[tuple[str, str]]
+
+    @classmethod
+    def decode(cls, element: Element) -> Self:
+        """Read it; raises StanzaError `bad-request` on nonsense."""
+        ...
+
+
+class VersionedPayload(Protocol):
+    """A codec that reads one payload under several names, such as those of its document's versions."""
+
+    TAGS: ClassVar[tuple[tuple[str, str], ...]]
 
     @classmethod
     def decode(cls, element: Element) -> Self:
@@ -177,6 +190,8 @@ class Feature:
     """Its section of the configuration, `[features.<name>]`."""
     inline: ClassVar[tuple[str, ...]] = ()
     """What Bind 2 may enable together with a session (XEP-0386 §3.1), by namespace; `SessionBound` tells."""
+    serves_archives: ClassVar[bool] = False
+    """It is of no use without archives, and left out on hosts that keep none."""
     option_name: ClassVar[str] = ""
     """The name of that section; by default that of the module."""
 
@@ -212,7 +227,7 @@ def _mark(value: object) -> Callable[[Method], Method]:
 
 
 def handles(
-    payload: type[Payload], *, kind: str, at: At = At.SELF, immediate: bool = False
+    payload: type[Payload | VersionedPayload], *, kind: str, at: At = At.SELF, immediate: bool = False
 ) -> Callable[[Method], Method]:
     """Answer iq requests of this kind, `get` or `set`, that carry the payload and are addressed so.
 

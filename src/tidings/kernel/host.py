@@ -34,6 +34,8 @@ class Host:
         """By kind, payload tag and addressee."""
         self.immediate: set[tuple[tuple[str, str], At]] = set()
         """What need not wait for the messages before it: payload tag and addressee of iqs of type get."""
+        self.has_archives = False
+        """Whether what its accounts send and get is kept in archives."""
         self.nonza_handlers: dict[tuple[str, str], Callable[[Session, Element], Any]] = {}
 
     def feature(self, wanted: type[T]) -> T | None:

@@ -7,13 +7,16 @@
   all before it are dealt with. One that has overtaken, or was refused as soon as it was read, leaves a mark
   in its place and counts when its turn comes.
 - A client that sends faster than the server accepts is not read from until the queue is empty again.
+- The queue is the session's: what one connection has brought is dealt with even if that is lost.
 - Messages that have been read are submitted even if their session ends meanwhile; what else waits then has
-  nobody left to whom it matters.
+  nobody left to whom it matters, and counts as dealt with.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+import functools
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 from tidings.base.errors import StanzaError, StreamError
@@ -35,7 +38,16 @@ _LARGEST_BATCH = 64
 class Inbound:
     """The queue between a session's client and the router."""
 
-    __slots__ = ("_busy", "_paused", "_router", "_supervisor", "_waiting", "session", "when_idle")
+    __slots__ = (
+        "_busy",
+        "_paused",
+        "_router",
+        "_supervisor",
+        "_waiting",
+        "_when_idle",
+        "progress",
+        "session",
+    )
 
     def __init__(self, session: Session, router: Router, supervisor: Supervisor) -> None:
         self.session = session
@@ -44,8 +56,9 @@ class Inbound:
         self._waiting: list[Stanza | None] = []  # None: dealt with already, and not yet counted
         self._busy = False
         self._paused = False
-        self.when_idle: Callable[[], object] | None = None
-        """Called once when everything that came has been dealt with."""
+        self._when_idle: list[Callable[[], object]] = []
+        self.progress: Callable[[], object] | None = None
+        """Called each time when something that had to be waited for is dealt with."""
 
     def receive(self, fragments: list[Fragment], lang: str | None = None) -> None:
         """Take what came in one read; `lang` is the stream's language, which stanzas inherit.
@@ -84,6 +97,8 @@ class Inbound:
 
     def _nonza(self, fragment: Fragment) -> None:
         """Give an element that is no stanza to the feature that knows it; it never waits."""
+        if self.session.ended:
+            return
         handler = self.session.host.nonza_handlers.get((fragment.namespace, fragment.name))
         if handler is None:
             raise StreamError("unsupported-stanza-type", f"<{fragment.name}/> is not known here")
@@ -92,6 +107,7 @@ class Inbound:
             self._supervisor.start("nonza", until_done(wait))
 
     def _receive(self, stanzas: list[Stanza | None]) -> None:
+        self.session.received += len(stanzas)
         if self._busy:
             for stanza in stanzas:
                 if stanza is not None and self._overtakes(stanza):
@@ -111,6 +127,17 @@ class Inbound:
         """Whether everything that came has been dealt with."""
         return not self._busy and not self._waiting
 
+    def when_idle(self, callback: Callable[[], object]) -> None:
+        """Call this once when everything that came has been dealt with, which it has not yet."""
+        self._when_idle.append(callback)
+
+    async def until_idle(self) -> None:
+        """Wait until everything that came has been dealt with."""
+        while not self.idle:
+            waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self.when_idle(functools.partial(_resolve, waiting))
+            await waiting
+
     def _overtakes(self, stanza: Stanza) -> bool:
         if stanza.name != "iq" or stanza.kind != "get" or len(stanza.index) != 1:
             return False
@@ -123,9 +150,9 @@ class Inbound:
         waiting = self._waiting
         while waiting:
             if self.session.ended:
-                waiting[:] = [stanza for stanza in waiting if stanza is not None and stanza.name == "message"]
-                if not waiting:
-                    return
+                waiting[:] = [
+                    stanza if stanza is not None and stanza.name == "message" else None for stanza in waiting
+                ]
             wait, count = self._next()
             if wait is not None:
                 self._busy = True
@@ -150,8 +177,22 @@ class Inbound:
                     break
                 batch.append(stanza)
             count += 1
+        numbers = () if self.session.stream_key is None else self._numbers(count)
         del waiting[: count - 1]
-        return self._router.submit_messages(self.session, batch), count
+        return self._router.submit_messages(self.session, batch, numbers), count
+
+    def _numbers(self, count: int) -> Sequence[int]:
+        """Number the messages of so many places of the queue, the first of which has been taken from it.
+
+        0 is for one that came before counting began.
+        """
+        session = self.session
+        first = session.handled + 1 - session.counted_from
+        numbers = [max(first, 0)]
+        if count > 1:
+            others = enumerate(self._waiting[: count - 1], first + 1)
+            numbers += [max(number, 0) for number, stanza in others if stanza is not None]
+        return numbers
 
     async def _finish(self, wait: Awaitable[None], count: int) -> None:
         """Wait for the router, which answers its errors itself; if the server stops first, nothing counts."""
@@ -159,14 +200,18 @@ class Inbound:
         self.session.handled += count
         self._busy = False
         self._go()
+        if self.progress is not None:
+            self.progress()
         self._throttle()
-        if self.idle and self.when_idle is not None:
-            when_idle, self.when_idle = self.when_idle, None
-            when_idle()
+        if self.idle and self._when_idle:
+            callbacks, self._when_idle = self._when_idle, []
+            for callback in callbacks:
+                callback()
 
     def _throttle(self) -> None:
         link = self.session.link
         if link is None:
+            self._paused = False  # the next connection begins unpaused
             return
         if not self._paused and len(self._waiting) >= _PAUSE_AT:
             self._paused = True
@@ -174,3 +219,8 @@ class Inbound:
         elif self._paused and not self._waiting:
             self._paused = False
             link.resume()
+
+
+def _resolve(waiting: asyncio.Future[None]) -> None:
+    if not waiting.done():  # whoever waited may have given up
+        waiting.set_result(None)

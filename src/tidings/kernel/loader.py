@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import graphlib
 import inspect
+import itertools
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -104,12 +105,13 @@ def _register(host: Host, feature: Feature) -> None:
 
 def _register_request(host: Host, feature: Feature, mark: HandlesMark, method: Callable[[Any], Any]) -> None:
     payload, kind, at, is_immediate = mark
-    for where in (At.SERVER, At.SELF, At.ACCOUNT):
+    tags: tuple[tuple[str, str], ...] = getattr(payload, "TAGS", None) or (payload.TAG,)
+    for tag, where in itertools.product(tags, (At.SERVER, At.SELF, At.ACCOUNT)):
         if where not in at:
             continue
-        key = (kind, payload.TAG, where)
+        key = (kind, tag, where)
         if key in host.iq_handlers:
             raise FeatureError(f"{feature.name()}: iq {key} is handled by another feature")
         host.iq_handlers[key] = (payload, method)
         if is_immediate and kind == "get":
-            host.immediate.add((payload.TAG, where))
+            host.immediate.add((tag, where))

@@ -13,7 +13,7 @@ Invariants:
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -21,10 +21,11 @@ from tidings.base.errors import BackendError, StanzaError, StreamError
 from tidings.base.ids import token
 from tidings.base.jid import Jid
 from tidings.kernel.anteroom import Anteroom
-from tidings.kernel.doorway import Doorway, Item, Registrar
+from tidings.kernel.carrier import Carrier
+from tidings.kernel.doorway import Doorway, Item, Registrar, Resumer
 from tidings.kernel.feature import Spec
 from tidings.kernel.login import Credentials
-from tidings.kernel.session import Client, Link, Session
+from tidings.kernel.session import Session
 from tidings.wire.xml.element import Element
 from tidings.wire.xml.fragment import StreamTail
 from tidings.wire.xmpp.negotiation import values
@@ -57,39 +58,6 @@ _MOST_WAITING = 256
 """So many elements may wait for the negotiation; a client has nothing to say that needs more."""
 
 
-class Carrier(Link, Protocol):
-    """What a negotiator asks of its connection: to be the link of a session, and what stands here.
-
-    The connection's `close` calls `fail` and `end` in turn, whoever asked for it.
-    """
-
-    client: Client
-
-    def send_opening(self, header: StreamHeader) -> None:
-        """Write the opening of our stream."""
-        ...
-
-    def send_element(self, element: Element) -> None:
-        """Write an element of the negotiation."""
-        ...
-
-    def start_tls(self) -> None:
-        """Send what has been written in plain text, then begin the handshake."""
-        ...
-
-    def logged_in(self) -> None:
-        """Apply the larger limits that hold after log-in."""
-        ...
-
-    def established(self, session: Session, lang: str | None, kept: list[bytes], rest: list[Item]) -> None:
-        """Go on without the negotiator: there is a session.
-
-        `lang` is the stream's language, `kept` what the session was sent before its client knew of it, `rest`
-        what has arrived behind the negotiation.
-        """
-        ...
-
-
 class Negotiator:
     """Runs the negotiation of one connection; see the module."""
 
@@ -106,6 +74,7 @@ class Negotiator:
         "_items",
         "_lang",
         "_negotiation",
+        "_resumed",
         "_server",
         "_session",
     )
@@ -124,6 +93,7 @@ class Negotiator:
         self._hold: Timer | None = None
         self._session: Session | None = None
         self._anteroom: Anteroom | None = None
+        self._resumed: Session | None = None
         self._is_over = False
 
     # --- what the connection tells
@@ -248,12 +218,17 @@ class Negotiator:
 
     def _established(self) -> None:
         """Hand everything over to the connection; this is the negotiation's last action."""
-        session, anteroom = self._session, self._anteroom
-        assert session is not None
-        assert anteroom is not None
         self._is_over = True
         rest, self._items = self._items, []
         self._throttle()  # from here on the session's queue says when to read
+        resumed = self._resumed
+        if resumed is not None:
+            self._server.resume(resumed, self._carrier.client, self._carrier)
+            self._carrier.established(resumed, self._lang, [], rest)
+            return
+        session, anteroom = self._session, self._anteroom
+        assert session is not None
+        assert anteroom is not None
         if session.link is anteroom:
             session.link = self._carrier
         self._carrier.established(session, self._lang, anteroom.kept, rest)
@@ -350,8 +325,8 @@ class Negotiator:
                 await self._bind(question)
             case values.RegistrationRequest(element):
                 await self._register(element)
-            case values.NegotiateInline():
-                self._negotiation.inline_answered(())
+            case values.NegotiateInline(account, elements):
+                await self._resume(account, elements)
             case values.IssueToken(account, device, mechanism):
                 text, expires = await self._credentials(account).issue_token(account, device, mechanism)
                 self._negotiation.token_issued(text, expires)
@@ -388,11 +363,27 @@ class Negotiator:
         answer = await registrar.register_before_login(element, client.address, secure=client.secure)
         self._negotiation.registration_answered(answer)
 
+    async def _resume(self, account: Jid, elements: tuple[Element, ...]) -> None:
+        """Let the client go on with a session that it had, or say why it cannot."""
+        resumer = self._server.hosts[account.domain].feature(Resumer)  # type: ignore[type-abstract]
+        if resumer is None:
+            raise TypeError("the policy offers resumption, and no feature knows it")
+        answers = []
+        session = None
+        for element in elements:
+            answer, session = await resumer.negotiate_resumption(account, element)
+            answers.append(answer)
+            if session is not None:
+                break  # it is established in this same step, before anything can come in between
+        self._resumed = session
+        self._negotiation.inline_answered(answers, resumed=None if session is None else session.jid)
+
     async def _bind(self, question: values.BindResource) -> None:
         server = self._server
         account = question.account
         host = server.hosts[account.domain]
         jid = account.with_resource(question.resource or token(9))
+        self._carrier.client.chose_resource = question.chosen
         anteroom = Anteroom(self._carrier, self._doorway.options.outbound_bytes)
         session, answers = await server.open_session(
             host, jid, self._carrier.client, anteroom, question.inline

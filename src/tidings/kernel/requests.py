@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tidings.base.errors import StanzaError
 from tidings.kernel.account import Account
+from tidings.kernel.events import RequestAnswered
 from tidings.kernel.feature import At, Iq
 from tidings.kernel.host import Host
 from tidings.kernel.wait import Wait, until_done
@@ -29,7 +30,10 @@ class Requests:
     ) -> Wait:
         """Find who handles an iq and send the answer."""
         if stanza.kind in {"result", "error"}:
-            return None  # RFC 6120 §8.2.3: an answer that nobody waits for
+            # RFC 6120 §8.2.3: an answer; that there is one says that its sender has what it was sent before.
+            if session is None or not host.hooks.has(RequestAnswered):
+                return None
+            return host.hooks.tell(RequestAnswered(session, stanza))
         tag = stanza.payload_tag
         assert tag is not None  # checked
         found = host.iq_handlers.get((stanza.kind, tag, at))

@@ -1,26 +1,20 @@
 """The router: every stanza's way from its sender to whom it is for.
 
-A message of a local session goes load → guard → rewrite → append → ack → deliver → copy → observe; the steps
-stand in this order in `submit_messages` and `_accept`. Store first, then deliver: nobody sees a message that
-could still vanish.
+Presence and iq stanzas are routed here; messages go their way through the ledger in `messages.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
 
 from tidings.base.errors import BackendError, StanzaError, StreamError
 from tidings.base.jid import Jid
-from tidings.kernel import delivery
 from tidings.kernel.account import Account
-from tidings.kernel.delivery import Undelivered
 from tidings.kernel.events import (
     Dropped,
-    MessageAccepted,
-    MessageDelivered,
     PresenceArrived,
     PresenceSent,
     StanzaIn,
@@ -28,11 +22,13 @@ from tidings.kernel.events import (
 )
 from tidings.kernel.feature import At
 from tidings.kernel.host import Host
+from tidings.kernel.messages import BACKEND_TEXT, Messages
 from tidings.kernel.requests import Requests
 from tidings.kernel.supervisor import Supervisor
 from tidings.kernel.telemetry import Telemetry
 from tidings.kernel.wait import Wait, until_done
-from tidings.ports.ledger import Append, Ledger, Receipt
+from tidings.ports.ledger import Ledger
+from tidings.wire.xmpp.archiving import Archiving
 from tidings.wire.xmpp.stanza import KINDS, Stanza
 
 if TYPE_CHECKING:
@@ -40,9 +36,11 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("tidings.router")
 
-_MESSAGE_KINDS = KINDS["message"]
 _UNANSWERED = {("iq", "result"), ("iq", "error"), ("message", "error"), ("presence", "error")}
-_BACKEND_TEXT = "the server cannot store this now; try again later"
+_MOST_TRIES = 5
+
+
+NOT_STORED: Final = Archiving()
 
 
 class Service(Protocol):
@@ -53,37 +51,10 @@ class Service(Protocol):
         ...
 
 
-class Way:
-    """A message and where it goes: bare address, virtual host if it is one, account if that is loaded."""
-
-    __slots__ = ("account", "host", "message", "recipient")
-
-    def __init__(self, message: Stanza, recipient: Jid, host: Host | None, account: Account | None) -> None:
-        self.message = message
-        self.recipient = recipient
-        self.host = host
-        self.account = account
-
-    @property
-    def is_unloaded(self) -> bool:
-        """Whether the recipient is an account of this server that is not in memory."""
-        return self.account is None and self.host is not None and bool(self.recipient.local)
-
-    async def load(self) -> None:
-        """Bring the recipient into memory if it is an account of this server. Raises `BackendError`."""
-        if self.host is not None and self.recipient.local:
-            self.account = await self.host.directory.load(self.recipient)
-
-    def refresh(self) -> None:
-        """Take the account that is in memory now, where there is one: what was loaded may be out of date."""
-        if self.account is not None and self.host is not None:
-            self.account = self.host.directory.get(self.recipient) or self.account
-
-
 class Router:
     """Routes between sessions, accounts, hosts and services."""
 
-    def __init__(self, ledger: Ledger, supervisor: Supervisor, telemetry: Telemetry) -> None:
+    def __init__(self, ledger: Ledger | None, supervisor: Supervisor, telemetry: Telemetry) -> None:
         self._ledger = ledger
         self._supervisor = supervisor
         self._telemetry = telemetry
@@ -92,6 +63,9 @@ class Router:
         self.elsewhere: Service | None = None
         """Takes what is for domains that are neither hosts nor services."""
         self._requests = Requests(self)
+        self._messages = Messages(self, ledger, supervisor, telemetry)
+        self.submit_messages = self._messages.submit
+        """Takes messages of a local session; see `Messages.submit`."""
 
     # --- what a local session submits
 
@@ -118,137 +92,6 @@ class Router:
         except Dropped:
             return None
 
-    def submit_messages(self, session: Session, messages: list[Stanza]) -> Wait:
-        """Take messages of a local session that arrived together, stamped. Answers errors; raises nothing."""
-        self._telemetry.stanzas_in["message"] += len(messages)
-        ways = [self._way(message) for message in messages]
-        if any(way.is_unloaded for way in ways):
-            return self._load_and_submit(session, ways)
-        return self._submit_loaded(session, ways)
-
-    async def _load_and_submit(self, session: Session, ways: list[Way]) -> None:
-        """load: what guard needs of the recipients."""
-        try:
-            for way in ways:
-                await way.load()
-        except Exception as error:  # noqa: BLE001  # where a loader's bug ends
-            refusal = self.refusal(error, "load")
-            for way in ways:
-                self.refuse(way.message, refusal)
-            return
-        for way in ways:
-            way.refresh()
-        await until_done(self._submit_loaded(session, ways))
-
-    def _submit_loaded(self, session: Session, ways: list[Way]) -> Wait:
-        """guard, rewrite, append: from here on nothing is awaited but the commit."""
-        accepted: list[Way] = []
-        batch: list[Append] = []
-        hooks = session.host.hooks
-        guards_sending = hooks.has(StanzaOut)
-        for way in ways:
-            message = way.message
-            try:
-                if message.kind not in _MESSAGE_KINDS:
-                    raise StanzaError("bad-request", f"a message cannot be of type {message.kind!r}")
-                if guards_sending:
-                    hooks.guard(StanzaOut(session, message))
-                account = way.account
-                if account is not None:
-                    assert way.host is not None
-                    way.host.hooks.guard(StanzaIn(account, message))
-            except (StanzaError, BackendError) as error:
-                self.refuse(message, self.refusal(error))
-                continue
-            except Dropped:
-                continue
-            accepted.append(way)
-            batch.append(Append(message, session.jid, way.recipient))
-        if not accepted:
-            return None
-        try:
-            receipt = self._ledger.commit(tuple(batch))
-        except Exception as error:  # noqa: BLE001  # where a ledger's bug ends
-            self._refuse_all(accepted, error)
-            return None
-        if type(receipt) is Receipt:
-            return self._accept(session, accepted)
-        return self._accept_later(receipt, session, accepted)  # type: ignore[arg-type]  # Receipt is final
-
-    async def _accept_later(self, receipt: Awaitable[Receipt], session: Session, ways: list[Way]) -> None:
-        try:
-            await receipt
-        except Exception as error:  # noqa: BLE001  # where a ledger's bug ends
-            self._refuse_all(ways, error)
-            return
-        for way in ways:
-            # Nobody is in memory for good: what was loaded before the commit may have been dropped since, and
-            # then it has no session.
-            way.refresh()
-        await until_done(self._accept(session, ways))
-
-    def _refuse_all(self, ways: list[Way], error: Exception) -> None:
-        """Nothing of the batch is accepted: say so to the sender."""
-        if isinstance(error, BackendError):
-            log.error("commit_failed", messages=len(ways), reason=str(error))
-            refusal = StanzaError("resource-constraint", _BACKEND_TEXT)
-        else:
-            self._supervisor.report("commit", error)
-            refusal = StanzaError("internal-server-error")
-        for way in ways:
-            self.refuse(way.message, refusal)
-
-    def _accept(self, session: Session, ways: list[Way]) -> Wait:
-        """ack, deliver, copy, observe: the messages are durable."""
-        waits: list[Awaitable[None]] = []
-        hooks = session.host.hooks
-        is_copied = hooks.has(MessageAccepted)
-        for way in ways:
-            try:
-                wait = self._deliver(way)
-            except Exception as error:  # noqa: BLE001  # one message that cannot be handed over, not its batch
-                self._supervisor.report("deliver", error)
-                wait = None
-            if wait is not None:
-                waits.append(wait)
-            if is_copied:
-                wait = hooks.tell(MessageAccepted(session, way.message))
-                if wait is not None:
-                    waits.append(wait)
-        return self._all(waits) if waits else None
-
-    async def _all(self, waits: list[Awaitable[None]]) -> None:
-        for wait in waits:
-            try:
-                await wait
-            except Exception as error:  # noqa: BLE001  # one message that cannot be handed over, not its batch
-                self._supervisor.report("deliver", error)
-
-    def _deliver(self, way: Way) -> Wait:
-        """Hand a message that has passed all guards to sessions, a service or the domain."""
-        message, host, account = way.message, way.host, way.account
-        if host is None:
-            return self._pass_on(message, way.recipient)
-        if account is None:
-            return self._to_domain(message)
-        sessions = delivery.recipients(message, account)
-        for session in sessions:
-            session.send(message)
-        if not sessions and delivery.outcome(message.kind) is Undelivered.REFUSE:
-            return self.refuse(message, StanzaError("service-unavailable"))
-        if host.hooks.has(MessageDelivered):
-            return host.hooks.tell(MessageDelivered(account, message, sessions))
-        return None
-
-    def _way(self, message: Stanza) -> Way:
-        """Find out where a message goes: without an address, to the sender's own account (§10.3.1)."""
-        to = message.to if message.to is not None else message.sender
-        assert to is not None
-        recipient = to.bare
-        host = self.hosts.get(recipient.domain)
-        account = None if host is None or not recipient.local else host.directory.get(recipient)
-        return Way(message, recipient, host, account)
-
     # --- what anybody else sends
 
     def route(self, stanza: Stanza, session: Session | None = None) -> Wait:
@@ -261,9 +104,9 @@ class Router:
             return None
         host = self.hosts.get(to.domain)
         if host is None:
-            return self._pass_on(stanza, to)
+            return self.pass_on(stanza, to)
         if not to.local:
-            return self._to_domain(stanza, session)
+            return self.to_domain(stanza, session)
         account = host.directory.get(to.bare)
         if account is None:
             return self._load_and_arrive(host, stanza, session)
@@ -281,11 +124,11 @@ class Router:
 
     def _arrive(self, host: Host, account: Account, stanza: Stanza, session: Session | None) -> Wait:
         """A stanza reaches a local account that is in memory."""
+        if stanza.name == "message":
+            return self._messages.arrive(stanza, host, account)
         try:
             if host.hooks.has(StanzaIn):
                 host.hooks.run(StanzaIn(account, stanza))
-            if stanza.name == "message":
-                return self._deliver(Way(stanza, account.jid, host, account))
             if stanza.name == "presence":
                 return self._caught(stanza, host.hooks.run(PresenceArrived(account, stanza)))
             assert stanza.to is not None
@@ -302,7 +145,7 @@ class Router:
             pass
         return None
 
-    def _to_domain(self, stanza: Stanza, session: Session | None = None) -> Wait:
+    def to_domain(self, stanza: Stanza, session: Session | None = None) -> Wait:
         """RFC 6121 §8.3 and §8.4: the server itself answers requests; nobody reads its messages."""
         assert stanza.to is not None
         host = self.hosts[stanza.to.domain]
@@ -312,7 +155,8 @@ class Router:
             return None
         return self.refuse(stanza, StanzaError("service-unavailable"))
 
-    def _pass_on(self, stanza: Stanza, to: Jid) -> Wait:
+    def pass_on(self, stanza: Stanza, to: Jid) -> Wait:
+        """Hand a stanza to the service that answers for its domain."""
         service = self.services.get(to.domain, self.elsewhere)
         if service is None:
             return self.refuse(
@@ -335,7 +179,7 @@ class Router:
             return error
         if isinstance(error, BackendError):
             log.error("backend_failed", reason=str(error))
-            return StanzaError("resource-constraint", _BACKEND_TEXT)
+            return StanzaError("resource-constraint", BACKEND_TEXT)
         self._supervisor.report(place, error, **details)
         return StanzaError("internal-server-error")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
@@ -12,8 +13,9 @@ from tidings.base.errors import StanzaError, StreamError
 from tidings.base.jid import Jid
 from tidings.kernel.account import Account
 from tidings.kernel.clock import Clock
-from tidings.kernel.events import SessionBound, SessionEnded
+from tidings.kernel.events import SessionBound, SessionDetached, SessionEnded, SessionResumed
 from tidings.kernel.host import Host
+from tidings.kernel.inbound import Inbound
 from tidings.kernel.resting import Resting
 from tidings.kernel.router import Router
 from tidings.kernel.session import Client, Link, Session
@@ -41,7 +43,7 @@ class Closable(Protocol):
 class Server:
     """What all doors share."""
 
-    def __init__(self, ledger: Ledger, clock: Clock, *, sessions_per_account: int = 50) -> None:
+    def __init__(self, ledger: Ledger | None, clock: Clock, *, sessions_per_account: int = 50) -> None:
         self.clock = clock
         self.started = clock.now()
         self.telemetry = Telemetry()
@@ -58,6 +60,10 @@ class Server:
         self._count = 0
         self._sent_before = 0  # to sessions that have ended
         self._emptied: asyncio.Future[None] | None = None
+        if ledger is not None:
+            self.telemetry.watch_ledger(ledger.state)
+            ledger.state.on_trouble = _tell_of_trouble
+            ledger.state.on_recovery = _tell_of_recovery
         self.telemetry.total(
             "stanzas_sent",
             "Stanzas that sessions were sent",
@@ -97,20 +103,23 @@ class Server:
         """Bind a resource of an account that has proved who it is; give the answers to inline requests, too.
 
         A session that holds the resource is closed with `conflict` (RFC 6120 §7.7.2.2); so may be the new one
-        before this returns, and then it is `ended`. Raises `StanzaError` `resource-constraint` when the
-        account has as many sessions as it may have, `not-authorized` when it has been removed, and
-        `BackendError`.
+        before this returns, and then it is `ended`. Where the account has as many sessions as it may have,
+        the oldest that waits for its client makes room. Raises `StanzaError` `resource-constraint` when none
+        does, `not-authorized` when the account has been removed, and `BackendError`.
         """
         account = await self._account(host, jid.bare, client)
         # Nothing is awaited from here until the session has its resource: two who want the same one at the
         # same time come one after the other.
         before = account.sessions.get(jid.resource)
-        if len(account.sessions) - (before is not None) >= self._sessions_per_account:
-            raise StanzaError(
-                "resource-constraint", f"an account may have {self._sessions_per_account} sessions"
-            )
+        if before is None and len(account.sessions) >= self._sessions_per_account:
+            before = next((session for session in account.sessions.values() if session.detached), None)
+            if before is None:
+                raise StanzaError(
+                    "resource-constraint", f"an account may have {self._sessions_per_account} sessions"
+                )
         ending = None if before is None else self._expel(before)
         session = Session(jid, account, host, client, link)
+        session.inbound = Inbound(session, self.router, self.supervisor)
         session.end = self._end_session
         host.directory.admit(account, session)
         self._count += 1
@@ -155,12 +164,45 @@ class Server:
     async def _end(self, session: Session, reason: StreamError | None) -> None:
         await until_done(self.end_session(session, reason))
 
-    def abandon(self, session: Session, reason: StreamError | None) -> None:
-        """End a session that its connection leaves; nobody waits for what that takes."""
+    def abandon(self, session: Session, reason: StreamError | None, *, is_lost: bool = False) -> None:
+        """Part a session from its connection: it ends, unless that is lost and its client may come back.
+
+        Nobody waits for what that takes.
+        """
         session.link = None
+        if is_lost and session.can_resume and not self.draining:
+            self._await_client(session)
+            return
         wait = self.end_session(session, reason)
         if wait is not None:
             self.supervisor.start("session_end", until_done(wait))
+
+    def release(self, session: Session) -> None:
+        """Take a session that can be resumed from the connection that it may still have."""
+        link, session.link = session.link, None
+        if link is not None:
+            self._await_client(session)
+            link.close(StreamError("conflict", "the session goes on elsewhere"))
+
+    def resume(self, session: Session, client: Client, link: Link) -> None:
+        """Let a detached session go on over another connection."""
+        if session.expiry is not None:
+            session.expiry.cancel()
+            session.expiry = None
+        session.attach(client, link)
+        self._tell(session.host, SessionResumed(session))
+
+    def _await_client(self, session: Session) -> None:
+        """Keep a session without a connection for as long as it was agreed."""
+        reason = StreamError("connection-timeout", "the client did not come back")
+        expire = functools.partial(self._end_later, session, reason)
+        session.expiry = self.clock.call_later(session.resume_seconds, expire)
+        self._tell(session.host, SessionDetached(session))
+
+    def _tell(self, host: Host, event: object) -> None:
+        wait = host.hooks.tell(event)
+        if wait is not None:
+            self.supervisor.start("session", until_done(wait))
 
     def end_session(self, session: Session, reason: StreamError | None) -> Wait:
         """Take a session out of everything; a second call does nothing."""
@@ -170,8 +212,12 @@ class Server:
         session.host.directory.dismiss(session)
         self._count -= 1
         self._sent_before += session.sent
-        session.unsent.clear()
+        if session.expiry is not None:
+            session.expiry.cancel()
+            session.expiry = None
         wait = session.host.hooks.tell(SessionEnded(session, reason))
+        session.window = None
+        del session.inbound  # which knows the session: neither is to wait for the garbage collector
         session.priority = None
         session.presence = None
         if not self._count and self.when_empty is not None:
@@ -213,3 +259,11 @@ class Server:
     def _wake(self) -> None:
         if self._emptied is not None and not self._emptied.done():
             self._emptied.set_result(None)
+
+
+def _tell_of_trouble(reason: str) -> None:
+    log.error("ledger_unreachable", reason=reason, effect="messages wait, then get resource-constraint")
+
+
+def _tell_of_recovery(seconds: float) -> None:
+    log.warning("ledger_back", seconds=round(seconds, 1))

@@ -1,10 +1,13 @@
-"""Session: a bound resource. It outlives its connection.
+"""Session: a bound resource. It may outlive its connection.
 
 Invariants:
-- at most one link at a time; without one the session is detached and keeps what it is sent, up to a bound;
-- stanzas go to the link in the order of `send`;
+- at most one link at a time; a session without one is detached and waits for its client, or has ended;
+- stanzas go to the link in the order of `send`; those that the client has not acknowledged are in the window,
+  where it has one, and go to the next link first;
+- only a session with a window can be detached; what finds no room in the window ends the session;
 - a session ends once, through `Server.end_session`, whoever asks for it;
-- `priority` and `presence` are written by the contacts feature alone.
+- `priority` and `presence` are written by the contacts feature alone, `window` and what belongs to it by the
+  feature that counts stanzas.
 """
 
 from __future__ import annotations
@@ -15,11 +18,17 @@ from typing import TYPE_CHECKING, Protocol
 from tidings.base.errors import StreamError
 from tidings.base.jid import Jid
 from tidings.kernel.slots import Slotted
+from tidings.wire.xmpp.acks import MODULUS, RequestRule, SentWindow
+from tidings.wire.xmpp.payloads.stream_management import ACK_REQUEST
 from tidings.wire.xmpp.stanza import Stanza
 
 if TYPE_CHECKING:
     from tidings.kernel.account import Account
+    from tidings.kernel.clock import Timer
     from tidings.kernel.host import Host
+    from tidings.kernel.inbound import Inbound
+
+_ASKING = RequestRule()
 
 Gate = Callable[[Stanza], Iterable[Stanza]]
 """Gets each stanza for the client and gives what is to go out now, in order."""
@@ -30,6 +39,10 @@ class Link(Protocol):
 
     def send(self, raw: bytes) -> None:
         """Send one stanza, written for the content namespace `jabber:client`; never waits."""
+        ...
+
+    def say(self, raw: bytes) -> None:
+        """Send an element that is no stanza and declares its own namespace; never waits."""
         ...
 
     def close(self, error: StreamError | None) -> None:
@@ -48,7 +61,7 @@ class Link(Protocol):
 class Client:
     """What is known of a client's way in; told by its gateway."""
 
-    __slots__ = ("address", "anonymous", "device", "secure", "since", "transport")
+    __slots__ = ("address", "anonymous", "chose_resource", "device", "secure", "since", "transport")
 
     def __init__(
         self,
@@ -59,6 +72,7 @@ class Client:
         since: float,
         device: str | None = None,
         anonymous: bool = False,
+        chose_resource: bool = True,
     ) -> None:
         self.transport = transport
         """tcp, tls, websocket or bosh."""
@@ -72,39 +86,41 @@ class Client:
         """The user agent's id (XEP-0388), or None."""
         self.anonymous = anonymous
         """Whether its account is made up and ends with its sessions (XEP-0175)."""
+        self.chose_resource = chose_resource
+        """Whether it named its resource itself, and so will again."""
 
 
 class Session(Slotted):
     """A resource of an account that a client has bound."""
 
     __slots__ = (
-        "_kept",
         "account",
+        "behind",
         "client",
+        "counted_from",
         "end",
         "ended",
+        "expiry",
         "gate",
         "handled",
         "host",
+        "inbound",
         "jid",
-        "kept_limit",
         "link",
         "presence",
         "priority",
+        "received",
+        "resume_seconds",
         "sent",
-        "unsent",
+        "served",
+        "stream_key",
+        "window",
     )
 
-    def __init__(
-        self,
-        jid: Jid,
-        account: Account,
-        host: Host,
-        client: Client,
-        link: Link | None,
-        *,
-        kept_limit: int = 4_194_304,
-    ) -> None:
+    inbound: Inbound
+    """The queue of what the client sends; set by the server, and gone when the session has ended."""
+
+    def __init__(self, jid: Jid, account: Account, host: Host, client: Client, link: Link | None) -> None:
         super().__init__()
         self.jid = jid
         self.account = account
@@ -115,15 +131,27 @@ class Session(Slotted):
         """The priority of its presence, or None while it is not available."""
         self.presence: Stanza | None = None
         """Its last available presence to all, with its full JID as `from`."""
+        self.behind = False
+        """Whether its device reads what is archived from the archive, and is not sent it live."""
+        self.served = 0
+        """Up to this position its device has read the archive; that is not sent live either."""
         self.gate: Gate | None = None
+        self.received = 0
+        """How many stanzas of the client have come, since it was bound."""
         self.handled = 0
-        """How many stanzas of the client are dealt with: XEP-0198's inbound `h`."""
+        """How many stanzas of the client are dealt with, since it was bound."""
         self.sent = 0
-        """How many stanzas the client has been sent."""
-        self.unsent: list[bytes] = []
-        """What was to be sent while detached, in order."""
-        self._kept = 0
-        self.kept_limit = kept_limit
+        """How many stanzas the client has been sent, since it was bound."""
+        self.window: SentWindow[bytes] | None = None
+        """What was sent and is not acknowledged (XEP-0198); None while nothing is counted."""
+        self.counted_from = 0
+        """How many stanzas of the client had come when counting began."""
+        self.stream_key: bytes | None = None
+        """What the ledger calls its stream, if that can be resumed."""
+        self.resume_seconds = 0
+        """How long it waits for its client once the connection is lost; 0: it does not."""
+        self.expiry: Timer | None = None
+        """Ends it when it has waited so long; set while it is detached."""
         self.ended = False
         self.end: Callable[[Session, StreamError | None], object] | None = None
         """Ends a session that has no connection to do it; set by the server."""
@@ -153,6 +181,16 @@ class Session(Slotted):
         """Whether it waits for another connection."""
         return self.link is None
 
+    @property
+    def can_resume(self) -> bool:
+        """Whether it goes on when its connection is lost."""
+        return self.window is not None and self.resume_seconds > 0 and not self.ended
+
+    @property
+    def h(self) -> int:
+        """How many stanzas of the client are dealt with since counting began: XEP-0198's `h`."""
+        return max(self.handled - self.counted_from, 0) % MODULUS
+
     def send(self, stanza: Stanza, to: Jid | None = None) -> None:
         """Hand the client a stanza, optionally under another address; never waits."""
         if self.gate is None:
@@ -164,35 +202,56 @@ class Session(Slotted):
     def write(self, raw: bytes) -> None:
         """Send a stanza that is already written, past the gate."""
         self.sent += 1
-        if self.link is not None:
+        if self.window is not None and not self.window.push(raw, len(raw)):
+            self._overflow()
+        elif self.link is not None:
             self.link.send(raw)
-        elif not self.ended and self._kept <= self.kept_limit:
-            self.unsent.append(raw)
-            self._kept += len(raw)
-            if self._kept > self.kept_limit:
-                # Whoever does not come back in time finds what it misses elsewhere, not in this memory.
-                self.unsent.clear()
-                self.close(StreamError("resource-constraint", "too much is waiting to be read"))
 
-    def detach(self) -> None:
-        """Lose the connection and go on without one."""
-        self.link = None
+    def say(self, raw: bytes) -> None:
+        """Send an element that is no stanza, if there is a connection; it is not counted."""
+        if self.link is not None:
+            self.link.say(raw)
 
-    def attach(self, link: Link) -> None:
-        """Take another connection, which first gets what has gathered; one that it has still is closed."""
-        before, self.link = self.link, link
-        if before is not None:
-            before.close(StreamError("conflict", "the session goes on elsewhere"))
-        unsent, self.unsent = self.unsent, []
-        self._kept = 0
-        for raw in unsent:
-            link.send(raw)
+    def ask(self) -> None:
+        """Ask the client what it has, if that is due; a link does so when it has nothing more to send."""
+        window = self.window
+        if window is not None and _ASKING.wants_request(window, is_idle=True):
+            window.requested()
+            self.say(ACK_REQUEST)
+
+    def count(self, window: SentWindow[bytes]) -> None:
+        """Count stanzas from here on, in both directions."""
+        self.window = window
+        self.counted_from = self.received
+
+    def attach(self, client: Client, link: Link) -> None:
+        """Take another connection, which first gets what its client has not acknowledged."""
+        # Who has come back is the same device, whatever this log-in tells of it.
+        client.device, client.chose_resource = self.client.device, self.client.chose_resource
+        self.client = client
+        self.link = link
+        if self.window is not None:
+            for raw in self.window.unacknowledged:
+                link.send(raw)
 
     def close(self, error: StreamError | None = None) -> None:
         """End the session, and its stream with this error."""
         if self.link is not None:
             self.link.close(error)
         elif self.end is not None:
+            self.end(self, error)
+
+    def _overflow(self) -> None:
+        """End a session that has not acknowledged too much; what its device lacks is found elsewhere.
+
+        It ends a moment later: whoever sends may be going through the sessions.
+        """
+        error = StreamError("resource-constraint", "too much is waiting to be acknowledged")
+        self.window = None
+        link, self.link = self.link, None
+        if link is not None:
+            link.close(error)
+        if self.end is not None:
             self.end(self, error)
 
     def __repr__(self) -> str:

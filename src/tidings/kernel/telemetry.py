@@ -13,6 +13,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from tidings.ports.ledger import LedgerState
+
 
 class Telemetry(Collector):
     """The counters of one server and the registry that a scrape reads."""
@@ -42,6 +44,31 @@ class Telemetry(Collector):
     def total(self, name: str, text: str, read: Callable[[], float]) -> None:
         """Let a scrape call `read`, which only grows, for the counter `tidings_<name>_total`."""
         self._totals[name] = (text, read)
+
+    def watch_ledger(self, state: LedgerState) -> None:
+        """Let a scrape show what the ledger's writer does."""
+        self.total("ledger_transactions", "Transactions of the ledger", lambda: state.transactions)
+        self.total("ledger_items", "Messages, moves and changes that they wrote", lambda: state.items)
+        self.total("ledger_failures", "Transactions that the database could not take", lambda: state.failures)
+        self.total(
+            "ledger_given_up",
+            "Batches whose senders were told that the database does not answer",
+            lambda: state.given_up,
+        )
+        self.gauge("ledger_queue", "Batches that wait for the next transaction", lambda: state.queue_length)
+        self.gauge(
+            "ledger_transaction_seconds", "How long the last transaction took", lambda: state.last_seconds
+        )
+        self.gauge(
+            "ledger_transaction_longest_seconds",
+            "How long the longest one took since the start",
+            lambda: state.longest_seconds,
+        )
+        self.gauge(
+            "ledger_trouble",
+            "1 while the database does not take what is to be written",
+            lambda: float(bool(state.trouble)),
+        )
 
     def collect(self) -> Iterator[Metric]:
         """Give what a scrape shows."""

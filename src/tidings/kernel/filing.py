@@ -1,0 +1,253 @@
+"""Filing: what a message becomes in the ledger, and what the ledger's answer means to those whom it concerns.
+
+Pure but for what is loaded with the accounts: the router asks before the commit, with nothing awaited between
+guard and here.
+
+- Each local account that takes part has one entry; a note to oneself has one altogether.
+- A message that its recipient does not archive, or that its sender marked `no-permanent-store`, is kept for
+  the recipient's devices alone (`Entry.passing`).
+- A retraction or correction is looked up under keys with its own author, and a marker or receipt under keys
+  with the other party as author: who may point where is decided by the keys that are made here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from tidings.base.jid import Jid
+from tidings.kernel.account import Account
+from tidings.kernel.slots import Slot
+from tidings.ports.ledger import Ledger
+from tidings.ports.ledger.batch import (
+    Accepted,
+    Append,
+    At,
+    Direction,
+    Entry,
+    Kind,
+    Place,
+    Target,
+    message_key,
+)
+from tidings.ports.ledger.reading import EntryId
+from tidings.wire.xmpp import ns
+from tidings.wire.xmpp.archiving import Archiving, Storage
+from tidings.wire.xmpp.payloads.references import IdKind, Reference, ReferenceKind
+from tidings.wire.xmpp.payloads.stanza_ids import origin_id_of
+from tidings.wire.xmpp.stanza import Stanza
+
+if TYPE_CHECKING:
+    from tidings.kernel.session import Session
+
+ARCHIVE_RULE: Slot[Callable[[Jid], bool] | None] = Slot("filing.archive_rule", default=None)
+"""Tells of a peer's JID, as the stanza has it, whether what passes is archived; None archives all."""
+
+ARCHIVE_VERSION: Slot[int | None] = Slot("filing.archive_version", default=None)
+"""The version of the account's archive head when what guard reads was loaded; None is not compared."""
+
+READING: Slot[frozenset[ReferenceKind]] = Slot(
+    "filing.reading", default=frozenset({ReferenceKind.DISPLAYED, ReferenceKind.ACKNOWLEDGED})
+)
+"""Which markers of the owner say that a conversation is read."""
+
+
+class Filed:
+    """What the ledger answered about one archive's copy of a message.
+
+    `place` is None where this archive has no entry; `time` are microseconds. `repeated`: an earlier send of
+    the same was accepted and delivered then. `target` is the position that it refers to, 0 for none.
+    `returned`: the message brought its conversation back from the box `archive`.
+    """
+
+    __slots__ = ("archiving", "place", "repeated", "returned", "target", "time")
+
+    def __init__(
+        self,
+        archiving: Archiving,
+        place: Place | None,
+        time: int,
+        repeated: bool,
+        target: int,
+        returned: bool,
+    ) -> None:
+        self.archiving = archiving
+        self.place = place
+        self.time = time
+        self.repeated = repeated
+        self.target = target
+        self.returned = returned
+
+
+class Rules:
+    """Notes that what guard reads of an account has changed: its block list, its preferences."""
+
+    def __init__(self, ledger: Ledger | None) -> None:
+        self._ledger = ledger
+
+    async def load(self, account: Jid) -> int | None:
+        """Give the version of an account's archive; to be read before what it is the version of."""
+        return None if self._ledger is None else (await self._ledger.head(account)).version
+
+    async def changed(self, account: Account) -> None:
+        """Send what was guarded before, and is not committed yet, back to guard; raises `BackendError`.
+
+        To be called once the change is stored and in memory.
+        """
+        if self._ledger is not None and account[ARCHIVE_VERSION] is not None:
+            account[ARCHIVE_VERSION] = await self._ledger.bump_version(account.jid)
+
+
+def entries_of(
+    message: Stanza,
+    archiving: Archiving,
+    sender: Account | None,
+    recipient: Account | None,
+    peers: tuple[Jid, Jid],
+) -> tuple[Entry, ...]:
+    """Give the entries of a message that is stored: the sender's, then the recipient's, those that there are.
+
+    `sender` and `recipient` are accounts that have archives, else None; `peers` are the bare JIDs of both
+    sides.
+    """
+    from_, to = peers
+    is_passing = archiving.storage is Storage.UNTIL_DELIVERED
+    counted = archiving.is_counted
+    entries: list[Entry] = []
+    if sender is not None and sender is not recipient and not is_passing and _keeps(sender, message.to or to):
+        reference = archiving.reference
+        entries.append(
+            Entry(
+                archive=from_,
+                peer=to,
+                direction=Direction.SENT,
+                countable=counted,
+                reads=reference is not None and reference.kind in sender[READING],
+                version=sender[ARCHIVE_VERSION],
+                groupchat=message.kind == "groupchat",
+            )
+        )
+    if recipient is not None:
+        is_own = sender is recipient
+        is_passing = is_passing or not _keeps(recipient, message.sender or from_)
+        entries.append(
+            Entry(
+                archive=to,
+                peer=from_,
+                resource=_resource(message, recipient),
+                countable=counted and not is_passing,
+                passing=is_passing,
+                reader=to if is_own else None,
+                version=recipient[ARCHIVE_VERSION],
+                groupchat=message.kind == "groupchat",
+            )
+        )
+    return tuple(entries)
+
+
+def append_of(
+    message: Stanza,
+    archiving: Archiving,
+    entries: tuple[Entry, ...],
+    peers: tuple[Jid, Jid],
+    session: Session | None = None,
+    number: int = 0,
+) -> Append:
+    """Give what the ledger is asked to write; `number` is the message's number on the session's stream."""
+    keys, repeat = _keys(message, peers)
+    reference = archiving.reference
+    return Append(
+        body=message.to_bytes(),
+        entries=entries,
+        kind=Kind.MESSAGE if reference is None else _KINDS[reference.kind],
+        keys=keys,
+        repeat=repeat,
+        refers_to=() if reference is None else targets(reference, peers),
+        stream=session.stream_key if session is not None and number else None,
+        number=number,
+    )
+
+
+def filed(archiving: Archiving, outcome: Accepted, owner: Jid) -> Filed:
+    """Give what the outcome says about the archive of this owner."""
+    places = outcome.places
+    for number in range(len(places) - 1, -1, -1):  # the recipient's is the last
+        if places[number].archive == owner:
+            target = outcome.targets[number] if outcome.targets else 0
+            returned = bool(outcome.returned) and owner in outcome.returned
+            return Filed(archiving, places[number], outcome.time, outcome.repeated, target, returned)
+    return Filed(archiving, None, outcome.time, outcome.repeated, 0, False)
+
+
+def targets(reference: Reference, peers: tuple[Jid, Jid]) -> tuple[Target, ...]:
+    """Give every name that the message may have to which this reference points."""
+    sender, recipient = peers
+    if reference.names is IdKind.ARCHIVE:
+        entry = EntryId.parse(reference.target)
+        return () if entry is None else (At(sender, entry.epoch, entry.position),)
+    authors = _AUTHORS[reference.kind]
+    kinds = ("origin",) if reference.names is IdKind.ORIGIN else ("id", "origin")
+    ways = {"own": (sender, recipient), "other": (recipient, sender)}
+    return tuple(message_key(kind, *ways[author], reference.target) for author in authors for kind in kinds)
+
+
+def _keeps(account: Account, peer: Jid) -> bool:
+    rule = account[ARCHIVE_RULE]
+    return rule is None or rule(peer)
+
+
+def _resource(message: Stanza, recipient: Account) -> str:
+    """RFC 6121 §8.5.3.2.1: what a resource that is gone was to get is for all."""
+    to = message.to
+    if to is None or not to.resource or to.resource not in recipient.sessions:
+        return ""
+    return to.resource
+
+
+def _keys(message: Stanza, peers: tuple[Jid, Jid]) -> tuple[tuple[bytes, ...], bytes | None]:
+    sender, recipient = peers
+    id_ = message.id
+    origin = _origin_id(message)
+    if origin is None:
+        return ((message_key("id", sender, recipient, id_),) if id_ else ()), None
+    key = message_key("origin", sender, recipient, origin)
+    if not id_ or id_ == origin:
+        return (key,), key
+    return (key, message_key("id", sender, recipient, id_)), key
+
+
+def _origin_id(message: Stanza) -> str | None:
+    """Read the author's id; the usual form without a parser, since nearly every message has one."""
+    child = message.child(ns.STANZA_ID, "origin-id")
+    if child is None:
+        return None
+    plain = _PLAIN_ORIGIN_ID.fullmatch(child.raw)
+    return origin_id_of(message) if plain is None else (plain[1] or plain[2]).decode()
+
+
+_PLAIN_ORIGIN_ID: Final = re.compile(
+    rb"""<origin-id\s+(?:xmlns=["']urn:xmpp:sid:0["']\s+)?id=(?:"([\x20\x21\x23-\x25\x27-\x3b\x3d-\x7e]{1,256})"|"""
+    rb"""'([\x20-\x25\x28-\x3b\x3d-\x7e]{1,256})')(?:\s+xmlns=["']urn:xmpp:sid:0["'])?\s*/>"""
+)
+_KINDS: Final = {
+    ReferenceKind.RETRACTION: Kind.RETRACTION,
+    ReferenceKind.FASTENING: Kind.FASTENING,
+    ReferenceKind.CORRECTION: Kind.CORRECTION,
+    ReferenceKind.REACTIONS: Kind.REACTIONS,
+    ReferenceKind.DISPLAYED: Kind.DISPLAYED,
+    ReferenceKind.ACKNOWLEDGED: Kind.ACKNOWLEDGED,
+    ReferenceKind.RECEIPT: Kind.RECEIPT,
+    ReferenceKind.RECEIVED: Kind.RECEIVED,
+}
+_AUTHORS: Final = {
+    ReferenceKind.RETRACTION: ("own",),
+    ReferenceKind.CORRECTION: ("own",),
+    ReferenceKind.FASTENING: ("own", "other"),
+    ReferenceKind.REACTIONS: ("other", "own"),
+    ReferenceKind.DISPLAYED: ("other",),
+    ReferenceKind.ACKNOWLEDGED: ("other",),
+    ReferenceKind.RECEIPT: ("other",),
+    ReferenceKind.RECEIVED: ("other",),
+}
+"""Whose messages each kind of reference may mean: the sender's own, or the other party's."""

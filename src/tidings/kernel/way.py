@@ -1,0 +1,57 @@
+"""Way: a message on its way through the router, and what has been found out about it."""
+
+from __future__ import annotations
+
+from tidings.base.jid import Jid
+from tidings.kernel.account import Account
+from tidings.kernel.events import NOTHING
+from tidings.kernel.host import Host
+from tidings.ports.ledger.batch import Append
+from tidings.wire.xmpp.archiving import Archiving
+from tidings.wire.xmpp.stanza import Stanza
+
+
+class Way:
+    """A message and where it goes: bare address, virtual host if it is one, accounts that are loaded."""
+
+    __slots__ = (
+        "account",
+        "append",
+        "archiving",
+        "host",
+        "message",
+        "number",
+        "recipient",
+        "sender",
+        "tries",
+    )
+
+    def __init__(
+        self, message: Stanza, recipient: Jid, host: Host | None, account: Account | None, number: int = 0
+    ) -> None:
+        self.message = message
+        self.recipient = recipient
+        self.host = host
+        self.account = account
+        self.number = number
+        """Which stanza of its stream it is, 0 where nobody counts."""
+        self.sender: Account | None = None
+        """The sender's account, where that has an archive."""
+        self.archiving: Archiving = NOTHING
+        self.append: Append | None = None
+        self.tries = 0
+
+    @property
+    def is_unloaded(self) -> bool:
+        """Whether the recipient is an account of this server that is not in memory."""
+        return self.account is None and self.host is not None and bool(self.recipient.local)
+
+    async def load(self) -> None:
+        """Bring the recipient into memory if it is an account of this server. Raises `BackendError`."""
+        if self.host is not None and self.recipient.local:
+            self.account = await self.host.directory.load(self.recipient)
+
+    def refresh(self) -> None:
+        """Take the account that is in memory now, where there is one: what was loaded may be out of date."""
+        if self.account is not None and self.host is not None:
+            self.account = self.host.directory.get(self.recipient) or self.account
