@@ -60,7 +60,19 @@ class RawClient:
         self.trace = trace
 
     async def log_in(self, name: str, password: str, resource: str) -> None:
-        """Go from nothing to a bound resource: STARTTLS where the wire asks for it, SCRAM-SHA-256, bind."""
+        """Go from nothing to a bound resource."""
+        await self.authenticate(name, password)
+        await self.bind(resource)
+
+    async def bind(self, resource: str) -> None:
+        """Bind a resource of the account that has logged in."""
+        chosen = f"<resource>{resource}</resource>" if resource else ""
+        await self.send(f'<iq type="set" id="bind"><bind xmlns="{BIND}">{chosen}</bind></iq>')
+        bound = _expect(await self.receive(), f"{{{CLIENT}}}iq")
+        assert bound.get("type") == "result", f"not bound: {text(bound)}"
+
+    async def authenticate(self, name: str, password: str) -> None:
+        """Go from nothing to the features after log-in, by STARTTLS where the wire asks for it and SCRAM."""
         await self._wire.open()
         features = await self.receive()
         if isinstance(self._wire, TcpWire) and self._wire.wants_starttls:
@@ -83,10 +95,6 @@ class RawClient:
         await self._wire.restart()
         features = await self.receive()
         assert features.find(f"{{{BIND}}}bind") is not None, f"no resource binding in {text(features)}"
-        chosen = f"<resource>{resource}</resource>" if resource else ""
-        await self.send(f'<iq type="set" id="bind"><bind xmlns="{BIND}">{chosen}</bind></iq>')
-        bound = _expect(await self.receive(), f"{{{CLIENT}}}iq")
-        assert bound.get("type") == "result", f"not bound: {text(bound)}"
 
     async def send(self, xml: str) -> None:
         """Send one element as it is written."""

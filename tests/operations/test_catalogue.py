@@ -39,6 +39,8 @@ def test_the_first_categories_are_complete():
         ],
         "session": ["list", "count", "kick"],
         "stanza": ["send-message", "send-stanza"],
+        "archive": ["sync"],
+        "retention": ["erase-message", "erase-conversation", "erase-archive", "hold", "release", "trim"],
         "server": ["status"],
     }  # fmt: skip
 

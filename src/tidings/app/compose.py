@@ -8,18 +8,30 @@ import msgspec
 
 from tidings.base.clock import Clock as PlainClock
 from tidings.base.jid import Jid
+from tidings.features.acceptance import Acceptance
+from tidings.features.archive import Archive
+from tidings.features.archive_preferences import ArchivePreferencesFeature
 from tidings.features.blocking import Blocking
+from tidings.features.carbons import Carbons
 from tidings.features.client_state import ClientState
 from tidings.features.contact_addresses import ContactAddresses
 from tidings.features.contacts import Presences, Rosters, Subscriptions
+from tidings.features.devices import Devices
 from tidings.features.disco import ServiceDiscovery
+from tidings.features.displayed_sync import DisplayedSync
 from tidings.features.external_services import ExternalServices
+from tidings.features.inbox import BinCleaning, Conversations, Inbox, StandardInbox
 from tidings.features.last_activity import LastActivityFeature
 from tidings.features.ping import XmppPing
+from tidings.features.private_nodes import PrivateNodes
 from tidings.features.private_storage import PrivateStorage
 from tidings.features.registration import Registration
+from tidings.features.retention import Retention
 from tidings.features.session_request import SessionRequests
+from tidings.features.smart_markers import SmartMarkers
 from tidings.features.stream_limits import StreamLimits
+from tidings.features.stream_management import StreamManagement
+from tidings.features.sync import Sync
 from tidings.features.time import ServerTime
 from tidings.features.vcard import VCardTemp
 from tidings.features.version import SoftwareVersion
@@ -27,6 +39,7 @@ from tidings.gateways.administration import Administration
 from tidings.kernel.account import Directory
 from tidings.kernel.clock import Clock
 from tidings.kernel.feature import Feature
+from tidings.kernel.filing import ARCHIVE_VERSION, Rules
 from tidings.kernel.hooks import Hooks
 from tidings.kernel.host import Host
 from tidings.kernel.loader import load_features
@@ -37,6 +50,8 @@ from tidings.kernel.telemetry import Telemetry
 from tidings.operations.context import Context, Live
 from tidings.ports.accounts import AccountStore
 from tidings.ports.blocking import BlockingStore
+from tidings.ports.ledger import Ledger
+from tidings.ports.preferences import PreferencesStore
 from tidings.ports.private import PrivateStore
 from tidings.ports.roster import RosterStore
 from tidings.ports.stores import Stores
@@ -60,6 +75,21 @@ FEATURES: tuple[type[Feature], ...] = (
     ContactAddresses,
     ClientState,
     StreamLimits,
+    StreamManagement,
+    Archive,
+    ArchivePreferencesFeature,
+    Carbons,
+    Acceptance,
+    Retention,
+    Inbox,
+    Conversations,
+    StandardInbox,
+    BinCleaning,
+    DisplayedSync,
+    PrivateNodes,
+    SmartMarkers,
+    Devices,
+    Sync,
     Administration,
 )
 """What every host can do."""
@@ -72,6 +102,8 @@ class HostPlan(msgspec.Struct, frozen=True, kw_only=True):
     admins: tuple[Jid, ...] = ()
     anonymous: bool = False
     """Its accounts last as long as their sessions and are stored nowhere."""
+    archives: bool = True
+    """What its accounts send and get is kept; without that, messages are delivered live or not at all."""
     options: Mapping[str, msgspec.Struct] = {}
     """The features' options by feature name."""
 
@@ -105,6 +137,9 @@ def build_server(
         exists = _nobody if plan.anonymous else stores.accounts.exists
         host = Host(plan.domain, Directory(exists, accounts_in_memory), Hooks(server.supervisor), plan.admins)
         server.hosts[host.domain] = host
+        host.has_archives = plan.archives and not plan.anonymous and stores.ledger is not None
+        rules = Rules(stores.ledger if host.has_archives else None)
+        host.directory.add_loader(ARCHIVE_VERSION, rules.load)  # before what features load
         provided: dict[type, object] = {
             Server: server,
             Router: server.router,
@@ -117,9 +152,13 @@ def build_server(
             PrivateStore: stores.private,
             VCardStore: stores.vcards,
             BlockingStore: stores.blocking,
+            PreferencesStore: stores.preferences,
+            Ledger: stores.ledger,
+            Rules: rules,
             Context: context,
         }
-        load_features(host, wanted, provided, plan.options)
+        served = [feature for feature in wanted if host.has_archives or not feature.serves_archives]
+        load_features(host, served, provided, plan.options)
     return server, context
 
 

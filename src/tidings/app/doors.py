@@ -108,6 +108,7 @@ class Doorways:
         authentication = self._config.hosts[host.domain].authentication or "accounts"
         before = host.stream_features(StreamStage.BEFORE_LOGIN)
         registration = [element for element in before if element.namespace == ns.REGISTER_FEATURE]
+        inline = tuple(host.stream_features(StreamStage.INLINE))
         idle = limits.idle_seconds or None
         return HostPolicy(
             domain=host.domain,
@@ -119,6 +120,8 @@ class Doorways:
             features_before=tuple(element for element in before if element not in registration),
             features_after=tuple(host.stream_features(StreamStage.AFTER_LOGIN)),
             bind2_inline=tuple(name for feature in host.features for name in feature.inline),
+            sasl2_inline=inline,
+            extensions=tuple(element.namespace for element in inline),
             limits_before=StreamLimits(max_bytes=limits.stanza_bytes_before_login, idle_seconds=idle),
             limits_after=StreamLimits(max_bytes=limits.stanza_bytes, idle_seconds=idle),
             token_mechanisms=TOKEN_MECHANISMS if authentication == "accounts" else (),

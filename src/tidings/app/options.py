@@ -191,6 +191,39 @@ class DatabaseOptions(msgspec.Struct, frozen=True, kw_only=True):
     ] = ""
 
 
+class ArchiveOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether messages are kept, and what happens when the database cannot keep up."""
+
+    enabled: Annotated[
+        bool,
+        Meta(
+            description="Keep what accounts send and get, and accept nothing before it is durable. "
+            "Without it messages are delivered live or not at all, and archive, inbox and sync are not "
+            "offered."
+        ),
+    ] = True
+    writer: Annotated[
+        Literal["process", "thread"],
+        Meta(
+            description="Where messages are written into the database: in a process of its own, "
+            "which takes another core and about 50 MB, or in a thread of the server."
+        ),
+    ] = "process"
+    repeat_days: Annotated[
+        Positive, Meta(description="How long a message that is sent again is known to be the same.")
+    ] = 90
+    wait_seconds: Annotated[
+        Positive,
+        Meta(
+            description="How long a sender waits for a database that does not answer, before it is told "
+            "`resource-constraint`."
+        ),
+    ] = 10
+    waiting_bytes: Annotated[
+        int, Meta(description="How much may wait for the database, of all senders together.", ge=1_048_576)
+    ] = 67_108_864
+
+
 class LimitsOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What one client may ask of the server."""
 
@@ -301,6 +334,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     listen: ListenOptions = field(default_factory=ListenOptions)
     tls: TlsOptions = field(default_factory=TlsOptions)
     database: DatabaseOptions = field(default_factory=DatabaseOptions)
+    archive: ArchiveOptions = field(default_factory=ArchiveOptions)
     limits: LimitsOptions = field(default_factory=LimitsOptions)
     log: LogOptions = field(default_factory=LogOptions)
     metrics: MetricsOptions = field(default_factory=MetricsOptions)

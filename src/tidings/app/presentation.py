@@ -25,6 +25,10 @@ _SENTENCES: Final[Mapping[tuple[str, str], str]] = {
     ("session", "kick"): "Sessions ended: {sessions_ended}.",
     ("stanza", "send-message"): "Sent, with the id {id}.",
     ("stanza", "send-stanza"): "Sent, with the id {id}.",
+    ("retention", "erase-message"): "Erased from archives: {erased}.",
+    ("retention", "erase-conversation"): "Messages erased: {erased}; kept by legal hold: {held}.",
+    ("retention", "erase-archive"): "Messages erased: {erased}; kept by legal hold: {held}.",
+    ("retention", "trim"): "Archives: {archives}; messages that went: {trimmed}.",
 }
 """What people are told when an operation has nothing more to show."""
 

@@ -18,7 +18,6 @@ from typing import Final, get_type_hints
 import msgspec
 from msgspec import inspect
 
-from tidings.adapters.memory.ledger import NullLedger
 from tidings.app import arguments, cli, layers, schema
 from tidings.app.feature_options import feature_options, features
 from tidings.kernel.clock import SystemClock
@@ -285,7 +284,7 @@ def _metrics() -> Iterator[str]:
     yield ""
     yield "| metric | kind | what it counts | label |"
     yield "|---|---|---|---|"
-    for family in Server(NullLedger(), SystemClock()).telemetry.collect():
+    for family in Server(None, SystemClock()).telemetry.collect():
         name = f"{family.name}_total" if family.type == "counter" else family.name
         labels = ", ".join(getattr(family, "_labelnames", ()))
         yield f"| `{name}` | {family.type} | {family.documentation} | {labels} |"

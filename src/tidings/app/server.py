@@ -140,6 +140,7 @@ def _build(config: Config, stores: Stores) -> tuple[Server, Context]:
             domain=domain,
             admins=tuple(Jid(admin) for admin in host.admins),
             anonymous=host.authentication == "anonymous",
+            archives=config.archive.enabled,
             options=host.features,
         )
         for domain, host in config.hosts.items()
@@ -203,14 +204,21 @@ async def _make_first_accounts(config: Config, stores: Stores) -> None:
                 await stores.accounts.create(jid, make_scram_keys(password), SystemClock().now())
 
 
+async def _forget_archive(stores: Stores, jid: Jid) -> None:
+    if stores.ledger is not None:
+        while await stores.ledger.forget_account(jid):
+            pass
+
+
 def _reset_when_empty(config: Config, server: Server, stores: Stores) -> None:
-    """Wipe all accounts when the last session has ended."""
+    """Wipe all accounts and their archives when the last session has ended."""
 
     async def reset() -> None:
         for host in server.hosts.values():
             while page := await stores.accounts.list(host.domain):
                 for jid in page:
                     await stores.accounts.remove(jid)
+                    await _forget_archive(stores, jid)
                     host.directory.forget(jid)
         await _make_first_accounts(config, stores)
 

@@ -14,11 +14,20 @@ async def open_stores(config: Config) -> Stores:
     """Open the stores and bring their schema up to date; raises `BackendError` with what is wrong."""
     if config.is_in_memory:
         from tidings.adapters.memory.stores import MemoryStores  # noqa: PLC0415  # one adapter is loaded, not all
+        from tidings.adapters.sql.ledger import open_memory_ledger  # noqa: PLC0415  # loading it takes a while
 
-        return MemoryStores()
+        ledger = await open_memory_ledger()
+        return MemoryStores(ledger, ledger.close)
     from tidings.adapters.sql import open_stores as open_sql  # noqa: PLC0415  # loading it takes a while
 
-    return await open_sql(config.database_url)
+    archive = config.archive
+    return await open_sql(
+        config.database_url,
+        repeat_days=archive.repeat_days,
+        wait_seconds=archive.wait_seconds,
+        waiting_octets=archive.waiting_bytes,
+        in_process=archive.writer == "process",
+    )
 
 
 def describe(config: Config) -> str:

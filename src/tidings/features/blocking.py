@@ -17,6 +17,7 @@ from tidings.base.jid import Jid
 from tidings.kernel.account import Account
 from tidings.kernel.events import ContactBlocked, ContactUnblocked, Dropped, StanzaIn, StanzaOut
 from tidings.kernel.feature import Feature, Iq, Spec, Stage, handles, listens, loads
+from tidings.kernel.filing import Rules
 from tidings.kernel.host import Host
 from tidings.kernel.slots import Slot
 from tidings.ports.blocking import BlockingStore
@@ -41,9 +42,10 @@ class Blocking(Feature):
     spec = Spec.xep(191, version="1.3", advertises=(ns.BLOCKING,))  # §3.1
     Options = BlockingOptions
 
-    def __init__(self, host: Host, store: BlockingStore, options: BlockingOptions) -> None:
+    def __init__(self, host: Host, store: BlockingStore, rules: Rules, options: BlockingOptions) -> None:
         self._host = host
         self._store = store
+        self._rules = rules
         self._limit = options.limit
 
     @loads(BLOCKED)
@@ -67,6 +69,7 @@ class Blocking(Feature):
         await self._store.add(account.jid, jids)
         added = tuple(jid for jid in jids if jid not in account[BLOCKED])
         account[BLOCKED] |= set(jids)
+        await self._rules.changed(account)
         _push(account, request.payload.encode())
         await self._tell(ContactBlocked(account, added))
 
@@ -81,6 +84,7 @@ class Blocking(Feature):
         else:
             await self._store.clear(account.jid)
         account[BLOCKED] -= set(removed)
+        await self._rules.changed(account)
         _push(account, request.payload.encode())
         await self._tell(ContactUnblocked(account, removed))
 

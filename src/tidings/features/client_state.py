@@ -11,7 +11,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
-from tidings.kernel.events import SessionBound
+from tidings.kernel.events import SessionBound, SessionResumed
 from tidings.kernel.feature import Feature, Spec, Stage, StreamStage, handles_nonza, listens
 from tidings.kernel.session import Session
 from tidings.kernel.slots import Slot
@@ -101,6 +101,14 @@ class ClientState(Feature):
     @handles_nonza(ns.CSI, "active")  # §4.2, §5.1: before anything else of the client is dealt with
     def become_active(self, session: Session, element: Element) -> None:  # noqa: ARG002 - it says nothing more
         """Send what was held back and hold back no more."""
+        self._release(session)
+
+    @listens(SessionResumed, stage=Stage.OBSERVE)  # §5.2
+    def begin_anew(self, event: SessionResumed) -> None:
+        """Take a client that goes on with its session for active until it says otherwise."""
+        self._release(event.session)
+
+    def _release(self, session: Session) -> None:
         held = session[HELD_BACK]
         if held is not None:
             session.gate = None

@@ -18,7 +18,7 @@ from tidings.base.errors import StanzaError, StreamError
 from tidings.base.jid import Jid, JidError
 from tidings.kernel.account import Account
 from tidings.kernel.clock import Clock
-from tidings.kernel.events import AccountRegistered, AccountRemoved, PasswordChanged
+from tidings.kernel.events import AccountRegistered, AccountRemoved, AccountWanted, PasswordChanged
 from tidings.kernel.feature import At, Feature, Iq, Spec, StreamStage, handles
 from tidings.kernel.host import Host
 from tidings.kernel.session import Session
@@ -125,6 +125,7 @@ class Registration(Feature):
             raise StanzaError("resource-constraint", "too many registrations from your network; try later")
         if jid in self._host.admins or jid.local in self._reserved:
             raise StanzaError("conflict", "that name is taken")
+        await self._tell(AccountWanted(jid))
         await self._store.create(jid, await make_keys(password), self._clock.now())
         self._host.directory.forget(jid)
         await self._tell(AccountRegistered(jid))
@@ -193,7 +194,9 @@ class Registration(Feature):
             raise StanzaError("forbidden", "this is for the accounts of this domain")
         return session.account
 
-    async def _tell(self, event: AccountRegistered | AccountRemoved | PasswordChanged) -> None:
+    async def _tell(
+        self, event: AccountWanted | AccountRegistered | AccountRemoved | PasswordChanged
+    ) -> None:
         wait = self._host.hooks.run(event)
         if wait is not None:
             await wait

@@ -8,9 +8,9 @@ import msgspec
 from msgspec import Meta
 
 from tidings.base.clock import format_utc
-from tidings.base.errors import StreamError
+from tidings.base.errors import StanzaError, StreamError
 from tidings.base.jid import Jid
-from tidings.kernel.events import AccountRegistered, AccountRemoved, PasswordChanged
+from tidings.kernel.events import AccountRegistered, AccountRemoved, AccountWanted, PasswordChanged
 from tidings.operations.catalogue import Permission, operation
 from tidings.operations.context import Context
 from tidings.operations.errors import OperationError
@@ -61,6 +61,7 @@ async def register(context: Context, request: Register) -> Changed:
         raise OperationError(
             "not-allowed", f"{jid.domain} is for anonymous guests and has no lasting accounts"
         )
+    await _begin_with_nothing(context, jid)
     await context.stores.accounts.create(jid, await keys_for(request.password), context.clock.now())
     context.forget(jid)
     await context.tell(AccountRegistered(jid), jid.domain)
@@ -220,6 +221,29 @@ async def unban(context: Context, request: OneUser) -> Changed:
     if not await context.stores.accounts.unban(jid):
         raise _unknown(jid)
     return Changed(user=str(jid))
+
+
+async def _begin_with_nothing(context: Context, jid: Jid) -> None:
+    """Forget what an earlier owner of the address has left in its archive, before there is a new one."""
+    ledger = context.stores.ledger
+    if ledger is None or await context.stores.accounts.exists(jid):
+        return
+    try:
+        await context.tell(AccountWanted(jid), jid.domain)
+    except StanzaError as error:
+        raise _held(jid) from error
+    if context.host(jid.domain) is None:  # a running one has done it
+        while await ledger.forget_account(jid):
+            pass
+        head = await ledger.head(jid)
+        if head.first <= head.position:
+            raise _held(jid)
+
+
+def _held(jid: Jid) -> OperationError:
+    return OperationError(
+        "conflict", f"messages of an earlier owner of {jid} are under legal hold; release them first"
+    )
 
 
 def _unknown(jid: Jid) -> OperationError:

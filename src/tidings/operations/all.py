@@ -1,7 +1,16 @@
 """The one catalogue from which every door is made."""
 
-from tidings.operations import account, server, session, stanza
+from tidings.operations import account, archive, retention, server, session, stanza
 from tidings.operations.catalogue import Catalogue
 
-CATALOGUE = Catalogue((*account.OPERATIONS, *session.OPERATIONS, *stanza.OPERATIONS, *server.OPERATIONS))
+CATALOGUE = Catalogue(
+    (
+        *account.OPERATIONS,
+        *session.OPERATIONS,
+        *stanza.OPERATIONS,
+        *archive.OPERATIONS,
+        *retention.OPERATIONS,
+        *server.OPERATIONS,
+    )
+)
 """Every operation there is."""

@@ -1,0 +1,52 @@
+"""Scanning: the messages with one resource of a peer, picked from the conversation with its account.
+
+Archives are kept by conversation, not by resource, so these pages are gathered: exact, but not counted.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from tidings.base.errors import StanzaError
+from tidings.base.jid import Jid
+from tidings.features.archive.stored import is_with
+from tidings.ports.ledger import Ledger
+from tidings.ports.ledger.reading import Archived, Page, PageQuery
+
+SCANNED: Final = 20_000
+"""How many messages are looked at for one page."""
+
+_STEP: Final = 200
+
+
+async def scan(ledger: Ledger, archive: Jid, query: PageQuery, address: Jid) -> Page:
+    """Give the page of those messages that are from or to the full address.
+
+    Raises `NoSuchEntry`, and `resource-constraint` where too many others lie between.
+    """
+    step = msgspec.structs.replace(query, limit=_STEP, counted=False, flipped=False)
+    found: list[Archived] = []
+    for _ in range(SCANNED // _STEP):
+        page = await ledger.page(archive, step)
+        matching = [entry for entry in page.entries if is_with(entry, address)]
+        found = [*matching, *found] if query.newest else [*found, *matching]
+        if page.is_complete or len(found) > query.limit:
+            return _cut(found, query, page)
+        if query.newest:
+            step = msgspec.structs.replace(step, before=page.entries[0].id)
+        else:
+            step = msgspec.structs.replace(step, after=page.entries[-1].id)
+    raise StanzaError(
+        "resource-constraint", "too many other messages: ask with the bare address, or for a shorter time"
+    )
+
+
+def _cut(found: list[Archived], query: PageQuery, page: Page) -> Page:
+    is_complete = page.is_complete and len(found) <= query.limit
+    kept = found[-query.limit :] if query.newest else found[: query.limit]
+    if not query.limit:
+        kept = []
+    entries = tuple(reversed(kept) if query.flipped else kept)
+    return Page(entries, is_complete, None, None, page.head)

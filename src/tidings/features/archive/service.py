@@ -1,0 +1,233 @@
+"""Archive: an account reads its own history, filtered, in pages, in either direction.
+
+Implements XEP-0313 1.1.3 with XEP-0059 1.0 (`urn:xmpp:mam:1` too), text search (XEP-0431 0.2.0), tombstones
+(XEP-0424 0.4.2 and its older forms) and the fields that MongooseIM adds; the marks § point at the sections of
+XEP-0313. Folding and the bounds in errors are our own: docs/specs/archive.md. What is archived, and under
+which id, is decided where messages are accepted; this feature reads. Left out: archives of rooms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from tidings.base.errors import StanzaError
+from tidings.base.ids import token
+from tidings.base.jid import Jid
+from tidings.features.archive import erasing
+from tidings.features.archive.folding import conversations, fold
+from tidings.features.archive.results import (
+    ResultWriter,
+    Withdrawal,
+    shown_body,
+    withdrawal_for,
+    withdrawal_of,
+    withdrawn_of,
+)
+from tidings.features.archive.scanning import scan
+from tidings.features.archive.selection import UnknownId, bounds_of, fin_of, page_query, wanted_resource
+from tidings.kernel.events import ArchivePulled, ConversationAffected, DiscoInfo
+from tidings.kernel.feature import At, Feature, Iq, Spec, Stage, handles, listens
+from tidings.kernel.host import Host
+from tidings.kernel.session import Session
+from tidings.kernel.slots import Slot
+from tidings.kernel.supervisor import Supervisor
+from tidings.kernel.wait import until_done
+from tidings.ports.ledger import Ledger
+from tidings.ports.ledger.reading import Archived, EntryId, NoSuchEntry, Page, PageQuery
+from tidings.wire.xml.element import Element
+from tidings.wire.xmpp import ns
+from tidings.wire.xmpp.payloads.archive import (
+    ArchiveForm,
+    ArchiveMetadata,
+    ArchiveQuery,
+    Landmark,
+    unknown_id_error,
+)
+from tidings.wire.xmpp.payloads.data_form import Field, FieldKind
+from tidings.wire.xmpp.payloads.references import ReferenceKind
+
+
+class ArchiveOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How much is answered at once, and what is shown of what was taken back."""
+
+    default_page: Annotated[
+        int, Meta(description="Messages on a page when a client does not say how many.", ge=1, le=1_000)
+    ] = 50
+    maximum_page: Annotated[
+        int, Meta(description="Messages on a page, whatever a client says.", ge=1, le=1_000)
+    ] = 50
+    retracted: Annotated[
+        Literal["tombstone", "original", "erase"],
+        Meta(
+            description="What becomes of a message that its author takes back. `tombstone`: the archive "
+            "tells that there was one, and the database keeps the original. `original`: it is shown on. "
+            "`erase`: it goes from the database, unless it is held."
+        ),
+    ] = "tombstone"
+
+
+PULLED: Slot[bool] = Slot("archive.pulled", default=False)
+"""Whether this session has asked before."""
+
+_EXTRA_FIELDS: Final = (
+    Field("from-id", kind=FieldKind.TEXT_SINGLE),
+    Field("to-id", kind=FieldKind.TEXT_SINGLE),
+    Field("simple", kind=FieldKind.BOOLEAN),
+)
+_OF_ACCOUNTS: Final = (
+    ns.MAM2_EXTENDED,
+    ns.MAM2_GROUPCHAT_FIELD,
+    ns.FULLTEXT,
+    ns.STANZA_ID,
+    ns.RETRACTION0,
+    ns.RETRACTION1,
+    ns.RETRACTION_BY_STANZA_ID,
+    ns.TIDINGS_ARCHIVE,
+)
+_TOMBSTONES: Final = (f"{ns.RETRACTION0}#tombstone", f"{ns.RETRACTION1}#tombstone")
+
+
+class Archive(Feature):
+    """Answers queries on the archives of this host's accounts, each to its owner alone."""
+
+    spec = (
+        Spec.xep(
+            313, version="1.1.3", advertises=(ns.MAM2, ns.MAM1, ns.MAM2_EXTENDED, ns.MAM2_GROUPCHAT_FIELD)
+        ),
+        Spec.xep(59, version="1.0", advertises=(ns.RSM,)),
+        Spec.xep(359, version="0.7.0", advertises=(ns.STANZA_ID,)),
+        Spec.xep(
+            424, version="0.4.2", advertises=(ns.RETRACTION1, ns.RETRACTION0, ns.RETRACTION_BY_STANZA_ID)
+        ),
+        Spec.xep(431, version="0.2.0", advertises=(ns.FULLTEXT,)),
+        Spec(ns.TIDINGS_ARCHIVE, advertises=(ns.TIDINGS_ARCHIVE,), note="docs/specs/archive.md"),
+    )
+    Options = ArchiveOptions
+    option_name = "archive"
+    serves_archives = True
+
+    def __init__(self, host: Host, ledger: Ledger, supervisor: Supervisor, options: ArchiveOptions) -> None:
+        self._host = host
+        self._ledger = ledger
+        self._supervisor = supervisor
+        self._options = options
+
+    @listens(DiscoInfo, stage=Stage.OBSERVE)  # §8
+    def describe(self, event: DiscoInfo) -> None:
+        """Say to the owner of an account what its archive can do."""
+        if event.node or event.account is None or event.asker.bare != event.account.jid:
+            return
+        event.features += _OF_ACCOUNTS
+        if self._options.retracted != "original":
+            event.features += _TOMBSTONES
+
+    @handles(ArchiveQuery, kind="get")  # §4.1.6
+    def show_form(self, request: Iq[ArchiveQuery]) -> Element:
+        """Answer with the fields of a query."""
+        return ArchiveForm.offered(request.payload.namespace, others=_EXTRA_FIELDS).encode()
+
+    @handles(ArchiveQuery, kind="set")  # §4
+    async def search(self, request: Iq[ArchiveQuery]) -> Element:
+        """Send the messages of the page, in order, and then its end."""
+        query, session, archive = request.payload, request.own_session, request.own_account.jid
+        await self._note(session)
+        wanted, page = await self._page(archive, query)
+        withdrawals = await self._withdrawals(archive, page)
+        writer = ResultWriter(query, archive=archive, to=session.jid, mark=token(9))
+        folds = await self._folds(archive, page.entries, withdrawals) if query.is_folded else None
+        for entry in page.entries:
+            if wanted.words and withdrawal_for(entry, withdrawals) is not None:
+                continue  # what was taken back is not found by its words
+            body = shown_body(entry, withdrawals, archive)
+            session.send(writer.write(entry, body, b"" if folds is None else folds[entry.id.position]))
+        return fin_of(query, page, limit=wanted.limit).encode()
+
+    @handles(ArchiveMetadata, kind="get")  # §5
+    async def show_metadata(self, request: Iq[ArchiveMetadata]) -> Element:
+        """Answer with the first and the last message of the archive."""
+        namespace = request.payload.namespace
+        ends = await self._ledger.ends(request.own_account.jid)
+        if ends is None:
+            return ArchiveMetadata(namespace=namespace).encode()
+        start, end = (Landmark(str(entry.id), entry.time) for entry in ends)
+        return ArchiveMetadata(start, end, namespace).encode()
+
+    @handles(ArchiveQuery, kind="get", at=At.ACCOUNT)
+    @handles(ArchiveQuery, kind="set", at=At.ACCOUNT)
+    @handles(ArchiveMetadata, kind="get", at=At.ACCOUNT)
+    def refuse(self, request: Iq[ArchiveQuery | ArchiveMetadata]) -> Element:
+        """Refuse somebody else's archive, in MongooseIM's words."""
+        del request
+        raise StanzaError("not-allowed", "The action is not allowed.")
+
+    @listens(ConversationAffected, stage=Stage.OBSERVE)
+    def erase(self, event: ConversationAffected) -> None:
+        """Erase what its author takes back, where that is the policy."""
+        reference = event.filed.archiving.reference
+        if self._options.retracted != "erase" or not event.filed.target or reference is None:
+            return
+        if reference.kind is ReferenceKind.RETRACTION:
+            work = erasing.erase(self._ledger, event.account.jid, event.filed.target)
+            self._supervisor.start("erase what was retracted", work)
+
+    async def _note(self, session: Session) -> None:
+        """Tell, once, that this device fetches by itself what it has missed."""
+        if not session[PULLED]:
+            session[PULLED] = True
+            await until_done(self._host.hooks.tell(ArchivePulled(session)))
+
+    async def _page(self, archive: Jid, query: ArchiveQuery) -> tuple[PageQuery, Page]:
+        """Read the page; an id that is not there is answered with the bounds of the archive (§4.3.2)."""
+        options = self._options
+        try:
+            wanted = page_query(query, default_page=options.default_page, maximum_page=options.maximum_page)
+            address = wanted_resource(query)
+            if address is not None:
+                return wanted, await scan(self._ledger, archive, wanted, address)
+            return wanted, await self._ledger.page(archive, wanted)
+        except UnknownId:
+            raise unknown_id_error(bounds_of(await self._ledger.head(archive))) from None
+        except NoSuchEntry as error:
+            raise unknown_id_error(bounds_of(error.head)) from None
+
+    async def _withdrawals(self, archive: Jid, page: Page) -> dict[int, Withdrawal]:
+        """Find out how the messages of the page were taken back; few pages need this second look."""
+        wanted = () if self._options.retracted == "original" else withdrawn_of(page)
+        if not wanted:
+            return {}
+        found = {entry.id.position: Withdrawal(entry.retracted) for entry in page.entries if entry.retracted}
+        for entry in await self._with_pointers(archive, wanted):
+            withdrawal = withdrawal_of(entry)
+            if withdrawal is not None:
+                found[entry.id.position] = withdrawal
+                if entry.body is not None and self._options.retracted == "erase":
+                    work = erasing.erase(self._ledger, archive, entry.id.position)
+                    self._supervisor.start("erase what was retracted", work)
+        return found
+
+    async def _with_pointers(self, archive: Jid, ids: tuple[EntryId, ...]) -> tuple[Archived, ...]:
+        wanted = PageQuery(ids=ids, limit=len(ids), tombstones=True, counted=False, folded=True)
+        try:
+            return (await self._ledger.page(archive, wanted)).entries
+        except NoSuchEntry:  # trimmed a moment ago: what was told of it before has to do
+            return ()
+
+    async def _folds(
+        self, archive: Jid, entries: Iterable[Archived], withdrawals: dict[int, Withdrawal]
+    ) -> dict[int, bytes]:
+        """Give what has become of each entry of the page, written."""
+        entries = tuple(entries)
+        markers = {peer: await self._ledger.markers(archive, peer) for peer in conversations(entries)}
+        return {
+            entry.id.position: fold(
+                entry,
+                archive,
+                markers=markers.get(entry.peer, ()),
+                withdrawal=withdrawal_for(entry, withdrawals) or withdrawal_of(entry),
+            ).to_bytes()
+            for entry in entries
+        }

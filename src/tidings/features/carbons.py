@@ -1,0 +1,181 @@
+"""Message Carbons: every device of an account sees both sides of a conversation.
+
+Implements XEP-0280 1.0.1; the marks § point at its sections. Which messages are copied is told by
+`wire/xmpp/archiving.py`. A copy carries what the account's own archive says of the message: its id there and
+the time. It is sent once, when the message is; what a device misses of it stands in the archive.
+
+Where the document leaves a choice, or leads to a message twice, Tidings decides:
+
+- A message to the own account is copied as received only, and not to the device that sent it.
+- A device that has not said yet that it is there, or is still catching up, gets no copy of a message that is
+  for all devices: the archive will bring it. One that reads the archive by itself gets the copy, since it may
+  have looked already.
+- Of errors, those are copied that answer one of the last 128 messages that were copied (§6.1).
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Final
+
+from tidings.base.errors import StanzaError
+from tidings.base.jid import Jid
+from tidings.kernel.account import Account
+from tidings.kernel.events import ArchivePulled, MessageAccepted, MessageDelivered, SessionBound
+from tidings.kernel.feature import At, Feature, Iq, Spec, Stage, handles, listens
+from tidings.kernel.filing import Filed
+from tidings.kernel.session import Session
+from tidings.kernel.slots import Slot
+from tidings.wire.xmpp import ns
+from tidings.wire.xmpp.archiving import is_copied
+from tidings.wire.xmpp.payloads import arrival
+from tidings.wire.xmpp.payloads.carbons import Direction, DisableCarbons, EnableCarbons, carbon_copy
+from tidings.wire.xmpp.stanza import Stanza
+
+REMEMBERED: Final = 128
+"""How many copied messages of an account are remembered, so that an error that answers one is copied, too."""
+
+
+class CopiedMessages:
+    """The ids of the messages that were copied last, with the other party and which way they went."""
+
+    __slots__ = ("_keys",)
+
+    def __init__(self) -> None:
+        self._keys: OrderedDict[tuple[Direction, Jid, str], None] = OrderedDict()
+
+    def add(self, message: Stanza, direction: Direction) -> None:
+        """Remember a message; one without an id can be answered by nothing that names it."""
+        peer = _peer(message, direction)
+        if message.id is None or peer is None:
+            return
+        key = (direction, peer, message.id)
+        self._keys[key] = None
+        self._keys.move_to_end(key)
+        if len(self._keys) > REMEMBERED:
+            self._keys.popitem(last=False)
+
+    def has_answer(self, error: Stanza, direction: Direction) -> bool:
+        """Tell whether an error that goes this way answers one of them, which went the other way."""
+        peer = _peer(error, direction)
+        if error.id is None or peer is None:
+            return False
+        other = Direction.SENT if direction is Direction.RECEIVED else Direction.RECEIVED
+        return (other, peer, error.id) in self._keys
+
+
+WANTS_COPIES: Slot[bool] = Slot("carbons.wanted", default=False)
+"""Whether a session has asked for copies; a new one has not (§4)."""
+
+FETCHES: Slot[bool] = Slot("carbons.fetches", default=False)
+"""Whether a session has read the archive by itself."""
+
+COPIED: Slot[CopiedMessages] = Slot("carbons.copied", factory=CopiedMessages)
+"""What was copied of an account while it has been in memory."""
+
+
+class Carbons(Feature):
+    """Copies eligible messages to the devices that asked for them."""
+
+    spec = Spec.xep(280, version="1.0.1", advertises=(ns.CARBONS, ns.CARBONS_RULES))  # §3, §6.2
+    inline = (ns.CARBONS,)
+
+    @listens(SessionBound, stage=Stage.OBSERVE)  # XEP-0386 §3.2
+    def begin(self, event: SessionBound) -> None:
+        """Start with copies where the client asks for them together with its session."""
+        for element in event.inline:
+            if (element.namespace, element.name) == EnableCarbons.TAG:
+                event.session[WANTS_COPIES] = True
+
+    @handles(EnableCarbons, kind="set", at=At.SELF | At.ACCOUNT)  # §4, §10.1: as often as one likes
+    def enable(self, request: Iq[EnableCarbons]) -> None:
+        """Copy to this session from now on."""
+        _session_of(request)[WANTS_COPIES] = True
+
+    @handles(DisableCarbons, kind="set", at=At.SELF | At.ACCOUNT)  # §5, §10.1
+    def disable(self, request: Iq[DisableCarbons]) -> None:
+        """Copy to this session no more."""
+        del _session_of(request)[WANTS_COPIES]
+
+    @listens(ArchivePulled, stage=Stage.OBSERVE)
+    def note_pull(self, event: ArchivePulled) -> None:
+        """Note that what comes from now on is not what the session has read."""
+        event.session[FETCHES] = True
+
+    @listens(MessageDelivered, stage=Stage.COPY)  # §7
+    def copy_received(self, event: MessageDelivered) -> None:
+        """Send a copy to each device that wants one and has not got the message itself."""
+        account, filed = event.account, event.filed
+        if len(account.sessions) <= len(event.recipients) or (filed is not None and filed.repeated):
+            return
+        devices = [
+            session
+            for session in account.sessions.values()
+            if session[WANTS_COPIES]
+            and session not in event.recipients
+            and session.jid != event.stanza.sender
+            and not (_reads_later(session) and is_for_all_devices(event.stanza, filed, account))
+        ]
+        if devices and _is_eligible(event.stanza, filed, account, Direction.RECEIVED):
+            _copy(event.stanza, account, Direction.RECEIVED, devices)
+
+    @listens(MessageAccepted, stage=Stage.COPY)  # §8: they do not wait for a recipient
+    def copy_sent(self, event: MessageAccepted) -> None:
+        """Send a copy to each of the sender's other devices that wants one."""
+        session, message, filed = event.session, event.stanza, event.filed
+        account = session.account
+        if len(account.sessions) == 1 or (filed is not None and filed.repeated):
+            return
+        devices = [each for each in account.sessions.values() if each[WANTS_COPIES] and each is not session]
+        if not devices or is_to_own_account(message, account.jid):
+            return
+        if _is_eligible(message, filed, account, Direction.SENT):
+            if filed is not None and filed.place is not None:
+                message = arrival.stamped(message, account.jid, filed.place.id, filed.time, is_live=True)
+            _copy(message, account, Direction.SENT, devices)
+
+
+def is_to_own_account(message: Stanza, account: Jid) -> bool:
+    """Tell whether a message of the account goes to the account itself, as one without an address does."""
+    return message.to is None or message.to.bare == account
+
+
+def is_for_all_devices(message: Stanza, filed: Filed | None, account: Account) -> bool:
+    """Tell whether every device finds the message in the archive: one for a device is for that one alone."""
+    if filed is None or filed.place is None:
+        return False
+    return message.to is None or message.to.resource not in account.sessions
+
+
+def _reads_later(session: Session) -> bool:
+    """Tell whether the archive will bring the session what is for all devices."""
+    return session.behind or (session.priority is None and not session[FETCHES])
+
+
+def _session_of(request: Iq[EnableCarbons] | Iq[DisableCarbons]) -> Session:
+    """Give the session that asks; nobody decides for the devices of others (§4, §5)."""
+    session = request.session
+    if session is None or session.account is not request.account:
+        raise StanzaError("not-allowed", "only a client of the account may ask for copies")
+    return session
+
+
+def _is_eligible(message: Stanza, filed: Filed | None, account: Account, direction: Direction) -> bool:
+    """Follow §6.1 and §9."""
+    if filed is not None:
+        archiving = filed.archiving
+        return archiving.is_copied_sent if direction is Direction.SENT else archiving.is_copied_received
+    answers = message.kind == "error" and account[COPIED].has_answer(message, direction)
+    return is_copied(message, direction, answers_copied=answers)
+
+
+def _copy(message: Stanza, account: Account, direction: Direction, devices: Iterable[Session]) -> None:
+    copy = carbon_copy(message, account.jid, direction)
+    for session in devices:
+        session.send(copy, session.jid)
+    account[COPIED].add(message, direction)
+
+
+def _peer(message: Stanza, direction: Direction) -> Jid | None:
+    """Give the other party's account: an answer may come from it or from one of its devices."""
+    peer = message.to if direction is Direction.SENT else message.sender
+    return None if peer is None else peer.bare

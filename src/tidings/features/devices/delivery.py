@@ -1,0 +1,200 @@
+"""Devices: each gets every message that is meant for it once, in order, whether it was there or not.
+
+Implements XEP-0160 1.0.1 and XEP-0203 2.0 over the archive; the marks § point at the sections of the former.
+There is no second store for offline messages: a device has a cursor over its account's archive, and what lies
+behind it is replayed, with the time of each message, when a session of the device becomes available. A
+device that is not known gets what no device has seen.
+
+- While a session is `behind`, what is archived reaches it by the replay alone, so nothing live overtakes it.
+- The replay goes out in portions: the next one follows when the client has acknowledged the last one, by
+  XEP-0198 or by answering a ping. However much a device has missed, it gets all of it, in little memory.
+- A cursor moves when the client acknowledges (XEP-0198). A client that does not count has what it was sent
+  when it answers, when it sends anything 10 seconds later, or when it ends its stream in order.
+- A device that asks for archive, inbox or sync fetches what it missed by itself, and is replayed nothing.
+- What a lost connection makes uncertain comes again, with the same archive id.
+
+Left out: §3 for groupchat and headline, which the archive does not keep for accounts.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+import structlog
+from msgspec import Meta
+
+from tidings.base.errors import BackendError
+from tidings.features.devices.cursors import Cursors
+from tidings.features.devices.keeping import CursorKeeper
+from tidings.features.devices.progress import PROGRESS, Progress, device_of
+from tidings.features.devices.replay import Replay
+from tidings.kernel.clock import Clock
+from tidings.kernel.events import (
+    AccountRemoved,
+    ArchivePulled,
+    CommitUncertain,
+    MessageDelivered,
+    PresenceSent,
+    RequestAnswered,
+    SessionBound,
+    SessionEnded,
+    StanzasAcknowledged,
+)
+from tidings.kernel.feature import Feature, Spec, Stage, listens
+from tidings.kernel.session import Session
+from tidings.kernel.supervisor import Supervisor
+from tidings.ports.ledger import Ledger
+from tidings.wire.xmpp import ns
+from tidings.wire.xmpp.payloads.presence import priority_of
+
+log = structlog.get_logger("tidings.devices")
+
+
+class DeviceOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How devices catch up."""
+
+    offline_messages: Annotated[
+        int,
+        Meta(
+            description="Messages that a device is sent of what it missed before it has to acknowledge them; "
+            "the rest follows then.",
+            ge=1,
+            le=500,
+        ),
+    ] = 100
+
+
+class Devices(Feature):
+    """Replays to each device what it missed, and keeps its cursor."""
+
+    spec = (Spec.xep(160, version="1.0.1", advertises=(ns.OFFLINE,)), Spec.xep(203, version="2.0"))  # §4
+    serves_archives = True
+    Options = DeviceOptions
+    option_name = "devices"
+
+    def __init__(self, ledger: Ledger, clock: Clock, supervisor: Supervisor, options: DeviceOptions) -> None:
+        self._ledger = ledger
+        self._supervisor = supervisor
+        self._cursors = Cursors(ledger)
+        self._keeper = CursorKeeper(self._cursors, clock, supervisor)
+        self._replay = Replay(
+            ledger, self._cursors, self._keeper, clock, supervisor, options.offline_messages
+        )
+
+    async def stop(self) -> None:
+        """Write the cursors that have moved."""
+        await self._keeper.stop()
+
+    # --- sessions come and go
+
+    @listens(SessionBound, stage=Stage.GUARD)  # before anything can be delivered to it
+    def begin(self, event: SessionBound) -> None:
+        """Find out which device it is; a resumption does not change that."""
+        event.session[PROGRESS] = Progress(device_of(event.session))
+
+    @listens(SessionBound, stage=Stage.OBSERVE)
+    async def know(self, event: SessionBound) -> None:
+        """Make a device that is new known for good before it is told that it is there."""
+        if event.session.account.exists:
+            await self._replay.know(event.session)
+
+    @listens(PresenceSent, stage=Stage.REWRITE)  # before anything counts it as available
+    def available(self, event: PresenceSent) -> None:
+        """Begin the replay with the first presence of non-negative priority; stop it with its end (§2)."""
+        session, presence = event.session, event.stanza
+        if presence.to is not None or presence.kind not in {"", "unavailable"}:
+            return
+        was_there = session.priority is not None and session.priority >= 0
+        is_there = presence.kind == "" and priority_of(presence) >= 0
+        progress = session[PROGRESS]
+        if is_there == was_there or progress.pulls:
+            return
+        progress.is_current = False
+        self._replay.halt(session)
+        if is_there:
+            session.behind = True
+            self._replay.go_on(session)
+
+    @listens(SessionEnded, stage=Stage.GUARD)  # in the same turn as the end: what comes later is not seen
+    def end(self, event: SessionEnded) -> None:
+        """Keep what the client has acknowledged; the rest is for the device's next session."""
+        progress = event.session[PROGRESS]
+        self._replay.halt(event.session)
+        if event.reason is None and not progress.counts:
+            progress.acknowledge_all()
+        self._keeper.leave(event.session)
+
+    @listens(ArchivePulled, stage=Stage.OBSERVE)
+    def pulled(self, event: ArchivePulled) -> None:
+        """Leave it to the client from here on to fetch what it has missed."""
+        session = event.session
+        progress = session[PROGRESS]
+        if progress.has_pulled or session.ended:
+            return
+        progress.has_pulled = progress.pulls = progress.is_current = True
+        self._replay.halt(session)
+        self._supervisor.start("pulled", self._note_pull(session, progress))
+
+    async def _note_pull(self, session: Session, progress: Progress) -> None:
+        try:
+            head = await self._ledger.head(session.account.jid)
+        except BackendError as error:  # it asks again in its next session
+            log.error("pull_not_noted", session=str(session.jid), reason=str(error))
+            return
+        progress.upto = max(progress.upto, head.position)
+        if session.account.exists:
+            self._cursors.move(session.account.jid, progress.device, head.position, pulls=True)
+            self._keeper.note(session)
+
+    @listens(AccountRemoved, stage=Stage.OBSERVE)
+    def forget(self, event: AccountRemoved) -> None:
+        """Write no cursor of an account that is gone."""
+        self._cursors.forget(event.account)
+
+    # --- messages
+
+    @listens(MessageDelivered, stage=Stage.GUARD)  # in the same turn as the delivery
+    def delivered(self, event: MessageDelivered) -> None:
+        """Note which sessions have got a message, and which are missing it."""
+        filed = event.filed
+        if filed is None or filed.place is None:
+            return
+        position = filed.place.position
+        for session in event.account.sessions.values():
+            progress = session[PROGRESS]
+            if progress.is_current:
+                self._keeper.went(session, position)
+            elif session in event.recipients:
+                if session.behind:
+                    progress.missed(position, event.stanza)
+                elif position > session.served:
+                    progress.came_early(position)
+
+    @listens(CommitUncertain, stage=Stage.OBSERVE)
+    def doubt(self, event: CommitUncertain) -> None:
+        """Have the devices read in the archive whether there is a message that nobody delivered."""
+        for session in event.account.sessions.values():
+            self._replay.doubt(session)
+
+    # --- acknowledgements
+
+    @listens(StanzasAcknowledged, stage=Stage.OBSERVE)
+    def acknowledged(self, event: StanzasAcknowledged) -> None:
+        """Move the cursor to what the client has (XEP-0198)."""
+        progress = event.session[PROGRESS]
+        progress.counts = True
+        progress.acknowledge(event.sent)
+        self._keeper.note(event.session)
+        self._replay.acknowledged(event.session, event.sent)
+
+    @listens(RequestAnswered, stage=Stage.OBSERVE)
+    def answered(self, event: RequestAnswered) -> None:
+        """Take the answer to our ping as an acknowledgement of all that was written before it."""
+        progress = event.session[PROGRESS]
+        awaited = progress.awaited
+        if progress.ping is None or event.stanza.id != progress.ping or awaited is None:
+            return
+        progress.acknowledge(awaited)
+        self._keeper.note(event.session)
+        self._replay.acknowledged(event.session, awaited)

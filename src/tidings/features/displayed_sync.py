@@ -1,0 +1,184 @@
+"""Displayed synchronization: what one device of a user has shown, the others know to be read.
+
+Implements XEP-0490 1.0.1; the marks § point at its sections. The node `urn:xmpp:mds:displayed:0` is a view of
+the inbox's read pointers: an item is published by moving one, and a marker or a change of the inbox shows as
+an item. Items of chats that the inbox does not have, such as rooms elsewhere, are kept as they are.
+
+Where the document leaves a choice, Tidings decides:
+
+- The server does not look up which `+notify` a client's capabilities contain. Notifications go to the
+  sessions that have asked for the items, as every client that synchronizes does after its initial presence
+  (§4.4), or have published one.
+- A position that the archive does not have, or that is read already, changes nothing and is no error (§5.1).
+
+Left out: server assist (§4.5.1), a MAY, which is not announced.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from tidings.base.errors import StanzaError
+from tidings.base.ids import token
+from tidings.base.jid import Jid, JidError
+from tidings.kernel.account import Account
+from tidings.kernel.events import ConversationRead, DiscoInfo
+from tidings.kernel.feature import Feature, Spec, Stage, listens
+from tidings.kernel.host import Host
+from tidings.kernel.refreshing import Refresher
+from tidings.kernel.session import Session
+from tidings.kernel.slots import Slot
+from tidings.kernel.supervisor import Supervisor
+from tidings.kernel.wait import until_done
+from tidings.ports.ledger import Ledger
+from tidings.ports.ledger.batch import At, LedgerBatch, ReadMove
+from tidings.ports.ledger.reading import EntryId, Head, InboxQuery, InboxRow
+from tidings.ports.private import PrivateStore
+from tidings.wire.xml.element import Element, decode
+from tidings.wire.xmpp import ns
+from tidings.wire.xmpp.payloads.displayed_sync import DisplayedUpTo
+from tidings.wire.xmpp.payloads.pubsub import PubSubEvent, PubSubItem, unfit_payload
+from tidings.wire.xmpp.payloads.stanza_ids import StanzaId
+from tidings.wire.xmpp.stanza import Stanza
+
+KEPT_ITEMS: Final = 1_000
+"""Items of chats that the inbox does not have, for one account; the oldest goes first."""
+
+LISTENS: Final[Slot[bool]] = Slot("displayed_sync.listens", default=False)
+"""Whether a session has used the node."""
+
+CHANGING: Final[Slot[asyncio.Lock]] = Slot("displayed_sync.changing", factory=asyncio.Lock)
+"""Held while the kept items of an account are changed."""
+
+_KEPT: Final = (ns.DISPLAYED_SYNC, "kept")
+
+
+class DisplayedSync(Feature):
+    """Shows the read pointers of an account as a node, and moves them."""
+
+    spec = Spec.xep(490, version="1.0.1")
+    serves_archives = True
+    node = ns.DISPLAYED_SYNC
+
+    def __init__(self, host: Host, ledger: Ledger, store: PrivateStore, supervisor: Supervisor) -> None:
+        self._host = host
+        self._ledger = ledger
+        self._store = store
+        self._read = Refresher(supervisor, "displayed sync", self._notify_read)
+
+    @listens(DiscoInfo, stage=Stage.OBSERVE)  # §8: what clients look for before they publish
+    def describe(self, event: DiscoInfo) -> None:
+        """Announce on the own account what publishing to the node needs."""
+        if event.account is not None and not event.node and event.asker.bare == event.account.jid:
+            event.features += (ns.DISPLAYED_SYNC, ns.PUBSUB_PUBLISH_OPTIONS, ns.PUBSUB_CONFIG_NODE_MAX)
+
+    async def publish(self, account: Account, item: PubSubItem, by: Session) -> str:  # §4.2
+        """Move the read pointer of the chat that the item names."""
+        if item.payload is None:
+            raise unfit_payload("payload-required")
+        if (item.payload.namespace, item.payload.name) != DisplayedUpTo.TAG:
+            raise unfit_payload("invalid-payload")
+        position = DisplayedUpTo.decode(item.payload).stanza_id
+        by[LISTENS] = True
+        chat = _chat(item.id)
+        row = None if chat is None else await self._ledger.conversation(account.jid, chat)
+        entry = EntryId.parse(position.id)
+        if row is None:
+            await self._keep(account, item)
+        elif entry is not None and row.source == position.by:
+            await self._move(account, row, entry, by)
+        return item.id or ""
+
+    async def items(
+        self, account: Account, ids: Sequence[str], maximum: int | None, by: Session
+    ) -> tuple[PubSubItem, ...]:  # §4.4
+        """Give how far each chat has been read."""
+        by[LISTENS] = True
+        rows = await self._rows(account.jid, ids)
+        heads = {source: await self._ledger.head(source) for source in {row.source for row in rows}}
+        shown = [item for row in rows if (item := item_of(row, heads[row.source])) is not None]
+        names = {item.id for item in shown}
+        kept = [item for item in await self._kept(account.jid) if item.id not in names]
+        if ids:
+            kept = [item for item in kept if item.id in ids]
+        return (*shown, *reversed(kept))[:maximum]
+
+    @listens(ConversationRead, stage=Stage.OBSERVE)  # §4.3, §4.5
+    def on_read(self, event: ConversationRead) -> None:
+        """Have the devices notified, by whatever means the conversation was read."""
+        if any(session[LISTENS] for session in event.account.sessions.values()):
+            self._read.ask((event.account.jid, event.peer))
+
+    async def _move(self, account: Account, row: InboxRow, entry: EntryId, by: Session) -> None:
+        place = At(row.source, entry.epoch, entry.position)
+        source = None if row.source == account.jid else row.source
+        move = ReadMove(owner=account.jid, peer=row.peer, upto=(place,), source=source)
+        committed = await self._ledger.commit(LedgerBatch(reads=(move,)))
+        if committed.moved[0]:
+            read = ConversationRead(account, row.peer, entry.position, by)
+            await until_done(self._host.hooks.tell(read))
+
+    async def _rows(self, owner: Jid, ids: Sequence[str]) -> list[InboxRow]:
+        if not ids:
+            return list((await self._ledger.inbox(owner, InboxQuery(all_boxes=True))).rows)
+        chats = [chat for each in ids if (chat := _chat(each)) is not None]
+        found = [await self._ledger.conversation(owner, chat) for chat in chats]
+        return [row for row in found if row is not None]
+
+    async def _notify_read(self, key: tuple[Jid, Jid]) -> None:
+        owner, peer = key
+        row = await self._ledger.conversation(owner, peer)
+        account = self._host.directory.get(owner)
+        if row is None or account is None:
+            return
+        item = item_of(row, await self._ledger.head(row.source))
+        if item is not None:
+            _notify(account, item)
+
+    # --- chats that the inbox does not have
+
+    async def _kept(self, owner: Jid) -> list[PubSubItem]:
+        raw = await self._store.get(owner, *_KEPT)
+        kept = [] if raw is None else decode(raw, "").children
+        return [PubSubItem.decode(each) for each in kept]
+
+    async def _keep(self, account: Account, item: PubSubItem) -> None:
+        if not item.id:
+            raise StanzaError("bad-request", "the item names no chat")
+        async with account[CHANGING]:
+            kept = [each for each in await self._kept(account.jid) if each.id != item.id]
+            kept = [*kept, item][-KEPT_ITEMS:]
+            await self._store.put(account.jid, *_KEPT, _kept_element(kept).to_bytes())
+        _notify(account, item)
+
+
+def item_of(row: InboxRow, head: Head) -> PubSubItem | None:
+    """Give the item of a chat; None where nothing of it is read."""
+    if not 0 < row.read_position <= head.position or not head.epochs:
+        return None
+    if row.read_position < head.epochs[0][1]:
+        return None
+    read = EntryId(head.epoch_at(row.read_position), row.read_position)
+    return PubSubItem(str(row.peer), DisplayedUpTo(StanzaId(str(read), row.source)).encode())
+
+
+def _kept_element(items: Iterable[PubSubItem]) -> Element:
+    namespace, name = _KEPT
+    return Element(name, namespace, None, *(item.encode(namespace) for item in items))
+
+
+def _chat(item_id: str | None) -> Jid | None:
+    """Give the account or room that an item is about; private messages of a room are none of the inbox."""
+    try:
+        chat = Jid(item_id or "")
+    except JidError:
+        return None
+    return chat if chat.is_bare else None
+
+
+def _notify(account: Account, item: PubSubItem) -> None:
+    news = PubSubEvent(ns.DISPLAYED_SYNC, (item,)).encode()
+    message = Stanza.build("message", kind="headline", id=token(6), sender=account.jid, content=(news,))
+    for session in account.sessions.values():
+        if session[LISTENS]:
+            session.send(message, session.jid)

@@ -1,0 +1,199 @@
+"""Conversation: how one conversation of the inbox stands is asked, changed, and told to all devices.
+
+Implements `erlang-solutions.com:xmpp:inbox:0#conversation` of MongooseIM 6.8; the marks § point at
+docs/specs/inbox.md. Whatever moves a read pointer (a change here, a marker, a position of XEP-0490) is told
+to the devices that use the inbox. What was asked for goes to every available device, as does the news that a
+message has brought a conversation back from the archive.
+"""
+
+from typing import ClassVar, Self
+
+import msgspec
+
+from tidings.base.ids import token
+from tidings.base.jid import Jid
+from tidings.features.inbox.entries import properties_of, update_of
+from tidings.features.inbox.options import InboxOptions
+from tidings.features.inbox.pulling import HAS_ASKED, devices_of, microseconds
+from tidings.kernel.account import Account
+from tidings.kernel.clock import Clock
+from tidings.kernel.events import ConversationAffected, ConversationRead
+from tidings.kernel.feature import Feature, Iq, Stage, handles, listens
+from tidings.kernel.filing import READING, Filed
+from tidings.kernel.host import Host
+from tidings.kernel.refreshing import Refresher
+from tidings.kernel.session import Session
+from tidings.kernel.supervisor import Supervisor
+from tidings.kernel.wait import Wait, until_done
+from tidings.ports.ledger import Ledger
+from tidings.ports.ledger.batch import InboxChange, LedgerBatch
+from tidings.ports.ledger.reading import InboxRow
+from tidings.wire.xml.element import Element
+from tidings.wire.xmpp.payloads.conversation import (
+    ConversationChange,
+    ConversationForm,
+    ConversationQuery,
+    ConversationReset,
+    changed_entry_not_found,
+    entry_not_found,
+)
+from tidings.wire.xmpp.payloads.date_time import SECOND
+from tidings.wire.xmpp.payloads.inbox_state import Pin
+from tidings.wire.xmpp.stanza import Stanza
+
+
+class Change(msgspec.Struct, frozen=True):
+    """A change, not decoded yet: only its host knows which boxes there are."""
+
+    TAG: ClassVar[tuple[str, str]] = ConversationChange.TAG
+
+    element: Element
+
+    @classmethod
+    def decode(cls, element: Element) -> Self:
+        """Take the request as it is."""
+        return cls(element)
+
+
+class Conversations(Feature):
+    """Tells and changes how a conversation stands."""
+
+    Options = InboxOptions
+    option_name = "inbox"
+    serves_archives = True
+
+    def __init__(
+        self, host: Host, ledger: Ledger, clock: Clock, supervisor: Supervisor, options: InboxOptions
+    ) -> None:
+        self._host = host
+        self._ledger = ledger
+        self._clock = clock
+        self._boxes = options.boxes
+        self._told: list[ConversationRead] = []  # by a change here
+        self._readers: dict[tuple[Jid, Jid], Session | None] = {}  # who knows already, if it is one alone
+        self._returned = Refresher(supervisor, "inbox returned", self._tell_returned)
+        self._read = Refresher(supervisor, "inbox read", self._tell_read)
+
+    @handles(ConversationQuery, kind="get")  # §1.6
+    async def show(self, request: Iq[ConversationQuery]) -> Element:
+        """Answer how a conversation stands, or with the form."""
+        query = request.payload
+        if query.peer is None:
+            return ConversationForm.offered(self._boxes).encode()
+        request.own_session[HAS_ASKED] = True
+        owner = request.own_account.jid
+        row = await self._ledger.conversation(owner, query.peer)
+        if row is None:
+            raise entry_not_found()
+        return properties_of(row, owner, microseconds(self._clock), is_complete=query.is_complete)
+
+    @handles(Change, kind="set")  # §1.7
+    async def change(self, request: Iq[Change]) -> None:
+        """Change all that is asked for in one transaction, tell every device, then the one that asked."""
+        wanted = ConversationChange.decode(request.payload.element, self._boxes)
+        change = change_of(wanted, request.own_account.jid, microseconds(self._clock))
+        await self._change(request.own_session, change, wanted.query_id, request.stanza.id)
+
+    @handles(ConversationReset, kind="set")  # §1.8
+    async def reset(self, request: Iq[ConversationReset]) -> Element:
+        """Read all of a conversation."""
+        change = change_of(request.payload.change(), request.own_account.jid, 0)
+        await self._change(request.own_session, change, None, None)
+        return ConversationReset().encode()
+
+    @handles(Pin, kind="set")  # §4
+    async def pin(self, request: Iq[Pin]) -> None:
+        """Give a conversation its place above the others."""
+        wanted = request.payload
+        change = InboxChange(owner=request.own_account.jid, peer=wanted.peer, pinned=wanted.order)
+        await self._change(request.own_session, change, None, request.stanza.id)
+
+    @listens(ConversationAffected, stage=Stage.OBSERVE)
+    def on_affected(self, event: ConversationAffected) -> Wait:
+        """Notice that a message reads, by its sender, or brings its conversation back."""
+        account, peer, filed = event.account, event.peer, event.filed
+        if filed.returned:
+            self._returned.ask((account.jid, peer))  # §1.9
+        if event.by is not None and is_reading(filed, account):
+            return self._host.hooks.tell(ConversationRead(account, peer, filed.target, event.by))
+        return None
+
+    @listens(ConversationRead, stage=Stage.OBSERVE)
+    def on_read(self, event: ConversationRead) -> None:
+        """Have the other devices that use the inbox told, unless a change here has told them."""
+        if any(event is told for told in self._told):
+            return
+        if any(each[HAS_ASKED] and each is not event.by for each in event.account.sessions.values()):
+            key = event.account.jid, event.peer
+            if self._readers.setdefault(key, event.by) is not event.by:
+                self._readers[key] = None
+            self._read.ask(key)
+
+    async def _change(
+        self, session: Session, change: InboxChange, query_id: str | None, request_id: str | None
+    ) -> None:
+        session[HAS_ASKED] = True
+        account = session.account
+        committed = await self._ledger.commit(LedgerBatch(changes=(change,)))
+        row = await self._ledger.conversation(account.jid, change.peer) if committed.changed[0] else None
+        if row is None:
+            raise changed_entry_not_found()
+        self._tell(account, row, devices_of(account), query_id or request_id, request_id)
+        if change.unread is False:
+            read = ConversationRead(account, change.peer, row.read_position, session)
+            self._told.append(read)
+            try:
+                await until_done(self._host.hooks.tell(read))
+            finally:
+                self._told = [told for told in self._told if told is not read]
+
+    async def _tell_returned(self, key: tuple[Jid, Jid]) -> None:
+        owner, peer = key
+        account = self._host.directory.get(owner)
+        if account is None or not devices_of(account):
+            return
+        row = await self._ledger.conversation(owner, peer)
+        if row is not None:
+            self._tell(account, row, devices_of(account))
+
+    async def _tell_read(self, key: tuple[Jid, Jid]) -> None:
+        owner, peer = key
+        reader = self._readers.pop(key, None)
+        row = await self._ledger.conversation(owner, peer)
+        account = self._host.directory.get(owner)
+        if row is not None and account is not None:
+            others = [each for each in account.sessions.values() if each[HAS_ASKED] and each is not reader]
+            self._tell(account, row, others)
+
+    def _tell(
+        self,
+        account: Account,
+        row: InboxRow,
+        devices: list[Session],
+        query_id: str | None = None,
+        message_id: str | None = None,
+    ) -> None:
+        """Send `<x/>` as a message of the account to itself."""
+        update = update_of(row, query_id, microseconds(self._clock))
+        message = Stanza.build(
+            "message", id=message_id or token(6), to=account.jid, sender=account.jid, content=(update,)
+        )
+        for session in devices:
+            session.send(message)
+
+
+def change_of(wanted: ConversationChange, owner: Jid, now: int) -> InboxChange:
+    """Give what the ledger is asked to change; a mute lasts so many seconds from now, in microseconds."""
+    return InboxChange(
+        owner=owner,
+        peer=wanted.peer,
+        box=wanted.box,
+        muted_until=None if wanted.mute is None else (now + wanted.mute * SECOND if wanted.mute else 0),
+        unread=None if wanted.read is None else not wanted.read,
+    )
+
+
+def is_reading(filed: Filed, account: Account) -> bool:
+    """Tell whether this message of the account's owner has moved its read pointer by what it refers to."""
+    reference = filed.archiving.reference
+    return filed.target > 0 and reference is not None and reference.kind in account[READING]

@@ -1,0 +1,297 @@
+"""Retention: archives keep what their domain wants to keep, and nothing of accounts that are no more.
+
+Goes through the archives of the domain in small steps beside the traffic, each a short transaction, with a
+pause after each:
+
+- trims what is older than `keep_days` and what is more than `keep_messages`; legal hold goes before both;
+- forgets the archive of an account that was removed, also one that a stop of the server left half forgotten;
+  whoever registers the address again begins with nothing, in a new epoch, and cannot have it while legal hold
+  keeps something of the earlier owner;
+- drops what was kept for devices that stay away, and the devices themselves, after their time;
+- keeps the text search close behind the messages.
+"""
+
+from collections.abc import AsyncGenerator
+from functools import partial
+from typing import Annotated, Final
+
+import msgspec
+import structlog
+from msgspec import Meta
+
+from tidings.base.errors import StanzaError
+from tidings.base.jid import Jid
+from tidings.kernel.clock import Clock
+from tidings.kernel.events import AccountRemoved, AccountWanted
+from tidings.kernel.feature import Feature, Stage, listens
+from tidings.kernel.host import Host
+from tidings.kernel.job import Job
+from tidings.kernel.router import Router
+from tidings.kernel.supervisor import Supervisor
+from tidings.kernel.telemetry import Telemetry
+from tidings.ports.accounts import AccountStore
+from tidings.ports.ledger import Ledger
+
+log = structlog.get_logger("tidings.retention")
+
+FIRST_PASS: Final = 60.0
+"""Seconds after the start until the first pass."""
+INDEX_DELAY: Final = 5.0
+"""Seconds from one look for what the text search lacks to the next."""
+LOOKS: Final = 50
+"""Archives that are only looked at between two pauses."""
+LOGGED_EVERY: Final = 10_000
+"""Archives between two lines in the log that say how far a pass is."""
+
+_DONE: Final = object()
+_HOUR: Final = 3_600.0
+_DAY: Final = 86_400
+_MICROSECONDS: Final = 1_000_000
+
+
+class RetentionOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What archives keep, and how fast the rest goes."""
+
+    keep_days: Annotated[int, Meta(description="Days that messages are kept; 0 is for ever.", ge=0)] = 0
+    keep_messages: Annotated[
+        int, Meta(description="Newest messages that each archive keeps; 0 is all of them.", ge=0)
+    ] = 0
+    passing_days: Annotated[
+        int,
+        Meta(
+            description="Days that a message with the hint `no-permanent-store` waits for devices that are "
+            "away. The longest of all domains counts.",
+            ge=1,
+        ),
+    ] = 30
+    device_days: Annotated[
+        int,
+        Meta(
+            description="Days until an unused device is forgotten. The longest of all domains counts.", ge=1
+        ),
+    ] = 90
+    interval_hours: Annotated[float, Meta(description="Hours from one pass to the next.", gt=0)] = 6.0
+    step: Annotated[
+        int, Meta(description="The most messages that one step forgets, in one transaction.", ge=1, le=10_000)
+    ] = 500
+    pause: Annotated[float, Meta(description="Seconds between two steps.", ge=0)] = 0.05
+
+
+class Retention(Feature):
+    """Trims, forgets and tidies up, a step at a time."""
+
+    serves_archives = True
+    Options = RetentionOptions
+
+    def __init__(
+        self,
+        host: Host,
+        ledger: Ledger,
+        accounts: AccountStore,
+        router: Router,
+        clock: Clock,
+        supervisor: Supervisor,
+        telemetry: Telemetry,
+        options: RetentionOptions,
+    ) -> None:
+        self._host = host
+        self._ledger = ledger
+        self._accounts = accounts
+        self._router = router
+        self._clock = clock
+        self.options = options
+        self._sweep = Job("retention", self._step, clock, supervisor)
+        self._indexing = Job("text_index", self._index, clock, supervisor)
+        self._pass: AsyncGenerator[None, None] | None = None
+        self._rests_until = 0.0
+        self._removed: dict[Jid, None] = {}
+        """Archives that are to be forgotten, the oldest first."""
+        self._written = 0
+        """What the ledger had written when the text search was last brought further."""
+        self._registrations = 0
+        self.trimmed = 0
+        self.forgotten = 0
+        self.passes = 0
+        self.looked_at = 0
+        """Archives that the present pass has gone through; 0 between two passes."""
+        self._tell(telemetry)
+
+    async def start(self) -> None:
+        """Begin with a pass soon, to go on with what the last run did not end."""
+        self._rests_until = self._clock.monotonic() + FIRST_PASS
+        self._sweep.begin(FIRST_PASS)
+        self._indexing.begin(INDEX_DELAY)
+
+    async def stop(self) -> None:
+        """Do no step any more."""
+        self._sweep.stop()
+        self._indexing.stop()
+        if self._pass is not None:
+            await self._pass.aclose()
+
+    # --- accounts
+
+    @listens(AccountRemoved, stage=Stage.STORE)
+    async def forget(self, event: AccountRemoved) -> None:
+        """Begin to forget the archive at once; the steps go on beside the traffic."""
+        self._removed[event.account] = None
+        self._sweep.begin(0)
+
+    @listens(AccountWanted, stage=Stage.STORE)
+    async def begin_with_nothing(self, event: AccountWanted) -> None:
+        """Forget what an earlier owner of the address has left, before there is a new one.
+
+        Where legal hold keeps something of it, the address cannot be used.
+        """
+        archive = event.account
+        if await self._accounts.exists(archive):
+            return
+        self._registrations += 1
+        while count := await self._ledger.forget_account(archive, limit=self.options.step):
+            self.forgotten += count
+        self._removed.pop(archive, None)
+        head = await self._ledger.head(archive)
+        if head.first <= head.position:
+            log.warning("address_held", archive=str(archive))
+            raise StanzaError("conflict", "that name is taken")
+
+    # --- the text search
+
+    async def _index(self) -> float:
+        """Bring the text search further: in small steps, and hardly at all while much is written.
+
+        A search brings it up to date by itself first, so nothing is missed meanwhile.
+        """
+        written, self._written = self._ledger.state.items - self._written, self._ledger.state.items
+        count = await self._ledger.index_step(self.options.step)
+        is_calm = written <= self.options.step
+        return self.options.pause if count == self.options.step and is_calm else INDEX_DELAY
+
+    # --- the pass
+
+    async def _step(self) -> float:
+        """Do the next step and give the pause after it; removed accounts come first."""
+        if self._removed:
+            await self._forget_some(next(iter(self._removed)))
+            return self.options.pause
+        if self._pass is None and (rest := self._rests_until - self._clock.monotonic()) > 0:
+            return rest
+        running, self._pass = self._pass or self._go_through(), None  # one that fails is begun anew
+        if await anext(running, _DONE) is _DONE:
+            rest = self.options.interval_hours * _HOUR
+            self._rests_until = self._clock.monotonic() + rest
+            return rest
+        self._pass = running
+        return self.options.pause
+
+    async def _go_through(self) -> AsyncGenerator[None, None]:
+        """Do one pass; every yield is the end of a step."""
+        began, trimmed, after = self._clock.monotonic(), self.trimmed, ""
+        self.looked_at = 0
+        while page := await self._ledger.archives(self._host.domain, after):
+            for archive in page:
+                while await self._trim(archive):
+                    yield
+                self.looked_at += 1
+                if self.looked_at % LOOKS == 0:
+                    yield
+                if self.looked_at % LOGGED_EVERY == 0:
+                    log.info("retention_progress", domain=self._host.domain, archives=self.looked_at)
+            after = page[-1]
+        if self._is_first():
+            async for _ in self._tidy():
+                yield
+        seconds, trimmed = self._clock.monotonic() - began, self.trimmed - trimmed
+        if trimmed:
+            log.info(
+                "retention_pass",
+                domain=self._host.domain,
+                archives=self.looked_at,
+                trimmed=trimmed,
+                seconds=round(seconds, 1),
+            )
+        self.passes += 1
+        self.looked_at = 0
+
+    async def _trim(self, archive: Jid) -> int:
+        """Do a step in one archive; tell how many messages went."""
+        if archive.local and not await self._accounts.exists(archive):
+            return await self._notice_removed(archive)
+        options = self.options
+        keep = options.keep_messages or None
+        before = self._time_before(options.keep_days) if options.keep_days else None
+        if not await self._has_too_much(archive, keep, before):
+            return 0
+        count = await self._ledger.trim(archive, keep=keep, before=before, limit=options.step)
+        self.trimmed += count
+        return count
+
+    async def _has_too_much(self, archive: Jid, keep: int | None, before: int | None) -> bool:
+        """Look before anything is locked."""
+        if keep is not None:
+            head = await self._ledger.head(archive)
+            if head.position - head.first >= keep:
+                return True
+        if before is None:
+            return False
+        ends = await self._ledger.ends(archive)
+        return ends is not None and ends[0].time < before
+
+    async def _notice_removed(self, archive: Jid) -> int:
+        """Do a step in the archive of an account that a stop of the server left behind."""
+        head = await self._ledger.head(archive)
+        return await self._forget_some(archive) if head.first <= head.position else 0
+
+    async def _forget_some(self, archive: Jid) -> int:
+        """Do a step in the archive of a removed account, unless its address is in use again."""
+        registrations = self._registrations
+        if await self._accounts.exists(archive):
+            self._removed.pop(archive, None)
+            return 0
+        if registrations != self._registrations:
+            return 0  # it may have been this one: look again
+        count = await self._ledger.forget_account(archive, limit=self.options.step)
+        self.forgotten += count
+        if not count and archive in self._removed:
+            del self._removed[archive]
+            log.info("archive_forgotten", archive=str(archive))
+        return count
+
+    async def _tidy(self) -> AsyncGenerator[None, None]:
+        """Drop what waits or was last used too long ago; the ledger has it for all domains together."""
+        all_options = [each.options for each in self._features()]
+        passing = self._time_before(max(options.passing_days for options in all_options))
+        stale = self._time_before(max(options.device_days for options in all_options))
+        while await self._ledger.forget_passing(passing, limit=self.options.step):
+            yield
+        while await self._ledger.forget_stale(stale, limit=self.options.step):
+            yield
+
+    def _time_before(self, days: int) -> int:
+        return int((self._clock.now() - days * _DAY) * _MICROSECONDS)
+
+    def _features(self) -> list["Retention"]:
+        """Give this feature of every domain."""
+        features = (host.feature(Retention) for host in self._router.hosts.values())
+        return [feature for feature in features if feature is not None]
+
+    def _is_first(self) -> bool:
+        """Tell whether this domain does what is done once for all of them."""
+        return self._features()[0] is self
+
+    def _tell(self, telemetry: Telemetry) -> None:
+        """Count for all domains together, whichever of them comes last to say so."""
+        for name, text, field in (
+            ("retention_trimmed", "Messages that went for their age or number", "trimmed"),
+            ("retention_forgotten", "Messages that went with their account", "forgotten"),
+            ("retention_passes", "Passes through all archives of a domain", "passes"),
+        ):
+            telemetry.total(name, text, partial(self._sum, field))
+        telemetry.gauge(
+            "retention_looked_at",
+            "Archives that the present pass has gone through",
+            partial(self._sum, "looked_at"),
+        )
+
+    def _sum(self, field: str) -> int:
+        return sum(getattr(feature, field) for feature in self._features())

@@ -1,0 +1,166 @@
+"""Operations that read archives: what has happened to an account since a cursor."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from tidings.features.sync import DEFAULT_PAGE, LARGEST_PAGE, SyncPage, read_page
+from tidings.operations.catalogue import Permission, operation
+from tidings.operations.context import Context
+from tidings.operations.errors import OperationError
+from tidings.wire.xmpp.payloads.date_time import format_date_time
+from tidings.wire.xmpp.payloads.forwarding import Forwarded
+from tidings.wire.xmpp.payloads.sync import (
+    CURSOR_OCTETS,
+    SyncConversation,
+    SyncEntry,
+    SyncErased,
+)
+
+
+class Synchronise(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose archive, since when, and how much of it."""
+
+    user: Annotated[str, Meta(description="Address of the account, such as alice@example.org.")]
+    since: Annotated[
+        str,
+        Meta(
+            max_length=CURSOR_OCTETS,
+            description="The `cursor` of the page before; without it, the list of conversations is given.",
+        ),
+    ] = ""
+    limit: Annotated[
+        int, Meta(ge=1, le=LARGEST_PAGE, description="The most entries or conversations to give.")
+    ] = DEFAULT_PAGE
+
+
+class ChangedEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry of the archive; `message` is its XML, empty where there is no content to show.
+
+    `target` is the id of the earlier entry that it corrects, retracts, reacts to or marks.
+    """
+
+    id: str
+    conversation: str
+    sent: bool
+    kind: str
+    target: str
+    time: str
+    message: str
+
+
+class ErasedEntries(msgspec.Struct, frozen=True, kw_only=True):
+    """Earlier entries that have lost their content: from one id to another, both included."""
+
+    first: str
+    last: str
+
+
+class ChangedConversation(msgspec.Struct, frozen=True, kw_only=True):
+    """How a conversation stands; ids are those of `archive`, times in UTC, empty where there is none.
+
+    `message` is the XML of its last message, where the page does not have that already. Of one that is `gone`
+    from the inbox nothing else is told.
+    """
+
+    conversation: str
+    gone: bool
+    archive: str
+    unread: int
+    last: str
+    read: str
+    time: str
+    box: str
+    pinned: int
+    muted_until: str
+    message: str
+
+
+class Changes(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of what has happened.
+
+    `cursor` is what to ask with next, at once unless the page is `complete`. `reset` says that the cursor of
+    the request is worth nothing any more: the page is a first one. `first` is the oldest entry that is kept.
+    """
+
+    entries: tuple[ChangedEntry, ...]
+    erased: tuple[ErasedEntries, ...]
+    conversations: tuple[ChangedConversation, ...]
+    cursor: str
+    complete: bool
+    reset: bool
+    first: str
+
+
+@operation("archive", "sync", permission=Permission.ADMIN, errors=("invalid", "not-found"))
+async def sync(context: Context, request: Synchronise) -> Changes:
+    """Tell what has happened to an account since a cursor, a page at a time.
+
+    New entries of all its conversations, erased ones, and conversations that changed. Without a cursor, the
+    list of conversations comes first. It is what docs/specs/sync.md gives to clients.
+    """
+    jid = context.account(request.user)
+    if not await context.stores.accounts.exists(jid):
+        raise OperationError("not-found", f"there is no account {jid}")
+    ledger = context.stores.ledger
+    if ledger is None or jid.domain in context.anonymous:
+        raise OperationError("not-found", f"{jid.domain} keeps no archives")
+    return _changes(await read_page(ledger, jid, request.since or None, request.limit), str(jid))
+
+
+def _changes(page: SyncPage, owner: str) -> Changes:
+    return Changes(
+        entries=tuple(_entry(item) for item in page.items if isinstance(item, SyncEntry)),
+        erased=tuple(
+            ErasedEntries(first=item.first, last=item.last)
+            for item in page.items
+            if isinstance(item, SyncErased)
+        ),
+        conversations=tuple(
+            _conversation(item, owner) for item in page.items if isinstance(item, SyncConversation)
+        ),
+        cursor=page.fin.cursor,
+        complete=page.fin.is_complete,
+        reset=page.fin.is_reset,
+        first=page.fin.first or "",
+    )
+
+
+def _entry(item: SyncEntry) -> ChangedEntry:
+    forwarded = item.forwarded
+    delay = None if forwarded is None else forwarded.delay
+    return ChangedEntry(
+        id=item.id,
+        conversation=str(item.peer),
+        sent=item.is_sent,
+        kind=item.kind,
+        target=item.target or "",
+        time="" if delay is None else format_date_time(delay.stamp),
+        message=_text(forwarded),
+    )
+
+
+def _conversation(item: SyncConversation, owner: str) -> ChangedConversation:
+    return ChangedConversation(
+        conversation=str(item.peer),
+        gone=item.is_gone,
+        archive=owner if item.archive is None else str(item.archive),
+        unread=item.unread,
+        last=item.last or "",
+        read=item.read or "",
+        time=format_date_time(item.time) if item.time else "",
+        box=item.box,
+        pinned=item.pinned,
+        muted_until=format_date_time(item.muted_until) if item.muted_until else "",
+        message=_text(item.forwarded),
+    )
+
+
+def _text(forwarded: Forwarded | None) -> str:
+    return "" if forwarded is None else forwarded.raw.decode()
+
+
+OPERATIONS = (sync,)

@@ -1,0 +1,249 @@
+"""Operations on what archives keep: erase, hold, release, trim.
+
+Everything long goes in small steps beside the traffic. What is interrupted has done part of its work and can
+be called again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Final
+
+import msgspec
+import structlog
+from msgspec import Meta
+
+from tidings.base.jid import Jid, JidError
+from tidings.operations.catalogue import Permission, operation
+from tidings.operations.context import Context
+from tidings.operations.errors import OperationError
+from tidings.ports.ledger import Ledger
+from tidings.ports.ledger.reading import Archived, EntryId, PageQuery
+
+log = structlog.get_logger("tidings.retention")
+
+STEP: Final = 500
+"""The most entries that one step touches."""
+
+_DAY: Final = 86_400
+_MICROSECONDS: Final = 1_000_000
+_REPORT_EVERY: Final = 20
+"""Steps between two lines in the log that say how far a long operation is."""
+
+User = Annotated[str, Meta(description="Account whose archive is meant, such as alice@example.org.")]
+MessageId = Annotated[
+    str, Meta(description="Archive id of the message, as its stanza-id by this account tells: 0k3f9-17.")
+]
+
+
+class OneArchive(msgspec.Struct, frozen=True, kw_only=True):
+    """The archive that is meant."""
+
+    user: User
+
+
+class OneMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """A message of an archive."""
+
+    user: User
+    id: MessageId
+    everywhere: Annotated[
+        bool, Meta(description="Erase it from the archives of all who have it, not from this one alone.")
+    ] = False
+
+
+class OneConversation(msgspec.Struct, frozen=True, kw_only=True):
+    """A conversation of an archive."""
+
+    user: User
+    peer: Annotated[str, Meta(description="Other party of the conversation; may be of any server.")]
+
+
+class Erased(msgspec.Struct, frozen=True, kw_only=True):
+    """How many entries of archives were erased, and of how many entries hold kept the content."""
+
+    user: str
+    erased: int
+    held: int = 0
+
+
+class Hold(msgspec.Struct, frozen=True, kw_only=True):
+    """What to hold or to release."""
+
+    user: User
+    id: Annotated[
+        str, Meta(description="Archive id of one message; without it, the whole archive and what it gets.")
+    ] = ""
+
+
+class Held(msgspec.Struct, frozen=True, kw_only=True):
+    """What is held or released now; `id` is empty for the whole archive."""
+
+    user: str
+    id: str = ""
+
+
+class TrimRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What to keep, and of which archives: of one account, one domain, or all domains."""
+
+    user: Annotated[str, Meta(description="Account whose archive is trimmed.")] = ""
+    domain: Annotated[str, Meta(description="Domain whose archives are trimmed.")] = ""
+    keep_days: Annotated[int, Meta(ge=0, description="Days to keep; 0 is no limit.")] = 0
+    keep_messages: Annotated[
+        int, Meta(ge=0, description="Messages to keep in each archive; 0 is no limit.")
+    ] = 0
+
+
+class Trimmed(msgspec.Struct, frozen=True, kw_only=True):
+    """How many archives were gone through, and how many entries went."""
+
+    archives: int
+    trimmed: int
+
+
+@operation(
+    "retention", "erase-message", permission=Permission.ADMIN, errors=("invalid", "not-found", "conflict")
+)
+async def erase_message(context: Context, request: OneMessage) -> Erased:
+    """Erase one message from an archive, or from every archive that has it.
+
+    Its position and time stay, so that nobody takes its place for a gap. This cannot be undone.
+    """
+    archive, ledger = context.account(request.user), _ledger(context)
+    entry = await _entry(ledger, archive, request.id)
+    if request.everywhere:
+        if entry.peer.domain in context.domains:
+            context.domain(entry.peer.domain)  # the other party's archive is its administrators' to erase
+        erased = await ledger.erase_everywhere(entry.id, archive)
+    else:
+        erased = await ledger.erase(archive, (entry.id.position,))
+    if not erased and entry.body is not None:
+        raise OperationError("conflict", f"{request.id} is under legal hold; release it first")
+    return Erased(user=str(archive), erased=erased)
+
+
+@operation("retention", "erase-conversation", permission=Permission.ADMIN, errors=("invalid", "not-found"))
+async def erase_conversation(context: Context, request: OneConversation) -> Erased:
+    """Erase a conversation from the archive of one account.
+
+    The other party's archive keeps it. Messages under legal hold stay. This cannot be undone.
+    """
+    archive, ledger = context.account(request.user), _ledger(context)
+    peer = _peer(request.peer)
+    erased = await _to_the_end(
+        lambda: ledger.erase_conversation(archive, peer, limit=STEP), "erase-conversation", archive
+    )
+    left = await ledger.page(archive, PageQuery(peer=peer, limit=0))
+    return Erased(user=str(archive), erased=erased, held=left.total or 0)
+
+
+@operation("retention", "erase-archive", permission=Permission.ADMIN, errors=("invalid", "not-found"))
+async def erase_archive(context: Context, request: OneArchive) -> Erased:
+    """Erase everything that the archive of one account has now; the account stays.
+
+    The archives of other parties keep their side. Messages under legal hold stay. This cannot be undone.
+    """
+    archive, ledger = context.account(request.user), _ledger(context)
+    erased = await _to_the_end(lambda: ledger.trim(archive, keep=0, limit=STEP), "erase-archive", archive)
+    left = await ledger.page(archive, PageQuery(limit=0))
+    return Erased(user=str(archive), erased=erased, held=left.total or 0)
+
+
+@operation("retention", "hold", permission=Permission.ADMIN, errors=("invalid", "not-found"))
+async def hold(context: Context, request: Hold) -> Held:
+    """Keep a message, or a whole archive, against every trimming and erasing."""
+    return await _set_hold(context, request, is_held=True)
+
+
+@operation("retention", "release", permission=Permission.ADMIN, errors=("invalid", "not-found"))
+async def release(context: Context, request: Hold) -> Held:
+    """End the hold of a message or of a whole archive.
+
+    Messages that are held by themselves stay held when their archive is released.
+    """
+    return await _set_hold(context, request, is_held=False)
+
+
+@operation("retention", "trim", permission=Permission.ADMIN, errors=("invalid", "not-found"))
+async def trim(context: Context, request: TrimRequest) -> Trimmed:
+    """Forget now what is older than so many days, or more than so many messages.
+
+    What a domain keeps by itself is set in its configuration. Messages under legal hold stay. This cannot be
+    undone.
+    """
+    if not request.keep_days and not request.keep_messages:
+        raise OperationError("invalid", "say what to keep: give `keep_days`, `keep_messages` or both")
+    ledger = _ledger(context)
+    keep = request.keep_messages or None
+    before = None
+    if request.keep_days:
+        before = int((context.clock.now() - request.keep_days * _DAY) * _MICROSECONDS)
+
+    async def trim_one(archive: Jid) -> int:
+        return await _to_the_end(
+            lambda: ledger.trim(archive, keep=keep, before=before, limit=STEP), "trim", archive
+        )
+
+    if request.user:
+        return Trimmed(archives=1, trimmed=await trim_one(context.account(request.user)))
+    archives = trimmed = 0
+    for domain in context.domains_for(request.domain):
+        after = ""
+        while page := await ledger.archives(domain, after):
+            for archive in page:
+                trimmed += await trim_one(archive)
+            archives += len(page)
+            after = page[-1]
+    return Trimmed(archives=archives, trimmed=trimmed)
+
+
+def _ledger(context: Context) -> Ledger:
+    ledger = context.stores.ledger
+    if ledger is None:
+        raise OperationError("unavailable", "this server keeps no archives")
+    return ledger
+
+
+async def _to_the_end(step: Callable[[], Awaitable[int]], name: str, archive: Jid) -> int:
+    """Repeat a step until nothing is left to do, and tell how much it did in all."""
+    done = steps = 0
+    while count := await step():
+        done += count
+        steps += 1
+        if steps % _REPORT_EVERY == 0:
+            log.info("retention_progress", operation=name, archive=str(archive), entries=done)
+    return done
+
+
+async def _set_hold(context: Context, request: Hold, *, is_held: bool) -> Held:
+    archive, ledger = context.account(request.user), _ledger(context)
+    if request.id:
+        entry = await _entry(ledger, archive, request.id)
+        if entry.body is None:
+            raise OperationError("not-found", f"{request.id} has been erased")
+        await ledger.hold(archive, (entry.id.position,), is_held=is_held)
+    else:
+        await ledger.hold_archive(archive, is_held=is_held)
+    return Held(user=str(archive), id=request.id)
+
+
+async def _entry(ledger: Ledger, archive: Jid, text: str) -> Archived:
+    """Find a message by its archive id; raises `not-found`, also where it has been trimmed."""
+    id_ = EntryId.parse(text)
+    if id_ is None:
+        raise OperationError("invalid", f"{text!r} is no archive id; one looks like 0k3f9-17")
+    query = PageQuery(ids=(id_,), tombstones=True, passing=True, counted=False)
+    page = await ledger.page(archive, query)
+    if not page.entries:
+        raise OperationError("not-found", f"the archive of {archive} has no message {text}")
+    return page.entries[0]
+
+
+def _peer(text: str) -> Jid:
+    try:
+        return Jid(text).bare
+    except JidError as error:
+        raise OperationError("invalid", f"{text!r} is not an address: {error}") from None
+
+
+OPERATIONS = (erase_message, erase_conversation, erase_archive, hold, release, trim)

@@ -1,0 +1,7 @@
+"""What the stories' own modules assert is told in full."""
+
+import pytest
+
+pytest.register_assert_rewrite(
+    "tests.stories.device", "tests.stories.knowledge", "tests.stories.looking", "tests.stories.machine"
+)
