@@ -41,6 +41,12 @@ bench: $(VENV)/dev.stamp
 	$(if $(PEERS),benchmarks/install-peers.sh)
 	$(BIN)/python -m benchmarks $(ARGS)
 
+## faults: kill the server hundreds of times under load, fill its disk, stop its database; nothing may be lost
+.PHONY: faults
+faults: $(VENV)/dev.stamp
+	tests/install.sh
+	$(BIN)/python -m tests.faults $(ARGS)
+
 ## clean: remove what make installed; ./data stays
 .PHONY: clean
 clean:

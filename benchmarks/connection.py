@@ -17,6 +17,7 @@ import struct
 
 PASSWORD = "a-password-for-benchmarks"  # accounts that live for minutes in a temporary directory
 _SASL = "urn:ietf:params:xml:ns:xmpp-sasl"
+_TAG = 64  # octets within which an id is found again when a chunk ends in it
 _PATIENCE = 30.0  # seconds that a step of the log-in may take
 
 
@@ -74,6 +75,19 @@ class Connection:
         self.send(b"presence", b"><status>here</status></presence>")
         self.send(b"iq", b" type='get' id='contacts'><query xmlns='jabber:iq:roster'/></iq>")
         self._expect(b"id='contacts'", b'id="contacts"')
+
+    def request(self, rest: bytes, request_id: str) -> bytes:
+        """Send an IQ request and give all that arrives until the end of its answer."""
+        self.send(b"iq", rest)
+        found, self._buffer = bytearray(self._buffer), b""
+        answer = re.compile(rb"""id=['"]%b['"][^>]*(/>|>.*?</iq>)""" % request_id.encode(), re.DOTALL)
+        seen = 0
+        while (end := answer.search(found, seen)) is None:
+            begin = found.find(request_id.encode(), seen)  # what is large comes before the answer
+            seen = max(0, len(found) - _TAG) if begin < 0 else max(0, begin - _TAG)
+            found += self._receive()
+        self._buffer = bytes(found[end.end() :])
+        return bytes(found[: end.end()])
 
     def unblock(self) -> None:
         """Let `count` return at once from now on: a readable TLS socket may hold no stanza at all."""
@@ -160,10 +174,15 @@ class Connection:
             self._read()
 
     def _read(self) -> None:
+        self._buffer += self._receive()
+
+    def _receive(self) -> bytes:
         more = self._socket.recv(65536)
-        self._buffer += more
         if not more or b"<failure" in more or b"<stream:error" in more:
-            raise ConnectionError(f"the server broke off: {self._buffer[-1000:].decode(errors='replace')}")
+            raise ConnectionError(
+                f"the server broke off: {(self._buffer + more)[-1000:].decode(errors='replace')}"
+            )
+        return more
 
 
 def _frame(text: bytes) -> bytes:

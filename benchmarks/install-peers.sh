@@ -1,15 +1,22 @@
 #!/usr/bin/env bash
-# Installs Prosody and ejabberd from Debian's packages for the comparison, and leaves no service of theirs running:
-# the benchmarks start their own processes with their own configuration.
+# Installs Prosody and ejabberd from Debian's packages for the comparison, their drivers for SQLite and PostgreSQL,
+# and PostgreSQL, and leaves no service of theirs running: the benchmarks start their own processes with their own
+# configuration.
 set -euo pipefail
 
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
+wanted=(
+  prosody lua-dbi-sqlite3 lua-dbi-postgresql
+  ejabberd erlang-p1-sqlite3 erlang-p1-pgsql
+  postgresql
+)
+is_installed() { [ "$(dpkg-query --show --showformat='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
+
 missing=()
-command -v prosody >/dev/null || missing+=(prosody)
-[ -x /usr/sbin/ejabberdctl ] || missing+=(ejabberd)
+for package in "${wanted[@]}"; do is_installed "$package" || missing+=("$package"); done
 if [ ${#missing[@]} = 0 ]; then
-  echo "Prosody and ejabberd are installed."
+  echo "Prosody, ejabberd and what they need are installed."
   exit 0
 fi
 if ! command -v apt-get >/dev/null; then
@@ -29,5 +36,7 @@ as_root "${apt[@]}" update
 as_root env DEBIAN_FRONTEND=noninteractive "${apt[@]}" install --yes --no-install-recommends "${missing[@]}"
 # The packages switch their services on for the next start of the machine, too.
 if command -v systemctl >/dev/null; then
-  as_root systemctl --quiet disable "${missing[@]}" || true
+  for service in prosody ejabberd postgresql; do
+    case " ${missing[*]} " in *" $service "*) as_root systemctl --quiet disable "$service" || true ;; esac
+  done
 fi

@@ -18,10 +18,12 @@ _SILENCE = 30.0  # seconds without a single message after which a run is given u
 class Pair:
     """One sender and one receiver; a message that arrives lets the next one go."""
 
-    def __init__(self, sender: Connection, receiver: Connection, recipient: str, outstanding: int) -> None:
+    def __init__(
+        self, sender: Connection, receiver: Connection, recipient: str, outstanding: int, hint: bytes = b""
+    ) -> None:
         self.sender = sender
         self.receiver = receiver
-        rest = b" type='chat' id='m' to='" + recipient.encode() + b"'>" + _BODY + _END
+        rest = b" type='chat' id='m' to='" + recipient.encode() + b"'>" + _BODY + hint + _END
         message = sender.stanza(b"message", rest)
         self._ready = [message * count for count in range(outstanding + 1)]
         self._sent = self._received = 0
@@ -73,15 +75,21 @@ class Outcome:
 
 
 @contextlib.contextmanager
-def pairs(server: Server, count: int, outstanding: int, door: Door = Door.TCP) -> Iterator[list[Pair]]:
-    """Log in that many pairs, available to everybody; users 0 and 1 are the first pair."""
+def pairs(
+    server: Server, count: int, outstanding: int, door: Door = Door.TCP, hint: bytes = b""
+) -> Iterator[list[Pair]]:
+    """Log in that many pairs, available to everybody; users 0 and 1 are the first pair.
+
+    The hint goes into every message.
+    """
     made: list[Pair] = []
     try:
         for number in range(0, 2 * count, 2):
             sender, receiver = server.log_in(number, door), server.log_in(number + 1, door)
             for connection in (sender, receiver):
                 connection.become_available()
-            made.append(Pair(sender, receiver, f"{user_name(number + 1)}@{server.domain}/bench", outstanding))
+            recipient = f"{user_name(number + 1)}@{server.domain}/bench"
+            made.append(Pair(sender, receiver, recipient, outstanding, hint))
         yield made
     finally:
         for pair in made:
@@ -121,8 +129,8 @@ def exchange(parties: Iterable[Pair], seconds: float, outstanding: int) -> Outco
     return outcome
 
 
-def pace(parties: Sequence[Pair], seconds: float, rate: float) -> Outcome:
-    """Let the pairs send in turn, at a total rate; none sends before its last message has arrived."""
+def pace(parties: Sequence[Pair], seconds: float, rate: float, outstanding: int = 1) -> Outcome:
+    """Let the pairs send in turn, at a total rate; none has more than `outstanding` messages under way."""
     by_number = {pair.receiver.fileno(): pair for pair in parties}
     turns = itertools.cycle(parties)
     with select.epoll() as poll:
@@ -136,7 +144,7 @@ def pace(parties: Sequence[Pair], seconds: float, rate: float) -> Outcome:
         now = heard = start
         while now < start + seconds or messages < sent:
             due = int((min(now - start, seconds)) * rate)
-            while sent < due and not (pair := next(turns)).under_way:
+            while sent < due and (pair := next(turns)).under_way < outstanding:
                 pair.send(1)
                 sent += 1
             for number, _ in poll.poll(0.002):

@@ -116,7 +116,8 @@ def main() -> int:
     scenario = SCENARIOS[arguments.scenario]
     kind = NativeTidings if arguments.native else SampledTidings
     with tempfile.TemporaryDirectory(prefix="profile-") as directory:
-        server = kind(Path(directory), scenario.users, scenario.password_hash, scenario.contacts)
+        ((_, setting),) = scenario.contestants([kind]).values()
+        server = kind(Path(directory), setting)
         with running(server), scenario.measure(server, arguments.seconds) as measure:
             server.begin()
             figures = measure()

@@ -15,7 +15,7 @@ from benchmarks.gates import judge
 from benchmarks.machine import describe
 from benchmarks.report import Report, Row, ScenarioReport
 from benchmarks.scenarios.base import Figures, Scenario
-from benchmarks.servers.base import Server, running
+from benchmarks.servers.base import Server, Setting, running
 
 _TROUBLE = (OSError, RuntimeError, subprocess.SubprocessError)
 """What one server's failure looks like; the others are measured all the same."""
@@ -56,18 +56,19 @@ def show_progress() -> Progress:
 
 def _run_scenario(scenario: Scenario, plan: Plan, progress: Progress) -> ScenarioReport:
     rounds = 1 if scenario.once else plan.rounds
-    task = progress.add_task(scenario.name, total=(rounds + 1) * len(plan.servers))
+    contestants = scenario.contestants(plan.servers)
+    task = progress.add_task(scenario.name, total=(rounds + 1) * len(contestants))
     found: dict[str, list[Figures]] = {}
     failures: dict[str, str] = {}
 
     with contextlib.ExitStack() as stack:
         measures: dict[str, Callable[[], Figures]] = {}
-        for server in plan.servers:
-            progress.update(task, description=f"{scenario.name}: {server.name} starts")
+        for name, (server, setting) in contestants.items():
+            progress.update(task, description=f"{scenario.name}: {name} starts")
             try:
-                measures[server.name] = stack.enter_context(_ready(server, scenario, plan.seconds))
+                measures[name] = stack.enter_context(_ready(server, setting, scenario, plan.seconds))
             except _TROUBLE as trouble:
-                failures[server.name] = str(trouble)
+                failures[name] = str(trouble)
             progress.advance(task)
         for number in range(rounds):
             for name, measure in measures.items():
@@ -84,18 +85,16 @@ def _run_scenario(scenario: Scenario, plan: Plan, progress: Progress) -> Scenari
 
 
 @contextlib.contextmanager
-def _ready(server: type[Server], scenario: Scenario, seconds: float) -> Iterator[Callable[[], Figures]]:
+def _ready(
+    server: type[Server], setting: Setting, scenario: Scenario, seconds: float
+) -> Iterator[Callable[[], Figures]]:
     """Start a server and set the scenario up on it; both end with the block."""
     with (
         tempfile.TemporaryDirectory(prefix=f"benchmark-{server.name}-") as directory,
-        running(_make(server, scenario, Path(directory))) as started,
+        running(server(Path(directory), setting)) as started,
         scenario.measure(started, seconds) as measure,
     ):
         yield measure
-
-
-def _make(server: type[Server], scenario: Scenario, directory: Path) -> Server:
-    return server(directory, scenario.users, scenario.password_hash, scenario.contacts)
 
 
 def _medians(rounds: Sequence[Figures]) -> Figures:

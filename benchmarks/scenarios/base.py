@@ -1,12 +1,12 @@
 """What a scenario is: a load that can be measured several times on one running server."""
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from benchmarks.servers.base import Server
+from benchmarks.servers.base import Archive, History, Server, Setting
 
 
 class Metric(enum.Enum):
@@ -14,11 +14,16 @@ class Metric(enum.Enum):
 
     CONNECTION_MEMORY = "memory per connection, kB"
     START = "start to first log-in, s"
+    THROUGHPUT = "messages per second"
+    REQUEST = "request to last result, ms"
     CPU = "server CPU, µs"
     LOGIN_CPU = "server CPU per log-in, µs"
     RATE = "per second"
     P50 = "p50, ms"
     P99 = "p99, ms"
+    HALF_P50 = "p50 at half the rate, ms"
+    HALF_P99 = "p99 at half the rate, ms"
+    DATABASE_CPU = "database CPU, µs"
     PAUSE = "longest pause of others, ms"
     MEMORY = "resident, MB"
     START_CPU = "CPU of a start, s"
@@ -38,5 +43,20 @@ class Scenario:
     users: int
     password_hash: str = "SHA-1"
     contacts: int = 0  # as many users are contacts of the first one
+    archive: Archive = Archive.OFF
+    history: History = History.NOTHING  # with one, only servers that can be filled are measured
     once: bool = False  # what is measured does not come back: a second round would tell something else
     opt_in: bool = False  # takes minutes: runs only when it is named
+
+    def contestants(self, servers: Iterable[type[Server]]) -> dict[str, tuple[type[Server], Setting]]:
+        """Name each server in each setting that is measured; one with several is told by its storage."""
+        found: dict[str, tuple[type[Server], Setting]] = {}
+        for server in servers:
+            if self.history is not History.NOTHING and not server.can_be_filled:
+                continue
+            storages = server.storages[self.archive]
+            for storage in storages:
+                name = server.name if len(storages) == 1 else f"{server.name} {storage.value}"
+                setting = Setting(self.users, self.password_hash, self.contacts, storage, self.history)
+                found[name] = (server, setting)
+        return found

@@ -7,15 +7,17 @@ from collections.abc import Callable, Iterator
 from benchmarks.connection import Door
 from benchmarks.load import exchange, pairs
 from benchmarks.scenarios.base import Figures, Metric, Scenario
-from benchmarks.servers.base import Server
+from benchmarks.servers.base import Archive, Server
 
 _PAIRS = 50
 _OUTSTANDING = 10
 
 
 @contextlib.contextmanager
-def _routing(server: Server, seconds: float, *, door: Door) -> Iterator[Callable[[], Figures]]:
-    with pairs(server, _PAIRS, _OUTSTANDING, door) as parties:
+def _routing(
+    server: Server, seconds: float, *, door: Door = Door.TCP, hint: bytes = b""
+) -> Iterator[Callable[[], Figures]]:
+    with pairs(server, _PAIRS, _OUTSTANDING, door, hint) as parties:
         exchange(parties, 1.0, _OUTSTANDING)  # caches and adaptive buffers settle
 
         def measure() -> Figures:
@@ -34,11 +36,20 @@ def _routing(server: Server, seconds: float, *, door: Door) -> Iterator[Callable
         yield measure
 
 
-SCENARIOS = tuple(
-    Scenario(name, promise, functools.partial(_routing, door=door), users=2 * _PAIRS)
-    for name, door, promise in (
-        ("routing", Door.TCP, "1:1 chat over TCP, 50 pairs with 10 messages under way each"),
-        ("routing-tls", Door.TLS, "the same over direct TLS"),
-        ("routing-websocket", Door.WEBSOCKET, "the same over WebSocket"),
-    )
+SCENARIOS = (
+    *(
+        Scenario(name, promise, functools.partial(_routing, door=door), users=2 * _PAIRS)
+        for name, door, promise in (
+            ("routing", Door.TCP, "1:1 chat over TCP, 50 pairs with 10 messages under way each; no archive"),
+            ("routing-tls", Door.TLS, "the same over direct TLS"),
+            ("routing-websocket", Door.WEBSOCKET, "the same over WebSocket"),
+        )
+    ),
+    Scenario(
+        "routing-no-store",
+        "the same over TCP with the archive on, by messages that ask not to be stored",
+        functools.partial(_routing, hint=b"<no-store xmlns='urn:xmpp:hints'/>"),
+        users=2 * _PAIRS,
+        archive=Archive.EMBEDDED,
+    ),
 )

@@ -2,21 +2,63 @@
 
 import abc
 import contextlib
+import enum
 import functools
 import os
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from benchmarks.certificate import write_certificate
 from benchmarks.connection import Connection, Door
 from benchmarks.processes import Usage, usage
+from tests.harness.postgresql import Postgresql, own_postgresql
 
 _PATIENCE = 120.0  # seconds to start in, with thousands of accounts to make
+
+
+class Archive(enum.Enum):
+    """Whether a scenario has messages archived, and by what kind of database."""
+
+    OFF = "off"
+    EMBEDDED = "embedded"
+    POSTGRESQL = "PostgreSQL"
+
+
+class Storage(enum.Enum):
+    """Where a server keeps its archive."""
+
+    NOWHERE = ""
+    FILES = "files"
+    MNESIA = "Mnesia"
+    SQLITE = "SQLite"
+    POSTGRESQL = "PostgreSQL"
+
+
+class History(enum.Enum):
+    """What the archive of the first user holds before the server starts."""
+
+    NOTHING = enum.auto()
+    THOUSAND = enum.auto()
+    MILLION = enum.auto()
+    CONVERSATIONS = enum.auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a server is prepared for."""
+
+    users: int
+    password_hash: str = "SHA-1"
+    contacts: int = 0
+    """The first user and as many users that follow see each other's presence."""
+    storage: Storage = Storage.NOWHERE
+    history: History = History.NOTHING
 
 
 class Server(abc.ABC):
@@ -25,13 +67,15 @@ class Server(abc.ABC):
     name: ClassVar[str]
     websocket_path: ClassVar[str]
     domain: ClassVar[str] = "localhost"
+    storages: ClassVar[Mapping[Archive, tuple[Storage, ...]]]
+    """What it has for each wish of a scenario; each is measured."""
+    can_be_filled: ClassVar[bool] = False
+    """Whether it can be given a history."""
 
-    def __init__(self, directory: Path, users: int, password_hash: str, contacts: int = 0) -> None:
-        """The first user and the `contacts` users that follow see each other's presence."""
+    def __init__(self, directory: Path, setting: Setting) -> None:
         self.directory = directory
-        self.users = users
-        self.contacts = contacts
-        self.password_hash = password_hash
+        self.setting = setting
+        self.database: Postgresql | None = None
         self.ports = dict(zip(Door, _free_ports(len(Door)), strict=True))
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -95,6 +139,10 @@ class Server(abc.ABC):
         """Tell what all processes of the server have used so far."""
         return usage(self.pid)
 
+    def database_usage(self) -> Usage:
+        """Tell what a database server beside it has used so far."""
+        return usage(self.database.pid) if self.database is not None else Usage(0.0, 0)
+
     def connect(self, door: Door = Door.TCP) -> Connection:
         """Open a connection through one of the doors."""
         return Connection(door, self.ports[door], self.domain, self.websocket_path)
@@ -120,13 +168,14 @@ def user_name(number: int) -> str:
 
 @contextlib.contextmanager
 def running(server: Server) -> Iterator[Server]:
-    """Prepare and start a server for the length of a block."""
-    server.prepare()
-    server.start()
-    try:
+    """Prepare and start a server, and a durable database where it wants one, for the length of a block."""
+    with contextlib.ExitStack() as stack:
+        if server.setting.storage is Storage.POSTGRESQL:
+            server.database = stack.enter_context(own_postgresql(is_durable=True))
+        server.prepare()
+        server.start()
+        stack.callback(server.stop)
         yield server
-    finally:
-        server.stop()
 
 
 @functools.cache

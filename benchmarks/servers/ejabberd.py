@@ -1,10 +1,13 @@
-"""ejabberd, configured to route and nothing else."""
+"""ejabberd, configured to route and nothing else, or to archive and copy as well."""
 
+import contextlib
 import shutil
+import sqlite3
 from pathlib import Path
+from typing import ClassVar
 
 from benchmarks.connection import PASSWORD
-from benchmarks.servers.base import Server, output_of, user_name
+from benchmarks.servers.base import Archive, Server, Storage, output_of, user_name
 
 _CONFIGURATION = """
 hosts: [localhost]
@@ -26,7 +29,30 @@ modules:
   mod_disco: {{}}
   mod_ping: {{}}
   mod_roster: {{cache_size: 100000}}
+{archive}
 """
+
+_ARCHIVE = """
+  mod_carboncopy: {{}}
+  mod_mam: {{db_type: {kind}, default: always}}
+"""
+
+_SQLITE = """
+sql_type: sqlite
+sql_database: "{file}"
+"""
+
+# The others use a Unix socket, which its driver cannot.
+_POSTGRESQL = """
+sql_type: pgsql
+sql_server: 127.0.0.1
+sql_port: {port}
+sql_database: "{database}"
+sql_username: tidings
+sql_password: ""
+"""
+
+_SCHEMAS = Path("/usr/share/ejabberd/sql")
 
 # One account is made as usual; the others get a copy of its keys, since a hash for each would take minutes.
 # The roster items are records of mod_roster.
@@ -54,6 +80,11 @@ class Ejabberd(Server):
 
     name = "ejabberd"
     websocket_path = "/ws"
+    storages: ClassVar = {
+        Archive.OFF: (Storage.NOWHERE,),
+        Archive.EMBEDDED: (Storage.MNESIA, Storage.SQLITE),
+        Archive.POSTGRESQL: (Storage.POSTGRESQL,),
+    }
 
     @classmethod
     def version(cls) -> str | None:
@@ -69,10 +100,31 @@ class Ejabberd(Server):
             _CONFIGURATION.format(
                 certificate=certificate,
                 key=key,
-                password_hash=self.password_hash.replace("-", "").lower().replace("sha1", "sha"),
+                archive=self._archive(),
+                password_hash=self.setting.password_hash.replace("-", "").lower().replace("sha1", "sha"),
                 **{door.value: port for door, port in self.ports.items()},
             )
         )
+
+    def _archive(self) -> str:
+        """Give the end of the configuration that makes it keep and copy messages."""
+        match self.setting.storage:
+            case Storage.NOWHERE:
+                return ""
+            case Storage.SQLITE:
+                file = self.directory / "archive.sqlite"
+                with contextlib.closing(sqlite3.connect(file)) as database:
+                    database.executescript((_SCHEMAS / "lite.sql").read_text())
+                return _ARCHIVE.format(kind="sql") + _SQLITE.format(file=file)
+            case Storage.POSTGRESQL:
+                assert self.database is not None
+                name = self.database.create_database()
+                self.database.execute((_SCHEMAS / "pg.sql").read_text(), name)
+                return _ARCHIVE.format(kind="sql") + _POSTGRESQL.format(
+                    port=self.database.port, database=name
+                )
+            case _:
+                return _ARCHIVE.format(kind="mnesia")
 
     def command(self) -> list[str]:
         """Run with the options of ejabberdctl, except that idle schedulers sleep instead of spinning.
@@ -85,8 +137,8 @@ class Ejabberd(Server):
             first=user_name(0),
             prefix=user_name(0).rstrip("0"),
             password=PASSWORD,
-            last=self.users - 1,
-            contacts=self.contacts,
+            last=self.setting.users - 1,
+            contacts=self.setting.contacts,
             done=self._done,
         )
         calm = ["+sbwt", "none", "+sbwtdcpu", "none", "+sbwtdio", "none"]

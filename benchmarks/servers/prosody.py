@@ -1,4 +1,4 @@
-"""Prosody, configured to route and nothing else."""
+"""Prosody, configured to route and nothing else, or to archive and copy as well."""
 
 import base64
 import hashlib
@@ -6,9 +6,10 @@ import hmac
 import os
 import shutil
 from collections.abc import Iterable
+from typing import ClassVar
 
 from benchmarks.connection import PASSWORD
-from benchmarks.servers.base import Server, output_of, user_name
+from benchmarks.servers.base import Archive, Server, Storage, output_of, user_name
 
 _ITERATIONS = 10_000  # Prosody's own default
 _CONFIGURATION = """
@@ -17,12 +18,13 @@ pidfile = "{directory}/prosody.pid"
 data_path = "{directory}/data"
 plugin_paths = {{}}
 log = {{ {{ levels = {{ min = "warn" }}, to = "file", filename = "{directory}/prosody.log" }} }}
-modules_enabled = {{ "roster", "saslauth", "disco", "ping", "websocket" }}
+modules_enabled = {{ "roster", "saslauth", "disco", "ping", "websocket" {modules} }}
 modules_disabled = {{ "s2s", "s2s_auth_certs", "offline" }}
 authentication = "internal_hashed"
 password_hash = "{password_hash}"
 default_storage = "memory"
-storage = {{ accounts = "internal", roster = "internal" }}
+storage = {{ accounts = "internal", roster = "internal" {archive} }}
+{options}
 c2s_require_encryption = false
 allow_unencrypted_plain_auth = true
 c2s_interfaces = {{ "127.0.0.1" }}
@@ -38,12 +40,19 @@ consider_websocket_secure = true
 VirtualHost "localhost"
 """
 
+_DRIVERS = {Storage.FILES: "internal", Storage.SQLITE: "sql", Storage.POSTGRESQL: "sql"}
+
 
 class Prosody(Server):
     """Prosody from Debian's package, with the epoll backend and accounts and rosters in files."""
 
     name = "prosody"
     websocket_path = "/xmpp-websocket"
+    storages: ClassVar = {
+        Archive.OFF: (Storage.NOWHERE,),
+        Archive.EMBEDDED: (Storage.FILES, Storage.SQLITE),
+        Archive.POSTGRESQL: (Storage.POSTGRESQL,),
+    }
 
     @classmethod
     def version(cls) -> str | None:
@@ -57,20 +66,22 @@ class Prosody(Server):
         certificate, key = self.certificate()
         accounts = self.directory / "data" / self.domain / "accounts"
         accounts.mkdir(parents=True)
-        record = _account(self.password_hash)
-        for number in range(self.users):
+        record = _account(self.setting.password_hash)
+        for number in range(self.setting.users):
             (accounts / f"{user_name(number)}.dat").write_text(record)
         rosters = accounts.with_name("roster")
         rosters.mkdir()
-        for number in range(self.contacts + 1):
-            friends = range(1, self.contacts + 1) if number == 0 else [0]
+        contacts = self.setting.contacts
+        for number in range(contacts + 1):
+            friends = range(1, contacts + 1) if number == 0 else [0]
             (rosters / f"{user_name(number)}.dat").write_text(_roster(friends, self.domain))
         (self.directory / "prosody.cfg.lua").write_text(
             _CONFIGURATION.format(
                 directory=self.directory,
-                password_hash=self.password_hash,
+                password_hash=self.setting.password_hash,
                 certificate=certificate,
                 key=key,
+                **self._archive(),
                 **{door.value: port for door, port in self.ports.items()},
             )
         )
@@ -78,6 +89,25 @@ class Prosody(Server):
     def command(self) -> list[str]:
         """Run in the foreground."""
         return ["prosody", "-F", "--config", str(self.directory / "prosody.cfg.lua")]
+
+    def _archive(self) -> dict[str, str]:
+        """Fill the places of the configuration that make it keep and copy messages."""
+        storage, options = self.setting.storage, ""
+        if storage is Storage.NOWHERE:
+            return {"modules": "", "archive": "", "options": ""}
+        if storage is Storage.SQLITE:
+            options = f'sql = {{ driver = "SQLite3", database = "{self.directory}/archive.sqlite" }}'
+        if self.database is not None:
+            options = (
+                f'sql = {{ driver = "PostgreSQL", database = "{self.database.create_database()}", '
+                f'username = "tidings", password = "", host = "{self.database.folder}", '
+                f"port = {self.database.port} }}"
+            )
+        return {
+            "modules": ', "mam", "carbons"',
+            "archive": f', archive = "{_DRIVERS[storage]}"',
+            "options": f'default_archive_policy = true\narchive_expires_after = "never"\n{options}',
+        }
 
 
 def _roster(contacts: Iterable[int], domain: str) -> str:

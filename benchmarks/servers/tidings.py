@@ -5,9 +5,11 @@ import importlib.metadata
 import sys
 import time
 from pathlib import Path
+from typing import ClassVar
 
 from benchmarks.connection import PASSWORD
-from benchmarks.servers.base import Server, user_name
+from benchmarks.history import fill
+from benchmarks.servers.base import Archive, Server, Storage, user_name
 from tidings.adapters.sql.stores import open_stores
 from tidings.base.jid import Jid
 from tidings.ports.roster import RosterEntry, Subscription
@@ -28,6 +30,14 @@ key = "{key}"
 [log]
 level = "warning"
 """
+_NO_ARCHIVE = """
+[archive]
+enabled = false
+"""
+_DATABASE = """
+[database]
+url = "{url}"
+"""
 
 
 class Tidings(Server):
@@ -35,6 +45,12 @@ class Tidings(Server):
 
     name = "tidings"
     websocket_path = "/xmpp-websocket"
+    storages: ClassVar = {
+        Archive.OFF: (Storage.NOWHERE,),
+        Archive.EMBEDDED: (Storage.SQLITE,),
+        Archive.POSTGRESQL: (Storage.POSTGRESQL,),
+    }
+    can_be_filled = True
 
     @classmethod
     def version(cls) -> str | None:
@@ -46,15 +62,19 @@ class Tidings(Server):
         certificate, key = self.certificate()
         data = self.directory / "data"
         data.mkdir(mode=0o700)
-        (self.directory / "tidings.toml").write_text(
-            _CONFIGURATION.format(
-                directory=self.directory,
-                certificate=certificate,
-                key=key,
-                **{door.value: port for door, port in self.ports.items()},
-            )
+        url = f"sqlite:///{data / 'tidings.sqlite'}"
+        if self.database is not None:
+            url = self.database.url(self.database.create_database())
+        text = _CONFIGURATION.format(
+            directory=self.directory,
+            certificate=certificate,
+            key=key,
+            **{door.value: port for door, port in self.ports.items()},
         )
-        asyncio.run(self._fill(f"sqlite:///{data / 'tidings.sqlite'}"))
+        text += _DATABASE.format(url=url)
+        text += _NO_ARCHIVE if self.setting.storage is Storage.NOWHERE else ""
+        (self.directory / "tidings.toml").write_text(text)
+        asyncio.run(self._fill(url))
 
     def command(self) -> list[str]:
         """Run the installed command with this interpreter."""
@@ -65,12 +85,13 @@ class Tidings(Server):
         """Make the accounts; all share one set of keys, since deriving them for each would take minutes."""
         stores = await open_stores(database)
         keys = make_scram_keys(PASSWORD)
-        jids = [Jid.of(user_name(number), self.domain) for number in range(self.users)]
+        jids = [Jid.of(user_name(number), self.domain) for number in range(self.setting.users)]
         for jid in jids:
             await stores.accounts.create(jid, keys, time.time())
-        for contact in jids[1 : self.contacts + 1]:
+        for contact in jids[1 : self.setting.contacts + 1]:
             await stores.roster.put(jids[0], _seen(contact))
             await stores.roster.put(contact, _seen(jids[0]))
+        await fill(stores.ledger, jids[0], self.setting.history)
         await stores.close()
 
 

@@ -36,6 +36,11 @@ export class Mailbox {
     else this.#waiting.splice(index, 1)[0].resolve(stanza);
   }
 
+  /** The texts of the messages that nobody took. */
+  bodies() {
+    return this.#letters.map((letter) => letter.getChildText?.("body")).filter(Boolean);
+  }
+
   take(what, wanted) {
     const index = this.#letters.findIndex(wanted);
     if (index !== -1) return Promise.resolve(this.#letters.splice(index, 1)[0]);

@@ -39,6 +39,30 @@ def test_xmppjs_over_websocket(
     check_story(events, bob)
 
 
+@pytest.mark.parametrize("scheme", ["xmpp", "xmpps", "ws", "wss"])
+def test_xmppjs_resumes(scheme: str, perform: type_of_perform, server: ServerProcess) -> None:
+    """The connection is cut: the session goes on, nothing is lost and nothing comes twice."""
+    services = {
+        "xmpp": f"xmpp://localhost:{server.tcp_port}",
+        "xmpps": f"xmpps://localhost:{server.tls_port}",
+        "ws": f"ws://localhost:{server.http_port}/xmpp-websocket",
+        "wss": f"wss://localhost:{server.https_port}/xmpp-websocket",
+    }
+    events = perform("xmppjs-resume.js", services[scheme])
+    story = [event for event in events if event["event"] not in {"logged in", "disconnected", "client error"}]
+    assert story == [
+        {"event": "management", "who": "alice", "enabled": True, "resumable": True},
+        {"event": "message", "who": "alice", "body": "before", "archived": True},
+        {"event": "resumed", "who": "alice", "sameAddress": True},
+        {"event": "message", "who": "alice", "body": "while you were away", "archived": True},
+        {"event": "message", "who": "alice", "body": "after", "archived": True},
+        {"event": "message", "who": "bob", "body": "with the last breath", "archived": True},
+        {"event": "message", "who": "bob", "body": "after", "archived": True},
+        {"event": "left over", "alice": [], "bob": []},
+        {"event": "acknowledged", "who": "alice"},
+    ]
+
+
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_strophe_over_bosh(
     scheme: str, perform: type_of_perform, server: ServerProcess, alice: Account, bob: Account

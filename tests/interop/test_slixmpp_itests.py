@@ -38,6 +38,7 @@ ITESTS_IN_REACH = (
     "test_disco",
     "test_ibb",
     "test_last_activity",
+    "test_mam",
     "test_ping",
     "test_privatestorage",
     "test_quickresponse",
@@ -54,7 +55,6 @@ ITESTS_IN_REACH = (
 ITESTS_OUT_OF_REACH = {
     "test_component": "components (XEP-0114); also skips itself outside its authors' CI",
     "test_httpupload": "file upload (XEP-0363)",
-    "test_mam": "the archive (XEP-0313)",
     "test_moderate": "rooms (XEP-0045, XEP-0425)",
     "test_muc": "rooms (XEP-0045)",
     "test_pep": "personal eventing (XEP-0163)",

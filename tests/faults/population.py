@@ -1,0 +1,186 @@
+"""People with several devices, who write to each other, read, and lose their connections; and their audit."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterator
+
+from tests.faults.archive import ArchiveReader, Entry
+from tests.faults.book import Book
+from tests.faults.device import Device, Kind, cancelled
+from tests.faults.invariants import (
+    check_archive,
+    check_device,
+    check_order,
+    check_presence,
+    unread_of,
+)
+from tests.faults.stream import own_bare, password_of
+from tests.harness.server_process import ServerProcess
+
+DEVICES = {
+    "anna": (Kind.RESUMES, Kind.COUNTS, Kind.PLAIN),
+    "ben": (Kind.RESUMES, Kind.PULLS),
+    "cleo": (Kind.COUNTS, Kind.PULLS, Kind.RESUMES),
+    "dora": (Kind.COUNTS, Kind.PLAIN),
+}
+"""Every account with the kinds of its devices."""
+
+WINDOW = 8
+"""How many messages of a device may have no answer."""
+
+MEAN_PAUSE = 0.008
+"""Seconds between two messages of a device, about."""
+
+SETTLE_SECONDS = 60.0
+"""How long it may take until everything is sent, acknowledged and delivered."""
+
+
+class UnsettledError(AssertionError):
+    """Something is still under way after a long time."""
+
+
+class Population:
+    """The devices of all accounts, and what the server must have of them."""
+
+    def __init__(self, server: ServerProcess, chance: random.Random) -> None:
+        self.book = Book()
+        self.archives: dict[str, list[Entry]] = {own_bare(name): [] for name in DEVICES}
+        self.audits = 0
+        self._server = server
+        self._chance = chance
+        self._pressing = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self.devices = [
+            Device(name, f"device{number}", kind, self.book, random.Random(chance.random()))
+            for name, kinds in DEVICES.items()
+            for number, kind in enumerate(kinds)
+        ]
+
+    async def arrive(self) -> None:
+        """Make the accounts and connect every device, so that the server knows them."""
+        for name in DEVICES:
+            await asyncio.to_thread(self._server.register, name, password_of(name))
+        for device in self.devices:
+            device.port = self._server.tcp_port
+            self._tasks.append(asyncio.create_task(device.run()))
+            if device.kind is not Kind.PLAIN:
+                self._tasks.append(asyncio.create_task(self._write(device)))
+        await self._until(lambda: all(device.is_settled for device in self.devices), "devices to log in")
+
+    async def leave(self) -> None:
+        """End every device."""
+        for device in self.devices:
+            device.end()
+        for task in self._tasks:
+            await cancelled(task)
+
+    def press(self) -> None:
+        """Let everybody write."""
+        self._pressing.set()
+
+    async def settle(self) -> None:
+        """Let nobody begin anything new, and wait until everything that was sent is acknowledged."""
+        self._pressing.clear()
+
+        def is_settled() -> bool:
+            for device in self.devices:
+                device.send_refused_again()
+                device.ask()
+            return all(device.is_settled for device in self.devices)
+
+        await self._until(is_settled, "acknowledgements")
+
+    async def audit(self) -> None:
+        """Compare everything with what the server has; `Book.violations` tells what is wrong."""
+        self.audits += 1
+        before = len(self.book.violations)
+        for name in DEVICES:
+            await self._audit_account(name)
+        check_presence(self.archives, self.book)
+        for device in self.devices:
+            await self._until_it_has_all(device)
+            check_device(device, self.archives[device.bare], self.book)
+        if len(self.book.violations) > before:
+            for device in self.devices:
+                story = "; ".join(device.story)
+                self.book.complain(f"(the story of {device.name}/{device.resource}: {story})")
+
+    async def audit_from_the_start(self) -> None:
+        """Read every archive once more from its first entry: nothing that was read has changed."""
+        for name in DEVICES:
+            reader = await ArchiveReader.open(self._server.tcp_port, name)
+            if await reader.after("") != self.archives[own_bare(name)]:
+                self.book.complain(f"{name}: the archive is not what it was")
+            await reader.close()
+
+    async def _audit_account(self, name: str) -> None:
+        bare, port = own_bare(name), self._server.tcp_port
+        reader = await ArchiveReader.open(port, name)
+        try:
+            archive = self.archives[bare]
+            archive += await reader.after(archive[-1].archive_id if archive else "")
+            unread = await reader.unread()
+        finally:
+            reader.abort()
+        check_archive(bare, archive, self.book)
+        check_order(bare, archive, self.book)
+        expected = unread_of(bare, archive)
+        if unread != expected:
+            self.book.complain(f"{bare}: unread {unread} instead of {expected}")
+
+    async def _until_it_has_all(self, device: Device) -> None:
+        """Wait for deliveries under way; one that never comes is the audit's to find."""
+        expected = {entry.archive_id for entry in self.archives[device.bare] if entry.sender != device.bare}
+        for _ in self._moments(15.0):
+            if expected <= device.arrived.keys():
+                return
+            await asyncio.sleep(0.02)
+
+    async def _write(self, device: Device) -> None:
+        """Write now and then, mostly messages, sometimes markers, and lose the connection at times."""
+        others = [own_bare(name) for name in DEVICES if name != device.name]
+        while True:
+            await asyncio.sleep(self._chance.expovariate(1 / MEAN_PAUSE))
+            await self._pressing.wait()
+            if not device.is_ready:
+                continue
+            device.send_refused_again()
+            if device.under_way >= WINDOW:
+                device.ask()
+                continue
+            event = self._chance.random()
+            if event < 0.01:
+                device.drop()
+            elif event < 0.2 and device.unread:
+                device.say(*self._chance.choice(device.unread))
+            else:
+                device.say(self._chance.choice(others))
+
+    async def _until(self, condition, what: str) -> None:
+        for _ in self._moments(SETTLE_SECONDS):
+            for task in self._tasks:
+                if task.done():
+                    task.result()
+                    raise UnsettledError("a device has ended")
+            if condition():
+                return
+            await asyncio.sleep(0.03)
+        waiting = [
+            f"{device.name}/{device.resource} ({device.kind.name}): ready {device.is_ready}, "
+            f"{device.under_way} under way"
+            for device in self.devices
+            if not device.is_settled
+        ]
+        raise UnsettledError(
+            f"waited {SETTLE_SECONDS:.0f} s in vain for {what}\n"
+            + "\n".join(waiting)
+            + self._server.log_tail()
+        )
+
+    @staticmethod
+    def _moments(seconds: float) -> Iterator[None]:
+        end = asyncio.get_running_loop().time() + seconds
+        while asyncio.get_running_loop().time() < end:
+            yield

@@ -1,0 +1,29 @@
+"""A short turn of every fault; `make faults` tries them in full."""
+
+import os
+import time
+
+import pytest
+
+from tests.faults.phases import PHASES, Plan
+from tests.faults.small_disk import CannotMountError
+from tests.harness.postgresql import programs_of_postgresql
+
+SHORT = Plan(
+    seed=int(os.environ.get("TIDINGS_FAULTS_SEED", time.time_ns() % 1_000_000_000)),
+    kills=3,
+    outage_seconds=3.0,
+)
+
+
+@pytest.mark.parametrize("name", PHASES)
+def test_short_turn(name: str) -> None:
+    if "postgresql" in name and programs_of_postgresql() is None:
+        pytest.skip("POSTGRESQL IS NOT TESTED: install Debian's package postgresql")
+    told: list[str] = [f"seed {SHORT.seed}"]
+    try:
+        outcome = PHASES[name].run(SHORT, told.append)
+    except CannotMountError as reason:
+        pytest.skip(f"THE FULL DISK IS NOT TESTED: {reason}")
+    assert outcome.violations == [], "\n".join(told)
+    assert outcome.counts["messages acknowledged"] > 0
