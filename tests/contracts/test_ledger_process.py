@@ -244,3 +244,25 @@ def is_running(pid: int) -> bool:
     except OSError:
         return False
     return state != "Z"
+
+
+async def test_who_writes_under_a_name_waits_for_the_one_before(postgresql_url: str) -> None:
+    """A killed server's last transaction may still be committed; its successor begins after that."""
+    first = await open_database(postgresql_url, writes_as="node 1")
+    other = await open_database(postgresql_url, writes_as="node 2")
+    waiting = asyncio.ensure_future(open_database(postgresql_url, writes_as="node 1"))
+    done, _ = await asyncio.wait([waiting], timeout=0.5)
+    assert not done
+    await first.close()
+    second = await waiting
+    await second.close()
+    await other.close()
+
+
+async def test_the_same_on_mariadb(mariadb_url: str) -> None:
+    first = await open_database(mariadb_url, writes_as="node 1")
+    waiting = asyncio.ensure_future(open_database(mariadb_url, writes_as="node 1"))
+    done, _ = await asyncio.wait([waiting], timeout=0.5)
+    assert not done
+    await first.close()
+    await (await waiting).close()

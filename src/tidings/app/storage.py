@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING
 
 from tidings.app.options import Config
@@ -27,6 +28,7 @@ async def open_stores(config: Config) -> Stores:
         wait_seconds=archive.wait_seconds,
         waiting_octets=archive.waiting_bytes,
         in_process=archive.writer == "process",
+        writes_as=f"{socket.gethostname()} {config.data_dir.resolve()}",
     )
 
 

@@ -30,6 +30,7 @@ from tidings.adapters.sql.dialects import is_conflict
 from tidings.adapters.sql.errors import backend_error
 from tidings.adapters.sql.migrate import migrate
 from tidings.adapters.sql.sqlite import CACHED_STATEMENTS, create_private, listen
+from tidings.adapters.sql.tables import key_of
 from tidings.base.errors import BackendError, TidingsError
 
 T = TypeVar("T")
@@ -205,15 +206,20 @@ class Database:
         return 1, 1, 0
 
 
-async def open_database(url: str, *, readers: int = 3, lock_seconds: float = 2.0) -> Database:
+async def open_database(
+    url: str, *, readers: int = 3, lock_seconds: float = 2.0, writes_as: str = ""
+) -> Database:
     """Open a database and bring its schema up to date; `BackendError` says how to mend what is wrong.
 
     `url` is an SQLAlchemy URL (`sqlite:////var/lib/tidings/tidings.db`,
     `postgresql://user:password@host/name`, `mysql://…`, `mariadb://…`); the driver may be left out. A missing
     SQLite file is made, readable by its owner alone. `lock_seconds` is how long a transaction waits for
     another one's lock.
+
+    `writes_as` names who writes: where a process of that name was killed, the database may be committing what
+    it was sent last. Nothing is written, and this does not return, before that has ended.
     """
-    database = connect_database(url, readers=readers, lock_seconds=lock_seconds)
+    database = connect_database(url, readers=readers, lock_seconds=lock_seconds, writes_as=writes_as)
     try:
         await database.migrate()
     except BaseException:
@@ -222,7 +228,9 @@ async def open_database(url: str, *, readers: int = 3, lock_seconds: float = 2.0
     return database
 
 
-def connect_database(url: str, *, readers: int = 3, lock_seconds: float = 2.0) -> Database:
+def connect_database(
+    url: str, *, readers: int = 3, lock_seconds: float = 2.0, writes_as: str = ""
+) -> Database:
     """Prepare a database as `open_database` does, but leave its schema alone; nothing is connected yet."""
     parsed = parse_url(url)
     place = describe(parsed)
@@ -231,9 +239,9 @@ def connect_database(url: str, *, readers: int = 3, lock_seconds: float = 2.0) -
             case "sqlite":
                 writer, reader = _sqlite(parsed, place, readers, lock_seconds)
             case "postgresql":
-                writer, reader = _postgresql(parsed, readers, lock_seconds)
+                writer, reader = _postgresql(parsed, readers, lock_seconds, writes_as)
             case _:
-                writer, reader = _mysql(parsed, readers, lock_seconds)
+                writer, reader = _mysql(parsed, readers, lock_seconds, writes_as)
     except ModuleNotFoundError as error:
         extra = "postgresql" if parsed.get_backend_name() == "postgresql" else "mysql"
         advice = f"pip install 'tidings[{extra}]'"
@@ -312,17 +320,20 @@ def _make_reader(url: URL, readers: int, arguments: dict[str, Any]) -> Engine:
     )
 
 
-def _postgresql(url: URL, readers: int, lock_seconds: float) -> tuple[Engine, Engine]:
+def _postgresql(url: URL, readers: int, lock_seconds: float, writes_as: str) -> tuple[Engine, Engine]:
     arguments = {"connect_timeout": _CONNECT_SECONDS, "tcp_user_timeout": _STATEMENT_SECONDS * 1000}
     settings = (
         f"SET lock_timeout = {int(lock_seconds * 1000)}",
         f"SET statement_timeout = {_STATEMENT_SECONDS * 1000}",
         "SET synchronous_commit = on",
     )
-    return _server(url, readers, arguments, settings, {})
+    # Held as long as the server's process for this connection lives, and so as long as it may be committing.
+    number = int.from_bytes(key_of(writes_as)[:8], "big", signed=True)
+    only = f"SET lock_timeout = {_STATEMENT_SECONDS * 1000}; SELECT pg_advisory_lock({number})"
+    return _server(url, readers, arguments, settings, only if writes_as else "", {})
 
 
-def _mysql(url: URL, readers: int, lock_seconds: float) -> tuple[Engine, Engine]:
+def _mysql(url: URL, readers: int, lock_seconds: float, writes_as: str) -> tuple[Engine, Engine]:
     arguments = {
         "connect_timeout": _CONNECT_SECONDS,
         "read_timeout": _STATEMENT_SECONDS,
@@ -333,14 +344,30 @@ def _mysql(url: URL, readers: int, lock_seconds: float) -> tuple[Engine, Engine]
         f"SET innodb_lock_wait_timeout = {max(1, round(lock_seconds))}",
         "SET sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
     )
-    return _server(url, readers, arguments, settings, {"isolation_level": "READ COMMITTED"})
+    only = f"SELECT GET_LOCK('tidings {key_of(writes_as).hex()}', {_STATEMENT_SECONDS})"
+    return _server(
+        url, readers, arguments, settings, only if writes_as else "", {"isolation_level": "READ COMMITTED"}
+    )
 
 
 def _server(
-    url: URL, readers: int, arguments: dict[str, Any], settings: tuple[str, ...], writing: dict[str, Any]
+    url: URL,
+    readers: int,
+    arguments: dict[str, Any],
+    settings: tuple[str, ...],
+    only: str,
+    writing: dict[str, Any],
 ) -> tuple[Engine, Engine]:
     writer = create_engine(url, pool_size=1, max_overflow=0, connect_args=arguments, **writing)
     reader = _make_reader(url, readers, arguments)
+    if only:
+
+        @event.listens_for(writer, "connect")
+        def be_alone(connection: Any, record: object) -> None:  # noqa: ANN401, ARG001  # the driver's own
+            with connection.cursor() as cursor:
+                cursor.execute(only)
+            connection.commit()
+
     for engine in (writer, reader):
 
         @event.listens_for(engine, "connect")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tidings.adapters.sql.accounts import SqlAccounts
 from tidings.adapters.sql.blocking import SqlBlocking
-from tidings.adapters.sql.engine import Database, open_database
+from tidings.adapters.sql.engine import Database, describe, open_database, parse_url
 from tidings.adapters.sql.ledger import SqlLedger
 from tidings.adapters.sql.ledger.frames import Setup
 from tidings.adapters.sql.ledger.remote import RemoteWriter
@@ -48,14 +48,24 @@ async def open_stores(
     wait_seconds: float = 10.0,
     waiting_octets: int = 64 << 20,
     in_process: bool = False,
+    writes_as: str = "",
 ) -> SqlStores:
     """Open the stores of a database and bring its schema up to date; see `open_database` and `SqlLedger`."""
-    database = await open_database(url, readers=readers, lock_seconds=lock_seconds)
     remote = None
     if in_process:
-        setup = Setup(url, lock_seconds, repeat_days, wait_seconds, waiting_octets)
-        remote = RemoteWriter(setup, database.place)
-        await remote.start()
+        setup = Setup(url, lock_seconds, repeat_days, wait_seconds, waiting_octets, writes_as)
+        remote = RemoteWriter(setup, describe(parse_url(url)))
+        await remote.start()  # it opens the database beside this
+        writes_as = ""
+    try:
+        database = await open_database(url, readers=readers, lock_seconds=lock_seconds, writes_as=writes_as)
+        if remote is not None and database.dialect != "sqlite":
+            # There a killed process may have left a transaction that is committed yet; in SQLite it has not.
+            await remote.ready()
+    except BaseException:
+        if remote is not None:
+            await remote.close()
+        raise
     ledger = SqlLedger(
         database,
         window_days=repeat_days,

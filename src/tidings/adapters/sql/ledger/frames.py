@@ -25,6 +25,7 @@ class Setup(msgspec.Struct, frozen=True, array_like=True):
     window_days: int
     patience: float
     queue_octets: int
+    writes_as: str = ""
 
 
 class Answer(msgspec.Struct, frozen=True, array_like=True, gc=False):

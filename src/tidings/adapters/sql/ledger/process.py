@@ -75,7 +75,9 @@ class WriterProcess(asyncio.Protocol):
             os._exit(1)  # it is started again
 
     async def _open_ledger(self, setup: Setup) -> None:
-        database = await open_database(setup.url, readers=1, lock_seconds=setup.lock_seconds)
+        database = await open_database(
+            setup.url, readers=1, lock_seconds=setup.lock_seconds, writes_as=setup.writes_as
+        )
         ledger = self._ledger = SqlLedger(
             database,
             window_days=setup.window_days,
@@ -93,6 +95,7 @@ class WriterProcess(asyncio.Protocol):
         ledger.state.on_trouble = on_trouble
         ledger.state.on_recovery = on_recovery
         gc.freeze()
+        self._write()  # it is ready
         early, self._early = self._early, []
         for each in early:
             self._commit(each)

@@ -26,6 +26,7 @@ from tidings.ports.ledger.batch import Committed, LedgerBatch
 _GRACE: Final = 5.0
 """Seconds beyond its patience after which a process that says nothing is believed to be stuck."""
 _CLOSE_SECONDS: Final = 15.0
+_READY_SECONDS: Final = 60.0
 _PAUSE: Final = 1.0
 _BUFFER: Final = 4 << 20
 
@@ -58,6 +59,7 @@ class RemoteWriter(asyncio.Protocol):
         self._number = 0
         self._is_sending = False
         self._is_closed = False
+        self._is_ready = asyncio.Event()
         self._watch: asyncio.TimerHandle | None = None
         self._starting: asyncio.Task[None] | None = None
 
@@ -65,6 +67,17 @@ class RemoteWriter(asyncio.Protocol):
     def pid(self) -> int | None:
         """The number of the process, if there is one."""
         return None if self._process is None else self._process.pid
+
+    async def ready(self) -> None:
+        """Return when the process can write; what an earlier one was committing has ended then.
+
+        Raises `BackendError` when that takes too long.
+        """
+        try:
+            async with asyncio.timeout(_READY_SECONDS):
+                await self._is_ready.wait()
+        except TimeoutError:
+            raise BackendError(f"{self._place}: the process that writes it does not start.") from None
 
     async def start(self) -> None:
         """Start the process; it opens the database while the server goes on."""
@@ -170,6 +183,7 @@ class RemoteWriter(asyncio.Protocol):
             self._transport.write(encode(batches))
 
     def _answer(self, answers: Answers) -> None:
+        self._is_ready.set()
         counts, state = answers.counts, self.state
         state.batches, state.transactions, state.items = counts.batches, counts.transactions, counts.items
         state.last_seconds, state.longest_seconds = counts.last_seconds, counts.longest_seconds
