@@ -162,9 +162,11 @@ class Messages:
             archiving = way.archiving = classify(message)
             if archiving.storage is not Storage.NONE and message.kind != "groupchat":
                 self._file_stored(session, way, owner)
-        if account is None or self._reaches(way, account):
+        if account is None or way.append is not None:
             return
-        raise StanzaError("service-unavailable")
+        way.sessions = delivery.recipients(message, account)
+        if not way.sessions and delivery.outcome(message) is Undelivered.REFUSE:
+            raise StanzaError("service-unavailable")
 
     def _file_stored(self, session: Session | None, way: Way, owner: Account | None) -> None:
         """The message is to be stored by somebody, unless its recipient can get it neither now nor later."""
@@ -176,12 +178,6 @@ class Messages:
         entries = filing.entries_of(message, way.archiving, way.sender, owner, peers)
         if entries:
             way.append = filing.append_of(message, way.archiving, entries, peers, session, way.number)
-
-    def _reaches(self, way: Way, account: Account) -> bool:
-        """Tell whether the message reaches a session now or a device later, or may vanish without a word."""
-        if way.append is not None or delivery.recipients(way.message, account):
-            return True
-        return delivery.outcome(way.message) is Undelivered.IGNORE
 
     def _accept_later(
         self, committing: asyncio.Future[Committed], session: Session | None, ways: list[Way]
@@ -211,6 +207,7 @@ class Messages:
             rest.set_result(in_turn(self._doubt(ways)))
             return
         for way in ways:
+            way.sessions = None
             # Nobody is in memory for good: what was loaded before the commit may have been dropped since, and
             # then it has no session.
             way.refresh()
@@ -317,7 +314,7 @@ class Messages:
             return self._router.pass_on(message, way.recipient)
         if account is None:
             return self._router.to_domain(message)
-        sessions = delivery.recipients(message, account)
+        sessions = delivery.recipients(message, account) if way.sessions is None else way.sessions
         filed = None
         if accepted is not None:
             filed = filing.filed(way.archiving, accepted, account.jid)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tidings.base.jid import Jid
 from tidings.kernel.account import Account
 from tidings.kernel.events import NOTHING
@@ -9,6 +11,9 @@ from tidings.kernel.host import Host
 from tidings.ports.ledger.batch import Append
 from tidings.wire.xmpp.archiving import Archiving
 from tidings.wire.xmpp.stanza import Stanza
+
+if TYPE_CHECKING:
+    from tidings.kernel.session import Session
 
 
 class Way:
@@ -23,6 +28,7 @@ class Way:
         "number",
         "recipient",
         "sender",
+        "sessions",
         "tries",
     )
 
@@ -39,6 +45,8 @@ class Way:
         """The sender's account, where that has an archive."""
         self.archiving: Archiving = NOTHING
         self.append: Append | None = None
+        self.sessions: list[Session] | None = None
+        """Those that get the message, where it is delivered in the turn in which they were found."""
         self.tries = 0
 
     @property

@@ -78,6 +78,7 @@ class Database:
         if reader is not writer:
             self._reading = ThreadPoolExecutor(readers, thread_name_prefix="sql-reader")
         self._is_closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
         path = database_file(writer.url)
         self._checkpointer: Checkpointer | None = None
         self._changed = 0
@@ -96,10 +97,19 @@ class Database:
         """Run this on a reader; one statement sees one state, several may see several."""
         return await self._run(self._reading, lambda: self._read(work))
 
+    def write_on(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Do what is submitted on this event loop from now on: for a process that does nothing else.
+
+        A second thread would only wait for the interpreter lock, and so would the loop.
+        """
+        self._loop = loop
+
     def submit(self, job: Callable[[], object]) -> None:
         """Let the writer thread do this, after what waits already; `RuntimeError` when it has ended."""
         if self.is_inline and not self._is_closed:
             job()
+        elif self._loop is not None:
+            self._loop.call_soon_threadsafe(job)
         else:
             self._writing.submit(job)
 

@@ -78,6 +78,8 @@ class WriterProcess(asyncio.Protocol):
         database = await open_database(
             setup.url, readers=1, lock_seconds=setup.lock_seconds, writes_as=setup.writes_as
         )
+        if database.dialect == "sqlite":  # a server's answers are waited for on a thread
+            database.write_on(asyncio.get_running_loop())
         ledger = self._ledger = SqlLedger(
             database,
             window_days=setup.window_days,

@@ -27,6 +27,8 @@ _GRACE: Final = 5.0
 """Seconds beyond its patience after which a process that says nothing is believed to be stuck."""
 _CLOSE_SECONDS: Final = 15.0
 _READY_SECONDS: Final = 60.0
+_AT_ONCE: Final = 100
+"""So many messages are sent over although more of this turn may follow: the process works beside the loop."""
 _PAUSE: Final = 1.0
 _BUFFER: Final = 4 << 20
 
@@ -57,6 +59,9 @@ class RemoteWriter(asyncio.Protocol):
         self._unsent: list[tuple[int, LedgerBatch]] = []
         self._octets = 0
         self._number = 0
+        self._unsent_messages = 0
+        # A database server has its own time beside the process: there, the largest groups cost least.
+        self._at_once = _AT_ONCE if setup.url.startswith("sqlite") else sys.maxsize
         self._is_sending = False
         self._is_closed = False
         self._is_ready = asyncio.Event()
@@ -109,7 +114,10 @@ class RemoteWriter(asyncio.Protocol):
         self._octets += octets
         self._waiting[self._number] = _Waiting(future, octets, loop.time())
         self._unsent.append((self._number, batch))
-        if not self._is_sending:
+        self._unsent_messages += len(batch.appends)
+        if self._unsent_messages >= self._at_once:
+            self._send()
+        elif not self._is_sending:
             self._is_sending = True
             loop.call_soon(self._send)
         if self._watch is None:
@@ -179,6 +187,7 @@ class RemoteWriter(asyncio.Protocol):
     def _send(self) -> None:
         self._is_sending = False
         batches, self._unsent = self._unsent, []
+        self._unsent_messages = 0
         if self._transport is not None and batches:
             self._transport.write(encode(batches))
 
