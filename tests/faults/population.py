@@ -133,7 +133,7 @@ class Population:
     async def _until_it_has_all(self, device: Device) -> None:
         """Wait for deliveries under way; one that never comes is the audit's to find."""
         expected = {entry.archive_id for entry in self.archives[device.bare] if entry.sender != device.bare}
-        for _ in self._moments(15.0):
+        for _ in self._moments(40.0):
             if expected <= device.arrived.keys():
                 return
             await asyncio.sleep(0.02)

@@ -56,6 +56,10 @@ class CursorKeeper:
         session[PROGRESS].passed(session.account.position)  # over what the account itself has sent
         self.note(session)
         self._waiting.discard(session)
+        self.hurry()
+
+    def hurry(self) -> None:
+        """Write at once what has moved: who is far behind does not begin anew after a crash."""
         if self._cursors:
             self._supervisor.start("cursors", self._write())
 

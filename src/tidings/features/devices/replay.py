@@ -233,6 +233,7 @@ class Replay:
         """Go on when the client has the portion that it was sent last."""
         awaited = session[PROGRESS].awaited
         if awaited is not None and count >= awaited:
+            self._keeper.hurry()
             self.go_on(session)
 
 
