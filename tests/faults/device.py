@@ -308,7 +308,8 @@ class Device:
         if sent is None or sent.sender != self.bare:
             self._book.complain(f"{self.name}/{self.resource}: an error for a message that it never sent")
             return
-        if sent.fate is Fate.ACKNOWLEDGED and sent.attempts == 1:
+        # What was answered with an error is handled, too; on a resumed stream the answer comes behind.
+        if sent.fate is Fate.ACKNOWLEDGED and sent.attempts == 1 and not self.resumptions:
             self._book.complain(f"{sent.id} was acknowledged, then refused")
         sent.fate = Fate.REFUSED
         sent.was_refused = True

@@ -159,7 +159,7 @@ class Inbound:
                 self._supervisor.start("inbound", self._finish(wait, count))
                 self._throttle()
                 return
-            self.session.handled += count
+            self._count(count)
 
     def _next(self) -> tuple[Wait, int]:
         """Submit what is at the head of the queue; tell how many places of the queue that takes up."""
@@ -197,7 +197,7 @@ class Inbound:
     async def _finish(self, wait: Awaitable[None], count: int) -> None:
         """Wait for the router, which answers its errors itself; if the server stops first, nothing counts."""
         await wait
-        self.session.handled += count
+        self._count(count)
         self._busy = False
         self._go()
         if self.progress is not None:
@@ -207,6 +207,10 @@ class Inbound:
             callbacks, self._when_idle = self._when_idle, []
             for callback in callbacks:
                 callback()
+
+    def _count(self, count: int) -> None:
+        if not self.session.is_cut:
+            self.session.handled += count
 
     def _throttle(self) -> None:
         link = self.session.link

@@ -203,6 +203,8 @@ class Messages:
             return
         error = committing.exception()
         if error is not None:
+            if session is not None and session.ended:
+                session.is_cut = True  # nobody is there to be told of the error
             self._refuse_all(ways, error)
             rest.set_result(in_turn(self._doubt(ways)))
             return

@@ -105,6 +105,7 @@ class Session(Slotted):
         "handled",
         "host",
         "inbound",
+        "is_cut",
         "jid",
         "link",
         "presence",
@@ -152,6 +153,8 @@ class Session(Slotted):
         """How long it waits for its client once the connection is lost; 0: it does not."""
         self.expiry: Timer | None = None
         """Ends it when it has waited so long; set while it is detached."""
+        self.is_cut = False
+        """Whether it ended before its client was told of an error: from there on nothing is handled."""
         self.ended = False
         self.end: Callable[[Session, StreamError | None], object] | None = None
         """Ends a session that has no connection to do it; set by the server."""

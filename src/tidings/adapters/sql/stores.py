@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from tidings.adapters.sql.accounts import SqlAccounts
 from tidings.adapters.sql.blocking import SqlBlocking
-from tidings.adapters.sql.engine import Database, describe, open_database, parse_url
+from tidings.adapters.sql.engine import Database, database_file, describe, open_database, parse_url
 from tidings.adapters.sql.ledger import SqlLedger
 from tidings.adapters.sql.ledger.frames import Setup
+from tidings.adapters.sql.ledger.lock import WriterLock
 from tidings.adapters.sql.ledger.remote import RemoteWriter
 from tidings.adapters.sql.preferences import SqlPreferences
 from tidings.adapters.sql.private import SqlPrivate
@@ -54,13 +55,18 @@ async def open_stores(
     remote = None
     if in_process:
         setup = Setup(url, lock_seconds, repeat_days, wait_seconds, waiting_octets, writes_as)
-        remote = RemoteWriter(setup, describe(parse_url(url)))
+        path = database_file(parse_url(url))
+        lock = None
+        if path is not None and path.parent.is_dir():
+            lock = WriterLock(path)
+            await lock.acquire()
+        remote = RemoteWriter(setup, describe(parse_url(url)), lock=lock)
         await remote.start()  # it opens the database beside this
         writes_as = ""
     try:
         database = await open_database(url, readers=readers, lock_seconds=lock_seconds, writes_as=writes_as)
         if remote is not None and database.dialect != "sqlite":
-            # There a killed process may have left a transaction that is committed yet; in SQLite it has not.
+            # There a killed process may have left a transaction that is committed yet; see `writes_as`.
             await remote.ready()
     except BaseException:
         if remote is not None:

@@ -19,6 +19,7 @@ import sys
 from typing import Final
 
 from tidings.adapters.sql.ledger.frames import Answers, Cutter, Setup, decode_answers, encode
+from tidings.adapters.sql.ledger.lock import WriterLock
 from tidings.adapters.sql.ledger.waiting import WriterState, octets_of
 from tidings.base.errors import BackendError
 from tidings.ports.ledger.batch import Committed, LedgerBatch
@@ -47,11 +48,14 @@ class _Waiting:
 class RemoteWriter(asyncio.Protocol):
     """Has batches committed by another process; the same interface as `writer.Writer`."""
 
-    def __init__(self, setup: Setup, place: str, *, grace: float = _GRACE) -> None:
+    def __init__(
+        self, setup: Setup, place: str, *, grace: float = _GRACE, lock: WriterLock | None = None
+    ) -> None:
         self.state = WriterState()
         self._setup = setup
         self._limit = setup.patience + grace
         self._place = place
+        self._lock = lock
         self._process: subprocess.Popen[bytes] | None = None
         self._transport: asyncio.Transport | None = None
         self._cutter = Cutter()
@@ -91,8 +95,9 @@ class RemoteWriter(asyncio.Protocol):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
         with theirs:
             arguments = [sys.executable, "-m", "tidings.adapters.sql.ledger.process", str(theirs.fileno())]
+            kept = [theirs.fileno()] if self._lock is None else [theirs.fileno(), self._lock.fileno()]
             self._process = subprocess.Popen(  # noqa: ASYNC220, S603  # it forks, and waits for nothing
-                arguments, pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL, env=_environment()
+                arguments, pass_fds=kept, stdin=subprocess.DEVNULL, env=_environment()
             )
         loop = asyncio.get_running_loop()
         self._cutter = Cutter()
@@ -142,6 +147,8 @@ class RemoteWriter(asyncio.Protocol):
             self._starting.cancel()
             await asyncio.gather(self._starting, return_exceptions=True)
         await self._process_ends()
+        if self._lock is not None:
+            self._lock.close()
         self._fail_all(BackendError(f"{self._place} is closed: the server is stopping."))
 
     # -- the socket
