@@ -39,6 +39,7 @@ from tidings.wire.xmpp.payloads.stream_management import (
     Resume,
     Resumed,
     ack_bytes,
+    stream_management_feature,
 )
 
 log = structlog.get_logger("tidings.stream_management")
@@ -104,7 +105,7 @@ class StreamManagement(Feature):
 
     def stream_features(self, stage: StreamStage) -> Iterable[Element]:
         """Offer it after log-in (§2), and resumption together with log-in (§9.2)."""
-        return () if stage is StreamStage.BEFORE_LOGIN else (Element("sm", ns.SM),)
+        return () if stage is StreamStage.BEFORE_LOGIN else (stream_management_feature(),)
 
     # --- enabling (§3)
 

@@ -117,14 +117,16 @@ class Directory:
         while True:
             self._stale.discard(jid)
             account = Account(jid, exists=await self._exists(jid))
-            for slot, loader in self._loaders:
-                account[slot] = await loader(jid)
+            await self._fill(account)
             if jid not in self._stale:
                 return account
 
     async def refresh(self, account: Account) -> None:
         """Read anew what is loaded of an account in memory, changed elsewhere; raises `BackendError`."""
         account.exists = await self._exists(account.jid) or account.exists
+        await self._fill(account)
+
+    async def _fill(self, account: Account) -> None:
         for slot, loader in self._loaders:
             account[slot] = await loader(account.jid)
 

@@ -40,10 +40,7 @@ def stamped(stanza: Stanza, by: Jid, id: str, time: int, *, is_live: bool) -> St
 
 def live_bytes(body: bytes, by: Jid, id: str, time: int) -> bytes:  # noqa: A002  # the attribute's own name
     """Give what `stamped` would write of a live message that is written already."""
-    addition = _stanza_id(by, id) + _live_time(time)
-    if not body.endswith(_CLOSING):  # it has no content at all
-        return body[:-2] + b">" + addition + _CLOSING
-    return body[: -len(_CLOSING)] + addition + _CLOSING
+    return _extended(body, _stanza_id(by, id) + _live_time(time))
 
 
 def without_forgeries(stanza: Stanza, *ours: Jid) -> Stanza:
@@ -70,9 +67,7 @@ def without_forgeries(stanza: Stanza, *ours: Jid) -> Stanza:
 
 def with_archive_id(body: bytes, by: Jid, id: str) -> bytes:  # noqa: A002  # the attribute's own name
     """Give a stored message, as bytes, with its id in the archive of `by`."""
-    if not body.endswith(_CLOSING):  # it has no content at all
-        return body[:-2] + b">" + _stanza_id(by, id) + _CLOSING
-    return body[: -len(_CLOSING)] + _stanza_id(by, id) + _CLOSING
+    return _extended(body, _stanza_id(by, id))
 
 
 def kept(body: bytes) -> Stanza:
@@ -90,6 +85,12 @@ def _is_time_of_ours(child: Child, ours: tuple[Jid, ...]) -> bool:
     if (child.namespace, child.name) == (ns.DELAY, "delay"):
         return decode(child.raw, ns.CLIENT).get("from") in ours
     return (child.namespace, child.name) == (ns.TIDINGS_TIME, "time")
+
+
+def _extended(body: bytes, addition: bytes) -> bytes:
+    if not body.endswith(_CLOSING):  # it has no content at all
+        return body[:-2] + b">" + addition + _CLOSING
+    return body[: -len(_CLOSING)] + addition + _CLOSING
 
 
 @lru_cache(maxsize=16)
