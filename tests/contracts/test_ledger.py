@@ -409,6 +409,16 @@ async def test_a_marker_reads_what_it_refers_to(ledger: SqlLedger) -> None:
     assert await unread(ledger, BOB) == {ALICE: 0}
 
 
+async def test_a_marker_that_refers_to_another_conversation_reads_nothing(ledger: SqlLedger) -> None:
+    other = chat(CAROL, BOB, 2, name="other")
+    await accept(ledger, chat(ALICE, BOB, 1), other)
+    marker = pointing(BOB, ALICE, Kind.DISPLAYED, 1)
+    first, second = marker.entries
+    entries = (msgspec.structs.replace(first, reads=True), second)
+    await accept(ledger, msgspec.structs.replace(marker, entries=entries, refers_to=other.keys))
+    assert await unread(ledger, BOB) == {ALICE: 1, CAROL: 1}
+
+
 async def test_sending_reads_what_is_before(ledger: SqlLedger) -> None:
     await accept(ledger, chat(ALICE, BOB, 1), chat(ALICE, BOB, 2), chat(BOB, ALICE, 3), chat(ALICE, BOB, 4))
     assert await unread(ledger, BOB) == {ALICE: 1}

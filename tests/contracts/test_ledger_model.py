@@ -300,6 +300,7 @@ def place(request: pytest.FixtureRequest):
             server.drop_database(url)
 
 
+@pytest.mark.timeout(900)  # making what has failed small takes its time, and is worth it
 def test_the_ledger_equals_the_model(place: tuple[str, int]) -> None:
     url, examples = place
     with asyncio.Runner() as runner:

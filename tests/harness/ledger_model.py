@@ -89,7 +89,7 @@ class Model:
     def _enter(self, message: Message, entry: Entry) -> None:
         append = message.append
         archive = self.archives.setdefault(entry.archive, [])
-        target = self.position_of(entry.archive, append.refers_to)
+        target = self.position_of(entry.archive, self.own(append))
         item = Item(message, entry, target)
         archive.append(item)
         position = len(archive)
@@ -107,21 +107,37 @@ class Model:
                 self.move(entry.reader, entry.peer, entry.archive, position)
         if target and append.kind is Kind.RETRACTION:
             archive[target - 1].is_withdrawn = True
-        if target and entry.reads:
+        if target and entry.reads and archive[target - 1].entry.peer == entry.peer:
             self.move(entry.reader or entry.archive, entry.peer, entry.archive, target)
+
+    def own(self, append: Append) -> tuple[Target, ...]:
+        """Give the targets that the message may refer to: it changes what its sender sent to whom it goes."""
+        if append.kind not in (Kind.CORRECTION, Kind.RETRACTION):
+            return append.refers_to
+        return tuple(
+            each for each in append.refers_to if not isinstance(each, At) or self.is_own(each, append)
+        )
+
+    def is_own(self, target: At, append: Append) -> bool:
+        entry = next((entry for entry in append.entries if entry.archive == target.archive), None)
+        items = self.archives.get(target.archive, [])
+        if entry is None or not 1 <= target.position <= len(items):
+            return False
+        there = items[target.position - 1].entry
+        is_sent = there.direction is Direction.SENT or entry.peer == entry.archive
+        return there.peer == entry.peer and is_sent
 
     def read(self, read: ReadMove) -> bool:
         source = read.source or read.owner
         positions = [
             place
             for place, item in enumerate(self.archives.get(source, []), 1)
-            if item.entry.peer == read.peer and self.has(source, place)
+            if item.entry.peer == read.peer
         ]
-        if read.upto == 0:
-            upto = max(
-                (place for place in positions if self.archives[source][place - 1].is_counted), default=0
-            )
-            return self.move(read.owner, read.peer, source, upto)
+        if read.upto == 0:  # all that there was: what has been trimmed is read, too
+            counted = (place for place in positions if self.archives[source][place - 1].is_counted)
+            return self.move(read.owner, read.peer, source, max(counted, default=0))
+        positions = [place for place in positions if self.has(source, place)]
         upto = self.position_of(source, read.upto) if isinstance(read.upto, tuple) else read.upto
         if not self.has(source, upto):
             upto = 0

@@ -58,7 +58,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=True
     countable: bool = False
     """A message that a person reads: received, it is unread; sent, it moves the owner's pointer."""
     reads: bool = False
-    """A marker by which the owner of the archive says that it has read up to what the message refers to."""
+    """A marker by which the owner of the archive says that it has read up to what the message refers to; one
+    that refers to another conversation moves nothing."""
     passing: bool = False
     """Kept for devices that are away, never shown by queries and never unread: `no-permanent-store`, or a
     peer whose messages the owner does not archive."""

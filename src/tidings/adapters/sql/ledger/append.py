@@ -358,7 +358,7 @@ class Transaction(Inboxes):
                     summary.is_changed = True
         if entry.reads:
             row = self._row(archive, target)
-            if row is not None:
+            if row is not None and row[0] == peer:  # the count of another conversation says nothing here
                 owner = archive if entry.reader is None else self._ids[entry.reader]
                 self._move(owner, peer, archive, target, row[1])
 
