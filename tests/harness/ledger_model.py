@@ -134,15 +134,21 @@ class Model:
             for place, item in enumerate(self.archives.get(source, []), 1)
             if item.entry.peer == read.peer
         ]
-        if read.upto == 0:  # all that there was: what has been trimmed is read, too
-            counted = (place for place in positions if self.archives[source][place - 1].is_counted)
-            return self.move(read.owner, read.peer, source, max(counted, default=0))
+        if read.upto == 0:
+            return self.move(read.owner, read.peer, source, self.last(source, read.peer))
         positions = [place for place in positions if self.has(source, place)]
         upto = self.position_of(source, read.upto) if isinstance(read.upto, tuple) else read.upto
         if not self.has(source, upto):
             upto = 0
         upto = max((place for place in positions if place <= upto), default=0)
         return self.move(read.owner, read.peer, source, upto)
+
+    def last(self, source: Jid, peer: Jid) -> int:
+        """Give the position of the last message of a conversation that is to be read, trimmed or not."""
+        places = enumerate(self.archives.get(source, []), 1)
+        return max(
+            (place for place, item in places if item.entry.peer == peer and item.is_counted), default=0
+        )
 
     def move(self, owner: Jid, peer: Jid, source: Jid, position: int) -> bool:
         row = self.rows.get((owner, peer))
@@ -166,7 +172,7 @@ class Model:
             row.is_marked = True
         elif change.unread is False:
             row.is_marked = False
-            row.pointer = max(row.pointer, len(self.archives.get(row.source, [])))
+            row.pointer = max(row.pointer, self.last(row.source, change.peer))
         return True
 
     def seen(self, move: CursorMove) -> None:
