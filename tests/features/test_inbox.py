@@ -87,6 +87,35 @@ async def test_both_sides_have_the_conversation(world: World) -> None:  # §1.5,
     assert await unread(bob) == {"alice@localhost": 1}
 
 
+@pytest.mark.parametrize("resource", ["phone", 'Omar\'s <"phone"> & Büro'])
+async def test_an_inactive_device_with_any_name_gets_the_same_entries(world: World, resource: str) -> None:
+    peers = ["bob@localhost", "größe@localhost", "o-neill@localhost"]
+    alice = await world.online("alice@localhost/desk")
+    other = await world.online(f"alice@localhost/{resource}")
+    for peer in peers:
+        await say(alice, peer, "Grüße &amp; &lt;mehr&gt;")
+    pin = f"<pin xmlns='{ns.TIDINGS_INBOX}' jid='{peers[1]}'/>"
+    await alice.request(f"<iq type='set' id='p'>{pin}</iq>")
+    await alice.request(conversation("<mute>60</mute>", peers[2]))
+    expected = await inbox(alice, query_id="q")
+    assert [peer for peer, _ in expected[0]] == peers[::-1]
+    assert [(each.muted_until > 0, len(each.others)) for _, each in expected[0]] == [
+        (True, 0),
+        (False, 1),
+        (False, 0),
+    ]
+    assert await inbox(other, query_id="q") == expected
+    await other.send(f"<inactive xmlns='{ns.CSI}'/>")
+    bob = await world.online("bob@localhost/x")
+    other.take()
+    await bob.send("<presence to='alice@localhost'/>")
+    await bob.send(f"<presence to='{other.jid.xml}'><status>later</status></presence>")
+    assert other.take() == []
+    await other.send(fetch(query_id="q"))
+    assert [each.name for each in other.take()] == ["presence", "message", "message", "message", "iq"]
+    assert await inbox(other, query_id="q") == expected
+
+
 async def test_what_is_not_a_message_to_read_changes_nothing(world: World) -> None:  # §1.11
     alice = await world.online("alice@localhost/phone")
     bob = await world.online("bob@localhost/desk")

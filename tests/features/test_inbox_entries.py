@@ -10,10 +10,10 @@ from tidings.features.inbox.entries import (
     fin_of,
     last_message,
     properties_of,
-    result_of,
     standing_of,
     update_of,
 )
+from tidings.features.inbox.results import ResultWriter
 from tidings.ports.ledger.batch import Direction, InboxChange, Kind
 from tidings.ports.ledger.reading import Archived, EntryId, Inbox, InboxRow
 from tidings.wire.xml.element import Element, decode
@@ -65,8 +65,12 @@ def row(last: Archived | None, **changed: object) -> InboxRow:
     return msgspec.structs.replace(plain, **changed)
 
 
+def writer(query_id: str | None = "page-1") -> ResultWriter:
+    return ResultWriter(query_id, owner=NINA, to=NINA.with_resource("x"), now=TIME, mark="m-")
+
+
 def shown(each: InboxRow) -> Element:
-    return decode(result_of(each, NINA, "page-1", TIME).to_bytes(), "")
+    return decode(writer().result(each), "")
 
 
 def test_an_entry() -> None:  # §1.5, word for word but for the stanza-id
@@ -95,6 +99,20 @@ def test_an_entry() -> None:  # §1.5, word for word but for the stanza-id
 def test_how_a_conversation_stands(changed: dict[str, object], standing: Standing) -> None:
     assert standing_of(row(entry(), **changed), TIME) == standing
     assert Standing.decode(shown(row(entry(), **changed))) == standing
+
+
+@pytest.mark.parametrize("query_id", [None, "", "q", "a<'\"&é"])
+@pytest.mark.parametrize(
+    "body",
+    [BODY, BODY.replace(b"Results", "Grüße &amp; 😀".encode()), b'<message from="omar@clinic.example"/>'],
+)
+def test_an_entry_is_what_its_value_writes(body: bytes, query_id: str | None) -> None:
+    source = Jid("größe@münchen.example")
+    each = row(entry(body), source=source, box="work", muted_until=TIME + 1, pinned=2)
+    value = InboxResult(
+        3, last_message(each, NINA), query_id, "work", TIME + 1, (ConversationState(3, 2).encode(),)
+    )
+    assert writer(query_id).result(each) == value.to_bytes()
 
 
 def test_a_correction_stands_beside_what_it_corrects() -> None:  # §5

@@ -48,8 +48,9 @@ class Acceptance(Feature):
     @listens(MessageAccepted, stage=Stage.OBSERVE)  # §3
     def report(self, event: MessageAccepted) -> None:
         """Tell the device the id and the time, for a repeated message those of the first."""
-        session, filed = event.session, event.filed
-        if filed is None or filed.place is None or not session[WANTS_REPORTS]:
+        session = event.session
+        filed = event.filed if session[WANTS_REPORTS] else None
+        if filed is None or filed.place is None:
             return
         own, message = session.account.jid, event.stanza
         report = AcceptedReport(

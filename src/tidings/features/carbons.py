@@ -121,9 +121,12 @@ class Carbons(Feature):
     @listens(MessageAccepted, stage=Stage.COPY)  # §8: they do not wait for a recipient
     def copy_sent(self, event: MessageAccepted) -> None:
         """Send a copy to each of the sender's other devices that wants one."""
-        session, message, filed = event.session, event.stanza, event.filed
+        session, message = event.session, event.stanza
         account = session.account
-        if len(account.sessions) == 1 or (filed is not None and filed.repeated):
+        if len(account.sessions) == 1:
+            return
+        filed = event.filed
+        if filed is not None and filed.repeated:
             return
         devices = [each for each in account.sessions.values() if each[WANTS_COPIES] and each is not session]
         if not devices or is_to_own_account(message, account.jid):

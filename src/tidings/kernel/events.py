@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from tidings.base.errors import StreamError, TidingsError
 from tidings.base.jid import Jid
 from tidings.kernel.filing import Filed, filed
@@ -65,79 +67,64 @@ class PresenceArrived:
     stanza: Stanza
 
 
-@dataclass(slots=True)
-class StanzaOut:
+class StanzaOut(msgspec.Struct, eq=False):
     """A local session submits a stanza to somebody; GUARD may refuse it."""
 
     session: Session
     stanza: Stanza
 
 
-@dataclass(slots=True)
-class StanzaIn:
+class StanzaIn(msgspec.Struct, eq=False):
     """A stanza is about to reach a local account or one of its sessions; GUARD may refuse it."""
 
     account: Account
     stanza: Stanza
 
 
-class MessageAccepted:
+class MessageAccepted(msgspec.Struct, eq=False):
     """A message of a local session is durable, or needs no storage; COPY serves the sender's other devices.
 
     Told of repeats, too, which are not delivered again. `filed` is about the sender's archive, None where
     nothing is stored; the stanza carries no stanza-id of that archive yet.
     """
 
-    __slots__ = ("_accepted", "_archiving", "_filed", "session", "stanza")
-
-    def __init__(
-        self,
-        session: Session,
-        stanza: Stanza,
-        archiving: Archiving = NOTHING,
-        accepted: Accepted | None = None,
-    ) -> None:
-        self.session = session
-        self.stanza = stanza
-        self._archiving = archiving
-        self._accepted = accepted
-        self._filed: Filed | None = None
+    session: Session
+    stanza: Stanza
+    archiving: Archiving = NOTHING
+    accepted: Accepted | None = None
+    _filed: Filed | None = None
 
     @property
     def filed(self) -> Filed | None:
         """What the ledger answered; made when it is asked for, since most messages are not copied."""
-        if self._filed is None and self._accepted is not None:
-            self._filed = filed(self._archiving, self._accepted, self.session.account.jid)
+        if self._filed is None and self.accepted is not None:
+            self._filed = filed(self.archiving, self.accepted, self.session.account.jid)
         return self._filed
 
 
-class MessageDelivered:
+class MessageDelivered(msgspec.Struct, eq=False):
     """A message has come to a local account; COPY serves the devices that it was not for.
 
     `recipients` are the sessions that it was for, among them those that are `behind`, which read it from the
     archive.
     """
 
-    __slots__ = ("_plain", "_stamped", "account", "filed", "recipients")
-
-    def __init__(
-        self, account: Account, stanza: Stanza, recipients: list[Session], filed: Filed | None = None
-    ) -> None:
-        self.account = account
-        self.recipients = recipients
-        self.filed = filed
-        self._plain = stanza
-        self._stamped: Stanza | None = None
+    account: Account
+    message: Stanza
+    """The message as it was sent."""
+    recipients: list[Session]
+    filed: Filed | None = None
+    _stamped: Stanza | None = None
 
     @property
     def stanza(self) -> Stanza:
         """The message as devices see it, with stanza-id and time where it is `filed`."""
         if self._stamped is None:
             filed = self.filed
-            self._stamped = self._plain
+            self._stamped = self.message
             if filed is not None and filed.place is not None:
                 self._stamped = stamped(
-                    self._plain, self.account.jid, filed.place.id, filed.time, is_live=True
+                    self.message, self.account.jid, filed.place.id, filed.time, is_live=True
                 )
         return self._stamped
 

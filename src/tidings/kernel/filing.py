@@ -16,6 +16,8 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from tidings.base.jid import Jid
 from tidings.kernel.account import Account
 from tidings.kernel.slots import Slot
@@ -53,7 +55,7 @@ READING: Slot[frozenset[ReferenceKind]] = Slot(
 """Which markers of the owner say that a conversation is read."""
 
 
-class Filed:
+class Filed(msgspec.Struct, frozen=True, gc=False):
     """What the ledger answered about one archive's copy of a message.
 
     `place` is None where this archive has no entry; `time` are microseconds. `repeated`: an earlier send of
@@ -61,23 +63,12 @@ class Filed:
     `returned`: the message brought its conversation back from the box `archive`.
     """
 
-    __slots__ = ("archiving", "place", "repeated", "returned", "target", "time")
-
-    def __init__(
-        self,
-        archiving: Archiving,
-        place: Place | None,
-        time: int,
-        repeated: bool,
-        target: int,
-        returned: bool,
-    ) -> None:
-        self.archiving = archiving
-        self.place = place
-        self.time = time
-        self.repeated = repeated
-        self.target = target
-        self.returned = returned
+    archiving: Archiving
+    place: Place | None
+    time: int
+    repeated: bool
+    target: int
+    returned: bool
 
 
 class Rules:
@@ -171,12 +162,15 @@ def append_of(
 
 def filed(archiving: Archiving, outcome: Accepted, owner: Jid) -> Filed:
     """Give what the outcome says about the archive of this owner."""
-    places = outcome.places
-    for number in range(len(places) - 1, -1, -1):  # the recipient's is the last
-        if places[number].archive == owner:
-            target = outcome.targets[number] if outcome.targets else 0
-            returned = bool(outcome.returned) and owner in outcome.returned
-            return Filed(archiving, places[number], outcome.time, outcome.repeated, target, returned)
+    places, targets = outcome.places, outcome.targets
+    number = len(places)
+    while number:  # the recipient's is the last
+        number -= 1
+        place = places[number]
+        if place.archive == owner:
+            target = targets[number] if targets else 0
+            returned = owner in outcome.returned
+            return Filed(archiving, place, outcome.time, outcome.repeated, target, returned)
     return Filed(archiving, None, outcome.time, outcome.repeated, 0, False)
 
 
@@ -219,13 +213,14 @@ def _keys(message: Stanza, peers: tuple[Jid, Jid]) -> tuple[tuple[bytes, ...], b
 
 def _origin_id(message: Stanza) -> str | None:
     """Read the author's id; the usual form without a parser, since nearly every message has one."""
-    child = message.child(ns.STANZA_ID, "origin-id")
-    if child is None:
-        return None
-    plain = _PLAIN_ORIGIN_ID.fullmatch(child.raw)
-    return origin_id_of(message) if plain is None else (plain[1] or plain[2]).decode()
+    for tag, offset in message.index:
+        if tag == _ORIGIN_ID:
+            plain = _PLAIN_ORIGIN_ID.match(message.content, offset)
+            return origin_id_of(message) if plain is None else (plain[1] or plain[2]).decode()
+    return None
 
 
+_ORIGIN_ID: Final = f"{ns.STANZA_ID} origin-id"
 _PLAIN_ORIGIN_ID: Final = re.compile(
     rb"""<origin-id\s+(?:xmlns=["']urn:xmpp:sid:0["']\s+)?id=(?:"([\x20\x21\x23-\x25\x27-\x3b\x3d-\x7e]{1,256})"|"""
     rb"""'([\x20-\x25\x28-\x3b\x3d-\x7e]{1,256})')(?:\s+xmlns=["']urn:xmpp:sid:0["'])?\s*/>"""

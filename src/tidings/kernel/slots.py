@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar, cast, overload
+from typing import Any, Final, Generic, TypeVar, overload
 
 T = TypeVar("T")
+
+_UNWRITTEN: Final[Any] = object()
 
 
 class Slot(Generic[T]):
@@ -38,12 +40,12 @@ class Slotted:
         self._slots: dict[Slot[Any], Any] = {}
 
     def __getitem__(self, slot: Slot[T]) -> T:
-        slots = self._slots
-        if slot in slots:
-            return cast("T", slots[slot])
-        if slot.factory is None:
-            return cast("T", slot.default)
-        value = slots[slot] = slot.factory()
+        value: T = self._slots.get(slot, _UNWRITTEN)
+        if value is _UNWRITTEN:
+            if slot.factory is None:
+                value = slot.default
+            else:
+                value = self._slots[slot] = slot.factory()
         return value
 
     def __setitem__(self, slot: Slot[T], value: T) -> None:

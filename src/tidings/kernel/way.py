@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from tidings.base.jid import Jid
 from tidings.kernel.account import Account
 from tidings.kernel.events import NOTHING
@@ -16,38 +18,22 @@ if TYPE_CHECKING:
     from tidings.kernel.session import Session
 
 
-class Way:
+class Way(msgspec.Struct, eq=False):
     """A message and where it goes: bare address, virtual host if it is one, accounts that are loaded."""
 
-    __slots__ = (
-        "account",
-        "append",
-        "archiving",
-        "host",
-        "message",
-        "number",
-        "recipient",
-        "sender",
-        "sessions",
-        "tries",
-    )
-
-    def __init__(
-        self, message: Stanza, recipient: Jid, host: Host | None, account: Account | None, number: int = 0
-    ) -> None:
-        self.message = message
-        self.recipient = recipient
-        self.host = host
-        self.account = account
-        self.number = number
-        """Which stanza of its stream it is, 0 where nobody counts."""
-        self.sender: Account | None = None
-        """The sender's account, where that has an archive."""
-        self.archiving: Archiving = NOTHING
-        self.append: Append | None = None
-        self.sessions: list[Session] | None = None
-        """Those that get the message, where it is delivered in the turn in which they were found."""
-        self.tries = 0
+    message: Stanza
+    recipient: Jid
+    host: Host | None
+    account: Account | None
+    number: int = 0
+    """Which stanza of its stream it is, 0 where nobody counts."""
+    sender: Account | None = None
+    """The sender's account, where that has an archive."""
+    archiving: Archiving = NOTHING
+    append: Append | None = None
+    sessions: list[Session] | None = None
+    """Those that get the message, where it is delivered in the turn in which they were found."""
+    tries: int = 0
 
     @property
     def is_unloaded(self) -> bool:

@@ -16,10 +16,9 @@ from tidings.features.archive.stored import written_sender
 from tidings.ports.ledger.batch import Kind
 from tidings.ports.ledger.reading import Archived, EntryId, Page
 from tidings.wire.xml.writer import check_characters, escape_attribute
-from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.archive import ArchiveQuery
-from tidings.wire.xmpp.payloads.arrival import kept, stamp_of, with_archive_id
-from tidings.wire.xmpp.payloads.forwarding import carry, with_content_namespace
+from tidings.wire.xmpp.payloads.arrival import forwarded, kept
+from tidings.wire.xmpp.payloads.forwarding import carry
 from tidings.wire.xmpp.payloads.references import IdKind, ReferenceKind, reference_of
 from tidings.wire.xmpp.payloads.retraction import RetractionForm, Tombstone
 from tidings.wire.xmpp.payloads.stanza_ids import StanzaId, origin_id_of
@@ -57,24 +56,14 @@ class ResultWriter:
         """Give the message that brings one entry; `body` is the stanza that it shows."""
         self._number += 1
         id_ = str(entry.id)
-        sender = written_sender(body)
-        from_ = b' from="%b"' % sender if sender else b""
-        raw = b'%b%b"><forwarded xmlns="%b"><delay xmlns="%b" stamp="%b"%b/>%b</forwarded>%b</result>' % (
+        raw = b'%b%b">%b%b</result>' % (
             self._opening,
             id_.encode(),
-            _FORWARD,
-            _DELAY,
-            stamp_of(entry.time).encode(),
-            from_,
-            with_content_namespace(with_archive_id(body, self._archive, id_)),
+            forwarded(body, self._archive, id_, entry.time, sender=written_sender(body)),
             folded,
         )
         id_of_message = f"{self._mark}{self._number}"
         return carry(self._tag, raw, to=self._to, sender=self._archive, id=id_of_message)
-
-
-_FORWARD: Final = ns.FORWARD.encode()
-_DELAY: Final = ns.DELAY.encode()
 
 
 def withdrawn_of(page: Page) -> tuple[EntryId, ...]:

@@ -4,20 +4,18 @@ The last message is what somebody wrote last to be read; what was corrected late
 retracted or erased is shown without its content.
 """
 
-from collections.abc import Iterable
-
 from tidings.base.jid import Jid
 from tidings.features.inbox.selection import page_of
 from tidings.ports.ledger.reading import Archived, Inbox, InboxRow
 from tidings.wire.xml.element import Element, decode
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.archive import ArchiveResult
-from tidings.wire.xmpp.payloads.arrival import kept, with_archive_id
+from tidings.wire.xmpp.payloads.arrival import forwarded, kept, with_archive_id
 from tidings.wire.xmpp.payloads.boxes import Standing
 from tidings.wire.xmpp.payloads.conversation import Conversation, ConversationUpdate
 from tidings.wire.xmpp.payloads.delay import Delay
 from tidings.wire.xmpp.payloads.forwarding import Forwarded
-from tidings.wire.xmpp.payloads.inbox import InboxFin, InboxResult, InboxTotals
+from tidings.wire.xmpp.payloads.inbox import InboxFin, InboxTotals
 from tidings.wire.xmpp.payloads.inbox_state import ConversationState, Corrected
 from tidings.wire.xmpp.payloads.retraction import Tombstone
 from tidings.wire.xmpp.stanza import Stanza
@@ -31,19 +29,6 @@ def standing_of(row: InboxRow, now: int) -> Standing:
 def state_of(row: InboxRow) -> ConversationState:
     """Tell what Tidings adds to that."""
     return ConversationState(row.unread, row.pinned)
-
-
-def result_of(row: InboxRow, owner: Jid, query_id: str | None, now: int) -> InboxResult:
-    """Give the entry of a fetch (§1.5)."""
-    others: tuple[Element, ...] = ()
-    if row.pinned:
-        others = (state_of(row).encode(),)
-    if row.last is not None and row.last.pointers and row.last.retracted is None:
-        others = (*others, *_corrections(row.last, row.source))
-    standing = standing_of(row, now)
-    return InboxResult(
-        row.unread, last_message(row, owner), query_id, standing.box, standing.muted_until, others
-    )
 
 
 def fin_of(found: Inbox) -> InboxFin:
@@ -76,12 +61,29 @@ def properties_of(row: InboxRow, owner: Jid, now: int, *, is_complete: bool) -> 
 
 def last_message(row: InboxRow, owner: Jid) -> Forwarded:
     """Give the last message of a conversation with its id in the archive that holds it."""
-    delay = Delay(row.time)
+    delay, last = Delay(row.time), row.last
+    if last is None or last.body is None:
+        return Forwarded(_erased(row, owner), delay)
+    return Forwarded(with_archive_id(_shown(last, last.body), row.source, str(last.id)), delay)
+
+
+def shown_message(row: InboxRow, owner: Jid) -> bytes:
+    """Write that as `<forwarded/>`, for any default namespace."""
     last = row.last
-    if last is None or last.body is None:  # erased: there was something, and nobody is to know what
-        return Forwarded(Stanza.build("message", to=owner, sender=row.peer).to_bytes(), delay)
-    body = last.body if last.retracted is None else _without_content(last.body, last.retracted)
-    return Forwarded(with_archive_id(body, row.source, str(last.id)), delay)
+    if last is None or last.body is None:
+        return Forwarded(_erased(row, owner), Delay(row.time)).to_bytes()
+    return forwarded(_shown(last, last.body), row.source, str(last.id), row.time)
+
+
+def correction_of(row: InboxRow) -> bytes:
+    """Write the newest correction of the last message (docs/specs/inbox.md §5), if there is one to show."""
+    last = row.last
+    if last is None or last.retracted is not None:
+        return b""
+    correction = last.pointers[-1] if last.pointers else None
+    if correction is None or correction.body is None:
+        return b""
+    return Corrected.around(forwarded(correction.body, row.source, str(correction.id), correction.time))
 
 
 def archive_result_of(row: InboxRow, owner: Jid, query_id: str | None) -> ArchiveResult | None:
@@ -91,12 +93,13 @@ def archive_result_of(row: InboxRow, owner: Jid, query_id: str | None) -> Archiv
     return ArchiveResult(str(row.last.id), last_message(row, owner), query_id)
 
 
-def _corrections(last: Archived, source: Jid) -> Iterable[Element]:
-    for correction in last.pointers[-1:]:
-        if correction.body is not None:
-            body = with_archive_id(correction.body, source, str(correction.id))
-            raw = Corrected(Forwarded(body, Delay(correction.time))).to_bytes()
-            yield decode(raw, ns.CLIENT)
+def _erased(row: InboxRow, owner: Jid) -> bytes:
+    """Give what stands in place of a message that was erased: there was something, nobody is to know what."""
+    return Stanza.build("message", to=owner, sender=row.peer).to_bytes()
+
+
+def _shown(last: Archived, body: bytes) -> bytes:
+    return body if last.retracted is None else _without_content(body, last.retracted)
 
 
 def _without_content(body: bytes, retracted: int) -> bytes:

@@ -12,9 +12,10 @@ import msgspec
 
 from tidings.base.ids import token
 from tidings.base.jid import Jid
-from tidings.features.inbox.entries import fin_of, result_of
+from tidings.features.inbox.entries import fin_of
 from tidings.features.inbox.options import InboxOptions
 from tidings.features.inbox.pulling import microseconds, note_pull
+from tidings.features.inbox.results import ResultWriter
 from tidings.features.inbox.selection import selection
 from tidings.kernel.clock import Clock
 from tidings.kernel.feature import Feature, Iq, Spec, handles, loads
@@ -97,9 +98,14 @@ class Inbox(Feature):
         return EmptyBin(emptied).encode()
 
     async def _send(self, session: Session, found: Found, query_id: str | None) -> None:
-        owner, now, prefix = session.account.jid, microseconds(self._clock), token(6)
+        writer = ResultWriter(
+            query_id,
+            owner=session.account.jid,
+            to=session.jid,
+            now=microseconds(self._clock),
+            mark=f"{token(6)}-",
+        )
         for number, row in enumerate(found.rows, 1):
-            result = result_of(row, owner, query_id, now)
-            session.send(result.message(to=session.jid, account=owner, id=f"{prefix}-{number}"))
+            writer.send(row, session)
             if number % STRETCH == 0:
                 await asyncio.sleep(0)

@@ -4,7 +4,8 @@ An archive is the ordered list of entries of one account or one room, with posit
 kept once and has an entry in every archive that it belongs to: two for a message between two local accounts,
 one for a message in a room.
 
-Times are whole microseconds since 1970 in UTC. JIDs of archives are bare.
+Times are whole microseconds since 1970 in UTC. JIDs of archives are bare; those of entries are plain text,
+which every message carries over to the writer's process as it is.
 """
 
 from __future__ import annotations
@@ -49,8 +50,8 @@ class Kind(enum.IntEnum):
 class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=True):
     """A place for a message in one archive."""
 
-    archive: Jid
-    peer: Jid
+    archive: str
+    peer: str
     """The conversation: the other party's bare JID, or the room in the room's own archive."""
     direction: Direction = Direction.RECEIVED
     resource: str = ""
@@ -65,7 +66,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=True
     peer whose messages the owner does not archive."""
     groupchat: bool = False
     """It is of type groupchat: queries may leave it out."""
-    reader: Jid | None = None
+    reader: str | None = None
     """In a room's archive: the bare JID of the member who sent it, whose read pointer moves here."""
     version: int | None = None
     """The version of the archive's head that guard saw; another one now makes the append `Stale`."""
@@ -74,7 +75,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=True
 class At(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """A message by its position in one archive."""
 
-    archive: Jid
+    archive: str
     epoch: str
     position: int
 
@@ -201,7 +202,7 @@ class Stale(msgspec.Struct, frozen=True, array_like=True, tag=True, gc=False):
     Later messages of the same stream in the same transaction are stale with it: none overtakes another.
     """
 
-    archive: Jid
+    archive: str
 
 
 Outcome = Accepted | Refused | Stale
@@ -219,10 +220,10 @@ class Committed(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 def message_key(kind: str, sender: str = "", recipient: str = "", id: str = "") -> bytes:  # noqa: A002  # what it is
-    """Give the key of a message: what kind of id, sender's account, recipient's account, id.
+    """Give the key of a message: what kind of id (one word), sender's account, recipient's account, id.
 
     Equal only for equal parts, whatever they contain.
     """
-    # Where each part ends is told before them, so that no two lists of parts are written alike.
-    joined = f"{len(kind)},{len(sender)},{len(recipient)},{len(id)};{kind}{sender}{recipient}{id}"
+    # Where the parts end is told before them, so that no two lists of parts are written alike.
+    joined = f"{kind} {len(sender)} {len(recipient)} {sender}{recipient}{id}"
     return hashlib.blake2b(joined.encode(), digest_size=KEY_OCTETS).digest()

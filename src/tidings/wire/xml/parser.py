@@ -94,7 +94,7 @@ class StreamParser:
         """Take octets as they come and give the events that they complete, in order."""
         if self.failure is not None or self._depth < 0:
             return []
-        if b"\0" in data:
+        if data.find(b"\0") >= 0:  # of octets, `in` asks first whether they are a number
             return self._until_nul(data)
         held = self._held
         if not self._buffer:
@@ -380,9 +380,9 @@ class StreamParser:
                 stop = buffer.find(b">", end) + 1
         if stop - start > self.limits.stanza_bytes:
             raise StreamError("policy-violation", f"a stanza may have {self.limits.stanza_bytes} octets")
-        if opening.startswith(name) and opening[len(name)] != _COLON and b"xmlns:" not in opening:
-            for prefix in self._prefixes:
-                if prefix.encode() + b":" in content:
+        if opening.startswith(name) and opening[len(name)] != _COLON and opening.find(b"xmlns:") < 0:
+            for mark in self._marks:
+                if content.find(mark) >= 0:
                     break
             else:
                 first += self._base

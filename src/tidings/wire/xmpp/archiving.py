@@ -201,9 +201,15 @@ def _is_mediated_invitation(message: Stanza) -> bool:
 
 def _has_text(message: Stanza) -> bool:
     """Tell whether a body has text; the system messages of MUC Light have an empty one."""
-    for tag, offset in message.index:  # noqa: SIM110  # a generator costs as much as all the rest
-        if tag == _BODY and not _EMPTY.match(message.content, offset):
-            return True
+    for tag, offset in message.index:
+        if tag == _BODY:
+            content = message.content
+            if content.startswith(_PLAIN_BODY, offset):
+                is_empty = content.startswith(_END, offset + len(_PLAIN_BODY))
+            else:
+                is_empty = _EMPTY.match(content, offset) is not None
+            if not is_empty:
+                return True
     return False
 
 
@@ -228,6 +234,8 @@ def _has_omemo_payload(message: Stanza) -> bool:
     )
 
 
+_PLAIN_BODY: Final = b"<body>"
+_END: Final = b"</"
 _EMPTY: Final = re.compile(rb"""<[^>"']*(?:"[^"]*"[^>"']*|'[^']*'[^>"']*)*(?:/>|></)""")
 """An element without content, whatever its attributes are."""
 _KINDS: Final = frozenset({"normal", "chat", "groupchat", "headline", "error"})

@@ -324,7 +324,7 @@ class Stanza:
         if self.extra:
             after += _write_extra(self.extra)
         if self.content:
-            self._after = b"%b>%b</%b>" % (after.encode(), self.content, name.encode())
+            self._after = b"".join((f"{after}>".encode(), self.content, f"</{name}>".encode()))
         else:
             self._after = f"{after}/>".encode()
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tidings.base.jid import Jid
 from tidings.wire.xml.element import decode
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.arrival import (
+    forwarded,
     kept,
     stamp_of,
     stamped,
@@ -13,7 +16,8 @@ from tidings.wire.xmpp.payloads.arrival import (
     with_archive_id,
     without_forgeries,
 )
-from tidings.wire.xmpp.payloads.forwarding import stanza_of
+from tidings.wire.xmpp.payloads.delay import Delay
+from tidings.wire.xmpp.payloads.forwarding import Forwarded, stanza_of
 from tidings.wire.xmpp.payloads.stanza_ids import stanza_id_of
 from tidings.wire.xmpp.stanza import Stanza
 
@@ -69,6 +73,26 @@ def test_bytes_get_their_id_without_being_read() -> None:
     raw = with_archive_id(message().to_bytes(), OMAR, "e1-7")
     assert stanza_id_of(kept(raw), OMAR) == "e1-7"
     assert stanza_id_of(kept(with_archive_id(b"<message/>", OMAR, "e1-7")), OMAR) == "e1-7"
+
+
+@pytest.mark.parametrize("id_", ["e1-7", "a<'\"&é"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        message("<body>Grüße &amp; mehr</body>").to_bytes(),
+        message("").to_bytes(),
+        b"<message/>",
+        b"<message></message>",
+        b'<message id="/>"/>',
+    ],
+)
+def test_what_is_forwarded_is_written_in_one_piece(body: bytes, id_: str) -> None:
+    raw = forwarded(body, OMAR, id_, TIME)
+    assert raw == Forwarded(with_archive_id(body, OMAR, id_), Delay(TIME)).to_bytes()
+    sent = forwarded(body, OMAR, id_, TIME, sender=b"&quot;nina&quot;@clinic.example")
+    delay = decode(sent, "").find("delay", ns.DELAY)
+    assert delay is not None
+    assert delay.get("from") == '"nina"@clinic.example'
 
 
 def test_only_the_archive_says_what_it_says() -> None:

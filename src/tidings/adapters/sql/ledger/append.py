@@ -28,7 +28,6 @@ from tidings.adapters.sql.ledger.locks import (
 from tidings.adapters.sql.ledger.moves import Inboxes
 from tidings.adapters.sql.ledger.statements import Asked, Statements
 from tidings.adapters.sql.ledger.wanted import Item, Wanted
-from tidings.base.jid import Jid
 from tidings.ports.ledger.batch import (
     BODY_OCTETS,
     Accepted,
@@ -51,10 +50,14 @@ _STREAMS: Final = "SELECT stream, number FROM streams WHERE stream IN LIST ORDER
 
 _PASSED: Final = Accepted(places=(), time=0, feed=0, repeated=True)
 
-_SHOWN: Final = frozenset({Kind.CORRECTION, Kind.RETRACTION})
+_SHOWN: Final = (Kind.CORRECTION, Kind.RETRACTION)
 """What changes how a conversation looks in the inbox without being counted."""
 
 _BOX_LEFT: Final = b"archive"
+
+# Octets go as bytearrays: how to adapt bytes, and None, sqlite3 asks each time, and that costs as much as five
+# other values.
+_NO_RESOURCE: Final = bytearray()
 
 
 class Transaction(Inboxes):
@@ -79,6 +82,7 @@ class Transaction(Inboxes):
         self._messages: list[Any] = []
         self._number = 0
         self._names: list[Any] = []
+        self._is_referred_to = False
         self._pointers: list[Any] = []
         self._passing: list[Any] = []
         self._withdrawn: set[tuple[int, int, int]] = set()
@@ -87,6 +91,7 @@ class Transaction(Inboxes):
     def run(self, items: Sequence[Item], batch: bytes) -> list[Outcome | bool]:
         """Write the items; give what became of each."""
         wanted = Wanted(items)
+        self._is_referred_to = bool(wanted.targets or wanted.repeats)
         self._load(wanted, items, batch)
         self.time = self._now()
         self._repeats_since = self.time - self._window
@@ -201,21 +206,25 @@ class Transaction(Inboxes):
         self._number += 1
         self._pass(append)
         places, kept, targets = [], [], []
-        refers_to = append.refers_to
+        incarnation, refers_to = self._incarnation, append.refers_to
         if refers_to and append.kind in _SHOWN:
             refers_to = tuple([each for each in refers_to if self._is_own(each, append)])
         for entry, head in zip(append.entries, heads, strict=True):
-            if head.incarnation != self._incarnation:
+            if head.incarnation != incarnation:
                 self._open_epoch(head)
-            target = self._target(refers_to, head.archive, head.first) if refers_to else 0
+            target = 0
+            if refers_to:
+                target = self._target(refers_to, head.archive, head.first)
+                targets.append(target)
             position = self._enter(append, entry, head, message, time, target)
             places.append(Place(entry.archive, epoch_text(head.epoch), position))
             kept.append((head.archive, head.epoch, position))
-            targets.append(target)
-        self._messages += (message, time, encode_places((kept, append.keys)), append.body)
-        for key in append.keys if len(append.keys) < 2 else set(append.keys):
-            self._names += (key, message)
-            self._named.setdefault(key, []).append((message, time, kept))
+        keys = append.keys
+        self._messages += (message, time, bytearray(encode_places((kept, keys))), bytearray(append.body))
+        for key in keys if len(keys) < 2 else set(keys):
+            self._names += (bytearray(key), message)
+            if self._is_referred_to:
+                self._named.setdefault(key, []).append((message, time, kept))
         returned: tuple[str, ...] = ()
         if self._returned:
             returned = tuple(self._returned)
@@ -266,7 +275,7 @@ class Transaction(Inboxes):
             self._streams[append.stream] = append.number
             self._passed.add(append.stream)
 
-    def _refuse_stale(self, append: Append, archive: Jid) -> Stale:
+    def _refuse_stale(self, append: Append, archive: str) -> Stale:
         """Ask the caller again; what follows on the same stream must not overtake the message."""
         stale = Stale(archive)
         if append.stream is not None:
@@ -298,7 +307,6 @@ class Transaction(Inboxes):
             count = summary.count
             if append.kind in _SHOWN:
                 summary.is_changed = True
-        resource = entry.resource.encode() if entry.resource else None
         self._entries += (
             archive,
             position,
@@ -309,7 +317,7 @@ class Transaction(Inboxes):
             flags,
             count,
             target,
-            resource,
+            bytearray(entry.resource, "utf-8") if entry.resource else _NO_RESOURCE,
         )
         if entry.reader is not None and flags & COUNTABLE:
             self._move(self._ids[entry.reader], peer, archive, position, count)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
@@ -31,28 +31,6 @@ _ROWS: Final = (
 )
 
 
-class _Row(NamedTuple):
-    """A row of `_ROWS`."""
-
-    peer: int
-    source: int
-    position: int | None
-    time: int | None
-    received: int | None
-    unread: int | None
-    read_position: int
-    flags: int
-    box: bytes | None
-    boxed_count: int | None
-    muted_until: int | None
-    pinned: int | None
-    feed: int
-
-    def is_newer(self) -> bool:
-        """Tell whether messages came since it was put where it is."""
-        return (self.received or 0) > (self.boxed_count or 0)
-
-
 class InboxReader(Reader):
     """Answers `InboxQuery`."""
 
@@ -60,7 +38,7 @@ class InboxReader(Reader):
         """Give a page of an inbox and the sums over all of it."""
         rows = self._rows(self.number_of(owner))
         outside = [row for row in rows if row.box != BIN]
-        page, is_complete = _page(query, [row for row in rows if _matches(query, row)])
+        page, is_complete = _page(query, _matching(query, rows))
         return Inbox(
             tuple(self.with_last(page)),
             is_complete,
@@ -81,29 +59,47 @@ class InboxReader(Reader):
     def gone(self, owner: int, since: int) -> list[tuple[int, Jid]]:
         """Give the conversations that were taken out after a feed number, with the number that did."""
         condition = f"AND i.feed > ? AND i.flags & {GONE} <> 0"
-        found = [_Row(*row) for row in self._run(_ROWS + condition, owner, since)]
-        names = self.names_of(row.peer for row in found)
-        return [(row.feed, names[row.peer]) for row in found if not row.is_newer()]
+        found = self._run(_ROWS + condition, owner, since)
+        names = self.names_of(row[0] for row in found)
+        return [
+            (feed, names[peer])
+            for peer, _, _, _, received, _, _, _, _, boxed, *_, feed in found
+            if not _is_newer(received, boxed)
+        ]
 
     def _rows(self, owner: int, condition: str = "", *values: object) -> list[InboxRow]:
-        found = [_Row(*row) for row in self._run(_ROWS + condition, owner, *values)]
-        names = self.names_of(number for row in found for number in (row.peer, row.source))
+        found = self._run(_ROWS + condition, owner, *values)
+        names = self.names_of({row[0] for row in found} | {row[1] for row in found})
         return [
             InboxRow(
-                peer=names[row.peer],
-                source=names[row.source],
+                peer=names[peer],
+                source=names[source],
                 last=None,
-                position=row.position or 0,
-                time=row.time or 0,
-                unread=max(row.unread or 0, row.flags & UNREAD),
-                read_position=row.read_position,
-                box=_box(row),
-                muted_until=row.muted_until or 0,
-                pinned=row.pinned or 0,
-                feed=row.feed,
+                position=position or 0,
+                time=time or 0,
+                unread=max(unread or 0, flags & UNREAD),
+                read_position=read_position,
+                box=_box(box, flags, is_newer=_is_newer(received, boxed)) if box else INBOX,
+                muted_until=muted_until or 0,
+                pinned=pinned or 0,
+                feed=feed,
             )
-            for row in found
-            if not row.flags & GONE or row.is_newer()
+            for (
+                peer,
+                source,
+                position,
+                time,
+                received,
+                unread,
+                read_position,
+                flags,
+                box,
+                boxed,
+                muted_until,
+                pinned,
+                feed,
+            ) in found
+            if not flags & GONE or _is_newer(received, boxed)
         ]
 
     # -- last messages
@@ -114,12 +110,11 @@ class InboxReader(Reader):
         for row in rows:
             by_source[row.source].append(row.position)
         last = {
-            (source, entry.id.position): entry
+            source: {entry.id.position: entry for entry in self.lasts(source, positions)}
             for source, positions in by_source.items()
-            for entry in self.lasts(source, positions)
         }
         return [
-            msgspec.structs.replace(row, last=last.get((row.source, row.position))) if row.position else row
+            msgspec.structs.replace(row, last=last[row.source].get(row.position)) if row.position else row
             for row in rows
         ]
 
@@ -134,34 +129,46 @@ class InboxReader(Reader):
         ]
 
 
-def _box(row: _Row) -> str:
+def _is_newer(received: int | None, boxed: int | None) -> bool:
+    """Tell whether messages came since a conversation was put where it is."""
+    return (received or 0) > (boxed or 0)
+
+
+def _box(box: bytes, flags: int, *, is_newer: bool) -> str:
     """Give the box in which a conversation stands now."""
-    box = bytes(row.box).decode() if row.box else INBOX
-    return INBOX if row.flags & GONE or (box == ARCHIVE and row.is_newer()) else box
+    name = bytes(box).decode()
+    return INBOX if flags & GONE or (name == ARCHIVE and is_newer) else name
 
 
-def _matches(query: InboxQuery, row: InboxRow) -> bool:
-    if not query.all_boxes and (row.box == BIN if query.boxes is None else row.box not in query.boxes):
-        return False
-    return (
-        (query.peer is None or row.peer == query.peer)
-        and (query.start is None or row.time >= query.start)
-        and (query.end is None or row.time <= query.end)
-        and (row.unread > 0 or not query.unread_only)
-    )
+def _matching(query: InboxQuery, rows: list[InboxRow]) -> list[InboxRow]:
+    """Give the rows that a query means; condition by condition, since most queries have few."""
+    if not query.all_boxes:
+        boxes = query.boxes
+        rows = [row for row in rows if (row.box != BIN if boxes is None else row.box in boxes)]
+    if query.peer is not None:
+        rows = [row for row in rows if row.peer == query.peer]
+    if query.start is not None:
+        rows = [row for row in rows if row.time >= query.start]
+    if query.end is not None:
+        rows = [row for row in rows if row.time <= query.end]
+    if query.unread_only:
+        rows = [row for row in rows if row.unread > 0]
+    return rows
 
 
 def _page(query: InboxQuery, rows: list[InboxRow]) -> tuple[list[InboxRow], bool]:
     """Cut the page out of all rows that match, and tell whether nothing is beyond it in its direction."""
     sign = -1 if query.order is Order.NEWEST else 1
 
-    def place(time: int, peer: Jid) -> tuple[int, Jid]:
+    def place(row: InboxRow) -> tuple[int, Jid]:
+        return sign * row.time, row.peer
+
+    def beside(time: int, peer: Jid) -> tuple[int, Jid]:
         return sign * time, peer
 
-    rows = sorted(rows, key=lambda row: place(row.time, row.peer))
-    places = [place(row.time, row.peer) for row in rows]
-    start = 0 if query.after is None else bisect_right(places, place(*query.after))
-    end = len(rows) if query.before is None else bisect_left(places, place(*query.before))
+    rows = sorted(rows, key=place)
+    start = 0 if query.after is None else bisect_right(rows, beside(*query.after), key=place)
+    end = len(rows) if query.before is None else bisect_left(rows, beside(*query.before), key=place)
     limit = len(rows) if query.limit is None else query.limit
     is_complete = end - start <= limit
     if query.last_page or (query.before is not None and query.after is None):

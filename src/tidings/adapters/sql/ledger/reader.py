@@ -170,10 +170,13 @@ class Reader:
         pointing: dict[int, list[tuple[Any, ...]]] = defaultdict(list)
         for row in reversed(self._among(statement, [row[0] for row in rows], archive)):
             pointing[row[8]].append(row)
-        names = self.names_of(row[3] for group in (rows, *pointing.values()) for row in group)
+        names = self.names_of({row[3] for group in (rows, *pointing.values()) for row in group})
         entries = []
         for row in rows:
-            later = pointing.get(row[0], ())
+            later = pointing.get(row[0])
+            if later is None:
+                entries.append(_entry(head, names, row, hidden))
+                continue
             retracted = next((each[2] for each in later if each[4] == Kind.RETRACTION), None)
             pointers = tuple(_entry(head, names, each, HIDDEN) for each in later if each[4] in folded)
             entries.append(_entry(head, names, row, hidden, retracted, pointers))

@@ -17,7 +17,6 @@ from sqlalchemy.exc import (
 )
 
 from tidings.adapters.sql.ledger.wanted import Item, Wanted
-from tidings.base.jid import Jid
 from tidings.ports.ledger.batch import Append, Committed, InboxChange, LedgerBatch, Outcome, ReadMove
 
 Result = Outcome | bool | Exception
@@ -66,7 +65,7 @@ class Waiting:
         self.octets = octets_of(batch)
         self.results: list[Result | None] = [None] * len(self.items)
 
-    def archives(self) -> set[Jid]:
+    def archives(self) -> set[str]:
         """Give the archives that must be locked."""
         return Wanted(self.items).archives
 

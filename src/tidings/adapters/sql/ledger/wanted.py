@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tidings.base.jid import Jid
 from tidings.ports.ledger.batch import Append, At, CursorMove, InboxChange, ReadMove, Target
 
 Item = Append | ReadMove | InboxChange | CursorMove
@@ -17,10 +16,10 @@ class Wanted:
     __slots__ = ("archives", "others", "pairs", "repeats", "streams", "targets")
 
     def __init__(self, items: Sequence[Item]) -> None:
-        self.archives: set[Jid] = set()
-        self.others: set[Jid] = set()
+        self.archives: set[str] = set()
+        self.others: set[str] = set()
         """Archives that are read, not locked."""
-        self.pairs: set[tuple[Jid, Jid]] = set()
+        self.pairs: set[tuple[str, str]] = set()
         self.repeats: set[bytes] = set()
         self.streams: set[bytes] = set()
         self.targets: set[Target] = set()
@@ -59,7 +58,7 @@ class Wanted:
         if isinstance(read.upto, tuple):
             self.targets.update(read.upto)
 
-    def jids(self) -> set[Jid]:
+    def jids(self) -> set[str]:
         """Give every address that needs a number."""
         return self.archives | self.others | {peer for _, peer in self.pairs}
 
@@ -72,6 +71,6 @@ class Wanted:
         return sorted(self.repeats.union(target for target in self.targets if not isinstance(target, At)))
 
 
-def archives_of(item: Item) -> set[Jid]:
+def archives_of(item: Item) -> set[str]:
     """Give the archives whose heads the item needs locked."""
     return Wanted((item,)).archives

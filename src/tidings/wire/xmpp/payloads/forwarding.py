@@ -4,6 +4,7 @@ What an archive, a carbon or an inbox shows is wrapped without being parsed: `Fo
 `Stanza.to_bytes` writes, and `carry` builds the message around them.
 """
 
+import re
 from typing import ClassVar, Final, Self
 
 import msgspec
@@ -19,6 +20,7 @@ from tidings.wire.xmpp.stanza import NAMES, Stanza
 _CONTENT_NAMESPACE: Final = b' xmlns="' + ns.CLIENT.encode() + b'"'
 _OPENING: Final = b'<forwarded xmlns="' + ns.FORWARD.encode() + b'">'
 _CLOSING: Final = b"</forwarded>"
+_NAME: Final = re.compile(rb"<[^ />]+")
 _LANG: Final = f"{XML_NAMESPACE} lang"
 
 
@@ -106,5 +108,5 @@ def with_content_namespace(raw: bytes) -> bytes:
     """Return a stanza's bytes with their content namespace told, for where the default is another."""
     if not raw:
         return raw
-    end = next(end for end in range(1, len(raw)) if raw[end] in b" />")
+    end = _NAME.match(raw).end()  # type: ignore[union-attr]  # it begins with a tag
     return raw[:end] + _CONTENT_NAMESPACE + raw[end:]

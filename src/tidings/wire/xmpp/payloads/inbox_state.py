@@ -80,7 +80,9 @@ class Corrected(msgspec.Struct, frozen=True):
 
     def to_bytes(self) -> bytes:
         """Return `<corrected/>`, written for any default namespace; the message is copied as it is."""
-        return b'<corrected xmlns="%b">%b</corrected>' % (
-            ns.TIDINGS_INBOX.encode(),
-            self.forwarded.to_bytes(),
-        )
+        return self.around(self.forwarded.to_bytes())
+
+    @staticmethod
+    def around(forwarded: bytes) -> bytes:
+        """Return `<corrected/>` around a `<forwarded/>` that is written already."""
+        return b'<corrected xmlns="%b">%b</corrected>' % (ns.TIDINGS_INBOX.encode(), forwarded)
