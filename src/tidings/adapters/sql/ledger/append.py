@@ -55,8 +55,8 @@ _SHOWN: Final = (Kind.CORRECTION, Kind.RETRACTION)
 
 _BOX_LEFT: Final = b"archive"
 
-# Octets go as bytearrays: how to adapt bytes, and None, sqlite3 asks each time, and that costs as much as five
-# other values.
+# Octets go as bytearrays: how to adapt bytes, and None, sqlite3 asks each time, and that costs as much as
+# five other values.
 _NO_RESOURCE: Final = bytearray()
 
 
