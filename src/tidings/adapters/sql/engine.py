@@ -25,6 +25,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, 
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
+from tidings.adapters.sql import arrays
 from tidings.adapters.sql.checkpoints import COPY, Checkpointer
 from tidings.adapters.sql.dialects import is_conflict
 from tidings.adapters.sql.errors import backend_error
@@ -331,6 +332,7 @@ def _make_reader(url: URL, readers: int, arguments: dict[str, Any]) -> Engine:
 
 
 def _postgresql(url: URL, readers: int, lock_seconds: float, writes_as: str) -> tuple[Engine, Engine]:
+    arrays.register()
     arguments = {"connect_timeout": _CONNECT_SECONDS, "tcp_user_timeout": _STATEMENT_SECONDS * 1000}
     settings = (
         f"SET lock_timeout = {int(lock_seconds * 1000)}",

@@ -18,6 +18,7 @@ from typing import Any, Final
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from tidings.adapters.sql.arrays import Integers, Octets
 from tidings.adapters.sql.ledger.tables import LEDGER_TABLES
 
 Rows = list[tuple[Any, ...]]
@@ -51,6 +52,8 @@ _TABLES: Final = {"hot_inbox": "inbox"}
 
 _SIZES: Final = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 """For how many rows or keys a statement is made."""
+
+_ARRAYS: Final = {Integers: "%b::bigint[]", Octets: "%b::bytea[]"}
 
 _PAIRED: Final = re.compile(r"\(([a-z.]+), ([a-z.]+)\) IN PAIRS")
 
@@ -95,6 +98,7 @@ class Statements:
         self._is_mysql = dialect in {"mysql", "mariadb"}
         self.locked = "" if self.is_sqlite else " FOR UPDATE"
         self.sized = lru_cache(maxsize=1024)(self._size)
+        self._kinds = lru_cache(maxsize=64)(self._find_kinds)
         self._arrayed = lru_cache(maxsize=64)(self._ask_array)
         self._heads = lru_cache(maxsize=64)(self._insert_into)
         self._rows = lru_cache(maxsize=1024)(self._insert_rows)
@@ -155,9 +159,11 @@ class Statements:
 
     def _ask_arrays(self, connection: Connection, statement: str, keys: Sequence[Any]) -> Any:  # noqa: ANN401
         is_paired = "PAIRS" in statement
-        arrays = tuple(map(list, zip(*keys, strict=True))) if is_paired else (list(keys),)
+        is_octets = isinstance(keys[0], bytes)
+        kind = Octets if is_octets else Integers
+        values = tuple(map(Integers, zip(*keys, strict=True))) if is_paired else (kind(keys),)
         cursor = connection.connection.cursor()
-        cursor.execute(self._arrayed(statement, isinstance(keys[0], bytes)), arrays)
+        cursor.execute(self._arrayed(statement, is_octets), values)
         return cursor
 
     def insert(self, connection: Connection, table: str, rows: Rows) -> None:
@@ -186,7 +192,8 @@ class Statements:
         width = len(_INSERTED[table])
         cursor = connection.connection.cursor()
         if self.is_postgresql:
-            columns = [values[index::width] for index in range(width)]
+            kinds = self._kinds(table)
+            columns = [kind(values[index::width]) for index, kind in enumerate(kinds)]
             cursor.execute(self._heads(table, conflict), columns)
         else:
             left, start = len(values) // width, 0
@@ -214,8 +221,8 @@ class Statements:
         return self.translate(statement.replace("LIST", f"({', '.join([self._mark] * size)})"))
 
     def _ask_array(self, statement: str, is_binary: bool) -> str:
-        array = "%b::bytea[]" if is_binary else "%s::bigint[]"
-        pairs = "IN (SELECT * FROM unnest(%s::bigint[], %s::bigint[]))"
+        array = _ARRAYS[Octets if is_binary else Integers]
+        pairs = "IN (SELECT * FROM unnest(%b::bigint[], %b::bigint[]))"
         return self.translate(statement.replace("IN LIST", f"= ANY({array})").replace("IN PAIRS", pairs))
 
     def _insert_rows(self, table: str, conflict: str, size: int) -> str:
@@ -227,16 +234,19 @@ class Statements:
         name = _TABLES.get(table, table)
         rows = "ROWS"
         if self.is_postgresql:
-            rows = f"SELECT * FROM unnest({self._arrays(name, columns)})"  # noqa: S608  # our own names
+            arrays = ", ".join(_ARRAYS[kind] for kind in self._kinds(table))
+            rows = f"SELECT * FROM unnest({arrays})"  # noqa: S608  # our own names
         clause = self._on_conflict(name, columns, conflict) if conflict else ""
         # Without it SQLite copies every page that the statement changes, so as to undo it alone.
         insert = "INSERT OR ROLLBACK" if self.is_sqlite else "INSERT"
         return f"{insert} INTO {name} ({', '.join(columns)}) {rows}{clause}"  # our own names
 
-    def _arrays(self, name: str, columns: tuple[str, ...]) -> str:
-        table = next(table for table in LEDGER_TABLES if table.name == name)
-        octets = {column.name for column in table.columns if column.type.python_type is not int}
-        return ", ".join("%b::bytea[]" if column in octets else "%s::bigint[]" for column in columns)
+    def _find_kinds(self, table: str) -> tuple[type[Octets | Integers], ...]:
+        """Tell of what kind the columns of a table are."""
+        name = _TABLES.get(table, table)
+        columns = next(table for table in LEDGER_TABLES if table.name == name).columns
+        types = (columns[column].type.python_type for column in _INSERTED[table])
+        return tuple(Integers if type_ is int else Octets for type_ in types)
 
     def _on_conflict(self, name: str, columns: tuple[str, ...], conflict: str) -> str:
         keys = _KEYS[name]
