@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from sqlalchemy import Connection, Executable, Table, text
-from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.exc import DBAPIError
 
 from tidings.base.errors import BackendError
@@ -43,8 +43,12 @@ def _upsert(connection: Connection, table: Table, *, keep: bool) -> Executable:
         # Not INSERT IGNORE: that would turn a missing account into a warning.
         replacing: mysql.Insert = mysql.insert(table)
         return replacing.on_duplicate_key_update({name: replacing.inserted[name] for name in changed})
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    inserting: postgresql.Insert | sqlite.Insert = dialect.insert(table)
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects import postgresql  # noqa: PLC0415  # others start faster without
+
+        inserting: postgresql.Insert | sqlite.Insert = postgresql.insert(table)
+    else:
+        inserting = sqlite.insert(table)
     return inserting.on_conflict_do_update(
         index_elements=keys, set_={name: inserting.excluded[name] for name in changed}
     )
