@@ -2,6 +2,8 @@
 
 Handlers of GUARD and REWRITE are plain functions; others may return an awaitable. A handler that raises
 `StanzaError` refuses what the event is about; `Dropped` makes it vanish without an answer.
+
+The events of every message are msgspec's structs, which cost half of a dataclass to make.
 """
 
 from __future__ import annotations

@@ -163,9 +163,7 @@ def append_of(
 def filed(archiving: Archiving, outcome: Accepted, owner: Jid) -> Filed:
     """Give what the outcome says about the archive of this owner."""
     places, targets = outcome.places, outcome.targets
-    number = len(places)
-    while number:  # the recipient's is the last
-        number -= 1
+    for number in range(len(places) - 1, -1, -1):  # the recipient's is the last
         place = places[number]
         if place.archive == owner:
             target = targets[number] if targets else 0

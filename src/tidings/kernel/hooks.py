@@ -29,7 +29,6 @@ class Hooks:
         self._supervisor = supervisor
         self._listeners: dict[type[Any], list[tuple[Stage, str, tuple[str, ...], Handler]]] = {}
         self._compiled: dict[type[Any], tuple[tuple[Stage, Handler], ...]] = {}
-        self._handlers: dict[type[Any], tuple[Handler, ...]] = {}
 
     def listen(
         self, event: type[Any], stage: Stage, name: str, handler: Handler, after: tuple[str, ...] = ()
@@ -45,7 +44,6 @@ class Hooks:
                 entries = [entry for entry in listeners if entry[0] is stage]
                 ordered += [(stage, handler) for handler in _in_order(event, stage, entries)]
             self._compiled[event] = tuple(ordered)
-            self._handlers[event] = tuple(handler for _, handler in ordered)
 
     def has(self, event: type[Any]) -> bool:
         """Tell whether anybody listens, so that a hot path need not make the event."""
@@ -74,20 +72,22 @@ class Hooks:
 
     def tell(self, event: object) -> Wait:
         """Call all handlers of what has happened: none can refuse it or keep it from the others."""
-        handlers = self._handlers.get(type(event), ())
-        for handler in handlers:
+        handlers = self._compiled.get(type(event), ())
+        for position, (_, handler) in enumerate(handlers):
             try:
                 wait = handler(event)
             except Exception as error:  # noqa: BLE001  # the hook loop is where a handler's bug ends
                 self._failed(handler, error)
                 continue
             if wait is not None:
-                return self._tell_rest(wait, handlers[handlers.index(handler) :], event)
+                return self._tell_rest(wait, handlers[position:], event)
         return None
 
-    async def _tell_rest(self, wait: Awaitable[None], handlers: tuple[Handler, ...], event: object) -> None:
+    async def _tell_rest(
+        self, wait: Awaitable[None], handlers: tuple[tuple[Stage, Handler], ...], event: object
+    ) -> None:
         pending: Wait = wait
-        for position, handler in enumerate(handlers):
+        for position, (_, handler) in enumerate(handlers):
             try:
                 if position:
                     pending = handler(event)

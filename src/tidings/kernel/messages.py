@@ -344,10 +344,7 @@ class Messages:
         for session in delivered.recipients:
             if session.behind or place.position <= session.served:
                 continue
-            if session.gate is None:
-                session.write(raw)
-            else:
-                session.send(delivered.stanza)
+            session.send_written(raw, lambda: delivered.stanza)
 
     def _way(self, message: Stanza) -> Way:
         """Find out where a message goes: without an address, to the sender's own account (§10.3.1)."""

@@ -1,6 +1,6 @@
 """Arrays for PostgreSQL in its binary format, packed whole; psycopg packs one element after another.
 
-That costs as much as all else that a batch of messages needs: 26 values a message, half a microsecond each.
+A message has 26 values: with psycopg's own arrays it cost the writer some 9 µs more, of about 73 in all.
 """
 
 from __future__ import annotations
@@ -53,12 +53,10 @@ class Octets(list[bytes | bytearray | None]):
 def register() -> None:
     """Let psycopg know them, on all connections that are made from now on."""
     import psycopg  # noqa: PLC0415  # an extra
-    from psycopg.adapt import Dumper  # noqa: PLC0415
-    from psycopg.pq import Format  # noqa: PLC0415
 
     def make(kind: type[Integers | Octets], number: int) -> None:
-        class ArrayDumper(Dumper):
-            format = Format.BINARY
+        class ArrayDumper(psycopg.adapt.Dumper):
+            format = psycopg.pq.Format.BINARY
             oid = number
 
             def dump(self, obj: Any) -> bytes:  # noqa: ANN401  # as its parent

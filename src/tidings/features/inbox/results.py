@@ -34,12 +34,12 @@ class ResultWriter:
     def send(self, row: InboxRow, session: Session) -> None:
         """Send one entry; a message for it is made only where the session wants to look at it."""
         self._number += 1
+        id_ = f"{self._mark}{self._number}"
         result = self.result(row)
-        if session.gate is None:
-            session.write(b'%b%d">%b</message>' % (self._root, self._number, result))
-        else:
-            id_ = f"{self._mark}{self._number}"
-            session.send(carry(InboxResult.TAG, result, to=self._to, sender=self._owner, id=id_))
+        session.send_written(
+            b'%b%d">%b</message>' % (self._root, self._number, result),
+            lambda: carry(InboxResult.TAG, result, to=self._to, sender=self._owner, id=id_),
+        )
 
     def result(self, row: InboxRow) -> bytes:
         """Write `<result/>`, for any default namespace."""

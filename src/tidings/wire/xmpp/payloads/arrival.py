@@ -79,16 +79,12 @@ def forwarded(body: bytes, by: Jid, id: str, time: int, *, sender: bytes = b"") 
     It is what `Forwarded` writes of `with_archive_id`, for any default namespace, in one piece: pages consist
     of these. `sender` is the delay's `from`, as it is written.
     """
-    if not body.endswith(_CLOSING):  # it has no content at all
-        body = b"%b>%b" % (body[:-2], _CLOSING)
-    return b'%b%b"%b/>%b%b%b%b"/></message></forwarded>' % (
+    return b'%b%b"%b/>%b%b</forwarded>' % (
         _FORWARDED,
         format_date_time(time).encode(),
         b' from="%b"' % sender if sender else b"",
         _MESSAGE,
-        body[len(_OPENING) : -len(_CLOSING)],
-        _stanza_id_opening(by),
-        _written_id(id).encode(),
+        with_archive_id(body, by, id)[len(_OPENING) :],
     )
 
 
@@ -125,14 +121,6 @@ def _delay(by: Jid, time: int) -> bytes:
 
 
 def _stanza_id(by: Jid, id_: str) -> bytes:
-    return f'<stanza-id xmlns="{ns.STANZA_ID}" by="{by.xml}" id="{_written_id(id_)}"/>'.encode()
-
-
-@lru_cache(maxsize=16)  # a page is of one archive
-def _stanza_id_opening(by: Jid) -> bytes:
-    return f'<stanza-id xmlns="{ns.STANZA_ID}" by="{by.xml}" id="'.encode()
-
-
-def _written_id(id_: str) -> str:
     # Ids are of this project's making, or a room's; the usual ones need no escaping.
-    return id_ if id_.replace("-", "").isalnum() else escape_attribute(id_)
+    shown = id_ if id_.replace("-", "").isalnum() else escape_attribute(id_)
+    return f'<stanza-id xmlns="{ns.STANZA_ID}" by="{by.xml}" id="{shown}"/>'.encode()

@@ -108,5 +108,6 @@ def with_content_namespace(raw: bytes) -> bytes:
     """Return a stanza's bytes with their content namespace told, for where the default is another."""
     if not raw:
         return raw
-    end = _NAME.match(raw).end()  # type: ignore[union-attr]  # it begins with a tag
-    return raw[:end] + _CONTENT_NAMESPACE + raw[end:]
+    name = _NAME.match(raw)
+    assert name is not None  # a stanza begins with its tag
+    return raw[: name.end()] + _CONTENT_NAMESPACE + raw[name.end() :]
