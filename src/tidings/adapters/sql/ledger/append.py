@@ -11,6 +11,7 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from tidings.adapters.sql.ledger.caches import Caches, Summary
+from tidings.adapters.sql.ledger.conversations import list_entries
 from tidings.adapters.sql.ledger.locks import (
     COUNTABLE,
     ERASED,
@@ -385,6 +386,7 @@ class Transaction(Inboxes):
         rows: list[Any] = []
         for head in self._heads.values():
             if head.is_changed:
+                list_entries(statements, connection, head)
                 head.is_changed = False
                 rows += head.row()
         statements.put_flat(connection, "heads", rows)

@@ -39,7 +39,7 @@ encode_places: Final = msgspec.msgpack.Encoder().encode
 decode_places: Final = msgspec.msgpack.Decoder(tuple[list[tuple[int, int, int]], list[bytes]]).decode
 """(archive, epoch, position) of every entry of a message, and its names."""
 
-HEADS: Final = "SELECT archive, first, position, time, version, epoch, incarnation, held FROM heads "
+HEADS: Final = "SELECT archive, first, position, time, version, epoch, incarnation, held, listed FROM heads "
 _TAKE: Final = "UPDATE ledger SET feed = feed + 1 WHERE id = 1"
 _KEPT_COMMITS: Final = 100_000
 _PRUNED_EVERY: Final = 1024
@@ -82,6 +82,7 @@ class Head:
         "held",
         "incarnation",
         "is_changed",
+        "listed",
         "position",
         "time",
         "version",
@@ -97,6 +98,7 @@ class Head:
         epoch: int,
         incarnation: int,
         held: int,
+        listed: int,
     ) -> None:
         self.archive = archive
         self.first = first
@@ -106,6 +108,7 @@ class Head:
         self.epoch = epoch
         self.incarnation = incarnation
         self.held = held
+        self.listed = listed
         self.is_changed = False
 
     def row(self) -> tuple[Any, ...]:
@@ -119,6 +122,7 @@ class Head:
             self.epoch,
             self.incarnation,
             self.held,
+            self.listed,
         )
 
 
@@ -199,7 +203,7 @@ class LedgerTransaction:
         select = "SELECT archive FROM heads WHERE archive IN LIST"
         there = {row[0] for row in self._statements.find(self._connection, select, archives)}
         rows: list[tuple[Any, ...]] = [
-            (archive, 1, 0, 0, 0, 0, 0, 0) for archive in archives if archive not in there
+            (archive, 1, 0, 0, 0, 0, 0, 0, 0) for archive in archives if archive not in there
         ]
         if rows:
             self._statements.add(self._connection, "heads", rows)

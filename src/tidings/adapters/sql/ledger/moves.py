@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from tidings.adapters.sql.ledger.caches import Caches, Summary
+from tidings.adapters.sql.ledger.conversations import find, stretches
 from tidings.adapters.sql.ledger.locks import GONE, UNREAD
 from tidings.adapters.sql.ledger.statements import COLUMNS, Asked
 from tidings.adapters.sql.ledger.targets import Referring
@@ -16,10 +17,6 @@ DEVICES: Final = 20
 
 _INBOX: Final = f"SELECT {', '.join(COLUMNS['inbox'])} FROM inbox WHERE (owner, peer) IN PAIRS"  # noqa: S608  # ours
 
-_BEFORE: Final = (
-    "SELECT position, count FROM entries WHERE archive = ? AND peer = ? AND position < ? "
-    "ORDER BY position DESC LIMIT 1"
-)
 _DEVICES: Final = "SELECT archive, device, name, position, seen, pulls FROM devices WHERE archive IN LIST"
 _FORGET_DEVICE: Final = "DELETE FROM devices WHERE archive = ? AND device = ?"
 
@@ -101,8 +98,9 @@ class Inboxes(Referring):
             return 0, 0
         if row[0] == peer:
             return position, row[1]
-        before = self._statements.run(self._connection, _BEFORE, source, peer, position).first()
-        return (0, 0) if before is None else (before[0], before[1])
+        parts = stretches(self._statements, self._connection, source, peer, 1, position - 1)
+        before = find(self._statements, self._connection, parts, "e.position, e.count", newest=True, limit=1)
+        return (before[0][0], before[0][1]) if before else (0, 0)
 
     def _move(self, owner: int, peer: int, source: int, position: int, count: int) -> bool:
         """Move a read pointer; a member's row of a room is made by its first move."""

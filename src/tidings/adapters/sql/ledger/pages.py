@@ -1,7 +1,7 @@
 """Pages of an archive: what matches, how many, and the part of it that is asked for.
 
 Counting is not the price of a page. Positions are dense, so an archive is counted by subtraction; what
-queries hide is listed in small tables. A conversation is counted over its index, up to `COUNTED` entries.
+queries hide is listed in small tables. A conversation is counted over its list, up to `COUNTED` entries.
 Other conditions are counted by looking.
 """
 
@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from tidings.adapters.sql.ledger.conversations import JOINED, WITHIN, Stretch, stretches
 from tidings.adapters.sql.ledger.locks import ERASED, GROUPCHAT
-from tidings.adapters.sql.ledger.reader import ENTRY, HIDDEN, Reader
+from tidings.adapters.sql.ledger.reader import ENTRY, HIDDEN, Reader, entry_of
 from tidings.adapters.sql.ledger.search import hits
+from tidings.adapters.sql.ledger.statements import Rows
 from tidings.ports.ledger.batch import Kind
 from tidings.ports.ledger.reading import COUNTED, EntryId, Head, NoSuchEntry, Page, PageQuery
 
@@ -19,7 +21,7 @@ _ENOUGH: Final = COUNTED + 1
 
 
 class _Selection(NamedTuple):
-    """What matches a query between two positions, as text for statements."""
+    """What matches a query in a stretch of the archive, as text for statements."""
 
     source: str
     condition: str
@@ -36,16 +38,7 @@ class Pages(Reader):
         total = self._total(query, archive, low, high) if query.counted else None
         start = low if query.after is None else max(low, query.after.position + 1)
         end = high if query.before is None else min(high, query.before.position - 1)
-        rows = []
-        if start <= end:
-            found = self._select(query, archive, start, end)
-            # A search looks for positions first: the index may have to sort all that it finds.
-            columns = f"h.position FROM {found.source} " if query.words else ENTRY
-            statement = (
-                f"SELECT {columns}WHERE {found.condition} ORDER BY {found.order} "
-                f"{'DESC' if query.newest else 'ASC'} LIMIT {int(query.limit) + 1}"
-            )
-            rows = self._run(statement, *found.values)
+        rows = self._rows(query, archive, start, end) if start <= end else []
         is_complete = len(rows) <= query.limit
         rows = rows[: query.limit]
         if query.newest:
@@ -81,29 +74,50 @@ class Pages(Reader):
             high = min(high, self.first_at(archive, head, "time", query.end + 1) - 1)
         return low, high
 
-    def _select(self, query: PageQuery, archive: int, low: int, high: int) -> _Selection:
+    def _rows(self, query: PageQuery, archive: int, low: int, high: int) -> Rows:
+        """Give the rows of a page and one more, from its beginning."""
+        rows: Rows = []
+        selections = self._select(query, archive, low, high)
+        for found in reversed(selections) if query.newest else selections:
+            # A search looks for positions first: the index may have to sort all that it finds.
+            columns = f"h.position FROM {found.source} " if query.words else entry_of(found.source)
+            statement = (
+                f"SELECT {columns}WHERE {found.condition} ORDER BY {found.order} "
+                f"{'DESC' if query.newest else 'ASC'} LIMIT {query.limit + 1 - len(rows)}"
+            )
+            rows += self._run(statement, *found.values)
+            if len(rows) > query.limit:
+                break
+        return rows
+
+    def _select(self, query: PageQuery, archive: int, low: int, high: int) -> list[_Selection]:
+        """Tell where to look between two positions, in their order."""
+        if query.peer is not None and not query.words and query.ids is None:
+            parts = self._stretches(query.peer, archive, low, high)
+            condition = " AND ".join((WITHIN, JOINED, *_shown(query)))
+            return [_Selection(part.entries, condition, part.values, "c.position") for part in parts]
         source, order = "entries e", "e.position"
         conditions, values = ["e.archive = ?", "e.position BETWEEN ? AND ?"], [archive, low, high]
         before: tuple[object, ...] = ()
         if query.words:
             found = hits(self._statements, archive, query.words, low, high)
             if query.peer is None and query.ids is None and query.groupchat:  # the index tells all
-                return _Selection(f"({found.statement}) h", "1 = 1", found.values, "h.id")
+                return [_Selection(f"({found.statement}) h", "1 = 1", found.values, "h.id")]
             source = f"({found.statement}) h CROSS JOIN entries e"
             conditions.append("e.position = h.position")
             order, before = "h.id", found.values
         if query.peer is not None:
             conditions.append("e.peer = ?")
             values.append(self.number_of(query.peer))
-        if not query.tombstones:
-            conditions.append(f"e.flags & {ERASED if query.passing else HIDDEN} = 0")
-        if not query.groupchat:
-            conditions.append(f"e.flags & {GROUPCHAT} = 0")
+        conditions += _shown(query)
         if query.ids is not None:
             positions = sorted({entry.position for entry in query.ids}) or [0]
             conditions.append(f"e.position IN ({', '.join('?' * len(positions))})")
             values += positions
-        return _Selection(source, " AND ".join(conditions), (*before, *values), order)
+        return [_Selection(source, " AND ".join(conditions), (*before, *values), order)]
+
+    def _stretches(self, peer: str, archive: int, low: int, high: int) -> list[Stretch]:
+        return stretches(self._statements, self._connection, archive, self.number_of(peer), low, high)
 
     # -- counting
 
@@ -122,16 +136,14 @@ class Pages(Reader):
         return total if total <= COUNTED else None
 
     def _of_conversation(self, query: PageQuery, archive: int, low: int, high: int) -> int | None:
-        """Count over the index of conversations, which does not tell what is hidden."""
-        peer = self.number_of(query.peer or "")
-        hidden = self._hidden(query, archive, low, high, peer)
+        """Count over the list of conversations, which does not tell what is hidden."""
+        assert query.peer is not None
+        hidden = self._hidden(query, archive, low, high, self.number_of(query.peer))
         if hidden is None:
             return self._looked(query, archive, low, high)
-        statement = (
-            f"SELECT COUNT(*) FROM (SELECT 1 FROM entries WHERE archive = ? AND peer = ? "  # noqa: S608  # ours
-            f"AND position BETWEEN ? AND ? LIMIT {_ENOUGH + hidden}) AS counted"
-        )
-        total = int(self._run(statement, archive, peer, low, high)[0][0]) - hidden
+        total = -hidden
+        for part in self._stretches(query.peer, archive, low, high):
+            total += self._count(f"{part.table} c", WITHIN, part.values, _ENOUGH - total)
         return total if total <= COUNTED else None
 
     def _hidden(self, query: PageQuery, archive: int, low: int, high: int, peer: int | None) -> int | None:
@@ -155,13 +167,25 @@ class Pages(Reader):
 
     def _looked(self, query: PageQuery, archive: int, low: int, high: int) -> int | None:
         """Count by looking at entry after entry."""
-        found = self._select(query, archive, low, high)
-        statement = (
-            f"SELECT COUNT(*) FROM (SELECT 1 FROM {found.source} WHERE {found.condition} "  # noqa: S608  # ours
-            f"LIMIT {_ENOUGH}) AS counted"
-        )
-        total = int(self._run(statement, *found.values)[0][0])
+        total = 0
+        for found in self._select(query, archive, low, high):
+            total += self._count(found.source, found.condition, found.values, _ENOUGH - total)
         return total if total <= COUNTED else None
+
+    def _count(self, source: str, condition: str, values: tuple[object, ...], limit: int) -> int:
+        """Count what is there, up to a limit."""
+        counted = f"SELECT 1 FROM {source} WHERE {condition} LIMIT {limit}"  # noqa: S608  # ours
+        return int(self._run(f"SELECT COUNT(*) FROM ({counted}) AS counted", *values)[0][0])  # noqa: S608  # ours
+
+
+def _shown(query: PageQuery) -> list[str]:
+    """Give the conditions for entries that the query shows."""
+    conditions = []
+    if not query.tombstones:
+        conditions.append(f"e.flags & {ERASED if query.passing else HIDDEN} = 0")
+    if not query.groupchat:
+        conditions.append(f"e.flags & {GROUPCHAT} = 0")
+    return conditions
 
 
 def _at(entry: EntryId | None, otherwise: int) -> int:

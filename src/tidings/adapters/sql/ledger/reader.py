@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
+from tidings.adapters.sql.ledger.conversations import find, stretches
 from tidings.adapters.sql.ledger.locks import (
     COUNTABLE,
     ERASED,
@@ -39,8 +40,14 @@ ENTRY: Final = (
 )
 """The columns that `Reader.archived` takes, and where they come from."""
 
+
+def entry_of(source: str) -> str:
+    """Give `ENTRY` with another source of the entries `e`."""
+    return ENTRY.replace("entries e", source)
+
+
 # CROSS JOIN tells SQLite, which has no statistics, what to begin with.
-_POINTING: Final = ENTRY.replace("FROM", "FROM pointers p CROSS JOIN")
+_POINTING: Final = entry_of("pointers p CROSS JOIN entries e")
 _BARE_POINTING: Final = _POINTING.replace("m.body", "NULL").partition("LEFT JOIN")[0]
 
 _KINDS: Final = tuple(Kind)
@@ -101,12 +108,11 @@ class Reader:
     def markers(self, owner: Jid, peer: Jid) -> tuple[Archived, ...]:
         """Give the newest markers of each direction of a conversation, oldest first."""
         number, head = self.head(owner)
-        statement = (
-            f"SELECT e.position, e.kind, e.flags FROM entries e WHERE e.archive = ? AND e.peer = ? "  # noqa: S608  # ours
-            f"ORDER BY e.position DESC LIMIT {MARKED}"
-        )
+        statements, connection = self._statements, self._connection
+        parts = stretches(statements, connection, number, self.number_of(peer), head.first, head.position)
+        rows = find(statements, connection, parts, "e.position, e.kind, e.flags", newest=True, limit=MARKED)
         newest: dict[tuple[int, int], int] = {}
-        for position, kind, flags in self._run(statement, number, self.number_of(peer)):
+        for position, kind, flags in rows:
             if kind in _MARKERS and not flags & HIDDEN:
                 newest.setdefault((kind, flags & SENT), position)
         return tuple(self.entries_at(number, head, sorted(newest.values())))

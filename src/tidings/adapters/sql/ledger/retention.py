@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final
 
 from tidings.adapters.sql.ledger import search
+from tidings.adapters.sql.ledger.conversations import Stretch, find, stretches
 from tidings.adapters.sql.ledger.locks import (
     COUNTABLE,
     ERASED,
@@ -79,14 +80,17 @@ class Retention(LedgerTransaction):
         self._intern({archive, peer})
         head = self._lock(archive)
         number = self._ids[peer]
-        statement = f"{_ENTRIES}peer = ? {_LEFT}{int(limit) + 1}"
-        rows = self._run(statement, head.archive, number).all()
+        parts = stretches(self._statements, self._connection, head.archive, number, head.first, head.position)
+        rows = self._of_conversation(parts, f"e.flags & {ERASED | HELD} = 0", limit + 1)
         count = self._bury({head.archive: rows[:limit]})
-        if len(rows) <= limit and not head.held:
-            condition = f"peer = ? AND flags & {HELD} <> 0 LIMIT 1"
-            if self._run(_ENTRIES + condition, head.archive, number).first() is None:
-                self._take_out(head.archive, [number])
+        is_over = len(rows) <= limit and not head.held
+        if is_over and not self._of_conversation(parts, f"e.flags & {HELD} <> 0", 1):
+            self._take_out(head.archive, [number])
         return count
+
+    def _of_conversation(self, parts: Sequence[Stretch], condition: str, limit: int) -> Rows:
+        columns = "e.position, e.message, e.peer, e.flags, e.target"
+        return find(self._statements, self._connection, parts, columns, condition=condition, limit=limit)
 
     def trim(self, archive: Jid, keep: int | None, before: int | None, limit: int) -> int:
         """Forget the oldest entries."""
@@ -162,10 +166,11 @@ class Retention(LedgerTransaction):
             "UPDATE inbox SET read_position = ?, read_count = ? "
             "WHERE owner = ? AND peer = ? AND read_position < ?"
         )
-        withdrawn = "DELETE FROM withdrawn WHERE archive = ? AND peer = ? AND position <= ?"
         for peer, (position, count) in lasts.items():
             self._run(pointer, position, count, archive, peer, position)
-            self._run(withdrawn, archive, peer, end)
+            for table in ("withdrawn", "conversations"):
+                statement = f"DELETE FROM {table} WHERE archive = ? AND peer = ? AND position <= ?"  # noqa: S608  # ours
+                self._run(statement, archive, peer, end)
         self._run("DELETE FROM entries WHERE archive = ? AND position <= ?", archive, end)
         self._run("DELETE FROM pointers WHERE archive = ? AND target <= ?", archive, end)
         self._run("DELETE FROM passing WHERE archive = ? AND position <= ?", archive, end)

@@ -52,6 +52,7 @@ heads = Table(
         "incarnation"
     ),  # of the ledger, in which that epoch was opened; 0 opens another at the next append
     Column("held", SmallInteger, nullable=False),  # 1: the whole archive is under legal hold
+    _number("listed"),  # up to here its entries stand in `conversations`, too
     **_INNODB,
 )
 
@@ -95,7 +96,15 @@ entries = Table(
     _number("count"),  # received countable messages of the conversation up to here
     _number("target"),
     Column("resource", Text(1023)),
-    Index(None, "archive", "peer", "position"),
+    **_NARROW,
+)
+
+conversations = Table(  # entries by peer, but for the last ones of each archive; see conversations.py
+    "conversations",
+    metadata,
+    _key("archive"),
+    _key("peer"),
+    _key("position"),
     **_NARROW,
 )
 
@@ -202,6 +211,7 @@ LEDGER_TABLES: Final = (
     messages,
     names,
     entries,
+    conversations,
     pointers,
     withdrawn,
     erasures,
