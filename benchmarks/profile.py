@@ -36,7 +36,7 @@ class SampledTidings(Tidings):
 
     def environment(self) -> dict[str, str]:
         """Let the sampler be found."""
-        return {"PYTHONPATH": str(_ROOT)}
+        return super().environment() | {"PYTHONPATH": str(_ROOT)}
 
     def begin(self) -> None:
         """Begin to take samples."""

@@ -81,6 +81,10 @@ class Tidings(Server):
         command = Path(sys.executable).with_name("tidings")
         return [str(command), "serve", "--config", str(self.directory / "tidings.toml")]
 
+    def environment(self) -> dict[str, str]:
+        """Let byte code be kept, as where it is installed, even if this shell does not want it."""
+        return {"PYTHONDONTWRITEBYTECODE": ""}
+
     async def _fill(self, database: str) -> None:
         """Make the accounts; all share one set of keys, since deriving them for each would take minutes."""
         stores = await open_stores(database)
