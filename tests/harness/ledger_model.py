@@ -264,5 +264,9 @@ class Model:
         last = max(self.first(archive) - 1, len(self.archives.get(archive, [])) - keep)
         positions = range(self.first(archive), last + 1)
         held = [position for position in positions if self.archives[archive][position - 1].is_held]
-        self.firsts[archive] = held[0] if held else last + 1
+        self.firsts[archive] = end = held[0] if held else last + 1
+        for position in range(positions.start, end):  # what is gone counts as read
+            row = self.rows.get((archive, self.archives[archive][position - 1].entry.peer))
+            if row is not None:
+                row.pointer = max(row.pointer, position)
         self.erase(archive, list(positions))
