@@ -39,11 +39,13 @@ class Jid(str):
     `resource` are empty where the address has none.
     """
 
-    __slots__ = ("_bare", "domain", "local", "resource", "xml")
+    __slots__ = ("_bare", "domain", "local", "resource", "text", "xml")
 
     local: str
     domain: str
     resource: str
+    text: str
+    """The address as a plain string, which costs less to write."""
     xml: str
     """The address as it stands in an XML attribute."""
     _bare: Jid | None
@@ -94,6 +96,7 @@ def _build(local: str, domain: str, resource: str) -> Jid:
         bare = _build(local, domain, "")
         text = f"{text}/{resource}"
     jid = str.__new__(Jid, text)
+    jid.text = text
     # Only a resource can have such characters, and few do: html.escape is loaded with them.
     jid.xml = text if _XML_SPECIAL.search(resource) is None else html.escape(text)
     jid.local, jid.domain, jid.resource, jid._bare = local, domain, resource, bare  # noqa: SLF001  # its maker

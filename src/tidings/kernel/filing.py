@@ -103,16 +103,16 @@ def entries_of(
     sides.
     """
     from_, to = peers
-    is_passing = archiving.storage is Storage.UNTIL_DELIVERED
+    is_passing = archiving.storage is _UNTIL_DELIVERED
     counted = archiving.is_counted
     entries: list[Entry] = []
     if sender is not None and sender is not recipient and not is_passing and _keeps(sender, message.to or to):
         reference = archiving.reference
         entries.append(
             Entry(
-                archive=from_,
-                peer=to,
-                direction=Direction.SENT,
+                archive=from_.text,
+                peer=to.text,
+                direction=_SENT,
                 countable=counted,
                 reads=reference is not None and reference.kind in sender[READING],
                 version=sender[ARCHIVE_VERSION],
@@ -124,12 +124,12 @@ def entries_of(
         is_passing = is_passing or not _keeps(recipient, message.sender or from_)
         entries.append(
             Entry(
-                archive=to,
-                peer=from_,
+                archive=to.text,
+                peer=from_.text,
                 resource=_resource(message, recipient),
                 countable=counted and not is_passing,
                 passing=is_passing,
-                reader=to if is_own else None,
+                reader=to.text if is_own else None,
                 version=recipient[ARCHIVE_VERSION],
                 groupchat=message.kind == "groupchat",
             )
@@ -151,7 +151,7 @@ def append_of(
     return Append(
         body=message.to_bytes(),
         entries=entries,
-        kind=Kind.MESSAGE if reference is None else _KINDS[reference.kind],
+        kind=_MESSAGE if reference is None else _KINDS[reference.kind],
         keys=keys,
         repeat=repeat,
         refers_to=() if reference is None else targets(reference, peers),
@@ -198,7 +198,7 @@ def _resource(message: Stanza, recipient: Account) -> str:
 
 
 def _keys(message: Stanza, peers: tuple[Jid, Jid]) -> tuple[tuple[bytes, ...], bytes | None]:
-    sender, recipient = peers
+    sender, recipient = peers[0].text, peers[1].text
     id_ = message.id
     origin = _origin_id(message)
     if origin is None:
@@ -218,6 +218,10 @@ def _origin_id(message: Stanza) -> str | None:
     return None
 
 
+# Members of enumerations that every message needs: looking one up costs more than a call.
+_MESSAGE: Final = Kind.MESSAGE
+_SENT: Final = Direction.SENT
+_UNTIL_DELIVERED: Final = Storage.UNTIL_DELIVERED
 _ORIGIN_ID: Final = f"{ns.STANZA_ID} origin-id"
 _PLAIN_ORIGIN_ID: Final = re.compile(
     rb"""<origin-id\s+(?:xmlns=["']urn:xmpp:sid:0["']\s+)?id=(?:"([\x20\x21\x23-\x25\x27-\x3b\x3d-\x7e]{1,256})"|"""

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from tidings.base.errors import StanzaError, StreamError
@@ -156,7 +156,7 @@ class Inbound:
             wait, count = self._next()
             if wait is not None:
                 self._busy = True
-                self._supervisor.start("inbound", self._finish(wait, count))
+                self._supervisor.when_done("inbound", wait, functools.partial(self._finish, count))
                 self._throttle()
                 return
             self._count(count)
@@ -194,9 +194,8 @@ class Inbound:
             numbers += [max(number, 0) for number, stanza in others if stanza is not None]
         return numbers
 
-    async def _finish(self, wait: Awaitable[None], count: int) -> None:
-        """Wait for the router, which answers its errors itself; if the server stops first, nothing counts."""
-        await wait
+    def _finish(self, count: int) -> None:
+        """The router is done, which answers its errors itself; if the server stops first, nothing counts."""
         self._count(count)
         self._busy = False
         self._go()

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from tidings.base.errors import BackendError, StanzaError
+from tidings.base.jid import Jid
 from tidings.kernel import delivery, filing
 from tidings.kernel.account import Account
 from tidings.kernel.delivery import Undelivered
@@ -59,6 +60,7 @@ log = structlog.get_logger("tidings.messages")
 
 BACKEND_TEXT: Final = "the server cannot store this now; try again later"
 _MESSAGE_KINDS: Final = KINDS["message"]
+_NOT_STORED: Final = Storage.NONE  # looking up a member of an enumeration costs more than a call
 _MOST_TRIES: Final = 5
 
 
@@ -79,13 +81,17 @@ class Messages:
         `numbers` are theirs on the session's stream, where that is counted.
         """
         self._telemetry.stanzas_in["message"] += len(messages)
-        ways = [self._way(message) for message in messages]
-        for way, number in zip(ways, numbers, strict=False):
+        sender = session.account if session.host.has_archives else None
+        ways = []
+        is_loaded = True
+        for message, number in zip(messages, numbers or [0] * len(messages), strict=True):
+            way = self._way(message)
             way.number = number
-        if session.host.has_archives:
-            for way in ways:
-                way.sender = session.account
-        if any(way.is_unloaded for way in ways):
+            way.sender = sender
+            ways.append(way)
+            if way.account is None and way.is_unloaded:
+                is_loaded = False
+        if not is_loaded:
             return self._load_and_submit(session, ways)
         return self._submit_loaded(session, ways)
 
@@ -136,9 +142,7 @@ class Messages:
         if message.kind not in _MESSAGE_KINDS:
             raise StanzaError("bad-request", f"a message cannot be of type {message.kind!r}")
         if session is not None:
-            hooks = session.host.hooks
-            if hooks.has(StanzaOut):
-                hooks.guard(StanzaOut(session, message))
+            session.host.hooks.guard(StanzaOut(session, message))
         if way.account is not None:
             assert way.host is not None
             way.host.hooks.guard(StanzaIn(way.account, message))
@@ -148,7 +152,8 @@ class Messages:
         host, account = way.host, way.account
         sender = way.message.sender
         assert sender is not None  # the session's, or verified
-        message = way.message = without_forgeries(way.message, sender.bare, way.recipient)
+        peers = (sender.bare, way.recipient)
+        message = way.message = without_forgeries(way.message, *peers)
         way.append = None
         if host is None:
             if self._router.services.get(way.recipient.domain, self._router.elsewhere) is None:
@@ -160,21 +165,21 @@ class Messages:
             owner = None
         if way.sender is not None or owner is not None:
             archiving = way.archiving = classify(message)
-            if archiving.storage is not Storage.NONE and message.kind != "groupchat":
-                self._file_stored(session, way, owner)
+            if archiving.storage is not _NOT_STORED and message.kind != "groupchat":
+                self._file_stored(session, way, owner, peers)
         if account is None or way.append is not None:
             return
         way.sessions = delivery.recipients(message, account)
         if not way.sessions and delivery.outcome(message) is Undelivered.REFUSE:
             raise StanzaError("service-unavailable")
 
-    def _file_stored(self, session: Session | None, way: Way, owner: Account | None) -> None:
+    def _file_stored(
+        self, session: Session | None, way: Way, owner: Account | None, peers: tuple[Jid, Jid]
+    ) -> None:
         """The message is to be stored by somebody, unless its recipient can get it neither now nor later."""
         message, account = way.message, way.account
         if account is not None and not delivery.is_stored(message, account, has_archive=owner is not None):
             return
-        assert message.sender is not None  # the session's, or verified
-        peers = (message.sender.bare, way.recipient)
         entries = filing.entries_of(message, way.archiving, way.sender, owner, peers)
         if entries:
             way.append = filing.append_of(message, way.archiving, entries, peers, session, way.number)
@@ -187,26 +192,26 @@ class Messages:
         A task that awaits the answer would not do: it may find it there when it first runs, and go ahead of
         tasks that have been woken by earlier ones.
         """
-        rest: asyncio.Future[Wait] = committing.get_loop().create_future()
-        committing.add_done_callback(functools.partial(self._answered, session, ways, rest))
-        return self._finish(rest)
+        done: asyncio.Future[None] = committing.get_loop().create_future()
+        committing.add_done_callback(functools.partial(self._answered, session, ways, done))
+        return done
 
     def _answered(
         self,
         session: Session | None,
         ways: list[Way],
-        rest: asyncio.Future[Wait],
+        done: asyncio.Future[None],
         committing: asyncio.Future[Committed],
     ) -> None:
         if committing.cancelled():
-            rest.cancel()
+            done.cancel()
             return
         error = committing.exception()
         if error is not None:
             if session is not None and session.ended:
                 session.is_cut = True  # nobody is there to be told of the error
             self._refuse_all(ways, error)
-            rest.set_result(in_turn(self._doubt(ways)))
+            self._settle(done, in_turn(self._doubt(ways)))
             return
         for way in ways:
             way.sessions = None
@@ -218,10 +223,14 @@ class Messages:
             wait = self._accept(session, ways, committing.result().outcomes)
         except Exception as bug:  # noqa: BLE001  # else it would end in the event loop, and the session wait
             self._supervisor.report("accept", bug)
-        rest.set_result(wait)
+        self._settle(done, wait)
 
-    async def _finish(self, rest: asyncio.Future[Wait]) -> None:
-        await until_done(await rest)
+    def _settle(self, done: asyncio.Future[None], wait: Wait) -> None:
+        """Let those go on who wait for a batch, once the rest of it is done, too."""
+        if wait is not None:
+            self._supervisor.when_done("accept", wait, functools.partial(self._settle, done, None))
+        elif not done.done():  # the server may have given up waiting
+            done.set_result(None)
 
     def _doubt(self, ways: list[Way]) -> Iterable[Wait]:
         """Tell those whose archives may have a message after all: nobody has delivered it."""

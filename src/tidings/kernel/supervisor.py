@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+import functools
+from collections.abc import Awaitable, Callable, Coroutine
 
 import structlog
 
@@ -17,7 +18,7 @@ class Supervisor:
 
     def __init__(self, telemetry: Telemetry) -> None:
         self._telemetry = telemetry
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Future[None]] = set()
 
     def start(self, name: str, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
         """Run the coroutine beside everything else; an exception in it is logged and goes no further."""
@@ -27,9 +28,20 @@ class Supervisor:
         task.add_done_callback(lambda _: work.close())  # it never began if the task was cancelled first
         return task
 
+    def when_done(self, name: str, work: Awaitable[None], callback: Callable[[], object]) -> None:
+        """Call this once the work is done; an exception in either is logged and goes no further.
+
+        A future is waited for without a task. What is cancelled, or raises, calls nothing.
+        """
+        if isinstance(work, asyncio.Future):
+            self._tasks.add(work)
+            work.add_done_callback(functools.partial(self._done, name, callback))
+        else:
+            self.start(name, _then(work, callback))
+
     @property
     def busy(self) -> bool:
-        """Whether any task is running."""
+        """Whether anything is running or waited for."""
         return bool(self._tasks)
 
     def report(self, place: str, error: BaseException, **details: object) -> None:
@@ -51,8 +63,23 @@ class Supervisor:
                 task.cancel()
             await asyncio.gather(*remaining, return_exceptions=True)
 
+    def _done(self, name: str, callback: Callable[[], object], work: asyncio.Future[None]) -> None:
+        self._tasks.discard(work)
+        if work.cancelled():
+            return
+        try:
+            work.result()
+            callback()
+        except Exception as error:  # noqa: BLE001  # the supervisor is where the unforeseen ends
+            self.report(name, error)
+
     async def _watch(self, name: str, work: Coroutine[object, object, None]) -> None:
         try:
             await work
         except Exception as error:  # noqa: BLE001  # the supervisor is where the unforeseen ends
             self.report(name, error)
+
+
+async def _then(work: Awaitable[None], callback: Callable[[], object]) -> None:
+    await work
+    callback()

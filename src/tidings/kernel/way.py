@@ -46,6 +46,9 @@ class Way(msgspec.Struct, eq=False):
             self.account = await self.host.directory.load(self.recipient)
 
     def refresh(self) -> None:
-        """Take the account that is in memory now, where there is one: what was loaded may be out of date."""
-        if self.account is not None and self.host is not None:
+        """Take the account that is in memory now, where there is one: what was loaded may be out of date.
+
+        An account that has sessions is the one in memory.
+        """
+        if self.account is not None and not self.account.sessions and self.host is not None:
             self.account = self.host.directory.get(self.recipient) or self.account

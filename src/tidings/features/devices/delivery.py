@@ -164,7 +164,7 @@ class Devices(Feature):
         for session in event.account.sessions.values():
             progress = session[PROGRESS]
             if progress.is_current:
-                self._keeper.went(session, position)
+                self._keeper.went(session, progress, position)
             elif session in event.recipients:
                 if session.behind:
                     progress.missed(position, event.stanza)

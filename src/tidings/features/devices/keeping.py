@@ -8,7 +8,7 @@ import structlog
 
 from tidings.base.errors import BackendError
 from tidings.features.devices.cursors import Cursors
-from tidings.features.devices.progress import PROGRESS
+from tidings.features.devices.progress import PROGRESS, Progress
 from tidings.kernel.clock import Clock, Timer
 from tidings.kernel.session import Session
 from tidings.kernel.supervisor import Supervisor
@@ -30,9 +30,8 @@ class CursorKeeper:
         self._ticked = clock.monotonic()
         self._timer: Timer | None = None
 
-    def went(self, session: Session, position: int) -> None:
-        """Note that a session has been sent everything up to a position."""
-        progress = session[PROGRESS]
+    def went(self, session: Session, progress: Progress, position: int) -> None:
+        """Note that a session, which has this progress, has been sent everything up to a position."""
         if session.window is not None:
             progress.counts = True
         if progress.went(position, session.sent, self._clock.monotonic()):

@@ -167,7 +167,7 @@ class Replay:
                 self._await_client(session, progress)
                 return
             if page.is_complete and not progress.overflowed:
-                self._keeper.went(session, page.head.position)
+                self._keeper.went(session, progress, page.head.position)
                 self._arrive(session, progress)
 
     def _send(self, session: Session, progress: Progress, entries: Iterable[Archived], room: _Room) -> bool:
@@ -184,7 +184,7 @@ class Replay:
                     return False
                 stanza = kept(entry.body)
                 session.send(stamped(stanza, account.jid, str(entry.id), entry.time, is_live=False))
-            self._keeper.went(session, position)
+            self._keeper.went(session, progress, position)
         return True
 
     def _arrive(self, session: Session, progress: Progress) -> None:
@@ -198,7 +198,7 @@ class Replay:
         session.behind = False
         for position, stanza in held:
             session.send(stanza)
-            self._keeper.went(session, position)
+            self._keeper.went(session, progress, position)
         session.served = progress.upto
         progress.early.clear()
 

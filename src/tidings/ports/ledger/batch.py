@@ -226,4 +226,9 @@ def message_key(kind: str, sender: str = "", recipient: str = "", id: str = "") 
     """
     # Where the parts end is told before them, so that no two lists of parts are written alike.
     joined = f"{kind} {len(sender)} {len(recipient)} {sender}{recipient}{id}"
-    return hashlib.blake2b(joined.encode(), digest_size=KEY_OCTETS).digest()
+    hashed = _NOTHING_HASHED.copy()
+    hashed.update(joined.encode())
+    return hashed.digest()
+
+
+_NOTHING_HASHED: Final = hashlib.blake2b(digest_size=KEY_OCTETS)

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
+import msgspec
+
 from tidings.wire.xml.element import Element, attribute_key, decode, split_tag
 from tidings.wire.xml.writer import escape_text
 
@@ -26,7 +28,7 @@ class StreamTail:
     """The closing tag of a stream."""
 
 
-class Fragment:
+class Fragment(msgspec.Struct, eq=False):
     """A first-level element: its root as values, what it contains as raw bytes.
 
     `content` are the bytes between the root's tags; they inherit `namespace` as default and lean on no other
@@ -34,15 +36,11 @@ class Fragment:
     reaches to the next one.
     """
 
-    __slots__ = ("attributes", "content", "index", "name", "namespace")
-
-    def __init__(
-        self, tag: str, attributes: dict[str, str], index: list[tuple[str, int]], content: bytes
-    ) -> None:
-        self.namespace, _, self.name = tag.rpartition(" ")
-        self.attributes = attributes
-        self.index = index
-        self.content = content
+    namespace: str
+    name: str
+    attributes: dict[str, str]
+    index: list[tuple[str, int]]
+    content: bytes
 
     @classmethod
     def written(cls, tag: str, attributes: dict[str, str], root: Element) -> Self:
@@ -58,7 +56,7 @@ class Fragment:
                 part = escape_text(item).encode()
             parts.append(part)
             length += len(part)
-        return cls(tag, attributes, index, b"".join(parts))
+        return cls(*split_tag(tag), attributes, index, b"".join(parts))
 
     def children(self) -> list[tuple[str, str, bytes]]:
         """Give the direct children as (namespace, name, raw bytes)."""

@@ -58,6 +58,7 @@ class StreamParser:
         "_events",
         "_expat",
         "_fed",
+        "_first",
         "_head",
         "_held",
         "_index",
@@ -84,7 +85,8 @@ class StreamParser:
         self._marks: tuple[bytes, ...] = ()  # what a use of them looks like
         self._content_namespace = ""
         self._attributes: dict[str, str] = {}
-        self._index: list[tuple[str, int]] = []  # where in all that expat has seen the children begin
+        self._first = 0  # where in all that expat has seen the first child begins
+        self._index: list[tuple[str, int]] = []  # the children, each with its distance from the first
         self._events: list[Event] = []
         self._tag = ""
         self._start = self._end = self._elements = 0
@@ -204,7 +206,7 @@ class StreamParser:
         if end == fed:
             return
         try:
-            expat.Parse(bytes(buffer[fed:end]) if fed or end < len(buffer) else bytes(buffer), False)
+            expat.Parse(bytes(buffer[fed:end]), False)
         except _Reopen:
             self._reopen(self._start, events)
             return
@@ -298,10 +300,16 @@ class StreamParser:
     def _on_start(self, tag: str, attributes: dict[str, str]) -> None:
         depth = self._depth = self._depth + 1
         self._names += 1 + len(attributes)
+        limits = self.limits
         if depth == 3:
             assert self._expat is not None
-            self._index.append((tag, self._expat.CurrentByteIndex))
+            position = self._expat.CurrentByteIndex
+            if not self._index:
+                self._first = position
+            self._index.append((tag, position - self._first))
             self._elements += 1
+            if len(self._index) > limits.children:
+                raise StreamError("policy-violation", f"a stanza may have {limits.children} children")
         elif depth == 2:
             assert self._expat is not None
             self._start = self._expat.CurrentByteIndex - self._base
@@ -316,14 +324,12 @@ class StreamParser:
             return
         else:
             self._elements += 1
-            if depth > self.limits.depth + 1:
-                raise StreamError("policy-violation", f"elements may nest {self.limits.depth} deep")
-        if len(attributes) > self.limits.attributes:
-            raise StreamError("policy-violation", f"an element may have {self.limits.attributes} attributes")
-        if self._elements > self.limits.elements:
-            raise StreamError("policy-violation", f"a stanza may have {self.limits.elements} elements")
-        if len(self._index) > self.limits.children:
-            raise StreamError("policy-violation", f"a stanza may have {self.limits.children} children")
+            if depth > limits.depth + 1:
+                raise StreamError("policy-violation", f"elements may nest {limits.depth} deep")
+        if len(attributes) > limits.attributes:
+            raise StreamError("policy-violation", f"an element may have {limits.attributes} attributes")
+        if self._elements > limits.elements:
+            raise StreamError("policy-violation", f"a stanza may have {limits.elements} elements")
 
     def _on_head(self, tag: str, attributes: dict[str, str]) -> None:
         assert self._expat is not None
@@ -361,34 +367,34 @@ class StreamParser:
     def _fragment(self, end: int) -> Fragment:
         """Cut the element that has just ended: its end tag begins at `end`; an empty tag ends there."""
         buffer = self._buffer
+        if type(buffer) is not bytes:  # what came in pieces is whole now
+            buffer = self._buffer = bytes(buffer)
         start = self._start
         index = self._index
-        name = b"<" + self._tag[self._tag.rfind(" ") + 1 :].encode()
+        namespace, name = split_tag(self._tag)
+        begin = b"<" + name.encode()
         self._end = stop = end
-        if index and buffer.find(b">", start) == (first := index[0][1] - self._base) - 1:
-            opening = bytes(buffer[start:first])
-            content = bytes(buffer[first:end])
-        else:  # text comes first, or a > stands in a value
+        first = self._first - self._base
+        if not index or buffer.find(b">", start) != first - 1:  # text comes first, or a > is in a value
             match = _START_TAG.match(buffer, start)
             assert match is not None  # expat has read this tag
+            before = first - match.end()
+            index = [(tag, before + offset) for tag, offset in index]
             first = match.end()
-            opening = match[0]
-            content = bytes(buffer[first:end])
+        opening = buffer[start:first]
+        content = buffer[first:end]
         if opening[-2] != _SLASH:
-            stop = end + len(name) + 2
+            stop = end + len(begin) + 2
             if buffer[stop - 1] != _TAG_END:
                 stop = buffer.find(b">", end) + 1
         if stop - start > self.limits.stanza_bytes:
             raise StreamError("policy-violation", f"a stanza may have {self.limits.stanza_bytes} octets")
-        if opening.startswith(name) and opening[len(name)] != _COLON and opening.find(b"xmlns:") < 0:
+        if opening.startswith(begin) and opening[len(begin)] != _COLON and opening.find(b"xmlns:") < 0:
             for mark in self._marks:
                 if content.find(mark) >= 0:
                     break
             else:
-                first += self._base
-                return Fragment(
-                    self._tag, self._attributes, [(tag, position - first) for tag, position in index], content
-                )
+                return Fragment(namespace, name, self._attributes, index, content)
         return self._rewritten(opening, content)
 
     def _rewritten(self, opening: bytes, content: bytes) -> Fragment:

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Final, NamedTuple, Self
 
+import msgspec
+
 from tidings.base.errors import STANZA_ERROR_KINDS, StanzaError
 from tidings.base.jid import Jid, JidError
 from tidings.wire.xml.element import Element, decode, split_tag, write_attribute
@@ -53,7 +55,7 @@ class Child(NamedTuple):
     raw: bytes
 
 
-class Stanza:
+class Stanza(msgspec.Struct, eq=False):
     """A message, presence or iq.
 
     `kind` is the `type` attribute and empty where there is none; `sender` is `from`. `content` are the raw
@@ -61,43 +63,19 @@ class Stanza:
     in them the children begin.
     """
 
-    __slots__ = (
-        "_after",
-        "_before",
-        "content",
-        "extra",
-        "id",
-        "index",
-        "kind",
-        "lang",
-        "name",
-        "sender",
-        "to",
-    )
-
-    def __init__(
-        self,
-        name: str,
-        kind: str,
-        id: str | None,  # noqa: A002  # the attribute's own name
-        to: Jid | None,
-        sender: Jid | None,
-        lang: str | None,
-        index: list[tuple[str, int]],
-        content: bytes,
-        extra: dict[str, str] | None = None,
-    ) -> None:
-        self.name = name
-        self.kind = kind
-        self.id = id
-        self.to = to
-        self.sender = sender
-        self.lang = lang
-        self.index = index
-        self.content = content
-        self.extra = extra
-        self._before: str | None = None
-        self._after = b""
+    name: str
+    kind: str
+    id: str | None
+    to: Jid | None
+    sender: Jid | None
+    lang: str | None
+    index: list[tuple[str, int]]
+    content: bytes
+    extra: dict[str, str] | None = None
+    _before: str | None = None
+    """What stands before the address, once that is written."""
+    _after: bytes = b""
+    """What stands after it."""
 
     # --- making
 
@@ -220,7 +198,7 @@ class Stanza:
         """Give the stanza for another address; what stands before and after that is written once for all."""
         if self._before is None:
             self._render()
-        copy = type(self)(
+        return type(self)(
             self.name,
             self.kind,
             self.id,
@@ -230,9 +208,9 @@ class Stanza:
             self.index,
             self.content,
             self.extra,
+            self._before,
+            self._after,
         )
-        copy._before, copy._after = self._before, self._after  # noqa: SLF001  # its own class
-        return copy
 
     def extended(self, tags: Iterable[tuple[str, int]], raw: bytes) -> Self:
         """Give the stanza with more children at its end, written already; nothing is parsed.

@@ -18,6 +18,8 @@ import subprocess
 import sys
 from typing import Final
 
+import msgspec
+
 from tidings.adapters.sql.ledger.frames import Answers, Cutter, Setup, decode_answers, encode
 from tidings.adapters.sql.ledger.lock import WriterLock
 from tidings.adapters.sql.ledger.waiting import WriterState, octets_of
@@ -34,15 +36,12 @@ _PAUSE: Final = 1.0
 _BUFFER: Final = 4 << 20
 
 
-class _Waiting:
+class _Waiting(msgspec.Struct, eq=False):
     """A batch that the process has."""
 
-    __slots__ = ("future", "octets", "since")
-
-    def __init__(self, future: asyncio.Future[Committed], octets: int, since: float) -> None:
-        self.future = future
-        self.octets = octets
-        self.since = since
+    future: asyncio.Future[Committed]
+    octets: int
+    since: float
 
 
 class RemoteWriter(asyncio.Protocol):

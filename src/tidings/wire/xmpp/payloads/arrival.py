@@ -106,9 +106,10 @@ def _is_time_of_ours(child: Child, ours: tuple[Jid, ...]) -> bool:
 
 
 def _extended(body: bytes, addition: bytes) -> bytes:
-    if not body.endswith(_CLOSING):  # it has no content at all
-        return b"%b>%b%b" % (body[:-2], addition, _CLOSING)
-    return b"%b%b%b" % (body[: -len(_CLOSING)], addition, _CLOSING)
+    opened = body.removesuffix(_CLOSING)
+    if len(opened) == len(body):  # it has no content at all
+        opened = body[:-2] + b">"
+    return b"".join((opened, addition, _CLOSING))
 
 
 @lru_cache(maxsize=16)
