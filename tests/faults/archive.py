@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from datetime import datetime
 
 from lxml import etree
 
@@ -21,7 +22,7 @@ class Entry:
     """An entry of an archive."""
 
     archive_id: str
-    stamp: str
+    stamp: datetime
     id: str
     sender: str
     recipient: str
@@ -108,10 +109,11 @@ def _inner(result: etree._Element) -> etree._Element:
 def _entry(result: etree._Element) -> Entry:
     message = _inner(result)
     delay = result.find(f".//{DELAY}")
+    assert delay is not None, etree.tostring(result)
     displayed = message.find(DISPLAYED)
     return Entry(
         archive_id=result.get("id", ""),
-        stamp=delay.get("stamp", "") if delay is not None else "",
+        stamp=datetime.fromisoformat(delay.get("stamp", "")),
         id=message.get("id", ""),
         sender=message.get("from", "").partition("/")[0],
         recipient=message.get("to", "").partition("/")[0],

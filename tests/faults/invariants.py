@@ -19,9 +19,11 @@ def check_archive(bare: str, entries: Sequence[Entry], book: Book) -> None:
             break
     if len({entry.archive_id.rpartition("-")[0] for entry in entries}) > 1:
         book.complain(f"{bare}: more than one epoch")
-    stamps = [entry.stamp for entry in entries]
-    if stamps != sorted(stamps):
-        book.complain(f"{bare}: times run backwards")
+    for before, after in itertools.pairwise(entries):
+        if after.stamp < before.stamp:
+            book.complain(
+                f"{bare}: times run backwards, from {before.stamp} to {after.stamp} at position {after.position}"
+            )
     for id_, count in Counter(entry.id for entry in entries).items():
         if count > 1:
             book.complain(f"{bare}: {id_} is archived {count} times")
