@@ -21,9 +21,8 @@ def check_archive(bare: str, entries: Sequence[Entry], book: Book) -> None:
         book.complain(f"{bare}: more than one epoch")
     for before, after in itertools.pairwise(entries):
         if after.stamp < before.stamp:
-            book.complain(
-                f"{bare}: times run backwards, from {before.stamp} to {after.stamp} at position {after.position}"
-            )
+            step = f"from {before.stamp} to {after.stamp} at position {after.position}"
+            book.complain(f"{bare}: times run backwards, {step}")
     for id_, count in Counter(entry.id for entry in entries).items():
         if count > 1:
             book.complain(f"{bare}: {id_} is archived {count} times")
