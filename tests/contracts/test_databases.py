@@ -20,6 +20,7 @@ from sqlalchemy import Connection, event, text
 from tests.contracts.samples import ALICE, BOB, keys
 from tests.harness.databases import Server
 from tidings.adapters.sql import examine, open_database, open_stores
+from tidings.adapters.sql.checkpoints import KEPT_OCTETS, LOG_PAGES, Checkpointer
 from tidings.adapters.sql.migrate import _revisions, known_revision
 from tidings.adapters.sql.tables import metadata
 from tidings.base.errors import BackendError
@@ -285,6 +286,33 @@ async def test_a_file_is_written_ahead_and_synchronised(file: Path) -> None:
 
     assert await database.write(settings) == ["wal", 2, 1]
     await database.close()
+
+
+async def test_the_log_stays_short_whatever_the_rows_are_like(file: Path) -> None:
+    database = await open_database(f"sqlite:///{file}")
+    await database.write(lambda connection: connection.exec_driver_sql("CREATE TABLE large (octets BLOB)"))
+    longest = 0
+    for _ in range(100):
+
+        def one_row(connection: Connection) -> None:
+            connection.exec_driver_sql("DELETE FROM large")
+            connection.exec_driver_sql("INSERT INTO large VALUES (zeroblob(1000000))")
+
+        await database.write(one_row)
+        longest = max(longest, Path(f"{file}-wal").stat().st_size)
+    assert longest < KEPT_OCTETS + 20_000_000  # it is looked at every so many commits
+    await database.close()
+
+
+def test_what_another_connection_wrote_counts_for_the_log(file: Path) -> None:
+    copied = []
+    checkpointer = Checkpointer(file, copied.append, lambda: (0, 1, 1))
+    for rows in (LOG_PAGES // 2, LOG_PAGES - 10, 5):  # the last one on a new connection
+        checkpointer.committed(rows)
+    assert copied == []
+    checkpointer.committed(20)
+    checkpointer.close()
+    assert len(copied) == 1
 
 
 async def test_readers_do_not_wait_for_the_writer(file: Path) -> None:

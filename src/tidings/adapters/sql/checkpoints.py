@@ -20,10 +20,10 @@ LOG_PAGES: Final = 4096
 """A log that is probably longer is copied; its length is guessed from how many rows were changed."""
 
 KEPT_OCTETS: Final = 32 << 20
-"""The log's file keeps this length: to write over it costs half of what it costs to make it longer."""
+"""The log's file keeps this length: to write over it costs half of what it costs to make it longer.
 
-_LONGEST_OCTETS: Final = 64 << 20
-"""A file that is longer tells that the guess was wrong."""
+A file that is longer tells that the guess was wrong.
+"""
 
 _LOOK_EVERY: Final = 16
 """After how many commits the length of the file is looked up."""
@@ -61,9 +61,9 @@ class Checkpointer:
         `rows` is how many rows its connection has changed so far.
         """
         self._commits += 1
+        if rows < self._rows:  # another connection, which counts from the beginning
+            self._start -= self._rows
         self._rows = rows
-        if rows < self._start:  # another connection
-            self._start = 0
         if self._is_busy:
             return
         is_long = (rows - self._start) * self._pages_a_row > LOG_PAGES
@@ -77,7 +77,7 @@ class Checkpointer:
         self._thread.shutdown(wait=True)
 
     def _has_grown(self) -> bool:
-        return os.stat(self._log).st_size > _LONGEST_OCTETS  # noqa: PTH116  # often
+        return os.stat(self._log).st_size > KEPT_OCTETS  # noqa: PTH116  # often
 
     def _copy(self) -> None:
         # Where it fails, the next commits try it again.
