@@ -14,7 +14,8 @@ from tidings.features.archive_preferences import ArchivePreferencesFeature
 from tidings.features.contacts import Presences, Rosters, Subscriptions
 from tidings.features.disco import ServiceDiscovery
 from tidings.kernel.events import ArchivePulled
-from tidings.kernel.feature import Feature, Stage, listens
+from tidings.kernel.feature import Feature, listens
+from tidings.kernel.hooks import Stage
 from tidings.ports.ledger.reading import EntryId
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.archive import (

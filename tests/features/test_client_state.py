@@ -180,6 +180,6 @@ async def test_a_client_that_leaves_inactive_leaves_nothing_behind(world: World)
 
 async def test_a_client_may_begin_inactive_with_its_session(world: World) -> None:  # XEP-0386 §3.2
     alice = await world.login("alice@localhost/phone", inline=(Element("inactive", ns.CSI),))
-    assert alice.session.gate is not None
+    assert alice.session.outbound_filter is not None
     await alice.send(f"<active xmlns='{ns.CSI}'/>")
-    assert alice.session.gate is None
+    assert alice.session.outbound_filter is None

@@ -14,7 +14,8 @@ from tidings.features.ping import XmppPing
 from tidings.features.private_storage import PrivateStorage
 from tidings.features.vcard import VCardTemp
 from tidings.kernel.events import DiscoInfo, DiscoItems
-from tidings.kernel.feature import Feature, Stage, StreamStage, listens
+from tidings.kernel.feature import Feature, StreamStage, listens
+from tidings.kernel.hooks import Stage
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.caps import (

@@ -21,7 +21,8 @@ from tidings.app.compose import FEATURES
 from tidings.base.jid import Jid
 from tidings.features.inbox import InboxOptions
 from tidings.kernel.events import ArchivePulled
-from tidings.kernel.feature import Feature, Stage, listens
+from tidings.kernel.feature import Feature, listens
+from tidings.kernel.hooks import Stage
 from tidings.kernel.session import Session
 from tidings.ports.ledger.batch import Append, Entry, LedgerBatch
 from tidings.wire.xmpp import ns

@@ -16,7 +16,8 @@ from tidings.features.registration import (
     network_of,
 )
 from tidings.kernel.events import AccountRegistered, AccountRemoved, PasswordChanged
-from tidings.kernel.feature import Feature, Stage, StreamStage, listens
+from tidings.kernel.feature import Feature, StreamStage, listens
+from tidings.kernel.hooks import Stage
 from tidings.wire.xml.element import Element, decode
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.register import Register

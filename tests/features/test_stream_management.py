@@ -11,7 +11,8 @@ from tidings.base.errors import BackendError, StreamError
 from tidings.base.jid import Jid
 from tidings.features.stream_management import StreamManagement, StreamManagementOptions, stream_key
 from tidings.kernel.events import SessionDetached, SessionEnded, SessionResumed, StanzasAcknowledged
-from tidings.kernel.feature import Feature, Stage, StreamStage, listens
+from tidings.kernel.feature import Feature, StreamStage, listens
+from tidings.kernel.hooks import Stage
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.stream_management import Ack, Enable, Failed, Resume
@@ -427,7 +428,7 @@ async def test_a_client_that_comes_back_is_active(world: World) -> None:  # XEP-
     await bob.send(f"<presence to='{PHONE}' id='q'/>")
     again = await back(world, alice)
     assert ids(again, "presence") == ["q"]
-    assert again.session.gate is None
+    assert again.session.outbound_filter is None
 
 
 async def test_a_client_that_cannot_resume_is_gone_with_its_connection(world: World) -> None:

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 
 from tests.gateways.test_http_doors import AFTER, BEFORE, auth, bind, message, standing
-from tidings.kernel.doorway import ConnectionOptions
+from tidings.streams.listener import ConnectionOptions
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.bosh import BoshOptions
 

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import ClientSession, web
 from prometheus_client import CollectorRegistry, Gauge
 
-from tidings.gateways.doorkeeper import Doorkeeper
+from tidings.gateways.connection_limiter import ConnectionLimiter
 from tidings.gateways.health import HealthDoor
 from tidings.gateways.host_meta import HostMetaDoor
 from tidings.gateways.http import HttpGateway, HttpOptions, text_response
@@ -51,7 +51,7 @@ class Served:
 
 @asynccontextmanager
 async def serving(*, per_address: int = 0, **options) -> AsyncIterator[Served]:
-    gateway = HttpGateway(HttpOptions(**options), Doorkeeper(per_address=per_address))
+    gateway = HttpGateway(HttpOptions(**options), ConnectionLimiter(per_address=per_address))
 
     async def echo(request: web.BaseRequest) -> web.StreamResponse:
         return web.Response(body=await gateway.read_body(request, LIMIT))

@@ -20,14 +20,14 @@ from tests.harness.world import World
 from tidings.app.certificates import make_self_signed
 from tidings.base.limits import XmlLimits
 from tidings.gateways.bosh import BoshDoor
-from tidings.gateways.doorkeeper import Doorkeeper
-from tidings.gateways.entrance import Entrance
+from tidings.gateways.connection_limiter import ConnectionLimiter
 from tidings.gateways.http import HttpGateway, HttpOptions
+from tidings.gateways.listener_policy import ListenerPolicy
 from tidings.gateways.tls import TlsSetup
 from tidings.gateways.websocket import WebSocketDoor
-from tidings.kernel.doorway import ConnectionOptions, Doorway
-from tidings.kernel.login import Brake, OpenCredentials
 from tidings.kernel.server import Server
+from tidings.streams.listener import ConnectionOptions, ListenerContext
+from tidings.streams.login import LoginThrottle, OpenCredentials
 from tidings.wire.xml.element import Element, decode
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.bosh import BoshOptions
@@ -74,7 +74,7 @@ async def standing(
     *,
     bosh: BoshOptions | None = None,
     limits: ConnectionOptions | None = None,
-    doorkeeper: Doorkeeper | None = None,
+    limiter: ConnectionLimiter | None = None,
     tls: TlsSetup | None = None,
     **options,
 ) -> AsyncIterator[Stand]:
@@ -91,17 +91,21 @@ async def standing(
         )
         for domain in server.hosts
     }
-    doorway = Doorway(
+    listener_context = ListenerContext(
         server=server,
         policy=StreamPolicy(host=policies.get, secret=secret, starttls=False, default_domain="localhost"),
         credentials={domain: OpenCredentials(stores.accounts, clock, secret) for domain in server.hosts},
-        brake=Brake(clock),
+        throttle=LoginThrottle(clock),
         options=limits or ConnectionOptions(),
     )
-    gateway = HttpGateway(HttpOptions(**options), doorkeeper or Doorkeeper(), tls)
-    entrance = Entrance(local=doorway, remote=doorway, before=BEFORE, after=AFTER)
-    WebSocketDoor(gateway, entrance)
-    door = BoshDoor(gateway, entrance, options=bosh or BoshOptions(polling=5, inactivity=30, max_pause=100))
+    gateway = HttpGateway(HttpOptions(**options), limiter or ConnectionLimiter(), tls)
+    listener_policy = ListenerPolicy(
+        local=listener_context, remote=listener_context, before=BEFORE, after=AFTER
+    )
+    WebSocketDoor(gateway, listener_policy)
+    door = BoshDoor(
+        gateway, listener_policy, options=bosh or BoshOptions(polling=5, inactivity=30, max_pause=100)
+    )
     listening = socket.create_server(("127.0.0.1", 0))
     port = listening.getsockname()[1]
     await gateway.listen([listening])
@@ -272,7 +276,7 @@ async def test_a_bosh_request_on_the_websocket_door_is_refused_and_the_other_way
 
 
 async def test_one_address_has_so_many_connections():
-    async with standing(doorkeeper=Doorkeeper(per_address=2), trusted_proxies=("127.0.0.0/8",)) as stand:
+    async with standing(limiter=ConnectionLimiter(per_address=2), trusted_proxies=("127.0.0.0/8",)) as stand:
         outside = {"X-Forwarded-For": "192.0.2.1"}
         first = await stand.websocket(headers=outside)
         await stand.websocket(headers=outside)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kernel.stand import (
+from tests.streams.stand import (
     AUTH,
     HEADER,
     SECRET,
@@ -27,14 +27,14 @@ from tests.kernel.stand import (
 )
 from tidings.base.errors import BackendError
 from tidings.base.jid import Jid
-from tidings.gateways.doorkeeper import Doorkeeper
+from tidings.gateways.connection_limiter import ConnectionLimiter
 from tidings.gateways.tcp import TcpProtocol
-from tidings.kernel.connection import Connection
-from tidings.kernel.doorway import ConnectionOptions
-from tidings.kernel.inbound import Inbound
-from tidings.kernel.login import StoredCredentials
-from tidings.kernel.negotiator import Negotiator
 from tidings.kernel.session import Session
+from tidings.messages.inbound import Inbound
+from tidings.streams.connection import Connection
+from tidings.streams.listener import ConnectionOptions
+from tidings.streams.login import StoredCredentials
+from tidings.streams.negotiator import Negotiator
 from tidings.wire.xmpp.negotiation import values
 from tidings.wire.xmpp.negotiation.client_settings import ClientSettings, DeviceToken
 from tidings.wire.xmpp.negotiation.server import ServerNegotiation
@@ -175,8 +175,8 @@ async def test_a_slow_reader_is_cut_and_disturbs_nobody() -> None:
 
 
 async def test_the_total_and_each_address_are_limited_and_counted_once(tmp_path: Path) -> None:
-    doorkeeper = Doorkeeper(total=2)
-    async with standing(directory=tmp_path, doorkeeper=doorkeeper) as stand:
+    limiter = ConnectionLimiter(total=2)
+    async with standing(directory=tmp_path, limiter=limiter) as stand:
         first = await stand.connect()
         await first.say(HEADER, until="</stream:features>")
         await first.say(STARTTLS, until="<proceed")
@@ -189,24 +189,24 @@ async def test_the_total_and_each_address_are_limited_and_counted_once(tmp_path:
         with pytest.raises((ConnectionError, AssertionError)):
             await third.hear("<stream")
         await first.close()
-        await until(lambda: doorkeeper._count == 1)
+        await until(lambda: limiter._count == 1)
         await second.close()
-        await until(lambda: doorkeeper._count == 0)
-        assert not doorkeeper._addresses
+        await until(lambda: limiter._count == 0)
+        assert not limiter._addresses
 
 
 def test_addresses_are_counted_by_network() -> None:
-    doorkeeper = Doorkeeper(per_address=1)
-    assert doorkeeper.admit("192.0.2.1")
-    assert not doorkeeper.admit("192.0.2.1")
-    assert doorkeeper.admit("192.0.2.2")
-    assert doorkeeper.admit("2001:db8::1")
-    assert not doorkeeper.admit("2001:db8::2")
-    assert doorkeeper.admit("2001:db8:0:1::2")
-    doorkeeper.leave("2001:db8::1")
-    assert doorkeeper.admit("2001:db8::3")
-    assert doorkeeper.admit("127.0.0.1")
-    assert doorkeeper.admit("127.0.0.1")
+    limiter = ConnectionLimiter(per_address=1)
+    assert limiter.admit("192.0.2.1")
+    assert not limiter.admit("192.0.2.1")
+    assert limiter.admit("192.0.2.2")
+    assert limiter.admit("2001:db8::1")
+    assert not limiter.admit("2001:db8::2")
+    assert limiter.admit("2001:db8:0:1::2")
+    limiter.leave("2001:db8::1")
+    assert limiter.admit("2001:db8::3")
+    assert limiter.admit("127.0.0.1")
+    assert limiter.admit("127.0.0.1")
 
 
 # --- TLS
@@ -413,7 +413,7 @@ async def test_a_handshake_that_fails_leaves_nothing(tmp_path: Path) -> None:
         await client.say(STARTTLS, until="<proceed")
         client.push("this is no TLS" * 10)
         await until(lambda: not stand.server.connections)
-        assert stand.gateway.doorkeeper._count == 0
+        assert stand.gateway.limiter._count == 0
 
 
 @pytest.mark.parametrize("is_begun", [True, False])
@@ -426,7 +426,7 @@ async def test_a_peer_that_leaves_during_the_handshake_leaves_nothing(tmp_path: 
             client.push(b"\x16\x03\x01\x02\x00\x01")  # the beginning of a ClientHello
         await client.close()
         await until(lambda: not stand.server.connections)
-        assert stand.gateway.doorkeeper._count == 0
+        assert stand.gateway.limiter._count == 0
 
 
 async def test_a_handshake_does_not_outlast_the_time_to_log_in(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.gateways.test_http_doors import AFTER, BEFORE, auth, message, standing
 from tests.wire.test_websocket import frame
-from tidings.kernel.doorway import ConnectionOptions
+from tidings.streams.listener import ConnectionOptions
 from tidings.wire.xmpp import ns
 
 OPEN = f"<open xmlns='{ns.FRAMING}' to='localhost' version='1.0'/>"

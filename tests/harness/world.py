@@ -25,13 +25,14 @@ from tidings.app.compose import FEATURES, HostPlan, build_server
 from tidings.base.errors import StreamError
 from tidings.base.jid import Jid
 from tidings.base.limits import XmlLimits
-from tidings.kernel.doorway import Resumer
 from tidings.kernel.feature import Feature
-from tidings.kernel.inbound import Inbound
 from tidings.kernel.server import Server
 from tidings.kernel.session import Client, Session
+from tidings.messages.inbound import Inbound
+from tidings.operations.context import Context
 from tidings.ports.ledger import Ledger
 from tidings.ports.stores import Stores
+from tidings.streams.listener import Resumer
 from tidings.wire.xml.element import Element, decode
 from tidings.wire.xml.frames import FrameParser
 from tidings.wire.xmpp import ns
@@ -145,7 +146,7 @@ class _ClientLink:
     def __init__(self, client: WorldClient) -> None:
         self._client = client
         self.send = client.send_raw
-        self.say = client.say_raw
+        self.send_nonza = client.say_raw
         self.close = client.close
         self.pause = client.pause
         self.resume = client.resume
@@ -155,14 +156,19 @@ class World:
     """The server and its clients."""
 
     def __init__(
-        self, server: Server, stores: Any, clock: VirtualClock, build: Callable[[Any], Server]
+        self, stores: Any, clock: VirtualClock, build: Callable[[Any], tuple[Server, Context]]
     ) -> None:
-        self.server = server
-        self.stores = stores
         self._build = build
+        self.stores = stores
+        self._begin()
         self.clock = clock
         self.anonymous: frozenset[str] = frozenset()
         self._numbers = iter(range(1, 1_000_000))
+
+    def _begin(self) -> None:
+        self.server, self.context = self._build(self.stores)
+        assert self.context.live is not None
+        self.router = self.context.live.router
 
     @classmethod
     async def start(
@@ -205,7 +211,7 @@ class World:
             for domain in domains
         ]
 
-        def build(stores: Stores) -> Server:
+        def build(stores: Stores) -> tuple[Server, Context]:
             return build_server(
                 plans,
                 stores,
@@ -213,9 +219,9 @@ class World:
                 features=tuple(FEATURES if features is None else features),
                 sessions_per_account=sessions_per_account,
                 accounts_in_memory=accounts_in_memory,
-            )[0]
+            )
 
-        world = cls(build(stores), stores, clock, build)
+        world = cls(stores, clock, build)
         await world.server.start()
         world.anonymous = frozenset(anonymous)
         return world
@@ -319,7 +325,7 @@ class World:
         await self.server.supervisor.finish(0)
         self.clock.forget()
         self.stores = self.stores if stores is None else stores
-        self.server = self._build(self.stores)
+        self._begin()
         await self.server.start()
 
     async def stop(self) -> None:

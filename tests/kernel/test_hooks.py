@@ -10,9 +10,10 @@ import pytest
 from tests.harness.world import World
 from tidings.base.errors import BackendError, StanzaError
 from tidings.kernel.clock import SystemClock
-from tidings.kernel.events import Dropped, MessageAccepted, MessageDelivered, StanzaIn
-from tidings.kernel.feature import At, Feature, Iq, Stage, handles, handles_nonza, listens, loads
-from tidings.kernel.hooks import AmbiguousHooksError, Hooks
+from tidings.kernel.events import Dropped, MessageAccepted, MessageDelivered, StanzaArriving
+from tidings.kernel.feature import Addressee, Feature, handles, handles_nonza, listens, loads
+from tidings.kernel.hooks import AmbiguousHooksError, Hooks, Stage
+from tidings.kernel.iq import Iq
 from tidings.kernel.loader import FeatureError
 from tidings.kernel.slots import Slot
 from tidings.kernel.supervisor import Supervisor
@@ -129,8 +130,8 @@ class Watcher(Feature):
         self.seen: list[str] = []
         self.error: Exception | None = None
 
-    @listens(StanzaIn, stage=Stage.GUARD)
-    def guard(self, event: StanzaIn) -> None:
+    @listens(StanzaArriving, stage=Stage.GUARD)
+    def guard(self, event: StanzaArriving) -> None:
         self.seen.append("guard")
         if self.error is not None:
             raise self.error
@@ -197,7 +198,7 @@ class Unwired(Feature):
 
 
 class Pinger(Feature):
-    @handles(Ping, kind="get", at=At.SERVER)
+    @handles(Ping, kind="get", at=Addressee.SERVER)
     def ping(self, request: Iq[Ping]) -> None:
         pass
 
@@ -211,8 +212,8 @@ class Needy(Feature):
 
 
 class Slow(Feature):
-    @listens(StanzaIn, stage=Stage.GUARD)
-    async def guard(self, event: StanzaIn) -> None:
+    @listens(StanzaArriving, stage=Stage.GUARD)
+    async def guard(self, event: StanzaArriving) -> None:
         pass
 
 

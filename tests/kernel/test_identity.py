@@ -2,10 +2,11 @@
 
 import pytest
 
-from tests.kernel.stand import AUTH, HEADER, plain, standing, until
+from tests.streams.stand import AUTH, HEADER, plain, standing, until
 from tidings.features.ping import XmppPing
 from tidings.kernel.events import RequestAnswered
-from tidings.kernel.feature import Feature, Stage, listens
+from tidings.kernel.feature import Feature, listens
+from tidings.kernel.hooks import Stage
 
 BIND = "<iq type='set' id='bind'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>{}</bind></iq>"
 SASL2 = (

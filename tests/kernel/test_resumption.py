@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.harness.world import World, WorldClient
-from tests.kernel.slow_ledger import SlowLedger
-from tests.kernel.stand import AUTH, BIND, HEADER, Raw, Stand, plain, standing, until
+from tests.messages.slow_ledger import SlowLedger
+from tests.streams.stand import AUTH, BIND, HEADER, Raw, Stand, plain, standing, until
 from tidings.features.stream_management import stream_key
-from tidings.kernel.doorway import ConnectionOptions
+from tidings.streams.listener import ConnectionOptions
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.stream_management import Ack, Failed, Resumed

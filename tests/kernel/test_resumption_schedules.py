@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.harness.world import World, WorldClient
-from tests.kernel.slow_ledger import SlowLedger
+from tests.messages.slow_ledger import SlowLedger
 from tidings.base.errors import StreamError
 from tidings.base.limits import XmlLimits
 from tidings.features.stream_management import StreamManagement
@@ -84,7 +84,7 @@ class Phone:
 
     # --- what the phone does
 
-    def say(self, count: int) -> None:
+    def send_nonza(self, count: int) -> None:
         for _ in range(count):
             raw = chat(self.said, DESK).encode()
             self.said += 1

@@ -11,8 +11,10 @@ from tests.harness.world import World
 from tidings.base.errors import BackendError, StreamError
 from tidings.base.jid import Jid
 from tidings.kernel.account import Account, Directory
-from tidings.kernel.events import SessionEnded, StanzaOut
-from tidings.kernel.feature import At, Feature, Iq, Stage, handles, listens, loads
+from tidings.kernel.events import SessionEnded, StanzaSubmitted
+from tidings.kernel.feature import Addressee, Feature, handles, listens, loads
+from tidings.kernel.hooks import Stage
+from tidings.kernel.iq import Iq
 from tidings.kernel.session import Client, Session
 from tidings.kernel.slots import Slot
 from tidings.wire.xml.element import Element
@@ -386,13 +388,13 @@ class Local(Feature):
     def __init__(self) -> None:
         self.seen: list[str] = []
 
-    @handles(Ping, kind="get", at=At.SERVER)
+    @handles(Ping, kind="get", at=Addressee.SERVER)
     def ping(self, request: Iq[Ping]) -> Element:
         self.seen.append(f"iq {request.sender}")
         return Element("pong", "urn:test")
 
-    @listens(StanzaOut, stage=Stage.GUARD)
-    def out(self, event: StanzaOut) -> None:
+    @listens(StanzaSubmitted, stage=Stage.GUARD)
+    def out(self, event: StanzaSubmitted) -> None:
         self.seen.append(f"out {event.session.jid}")
 
     @loads(SEEN)

@@ -24,5 +24,5 @@ def live(world):
         domains=tuple(world.server.hosts),
         stores=world.stores,
         clock=world.clock,
-        live=Live(world.server.hosts, world.server.router, world.server.started),
+        live=Live(world.server.hosts, world.router, world.server.started),
     )

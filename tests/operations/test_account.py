@@ -4,7 +4,7 @@ import pytest
 
 from tidings.base.jid import Jid
 from tidings.kernel.events import AccountRegistered, AccountRemoved, PasswordChanged
-from tidings.kernel.feature import Stage
+from tidings.kernel.hooks import Stage
 from tidings.operations.all import CATALOGUE
 from tidings.operations.errors import OperationError
 

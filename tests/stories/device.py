@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.harness.world import World
-from tests.stories.knowledge import Eras, Replica, Session, Way, check_result, iq
+from tests.stories.knowledge import Eras, Replica, Session, Submission, check_result, iq
 from tests.stories.model import EPHEMERAL, Archive, Message, Model
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
@@ -22,7 +22,7 @@ NEWS = {(ns.INBOX_CONVERSATION, "x"), (ns.PUBSUB_EVENT, "event"), (ns.INBOX, "re
 class Device:
     """One device of an account."""
 
-    def __init__(self, world: World, model: Model, way: Way, eras: Eras) -> None:
+    def __init__(self, world: World, model: Model, way: Submission, eras: Eras) -> None:
         self.world = world
         self.way = way
         self.model = model

@@ -13,7 +13,7 @@ from tidings.wire.xmpp.payloads.sync import SyncConversation, SyncEntry, SyncEra
 
 
 @dataclass(frozen=True)
-class Way:
+class Submission:
     """What kind of client it is."""
 
     account: str

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 from tests.harness.clock import VirtualClock
 from tests.harness.world import World
 from tests.stories.device import Device
-from tests.stories.knowledge import Eras, Way
+from tests.stories.knowledge import Eras, Submission
 from tests.stories.looking import Observer
 from tests.stories.model import EPHEMERAL, Message, Model
 from tidings.base.jid import Jid
@@ -26,15 +26,15 @@ T = TypeVar("T")
 
 ALICE, BOB, CAROL = ACCOUNTS = ["alice@localhost", "bob@localhost", "carol@localhost"]
 WAYS = (
-    Way(ALICE, "phone", counts=True, resumes=True),
-    Way(ALICE, "desk"),
-    Way(ALICE, "web", counts=True, pulls="archive"),
-    Way(ALICE, "tab", counts=True, resumes=True, pulls="sync"),
-    Way(BOB, "phone", counts=True, resumes=True),
-    Way(BOB, "desk"),
-    Way(BOB, "web", pulls="archive"),
-    Way(CAROL, "watch", counts=True, user_agent="d4565fa7"),
-    Way(CAROL, "tab", pulls="sync"),
+    Submission(ALICE, "phone", counts=True, resumes=True),
+    Submission(ALICE, "desk"),
+    Submission(ALICE, "web", counts=True, pulls="archive"),
+    Submission(ALICE, "tab", counts=True, resumes=True, pulls="sync"),
+    Submission(BOB, "phone", counts=True, resumes=True),
+    Submission(BOB, "desk"),
+    Submission(BOB, "web", pulls="archive"),
+    Submission(CAROL, "watch", counts=True, user_agent="d4565fa7"),
+    Submission(CAROL, "tab", pulls="sync"),
 )
 devices = st.integers(0, len(WAYS) - 1)
 accounts = st.sampled_from(ACCOUNTS)

@@ -39,14 +39,14 @@ from tidings.gateways.administration import Administration
 from tidings.kernel.account import Directory
 from tidings.kernel.clock import Clock
 from tidings.kernel.feature import Feature
-from tidings.kernel.filing import ARCHIVE_VERSION, Rules
 from tidings.kernel.hooks import Hooks
 from tidings.kernel.host import Host
 from tidings.kernel.loader import load_features
-from tidings.kernel.router import Router
 from tidings.kernel.server import Server
 from tidings.kernel.supervisor import Supervisor
 from tidings.kernel.telemetry import Telemetry
+from tidings.messages.entries import ARCHIVE_VERSION, Rules
+from tidings.messages.router import Router
 from tidings.operations.context import Context, Live
 from tidings.ports.accounts import AccountStore
 from tidings.ports.blocking import BlockingStore
@@ -122,14 +122,25 @@ def build_server(
 
     The server is not started and has no doors yet. `database` names the stores for people.
     """
-    server = Server(stores.ledger, clock, sessions_per_account=sessions_per_account)
+    telemetry = Telemetry()
+    supervisor = Supervisor(telemetry)
+    router = Router(stores.ledger, supervisor, telemetry)
+    server = Server(
+        clock,
+        router.hosts,
+        router.inbound,
+        supervisor,
+        telemetry,
+        stores.ledger,
+        sessions_per_account=sessions_per_account,
+    )
     wanted = tuple(features)
     planned = tuple(plans)
     context = Context(
         domains=tuple(plan.domain for plan in planned),
         stores=stores,
         clock=clock,
-        live=Live(hosts=server.hosts, router=server.router, started=server.started),
+        live=Live(hosts=server.hosts, router=router, started=server.started),
         anonymous=frozenset(plan.domain for plan in planned if plan.anonymous),
         database=database,
     )
@@ -142,7 +153,7 @@ def build_server(
         host.directory.add_loader(ARCHIVE_VERSION, rules.load)  # before what features load
         provided: dict[type, object] = {
             Server: server,
-            Router: server.router,
+            Router: router,
             Supervisor: server.supervisor,
             Telemetry: server.telemetry,
             Clock: clock,

@@ -11,16 +11,16 @@ from typing import Protocol
 from tidings.app.certificates import Certificates
 from tidings.app.options import Config
 from tidings.base.limits import XmlLimits
-from tidings.gateways.doorkeeper import Doorkeeper
-from tidings.gateways.entrance import Entrance
+from tidings.gateways.connection_limiter import ConnectionLimiter
+from tidings.gateways.listener_policy import ListenerPolicy
 from tidings.gateways.tcp import TcpGateway
 from tidings.gateways.tls import TlsSetup
-from tidings.kernel.doorway import ConnectionOptions, Doorway
 from tidings.kernel.feature import StreamStage
 from tidings.kernel.host import Host
-from tidings.kernel.login import Brake, Credentials
 from tidings.kernel.server import Server
 from tidings.ports.stores import Stores
+from tidings.streams.listener import ConnectionOptions, ListenerContext
+from tidings.streams.login import Credentials, LoginThrottle
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.negotiation.policy import TOKEN_MECHANISMS, HostPolicy, StreamLimits, StreamPolicy
 
@@ -54,8 +54,8 @@ class Doors:
             await door.close()
 
 
-class Doorways:
-    """The doorways of all transports: they share credentials and the brake, and differ in their policy."""
+class ListenerContexts:
+    """The contexts of all transports: they share credentials and the throttle, and differ in their policy."""
 
     def __init__(
         self, config: Config, server: Server, credentials: dict[str, Credentials], secret: bytes
@@ -64,24 +64,24 @@ class Doorways:
         self._server = server
         self._credentials = credentials
         self._secret = secret
-        self._brake = Brake(server.clock)
+        self._throttle = LoginThrottle(server.clock)
         self._options = ConnectionOptions(
             login_seconds=config.limits.login_seconds,
             idle_seconds=config.limits.idle_seconds,
             outbound_bytes=config.limits.outbound_queue_bytes,
         )
 
-    def entrance(self, *, starttls: bool) -> Entrance:
-        """Make the entrance of a transport."""
+    def policy(self, *, starttls: bool) -> ListenerPolicy:
+        """Make the listener_policy of a transport."""
         limits = self._config.limits
-        return Entrance(
+        return ListenerPolicy(
             local=self._make(starttls=starttls, local=True),
             remote=self._make(starttls=starttls, local=False),
             before=XmlLimits(stanza_bytes=limits.stanza_bytes_before_login),
             after=XmlLimits(stanza_bytes=limits.stanza_bytes),
         )
 
-    def _make(self, *, starttls: bool, local: bool) -> Doorway:
+    def _make(self, *, starttls: bool, local: bool) -> ListenerContext:
         required = self._config.tls.required
         must_encrypt = required == "always" or (required == "off-loopback" and not local)
         policies = {
@@ -95,11 +95,11 @@ class Doorways:
             default_domain=domains[0] if domains else "",
             max_login_attempts=self._config.limits.login_failures,
         )
-        return Doorway(
+        return ListenerContext(
             server=self._server,
             policy=policy,
             credentials=self._credentials,
-            brake=self._brake,
+            throttle=self._throttle,
             options=self._options,
         )
 
@@ -140,24 +140,24 @@ async def open_doors(
 ) -> Doors:
     """Begin to accept connections on sockets that listen already."""
     doors = Doors()
-    doorways = Doorways(config, server, credentials, secret)
-    doorkeeper = Doorkeeper(
+    contexts = ListenerContexts(config, server, credentials, secret)
+    limiter = ConnectionLimiter(
         total=config.limits.connections, per_address=config.limits.connections_per_address
     )
     setup = tls_setup(config, tls)
     for name, direct_tls in (("tcp", False), ("tls", True)):
         gateway = TcpGateway(
-            entrance=doorways.entrance(starttls=not direct_tls),
-            doorkeeper=doorkeeper,
+            policy=contexts.policy(starttls=not direct_tls),
+            limiter=limiter,
             tls=setup,
             direct_tls=direct_tls,
         )
         doors.listeners += [await gateway.listen(listening) for listening in sockets.get(name, ())]
     # The libraries of HTTP take a quarter of a second to load: clients on TCP need not wait for them.
     http_doors = await asyncio.to_thread(importlib.import_module, "tidings.app.http_doors")
-    entrance = doorways.entrance(starttls=False)
+    listener_policy = contexts.policy(starttls=False)
     gateway = await http_doors.open_http(
-        config, server, stores, entrance, doorkeeper, tls_setup(config, https), sockets
+        config, server, stores, listener_policy, limiter, tls_setup(config, https), sockets
     )
     doors.others.append(gateway)
     return doors

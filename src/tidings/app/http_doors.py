@@ -10,11 +10,11 @@ from tidings.app.options import Config
 from tidings.base.errors import BackendError
 from tidings.gateways import bosh, websocket
 from tidings.gateways.bosh import BoshDoor
-from tidings.gateways.doorkeeper import Doorkeeper
-from tidings.gateways.entrance import Entrance
+from tidings.gateways.connection_limiter import ConnectionLimiter
 from tidings.gateways.health import HealthDoor
 from tidings.gateways.host_meta import HostMetaDoor
 from tidings.gateways.http import HttpGateway
+from tidings.gateways.listener_policy import ListenerPolicy
 from tidings.gateways.tls import TlsSetup
 from tidings.gateways.websocket import WebSocketDoor
 from tidings.kernel.server import Server
@@ -28,15 +28,15 @@ async def open_http(
     config: Config,
     server: Server,
     stores: Stores,
-    entrance: Entrance,
-    doorkeeper: Doorkeeper,
+    policy: ListenerPolicy,
+    limiter: ConnectionLimiter,
     tls: TlsSetup,
     sockets: Mapping[str, list[socket]],
 ) -> HttpGateway:
     """Begin to accept connections on the sockets of `http` and `https`."""
-    http = HttpGateway(config.http, doorkeeper, tls)
-    WebSocketDoor(http, entrance)
-    BoshDoor(http, entrance, options=config.bosh)
+    http = HttpGateway(config.http, limiter, tls)
+    WebSocketDoor(http, policy)
+    BoshDoor(http, policy, options=config.bosh)
     HostMetaDoor(
         http,
         {ns.ALT_CONNECTIONS_WEBSOCKET: websocket.PATH, ns.ALT_CONNECTIONS_BOSH: bosh.PATH},

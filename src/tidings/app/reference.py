@@ -18,16 +18,17 @@ from typing import Final, get_type_hints
 import msgspec
 from msgspec import inspect
 
+from tidings.adapters.memory.stores import MemoryStores
 from tidings.app import arguments, cli, layers, schema
+from tidings.app.compose import build_server
 from tidings.app.feature_options import feature_options, features
 from tidings.kernel.clock import SystemClock
-from tidings.kernel.server import Server
 from tidings.operations.all import CATALOGUE
 from tidings.operations.catalogue import Operation
 from tidings.operations.errors import CODES
 
 _DECLARING: Final = (
-    "tidings.kernel.negotiator",
+    "tidings.streams.negotiator",
     "tidings.gateways.tcp",
     "tidings.gateways.websocket",
     "tidings.gateways.bosh",
@@ -284,7 +285,7 @@ def _metrics() -> Iterator[str]:
     yield ""
     yield "| metric | kind | what it counts | label |"
     yield "|---|---|---|---|"
-    for family in Server(None, SystemClock()).telemetry.collect():
+    for family in build_server((), MemoryStores(), SystemClock())[0].telemetry.collect():
         name = f"{family.name}_total" if family.type == "counter" else family.name
         labels = ", ".join(getattr(family, "_labelnames", ()))
         yield f"| `{name}` | {family.type} | {family.documentation} | {labels} |"

@@ -27,12 +27,12 @@ from tidings.app.options import Config
 from tidings.base.errors import TidingsError
 from tidings.base.jid import Jid
 from tidings.kernel.clock import SystemClock
-from tidings.kernel.login import Credentials, OpenCredentials, StoredCredentials
 from tidings.kernel.server import Server
 from tidings.operations.all import CATALOGUE
 from tidings.operations.context import Context
 from tidings.ports.accounts import AccountExists
 from tidings.ports.stores import Stores
+from tidings.streams.login import Credentials, OpenCredentials, StoredCredentials
 from tidings.wire.xmpp.sasl.keys import make_scram_keys
 
 log = structlog.get_logger("tidings")

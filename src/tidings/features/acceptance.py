@@ -7,7 +7,9 @@ alone: it is neither stored nor copied nor counted, and what the device misses o
 from typing import Final
 
 from tidings.kernel.events import MessageAccepted, SessionBound
-from tidings.kernel.feature import Feature, Iq, Spec, Stage, handles, listens
+from tidings.kernel.feature import Feature, Spec, handles, listens
+from tidings.kernel.hooks import Stage
+from tidings.kernel.iq import Iq
 from tidings.kernel.slots import Slot
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.acceptance import AcceptedReport, DisableReports, EnableReports
@@ -49,11 +51,11 @@ class Acceptance(Feature):
     def report(self, event: MessageAccepted) -> None:
         """Tell the device the id and the time, for a repeated message those of the first."""
         session = event.session
-        filed = event.filed if session[WANTS_REPORTS] else None
-        if filed is None or filed.place is None:
+        stored = event.stored if session[WANTS_REPORTS] else None
+        if stored is None or stored.place is None:
             return
         own, message = session.account.jid, event.stanza
         report = AcceptedReport(
-            StanzaId(filed.place.id, own), filed.time, message.id or None, origin_id_of(message)
+            StanzaId(stored.place.id, own), stored.time, message.id or None, origin_id_of(message)
         )
         session.send(Stanza.build("message", to=session.jid, sender=own, content=(report.encode(),)))

@@ -16,10 +16,11 @@ from msgspec import Meta
 
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
-from tidings.kernel.feature import At, Feature, Iq, Spec, handles, loads
-from tidings.kernel.filing import ARCHIVE_RULE, Rules
+from tidings.kernel.feature import Addressee, Feature, Spec, handles, loads
 from tidings.kernel.host import Host
+from tidings.kernel.iq import Iq
 from tidings.kernel.watchers import Watchers
+from tidings.messages.entries import ARCHIVE_RULE, Rules
 from tidings.ports.preferences import PreferencesStore, StoredPreferences
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp.payloads.archive_preferences import ArchiveDefault, ArchivePreferences, is_wanted
@@ -70,8 +71,8 @@ class ArchivePreferencesFeature(Feature):
         await self._rules.changed(account)
         return _shown(preferences, wanted.namespace)
 
-    @handles(ArchivePreferences, kind="get", at=At.ACCOUNT)
-    @handles(ArchivePreferences, kind="set", at=At.ACCOUNT)
+    @handles(ArchivePreferences, kind="get", at=Addressee.ACCOUNT)
+    @handles(ArchivePreferences, kind="set", at=Addressee.ACCOUNT)
     def refuse(self, request: Iq[ArchivePreferences]) -> Element:
         """Refuse what is about somebody else's archive."""
         del request

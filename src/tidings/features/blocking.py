@@ -15,11 +15,13 @@ from tidings.base.errors import StanzaError
 from tidings.base.ids import token
 from tidings.base.jid import Jid
 from tidings.kernel.account import Account
-from tidings.kernel.events import ContactBlocked, ContactUnblocked, Dropped, StanzaIn, StanzaOut
-from tidings.kernel.feature import Feature, Iq, Spec, Stage, handles, listens, loads
-from tidings.kernel.filing import Rules
+from tidings.kernel.events import ContactBlocked, ContactUnblocked, Dropped, StanzaArriving, StanzaSubmitted
+from tidings.kernel.feature import Feature, Spec, handles, listens, loads
+from tidings.kernel.hooks import Stage
 from tidings.kernel.host import Host
+from tidings.kernel.iq import Iq
 from tidings.kernel.slots import Slot
+from tidings.messages.entries import Rules
 from tidings.ports.blocking import BlockingStore
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
@@ -88,8 +90,8 @@ class Blocking(Feature):
         _push(account, request.payload.encode())
         await self._tell(ContactUnblocked(account, removed))
 
-    @listens(StanzaIn, stage=Stage.GUARD)  # §3.3
-    def guard_inbound(self, event: StanzaIn) -> None:
+    @listens(StanzaArriving, stage=Stage.GUARD)  # §3.3
+    def guard_inbound(self, event: StanzaArriving) -> None:
         """Refuse what comes from somebody blocked: with an error for messages and requests, else silently."""
         sender = event.stanza.sender
         if sender is None or not self.is_blocked(event.account, sender):
@@ -98,8 +100,8 @@ class Blocking(Feature):
             raise StanzaError("service-unavailable")
         raise Dropped
 
-    @listens(StanzaOut, stage=Stage.GUARD)  # §3.3
-    def guard_outbound(self, event: StanzaOut) -> None:
+    @listens(StanzaSubmitted, stage=Stage.GUARD)  # §3.3
+    def guard_outbound(self, event: StanzaSubmitted) -> None:
         """Refuse what is for somebody blocked and tell the sender why."""
         to = event.stanza.to
         if to is None or not self.is_blocked(event.session.account, to):

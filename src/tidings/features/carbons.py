@@ -1,8 +1,8 @@
 """Message Carbons: every device of an account sees both sides of a conversation.
 
 Implements XEP-0280 1.0.1; the marks § point at its sections. Which messages are copied is told by
-`wire/xmpp/archiving.py`. A copy carries what the account's own archive says of the message: its id there and
-the time. It is sent once, when the message is; what a device misses of it stands in the archive.
+`wire/xmpp/classification.py`. A copy carries what the account's own archive says of the message: its id there
+and the time. It is sent once, when the message is; what a device misses of it stands in the archive.
 
 Where the document leaves a choice, or leads to a message twice, Tidings decides:
 
@@ -21,12 +21,14 @@ from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
 from tidings.kernel.account import Account
 from tidings.kernel.events import ArchivePulled, MessageAccepted, MessageDelivered, SessionBound
-from tidings.kernel.feature import At, Feature, Iq, Spec, Stage, handles, listens
-from tidings.kernel.filing import Filed
+from tidings.kernel.feature import Addressee, Feature, Spec, handles, listens
+from tidings.kernel.hooks import Stage
+from tidings.kernel.iq import Iq
 from tidings.kernel.session import Session
 from tidings.kernel.slots import Slot
+from tidings.kernel.stored_copy import StoredCopy
 from tidings.wire.xmpp import ns
-from tidings.wire.xmpp.archiving import is_copied
+from tidings.wire.xmpp.classification import is_copied
 from tidings.wire.xmpp.payloads import arrival
 from tidings.wire.xmpp.payloads.carbons import Direction, DisableCarbons, EnableCarbons, carbon_copy
 from tidings.wire.xmpp.stanza import Stanza
@@ -86,12 +88,14 @@ class Carbons(Feature):
             if (element.namespace, element.name) == EnableCarbons.TAG:
                 event.session[WANTS_COPIES] = True
 
-    @handles(EnableCarbons, kind="set", at=At.SELF | At.ACCOUNT)  # §4, §10.1: as often as one likes
+    @handles(
+        EnableCarbons, kind="set", at=Addressee.SELF | Addressee.ACCOUNT
+    )  # §4, §10.1: as often as one likes
     def enable(self, request: Iq[EnableCarbons]) -> None:
         """Copy to this session from now on."""
         _session_of(request)[WANTS_COPIES] = True
 
-    @handles(DisableCarbons, kind="set", at=At.SELF | At.ACCOUNT)  # §5, §10.1
+    @handles(DisableCarbons, kind="set", at=Addressee.SELF | Addressee.ACCOUNT)  # §5, §10.1
     def disable(self, request: Iq[DisableCarbons]) -> None:
         """Copy to this session no more."""
         del _session_of(request)[WANTS_COPIES]
@@ -104,8 +108,8 @@ class Carbons(Feature):
     @listens(MessageDelivered, stage=Stage.COPY)  # §7
     def copy_received(self, event: MessageDelivered) -> None:
         """Send a copy to each device that wants one and has not got the message itself."""
-        account, filed = event.account, event.filed
-        if len(account.sessions) <= len(event.recipients) or (filed is not None and filed.repeated):
+        account, stored = event.account, event.stored
+        if len(account.sessions) <= len(event.recipients) or (stored is not None and stored.repeated):
             return
         devices = [
             session
@@ -113,9 +117,9 @@ class Carbons(Feature):
             if session[WANTS_COPIES]
             and session not in event.recipients
             and session.jid != event.stanza.sender
-            and not (_reads_later(session) and is_for_all_devices(event.stanza, filed, account))
+            and not (_reads_later(session) and is_for_all_devices(event.stanza, stored, account))
         ]
-        if devices and _is_eligible(event.stanza, filed, account, Direction.RECEIVED):
+        if devices and _is_eligible(event.stanza, stored, account, Direction.RECEIVED):
             _copy(event.stanza, account, Direction.RECEIVED, devices)
 
     @listens(MessageAccepted, stage=Stage.COPY)  # §8: they do not wait for a recipient
@@ -125,15 +129,15 @@ class Carbons(Feature):
         account = session.account
         if len(account.sessions) == 1:
             return
-        filed = event.filed
-        if filed is not None and filed.repeated:
+        stored = event.stored
+        if stored is not None and stored.repeated:
             return
         devices = [each for each in account.sessions.values() if each[WANTS_COPIES] and each is not session]
         if not devices or is_to_own_account(message, account.jid):
             return
-        if _is_eligible(message, filed, account, Direction.SENT):
-            if filed is not None and filed.place is not None:
-                message = arrival.stamped(message, account.jid, filed.place.id, filed.time, is_live=True)
+        if _is_eligible(message, stored, account, Direction.SENT):
+            if stored is not None and stored.place is not None:
+                message = arrival.stamped(message, account.jid, stored.place.id, stored.time, is_live=True)
             _copy(message, account, Direction.SENT, devices)
 
 
@@ -142,16 +146,16 @@ def is_to_own_account(message: Stanza, account: Jid) -> bool:
     return message.to is None or message.to.bare == account
 
 
-def is_for_all_devices(message: Stanza, filed: Filed | None, account: Account) -> bool:
+def is_for_all_devices(message: Stanza, stored: StoredCopy | None, account: Account) -> bool:
     """Tell whether every device finds the message in the archive: one for a device is for that one alone."""
-    if filed is None or filed.place is None:
+    if stored is None or stored.place is None:
         return False
     return message.to is None or message.to.resource not in account.sessions
 
 
 def _reads_later(session: Session) -> bool:
     """Tell whether the archive will bring the session what is for all devices."""
-    return session.behind or (session.priority is None and not session[FETCHES])
+    return session.is_catching_up or (session.priority is None and not session[FETCHES])
 
 
 def _session_of(request: Iq[EnableCarbons] | Iq[DisableCarbons]) -> Session:
@@ -162,11 +166,15 @@ def _session_of(request: Iq[EnableCarbons] | Iq[DisableCarbons]) -> Session:
     return session
 
 
-def _is_eligible(message: Stanza, filed: Filed | None, account: Account, direction: Direction) -> bool:
+def _is_eligible(message: Stanza, stored: StoredCopy | None, account: Account, direction: Direction) -> bool:
     """Follow §6.1 and §9."""
-    if filed is not None:
-        archiving = filed.archiving
-        return archiving.is_copied_sent if direction is Direction.SENT else archiving.is_copied_received
+    if stored is not None:
+        classification = stored.classification
+        return (
+            classification.is_copied_sent
+            if direction is Direction.SENT
+            else classification.is_copied_received
+        )
     answers = message.kind == "error" and account[COPIED].has_answer(message, direction)
     return is_copied(message, direction, answers_copied=answers)
 

@@ -12,7 +12,8 @@ import msgspec
 from msgspec import Meta
 
 from tidings.kernel.events import SessionBound, SessionResumed
-from tidings.kernel.feature import Feature, Spec, Stage, StreamStage, handles_nonza, listens
+from tidings.kernel.feature import Feature, Spec, StreamStage, handles_nonza, listens
+from tidings.kernel.hooks import Stage
 from tidings.kernel.session import Session
 from tidings.kernel.slots import Slot
 from tidings.wire.xml.element import Element
@@ -96,7 +97,7 @@ class ClientState(Feature):
         """Hold back from now on; a client that says it twice loses nothing."""
         if session[HELD_BACK] is None:
             held = session[HELD_BACK] = HeldBack(self._options)
-            session.gate = held.pass_on
+            session.outbound_filter = held.pass_on
 
     @handles_nonza(ns.CSI, "active")  # §4.2, §5.1: before anything else of the client is dealt with
     def become_active(self, session: Session, element: Element) -> None:  # noqa: ARG002 - it says nothing more
@@ -111,7 +112,7 @@ class ClientState(Feature):
     def _release(self, session: Session) -> None:
         held = session[HELD_BACK]
         if held is not None:
-            session.gate = None
+            session.outbound_filter = None
             del session[HELD_BACK]
             for stanza in held.release():
                 session.write(stanza.to_bytes())

@@ -9,7 +9,8 @@ import msgspec
 from msgspec import Meta
 
 from tidings.kernel.events import DiscoInfo
-from tidings.kernel.feature import Feature, Spec, Stage, listens
+from tidings.kernel.feature import Feature, Spec, listens
+from tidings.kernel.hooks import Stage
 from tidings.kernel.host import Host
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.data_form import DataForm, Field, FieldKind, FormKind

@@ -16,8 +16,9 @@ from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
 from tidings.kernel.account import Account
 from tidings.kernel.events import DiscoInfo, DiscoItems
-from tidings.kernel.feature import At, Feature, Iq, Spec, StreamStage, handles
+from tidings.kernel.feature import Addressee, Feature, Spec, StreamStage, handles
 from tidings.kernel.host import Host
+from tidings.kernel.iq import Iq
 from tidings.kernel.watchers import Watchers
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
@@ -68,7 +69,7 @@ class ServiceDiscovery(Feature):
             return ()
         return (announced.encode() for announced in self._announced)
 
-    @handles(Info, kind="get", at=At.SERVER)  # §3
+    @handles(Info, kind="get", at=Addressee.SERVER)  # §3
     async def describe_server(self, request: Iq[Info]) -> Element:
         """Answer for the domain; the nodes of its capabilities say the same as the domain itself."""
         node = request.payload.node
@@ -76,7 +77,7 @@ class ServiceDiscovery(Feature):
             return msgspec.structs.replace(self._known, node=node).encode()
         return (await self._describe_server(node, request.sender)).encode()
 
-    @handles(Info, kind="get", at=At.SELF | At.ACCOUNT)  # §3, §7
+    @handles(Info, kind="get", at=Addressee.SELF | Addressee.ACCOUNT)  # §3, §7
     async def describe_account(self, request: Iq[Info]) -> Element:
         """Answer for an account, to itself and to those who may see its presence."""
         account, node = request.own_account, request.payload.node
@@ -89,12 +90,12 @@ class ServiceDiscovery(Feature):
             event.features += self._account_features(request.sender.bare == account.jid)
         return (await self._gather(event)).encode()
 
-    @handles(Items, kind="get", at=At.SERVER)  # §4
+    @handles(Items, kind="get", at=Addressee.SERVER)  # §4
     async def list_server(self, request: Iq[Items]) -> Element:
         """Answer with what belongs to the domain or to one of its nodes."""
         return await self._list(DiscoItems(self._host.jid, request.payload.node, request.sender, None))
 
-    @handles(Items, kind="get", at=At.SELF | At.ACCOUNT)  # §4, §7
+    @handles(Items, kind="get", at=Addressee.SELF | Addressee.ACCOUNT)  # §4, §7
     async def list_account(self, request: Iq[Items]) -> Element:
         """Answer with what belongs to an account; who may not see its presence finds nothing."""
         account, node = request.own_account, request.payload.node
@@ -139,7 +140,7 @@ class ServiceDiscovery(Feature):
 
     def _account_features(self, is_own: bool) -> Iterable[str]:
         """Give the advertised namespaces in which an account answers: its own, or those of others."""
-        where = At.SELF if is_own else At.ACCOUNT
+        where = Addressee.SELF if is_own else Addressee.ACCOUNT
         answered = {tag[0] for kind, tag, at in self._host.iq_handlers if at is where and kind == "get"}
         return (each for _, spec in self._specs() for each in spec.advertises if each in answered)
 

@@ -23,13 +23,14 @@ from tidings.base.ids import token
 from tidings.base.jid import Jid, JidError
 from tidings.kernel.account import Account
 from tidings.kernel.events import ConversationRead, DiscoInfo
-from tidings.kernel.feature import Feature, Spec, Stage, listens
+from tidings.kernel.feature import Feature, Spec, listens
+from tidings.kernel.hooks import Stage
 from tidings.kernel.host import Host
+from tidings.kernel.maybe_awaitable import until_done
 from tidings.kernel.refreshing import Refresher
 from tidings.kernel.session import Session
 from tidings.kernel.slots import Slot
 from tidings.kernel.supervisor import Supervisor
-from tidings.kernel.wait import until_done
 from tidings.ports.ledger import Ledger
 from tidings.ports.ledger.batch import At, LedgerBatch, ReadMove
 from tidings.ports.ledger.reading import EntryId, Head, InboxQuery, InboxRow

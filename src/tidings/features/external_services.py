@@ -16,8 +16,9 @@ from msgspec import Meta
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
 from tidings.kernel.clock import Clock
-from tidings.kernel.feature import At, Feature, Iq, Spec, handles
+from tidings.kernel.feature import Addressee, Feature, Spec, handles
 from tidings.kernel.host import Host
+from tidings.kernel.iq import Iq
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.external_services import Credentials, Service, Services
@@ -64,14 +65,14 @@ class ExternalServices(Feature):
         self._clock = clock
         self._services = options.services
 
-    @handles(Services, kind="get", at=At.SERVER)  # §3.1, §3.2
+    @handles(Services, kind="get", at=Addressee.SERVER)  # §3.1, §3.2
     def list_services(self, request: Iq[Services]) -> Element:
         """Answer with the services, of one type if the request names it."""
         asker, kind = self._user(request), request.payload.kind
         found = (each for each in self._services if kind in ("", each.type))
         return Services(kind, tuple(self._describe(each, asker) for each in found)).encode()
 
-    @handles(Credentials, kind="get", at=At.SERVER)  # §3.3
+    @handles(Credentials, kind="get", at=Addressee.SERVER)  # §3.3
     def lend_credentials(self, request: Iq[Credentials]) -> Element:
         """Answer with credentials for the services that the request describes."""
         asker = self._user(request)

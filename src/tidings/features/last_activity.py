@@ -10,9 +10,11 @@ from tidings.base.errors import BackendError, StanzaError
 from tidings.base.jid import Jid
 from tidings.kernel.account import Account
 from tidings.kernel.clock import Clock
-from tidings.kernel.events import PresenceSent, SessionBound, SessionEnded, StanzaIn
-from tidings.kernel.feature import At, Feature, Iq, Spec, Stage, handles, listens
+from tidings.kernel.events import PresenceSent, SessionBound, SessionEnded, StanzaArriving
+from tidings.kernel.feature import Addressee, Feature, Spec, handles, listens
+from tidings.kernel.hooks import Stage
 from tidings.kernel.host import Host
+from tidings.kernel.iq import Iq
 from tidings.kernel.slots import Slot
 from tidings.kernel.watchers import Watchers
 from tidings.ports.accounts import AccountStore
@@ -40,7 +42,7 @@ class LastActivityFeature(Feature):
         self._store = store
         self._started = clock.monotonic()
 
-    @handles(LastActivity, kind="get", at=At.SELF | At.ACCOUNT)  # §3
+    @handles(LastActivity, kind="get", at=Addressee.SELF | Addressee.ACCOUNT)  # §3
     async def tell_absence(self, request: Iq[LastActivity]) -> Element:
         """Answer with 0 while a session is there, else with the time and the words of the last good-bye."""
         account = request.own_account
@@ -53,14 +55,14 @@ class LastActivityFeature(Feature):
         since = record.created if record.last_activity is None else record.last_activity
         return LastActivity(seconds_between(since, self._clock.now()), record.last_status).encode()
 
-    @listens(StanzaIn, stage=Stage.GUARD)  # §4
-    def guard_idle_time(self, event: StanzaIn) -> None:
+    @listens(StanzaArriving, stage=Stage.GUARD)  # §4
+    def guard_idle_time(self, event: StanzaArriving) -> None:
         """Keep questions away from an account's clients, unless they come from those who see its presence."""
         stanza = event.stanza
         if stanza.kind == "get" and stanza.name == "iq" and stanza.sender and stanza.has(*LastActivity.TAG):
             self._check(event.account, stanza.sender)
 
-    @handles(LastActivity, kind="get", at=At.SERVER)  # §5
+    @handles(LastActivity, kind="get", at=Addressee.SERVER)  # §5
     def tell_uptime(self, request: Iq[LastActivity]) -> Element:  # noqa: ARG002 - a request says nothing
         """Answer with the seconds that this server has run."""
         return LastActivity(seconds_between(self._started, self._clock.monotonic())).encode()

@@ -4,7 +4,8 @@ Implements XEP-0199 2.0.1; the marks § point at its sections. The pings that th
 clients belong to the connection runner.
 """
 
-from tidings.kernel.feature import At, Feature, Iq, Spec, handles
+from tidings.kernel.feature import Addressee, Feature, Spec, handles
+from tidings.kernel.iq import Iq
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.ping import Ping
 
@@ -14,6 +15,6 @@ class XmppPing(Feature):
 
     spec = Spec.xep(199, version="2.0.1", advertises=(ns.PING,))  # §5
 
-    @handles(Ping, kind="get", at=At.SERVER | At.SELF, immediate=True)  # §4.2
+    @handles(Ping, kind="get", at=Addressee.SERVER | Addressee.SELF, immediate=True)  # §4.2
     def pong(self, request: Iq[Ping]) -> None:
         """Answer with an empty result."""

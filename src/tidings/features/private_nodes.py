@@ -7,9 +7,10 @@ feature that serves such nodes takes this one's place and asks the same `NodeVie
 """
 
 from tidings.base.errors import StanzaError
-from tidings.kernel.feature import Feature, Iq, Spec, handles
+from tidings.kernel.feature import Feature, Spec, handles
 from tidings.kernel.host import Host
-from tidings.kernel.nodes import NodeView
+from tidings.kernel.iq import Iq
+from tidings.kernel.node_view import NodeView
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp.payloads.pubsub import (
     PubSubRequest,

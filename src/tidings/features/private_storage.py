@@ -10,7 +10,8 @@ import msgspec
 from msgspec import Meta
 
 from tidings.base.errors import StanzaError
-from tidings.kernel.feature import Feature, Iq, Spec, handles
+from tidings.kernel.feature import Feature, Spec, handles
+from tidings.kernel.iq import Iq
 from tidings.ports.private import PrivateStore
 from tidings.wire.xml.element import Element, decode
 from tidings.wire.xmpp import ns

@@ -19,8 +19,9 @@ from tidings.base.jid import Jid, JidError
 from tidings.kernel.account import Account
 from tidings.kernel.clock import Clock
 from tidings.kernel.events import AccountRegistered, AccountRemoved, AccountWanted, PasswordChanged
-from tidings.kernel.feature import At, Feature, Iq, Spec, StreamStage, handles
+from tidings.kernel.feature import Addressee, Feature, Spec, StreamStage, handles
 from tidings.kernel.host import Host
+from tidings.kernel.iq import Iq
 from tidings.kernel.session import Session
 from tidings.kernel.supervisor import Supervisor
 from tidings.ports.accounts import AccountStore, ScramKeys
@@ -141,13 +142,13 @@ class Registration(Feature):
 
     # --- after log-in
 
-    @handles(Register, kind="get", at=At.SELF | At.SERVER)  # §3.1, example 3
+    @handles(Register, kind="get", at=Addressee.SELF | Addressee.SERVER)  # §3.1, example 3
     def show(self, request: Iq[Register]) -> Element:
         """Answer that the account is registered, and under which name."""
         account = self._own_account(request)
         return Register({"username": account.jid.local, "password": ""}, is_registered=True).encode()
 
-    @handles(Register, kind="set", at=At.SELF | At.SERVER)  # §3.2, §3.3
+    @handles(Register, kind="set", at=Addressee.SELF | Addressee.SERVER)  # §3.2, §3.3
     async def change(self, request: Iq[Register]) -> None:
         """Change the password, or remove the account."""
         account = self._own_account(request)

@@ -23,12 +23,13 @@ from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
 from tidings.kernel.clock import Clock
 from tidings.kernel.events import AccountRemoved, AccountWanted
-from tidings.kernel.feature import Feature, Stage, listens
+from tidings.kernel.feature import Feature, listens
+from tidings.kernel.hooks import Stage
 from tidings.kernel.host import Host
 from tidings.kernel.job import Job
-from tidings.kernel.router import Router
 from tidings.kernel.supervisor import Supervisor
 from tidings.kernel.telemetry import Telemetry
+from tidings.messages.router import Router
 from tidings.ports.accounts import AccountStore
 from tidings.ports.ledger import Ledger
 

@@ -10,7 +10,8 @@ from typing import ClassVar, Self
 
 import msgspec
 
-from tidings.kernel.feature import At, Feature, Iq, Spec, handles
+from tidings.kernel.feature import Addressee, Feature, Spec, handles
+from tidings.kernel.iq import Iq
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
 
@@ -31,6 +32,6 @@ class SessionRequests(Feature):
 
     spec = Spec.rfc(3921, note="§3 only")
 
-    @handles(SessionRequest, kind="set", at=At.SELF | At.SERVER)
+    @handles(SessionRequest, kind="set", at=Addressee.SELF | Addressee.SERVER)
     def grant(self, _request: Iq[SessionRequest]) -> None:
         """§3: the answer is an empty result."""

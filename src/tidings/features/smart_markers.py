@@ -10,7 +10,8 @@ from typing import Final
 
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
-from tidings.kernel.feature import Feature, Iq, Spec, handles
+from tidings.kernel.feature import Feature, Spec, handles
+from tidings.kernel.iq import Iq
 from tidings.ports.ledger import Ledger
 from tidings.ports.ledger.batch import Direction, Kind
 from tidings.ports.ledger.reading import Archived, PageQuery

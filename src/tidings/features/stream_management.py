@@ -19,13 +19,13 @@ from tidings.base.errors import BackendError, StanzaError, StreamError
 from tidings.base.ids import token
 from tidings.base.jid import Jid
 from tidings.kernel.events import SessionBound, SessionEnded, StanzasAcknowledged
-from tidings.kernel.feature import Feature, Spec, Stage, StreamStage, handles_nonza, listens
+from tidings.kernel.feature import Feature, Spec, StreamStage, handles_nonza, listens
+from tidings.kernel.hooks import Stage
 from tidings.kernel.host import Host
-from tidings.kernel.inbound import Inbound
+from tidings.kernel.maybe_awaitable import MaybeAwaitable, until_done
 from tidings.kernel.server import Server
-from tidings.kernel.session import Session
+from tidings.kernel.session import InboundQueue, Session
 from tidings.kernel.slots import Slot
-from tidings.kernel.wait import Wait, until_done
 from tidings.ports.ledger import Ledger
 from tidings.ports.ledger.batch import message_key
 from tidings.wire.xml.element import Element
@@ -79,7 +79,7 @@ class Remembered(msgspec.Struct):
 
     account: Jid
     handled: int
-    inbound: Inbound | None
+    inbound: InboundQueue | None
     """What still deals with stanzas of it; None once all are dealt with."""
 
 
@@ -115,7 +115,7 @@ class StreamManagement(Feature):
         if session.window is not None:
             raise StreamError("policy-violation", "stream management is enabled already")
         answer = self._enable(session, element)
-        session.say(answer.to_bytes())
+        session.send_nonza(answer.to_bytes())
 
     @listens(SessionBound, stage=Stage.OBSERVE)  # §9.1
     def begin(self, event: SessionBound) -> None:
@@ -148,18 +148,18 @@ class StreamManagement(Feature):
     def answer(self, session: Session, element: Element) -> None:  # noqa: ARG002 - it says nothing more
         """Say at once what is handled, and again when more of what has come is."""
         if session.window is None:
-            session.say(_UNEXPECTED)
+            session.send_nonza(_UNEXPECTED)
             return
-        session.say(ack_bytes(session.h))
+        session.send_nonza(ack_bytes(session.h))
         if session.received > max(session.handled, session.counted_from):
             inbound = session.inbound
             inbound.progress = functools.partial(_answer_again, inbound, session.received)
 
     @handles_nonza(ns.SM, "a")
-    def acknowledged(self, session: Session, element: Element) -> Wait:
+    def acknowledged(self, session: Session, element: Element) -> MaybeAwaitable:
         """Let go of what the client has; ask again for what was sent since the last question."""
         if session.window is None:
-            session.say(_UNEXPECTED)
+            session.send_nonza(_UNEXPECTED)
             return None
         try:
             handled = Ack.decode(element).handled
@@ -171,7 +171,7 @@ class StreamManagement(Feature):
 
     def _acknowledge(
         self, session: Session, window: SentWindow[bytes], items: tuple[bytes, ...] | HandledTooHigh
-    ) -> Wait:
+    ) -> MaybeAwaitable:
         if isinstance(items, HandledTooHigh):
             raise items.error()  # §6
         if not items:
@@ -183,7 +183,7 @@ class StreamManagement(Feature):
     @handles_nonza(ns.SM, "resume")
     def resume_late(self, session: Session, element: Element) -> None:  # noqa: ARG002 - it is not looked at
         """Refuse: the stream has its session."""
-        session.say(_UNEXPECTED)
+        session.send_nonza(_UNEXPECTED)
 
     async def negotiate_resumption(self, account: Jid, element: Element) -> tuple[Element, Session | None]:
         """Find the session to go on with, take it from its connection and deal with what that has brought."""
@@ -251,9 +251,9 @@ class StreamManagement(Feature):
 _UNEXPECTED: Final = Failed("unexpected-request").encode().to_bytes()
 
 
-def _answer_again(inbound: Inbound, asked: int) -> None:
+def _answer_again(inbound: InboundQueue, asked: int) -> None:
     session = inbound.session
-    session.say(ack_bytes(session.h))
+    session.send_nonza(ack_bytes(session.h))
     if session.handled >= asked:
         inbound.progress = None
 

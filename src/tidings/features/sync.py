@@ -16,9 +16,11 @@ from msgspec import Meta
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
 from tidings.kernel.events import ArchivePulled, DiscoInfo
-from tidings.kernel.feature import Feature, Iq, Spec, Stage, handles, listens
+from tidings.kernel.feature import Feature, Spec, handles, listens
+from tidings.kernel.hooks import Stage
 from tidings.kernel.host import Host
-from tidings.kernel.wait import until_done
+from tidings.kernel.iq import Iq
+from tidings.kernel.maybe_awaitable import until_done
 from tidings.ports.ledger import Ledger
 from tidings.ports.ledger.batch import Direction
 from tidings.ports.ledger.reading import Archived, EntryId, Head, InboxQuery, InboxRow

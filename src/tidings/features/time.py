@@ -4,7 +4,8 @@ Implements XEP-0202 2.0. The server tells UTC as its zone, so that nobody learns
 """
 
 from tidings.kernel.clock import Clock
-from tidings.kernel.feature import At, Feature, Iq, Spec, handles
+from tidings.kernel.feature import Addressee, Feature, Spec, handles
+from tidings.kernel.iq import Iq
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.time import EntityTime
@@ -18,7 +19,7 @@ class ServerTime(Feature):
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
 
-    @handles(EntityTime, kind="get", at=At.SERVER)  # §3
+    @handles(EntityTime, kind="get", at=Addressee.SERVER)  # §3
     def tell_time(self, request: Iq[EntityTime]) -> Element:  # noqa: ARG002 - a request says nothing
         """Answer with the time now."""
         return EntityTime(self._clock.now()).encode()

@@ -9,7 +9,8 @@ import msgspec
 from msgspec import Meta
 
 from tidings.base.errors import StanzaError
-from tidings.kernel.feature import At, Feature, Iq, Spec, handles
+from tidings.kernel.feature import Addressee, Feature, Spec, handles
+from tidings.kernel.iq import Iq
 from tidings.ports.vcard import VCardStore
 from tidings.wire.xml.element import Element, decode
 from tidings.wire.xmpp import ns
@@ -32,13 +33,13 @@ class VCardTemp(Feature):
         self._store = store
         self._max_bytes = options.max_bytes
 
-    @handles(VCard, kind="get", at=At.SELF)  # §3.1
+    @handles(VCard, kind="get", at=Addressee.SELF)  # §3.1
     async def show_own(self, request: Iq[VCard]) -> Element:
         """Answer with the vCard; where there is none yet, with an empty one."""
         raw = await self._store.get(request.to)
         return Element("vCard", ns.VCARD) if raw is None else decode(raw, "")
 
-    @handles(VCard, kind="set", at=At.SELF)  # §3.2
+    @handles(VCard, kind="set", at=Addressee.SELF)  # §3.2
     async def publish(self, request: Iq[VCard]) -> None:
         """Keep the vCard in place of the one before."""
         raw = request.payload.encode().to_bytes()
@@ -46,12 +47,12 @@ class VCardTemp(Feature):
             raise StanzaError("policy-violation", f"a vCard may have at most {self._max_bytes} bytes")
         await self._store.put(request.sender.bare, raw)
 
-    @handles(VCard, kind="set", at=At.ACCOUNT)  # §3.2
+    @handles(VCard, kind="set", at=Addressee.ACCOUNT)  # §3.2
     def refuse(self, request: Iq[VCard]) -> None:  # noqa: ARG002 - whatever it says
         """Refuse to change somebody else's vCard."""
         raise StanzaError("forbidden", "a vCard is changed by its owner alone")
 
-    @handles(VCard, kind="get", at=At.ACCOUNT)  # §3.3
+    @handles(VCard, kind="get", at=Addressee.ACCOUNT)  # §3.3
     async def show(self, request: Iq[VCard]) -> Element:
         """Answer with the vCard; an account without one looks like no account at all."""
         raw = await self._store.get(request.to)

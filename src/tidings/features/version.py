@@ -10,7 +10,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from tidings.kernel.feature import At, Feature, Iq, Spec, handles
+from tidings.kernel.feature import Addressee, Feature, Spec, handles
+from tidings.kernel.iq import Iq
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.version import Version
@@ -36,7 +37,7 @@ class SoftwareVersion(Feature):
             platform.system() if options.show_system else "",  # §5
         ).encode()
 
-    @handles(Version, kind="get", at=At.SERVER)  # §3
+    @handles(Version, kind="get", at=Addressee.SERVER)  # §3
     def tell_version(self, request: Iq[Version]) -> Element:  # noqa: ARG002 - a request says nothing
         """Answer with the same words for everybody."""
         return self._answer

@@ -6,7 +6,7 @@ that takes it. Sessions outlive requests and sockets.
 Invariants:
 - each request waits on one future, its exchange, which is resolved once, by an answer of the machine;
 - one timer a session, armed for the machine's deadline;
-- a session is in `_sessions` until its machine has ended, and counts at the doorkeeper for as long.
+- a session is in `_sessions` until its machine has ended, and counts at the limiter for as long.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from aiohttp import web
 from tidings.base.errors import LocalProtocolError
 from tidings.base.ids import token
 from tidings.base.jid import Jid, JidError
-from tidings.gateways.entrance import Entrance
 from tidings.gateways.http import HttpGateway, Peer
-from tidings.kernel.connection import Connection
-from tidings.kernel.doorway import Doorway, Item
+from tidings.gateways.listener_policy import ListenerPolicy
 from tidings.kernel.feature import Spec
 from tidings.kernel.session import Client
+from tidings.streams.connection import Connection
+from tidings.streams.listener import Item, ListenerContext
 from tidings.wire.xml.element import Element
 from tidings.wire.xml.fragment import StreamTail
 from tidings.wire.xmpp import ns
@@ -80,17 +80,17 @@ class BoshDoor:
     def __init__(
         self,
         gateway: HttpGateway,
-        entrance: Entrance,
+        policy: ListenerPolicy,
         *,
         options: BoshOptions = BoshOptions(),  # noqa: B008  # frozen
     ) -> None:
         self.gateway = gateway
-        self.entrance = entrance
+        self.policy = policy
         self.options = options
         self._sessions: dict[str, BoshStream] = {}
         self._waiting = 0
         gateway.add(PATH, {"POST": self._post}, about=_ABOUT, origins=gateway.options.origins)
-        telemetry = entrance.local.server.telemetry
+        telemetry = policy.local.server.telemetry
         telemetry.gauge("bosh_sessions", "BOSH sessions", lambda: len(self._sessions))
         telemetry.gauge("bosh_requests", "BOSH requests that wait for an answer", lambda: self._waiting)
 
@@ -106,10 +106,10 @@ class BoshDoor:
     def forget(self, stream: BoshStream) -> None:
         """Take out a session that has ended."""
         if self._sessions.pop(stream.sid, None) is not None:
-            self.gateway.doorkeeper.leave(stream.client.address)
+            self.gateway.limiter.leave(stream.client.address)
 
     async def _post(self, request: web.BaseRequest) -> web.StreamResponse:
-        raw = await self.gateway.read_body(request, self.entrance.after.stanza_bytes)
+        raw = await self.gateway.read_body(request, self.policy.after.stanza_bytes)
         peer = self.gateway.peer(request)
         exchange: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         body: Body | None = None
@@ -136,7 +136,7 @@ class BoshDoor:
         hint = _SID_HINT.search(raw[:2_048])
         sid = (hint[1] or hint[2]).decode(errors="replace") if hint is not None else ""
         named = self._sessions.get(sid)
-        limits = self.entrance.before if named is None else named.limits
+        limits = self.policy.before if named is None else named.limits
         if len(raw) > limits.stanza_bytes:
             raise BindingError(Condition.POLICY_VIOLATION, f"a request may have {limits.stanza_bytes} octets")
         body = read_body(raw, limits)
@@ -156,8 +156,8 @@ class BoshDoor:
 
     def _open(self, body: Body, request: web.BaseRequest, peer: Peer) -> BoshStream:
         """Begin a session."""
-        doorway = self.entrance.doorway(peer.address)
-        server = doorway.server
+        context = self.policy.context(peer.address)
+        server = context.server
         if server.draining:
             raise BindingError(Condition.SYSTEM_SHUTDOWN, "the server is stopping")
         session = BoshSession(
@@ -167,12 +167,12 @@ class BoshDoor:
             options=self.options,
             secure=peer.secure,
         )
-        if not _serves(doorway, session.terms.domain):
+        if not _serves(context, session.terms.domain):
             raise BindingError(Condition.HOST_UNKNOWN, "this domain is not served here")
-        if not self.gateway.doorkeeper.admit(peer.address):
+        if not self.gateway.limiter.admit(peer.address):
             raise BindingError(Condition.POLICY_VIOLATION, "too many connections from this address")
         client = Client(transport="bosh", address=peer.address, secure=peer.secure, since=server.clock.now())
-        stream = BoshStream(self, doorway, session, client, self.gateway.tls_info(request))
+        stream = BoshStream(self, context, session, client, self.gateway.tls_info(request))
         self._sessions[session.sid] = stream
         return stream
 
@@ -181,19 +181,24 @@ class BoshStream:
     """One session: the machine, its timer, and the transport of a Connection."""
 
     def __init__(
-        self, door: BoshDoor, doorway: Doorway, session: BoshSession, client: Client, tls: TlsInfo | None
+        self,
+        door: BoshDoor,
+        context: ListenerContext,
+        session: BoshSession,
+        client: Client,
+        tls: TlsInfo | None,
     ) -> None:
         self._door = door
         self._session = session
-        self._clock = doorway.server.clock
+        self._clock = context.server.clock
         self._timer: Timer | None = None
         self._due = 0.0
         self._flushing = False
         self._paused = False
         self._framing = BoshFraming()
         self.client = client
-        self.limits = door.entrance.before
-        self._connection = Connection(doorway, self, self._framing, client, tls)
+        self.limits = door.policy.before
+        self._connection = Connection(context, self, self._framing, client, tls)
 
     @property
     def sid(self) -> str:
@@ -257,7 +262,7 @@ class BoshStream:
 
     def logged_in(self) -> None:
         """Apply the larger limits."""
-        self.limits = self._door.entrance.after
+        self.limits = self._door.policy.after
 
     def rest(self) -> None:
         """Nothing is kept between requests that could be given back."""
@@ -345,9 +350,9 @@ class BoshFraming(WebSocketFraming):
         return raw
 
 
-def _serves(doorway: Doorway, domain: str) -> bool:
+def _serves(context: ListenerContext, domain: str) -> bool:
     try:
-        return doorway.policy.host(Jid(domain).domain) is not None
+        return context.policy.host(Jid(domain).domain) is not None
     except JidError:
         return False
 

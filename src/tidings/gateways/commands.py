@@ -22,8 +22,10 @@ from tidings.base.ids import token
 from tidings.base.jid import Jid
 from tidings.kernel.clock import Clock
 from tidings.kernel.events import DiscoInfo, DiscoItems
-from tidings.kernel.feature import At, Feature, Iq, Spec, Stage, handles, listens
+from tidings.kernel.feature import Addressee, Feature, Spec, handles, listens
+from tidings.kernel.hooks import Stage
 from tidings.kernel.host import Host
+from tidings.kernel.iq import Iq
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.command import (
@@ -120,7 +122,7 @@ class CommandsFeature(Feature):
             event.identities.append(("automation", "command-node", self._commands[event.node].name))
             event.features += (ns.COMMANDS, ns.DATA_FORMS)
 
-    @handles(Command, kind="set", at=At.SERVER)  # §2.4
+    @handles(Command, kind="set", at=Addressee.SERVER)  # §2.4
     async def execute(self, request: Iq[Command]) -> Element:
         """Begin a command, or take the next step of one."""
         self._check(request.sender)

@@ -24,7 +24,7 @@ from aiohttp import web
 from aiohttp.typedefs import LooseHeaders
 from aiohttp.web_protocol import RequestHandler
 
-from tidings.gateways.doorkeeper import Doorkeeper
+from tidings.gateways.connection_limiter import ConnectionLimiter
 from tidings.gateways.http_options import ANY, HttpOptions
 from tidings.gateways.tls import TlsSetup
 from tidings.wire.xmpp.negotiation.values import TlsInfo
@@ -81,14 +81,14 @@ class HttpError(Exception):
 
 
 class _Http(web.Server):
-    """aiohttp's server, with the doorkeeper at its door; connections of proxies are for others to count."""
+    """aiohttp's server, with the limiter at its door; connections of proxies are for others to count."""
 
     def __init__(
-        self, gateway: HttpGateway, doorkeeper: Doorkeeper, handler: Handler, **options: object
+        self, gateway: HttpGateway, limiter: ConnectionLimiter, handler: Handler, **options: object
     ) -> None:
         super().__init__(cast("Any", handler), **cast("dict[str, Any]", options))
         self._gateway = gateway
-        self._doorkeeper = doorkeeper
+        self._limiter = limiter
         self._admitted: dict[object, str] = {}
 
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
@@ -97,7 +97,7 @@ class _Http(web.Server):
         address = str(name[0]) if isinstance(name, tuple) else ""
         if self._gateway.is_proxy(address):
             return
-        if self._doorkeeper.admit(address):
+        if self._limiter.admit(address):
             self._admitted[handler] = address
         else:
             transport.abort()
@@ -106,15 +106,15 @@ class _Http(web.Server):
         super().connection_lost(handler, exc)
         address = self._admitted.pop(handler, None)
         if address is not None:
-            self._doorkeeper.leave(address)
+            self._limiter.leave(address)
 
 
 class HttpGateway:
     """Listens for HTTP and hands each request to the door that has its path."""
 
-    def __init__(self, options: HttpOptions, doorkeeper: Doorkeeper, tls: TlsSetup | None = None) -> None:
+    def __init__(self, options: HttpOptions, limiter: ConnectionLimiter, tls: TlsSetup | None = None) -> None:
         self.options = options
-        self.doorkeeper = doorkeeper
+        self.limiter = limiter
         self._tls = tls
         self._routes: dict[str, Route] = {}
         self._proxies: tuple[Network, ...] = tuple(map(ipaddress.ip_network, options.trusted_proxies))
@@ -143,7 +143,7 @@ class HttpGateway:
             raise ValueError("there are no certificates")
         http = _Http(
             self,
-            self.doorkeeper,
+            self.limiter,
             self._answer,
             handler_cancellation=True,  # a door notices when its client has gone
             access_log=None,

@@ -10,13 +10,13 @@ from typing import cast
 import structlog
 
 from tidings.base.errors import StreamError
-from tidings.gateways.doorkeeper import Doorkeeper
-from tidings.gateways.entrance import Entrance
+from tidings.gateways.connection_limiter import ConnectionLimiter
+from tidings.gateways.listener_policy import ListenerPolicy
 from tidings.gateways.tls import TlsSetup
-from tidings.kernel.connection import Connection
-from tidings.kernel.doorway import Item
 from tidings.kernel.feature import Spec
 from tidings.kernel.session import Client
+from tidings.streams.connection import Connection
+from tidings.streams.listener import Item
 from tidings.wire.xml.fragment import StreamHead
 from tidings.wire.xml.parser import StreamParser
 from tidings.wire.xmpp import ns
@@ -41,13 +41,13 @@ class TcpGateway:
     def __init__(
         self,
         *,
-        entrance: Entrance,
-        doorkeeper: Doorkeeper,
+        policy: ListenerPolicy,
+        limiter: ConnectionLimiter,
         tls: TlsSetup,
         direct_tls: bool,
     ) -> None:
-        self.entrance = entrance
-        self.doorkeeper = doorkeeper
+        self.policy = policy
+        self.limiter = limiter
         self.tls = tls
         self.direct_tls = direct_tls
 
@@ -83,7 +83,7 @@ class TcpProtocol(asyncio.Protocol):
         self._gateway = gateway
         self._transport: asyncio.Transport | None = None
         self._connection: Connection | None = None
-        self._parser = StreamParser(gateway.entrance.before)
+        self._parser = StreamParser(gateway.policy.before)
         self._is_admitted = False
         self._is_switching = False  # from plain text to TLS
         self._is_discarding = False  # our stream has ended; what comes is read and forgotten
@@ -101,20 +101,20 @@ class TcpProtocol(asyncio.Protocol):
             self._transport.abort()
             return
         self._address = peer[0] if peer else ""
-        if not gateway.doorkeeper.admit(self._address):
+        if not gateway.limiter.admit(self._address):
             self._transport.abort()
             return
         self._is_admitted = True
-        doorway = gateway.entrance.doorway(self._address)
+        listener_context = gateway.policy.context(self._address)
         channel = transport.get_extra_info("ssl_object")
         client = Client(
             transport="tls" if gateway.direct_tls else "tcp",
             address=self._address,
             secure=channel is not None,
-            since=doorway.server.clock.now(),
+            since=listener_context.server.clock.now(),
         )
         info = None if channel is None else gateway.tls.info(channel)
-        self._connection = Connection(doorway, self, _FRAMING, client, info)
+        self._connection = Connection(listener_context, self, _FRAMING, client, info)
 
     def data_received(self, data: bytes) -> None:
         """Octets have come."""
@@ -153,7 +153,7 @@ class TcpProtocol(asyncio.Protocol):
         self._early = None
         if self._is_admitted:
             self._is_admitted = False
-            self._gateway.doorkeeper.leave(self._address)
+            self._gateway.limiter.leave(self._address)
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.lost()
@@ -212,7 +212,7 @@ class TcpProtocol(asyncio.Protocol):
         self._is_switching = True
         self._parser.close()
         self.pause()  # the next octets on the socket belong to the handshake
-        self._gateway.entrance.doorway(self._address).server.supervisor.start("starttls", self._shake_hands())
+        self._gateway.policy.context(self._address).server.supervisor.start("starttls", self._shake_hands())
 
     async def _shake_hands(self) -> None:
         gateway = self._gateway
@@ -246,7 +246,7 @@ class TcpProtocol(asyncio.Protocol):
             encrypted.abort()
             return
         self._transport = encrypted
-        self._parser = StreamParser(gateway.entrance.before)
+        self._parser = StreamParser(gateway.policy.before)
         self._is_switching = False
         early, self._early = self._early, None
         self._connection.tls_established(gateway.tls.info(channel))
@@ -255,7 +255,7 @@ class TcpProtocol(asyncio.Protocol):
 
     def logged_in(self) -> None:
         """Apply the larger limits."""
-        self._parser.limits = self._gateway.entrance.after
+        self._parser.limits = self._gateway.policy.after
 
     def rest(self) -> None:
         """Give back memory while the client is silent."""

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from aiohttp import web
 
 from tidings.base.errors import LocalProtocolError, StreamError
-from tidings.gateways.entrance import Entrance
 from tidings.gateways.http import HttpError, HttpGateway, Peer
-from tidings.kernel.connection import Connection
-from tidings.kernel.doorway import Item
+from tidings.gateways.listener_policy import ListenerPolicy
 from tidings.kernel.feature import Spec
 from tidings.kernel.session import Client
+from tidings.streams.connection import Connection
+from tidings.streams.listener import Item
 from tidings.wire.websocket import (
     Close,
     CloseCode,
@@ -59,9 +59,9 @@ SPECS = (Spec.rfc(6455, note="without extensions"), Spec.rfc(7395))
 class WebSocketDoor:
     """Answers `/xmpp-websocket`."""
 
-    def __init__(self, gateway: HttpGateway, entrance: Entrance) -> None:
+    def __init__(self, gateway: HttpGateway, policy: ListenerPolicy) -> None:
         self.gateway = gateway
-        self.entrance = entrance
+        self.policy = policy
         gateway.add(PATH, {"GET": self._get}, about=_ABOUT, origins=gateway.options.origins)
 
     async def _get(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -70,7 +70,7 @@ class WebSocketDoor:
         transport = request.transport
         if transport is None:
             raise HttpError(400, "The connection is gone.")
-        if peer.is_proxied and not self.gateway.doorkeeper.admit(peer.address):
+        if peer.is_proxied and not self.gateway.limiter.admit(peer.address):
             raise HttpError(503, "Too many connections from this address.")
         stream = WebSocketStream(self, transport, peer, self.gateway.tls_info(request))
         try:
@@ -85,7 +85,7 @@ class WebSocketDoor:
         finally:
             stream.feed_eof()
             if peer.is_proxied:
-                self.gateway.doorkeeper.leave(peer.address)
+                self.gateway.limiter.leave(peer.address)
         return _Upgraded()
 
 
@@ -130,8 +130,8 @@ class WebSocketStream:
         self._transport = transport
         self._peer = peer
         self._tls = tls
-        self._reader = FrameReader(door.entrance.before.stanza_bytes)
-        self._parser = FrameParser(door.entrance.before)
+        self._reader = FrameReader(door.policy.before.stanza_bytes)
+        self._parser = FrameParser(door.policy.before)
         self._connection: Connection | None = None
         self._close_code = CloseCode.NORMAL
         self._close_reason = ""
@@ -142,15 +142,15 @@ class WebSocketStream:
 
     def begin(self) -> None:
         """Start the stream, after the handshake."""
-        doorway = self._door.entrance.doorway(self._peer.address)
-        self._clock = doorway.server.clock
+        context = self._door.policy.context(self._peer.address)
+        self._clock = context.server.clock
         client = Client(
             transport="websocket",
             address=self._peer.address,
             secure=self._peer.secure,
-            since=doorway.server.clock.now(),
+            since=context.server.clock.now(),
         )
-        self._connection = Connection(doorway, self, _FRAMING, client, self._tls)
+        self._connection = Connection(context, self, _FRAMING, client, self._tls)
         self._watch()
 
     # --- what aiohttp tells
@@ -240,8 +240,8 @@ class WebSocketStream:
 
     def logged_in(self) -> None:
         """Apply the larger limits."""
-        self._reader.limit = self._door.entrance.after.stanza_bytes
-        self._parser = FrameParser(self._door.entrance.after)
+        self._reader.limit = self._door.policy.after.stanza_bytes
+        self._parser = FrameParser(self._door.policy.after)
 
     def rest(self) -> None:
         """Give back memory while the client is silent."""

@@ -15,10 +15,10 @@ import msgspec
 
 from tidings.base.errors import StreamError, TidingsError
 from tidings.base.jid import Jid
-from tidings.kernel.filing import Filed, filed
+from tidings.kernel.stored_copy import StoredCopy, stored_copy
 from tidings.ports.ledger.batch import Accepted
 from tidings.wire.xml.element import Element
-from tidings.wire.xmpp.archiving import Archiving
+from tidings.wire.xmpp.classification import Classification
 from tidings.wire.xmpp.payloads.arrival import stamped
 from tidings.wire.xmpp.stanza import Stanza
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tidings.kernel.account import Account
     from tidings.kernel.session import Session
 
-NOTHING: Final = Archiving()
+NOTHING: Final = Classification()
 """What a message is that nobody archives."""
 
 
@@ -69,14 +69,14 @@ class PresenceArrived:
     stanza: Stanza
 
 
-class StanzaOut(msgspec.Struct, eq=False):
+class StanzaSubmitted(msgspec.Struct, eq=False):
     """A local session submits a stanza to somebody; GUARD may refuse it."""
 
     session: Session
     stanza: Stanza
 
 
-class StanzaIn(msgspec.Struct, eq=False):
+class StanzaArriving(msgspec.Struct, eq=False):
     """A stanza is about to reach a local account or one of its sessions; GUARD may refuse it."""
 
     account: Account
@@ -86,22 +86,22 @@ class StanzaIn(msgspec.Struct, eq=False):
 class MessageAccepted(msgspec.Struct, eq=False):
     """A message of a local session is durable, or needs no storage; COPY serves the sender's other devices.
 
-    Told of repeats, too, which are not delivered again. `filed` is about the sender's archive, None where
+    Told of repeats, too, which are not delivered again. `stored` is about the sender's archive, None where
     nothing is stored; the stanza carries no stanza-id of that archive yet.
     """
 
     session: Session
     stanza: Stanza
-    archiving: Archiving = NOTHING
+    classification: Classification = NOTHING
     accepted: Accepted | None = None
-    _filed: Filed | None = None
+    _stored: StoredCopy | None = None
 
     @property
-    def filed(self) -> Filed | None:
+    def stored(self) -> StoredCopy | None:
         """What the ledger answered; made when it is asked for, since most messages are not copied."""
-        if self._filed is None and self.accepted is not None:
-            self._filed = filed(self.archiving, self.accepted, self.session.account.jid)
-        return self._filed
+        if self._stored is None and self.accepted is not None:
+            self._stored = stored_copy(self.classification, self.accepted, self.session.account.jid)
+        return self._stored
 
 
 class MessageDelivered(msgspec.Struct, eq=False):
@@ -115,18 +115,18 @@ class MessageDelivered(msgspec.Struct, eq=False):
     message: Stanza
     """The message as it was sent."""
     recipients: list[Session]
-    filed: Filed | None = None
+    stored: StoredCopy | None = None
     _stamped: Stanza | None = None
 
     @property
     def stanza(self) -> Stanza:
-        """The message as devices see it, with stanza-id and time where it is `filed`."""
+        """The message as devices see it, with stanza-id and time where it is `stored`."""
         if self._stamped is None:
-            filed = self.filed
+            stored = self.stored
             self._stamped = self.message
-            if filed is not None and filed.place is not None:
+            if stored is not None and stored.place is not None:
                 self._stamped = stamped(
-                    self.message, self.account.jid, filed.place.id, filed.time, is_live=True
+                    self.message, self.account.jid, stored.place.id, stored.time, is_live=True
                 )
         return self._stamped
 
@@ -135,13 +135,13 @@ class MessageDelivered(msgspec.Struct, eq=False):
 class ConversationAffected:
     """A new entry of a local account does something to earlier ones.
 
-    It refers to one (`filed.target`), or has brought its conversation back from the box `archive`
-    (`filed.returned`). `by` is the session of this account that sent it, None where it was received.
+    It refers to one (`stored.target`), or has brought its conversation back from the box `archive`
+    (`stored.returned`). `by` is the session of this account that sent it, None where it was received.
     """
 
     account: Account
     peer: Jid
-    filed: Filed
+    stored: StoredCopy
     by: Session | None
 
 

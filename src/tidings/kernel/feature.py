@@ -9,35 +9,19 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, Self, TypeVar
+from typing import Any, ClassVar, NamedTuple, Protocol, Self, TypeVar
 
 import msgspec
 
 from tidings.base.jid import Jid
+from tidings.kernel.hooks import Stage
 from tidings.kernel.slots import Slot
 from tidings.wire.xml.element import Element
-from tidings.wire.xmpp.stanza import Stanza
-
-if TYPE_CHECKING:
-    from tidings.kernel.account import Account
-    from tidings.kernel.session import Session
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
-class Stage(enum.IntEnum):
-    """When a handler of an event runs; stages run in this order."""
-
-    GUARD = enum.auto()
-    """May this pass? Raises StanzaError to refuse. Plain functions that read only what is loaded."""
-    REWRITE = enum.auto()
-    STORE = enum.auto()
-    DELIVER = enum.auto()
-    COPY = enum.auto()
-    OBSERVE = enum.auto()
-
-
-class At(enum.Flag):
+class Addressee(enum.Flag):
     """Whom an iq request is addressed to."""
 
     SERVER = enum.auto()
@@ -79,57 +63,6 @@ class VersionedPayload(Protocol):
         ...
 
 
-P = TypeVar("P")
-
-
-class Iq(Generic[P]):
-    """An iq request on its way to a handler.
-
-    `session` is the sender's where it is local. `account` is the addressed account for At.SELF and
-    At.ACCOUNT, else None.
-    """
-
-    __slots__ = ("account", "payload", "session", "stanza")
-
-    def __init__(self, stanza: Stanza, payload: P, session: Session | None, account: Account | None) -> None:
-        self.stanza = stanza
-        self.payload = payload
-        self.session = session
-        self.account = account
-
-    @property
-    def kind(self) -> str:
-        """`get` or `set`."""
-        return self.stanza.kind
-
-    @property
-    def sender(self) -> Jid:
-        """The full JID that asks."""
-        assert self.stanza.sender is not None  # the router has stamped it
-        return self.stanza.sender
-
-    @property
-    def to(self) -> Jid:
-        """The address that was asked; the own bare JID where the stanza named none."""
-        return self.stanza.to if self.stanza.to is not None else self.sender.bare
-
-    @property
-    def own_session(self) -> Session:
-        """The sender's session; only for handlers at At.SELF, whose senders are local."""
-        assert self.session is not None
-        return self.session
-
-    @property
-    def own_account(self) -> Account:
-        """The addressed account; only for handlers at At.SELF and At.ACCOUNT."""
-        assert self.account is not None
-        return self.account
-
-
-Answer = Element | None
-"""The payload of an iq result; None makes an empty one."""
-
-
 class Spec(msgspec.Struct, frozen=True):
     """A document that a feature implements: feeds disco and the page of supported standards."""
 
@@ -154,7 +87,7 @@ class HandlesMark(NamedTuple):
 
     payload: type[Any]
     kind: str
-    at: At
+    at: Addressee
     immediate: bool
 
 
@@ -227,7 +160,11 @@ def _mark(value: object) -> Callable[[Method], Method]:
 
 
 def handles(
-    payload: type[Payload | VersionedPayload], *, kind: str, at: At = At.SELF, immediate: bool = False
+    payload: type[Payload | VersionedPayload],
+    *,
+    kind: str,
+    at: Addressee = Addressee.SELF,
+    immediate: bool = False,
 ) -> Callable[[Method], Method]:
     """Answer iq requests of this kind, `get` or `set`, that carry the payload and are addressed so.
 

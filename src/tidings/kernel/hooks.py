@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import graphlib
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -9,13 +10,24 @@ from typing import Any
 import structlog
 
 from tidings.base.errors import StanzaError, TidingsError
-from tidings.kernel.feature import Stage
+from tidings.kernel.maybe_awaitable import MaybeAwaitable
 from tidings.kernel.supervisor import Supervisor
-from tidings.kernel.wait import Wait
 
 log = structlog.get_logger("tidings.hooks")
 
-Handler = Callable[[Any], Wait]
+Handler = Callable[[Any], MaybeAwaitable]
+
+
+class Stage(enum.IntEnum):
+    """When a handler of an event runs; stages run in this order."""
+
+    GUARD = enum.auto()
+    """May this pass? Raises StanzaError to refuse. Plain functions that read only what is loaded."""
+    REWRITE = enum.auto()
+    STORE = enum.auto()
+    DELIVER = enum.auto()
+    COPY = enum.auto()
+    OBSERVE = enum.auto()
 
 
 class AmbiguousHooksError(TidingsError):
@@ -49,7 +61,7 @@ class Hooks:
         """Tell whether anybody listens, so that a hot path need not make the event."""
         return event in self._compiled
 
-    def run(self, event: object) -> Wait:
+    def run(self, event: object) -> MaybeAwaitable:
         """Call the handlers in order, and await those that must be.
 
         StanzaError, StreamError and Dropped go to the caller. A bug in a GUARD refuses; elsewhere the next
@@ -70,7 +82,7 @@ class Hooks:
                 return self._rest(wait, handlers, position, event)
         return None
 
-    def tell(self, event: object) -> Wait:
+    def tell(self, event: object) -> MaybeAwaitable:
         """Call all handlers of what has happened: none can refuse it or keep it from the others."""
         handlers = self._compiled.get(type(event), ())
         for position, (_, handler) in enumerate(handlers):
@@ -86,7 +98,7 @@ class Hooks:
     async def _tell_rest(
         self, wait: Awaitable[None], handlers: tuple[tuple[Stage, Handler], ...], event: object
     ) -> None:
-        pending: Wait = wait
+        pending: MaybeAwaitable = wait
         for position, (_, handler) in enumerate(handlers):
             try:
                 if position:
@@ -116,7 +128,7 @@ class Hooks:
     async def _rest(
         self, wait: Awaitable[None], handlers: tuple[tuple[Stage, Handler], ...], position: int, event: object
     ) -> None:
-        pending: Wait = wait
+        pending: MaybeAwaitable = wait
         for at in range(position, len(handlers)):
             stage, handler = handlers[at]
             try:

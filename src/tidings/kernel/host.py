@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from tidings.base.jid import Jid
 from tidings.kernel.account import Directory
-from tidings.kernel.feature import At, Feature, StreamStage
+from tidings.kernel.feature import Addressee, Feature, StreamStage
 from tidings.kernel.hooks import Hooks
 from tidings.wire.xml.element import Element
 
@@ -30,9 +30,9 @@ class Host:
         """The bare JIDs that may administer this domain."""
         self.features: tuple[Feature, ...] = ()
         """Filled by the loader, in the order of their requirements."""
-        self.iq_handlers: dict[tuple[str, tuple[str, str], At], tuple[type[Any], IqHandler]] = {}
+        self.iq_handlers: dict[tuple[str, tuple[str, str], Addressee], tuple[type[Any], IqHandler]] = {}
         """By kind, payload tag and addressee."""
-        self.immediate: set[tuple[tuple[str, str], At]] = set()
+        self.immediate: set[tuple[tuple[str, str], Addressee]] = set()
         """What need not wait for the messages before it: payload tag and addressee of iqs of type get."""
         self.has_archives = False
         """Whether what its accounts send and get is kept in archives."""

@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 
 from tidings.base.errors import TidingsError
-from tidings.kernel.feature import At, Feature, HandlesMark, ListensMark, LoadsMark, NonzaMark, Stage
+from tidings.kernel.feature import Addressee, Feature, HandlesMark, ListensMark, LoadsMark, NonzaMark
+from tidings.kernel.hooks import Stage
 from tidings.kernel.host import Host
 
 
@@ -106,7 +107,7 @@ def _register(host: Host, feature: Feature) -> None:
 def _register_request(host: Host, feature: Feature, mark: HandlesMark, method: Callable[[Any], Any]) -> None:
     payload, kind, at, is_immediate = mark
     tags: tuple[tuple[str, str], ...] = getattr(payload, "TAGS", None) or (payload.TAG,)
-    for tag, where in itertools.product(tags, (At.SERVER, At.SELF, At.ACCOUNT)):
+    for tag, where in itertools.product(tags, (Addressee.SERVER, Addressee.SELF, Addressee.ACCOUNT)):
         if where not in at:
             continue
         key = (kind, tag, where)

@@ -1,4 +1,4 @@
-"""Server: the hosts, the router and the sessions of one running process."""
+"""Server: the hosts and the sessions of one running process."""
 
 from __future__ import annotations
 
@@ -15,13 +15,11 @@ from tidings.kernel.account import Account
 from tidings.kernel.clock import Clock
 from tidings.kernel.events import SessionBound, SessionDetached, SessionEnded, SessionResumed
 from tidings.kernel.host import Host
-from tidings.kernel.inbound import Inbound
+from tidings.kernel.maybe_awaitable import MaybeAwaitable, until_done
 from tidings.kernel.resting import Resting
-from tidings.kernel.router import Router
-from tidings.kernel.session import Client, Link, Session
+from tidings.kernel.session import Client, InboundQueue, Link, Session
 from tidings.kernel.supervisor import Supervisor
 from tidings.kernel.telemetry import Telemetry
-from tidings.kernel.wait import Wait, until_done
 from tidings.ports.ledger import Ledger
 from tidings.wire.xml.element import Element
 
@@ -43,13 +41,25 @@ class Closable(Protocol):
 class Server:
     """What all doors share."""
 
-    def __init__(self, ledger: Ledger | None, clock: Clock, *, sessions_per_account: int = 50) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        hosts: dict[str, Host],
+        make_inbound: Callable[[Session], InboundQueue],
+        supervisor: Supervisor,
+        telemetry: Telemetry,
+        ledger: Ledger | None = None,
+        *,
+        sessions_per_account: int = 50,
+    ) -> None:
         self.clock = clock
         self.started = clock.now()
-        self.telemetry = Telemetry()
-        self.supervisor = Supervisor(self.telemetry)
+        self.hosts = hosts
+        """The virtual hosts by domain."""
+        self.telemetry = telemetry
+        self.supervisor = supervisor
+        self._make_inbound = make_inbound
         self.resting = Resting(clock)
-        self.router = Router(ledger, self.supervisor, self.telemetry)
         self.connections: set[Closable] = set()
         """Every open connection, with or without a session."""
         self.when_empty: Callable[[], object] | None = None
@@ -71,11 +81,6 @@ class Server:
         )
         self.telemetry.gauge("sessions", "Sessions", lambda: self._count)
         self.telemetry.gauge("connections", "Open connections", lambda: len(self.connections))
-
-    @property
-    def hosts(self) -> dict[str, Host]:
-        """The virtual hosts by domain."""
-        return self.router.hosts
 
     def sessions(self) -> Iterator[Session]:
         """Go through all sessions of all hosts."""
@@ -119,7 +124,7 @@ class Server:
                 )
         ending = None if before is None else self._expel(before)
         session = Session(jid, account, host, client, link)
-        session.inbound = Inbound(session, self.router, self.supervisor)
+        session.inbound = self._make_inbound(session)
         session.end = self._end_session
         host.directory.admit(account, session)
         self._count += 1
@@ -148,7 +153,7 @@ class Server:
                 raise StanzaError("not-authorized", "the account has been removed")
         return directory.get(jid) or account
 
-    def _expel(self, session: Session) -> Wait:
+    def _expel(self, session: Session) -> MaybeAwaitable:
         """End a session whose resource another client takes."""
         error = StreamError("conflict", "another client has taken this resource")
         link, session.link = session.link, None
@@ -204,7 +209,7 @@ class Server:
         if wait is not None:
             self.supervisor.start("session", until_done(wait))
 
-    def end_session(self, session: Session, reason: StreamError | None) -> Wait:
+    def end_session(self, session: Session, reason: StreamError | None) -> MaybeAwaitable:
         """Take a session out of everything; a second call does nothing."""
         if session.ended:
             return None

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 from tidings.base.errors import StreamError
 from tidings.base.jid import Jid
 from tidings.kernel.slots import Slotted
+from tidings.wire.xml.fragment import Fragment
 from tidings.wire.xmpp.acks import MODULUS, RequestRule, SentWindow
 from tidings.wire.xmpp.payloads.stream_management import ACK_REQUEST
 from tidings.wire.xmpp.stanza import Stanza
@@ -26,11 +27,10 @@ if TYPE_CHECKING:
     from tidings.kernel.account import Account
     from tidings.kernel.clock import Timer
     from tidings.kernel.host import Host
-    from tidings.kernel.inbound import Inbound
 
 _ASKING = RequestRule()
 
-Gate = Callable[[Stanza], Iterable[Stanza]]
+OutboundFilter = Callable[[Stanza], Iterable[Stanza]]
 """Gets each stanza for the client and gives what is to go out now, in order."""
 
 
@@ -41,7 +41,7 @@ class Link(Protocol):
         """Send one stanza, written for the content namespace `jabber:client`; never waits."""
         ...
 
-    def say(self, raw: bytes) -> None:
+    def send_nonza(self, raw: bytes) -> None:
         """Send an element that is no stanza and declares its own namespace; never waits."""
         ...
 
@@ -55,6 +55,35 @@ class Link(Protocol):
 
     def resume(self) -> None:
         """Read from the client again."""
+        ...
+
+
+class InboundQueue(Protocol):
+    """What a client sends, one stanza after another; the router's side of a session."""
+
+    progress: Callable[[], object] | None
+    """Called each time when something that had to be waited for is dealt with."""
+
+    @property
+    def session(self) -> Session:
+        """The session of the client."""
+        ...
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything that came has been dealt with."""
+        ...
+
+    def receive(self, fragments: list[Fragment], lang: str | None = None) -> None:
+        """Take what came in one read; raises `StreamError` for what ends the stream."""
+        ...
+
+    def when_idle(self, callback: Callable[[], object]) -> None:
+        """Call this once when everything that came has been dealt with, which it has not yet."""
+        ...
+
+    async def until_idle(self) -> None:
+        """Wait until everything that came has been dealt with."""
         ...
 
 
@@ -95,30 +124,30 @@ class Session(Slotted):
 
     __slots__ = (
         "account",
-        "behind",
         "client",
         "counted_from",
         "end",
         "ended",
         "expiry",
-        "gate",
         "handled",
         "host",
         "inbound",
-        "is_cut",
+        "is_catching_up",
         "jid",
         "link",
+        "outbound_filter",
         "presence",
         "priority",
         "received",
+        "replayed_upto",
         "resume_seconds",
         "sent",
-        "served",
+        "stop_counting",
         "stream_key",
         "window",
     )
 
-    inbound: Inbound
+    inbound: InboundQueue
     """The queue of what the client sends; set by the server, and gone when the session has ended."""
 
     def __init__(self, jid: Jid, account: Account, host: Host, client: Client, link: Link | None) -> None:
@@ -132,11 +161,11 @@ class Session(Slotted):
         """The priority of its presence, or None while it is not available."""
         self.presence: Stanza | None = None
         """Its last available presence to all, with its full JID as `from`."""
-        self.behind = False
+        self.is_catching_up = False
         """Whether its device reads what is archived from the archive, and is not sent it live."""
-        self.served = 0
+        self.replayed_upto = 0
         """Up to this position its device has read the archive; that is not sent live either."""
-        self.gate: Gate | None = None
+        self.outbound_filter: OutboundFilter | None = None
         self.received = 0
         """How many stanzas of the client have come, since it was bound."""
         self.handled = 0
@@ -153,7 +182,7 @@ class Session(Slotted):
         """How long it waits for its client once the connection is lost; 0: it does not."""
         self.expiry: Timer | None = None
         """Ends it when it has waited so long; set while it is detached."""
-        self.is_cut = False
+        self.stop_counting = False
         """Whether it ended before its client was told of an error: from there on nothing is handled."""
         self.ended = False
         self.end: Callable[[Session, StreamError | None], object] | None = None
@@ -196,15 +225,15 @@ class Session(Slotted):
 
     def send(self, stanza: Stanza, to: Jid | None = None) -> None:
         """Hand the client a stanza, optionally under another address; never waits."""
-        if self.gate is None:
+        if self.outbound_filter is None:
             self.write(stanza.to_bytes(to))
             return
-        for released in self.gate(stanza if to is None else stanza.replace(to=to)):
+        for released in self.outbound_filter(stanza if to is None else stanza.replace(to=to)):
             self.write(released.to_bytes())
 
     def send_written(self, raw: bytes, stanza: Callable[[], Stanza]) -> None:
         """Hand the client a stanza that is already written; it is made only where the gate looks at it."""
-        if self.gate is None:
+        if self.outbound_filter is None:
             self.write(raw)
         else:
             self.send(stanza())
@@ -217,17 +246,17 @@ class Session(Slotted):
         elif self.link is not None:
             self.link.send(raw)
 
-    def say(self, raw: bytes) -> None:
+    def send_nonza(self, raw: bytes) -> None:
         """Send an element that is no stanza, if there is a connection; it is not counted."""
         if self.link is not None:
-            self.link.say(raw)
+            self.link.send_nonza(raw)
 
     def ask(self) -> None:
         """Ask the client what it has, if that is due; a link does so when it has nothing more to send."""
         window = self.window
         if window is not None and _ASKING.wants_request(window, is_idle=True):
             window.requested()
-            self.say(ACK_REQUEST)
+            self.send_nonza(ACK_REQUEST)
 
     def count(self, window: SentWindow[bytes]) -> None:
         """Count stanzas from here on, in both directions."""

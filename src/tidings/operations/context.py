@@ -9,8 +9,8 @@ from tidings.base.clock import Clock
 from tidings.base.errors import StreamError
 from tidings.base.jid import Jid, JidError
 from tidings.kernel.host import Host
-from tidings.kernel.router import Router
 from tidings.kernel.session import Session
+from tidings.messages.router import Router
 from tidings.operations.errors import OperationError
 from tidings.ports.stores import Stores
 

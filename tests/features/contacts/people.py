@@ -3,7 +3,7 @@
 from tests.harness.world import World, WorldClient
 from tidings.base.jid import Jid
 from tidings.features.contacts import Presences, Rosters, Subscriptions
-from tidings.kernel.wait import Wait
+from tidings.kernel.maybe_awaitable import MaybeAwaitable
 from tidings.ports.roster import RosterEntry, Subscription
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
@@ -82,9 +82,9 @@ class Elsewhere:
     def __init__(self, world: World) -> None:
         self._world = world
         self._received: list[Stanza] = []
-        world.server.router.services["elsewhere.test"] = self
+        world.router.services["elsewhere.test"] = self
 
-    def route(self, stanza: Stanza) -> Wait:
+    def route(self, stanza: Stanza) -> MaybeAwaitable:
         self._received.append(stanza)
 
     def take(self) -> list[tuple[str, str | None, str | None]]:
@@ -96,7 +96,7 @@ class Elsewhere:
     async def send(self, sender: str, to: str, kind: str) -> None:
         """Send a presence from there."""
         stanza = Stanza.build("presence", kind=kind, sender=Jid(sender), to=Jid(to))
-        wait = self._world.server.router.route(stanza)
+        wait = self._world.router.route(stanza)
         if wait is not None:
             await wait
         await self._world.settle()

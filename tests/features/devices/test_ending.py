@@ -7,7 +7,8 @@ import asyncio
 from tests.harness.world import World
 from tidings.app.compose import FEATURES
 from tidings.kernel.events import SessionEnded
-from tidings.kernel.feature import Feature, Stage, listens
+from tidings.kernel.feature import Feature, listens
+from tidings.kernel.hooks import Stage
 
 GATE = asyncio.Event()
 

@@ -98,7 +98,7 @@ class Device:
             counted = self.client.counted
             await self.client.send(f"<a xmlns='urn:xmpp:sm:3' h='{counted}'/>")
         self.look()
-        was_replaying = self.client.session.behind
+        was_replaying = self.client.session.is_catching_up
         early = {position for position in self.session if position in self.early}
         await self.client.leave()
         self.look()
@@ -144,7 +144,7 @@ async def play(schedule: list[tuple[str, int]], counting: list[bool]) -> None:
             meant = {each.id.position for each in page.entries if each.resource in {"", device.name}}
             assert device.all == meant, device.name
             assert device.client is not None
-            assert not device.client.session.behind
+            assert not device.client.session.is_catching_up
         assert not world.server.telemetry.bugs
     finally:
         await world.stop()

@@ -1,6 +1,6 @@
 """Folding: what has become of a message, from the entries that point at it (docs/specs/archive.md).
 
-Pure: who may correct and retract was decided when the entries were filed.
+Pure: who may correct and retract was decided when the entries were stored.
 """
 
 from __future__ import annotations

@@ -30,12 +30,14 @@ from tidings.features.archive.results import (
 from tidings.features.archive.scanning import scan
 from tidings.features.archive.selection import UnknownId, bounds_of, fin_of, page_query, wanted_resource
 from tidings.kernel.events import ArchivePulled, ConversationAffected, DiscoInfo
-from tidings.kernel.feature import At, Feature, Iq, Spec, Stage, handles, listens
+from tidings.kernel.feature import Addressee, Feature, Spec, handles, listens
+from tidings.kernel.hooks import Stage
 from tidings.kernel.host import Host
+from tidings.kernel.iq import Iq
+from tidings.kernel.maybe_awaitable import until_done
 from tidings.kernel.session import Session
 from tidings.kernel.slots import Slot
 from tidings.kernel.supervisor import Supervisor
-from tidings.kernel.wait import until_done
 from tidings.ports.ledger import Ledger
 from tidings.ports.ledger.reading import Archived, EntryId, NoSuchEntry, Page, PageQuery
 from tidings.wire.xml.element import Element
@@ -156,9 +158,9 @@ class Archive(Feature):
         start, end = (Landmark(str(entry.id), entry.time) for entry in ends)
         return ArchiveMetadata(start, end, namespace).encode()
 
-    @handles(ArchiveQuery, kind="get", at=At.ACCOUNT)
-    @handles(ArchiveQuery, kind="set", at=At.ACCOUNT)
-    @handles(ArchiveMetadata, kind="get", at=At.ACCOUNT)
+    @handles(ArchiveQuery, kind="get", at=Addressee.ACCOUNT)
+    @handles(ArchiveQuery, kind="set", at=Addressee.ACCOUNT)
+    @handles(ArchiveMetadata, kind="get", at=Addressee.ACCOUNT)
     def refuse(self, request: Iq[ArchiveQuery | ArchiveMetadata]) -> Element:
         """Refuse somebody else's archive, in MongooseIM's words."""
         del request
@@ -167,11 +169,11 @@ class Archive(Feature):
     @listens(ConversationAffected, stage=Stage.OBSERVE)
     def erase(self, event: ConversationAffected) -> None:
         """Erase what its author takes back, where that is the policy."""
-        reference = event.filed.archiving.reference
-        if self._options.retracted != "erase" or not event.filed.target or reference is None:
+        reference = event.stored.classification.reference
+        if self._options.retracted != "erase" or not event.stored.target or reference is None:
             return
         if reference.kind is ReferenceKind.RETRACTION:
-            work = erasing.erase(self._ledger, event.account.jid, event.filed.target)
+            work = erasing.erase(self._ledger, event.account.jid, event.stored.target)
             self._supervisor.start("erase what was retracted", work)
 
     async def _note(self, session: Session) -> None:

@@ -33,14 +33,15 @@ from tidings.kernel.events import (
     PresenceArrived,
     PresenceSent,
     SessionEnded,
-    StanzaOut,
+    StanzaSubmitted,
 )
-from tidings.kernel.feature import Feature, Spec, Stage, listens
+from tidings.kernel.feature import Feature, Spec, listens
+from tidings.kernel.hooks import Stage
 from tidings.kernel.host import Host
-from tidings.kernel.router import Router
+from tidings.kernel.maybe_awaitable import MaybeAwaitable, in_turn
 from tidings.kernel.session import Session
 from tidings.kernel.slots import Slot
-from tidings.kernel.wait import Wait, in_turn
+from tidings.messages.router import Router
 from tidings.wire.xml.element import decode
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.presence import priority_of
@@ -84,7 +85,7 @@ class Presences(Feature):
         self._options = options
 
     @listens(PresenceSent, stage=Stage.DELIVER)
-    def on_sent(self, event: PresenceSent) -> Wait:
+    def on_sent(self, event: PresenceSent) -> MaybeAwaitable:
         """Take what a session says of itself, to all or to one (§4.2.2, §4.4.2, §4.5.2, §4.6.3)."""
         session, stanza = event.session, event.stanza
         match stanza.kind:
@@ -100,12 +101,12 @@ class Presences(Feature):
                 return None
 
     @listens(SessionEnded, stage=Stage.DELIVER)
-    def on_ended(self, event: SessionEnded) -> Wait:
+    def on_ended(self, event: SessionEnded) -> MaybeAwaitable:
         """Say it for a session that has gone without saying so (§4.5.2)."""
         return self._withdraw(event.session, unavailable(event.session.jid))
 
     @listens(PresenceArrived, stage=Stage.DELIVER)
-    def on_arrived(self, event: PresenceArrived) -> Wait:
+    def on_arrived(self, event: PresenceArrived) -> MaybeAwaitable:
         """Deliver presence to the sessions that it is for (§8.5), and answer probes (§4.3.2)."""
         account, stanza = event.account, event.stanza
         assert stanza.to is not None  # else it would not have arrived
@@ -126,12 +127,12 @@ class Presences(Feature):
         return None
 
     @listens(ContactBlocked, stage=Stage.DELIVER)
-    def on_blocked(self, event: ContactBlocked) -> Wait:
+    def on_blocked(self, event: ContactBlocked) -> MaybeAwaitable:
         """Vanish before those who have just been blocked (XEP-0191 §3.3)."""
         return in_turn(self._vanish(event.account, event.addresses))
 
     @listens(ContactUnblocked, stage=Stage.DELIVER)
-    def on_unblocked(self, event: ContactUnblocked) -> Wait:
+    def on_unblocked(self, event: ContactUnblocked) -> MaybeAwaitable:
         """Appear before those who may see the account again, and look for them (XEP-0191 §3.4)."""
         return in_turn(self._appear(event.account, event.addresses))
 
@@ -141,7 +142,7 @@ class Presences(Feature):
 
     # --- to all
 
-    def _announce(self, session: Session, presence: Stanza) -> Wait:
+    def _announce(self, session: Session, presence: Stanza) -> MaybeAwaitable:
         """Available presence: the first since it was gone is the initial one."""
         session.priority = priority_of(presence)
         session.presence = presence
@@ -157,7 +158,7 @@ class Presences(Feature):
             if is_initial:
                 await self._look_around(session, book)
 
-    def _withdraw(self, session: Session, presence: Stanza) -> Wait:
+    def _withdraw(self, session: Session, presence: Stanza) -> MaybeAwaitable:
         """Unavailable presence, the session's own or one that the server makes for it."""
         session.priority = session.presence = None
         shown, session[SHOWN] = session[SHOWN], Shown()
@@ -200,7 +201,7 @@ class Presences(Feature):
 
     # --- to one
 
-    def _direct(self, session: Session, stanza: Stanza, to: Jid) -> Wait:
+    def _direct(self, session: Session, stanza: Stanza, to: Jid) -> MaybeAwaitable:
         """Directed presence: whoever is not told anyway is remembered, to be told of the end (§4.6.3)."""
         directed = session[SHOWN].directed
         if stanza.kind == "unavailable":
@@ -212,7 +213,7 @@ class Presences(Feature):
             directed.add(to)
         return self._router.route(stanza)
 
-    def _answer_probe(self, account: Account, to: Jid, asker: Jid) -> Wait:
+    def _answer_probe(self, account: Account, to: Jid, asker: Jid) -> MaybeAwaitable:
         """§4.3.2, and §4.6.3 for those who were shown a session."""
         if asker.bare == account.jid or asker.bare in account[BOOK].watchers:
             sessions = _addressed(account, to)
@@ -238,7 +239,7 @@ class Presences(Feature):
 
     # --- block lists
 
-    def _vanish(self, account: Account, blocked: tuple[Jid, ...]) -> Iterator[Wait]:
+    def _vanish(self, account: Account, blocked: tuple[Jid, ...]) -> Iterator[MaybeAwaitable]:
         for session in account.sessions.values():
             if session.presence is not None:
                 for recipient in _meant(blocked, account[BOOK].watchers):
@@ -248,7 +249,7 @@ class Presences(Feature):
                 directed.discard(recipient)
                 yield self._router.route(unavailable(session.jid, recipient))
 
-    def _appear(self, account: Account, unblocked: tuple[Jid, ...]) -> Iterator[Wait]:
+    def _appear(self, account: Account, unblocked: tuple[Jid, ...]) -> Iterator[MaybeAwaitable]:
         for session in account.available:
             if session.presence is not None:
                 for recipient in _meant(unblocked, account[BOOK].watchers):
@@ -259,13 +260,13 @@ class Presences(Feature):
 
     # --- helpers
 
-    def _send(self, session: Session, presence: Stanza, recipient: Jid) -> Wait:
+    def _send(self, session: Session, presence: Stanza, recipient: Jid) -> MaybeAwaitable:
         """Send a presence unless a guard says that this session does not speak with the recipient."""
         stanza = presence.addressed(recipient)
         hooks = self._host.hooks
-        if hooks.has(StanzaOut):
+        if hooks.has(StanzaSubmitted):
             try:
-                hooks.run(StanzaOut(session, stanza))
+                hooks.run(StanzaSubmitted(session, stanza))
             except (StanzaError, Dropped):
                 return None
         return self._router.route(stanza)

@@ -18,13 +18,15 @@ from tidings.features.contacts.pushes import INTEREST, Interest, item_of, push, 
 from tidings.features.contacts.showing import hide
 from tidings.features.contacts.subscription import State, Verb
 from tidings.kernel.account import Account
-from tidings.kernel.events import AccountRemoved, StanzaIn
-from tidings.kernel.feature import Answer, At, Feature, Iq, Spec, Stage, StreamStage, handles, listens, loads
+from tidings.kernel.events import AccountRemoved, StanzaArriving
+from tidings.kernel.feature import Addressee, Feature, Spec, StreamStage, handles, listens, loads
+from tidings.kernel.hooks import Stage
 from tidings.kernel.host import Host
-from tidings.kernel.router import Router
+from tidings.kernel.iq import Answer, Iq
+from tidings.kernel.maybe_awaitable import MaybeAwaitable, in_turn
 from tidings.kernel.session import Session
 from tidings.kernel.supervisor import Supervisor
-from tidings.kernel.wait import Wait, in_turn
+from tidings.messages.router import Router
 from tidings.ports.roster import UNTOUCHED, Roster, RosterEntry, RosterRemoval, RosterStore
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
@@ -58,7 +60,7 @@ class Rosters(Feature):
             return ()
         return (Element("ver", ns.ROSTER_VERSIONING), Element("sub", ns.PRE_APPROVAL))
 
-    @handles(RosterQuery, kind="get", at=At.SELF)  # §2.2
+    @handles(RosterQuery, kind="get", at=Addressee.SELF)  # §2.2
     def get(self, request: Iq[RosterQuery]) -> Answer | Awaitable[Answer]:
         """Give the roster, or nothing but what has changed to a client that remembers a version."""
         session, book = request.own_session, request.own_account[BOOK]
@@ -71,7 +73,7 @@ class Rosters(Feature):
             return None
         return self._since(session, book, known)
 
-    @handles(RosterQuery, kind="set", at=At.SELF)  # §2.3, §2.4, §2.5
+    @handles(RosterQuery, kind="set", at=Addressee.SELF)  # §2.3, §2.4, §2.5
     async def change(self, request: Iq[RosterQuery]) -> None:
         """Add, change or remove one contact."""
         item = request.payload.change()
@@ -80,21 +82,21 @@ class Rosters(Feature):
         else:
             await self._update(request.own_account, item)
 
-    @handles(RosterQuery, kind="get", at=At.ACCOUNT)
-    @handles(RosterQuery, kind="set", at=At.ACCOUNT)
+    @handles(RosterQuery, kind="get", at=Addressee.ACCOUNT)
+    @handles(RosterQuery, kind="set", at=Addressee.ACCOUNT)
     def refuse(self, request: Iq[RosterQuery]) -> Answer:
         """Refuse what is about somebody else's roster (§2.1.5)."""
         raise StanzaError("forbidden", f"the roster of {request.to} is not yours")
 
-    @listens(StanzaIn, stage=Stage.GUARD)
-    def refuse_false_push(self, event: StanzaIn) -> None:
+    @listens(StanzaArriving, stage=Stage.GUARD)
+    def refuse_false_push(self, event: StanzaArriving) -> None:
         """Keep a client from taking somebody else's change for its own (§2.1.6, the security warning)."""
         stanza = event.stanza
         if stanza.name == "iq" and stanza.kind == "set" and stanza.payload_tag == RosterQuery.TAG:
             raise StanzaError("forbidden", "a roster is changed by its owner's server")
 
     @listens(AccountRemoved, stage=Stage.OBSERVE)
-    def part_from_all(self, event: AccountRemoved) -> Wait:
+    def part_from_all(self, event: AccountRemoved) -> MaybeAwaitable:
         """Tell the contacts of an account that is no more, as far as its roster is still in memory."""
         account = self._host.directory.get(event.account)
         if account is None:
@@ -153,7 +155,7 @@ class Rosters(Feature):
         if wait is not None:
             await wait
 
-    def _part(self, account: Account, contact: Jid, state: State) -> Iterator[Wait]:
+    def _part(self, account: Account, contact: Jid, state: State) -> Iterator[MaybeAwaitable]:
         """Tell the contact that neither sees the other any more (§2.5.2); a waiting request is refused."""
         if state.seen_by_contact:
             yield hide(self._router, account, contact)

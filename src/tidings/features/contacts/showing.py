@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from tidings.base.jid import Jid
 from tidings.kernel.account import Account
-from tidings.kernel.router import Router
-from tidings.kernel.wait import Wait, in_turn
+from tidings.kernel.maybe_awaitable import MaybeAwaitable, in_turn
+from tidings.messages.router import Router
 from tidings.wire.xmpp.stanza import Stanza
 
 
-def show(router: Router, account: Account, to: Jid) -> Wait:
+def show(router: Router, account: Account, to: Jid) -> MaybeAwaitable:
     """Send the current presence of every available session."""
     presences = [session.presence for session in account.available]
     return in_turn(router.route(presence.replace(to=to)) for presence in presences if presence is not None)
 
 
-def hide(router: Router, account: Account, to: Jid) -> Wait:
+def hide(router: Router, account: Account, to: Jid) -> MaybeAwaitable:
     """Send unavailable presence of every available session."""
     senders = [session.jid for session in account.available]
     return in_turn(router.route(unavailable(sender, to)) for sender in senders)

@@ -18,9 +18,10 @@ from tidings.features.contacts.showing import hide, show
 from tidings.features.contacts.subscription import State, Step, Verb, receive, send
 from tidings.kernel.account import Account
 from tidings.kernel.events import PresenceArrived, PresenceSent
-from tidings.kernel.feature import Feature, Spec, Stage, listens
-from tidings.kernel.router import Router
-from tidings.kernel.wait import Wait, in_turn
+from tidings.kernel.feature import Feature, Spec, listens
+from tidings.kernel.hooks import Stage
+from tidings.kernel.maybe_awaitable import MaybeAwaitable, in_turn
+from tidings.messages.router import Router
 from tidings.ports.roster import is_visible_change
 from tidings.wire.xmpp.stanza import Stanza
 
@@ -37,7 +38,7 @@ class Subscriptions(Feature):
         self._router = router
 
     @listens(PresenceSent, stage=Stage.DELIVER)
-    def on_sent(self, event: PresenceSent) -> Wait:
+    def on_sent(self, event: PresenceSent) -> MaybeAwaitable:
         """Take what the account says about a subscription (§3.1.2, §3.1.5, §3.2.2, §3.3.2, §3.4.2)."""
         verb = VERBS.get(event.stanza.kind)
         if verb is None:
@@ -51,7 +52,7 @@ class Subscriptions(Feature):
         return self._send(account, contact, verb, event.stanza)
 
     @listens(PresenceArrived, stage=Stage.DELIVER)
-    def on_arrived(self, event: PresenceArrived) -> Wait:
+    def on_arrived(self, event: PresenceArrived) -> MaybeAwaitable:
         """Take what a contact says about a subscription (§3.1.3, §3.1.6, §3.2.3, §3.3.3)."""
         verb = VERBS.get(event.stanza.kind)
         sender = event.stanza.sender
@@ -75,7 +76,7 @@ class Subscriptions(Feature):
 
     def _tell_contact(
         self, account: Account, contact: Jid, before: State, step: Step, stanza: Stanza
-    ) -> Iterator[Wait]:
+    ) -> Iterator[MaybeAwaitable]:
         if before.seen_by_contact and not step.state.seen_by_contact:
             yield hide(self._router, account, contact)  # §3.2.2: before it hears that it may not see us
         if step.passes:
@@ -102,7 +103,7 @@ class Subscriptions(Feature):
         if wait is not None:
             await wait
 
-    def _answer(self, account: Account, contact: Jid, before: State, step: Step) -> Iterator[Wait]:
+    def _answer(self, account: Account, contact: Jid, before: State, step: Step) -> Iterator[MaybeAwaitable]:
         if step.reply is not None:
             answer = Stanza.build("presence", kind=step.reply.value, sender=account.jid, to=contact)
             yield self._router.route(answer)

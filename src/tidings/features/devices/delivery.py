@@ -41,7 +41,8 @@ from tidings.kernel.events import (
     SessionEnded,
     StanzasAcknowledged,
 )
-from tidings.kernel.feature import Feature, Spec, Stage, listens
+from tidings.kernel.feature import Feature, Spec, listens
+from tidings.kernel.hooks import Stage
 from tidings.kernel.session import Session
 from tidings.kernel.supervisor import Supervisor
 from tidings.ports.ledger import Ledger
@@ -113,7 +114,7 @@ class Devices(Feature):
         progress.is_current = False
         self._replay.halt(session)
         if is_there:
-            session.behind = True
+            session.is_catching_up = True
             self._replay.go_on(session)
 
     @listens(SessionEnded, stage=Stage.GUARD)  # in the same turn as the end: what comes later is not seen
@@ -157,18 +158,18 @@ class Devices(Feature):
     @listens(MessageDelivered, stage=Stage.GUARD)  # in the same turn as the delivery
     def delivered(self, event: MessageDelivered) -> None:
         """Note which sessions have got a message, and which are missing it."""
-        filed = event.filed
-        if filed is None or filed.place is None:
+        stored = event.stored
+        if stored is None or stored.place is None:
             return
-        position = filed.place.position
+        position = stored.place.position
         for session in event.account.sessions.values():
             progress = session[PROGRESS]
             if progress.is_current:
                 self._keeper.went(session, progress, position)
             elif session in event.recipients:
-                if session.behind:
+                if session.is_catching_up:
                     progress.missed(position, event.stanza)
-                elif position > session.served:
+                elif position > session.replayed_upto:
                     progress.came_early(position)
 
     @listens(CommitUncertain, stage=Stage.OBSERVE)

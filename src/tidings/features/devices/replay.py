@@ -59,7 +59,7 @@ class Replay:
 
     def halt(self, session: Session) -> None:
         """End whatever replay of the session is under way; what is live goes to it again."""
-        session.behind = False
+        session.is_catching_up = False
         session[PROGRESS].stop()
 
     def go_on(self, session: Session) -> None:
@@ -80,7 +80,7 @@ class Replay:
             self.halt(session)
             progress.is_current = False
             progress.first_missed = progress.upto + 1
-            session.behind = True
+            session.is_catching_up = True
             self.go_on(session)
 
     async def _replay(self, session: Session, progress: Progress, run: object) -> None:
@@ -156,7 +156,7 @@ class Replay:
         if progress.run is run and progress.pulls and progress.first_missed is None:
             self._arrive(session, progress)
         room = _Room(self._portion)
-        while progress.run is run and session.behind:
+        while progress.run is run and session.is_catching_up:
             progress.start_reading()
             query = PageQuery(above=progress.upto, passing=True, limit=PAGE, counted=False)
             page = await self.ledger.page(session.account.jid, query)
@@ -195,11 +195,11 @@ class Replay:
         held = [(position, stanza) for position, stanza in progress.held if position > progress.upto]
         progress.stop()
         progress.is_current = True
-        session.behind = False
+        session.is_catching_up = False
         for position, stanza in held:
             session.send(stanza)
             self._keeper.went(session, progress, position)
-        session.served = progress.upto
+        session.replayed_upto = progress.upto
         progress.early.clear()
 
     def _await_client(self, session: Session, progress: Progress) -> None:

@@ -18,13 +18,16 @@ from tidings.features.inbox.pulling import HAS_ASKED, devices_of, microseconds
 from tidings.kernel.account import Account
 from tidings.kernel.clock import Clock
 from tidings.kernel.events import ConversationAffected, ConversationRead
-from tidings.kernel.feature import Feature, Iq, Stage, handles, listens
-from tidings.kernel.filing import READING, Filed
+from tidings.kernel.feature import Feature, handles, listens
+from tidings.kernel.hooks import Stage
 from tidings.kernel.host import Host
+from tidings.kernel.iq import Iq
+from tidings.kernel.maybe_awaitable import MaybeAwaitable, until_done
 from tidings.kernel.refreshing import Refresher
 from tidings.kernel.session import Session
+from tidings.kernel.stored_copy import StoredCopy
 from tidings.kernel.supervisor import Supervisor
-from tidings.kernel.wait import Wait, until_done
+from tidings.messages.entries import READING
 from tidings.ports.ledger import Ledger
 from tidings.ports.ledger.batch import InboxChange, LedgerBatch
 from tidings.ports.ledger.reading import InboxRow
@@ -109,13 +112,13 @@ class Conversations(Feature):
         await self._change(request.own_session, change, None, request.stanza.id)
 
     @listens(ConversationAffected, stage=Stage.OBSERVE)
-    def on_affected(self, event: ConversationAffected) -> Wait:
+    def on_affected(self, event: ConversationAffected) -> MaybeAwaitable:
         """Notice that a message reads, by its sender, or brings its conversation back."""
-        account, peer, filed = event.account, event.peer, event.filed
-        if filed.returned:
+        account, peer, stored = event.account, event.peer, event.stored
+        if stored.returned:
             self._returned.ask((account.jid, peer))  # §1.9
-        if event.by is not None and is_reading(filed, account):
-            return self._host.hooks.tell(ConversationRead(account, peer, filed.target, event.by))
+        if event.by is not None and is_reading(stored, account):
+            return self._host.hooks.tell(ConversationRead(account, peer, stored.target, event.by))
         return None
 
     @listens(ConversationRead, stage=Stage.OBSERVE)
@@ -193,7 +196,7 @@ def change_of(wanted: ConversationChange, owner: Jid, now: int) -> InboxChange:
     )
 
 
-def is_reading(filed: Filed, account: Account) -> bool:
+def is_reading(stored: StoredCopy, account: Account) -> bool:
     """Tell whether this message of the account's owner has moved its read pointer by what it refers to."""
-    reference = filed.archiving.reference
-    return filed.target > 0 and reference is not None and reference.kind in account[READING]
+    reference = stored.classification.reference
+    return stored.target > 0 and reference is not None and reference.kind in account[READING]

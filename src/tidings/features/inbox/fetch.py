@@ -18,9 +18,10 @@ from tidings.features.inbox.pulling import microseconds, note_pull
 from tidings.features.inbox.results import ResultWriter
 from tidings.features.inbox.selection import selection
 from tidings.kernel.clock import Clock
-from tidings.kernel.feature import Feature, Iq, Spec, handles, loads
-from tidings.kernel.filing import READING
+from tidings.kernel.feature import Feature, Spec, handles, loads
+from tidings.kernel.iq import Iq
 from tidings.kernel.session import Session
+from tidings.messages.entries import READING
 from tidings.ports.ledger import Ledger
 from tidings.ports.ledger.reading import Inbox as Found
 from tidings.wire.xml.element import Element

@@ -5,9 +5,9 @@ from typing import Final
 from tidings.kernel.account import Account
 from tidings.kernel.clock import Clock
 from tidings.kernel.events import ArchivePulled
+from tidings.kernel.maybe_awaitable import until_done
 from tidings.kernel.session import Session
 from tidings.kernel.slots import Slot
-from tidings.kernel.wait import until_done
 
 HAS_ASKED: Final[Slot[bool]] = Slot("inbox.has_asked", default=False)
 """Whether a session has asked for anything of the inbox, so that it hears of every change."""

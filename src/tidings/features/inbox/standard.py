@@ -13,7 +13,8 @@ from tidings.features.inbox.entries import archive_result_of
 from tidings.features.inbox.options import InboxOptions
 from tidings.features.inbox.pulling import note_pull
 from tidings.features.inbox.selection import page_of, standard_selection
-from tidings.kernel.feature import Feature, Iq, Spec, handles
+from tidings.kernel.feature import Feature, Spec, handles
+from tidings.kernel.iq import Iq
 from tidings.kernel.session import Session
 from tidings.ports.ledger import Ledger
 from tidings.ports.ledger.reading import Inbox as Found

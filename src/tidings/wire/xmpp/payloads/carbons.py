@@ -1,6 +1,6 @@
 """Message Carbons: copies of both sides of a conversation for the other devices (XEP-0280 1.0.1).
 
-Which messages are copied is told by `archiving.is_copied`. The original is wrapped as bytes, unparsed.
+Which messages are copied is told by `classification.is_copied`. The original is wrapped as bytes, unparsed.
 """
 
 import enum

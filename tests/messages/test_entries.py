@@ -6,11 +6,12 @@ import pytest
 
 from tidings.base.jid import Jid
 from tidings.kernel.account import Account
-from tidings.kernel.filing import ARCHIVE_RULE, ARCHIVE_VERSION, append_of, entries_of, filed, targets
+from tidings.kernel.stored_copy import stored_copy
+from tidings.messages.entries import ARCHIVE_RULE, ARCHIVE_VERSION, append_of, entries_of, targets
 from tidings.ports.ledger.batch import Accepted, At, Direction, Kind, Place, message_key
 from tidings.wire.xml.element import decode
 from tidings.wire.xmpp import ns
-from tidings.wire.xmpp.archiving import Archiving, classify
+from tidings.wire.xmpp.classification import Classification, classify
 from tidings.wire.xmpp.payloads.forwarding import stanza_of
 from tidings.wire.xmpp.payloads.references import IdKind, Reference, ReferenceKind
 from tidings.wire.xmpp.stanza import Stanza
@@ -139,10 +140,10 @@ def test_what_the_ledger_answered_is_told_for_each_side() -> None:
     accepted = Accepted(
         places=(Place(NINA, "a", 1), Place(OMAR, "b", 7)), time=5, feed=9, returned=(OMAR,), targets=(0, 6)
     )
-    archiving = Archiving()
-    at_nina, at_omar = (filed(archiving, accepted, owner) for owner in PEERS)
+    classification = Classification()
+    at_nina, at_omar = (stored_copy(classification, accepted, owner) for owner in PEERS)
     assert at_nina.place is not None
     assert at_omar.place is not None
     assert (at_nina.place.id, at_nina.returned, at_nina.target) == ("a-1", False, 0)
     assert (at_omar.place.id, at_omar.returned, at_omar.target) == ("b-7", True, 6)
-    assert filed(archiving, accepted, Jid("other@clinic.example")).place is None
+    assert stored_copy(classification, accepted, Jid("other@clinic.example")).place is None

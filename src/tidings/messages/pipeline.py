@@ -20,23 +20,25 @@ import structlog
 
 from tidings.base.errors import BackendError, StanzaError
 from tidings.base.jid import Jid
-from tidings.kernel import delivery, filing
 from tidings.kernel.account import Account
-from tidings.kernel.delivery import Undelivered
 from tidings.kernel.events import (
     CommitUncertain,
     ConversationAffected,
     Dropped,
     MessageAccepted,
     MessageDelivered,
-    StanzaIn,
-    StanzaOut,
+    StanzaArriving,
+    StanzaSubmitted,
 )
 from tidings.kernel.host import Host
+from tidings.kernel.maybe_awaitable import MaybeAwaitable, in_turn, until_done
+from tidings.kernel.routing import Routing
+from tidings.kernel.stored_copy import stored_copy
 from tidings.kernel.supervisor import Supervisor
 from tidings.kernel.telemetry import Telemetry
-from tidings.kernel.wait import Wait, in_turn, until_done
-from tidings.kernel.way import Way
+from tidings.messages import delivery, entries
+from tidings.messages.delivery import Undelivered
+from tidings.messages.submission import Submission
 from tidings.ports.ledger import Ledger
 from tidings.ports.ledger.batch import (
     Accepted,
@@ -48,12 +50,11 @@ from tidings.ports.ledger.batch import (
     Refused,
     Stale,
 )
-from tidings.wire.xmpp.archiving import Storage, classify
+from tidings.wire.xmpp.classification import Storage, classify
 from tidings.wire.xmpp.payloads.arrival import live_bytes, without_forgeries
 from tidings.wire.xmpp.stanza import KINDS, Stanza
 
 if TYPE_CHECKING:
-    from tidings.kernel.router import Router
     from tidings.kernel.session import Session
 
 log = structlog.get_logger("tidings.messages")
@@ -68,14 +69,14 @@ class Messages:
     """Takes messages, from sessions and from elsewhere; works for the router."""
 
     def __init__(
-        self, router: Router, ledger: Ledger | None, supervisor: Supervisor, telemetry: Telemetry
+        self, router: Routing, ledger: Ledger | None, supervisor: Supervisor, telemetry: Telemetry
     ) -> None:
         self._router = router
         self._ledger = ledger
         self._supervisor = supervisor
         self._telemetry = telemetry
 
-    def submit(self, session: Session, messages: list[Stanza], numbers: Sequence[int] = ()) -> Wait:
+    def submit(self, session: Session, messages: list[Stanza], numbers: Sequence[int] = ()) -> MaybeAwaitable:
         """Take messages of a local session that arrived together, stamped. Answers errors; raises nothing.
 
         `numbers` are theirs on the session's stream, where that is counted.
@@ -95,7 +96,7 @@ class Messages:
             return self._load_and_submit(session, ways)
         return self._submit_loaded(session, ways)
 
-    async def _load_and_submit(self, session: Session | None, ways: list[Way]) -> None:
+    async def _load_and_submit(self, session: Session | None, ways: list[Submission]) -> None:
         """load: what guard needs of the recipients."""
         try:
             for way in ways:
@@ -109,9 +110,9 @@ class Messages:
             way.refresh()
         await until_done(self._submit_loaded(session, ways))
 
-    def _submit_loaded(self, session: Session | None, ways: list[Way]) -> Wait:
+    def _submit_loaded(self, session: Session | None, ways: list[Submission]) -> MaybeAwaitable:
         """guard, classify, append: from here on nothing is awaited but the commit."""
-        accepted: list[Way] = []
+        accepted: list[Submission] = []
         appends: list[Append] = []
         for way in ways:
             try:
@@ -137,17 +138,17 @@ class Messages:
             return None
         return self._accept_later(committing, session, accepted)
 
-    def _guard(self, session: Session | None, way: Way) -> None:
+    def _guard(self, session: Session | None, way: Submission) -> None:
         message = way.message
         if message.kind not in _MESSAGE_KINDS:
             raise StanzaError("bad-request", f"a message cannot be of type {message.kind!r}")
         if session is not None:
-            session.host.hooks.guard(StanzaOut(session, message))
+            session.host.hooks.guard(StanzaSubmitted(session, message))
         if way.account is not None:
             assert way.host is not None
-            way.host.hooks.guard(StanzaIn(way.account, message))
+            way.host.hooks.guard(StanzaArriving(way.account, message))
 
-    def _file(self, session: Session | None, way: Way) -> None:
+    def _file(self, session: Session | None, way: Submission) -> None:
         """Find out what the message becomes in the ledger; what would reach nobody is refused before."""
         host, account = way.host, way.account
         sender = way.message.sender
@@ -156,7 +157,7 @@ class Messages:
         message = way.message = without_forgeries(way.message, *peers)
         way.append = None
         if host is None:
-            if self._router.services.get(way.recipient.domain, self._router.elsewhere) is None:
+            if not self._router.has_way_to(way.recipient.domain):
                 raise StanzaError("remote-server-not-found", f"{way.recipient.domain} is not served here")
         elif account is None:
             return  # the domain reads no messages: `_deliver` says so
@@ -164,8 +165,8 @@ class Messages:
         if owner is not None and not owner.exists:
             owner = None
         if way.sender is not None or owner is not None:
-            archiving = way.archiving = classify(message)
-            if archiving.storage is not _NOT_STORED and message.kind != "groupchat":
+            classification = way.classification = classify(message)
+            if classification.storage is not _NOT_STORED and message.kind != "groupchat":
                 self._file_stored(session, way, owner, peers)
         if account is None or way.append is not None:
             return
@@ -174,18 +175,18 @@ class Messages:
             raise StanzaError("service-unavailable")
 
     def _file_stored(
-        self, session: Session | None, way: Way, owner: Account | None, peers: tuple[Jid, Jid]
+        self, session: Session | None, way: Submission, owner: Account | None, peers: tuple[Jid, Jid]
     ) -> None:
         """The message is to be stored by somebody, unless its recipient can get it neither now nor later."""
         message, account = way.message, way.account
         if account is not None and not delivery.is_stored(message, account, has_archive=owner is not None):
             return
-        entries = filing.entries_of(message, way.archiving, way.sender, owner, peers)
-        if entries:
-            way.append = filing.append_of(message, way.archiving, entries, peers, session, way.number)
+        found = entries.entries_of(message, way.classification, way.sender, owner, peers)
+        if found:
+            way.append = entries.append_of(message, way.classification, found, peers, session, way.number)
 
     def _accept_later(
-        self, committing: asyncio.Future[Committed], session: Session | None, ways: list[Way]
+        self, committing: asyncio.Future[Committed], session: Session | None, ways: list[Submission]
     ) -> Awaitable[None]:
         """Deliver in the very callback of the ledger's answer, which come in the order of the archives.
 
@@ -199,7 +200,7 @@ class Messages:
     def _answered(
         self,
         session: Session | None,
-        ways: list[Way],
+        ways: list[Submission],
         done: asyncio.Future[None],
         committing: asyncio.Future[Committed],
     ) -> None:
@@ -209,7 +210,7 @@ class Messages:
         error = committing.exception()
         if error is not None:
             if session is not None and session.ended:
-                session.is_cut = True  # nobody is there to be told of the error
+                session.stop_counting = True  # nobody is there to be told of the error
             self._refuse_all(ways, error)
             self._settle(done, in_turn(self._doubt(ways)))
             return
@@ -225,21 +226,21 @@ class Messages:
             self._supervisor.report("accept", bug)
         self._settle(done, wait)
 
-    def _settle(self, done: asyncio.Future[None], wait: Wait) -> None:
+    def _settle(self, done: asyncio.Future[None], wait: MaybeAwaitable) -> None:
         """Let those go on who wait for a batch, once the rest of it is done, too."""
         if wait is not None:
             self._supervisor.when_done("accept", wait, functools.partial(self._settle, done, None))
         elif not done.done():  # the server may have given up waiting
             done.set_result(None)
 
-    def _doubt(self, ways: list[Way]) -> Iterable[Wait]:
+    def _doubt(self, ways: list[Submission]) -> Iterable[MaybeAwaitable]:
         """Tell those whose archives may have a message after all: nobody has delivered it."""
         accounts = {way.account: way.host for way in ways if way.append is not None}
         for account, host in accounts.items():
             if account is not None and host is not None:
                 yield host.hooks.tell(CommitUncertain(account))
 
-    def _refuse_all(self, ways: list[Way], error: BaseException) -> None:
+    def _refuse_all(self, ways: list[Submission], error: BaseException) -> None:
         """Nothing of the batch is accepted: say so to the sender."""
         if isinstance(error, BackendError):
             log.error("commit_failed", messages=len(ways), reason=str(error))
@@ -250,10 +251,12 @@ class Messages:
         for way in ways:
             self._router.refuse(way.message, refusal)
 
-    def _accept(self, session: Session | None, ways: list[Way], outcomes: Sequence[Outcome]) -> Wait:
+    def _accept(
+        self, session: Session | None, ways: list[Submission], outcomes: Sequence[Outcome]
+    ) -> MaybeAwaitable:
         """ack, deliver, copy, observe: the messages are durable."""
         waits: list[Awaitable[None]] = []
-        stale: list[Way] = []
+        stale: list[Submission] = []
         answers = iter(outcomes)
         for way in ways:
             outcome = None if way.append is None else next(answers)
@@ -278,22 +281,22 @@ class Messages:
         return self._all(waits) if waits else None
 
     def _tell_sender(
-        self, session: Session, way: Way, accepted: Accepted | None
+        self, session: Session, way: Submission, accepted: Accepted | None
     ) -> Iterable[Awaitable[None]]:
         """copy, observe, on the sender's side."""
         hooks, account = session.host.hooks, session.account
         if accepted is not None and not accepted.repeated and accepted.places[0].archive == account.jid:
             account.position = accepted.places[0].position
-        event = MessageAccepted(session, way.message, way.archiving, accepted)
+        event = MessageAccepted(session, way.message, way.classification, accepted)
         told = hooks.tell(event)
         if accepted is not None and not accepted.repeated and (accepted.targets or accepted.returned):
-            filed = event.filed
-            if filed is not None and (filed.target or filed.returned):
-                affected = ConversationAffected(session.account, way.recipient, filed, session)
+            stored = event.stored
+            if stored is not None and (stored.target or stored.returned):
+                affected = ConversationAffected(session.account, way.recipient, stored, session)
                 return filter(None, (told, hooks.tell(affected)))
         return () if told is None else (told,)
 
-    async def _submit_again(self, session: Session | None, ways: list[Way]) -> None:
+    async def _submit_again(self, session: Session | None, ways: list[Submission]) -> None:
         """What guard saw had changed before the commit: read it anew and ask guard again."""
         for way in ways:
             way.tries += 1
@@ -318,7 +321,7 @@ class Messages:
             except Exception as error:  # noqa: BLE001  # one message that cannot be handed over, not its batch
                 self._supervisor.report("deliver", error)
 
-    def _deliver(self, way: Way, accepted: Accepted | None = None) -> Wait:
+    def _deliver(self, way: Submission, accepted: Accepted | None = None) -> MaybeAwaitable:
         """Hand a message that has passed all guards to sessions, a service or the domain."""
         message, host, account = way.message, way.host, way.account
         if host is None:
@@ -326,24 +329,24 @@ class Messages:
         if account is None:
             return self._router.to_domain(message)
         sessions = delivery.recipients(message, account) if way.sessions is None else way.sessions
-        filed = None
+        stored = None
         if accepted is not None:
-            filed = filing.filed(way.archiving, accepted, account.jid)
-            if filed.place is not None:
-                account.position = filed.place.position
-        delivered = MessageDelivered(account, message, sessions, filed)
-        if filed is None or filed.place is None:
+            stored = stored_copy(way.classification, accepted, account.jid)
+            if stored.place is not None:
+                account.position = stored.place.position
+        delivered = MessageDelivered(account, message, sessions, stored)
+        if stored is None or stored.place is None:
             for session in sessions:
                 session.send(message)
         elif sessions:
             assert way.append is not None
-            self._send_live(delivered, way.append.body, filed.place, filed.time)
-        if not sessions and filed is None and delivery.outcome(message) is Undelivered.REFUSE:
+            self._send_live(delivered, way.append.body, stored.place, stored.time)
+        if not sessions and stored is None and delivery.outcome(message) is Undelivered.REFUSE:
             return self._router.refuse(message, StanzaError("service-unavailable"))
         told = host.hooks.tell(delivered)
-        if filed is not None and (filed.target or filed.returned):
+        if stored is not None and (stored.target or stored.returned):
             assert message.sender is not None  # the session's, or verified
-            affected = ConversationAffected(account, message.sender.bare, filed, None)
+            affected = ConversationAffected(account, message.sender.bare, stored, None)
             return in_turn((told, host.hooks.tell(affected)))
         return told
 
@@ -351,25 +354,25 @@ class Messages:
         """Send an archived message to the sessions that it is for and that are not reading the archive."""
         raw = live_bytes(body, delivered.account.jid, place.id, time)
         for session in delivered.recipients:
-            if session.behind or place.position <= session.served:
+            if session.is_catching_up or place.position <= session.replayed_upto:
                 continue
             session.send_written(raw, lambda: delivered.stanza)
 
-    def _way(self, message: Stanza) -> Way:
+    def _way(self, message: Stanza) -> Submission:
         """Find out where a message goes: without an address, to the sender's own account (§10.3.1)."""
         to = message.to if message.to is not None else message.sender
         assert to is not None
         recipient = to.bare
         host = self._router.hosts.get(recipient.domain)
         account = None if host is None or not recipient.local else host.directory.get(recipient)
-        return Way(message, recipient, host, account)
+        return Submission(message, recipient, host, account)
 
-    def arrive(self, message: Stanza, host: Host, account: Account) -> Wait:
+    def arrive(self, message: Stanza, host: Host, account: Account) -> MaybeAwaitable:
         """Take a message that no local session sends, for an account in memory; its `from` is verified.
 
         The sender's account keeps it, too, where that is local and in memory.
         """
-        way = Way(message, account.jid, host, account)
+        way = Submission(message, account.jid, host, account)
         sender = message.sender
         home = None if sender is None or not sender.local else self._router.hosts.get(sender.domain)
         if home is not None and home.has_archives and message.kind != "error":

@@ -8,26 +8,27 @@ from typing import TYPE_CHECKING
 from tidings.base.errors import StanzaError
 from tidings.kernel.account import Account
 from tidings.kernel.events import RequestAnswered
-from tidings.kernel.feature import At, Iq
+from tidings.kernel.feature import Addressee
 from tidings.kernel.host import Host
-from tidings.kernel.wait import Wait, until_done
+from tidings.kernel.iq import Iq
+from tidings.kernel.maybe_awaitable import MaybeAwaitable, until_done
+from tidings.kernel.routing import Routing
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp.stanza import Stanza
 
 if TYPE_CHECKING:
-    from tidings.kernel.router import Router
     from tidings.kernel.session import Session
 
 
 class Requests:
     """Takes iqs to their handlers; the router takes the answers on."""
 
-    def __init__(self, router: Router) -> None:
+    def __init__(self, router: Routing) -> None:
         self._router = router
 
     def ask(
-        self, host: Host, at: At, account: Account | None, stanza: Stanza, session: Session | None
-    ) -> Wait:
+        self, host: Host, at: Addressee, account: Account | None, stanza: Stanza, session: Session | None
+    ) -> MaybeAwaitable:
         """Find who handles an iq and send the answer."""
         if stanza.kind in {"result", "error"}:
             # RFC 6120 §8.2.3: an answer; that there is one says that its sender has what it was sent before.
@@ -60,7 +61,7 @@ class Requests:
         else:
             await until_done(self._answer(stanza, answer, session))
 
-    def _answer(self, request: Stanza, answer: Element | None, session: Session | None) -> Wait:
+    def _answer(self, request: Stanza, answer: Element | None, session: Session | None) -> MaybeAwaitable:
         result = request.result(*(() if answer is None else (answer,)))
         if session is not None:
             # To the session that asked, even if its resource was taken over by another in the meantime.
@@ -68,6 +69,6 @@ class Requests:
             return None
         return self._router.route(result)
 
-    def _fail(self, request: Stanza, error: Exception) -> Wait:
+    def _fail(self, request: Stanza, error: Exception) -> MaybeAwaitable:
         refusal = self._router.refusal(error, "iq", payload=request.payload_tag)
         return self._router.refuse(request, refusal)

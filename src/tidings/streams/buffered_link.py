@@ -1,4 +1,4 @@
-"""Anteroom: where a session waits for its client, from binding until the client knows of it."""
+"""BufferedLink: where a session waits for its client, from binding until the client knows of it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from tidings.base.errors import StreamError
 from tidings.kernel.session import Link
 
 
-class Anteroom:
+class BufferedLink:
     """Stands in for a connection whose client does not know yet that it has a session: what comes is kept."""
 
     __slots__ = ("_connection", "_most_octets", "_octets", "kept")
@@ -25,7 +25,7 @@ class Anteroom:
             self.kept.clear()
             self._connection.close(StreamError("resource-constraint", "too much is waiting to be read"))
 
-    def say(self, raw: bytes) -> None:
+    def send_nonza(self, raw: bytes) -> None:
         """Do nothing: who does not know of its session has asked it nothing."""
 
     def close(self, error: StreamError | None) -> None:

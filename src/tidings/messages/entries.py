@@ -16,26 +16,22 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
 from tidings.base.jid import Jid
 from tidings.kernel.account import Account
 from tidings.kernel.slots import Slot
 from tidings.ports.ledger import Ledger
 from tidings.ports.ledger.batch import (
-    Accepted,
     Append,
     At,
     Direction,
     Entry,
     Kind,
-    Place,
     Target,
     message_key,
 )
 from tidings.ports.ledger.reading import EntryId
 from tidings.wire.xmpp import ns
-from tidings.wire.xmpp.archiving import Archiving, Storage
+from tidings.wire.xmpp.classification import Classification, Storage
 from tidings.wire.xmpp.payloads.references import IdKind, Reference, ReferenceKind
 from tidings.wire.xmpp.payloads.stanza_ids import origin_id_of
 from tidings.wire.xmpp.stanza import Stanza
@@ -43,32 +39,16 @@ from tidings.wire.xmpp.stanza import Stanza
 if TYPE_CHECKING:
     from tidings.kernel.session import Session
 
-ARCHIVE_RULE: Slot[Callable[[Jid], bool] | None] = Slot("filing.archive_rule", default=None)
+ARCHIVE_RULE: Slot[Callable[[Jid], bool] | None] = Slot("entries.archive_rule", default=None)
 """Tells of a peer's JID, as the stanza has it, whether what passes is archived; None archives all."""
 
-ARCHIVE_VERSION: Slot[int | None] = Slot("filing.archive_version", default=None)
+ARCHIVE_VERSION: Slot[int | None] = Slot("entries.archive_version", default=None)
 """The version of the account's archive head when what guard reads was loaded; None is not compared."""
 
 READING: Slot[frozenset[ReferenceKind]] = Slot(
-    "filing.reading", default=frozenset({ReferenceKind.DISPLAYED, ReferenceKind.ACKNOWLEDGED})
+    "entries.reading", default=frozenset({ReferenceKind.DISPLAYED, ReferenceKind.ACKNOWLEDGED})
 )
 """Which markers of the owner say that a conversation is read."""
-
-
-class Filed(msgspec.Struct, frozen=True, gc=False):
-    """What the ledger answered about one archive's copy of a message.
-
-    `place` is None where this archive has no entry; `time` are microseconds. `repeated`: an earlier send of
-    the same was accepted and delivered then. `target` is the position that it refers to, 0 for none.
-    `returned`: the message brought its conversation back from the box `archive`.
-    """
-
-    archiving: Archiving
-    place: Place | None
-    time: int
-    repeated: bool
-    target: int
-    returned: bool
 
 
 class Rules:
@@ -92,7 +72,7 @@ class Rules:
 
 def entries_of(
     message: Stanza,
-    archiving: Archiving,
+    classification: Classification,
     sender: Account | None,
     recipient: Account | None,
     peers: tuple[Jid, Jid],
@@ -103,11 +83,11 @@ def entries_of(
     sides.
     """
     from_, to = peers
-    is_passing = archiving.storage is _UNTIL_DELIVERED
-    counted = archiving.is_counted
+    is_passing = classification.storage is _UNTIL_DELIVERED
+    counted = classification.is_counted
     entries: list[Entry] = []
     if sender is not None and sender is not recipient and not is_passing and _keeps(sender, message.to or to):
-        reference = archiving.reference
+        reference = classification.reference
         entries.append(
             Entry(
                 archive=from_.text,
@@ -139,7 +119,7 @@ def entries_of(
 
 def append_of(
     message: Stanza,
-    archiving: Archiving,
+    classification: Classification,
     entries: tuple[Entry, ...],
     peers: tuple[Jid, Jid],
     session: Session | None = None,
@@ -147,7 +127,7 @@ def append_of(
 ) -> Append:
     """Give what the ledger is asked to write; `number` is the message's number on the session's stream."""
     keys, repeat = _keys(message, peers)
-    reference = archiving.reference
+    reference = classification.reference
     return Append(
         body=message.to_bytes(),
         entries=entries,
@@ -158,18 +138,6 @@ def append_of(
         stream=session.stream_key if session is not None and number else None,
         number=number,
     )
-
-
-def filed(archiving: Archiving, outcome: Accepted, owner: Jid) -> Filed:
-    """Give what the outcome says about the archive of this owner."""
-    places, targets = outcome.places, outcome.targets
-    for number in range(len(places) - 1, -1, -1):  # the recipient's is the last
-        place = places[number]
-        if place.archive == owner:
-            target = targets[number] if targets else 0
-            returned = owner in outcome.returned
-            return Filed(archiving, place, outcome.time, outcome.repeated, target, returned)
-    return Filed(archiving, None, outcome.time, outcome.repeated, 0, False)
 
 
 def targets(reference: Reference, peers: tuple[Jid, Jid]) -> tuple[Target, ...]:

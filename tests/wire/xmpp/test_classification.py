@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tests.wire.xmpp.payloads.messages import received
 from tidings.base.jid import Jid
-from tidings.wire.xmpp.archiving import Archiving, Storage, classify, is_copied
+from tidings.wire.xmpp.classification import Classification, Storage, classify, is_copied
 from tidings.wire.xmpp.payloads.carbons import Direction
 from tidings.wire.xmpp.payloads.references import ReferenceKind
 
@@ -184,13 +184,13 @@ TABLE = [
 ]
 
 
-def letters(archiving: Archiving) -> str:
-    stored = {Storage.NONE: "", Storage.UNTIL_DELIVERED: "T", Storage.PERMANENT: "S"}[archiving.storage]
+def letters(classification: Classification) -> str:
+    stored = {Storage.NONE: "", Storage.UNTIL_DELIVERED: "T", Storage.PERMANENT: "S"}[classification.storage]
     return (
         stored
-        + "c" * archiving.is_counted
-        + ">" * archiving.is_copied_sent
-        + "<" * archiving.is_copied_received
+        + "c" * classification.is_counted
+        + ">" * classification.is_copied_sent
+        + "<" * classification.is_copied_received
     )
 
 
@@ -201,10 +201,10 @@ def message(kind: str, content: str, sender: str = "a@b/c", to: str = "d@e"):
 
 @pytest.mark.parametrize(("kind", "content", "expected", "reference"), TABLE)
 def test_table(kind: str, content: str, expected: str, reference: ReferenceKind | None) -> None:
-    archiving = classify(message(kind, content))
-    assert letters(archiving) == expected
-    assert (archiving.reference and archiving.reference.kind) is reference
-    assert archiving.is_archived is ("S" in expected)
+    classification = classify(message(kind, content))
+    assert letters(classification) == expected
+    assert (classification.reference and classification.reference.kind) is reference
+    assert classification.is_archived is ("S" in expected)
 
 
 @pytest.mark.parametrize(("kind", "content", "expected", "_reference"), TABLE)
@@ -224,8 +224,8 @@ def test_the_order_of_children_does_not_matter(order: list[int], row) -> None:
 
 @pytest.mark.parametrize(("kind", "content", "_expected", "_reference"), TABLE)
 def test_only_what_is_stored_is_counted(kind: str, content: str, _expected, _reference) -> None:
-    archiving = classify(message(kind, content))
-    assert archiving.storage is not Storage.NONE or not archiving.is_counted
+    classification = classify(message(kind, content))
+    assert classification.storage is not Storage.NONE or not classification.is_counted
 
 
 @pytest.mark.parametrize(
@@ -238,11 +238,11 @@ def test_only_what_is_stored_is_counted(kind: str, content: str, _expected, _ref
 )
 def test_private_messages_in_rooms(sender: str, to: str, sent: bool, was_received: bool) -> None:
     private = message(CHAT, BODY + OCCUPANT, sender, to)
-    archiving = classify(private)
-    assert archiving.is_archived
-    assert archiving.is_counted
-    assert archiving.is_copied_received is was_received
-    assert archiving.is_copied_sent is sent
+    classification = classify(private)
+    assert classification.is_archived
+    assert classification.is_counted
+    assert classification.is_copied_received is was_received
+    assert classification.is_copied_sent is sent
     # Without the room's element it is a message as any other.
     assert classify(message(CHAT, BODY, sender, to)).is_copied_received
 
@@ -251,7 +251,7 @@ def test_a_private_message_in_a_room_is_copied_whatever_is_in_it() -> None:
     assert is_copied(message(NORMAL, OCCUPANT, "a@b/c", "room@muc/nick"), Direction.SENT)
     assert not is_copied(message(NORMAL, OCCUPANT, "a@b/c", "room@muc"), Direction.SENT)
     assert not is_copied(message(NORMAL, OCCUPANT, "room@muc/nick"), Direction.RECEIVED)
-    assert classify(received(f"<message>{OCCUPANT}</message>")) == Archiving()
+    assert classify(received(f"<message>{OCCUPANT}</message>")) == Classification()
 
 
 def test_an_occupants_invitation_is_copied() -> None:

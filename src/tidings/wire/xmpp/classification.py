@@ -1,4 +1,4 @@
-"""Archiving: what a message is to the archive, to unread counts and to the other devices of its account.
+"""Classification: what a message is to the archive, to unread counts and to the other devices of its account.
 
 One pure decision from the message alone: XEP-0313 1.1.3 §6.1, XEP-0334 1.0.0 §4, XEP-0280 1.0.1 §6.1 and §9.
 Whether the sender may, what the peers prefer (XEP-0441) and whose archive it is are decided elsewhere.
@@ -43,7 +43,7 @@ class Storage(enum.Enum):
     """An entry of the archive."""
 
 
-class Archiving(msgspec.Struct, frozen=True):
+class Classification(msgspec.Struct, frozen=True):
     """What a message is.
 
     `is_counted` says that it makes a conversation unread for who receives it. `is_copied_sent` and
@@ -63,7 +63,7 @@ class Archiving(msgspec.Struct, frozen=True):
         return self.storage is Storage.PERMANENT
 
 
-def classify(message: Stanza) -> Archiving:
+def classify(message: Stanza) -> Classification:
     """Tell what a message is to archive, counts and devices; the answer depends on nothing else."""
     # What most messages are depends on their children's names and on whether there is a text, nothing else.
     key = (message.kind, *[tag for tag, _ in message.index])
@@ -77,12 +77,12 @@ def classify(message: Stanza) -> Archiving:
         usual = _USUAL[key] = _both(traits)
         return usual[traits.has_text]
     if traits.kind == "error" or not traits.tags.isdisjoint(_COPIES):
-        return Archiving()
+        return Classification()
     if traits.tags.isdisjoint(_REFERENCES):
         return _judge(traits, None)
     reference = reference_of(message)
-    archiving = _judge(traits, None if reference is None else reference.kind)
-    return msgspec.structs.replace(archiving, reference=reference)
+    classification = _judge(traits, None if reference is None else reference.kind)
+    return msgspec.structs.replace(classification, reference=reference)
 
 
 def is_copied(message: Stanza, direction: Direction, *, answers_copied: bool = False) -> bool:
@@ -131,18 +131,18 @@ def _traits(message: Stanza) -> _Traits:
     )
 
 
-def _both(traits: _Traits) -> tuple[Archiving, Archiving]:
+def _both(traits: _Traits) -> tuple[Classification, Classification]:
     """Judge a message without and with a text."""
     if traits.kind == "error":
-        return Archiving(), Archiving()
+        return Classification(), Classification()
     has_body = _BODY in traits.tags
     return _judge(traits._replace(has_text=False), None), _judge(traits._replace(has_text=has_body), None)
 
 
 @lru_cache(maxsize=1_024)
-def _judge(traits: _Traits, refers: ReferenceKind | None) -> Archiving:
+def _judge(traits: _Traits, refers: ReferenceKind | None) -> Classification:
     storage = _storage(traits, refers)
-    return Archiving(
+    return Classification(
         storage,
         storage is not Storage.NONE and _is_counted(traits, refers),
         _is_copied(traits, Direction.SENT),
@@ -273,7 +273,7 @@ _UNUSUAL: Final = (
     | frozenset(f"{namespace} encrypted" for namespace in _OMEMO_NAMESPACES)
 )
 """Children that have to be looked into."""
-_USUAL: Final[dict[tuple[str, ...], tuple[Archiving, Archiving]]] = {}
+_USUAL: Final[dict[tuple[str, ...], tuple[Classification, Classification]]] = {}
 _USUAL_KEPT: Final = 1_024
 _USUAL_LENGTH: Final = 1_024
 """How many judgements are remembered, and how long the names of what was judged may be together."""

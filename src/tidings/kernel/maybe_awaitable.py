@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Iterable
 
-Wait = Awaitable[None] | None
+MaybeAwaitable = Awaitable[None] | None
 """None: nothing to wait for."""
 
 
-async def until_done(wait: Wait) -> None:
+async def until_done(wait: MaybeAwaitable) -> None:
     """Wait, where there is something to wait for."""
     if wait is not None:
         await wait
 
 
-def in_turn(waits: Iterable[Wait]) -> Wait:
+def in_turn(waits: Iterable[MaybeAwaitable]) -> MaybeAwaitable:
     """Take the steps of a generator one after another, awaiting those that must be; the rest starts after."""
     steps = iter(waits)
     for wait in steps:
@@ -27,7 +27,7 @@ def in_turn(waits: Iterable[Wait]) -> Wait:
     return None
 
 
-async def _in_turn(first: Awaitable[None], steps: Iterable[Wait]) -> None:
+async def _in_turn(first: Awaitable[None], steps: Iterable[MaybeAwaitable]) -> None:
     await first
     for wait in steps:
         if wait is not None:

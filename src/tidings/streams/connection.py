@@ -2,7 +2,7 @@
 
 A gateway gives it a `Transport` and tells it what arrives: `receive` for headers, elements and the end,
 `fail` for what its parser refuses, `lost` when the peer is gone. A `Negotiator` has the word until a session
-is established; then stanzas go to the session's `Inbound`, and the connection is the session's `Link`.
+is established; then stanzas go to the session's `InboundQueue`, and the connection is the session's `Link`.
 
 Invariants:
 - either there is a negotiator, or a session with its inbound, or the stream has ended;
@@ -21,10 +21,9 @@ import structlog
 
 from tidings.base.errors import StreamError
 from tidings.base.ids import token
-from tidings.kernel.doorway import Doorway, Item, Transport
-from tidings.kernel.inbound import Inbound
-from tidings.kernel.negotiator import Negotiator
-from tidings.kernel.session import Client, Session
+from tidings.kernel.session import Client, InboundQueue, Session
+from tidings.streams.listener import Item, ListenerContext, Transport
+from tidings.streams.negotiator import Negotiator
 from tidings.wire.xml.element import Element
 from tidings.wire.xml.fragment import Fragment, StreamTail
 from tidings.wire.xmpp import ns
@@ -46,7 +45,7 @@ class Connection:
     __slots__ = (
         "_awake",
         "_closing",
-        "_doorway",
+        "_context",
         "_ended",
         "_flushing",
         "_frames",
@@ -66,19 +65,19 @@ class Connection:
 
     def __init__(
         self,
-        doorway: Doorway,
+        context: ListenerContext,
         transport: Transport,
         framing: Framing,
         client: Client,
         tls: TlsInfo | None = None,
     ) -> None:
-        self._doorway = doorway
+        self._context = context
         self._transport = transport
         self._framing = framing
         self._frames = not isinstance(framing, TcpFraming)  # there a stanza is its own frame
         self.client = client
         self.session: Session | None = None
-        self._inbound: Inbound | None = None
+        self._inbound: InboundQueue | None = None
         self._lang: str | None = None
         self._out: list[bytes] = []
         self._flushing = False
@@ -88,11 +87,11 @@ class Connection:
         self._heard = True
         self._is_used = False
         self._awake = False
-        self._negotiator: Negotiator | None = Negotiator(doorway, self)
-        server = doorway.server
+        self._negotiator: Negotiator | None = Negotiator(context, self)
+        server = context.server
         server.connections.add(self)
         self._timer: Timer | None = server.clock.call_later(
-            doorway.options.login_seconds, self._login_overdue
+            context.options.login_seconds, self._login_overdue
         )
         if tls is not None:
             self._negotiator.tls_established(tls)
@@ -110,7 +109,7 @@ class Connection:
         try:
             self._receive(items)
         except Exception as error:  # noqa: BLE001  # else it would end in the event loop
-            server = self._doorway.server
+            server = self._context.server
             server.supervisor.report(
                 "connection", error, session=str(self.session.jid if self.session else "")
             )
@@ -121,7 +120,7 @@ class Connection:
         self._is_used = True
         if not self._awake:
             self._awake = True
-            self._doorway.server.resting.wakes(self)
+            self._context.server.resting.wakes(self)
         if self._closing or self._leaving:
             if self._closing and any(type(item) is StreamTail for item in items):
                 self._transport.close()
@@ -166,7 +165,7 @@ class Connection:
             raw = self._framing.stanza(raw)
         self._write(raw)
 
-    def say(self, raw: bytes) -> None:
+    def send_nonza(self, raw: bytes) -> None:
         """Write an element that is no stanza and declares its own namespace."""
         self._write(raw)
 
@@ -271,7 +270,7 @@ class Connection:
             return
         self._transport.write(out)
         out.clear()
-        if self._transport.backlog() > self._doorway.options.outbound_bytes:
+        if self._transport.backlog() > self._context.options.outbound_bytes:
             log.warning("slow_reader", session=str(self.session.jid if self.session else ""))
             self._transport.abort()
             self._end(StreamError("resource-constraint", "too much is waiting to be read"), is_lost=True)
@@ -284,14 +283,14 @@ class Connection:
             return
         self._closing = True
         if error is not None:
-            self._doorway.server.telemetry.stream_errors[error.condition] += 1
+            self._context.server.telemetry.stream_errors[error.condition] += 1
             self._write(self._framing.element(stream_error_element(error)))
         self._write(self._framing.closing())
         self._flush()
         self._leave(error, is_lost=is_lost)
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._doorway.server.clock.call_later(_CLOSE_SECONDS, self._transport.abort)
+        self._timer = self._context.server.clock.call_later(_CLOSE_SECONDS, self._transport.abort)
         self._transport.close()
 
     def _end(self, reason: StreamError | None, *, is_lost: bool = False) -> None:
@@ -302,7 +301,7 @@ class Connection:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._doorway.server.left(self)
+        self._context.server.left(self)
         self._leave(reason, is_lost=is_lost)
 
     def _leave(self, reason: StreamError | None, *, is_lost: bool) -> None:
@@ -315,7 +314,7 @@ class Connection:
             negotiator.end(reason)
         session, self.session = self.session, None
         if session is not None and session.link is self:
-            self._doorway.server.abandon(session, reason, is_lost=is_lost and not self._leaving)
+            self._context.server.abandon(session, reason, is_lost=is_lost and not self._leaving)
 
     # --- deadlines
 
@@ -325,12 +324,12 @@ class Connection:
 
     def _watch_silence(self) -> None:
         """Ask a silent client for a sign of life, and give up on one that gives none."""
-        seconds = self._doorway.options.idle_seconds
+        seconds = self._context.options.idle_seconds
         if not seconds:
             self._timer = None
             return
         self._heard = False
-        self._timer = self._doorway.server.clock.call_later(seconds, self._silence)
+        self._timer = self._context.server.clock.call_later(seconds, self._silence)
 
     def _silence(self) -> None:
         if self._heard or self.session is None:
@@ -343,7 +342,7 @@ class Connection:
                 "iq", kind="get", to=session.jid, sender=session.host.jid, id=token(6), content=(ping,)
             ).to_bytes()
         )
-        self._timer = self._doorway.server.clock.call_later(60.0, self._silent_still)
+        self._timer = self._context.server.clock.call_later(60.0, self._silent_still)
 
     def _silent_still(self) -> None:
         if self._heard:

@@ -1,7 +1,7 @@
-"""Doorway: what gateways, connections and the composition have to agree on.
+"""Listener: what gateways, connections and the composition have to agree on.
 
-A gateway brings a `Transport` for each client and reads `Item`s from it; the composition says in a `Doorway`
-what holds for all who come in by the same door.
+A gateway brings a `Transport` for each client and reads `Item`s from it; the composition says in a
+`ListenerContext` what holds for all who come in by the same listener.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import msgspec
 
 from tidings.base.jid import Jid
-from tidings.kernel.login import Brake, Credentials
 from tidings.kernel.session import Session
+from tidings.streams.login import Credentials, LoginThrottle
 from tidings.wire.xml.element import Element
 from tidings.wire.xml.fragment import Fragment, StreamTail
 from tidings.wire.xmpp.negotiation.policy import StreamPolicy
@@ -73,14 +73,14 @@ class ConnectionOptions(msgspec.Struct, frozen=True, kw_only=True):
     outbound_bytes: int = 4_194_304
 
 
-class Doorway(msgspec.Struct, frozen=True, kw_only=True):
+class ListenerContext(msgspec.Struct, frozen=True, kw_only=True):
     """What the connections of one kind share; the composition makes it and gateways pass it on."""
 
     server: Server
     policy: StreamPolicy
     credentials: dict[str, Credentials]
     """By domain."""
-    brake: Brake
+    throttle: LoginThrottle
     options: ConnectionOptions = ConnectionOptions()
 
 

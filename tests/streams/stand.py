@@ -15,13 +15,13 @@ from tests.harness.server_process import make_certificate
 from tests.harness.world import World
 from tidings.base.jid import Jid
 from tidings.base.limits import XmlLimits
-from tidings.gateways.doorkeeper import Doorkeeper
-from tidings.gateways.entrance import Entrance
+from tidings.gateways.connection_limiter import ConnectionLimiter
+from tidings.gateways.listener_policy import ListenerPolicy
 from tidings.gateways.tcp import TcpGateway
 from tidings.gateways.tls import TlsSetup, tls_server_end_point
-from tidings.kernel.doorway import ConnectionOptions, Doorway
 from tidings.kernel.feature import StreamStage
-from tidings.kernel.login import Brake, StoredCredentials
+from tidings.streams.listener import ConnectionOptions, ListenerContext
+from tidings.streams.login import LoginThrottle, StoredCredentials
 from tidings.wire.xml.fragment import Fragment, StreamHead, StreamTail
 from tidings.wire.xml.parser import StreamParser
 from tidings.wire.xmpp.framing import TcpFraming
@@ -153,7 +153,7 @@ async def standing(
     direct_tls: bool = False,
     tls_required: bool = False,
     starttls: bool = True,
-    doorkeeper: Doorkeeper | None = None,
+    limiter: ConnectionLimiter | None = None,
     limits: ConnectionOptions | None = None,
     attempts: int = 3,
     credentials: type[StoredCredentials] = StoredCredentials,
@@ -176,7 +176,7 @@ async def standing(
         )
         for domain, host in world.server.hosts.items()
     }
-    doorway = Doorway(
+    listener_context = ListenerContext(
         server=world.server,
         policy=StreamPolicy(
             host=policies.get,
@@ -186,7 +186,7 @@ async def standing(
             max_login_attempts=attempts,
         ),
         credentials={domain: credentials(stores.accounts, clock, SECRET) for domain in world.server.hosts},
-        brake=Brake(clock),
+        throttle=LoginThrottle(clock),
         options=limits or ConnectionOptions(),
     )
     certificate = None
@@ -198,10 +198,13 @@ async def standing(
         known[context] = ssl.PEM_cert_to_DER_cert(certificate.read_text())
     context.set_alpn_protocols(["xmpp-client"])
     gateway = TcpGateway(
-        entrance=Entrance(
-            local=doorway, remote=doorway, before=XmlLimits(stanza_bytes=16_384), after=XmlLimits()
+        policy=ListenerPolicy(
+            local=listener_context,
+            remote=listener_context,
+            before=XmlLimits(stanza_bytes=16_384),
+            after=XmlLimits(),
         ),
-        doorkeeper=doorkeeper or Doorkeeper(),
+        limiter=limiter or ConnectionLimiter(),
         tls=TlsSetup(context, known),
         direct_tls=direct_tls,
     )
@@ -214,7 +217,7 @@ async def standing(
         for client in stand.clients:
             await client.close()
         listener.close()
-        await until(lambda: not stand.gateway.doorkeeper._count)
+        await until(lambda: not stand.gateway.limiter._count)
         await world.stop()
         assert not world.server.connections
         assert not world.server.session_count

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.harness.world import World, WorldClient
-from tests.kernel.slow_ledger import SlowLedger
+from tests.messages.slow_ledger import SlowLedger
 from tidings.kernel.feature import Feature, handles_nonza
 from tidings.ports.ledger.batch import Accepted, Place, Refused, Stale
 from tidings.wire.xml.element import Element

@@ -1,4 +1,4 @@
-"""Way: a message on its way through the router, and what has been found out about it."""
+"""Submission: a message on its way through the router, and what has been found out about it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from tidings.kernel.account import Account
 from tidings.kernel.events import NOTHING
 from tidings.kernel.host import Host
 from tidings.ports.ledger.batch import Append
-from tidings.wire.xmpp.archiving import Archiving
+from tidings.wire.xmpp.classification import Classification
 from tidings.wire.xmpp.stanza import Stanza
 
 if TYPE_CHECKING:
     from tidings.kernel.session import Session
 
 
-class Way(msgspec.Struct, eq=False):
+class Submission(msgspec.Struct, eq=False):
     """A message and where it goes: bare address, virtual host if it is one, accounts that are loaded."""
 
     message: Stanza
@@ -29,7 +29,7 @@ class Way(msgspec.Struct, eq=False):
     """Which stanza of its stream it is, 0 where nobody counts."""
     sender: Account | None = None
     """The sender's account, where that has an archive."""
-    archiving: Archiving = NOTHING
+    classification: Classification = NOTHING
     append: Append | None = None
     sessions: list[Session] | None = None
     """Those that get the message, where it is delivered in the turn in which they were found."""

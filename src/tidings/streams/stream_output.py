@@ -1,16 +1,16 @@
-"""Carrier: what a negotiator asks of the connection that it works for."""
+"""StreamOutput: what a negotiator asks of the connection that it works for."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
-from tidings.kernel.doorway import Item
 from tidings.kernel.session import Client, Link, Session
+from tidings.streams.listener import Item
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp.negotiation.values import StreamHeader
 
 
-class Carrier(Link, Protocol):
+class StreamOutput(Link, Protocol):
     """What a negotiator asks of its connection: to be the link of a session, and what stands here.
 
     The connection's `close` calls `fail` and `end` in turn, whoever asked for it.

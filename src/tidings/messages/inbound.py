@@ -17,19 +17,16 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from tidings.base.errors import StanzaError, StreamError
-from tidings.kernel.feature import At
+from tidings.kernel.feature import Addressee
+from tidings.kernel.maybe_awaitable import MaybeAwaitable, until_done
+from tidings.kernel.routing import Routing
 from tidings.kernel.session import Session
 from tidings.kernel.supervisor import Supervisor
-from tidings.kernel.wait import Wait, until_done
 from tidings.wire.xml.fragment import Fragment
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.stanza import NAMES, Stanza
-
-if TYPE_CHECKING:
-    from tidings.kernel.router import Router
 
 _PAUSE_AT = 64
 _LARGEST_BATCH = 64
@@ -49,7 +46,7 @@ class Inbound:
         "session",
     )
 
-    def __init__(self, session: Session, router: Router, supervisor: Supervisor) -> None:
+    def __init__(self, session: Session, router: Routing, supervisor: Supervisor) -> None:
         self.session = session
         self._router = router
         self._supervisor = supervisor
@@ -143,8 +140,8 @@ class Inbound:
             return False
         host = self.session.host
         if stanza.to is None:
-            return (stanza.payload_tag, At.SELF) in host.immediate
-        return stanza.to == host.jid and (stanza.payload_tag, At.SERVER) in host.immediate
+            return (stanza.payload_tag, Addressee.SELF) in host.immediate
+        return stanza.to == host.jid and (stanza.payload_tag, Addressee.SERVER) in host.immediate
 
     def _go(self) -> None:
         waiting = self._waiting
@@ -161,7 +158,7 @@ class Inbound:
                 return
             self._count(count)
 
-    def _next(self) -> tuple[Wait, int]:
+    def _next(self) -> tuple[MaybeAwaitable, int]:
         """Submit what is at the head of the queue; tell how many places of the queue that takes up."""
         waiting = self._waiting
         first = waiting.pop(0)
@@ -208,7 +205,7 @@ class Inbound:
                 callback()
 
     def _count(self, count: int) -> None:
-        if not self.session.is_cut:
+        if not self.session.stop_counting:
             self.session.handled += count
 
     def _throttle(self) -> None:

@@ -10,7 +10,7 @@ import pytest
 from tests.harness.clock import VirtualClock
 from tidings.adapters.memory import MemoryStores
 from tidings.base.jid import Jid
-from tidings.kernel.login import StoredCredentials
+from tidings.streams.login import StoredCredentials
 from tidings.wire.xmpp.sasl.keys import DEFAULT_ITERATIONS, make_scram_keys
 
 

@@ -1,26 +1,26 @@
-"""Entrance: what a door for XMPP needs to know of those who come in by it."""
+"""ListenerPolicy: what a door for XMPP needs to know of those who come in by it."""
 
 from __future__ import annotations
 
 import msgspec
 
 from tidings.base.limits import XmlLimits
-from tidings.gateways.doorkeeper import is_loopback
-from tidings.kernel.doorway import Doorway
+from tidings.gateways.connection_limiter import is_loopback
+from tidings.streams.listener import ListenerContext
 
 
-class Entrance(msgspec.Struct, frozen=True, kw_only=True):
+class ListenerPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """What holds for the clients of one door, or of several that are alike."""
 
-    local: Doorway
+    local: ListenerContext
     """For clients of this machine, who may be trusted with plain text."""
-    remote: Doorway
+    remote: ListenerContext
     """For all others."""
     before: XmlLimits
     """How much may be sent before log-in."""
     after: XmlLimits
     """How much may be sent after it."""
 
-    def doorway(self, address: str) -> Doorway:
+    def context(self, address: str) -> ListenerContext:
         """Give what holds for a client from this address."""
         return self.local if is_loopback(address) else self.remote

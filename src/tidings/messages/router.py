@@ -6,7 +6,7 @@ Presence and iq stanzas are routed here; messages go their way through the ledge
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
@@ -17,18 +17,18 @@ from tidings.kernel.events import (
     Dropped,
     PresenceArrived,
     PresenceSent,
-    StanzaIn,
-    StanzaOut,
+    StanzaArriving,
+    StanzaSubmitted,
 )
-from tidings.kernel.feature import At
+from tidings.kernel.feature import Addressee
 from tidings.kernel.host import Host
-from tidings.kernel.messages import BACKEND_TEXT, Messages
-from tidings.kernel.requests import Requests
+from tidings.kernel.maybe_awaitable import MaybeAwaitable, until_done
 from tidings.kernel.supervisor import Supervisor
 from tidings.kernel.telemetry import Telemetry
-from tidings.kernel.wait import Wait, until_done
+from tidings.messages.inbound import Inbound
+from tidings.messages.pipeline import BACKEND_TEXT, Messages
+from tidings.messages.requests import Requests
 from tidings.ports.ledger import Ledger
-from tidings.wire.xmpp.archiving import Archiving
 from tidings.wire.xmpp.stanza import KINDS, Stanza
 
 if TYPE_CHECKING:
@@ -37,16 +37,12 @@ if TYPE_CHECKING:
 log = structlog.get_logger("tidings.router")
 
 _UNANSWERED = {("iq", "result"), ("iq", "error"), ("message", "error"), ("presence", "error")}
-_MOST_TRIES = 5
-
-
-NOT_STORED: Final = Archiving()
 
 
 class Service(Protocol):
     """Something that answers for a domain and is no virtual host: a component, another server, rooms."""
 
-    def route(self, stanza: Stanza) -> Wait:
+    def route(self, stanza: Stanza) -> MaybeAwaitable:
         """Take a stanza whose sender is verified."""
         ...
 
@@ -67,22 +63,26 @@ class Router:
         self.submit_messages = self._messages.submit
         """Takes messages of a local session; see `Messages.submit`."""
 
+    def inbound(self, session: Session) -> Inbound:
+        """Make the queue of what a session's client sends."""
+        return Inbound(session, self, self._supervisor)
+
     # --- what a local session submits
 
-    def submit(self, session: Session, stanza: Stanza) -> Wait:
+    def submit(self, session: Session, stanza: Stanza) -> MaybeAwaitable:
         """Take a presence or iq of a local session, `from` stamped. Answers errors; raises nothing."""
         self._telemetry.stanzas_in[stanza.name] += 1
         try:
             self._check(stanza)
             hooks = session.host.hooks
             if stanza.name == "presence":
-                if stanza.to is not None and hooks.has(StanzaOut):
-                    hooks.run(StanzaOut(session, stanza))
+                if stanza.to is not None and hooks.has(StanzaSubmitted):
+                    hooks.run(StanzaSubmitted(session, stanza))
                 return self._caught(stanza, hooks.run(PresenceSent(session, stanza)))
             if stanza.to is None or stanza.to == session.jid.bare:
-                return self._requests.ask(session.host, At.SELF, session.account, stanza, session)
-            if stanza.to != session.host.jid and hooks.has(StanzaOut):
-                hooks.run(StanzaOut(session, stanza))
+                return self._requests.ask(session.host, Addressee.SELF, session.account, stanza, session)
+            if stanza.to != session.host.jid and hooks.has(StanzaSubmitted):
+                hooks.run(StanzaSubmitted(session, stanza))
             return self._caught(stanza, self.route(stanza, session))
         except (StanzaError, BackendError) as error:
             return self.refuse(stanza, self.refusal(error))
@@ -94,7 +94,7 @@ class Router:
 
     # --- what anybody else sends
 
-    def route(self, stanza: Stanza, session: Session | None = None) -> Wait:
+    def route(self, stanza: Stanza, session: Session | None = None) -> MaybeAwaitable:
         """Take a stanza to its address; its `from` is verified. Answers errors.
 
         `session` is the sender's where it is local.
@@ -122,18 +122,24 @@ class Router:
         account = host.directory.get(account.jid) or account
         await until_done(self._arrive(host, account, stanza, session))
 
-    def _arrive(self, host: Host, account: Account, stanza: Stanza, session: Session | None) -> Wait:
+    def _arrive(
+        self, host: Host, account: Account, stanza: Stanza, session: Session | None
+    ) -> MaybeAwaitable:
         """A stanza reaches a local account that is in memory."""
         if stanza.name == "message":
             return self._messages.arrive(stanza, host, account)
         try:
-            if host.hooks.has(StanzaIn):
-                host.hooks.run(StanzaIn(account, stanza))
+            if host.hooks.has(StanzaArriving):
+                host.hooks.run(StanzaArriving(account, stanza))
             if stanza.name == "presence":
                 return self._caught(stanza, host.hooks.run(PresenceArrived(account, stanza)))
             assert stanza.to is not None
             if not stanza.to.resource:
-                at = At.SELF if session is not None and session.account is account else At.ACCOUNT
+                at = (
+                    Addressee.SELF
+                    if session is not None and session.account is account
+                    else Addressee.ACCOUNT
+                )
                 return self._requests.ask(host, at, account, stanza, session)
             target = account.sessions.get(stanza.to.resource)
             if target is None:
@@ -145,17 +151,17 @@ class Router:
             pass
         return None
 
-    def to_domain(self, stanza: Stanza, session: Session | None = None) -> Wait:
+    def to_domain(self, stanza: Stanza, session: Session | None = None) -> MaybeAwaitable:
         """RFC 6121 §8.3 and §8.4: the server itself answers requests; nobody reads its messages."""
         assert stanza.to is not None
         host = self.hosts[stanza.to.domain]
         if stanza.name == "iq" and not stanza.to.resource:
-            return self._requests.ask(host, At.SERVER, None, stanza, session)
+            return self._requests.ask(host, Addressee.SERVER, None, stanza, session)
         if stanza.name == "presence":
             return None
         return self.refuse(stanza, StanzaError("service-unavailable"))
 
-    def pass_on(self, stanza: Stanza, to: Jid) -> Wait:
+    def pass_on(self, stanza: Stanza, to: Jid) -> MaybeAwaitable:
         """Hand a stanza to the service that answers for its domain."""
         service = self.services.get(to.domain, self.elsewhere)
         if service is None:
@@ -164,9 +170,13 @@ class Router:
             )
         return service.route(stanza)
 
+    def has_way_to(self, domain: str) -> bool:
+        """Tell whether somebody answers for a domain that is not served here."""
+        return self.services.get(domain, self.elsewhere) is not None
+
     # --- errors
 
-    def refuse(self, stanza: Stanza, error: StanzaError) -> Wait:
+    def refuse(self, stanza: Stanza, error: StanzaError) -> MaybeAwaitable:
         """Answer a stanza with an error, unless it is one that must not be answered (RFC 6120 §8.3.1)."""
         if (stanza.name, stanza.kind) in _UNANSWERED or stanza.sender is None:
             return None
@@ -183,7 +193,7 @@ class Router:
         self._supervisor.report(place, error, **details)
         return StanzaError("internal-server-error")
 
-    def _return(self, error: Stanza) -> Wait:
+    def _return(self, error: Stanza) -> MaybeAwaitable:
         to = error.to
         assert to is not None
         host = self.hosts.get(to.domain)
@@ -206,7 +216,7 @@ class Router:
             if kind in {"get", "set"} and len(stanza.index) != 1:
                 raise StanzaError("bad-request", "a request has exactly one child")
 
-    def _caught(self, stanza: Stanza, wait: Wait) -> Wait:
+    def _caught(self, stanza: Stanza, wait: MaybeAwaitable) -> MaybeAwaitable:
         return None if wait is None else self._catch(stanza, wait)
 
     async def _catch(self, stanza: Stanza, wait: Awaitable[None]) -> None:

@@ -124,7 +124,7 @@ class _Record:
         self.free_at = 0.0
 
 
-class Brake:
+class LoginThrottle:
     """Slows down who guesses passwords; the wait comes before an attempt is looked at.
 
     So it cannot be skipped by hanging up or by guessing on many connections at once.

@@ -20,12 +20,12 @@ import structlog
 from tidings.base.errors import BackendError, StanzaError, StreamError
 from tidings.base.ids import token
 from tidings.base.jid import Jid
-from tidings.kernel.anteroom import Anteroom
-from tidings.kernel.carrier import Carrier
-from tidings.kernel.doorway import Doorway, Item, Registrar, Resumer
 from tidings.kernel.feature import Spec
-from tidings.kernel.login import Credentials
 from tidings.kernel.session import Session
+from tidings.streams.buffered_link import BufferedLink
+from tidings.streams.listener import Item, ListenerContext, Registrar, Resumer
+from tidings.streams.login import Credentials
+from tidings.streams.stream_output import StreamOutput
 from tidings.wire.xml.element import Element
 from tidings.wire.xml.fragment import StreamTail
 from tidings.wire.xmpp.negotiation import values
@@ -63,9 +63,8 @@ class Negotiator:
 
     __slots__ = (
         "_actions",
-        "_anteroom",
-        "_carrier",
-        "_doorway",
+        "_buffer",
+        "_context",
         "_hold",
         "_host_domain",
         "_is_held",
@@ -74,16 +73,17 @@ class Negotiator:
         "_items",
         "_lang",
         "_negotiation",
+        "_output",
         "_resumed",
         "_server",
         "_session",
     )
 
-    def __init__(self, doorway: Doorway, carrier: Carrier) -> None:
-        self._doorway = doorway
-        self._server = doorway.server
-        self._carrier = carrier
-        self._negotiation = ServerNegotiation(doorway.policy)
+    def __init__(self, context: ListenerContext, output: StreamOutput) -> None:
+        self._context = context
+        self._server = context.server
+        self._output = output
+        self._negotiation = ServerNegotiation(context.policy)
         self._lang: str | None = None
         self._host_domain = ""
         self._items: list[Item] = []
@@ -92,7 +92,7 @@ class Negotiator:
         self._is_held = False  # an action takes its time; what comes after it waits
         self._hold: Timer | None = None
         self._session: Session | None = None
-        self._anteroom: Anteroom | None = None
+        self._buffer: BufferedLink | None = None
         self._resumed: Session | None = None
         self._is_over = False
 
@@ -103,7 +103,7 @@ class Negotiator:
         self._items.extend(items)
         self._negotiate()
         if len(self._items) > _MOST_WAITING:
-            self._carrier.close(StreamError("policy-violation", "too much at once before log-in"))
+            self._output.close(StreamError("policy-violation", "too much at once before log-in"))
 
     def tls_established(self, info: TlsInfo) -> None:
         """The channel is encrypted: by the handshake that was asked for, or from the start."""
@@ -127,8 +127,8 @@ class Negotiator:
         self._items.clear()
         self._actions.clear()
         session, self._session = self._session, None
-        anteroom, self._anteroom = self._anteroom, None
-        if session is not None and session.link is anteroom:
+        buffer, self._buffer = self._buffer, None
+        if session is not None and session.link is buffer:
             self._server.abandon(session, reason)
 
     # --- what has arrived
@@ -153,10 +153,10 @@ class Negotiator:
         """Read nothing while much is waiting for an answer."""
         if not self._is_paused and len(self._items) > _PAUSE_AT:
             self._is_paused = True
-            self._carrier.pause()
+            self._output.pause()
         elif self._is_paused and not self._items:
             self._is_paused = False
-            self._carrier.resume()
+            self._output.resume()
 
     # --- what the negotiation asks for
 
@@ -170,13 +170,13 @@ class Negotiator:
     def _do(self, action: values.Action) -> None:
         match action:
             case values.OpenStream(header):
-                self._carrier.send_opening(header)
+                self._output.send_opening(header)
                 self._host_domain = header.sender
             case values.Send(element):
-                self._carrier.send_element(element)
+                self._output.send_element(element)
             case values.StartTls():
                 self._items.clear()
-                self._carrier.start_tls()
+                self._output.start_tls()
             case values.RestartStream():
                 pass  # the parsers find the new header by themselves
             case values.Authenticated():
@@ -186,7 +186,7 @@ class Negotiator:
             case values.Established():
                 self._established()
             case values.CloseStream(error):
-                self._carrier.close(error)
+                self._output.close(error)
             case values.TokenUsed():
                 self._is_held = True
                 self._server.supervisor.start("token", self._use_token(action))
@@ -196,16 +196,16 @@ class Negotiator:
                 self._ask(action)
 
     def _authenticated(self, action: values.Authenticated) -> None:
-        client = self._carrier.client
+        client = self._output.client
         if not action.anonymous:
-            self._doorway.brake.succeeded(str(action.account), client.address)
+            self._context.throttle.succeeded(str(action.account), client.address)
         self._server.telemetry.logins[action.mechanism] += 1
         client.anonymous = action.anonymous
         client.device = action.user_agent.id or None
-        self._carrier.logged_in()
+        self._output.logged_in()
 
     def _authentication_failed(self, account: Jid | None, mechanism: str, condition: str) -> None:
-        address = self._carrier.client.address
+        address = self._output.client.address
         self._server.telemetry.login_failures[condition] += 1
         log.info(
             "login_failed",
@@ -214,7 +214,7 @@ class Negotiator:
             condition=condition,
             address=address,
         )
-        self._doorway.brake.failed(str(account or ""), address)
+        self._context.throttle.failed(str(account or ""), address)
 
     def _established(self) -> None:
         """Hand everything over to the connection; this is the negotiation's last action."""
@@ -223,15 +223,15 @@ class Negotiator:
         self._throttle()  # from here on the session's queue says when to read
         resumed = self._resumed
         if resumed is not None:
-            self._server.resume(resumed, self._carrier.client, self._carrier)
-            self._carrier.established(resumed, self._lang, [], rest)
+            self._server.resume(resumed, self._output.client, self._output)
+            self._output.established(resumed, self._lang, [], rest)
             return
-        session, anteroom = self._session, self._anteroom
+        session, buffer = self._session, self._buffer
         assert session is not None
-        assert anteroom is not None
-        if session.link is anteroom:
-            session.link = self._carrier
-        self._carrier.established(session, self._lang, anteroom.kept, rest)
+        assert buffer is not None
+        if session.link is buffer:
+            session.link = self._output
+        self._output.established(session, self._lang, buffer.kept, rest)
 
     # --- what is held back
 
@@ -251,12 +251,12 @@ class Negotiator:
         finally:
             self._let_go()
         if not is_valid:
-            self._carrier.close(StreamError("not-authorized", "the token has been revoked"))
+            self._output.close(StreamError("not-authorized", "the token has been revoked"))
         self._go_on()
 
     def _ask_slowly(self, question: values.Action, account: Jid) -> None:
         """Let a peer that guesses passwords wait before the attempt is looked at."""
-        seconds = self._doorway.brake.delay(str(account), self._carrier.client.address)
+        seconds = self._context.throttle.delay(str(account), self._output.client.address)
         if seconds is None:
             self._negotiation.unavailable()
             self._actions.extend(self._negotiation.take())
@@ -300,7 +300,7 @@ class Negotiator:
             is_answered = True
         finally:
             if not is_answered:  # a bug, which the supervisor reports, or the end of the server
-                self._carrier.close(StreamError("internal-server-error"))
+                self._output.close(StreamError("internal-server-error"))
         self._go_on()
 
     async def _find_out_or_refuse(self, question: values.Action) -> None:
@@ -317,7 +317,7 @@ class Negotiator:
                 raise
             self._negotiation.refused(error)
         except StreamError as error:
-            self._carrier.close(error)
+            self._output.close(error)
 
     async def _find_out(self, question: values.Action) -> None:
         match question:
@@ -340,7 +340,7 @@ class Negotiator:
                 keys = None if found.record is None else found.record.keys
                 self._negotiation.keys_found(keys, banned=found.banned)
             case values.CheckPassword(account, password):
-                policy = self._doorway.policy.host(account.domain)
+                policy = self._context.policy.host(account.domain)
                 right, banned = await self._credentials(account).check_password(
                     account, password, DEFAULT_ITERATIONS if policy is None else policy.iterations
                 )
@@ -359,7 +359,7 @@ class Negotiator:
         registrar = self._server.hosts[self._host_domain].feature(Registrar)  # type: ignore[type-abstract]
         if registrar is None:
             raise StanzaError("service-unavailable")
-        client = self._carrier.client
+        client = self._output.client
         answer = await registrar.register_before_login(element, client.address, secure=client.secure)
         self._negotiation.registration_answered(answer)
 
@@ -383,22 +383,20 @@ class Negotiator:
         account = question.account
         host = server.hosts[account.domain]
         jid = account.with_resource(question.resource or token(9))
-        self._carrier.client.chose_resource = question.chosen
-        anteroom = Anteroom(self._carrier, self._doorway.options.outbound_bytes)
-        session, answers = await server.open_session(
-            host, jid, self._carrier.client, anteroom, question.inline
-        )
+        self._output.client.chose_resource = question.chosen
+        buffer = BufferedLink(self._output, self._context.options.outbound_bytes)
+        session, answers = await server.open_session(host, jid, self._output.client, buffer, question.inline)
         if self._is_over:  # the client left while its session was being made
             server.abandon(session, None)
             return
         if session.ended:  # somebody took its resource already, or it was ended before it began
             raise StreamError("conflict", "the session has ended")
         self._session = session
-        self._anteroom = anteroom
+        self._buffer = buffer
         self._negotiation.bound(session.jid, answers)
 
     def _credentials(self, account: Jid) -> Credentials:
-        return self._doorway.credentials[account.domain]
+        return self._context.credentials[account.domain]
 
 
 _REFUSABLE = (values.BindResource, values.IssueToken, values.RegistrationRequest, values.NegotiateInline)

@@ -10,17 +10,18 @@ import pytest
 
 from tests.harness.clock import VirtualClock
 from tests.harness.world import World
-from tests.kernel.stand import AUTH, BIND, HEADER, KEYS, SECRET, conditions, plain, until
+from tests.streams.stand import AUTH, BIND, HEADER, KEYS, SECRET, conditions, plain, until
 from tidings.base.errors import BackendError, StreamError
 from tidings.base.jid import Jid
 from tidings.base.limits import XmlLimits
 from tidings.gateways.tcp import _header
-from tidings.kernel.connection import Connection
-from tidings.kernel.doorway import ConnectionOptions, Doorway
 from tidings.kernel.events import SessionBound, SessionEnded
-from tidings.kernel.feature import Feature, Stage, listens
-from tidings.kernel.login import Brake, StoredCredentials
+from tidings.kernel.feature import Feature, listens
+from tidings.kernel.hooks import Stage
 from tidings.kernel.session import Client
+from tidings.streams.connection import Connection
+from tidings.streams.listener import ConnectionOptions, ListenerContext
+from tidings.streams.login import LoginThrottle, StoredCredentials
 from tidings.wire.xml.fragment import StreamHead
 from tidings.wire.xml.parser import StreamParser
 from tidings.wire.xmpp.framing import TcpFraming
@@ -31,7 +32,7 @@ from tidings.wire.xmpp.stanza import Stanza
 class Bench:
     """A transport in memory, and the client that holds its other end."""
 
-    def __init__(self, door: Doorway, address: str = "192.0.2.7") -> None:
+    def __init__(self, door: ListenerContext, address: str = "192.0.2.7") -> None:
         self.written = ""
         self.closed = self.aborted = self.paused = False
         self.unread = 0
@@ -116,18 +117,20 @@ class Buggy(StoredCredentials):
         raise ZeroDivisionError
 
 
-async def door(world: World, kind: type[StoredCredentials] = StoredCredentials, **limits: float) -> Doorway:
+async def door(
+    world: World, kind: type[StoredCredentials] = StoredCredentials, **limits: float
+) -> ListenerContext:
     await world.stores.accounts.create(Jid("alice@localhost"), KEYS, 0)
     await world.stores.accounts.create(Jid("bob@localhost"), KEYS, 0)
     policy = HostPolicy(
         domain="localhost", plain_without_tls=True, tls_required=False, tls_available=False, iterations=4096
     )
     credentials = kind(world.stores.accounts, world.clock, SECRET)
-    return Doorway(
+    return ListenerContext(
         server=world.server,
         policy=StreamPolicy(host={"localhost": policy}.get, secret=SECRET, max_login_attempts=50),
         credentials={"localhost": credentials},
-        brake=Brake(world.clock),
+        throttle=LoginThrottle(world.clock),
         options=ConnectionOptions(**limits),
     )
 
@@ -294,7 +297,7 @@ async def test_who_guesses_passwords_is_slowed_down_and_the_right_one_waits_too(
 async def test_hanging_up_or_breaking_the_stream_does_not_skip_the_wait(world: World) -> None:
     door_ = await door(world)
     for _ in range(3):
-        door_.brake.failed("alice@localhost", "192.0.2.7")
+        door_.throttle.failed("alice@localhost", "192.0.2.7")
     bench = Bench(door_)
     bench.push(HEADER)
     await guess(bench, "alice", "secret")
@@ -310,43 +313,43 @@ async def test_hanging_up_or_breaking_the_stream_does_not_skip_the_wait(world: W
 
 def test_the_brake_and_its_owners() -> None:
     clock = VirtualClock()
-    brake = Brake(clock)
-    assert brake.delay("alice", "192.0.2.1") == 0
+    throttle = LoginThrottle(clock)
+    assert throttle.delay("alice", "192.0.2.1") == 0
     for _ in range(50):
-        brake.failed("alice", "192.0.2.1")
+        throttle.failed("alice", "192.0.2.1")
     # the attacker waits, one attempt after the other, and is refused when there are many at once
-    first, second = brake.delay("alice", "192.0.2.1"), brake.delay("alice", "192.0.2.1")
+    first, second = throttle.delay("alice", "192.0.2.1"), throttle.delay("alice", "192.0.2.1")
     assert first == 8
     assert second == 16
-    assert [brake.delay("alice", "192.0.2.1") for _ in range(5)][-1] is None
+    assert [throttle.delay("alice", "192.0.2.1") for _ in range(5)][-1] is None
     # its other guesses, too
-    assert brake.delay("bob", "192.0.2.1") is None
+    assert throttle.delay("bob", "192.0.2.1") is None
     # the owner waits a moment at most, and not at all where it has logged in before
-    assert brake.delay("alice", "198.51.100.1") == 2
-    brake.succeeded("alice", "198.51.100.1")
-    assert brake.delay("alice", "198.51.100.1") == 0
+    assert throttle.delay("alice", "198.51.100.1") == 2
+    throttle.succeeded("alice", "198.51.100.1")
+    assert throttle.delay("alice", "198.51.100.1") == 0
     # others are not concerned
-    assert brake.delay("bob", "198.51.100.2") == 0
+    assert throttle.delay("bob", "198.51.100.2") == 0
     # an own account on the side lifts nothing
-    brake.succeeded("mallory", "192.0.2.1")
+    throttle.succeeded("mallory", "192.0.2.1")
     clock.advance(60)
-    assert brake.delay("alice", "192.0.2.1")
+    assert throttle.delay("alice", "192.0.2.1")
     clock.advance(600)
-    assert brake.delay("alice", "192.0.2.1") == 0
+    assert throttle.delay("alice", "192.0.2.1") == 0
 
 
 def test_the_brake_counts_networks_and_forgets_the_oldest() -> None:
-    brake = Brake(VirtualClock())
+    throttle = LoginThrottle(VirtualClock())
     for number in range(4):
-        brake.failed("", f"2001:db8::{number}")
-    assert brake.delay("", "2001:db8::ffff")
-    assert brake.delay("", "2001:db8:0:1::1") == 0
+        throttle.failed("", f"2001:db8::{number}")
+    assert throttle.delay("", "2001:db8::ffff")
+    assert throttle.delay("", "2001:db8:0:1::1") == 0
     for number in range(60_000):
-        brake.failed(f"user{number}", "192.0.2.1")
-    assert len(brake._records) <= 20_000
+        throttle.failed(f"user{number}", "192.0.2.1")
+    assert len(throttle._records) <= 20_000
     for number in range(10):
-        brake.failed(f"user{number}", "127.0.0.1")
-    assert brake.delay("somebody", "127.0.0.1") == 0
+        throttle.failed(f"user{number}", "127.0.0.1")
+    assert throttle.delay("somebody", "127.0.0.1") == 0
 
 
 # --- binding

@@ -1,4 +1,4 @@
-"""Doorkeeper: how many connections may come in, in total and from one address."""
+"""ConnectionLimiter: how many connections may come in, in total and from one address."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections import Counter
 
 import structlog
 
-log = structlog.get_logger("tidings.doorkeeper")
+log = structlog.get_logger("tidings.limiter")
 
 
-class Doorkeeper:
+class ConnectionLimiter:
     """Counts connections of all doors; 0 means no limit. Loopback is never limited by address.
 
     An IPv6 client has a whole /64 to itself, so that these are counted instead of single addresses.

@@ -1,0 +1,61 @@
+"""Iq: a request on its way to a handler, and what the handler answers."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+from tidings.base.jid import Jid
+from tidings.kernel.account import Account
+from tidings.kernel.session import Session
+from tidings.wire.xml.element import Element
+from tidings.wire.xmpp.stanza import Stanza
+
+P = TypeVar("P")
+
+
+class Iq(Generic[P]):
+    """An iq request on its way to a handler.
+
+    `session` is the sender's where it is local. `account` is the addressed account for Addressee.SELF and
+    Addressee.ACCOUNT, else None.
+    """
+
+    __slots__ = ("account", "payload", "session", "stanza")
+
+    def __init__(self, stanza: Stanza, payload: P, session: Session | None, account: Account | None) -> None:
+        self.stanza = stanza
+        self.payload = payload
+        self.session = session
+        self.account = account
+
+    @property
+    def kind(self) -> str:
+        """`get` or `set`."""
+        return self.stanza.kind
+
+    @property
+    def sender(self) -> Jid:
+        """The full JID that asks."""
+        assert self.stanza.sender is not None  # the router has stamped it
+        return self.stanza.sender
+
+    @property
+    def to(self) -> Jid:
+        """The address that was asked; the own bare JID where the stanza named none."""
+        return self.stanza.to if self.stanza.to is not None else self.sender.bare
+
+    @property
+    def own_session(self) -> Session:
+        """The sender's session; only for handlers at Addressee.SELF, whose senders are local."""
+        assert self.session is not None
+        return self.session
+
+    @property
+    def own_account(self) -> Account:
+        """The addressed account; only for handlers at Addressee.SELF and Addressee.ACCOUNT."""
+        assert self.account is not None
+        return self.account
+
+
+Answer = Element | None
+"""The payload of an iq result; None makes an empty one."""

@@ -1,0 +1,1 @@
+"""The way of a message: origin, submission, plan, ledger, delivery."""

@@ -1,0 +1,1 @@
+"""XMPP streams: connections, their negotiation and what listeners share."""
