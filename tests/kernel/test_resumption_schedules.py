@@ -52,7 +52,7 @@ class Wire:
     def send(self, raw: bytes) -> None:
         self.down.append(decode(raw, ns.CLIENT))
 
-    say = send
+    send_nonza = send
 
     def close(self, error: StreamError | None) -> None:
         assert error is not None
@@ -84,7 +84,7 @@ class Phone:
 
     # --- what the phone does
 
-    def send_nonza(self, count: int) -> None:
+    def say(self, count: int) -> None:
         for _ in range(count):
             raw = chat(self.said, DESK).encode()
             self.said += 1
