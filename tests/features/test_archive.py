@@ -15,7 +15,6 @@ from tidings.features.contacts import Presences, Rosters, Subscriptions
 from tidings.features.disco import ServiceDiscovery
 from tidings.kernel.events import ArchivePulled
 from tidings.kernel.feature import Feature, listens
-from tidings.kernel.hooks import Stage
 from tidings.ports.ledger.reading import EntryId
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.archive import (
@@ -37,7 +36,7 @@ class Pulls(Feature):
     def __init__(self) -> None:
         self.sessions: list[str] = []
 
-    @listens(ArchivePulled, stage=Stage.OBSERVE)
+    @listens(ArchivePulled)
     def note(self, event: ArchivePulled) -> None:
         self.sessions.append(event.session.jid.resource)
 

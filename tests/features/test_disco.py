@@ -15,7 +15,6 @@ from tidings.features.private_storage import PrivateStorage
 from tidings.features.vcard import VCardTemp
 from tidings.kernel.events import DiscoInfo, DiscoItems
 from tidings.kernel.feature import Feature, StreamStage, listens
-from tidings.kernel.hooks import Stage
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.caps import (
@@ -31,13 +30,13 @@ from tidings.wire.xmpp.payloads.disco import Identity, Info, Item, Items
 class Library(Feature):
     """A feature with a service, a node and an item of its own."""
 
-    @listens(DiscoInfo, stage=Stage.OBSERVE)
+    @listens(DiscoInfo)
     def describe(self, event: DiscoInfo) -> None:
         if event.node == "books":
             event.known = True
             event.identities.append(("hierarchy", "branch", "Books"))
 
-    @listens(DiscoItems, stage=Stage.OBSERVE)
+    @listens(DiscoItems)
     async def add(self, event: DiscoItems) -> None:
         if not event.node and event.account is None:
             event.items.append((Jid("library.localhost"), "", "Library"))

@@ -22,7 +22,6 @@ from tidings.base.jid import Jid
 from tidings.features.inbox import InboxOptions
 from tidings.kernel.events import ArchivePulled
 from tidings.kernel.feature import Feature, listens
-from tidings.kernel.hooks import Stage
 from tidings.kernel.session import Session
 from tidings.ports.ledger.batch import Append, Entry, LedgerBatch
 from tidings.wire.xmpp import ns
@@ -36,7 +35,7 @@ class Spy(Feature):
     def __init__(self) -> None:
         self.pulled: list[Session] = []
 
-    @listens(ArchivePulled, stage=Stage.OBSERVE)
+    @listens(ArchivePulled)
     def note(self, event: ArchivePulled) -> None:
         self.pulled.append(event.session)
 

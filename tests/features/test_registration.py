@@ -17,7 +17,6 @@ from tidings.features.registration import (
 )
 from tidings.kernel.events import AccountRegistered, AccountRemoved, PasswordChanged
 from tidings.kernel.feature import Feature, StreamStage, listens
-from tidings.kernel.hooks import Stage
 from tidings.wire.xml.element import Element, decode
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.register import Register
@@ -32,9 +31,9 @@ class Witness(Feature):
     def __init__(self) -> None:
         self.seen: list[object] = []
 
-    @listens(AccountRegistered, stage=Stage.OBSERVE)
-    @listens(AccountRemoved, stage=Stage.OBSERVE)
-    @listens(PasswordChanged, stage=Stage.OBSERVE)
+    @listens(AccountRegistered)
+    @listens(AccountRemoved)
+    @listens(PasswordChanged)
     def remember(self, event: object) -> None:
         self.seen.append(event)
 

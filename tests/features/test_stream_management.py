@@ -12,7 +12,6 @@ from tidings.base.jid import Jid
 from tidings.features.stream_management import StreamManagement, StreamManagementOptions, stream_key
 from tidings.kernel.events import SessionDetached, SessionEnded, SessionResumed, StanzasAcknowledged
 from tidings.kernel.feature import Feature, StreamStage, listens
-from tidings.kernel.hooks import Stage
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.stream_management import Ack, Enable, Failed, Resume
@@ -158,19 +157,19 @@ class Watching(Feature):
     def __init__(self) -> None:
         self.seen: list[tuple[str, int]] = []
 
-    @listens(StanzasAcknowledged, stage=Stage.OBSERVE)
+    @listens(StanzasAcknowledged)
     def acknowledged(self, event: StanzasAcknowledged) -> None:
         self.seen.append(("acknowledged", event.sent))
 
-    @listens(SessionDetached, stage=Stage.OBSERVE)
+    @listens(SessionDetached)
     async def detached(self, event: SessionDetached) -> None:
         self.seen.append(("detached", event.session.sent))
 
-    @listens(SessionResumed, stage=Stage.OBSERVE)
+    @listens(SessionResumed)
     async def resumed(self, event: SessionResumed) -> None:
         self.seen.append(("resumed", event.session.sent))
 
-    @listens(SessionEnded, stage=Stage.OBSERVE)
+    @listens(SessionEnded)
     def ended(self, event: SessionEnded) -> None:
         self.seen.append(("ended", event.session.sent))
 

@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from typing import Any
 
+import msgspec
 import pytest
 
+from tests.harness.clock import VirtualClock
 from tests.harness.world import World
 from tidings.base.errors import BackendError, StanzaError
 from tidings.kernel.clock import SystemClock
-from tidings.kernel.events import Dropped, MessageAccepted, MessageDelivered, StanzaArriving
+from tidings.kernel.events import MessageAccepted, MessageDelivered, StanzaArriving
 from tidings.kernel.feature import Addressee, Feature, handles, handles_nonza, listens, loads
-from tidings.kernel.hooks import AmbiguousHooksError, Hooks, Stage
+from tidings.kernel.hooks import (
+    Decision,
+    Dropped,
+    Fact,
+    Guard,
+    HookError,
+    Hooks,
+    Listener,
+    OnFailure,
+    Question,
+    Stage,
+    Work,
+)
 from tidings.kernel.iq import Iq
 from tidings.kernel.loader import FeatureError
 from tidings.kernel.slots import Slot
@@ -22,102 +36,244 @@ from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.ping import Ping
 
 
-@dataclass
-class Event:
-    seen: list[str] = field(default_factory=list)
+class Asked(Decision):
+    seen: list[str] = msgspec.field(default_factory=list)
+    text: str = ""
+
+
+class Guarded(Guard):
+    seen: list[str] = msgspec.field(default_factory=list)
+
+
+class Wondered(Question):
+    seen: list[str] = msgspec.field(default_factory=list)
+
+
+class Worked(Work):
+    seen: list[str] = msgspec.field(default_factory=list)
+
+
+class Happened(Fact):
+    seen: list[str] = msgspec.field(default_factory=list)
 
 
 class Rig:
     def __init__(self) -> None:
         self.telemetry = Telemetry()
-        self.hooks = Hooks(Supervisor(self.telemetry))
+        self.clock = VirtualClock()
+        self.hooks = Hooks(Supervisor(self.telemetry), self.clock)
 
     def on(
-        self, name: str, stage: Stage, *after: str, error: Exception | None = None, slow: bool = False
+        self,
+        event: type[Any],
+        name: str,
+        stage: Stage | None = None,
+        *after: str,
+        error: Exception | None = None,
+        slow: bool = False,
+        **options: Any,
     ) -> None:
-        def plain(event: Event) -> None:
+        def plain(event: Any) -> None:
             event.seen.append(name)
             if error is not None:
                 raise error
 
-        async def later(event: Event) -> None:
+        async def later(event: Any) -> None:
             await asyncio.sleep(0)
             plain(event)
 
-        self.hooks.listen(Event, stage, name, later if slow else plain, after)
+        handler = later if slow else plain
+        self.hooks.listen(
+            Listener(event=event, feature=name, handler=handler, stage=stage, after=after, **options)
+        )
 
-    async def run(self) -> list[str]:
+    async def run(self, event: Any) -> list[str]:
         self.hooks.compile()
-        event = Event()
-        wait = self.hooks.run(event)
+        hooks = self.hooks
+        wait = hooks.tell(event) if isinstance(event, Fact) else hooks.run(event)
         if wait is not None:
             await wait
         return event.seen
 
+    async def decide(self, event: Asked) -> Asked:
+        self.hooks.compile()
+        wait = self.hooks.decide(event)
+        if wait is not None:
+            await wait
+        return event
 
-async def test_stages_then_after_then_the_order_of_loading() -> None:
+
+async def test_first_then_stages_then_after_then_the_order_of_loading() -> None:
     rig = Rig()
-    rig.on("observer", Stage.OBSERVE)
-    rig.on("second", Stage.STORE, "first")
-    rig.on("first", Stage.STORE, slow=True)
-    rig.on("guard", Stage.GUARD)
-    rig.on("copy", Stage.COPY)
-    assert await rig.run() == ["guard", "first", "second", "copy", "observer"]
+    rig.on(Happened, "observer")
+    rig.on(Happened, "second", Stage.STORE, "first")
+    rig.on(Happened, "first", Stage.STORE, slow=True)
+    rig.on(Happened, "copy", Stage.COPY)
+    rig.on(Happened, "at once", first=True)
+    assert await rig.run(Happened()) == ["at once", "first", "second", "copy", "observer"]
 
 
 @pytest.mark.parametrize("after", [("nobody",), ("one",)])
 def test_what_is_ambiguous_is_refused(after: tuple[str, ...]) -> None:
     rig = Rig()
-    rig.on("one", Stage.STORE, "two")
-    rig.on("two", Stage.STORE, *after)
-    with pytest.raises(AmbiguousHooksError, match=r"two|nobody"):
+    rig.on(Worked, "one", Stage.STORE, "two")
+    rig.on(Worked, "two", Stage.STORE, *after)
+    with pytest.raises(HookError, match=r"two|nobody"):
         rig.hooks.compile()
 
 
+@pytest.mark.parametrize("event", [Happened, Worked, Wondered])
 @pytest.mark.parametrize("slow", [False, True])
-async def test_a_bug_is_counted_and_the_next_handler_runs(slow: bool) -> None:
+async def test_a_bug_is_counted_and_the_next_handler_runs(slow: bool, event: type[Any]) -> None:
     rig = Rig()
-    rig.on("buggy", Stage.STORE, error=ZeroDivisionError(), slow=slow)
-    rig.on("next", Stage.STORE, slow=slow)
-    assert await rig.run() == ["buggy", "next"]
+    rig.on(event, "buggy", error=ZeroDivisionError(), slow=slow)
+    rig.on(event, "next", slow=slow)
+    assert await rig.run(event()) == ["buggy", "next"]
     assert sum(rig.telemetry.bugs.values()) == 1
 
 
 async def test_a_bug_in_a_guard_refuses() -> None:
     rig = Rig()
-    rig.on("buggy", Stage.GUARD, error=ZeroDivisionError())
+    rig.on(Guarded, "buggy", error=ZeroDivisionError())
+    rig.hooks.compile()
     with pytest.raises(StanzaError) as caught:
-        await rig.run()
+        rig.hooks.guard(Guarded())
     assert caught.value.condition == "internal-server-error"
-    with pytest.raises(StanzaError):
-        rig.hooks.guard(Event())
-    assert sum(rig.telemetry.bugs.values()) == 2
+    assert sum(rig.telemetry.bugs.values()) == 1
+
+
+async def test_a_guard_that_gives_something_to_await_refuses() -> None:
+    rig = Rig()
+    waiting = asyncio.get_running_loop().create_future()
+    rig.hooks.listen(Listener(event=Guarded, feature="late", handler=lambda _: waiting))
+    rig.hooks.compile()
+    with pytest.raises(StanzaError) as caught:
+        rig.hooks.guard(Guarded())
+    assert caught.value.condition == "internal-server-error"
 
 
 @pytest.mark.parametrize("error", [StanzaError("forbidden"), Dropped(), BackendError("gone")])
 @pytest.mark.parametrize("slow", [False, True])
-async def test_decisions_go_to_who_asked(error: Exception, slow: bool) -> None:
+@pytest.mark.parametrize("event", [Worked, Wondered])
+async def test_refusals_go_to_who_asked(error: Exception, slow: bool, event: type[Any]) -> None:
     rig = Rig()
-    rig.on("decides", Stage.STORE, error=error, slow=slow)
-    rig.on("never", Stage.OBSERVE)
+    rig.on(event, "decides", error=error, slow=slow)
+    rig.on(event, "never")
     with pytest.raises(type(error)):
-        await rig.run()
+        await rig.run(event())
 
 
 @pytest.mark.parametrize("slow", [False, True])
 async def test_nobody_can_keep_a_fact_from_the_others(slow: bool) -> None:
     rig = Rig()
-    rig.on("refuses", Stage.STORE, error=StanzaError("forbidden"), slow=slow)
-    rig.on("fails", Stage.STORE, error=BackendError("gone"), slow=slow)
-    rig.on("buggy", Stage.STORE, error=ZeroDivisionError(), slow=slow)
-    rig.on("last", Stage.OBSERVE, slow=slow)
-    rig.hooks.compile()
-    event = Event()
-    wait = rig.hooks.tell(event)
-    if wait is not None:
-        await wait
-    assert event.seen == ["refuses", "fails", "buggy", "last"]
+    rig.on(Happened, "refuses", Stage.STORE, error=StanzaError("forbidden"), slow=slow)
+    rig.on(Happened, "fails", Stage.STORE, error=BackendError("gone"), slow=slow)
+    rig.on(Happened, "buggy", Stage.STORE, error=ZeroDivisionError(), slow=slow)
+    rig.on(Happened, "last", slow=slow)
+    assert await rig.run(Happened()) == ["refuses", "fails", "buggy", "last"]
     assert sum(rig.telemetry.bugs.values()) == 1
+
+
+# --- decisions
+
+
+@pytest.mark.parametrize("slow", [False, True])
+async def test_what_a_decision_writes_into_the_event_stays(slow: bool) -> None:
+    rig = Rig()
+
+    async def later(event: Asked) -> None:
+        await asyncio.sleep(0)
+        event.text += "!"
+
+    def plain(event: Asked) -> None:
+        event.text += "!"
+
+    rig.hooks.listen(Listener(event=Asked, feature="rewrites", handler=later if slow else plain))
+    assert (await rig.decide(Asked(text="hello"))).text == "hello!"
+
+
+@pytest.mark.parametrize("error", [StanzaError("policy-violation"), Dropped()])
+@pytest.mark.parametrize("slow", [False, True])
+@pytest.mark.parametrize("on_failure", list(OnFailure))
+async def test_a_refusal_is_no_failure(error: Exception, slow: bool, on_failure: OnFailure) -> None:
+    rig = Rig()
+    rig.on(Asked, "refuses", error=error, slow=slow, on_failure=on_failure)
+    rig.on(Asked, "never")
+    with pytest.raises(type(error)):
+        await rig.decide(Asked())
+
+
+@pytest.mark.parametrize("error", [BackendError("gone"), ZeroDivisionError()])
+@pytest.mark.parametrize("slow", [False, True])
+async def test_a_decision_that_fails_passes_or_refuses_as_declared(error: Exception, slow: bool) -> None:
+    rig = Rig()
+    rig.on(Asked, "open", error=error, slow=slow, on_failure=OnFailure.PASS)
+    rig.on(Asked, "closed", error=error, slow=slow, on_failure=OnFailure.REFUSE)
+    rig.on(Asked, "never")
+    event = Asked()
+    with pytest.raises(StanzaError) as caught:
+        await rig.decide(event)
+    assert caught.value.condition == "resource-constraint"
+    assert event.seen == ["open", "closed"]
+
+
+@pytest.mark.parametrize(("on_failure", "seen"), [(OnFailure.PASS, ["next"]), (OnFailure.REFUSE, [])])
+async def test_a_decision_that_does_not_answer_in_time_has_failed(
+    on_failure: OnFailure, seen: list[str]
+) -> None:
+    rig = Rig()
+    began = asyncio.Event()
+
+    async def never(_: Asked) -> None:
+        began.set()
+        await asyncio.get_running_loop().create_future()
+
+    rig.hooks.listen(
+        Listener(event=Asked, feature="webhook", handler=never, within=2.0, on_failure=on_failure)
+    )
+    rig.on(Asked, "next")
+    event = Asked()
+    deciding = asyncio.ensure_future(rig.decide(event))
+    await began.wait()
+    rig.clock.advance(2.0)
+    done, _ = await asyncio.wait((deciding,))
+    assert bool(done.pop().exception()) is (on_failure is OnFailure.REFUSE)
+    assert event.seen == seen
+
+
+# --- what is refused at start
+
+
+class NoEvent:
+    pass
+
+
+async def _later(_: object) -> None:
+    """Await nothing."""
+
+
+def _plain(_: object) -> None:
+    """Do nothing."""
+
+
+@pytest.mark.parametrize(
+    ("event", "handler", "options", "what"),
+    [
+        (Guarded, _later, {}, "must be a plain function"),
+        (Happened, _later, {"first": True}, "must be a plain function"),
+        (Guarded, _plain, {"stage": Stage.OBSERVE}, "its stages: none"),
+        (Asked, _plain, {"stage": Stage.STORE}, "its stages: none"),
+        (Wondered, _plain, {"stage": Stage.DELIVER}, "its stages: none"),
+        (Worked, _plain, {"stage": Stage.COPY}, "its stages: STORE, DELIVER, OBSERVE"),
+        (NoEvent, _plain, {}, "which is no event"),
+    ],
+)
+def test_a_handler_that_does_not_fit_its_event_is_refused(
+    event: type[Any], handler: Any, options: dict[str, Any], what: str
+) -> None:
+    listener = Listener(event=event, feature="odd", handler=handler, **options)
+    with pytest.raises(HookError, match=what):
+        Rig().hooks.listen(listener)
 
 
 # --- in the router
@@ -130,7 +286,7 @@ class Watcher(Feature):
         self.seen: list[str] = []
         self.error: Exception | None = None
 
-    @listens(StanzaArriving, stage=Stage.GUARD)
+    @listens(StanzaArriving)
     def guard(self, event: StanzaArriving) -> None:
         self.seen.append("guard")
         if self.error is not None:
@@ -212,7 +368,7 @@ class Needy(Feature):
 
 
 class Slow(Feature):
-    @listens(StanzaArriving, stage=Stage.GUARD)
+    @listens(StanzaArriving)
     async def guard(self, event: StanzaArriving) -> None:
         pass
 

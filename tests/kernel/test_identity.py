@@ -6,7 +6,6 @@ from tests.streams.stand import AUTH, HEADER, plain, standing, until
 from tidings.features.ping import XmppPing
 from tidings.kernel.events import RequestAnswered
 from tidings.kernel.feature import Feature, listens
-from tidings.kernel.hooks import Stage
 
 BIND = "<iq type='set' id='bind'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>{}</bind></iq>"
 SASL2 = (
@@ -50,7 +49,7 @@ class Listener(Feature):
     def __init__(self) -> None:
         self.heard: list[tuple[str, str | None]] = []
 
-    @listens(RequestAnswered, stage=Stage.OBSERVE)
+    @listens(RequestAnswered)
     def note(self, event: RequestAnswered) -> None:
         self.heard.append((event.session.jid.resource, event.stanza.id))
 

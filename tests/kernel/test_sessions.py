@@ -58,7 +58,7 @@ class Ends(Feature):
     def fail(self, event: SessionEnded) -> None:
         raise BackendError("gone")
 
-    @listens(SessionEnded, stage=Stage.OBSERVE)
+    @listens(SessionEnded)
     async def note(self, event: SessionEnded) -> None:
         self.ended.append(event.session.jid)
 
@@ -393,7 +393,7 @@ class Local(Feature):
         self.seen.append(f"iq {request.sender}")
         return Element("pong", "urn:test")
 
-    @listens(StanzaSubmitted, stage=Stage.GUARD)
+    @listens(StanzaSubmitted)
     def out(self, event: StanzaSubmitted) -> None:
         self.seen.append(f"out {event.session.jid}")
 

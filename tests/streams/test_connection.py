@@ -17,7 +17,6 @@ from tidings.base.limits import XmlLimits
 from tidings.gateways.tcp import _header
 from tidings.kernel.events import SessionBound, SessionEnded
 from tidings.kernel.feature import Feature, listens
-from tidings.kernel.hooks import Stage
 from tidings.kernel.session import Client
 from tidings.streams.connection import Connection
 from tidings.streams.listener import ConnectionOptions, ListenerContext
@@ -362,13 +361,13 @@ class Dawdling(Feature):
     ended: list[str]
     error: Exception | None = None
 
-    @listens(SessionBound, stage=Stage.OBSERVE)
+    @listens(SessionBound)
     async def wait(self, event: SessionBound) -> None:
         await self.gate.wait()
         if self.error is not None:
             raise self.error
 
-    @listens(SessionEnded, stage=Stage.OBSERVE)
+    @listens(SessionEnded)
     def note(self, event: SessionEnded) -> None:
         self.ended.append(event.session.jid)
 

@@ -146,7 +146,9 @@ def build_server(
     )
     for plan in planned:
         exists = _nobody if plan.anonymous else stores.accounts.exists
-        host = Host(plan.domain, Directory(exists, accounts_in_memory), Hooks(server.supervisor), plan.admins)
+        host = Host(
+            plan.domain, Directory(exists, accounts_in_memory), Hooks(server.supervisor, clock), plan.admins
+        )
         server.hosts[host.domain] = host
         host.has_archives = plan.archives and not plan.anonymous and stores.ledger is not None
         rules = Rules(stores.ledger if host.has_archives else None)

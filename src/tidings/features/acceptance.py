@@ -8,7 +8,6 @@ from typing import Final
 
 from tidings.kernel.events import MessageAccepted, SessionBound
 from tidings.kernel.feature import Feature, Spec, handles, listens
-from tidings.kernel.hooks import Stage
 from tidings.kernel.iq import Iq
 from tidings.kernel.slots import Slot
 from tidings.wire.xmpp import ns
@@ -30,7 +29,7 @@ class Acceptance(Feature):
     inline = (ns.TIDINGS_ACCEPTED,)
     serves_archives = True
 
-    @listens(SessionBound, stage=Stage.OBSERVE)  # §2
+    @listens(SessionBound)  # §2
     def begin(self, event: SessionBound) -> None:
         """Start with reports where the client asks for them together with its session."""
         for element in event.inline:
@@ -47,7 +46,7 @@ class Acceptance(Feature):
         """Report to this session no more."""
         del request.own_session[WANTS_REPORTS]
 
-    @listens(MessageAccepted, stage=Stage.OBSERVE)  # §3
+    @listens(MessageAccepted)  # §3
     def report(self, event: MessageAccepted) -> None:
         """Tell the device the id and the time, for a repeated message those of the first."""
         session = event.session

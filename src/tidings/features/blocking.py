@@ -15,9 +15,9 @@ from tidings.base.errors import StanzaError
 from tidings.base.ids import token
 from tidings.base.jid import Jid
 from tidings.kernel.account import Account
-from tidings.kernel.events import ContactBlocked, ContactUnblocked, Dropped, StanzaArriving, StanzaSubmitted
+from tidings.kernel.events import ContactBlocked, ContactUnblocked, StanzaArriving, StanzaSubmitted
 from tidings.kernel.feature import Feature, Spec, handles, listens, loads
-from tidings.kernel.hooks import Stage
+from tidings.kernel.hooks import Dropped
 from tidings.kernel.host import Host
 from tidings.kernel.iq import Iq
 from tidings.kernel.slots import Slot
@@ -90,7 +90,7 @@ class Blocking(Feature):
         _push(account, request.payload.encode())
         await self._tell(ContactUnblocked(account, removed))
 
-    @listens(StanzaArriving, stage=Stage.GUARD)  # §3.3
+    @listens(StanzaArriving)  # §3.3
     def guard_inbound(self, event: StanzaArriving) -> None:
         """Refuse what comes from somebody blocked: with an error for messages and requests, else silently."""
         sender = event.stanza.sender
@@ -100,7 +100,7 @@ class Blocking(Feature):
             raise StanzaError("service-unavailable")
         raise Dropped
 
-    @listens(StanzaSubmitted, stage=Stage.GUARD)  # §3.3
+    @listens(StanzaSubmitted)  # §3.3
     def guard_outbound(self, event: StanzaSubmitted) -> None:
         """Refuse what is for somebody blocked and tell the sender why."""
         to = event.stanza.to
@@ -117,7 +117,7 @@ class Blocking(Feature):
         return bool(blocked) and jid.bare not in (account.jid, self._host.jid) and is_listed(jid, blocked)
 
     async def _tell(self, event: ContactBlocked | ContactUnblocked) -> None:
-        wait = self._host.hooks.run(event) if event.addresses else None
+        wait = self._host.hooks.tell(event) if event.addresses else None
         if wait is not None:
             await wait
 

@@ -81,7 +81,7 @@ class Carbons(Feature):
     spec = Spec.xep(280, version="1.0.1", advertises=(ns.CARBONS, ns.CARBONS_RULES))  # §3, §6.2
     inline = (ns.CARBONS,)
 
-    @listens(SessionBound, stage=Stage.OBSERVE)  # XEP-0386 §3.2
+    @listens(SessionBound)  # XEP-0386 §3.2
     def begin(self, event: SessionBound) -> None:
         """Start with copies where the client asks for them together with its session."""
         for element in event.inline:
@@ -100,7 +100,7 @@ class Carbons(Feature):
         """Copy to this session no more."""
         del _session_of(request)[WANTS_COPIES]
 
-    @listens(ArchivePulled, stage=Stage.OBSERVE)
+    @listens(ArchivePulled)
     def note_pull(self, event: ArchivePulled) -> None:
         """Note that what comes from now on is not what the session has read."""
         event.session[FETCHES] = True

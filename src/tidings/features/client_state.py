@@ -13,7 +13,6 @@ from msgspec import Meta
 
 from tidings.kernel.events import SessionBound, SessionResumed
 from tidings.kernel.feature import Feature, Spec, StreamStage, handles_nonza, listens
-from tidings.kernel.hooks import Stage
 from tidings.kernel.session import Session
 from tidings.kernel.slots import Slot
 from tidings.wire.xml.element import Element
@@ -85,7 +84,7 @@ class ClientState(Feature):
         """Offer it after log-in (§4.1)."""
         return (client_state_feature(),) if stage is StreamStage.AFTER_LOGIN else ()
 
-    @listens(SessionBound, stage=Stage.OBSERVE)  # XEP-0386 §3.2
+    @listens(SessionBound)  # XEP-0386 §3.2
     def begin(self, event: SessionBound) -> None:
         """Start inactive where the client asks for it together with its session."""
         for element in event.inline:
@@ -104,7 +103,7 @@ class ClientState(Feature):
         """Send what was held back and hold back no more."""
         self._release(session)
 
-    @listens(SessionResumed, stage=Stage.OBSERVE)  # §5.2
+    @listens(SessionResumed)  # §5.2
     def begin_anew(self, event: SessionResumed) -> None:
         """Take a client that goes on with its session for active until it says otherwise."""
         self._release(event.session)

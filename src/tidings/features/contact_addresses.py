@@ -10,7 +10,6 @@ from msgspec import Meta
 
 from tidings.kernel.events import DiscoInfo
 from tidings.kernel.feature import Feature, Spec, listens
-from tidings.kernel.hooks import Stage
 from tidings.kernel.host import Host
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.data_form import DataForm, Field, FieldKind, FormKind
@@ -40,7 +39,7 @@ class ContactAddresses(Feature):
         self._domain = host.jid
         self._form = server_information(options)
 
-    @listens(DiscoInfo, stage=Stage.OBSERVE)  # §3
+    @listens(DiscoInfo)  # §3
     def add_addresses(self, event: DiscoInfo) -> None:
         """Add the form to the answer of the bare domain."""
         if self._form is not None and event.target == self._domain and not event.node:

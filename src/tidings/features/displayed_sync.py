@@ -24,7 +24,6 @@ from tidings.base.jid import Jid, JidError
 from tidings.kernel.account import Account
 from tidings.kernel.events import ConversationRead, DiscoInfo
 from tidings.kernel.feature import Feature, Spec, listens
-from tidings.kernel.hooks import Stage
 from tidings.kernel.host import Host
 from tidings.kernel.maybe_awaitable import until_done
 from tidings.kernel.refreshing import Refresher
@@ -67,7 +66,7 @@ class DisplayedSync(Feature):
         self._store = store
         self._read = Refresher(supervisor, "displayed sync", self._notify_read)
 
-    @listens(DiscoInfo, stage=Stage.OBSERVE)  # §8: what clients look for before they publish
+    @listens(DiscoInfo)  # §8: what clients look for before they publish
     def describe(self, event: DiscoInfo) -> None:
         """Announce on the own account what publishing to the node needs."""
         if event.account is not None and not event.node and event.asker.bare == event.account.jid:
@@ -104,7 +103,7 @@ class DisplayedSync(Feature):
             kept = [item for item in kept if item.id in ids]
         return (*shown, *reversed(kept))[:maximum]
 
-    @listens(ConversationRead, stage=Stage.OBSERVE)  # §4.3, §4.5
+    @listens(ConversationRead)  # §4.3, §4.5
     def on_read(self, event: ConversationRead) -> None:
         """Have the devices notified, by whatever means the conversation was read."""
         if any(session[LISTENS] for session in event.account.sessions.values()):

@@ -12,7 +12,6 @@ from tidings.kernel.account import Account
 from tidings.kernel.clock import Clock
 from tidings.kernel.events import PresenceSent, SessionBound, SessionEnded, StanzaArriving
 from tidings.kernel.feature import Addressee, Feature, Spec, handles, listens
-from tidings.kernel.hooks import Stage
 from tidings.kernel.host import Host
 from tidings.kernel.iq import Iq
 from tidings.kernel.slots import Slot
@@ -55,7 +54,7 @@ class LastActivityFeature(Feature):
         since = record.created if record.last_activity is None else record.last_activity
         return LastActivity(seconds_between(since, self._clock.now()), record.last_status).encode()
 
-    @listens(StanzaArriving, stage=Stage.GUARD)  # §4
+    @listens(StanzaArriving)  # §4
     def guard_idle_time(self, event: StanzaArriving) -> None:
         """Keep questions away from an account's clients, unless they come from those who see its presence."""
         stanza = event.stanza
@@ -67,19 +66,19 @@ class LastActivityFeature(Feature):
         """Answer with the seconds that this server has run."""
         return LastActivity(seconds_between(self._started, self._clock.monotonic())).encode()
 
-    @listens(SessionBound, stage=Stage.OBSERVE)
+    @listens(SessionBound)
     def forget_status(self, event: SessionBound) -> None:
         """Let a new session begin without the words of the one before."""
         del event.session.account[LAST_STATUS]
 
-    @listens(PresenceSent, stage=Stage.OBSERVE)
+    @listens(PresenceSent)
     def note_status(self, event: PresenceSent) -> None:
         """Remember the words of a good-bye to everybody (§3)."""
         if event.stanza.kind == "unavailable" and event.stanza.to is None:
             status = event.stanza.decode(ns.CLIENT, "status")
             event.session.account[LAST_STATUS] = "" if status is None else status.text[:LONGEST_STATUS]
 
-    @listens(SessionEnded, stage=Stage.OBSERVE)
+    @listens(SessionEnded)
     async def note_absence(self, event: SessionEnded) -> None:
         """Store when the account was last there, once nothing of it is there any more."""
         account = event.session.account

@@ -198,7 +198,8 @@ class Registration(Feature):
     async def _tell(
         self, event: AccountWanted | AccountRegistered | AccountRemoved | PasswordChanged
     ) -> None:
-        wait = self._host.hooks.run(event)
+        hooks = self._host.hooks
+        wait = hooks.run(event) if isinstance(event, AccountWanted) else hooks.tell(event)
         if wait is not None:
             await wait
 

@@ -20,7 +20,6 @@ from tidings.base.ids import token
 from tidings.base.jid import Jid
 from tidings.kernel.events import SessionBound, SessionEnded, StanzasAcknowledged
 from tidings.kernel.feature import Feature, Spec, StreamStage, handles_nonza, listens
-from tidings.kernel.hooks import Stage
 from tidings.kernel.host import Host
 from tidings.kernel.maybe_awaitable import MaybeAwaitable, until_done
 from tidings.kernel.server import Server
@@ -117,7 +116,7 @@ class StreamManagement(Feature):
         answer = self._enable(session, element)
         session.send_nonza(answer.to_bytes())
 
-    @listens(SessionBound, stage=Stage.OBSERVE)  # §9.1
+    @listens(SessionBound)  # §9.1
     def begin(self, event: SessionBound) -> None:
         """Begin to count where the client asks for it together with its session."""
         for element in event.inline:
@@ -232,7 +231,7 @@ class StreamManagement(Feature):
                 log.error("stream_unknown", account=str(account), reason=str(error))
         return Failed("item-not-found", None if handled is None else handled % MODULUS).encode()
 
-    @listens(SessionEnded, stage=Stage.GUARD)  # at once, since the client may ask at any time
+    @listens(SessionEnded, first=True)  # at once, since the client may ask at any time
     def forget(self, event: SessionEnded) -> None:
         """Remember of a session that has ended what it had handled."""
         session = event.session

@@ -17,7 +17,6 @@ from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
 from tidings.kernel.events import ArchivePulled, DiscoInfo
 from tidings.kernel.feature import Feature, Spec, handles, listens
-from tidings.kernel.hooks import Stage
 from tidings.kernel.host import Host
 from tidings.kernel.iq import Iq
 from tidings.kernel.maybe_awaitable import until_done
@@ -176,7 +175,7 @@ class Sync(Feature):
         self._ledger = ledger
         self._options = options
 
-    @listens(DiscoInfo, stage=Stage.OBSERVE)  # §2
+    @listens(DiscoInfo)  # §2
     def advertise(self, event: DiscoInfo) -> None:
         """Tell the owner of an account that it can be asked."""
         if event.account is not None and not event.node and event.asker.bare == event.target:

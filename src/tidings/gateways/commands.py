@@ -23,7 +23,6 @@ from tidings.base.jid import Jid
 from tidings.kernel.clock import Clock
 from tidings.kernel.events import DiscoInfo, DiscoItems
 from tidings.kernel.feature import Addressee, Feature, Spec, handles, listens
-from tidings.kernel.hooks import Stage
 from tidings.kernel.host import Host
 from tidings.kernel.iq import Iq
 from tidings.wire.xml.element import Element
@@ -99,7 +98,7 @@ class CommandsFeature(Feature):
         self._commands = {command.node: command for command in commands}
         self._sessions = Sessions(clock)
 
-    @listens(DiscoItems, stage=Stage.OBSERVE)  # §2.2
+    @listens(DiscoItems)  # §2.2
     def list_commands(self, event: DiscoItems) -> None:
         """List the commands for those who may run them; for others there are none."""
         if event.target != self._host.jid or event.node not in (ns.COMMANDS, *self._commands):
@@ -108,7 +107,7 @@ class CommandsFeature(Feature):
         if event.node == ns.COMMANDS and self._may_run(event.asker):
             event.items += ((self._host.jid, node, command.name) for node, command in self._commands.items())
 
-    @listens(DiscoInfo, stage=Stage.OBSERVE)  # §2.2
+    @listens(DiscoInfo)  # §2.2
     def describe_command(self, event: DiscoInfo) -> None:
         """Tell what a command is, to those who may run it."""
         if event.target != self._host.jid:

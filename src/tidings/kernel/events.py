@@ -1,20 +1,18 @@
 """The catalogue of hook events: where features meet without knowing each other.
 
-Handlers of GUARD and REWRITE are plain functions; others may return an awaitable. A handler that raises
-`StanzaError` refuses what the event is about; `Dropped` makes it vanish without an answer.
-
-The events of every message are msgspec's structs, which cost half of a dataclass to make.
+The base class of an event is its contract; see `kernel/hooks.py`. All are msgspec's structs, which cost half
+of a dataclass to make.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from tidings.base.errors import StreamError, TidingsError
+from tidings.base.errors import StreamError
 from tidings.base.jid import Jid
+from tidings.kernel.hooks import Fact, Guard, Question, Work
 from tidings.kernel.stored_copy import StoredCopy, stored_copy
 from tidings.ports.ledger.batch import Accepted
 from tidings.wire.xml.element import Element
@@ -30,60 +28,52 @@ NOTHING: Final = Classification()
 """What a message is that nobody archives."""
 
 
-class Dropped(TidingsError):  # noqa: N818  # a decision, no error
-    """The stanza is not to be delivered and not to be answered."""
-
-
-@dataclass(slots=True)
-class SessionBound:
+class SessionBound(Work):
     """A client has bound a resource; nothing has been sent to it yet."""
 
     session: Session
     inline: tuple[Element, ...] = ()
     """What the client asked for together with the binding (XEP-0386 §3.2)."""
-    answers: list[Element] = field(default_factory=list)
+    answers: list[Element] = msgspec.field(default_factory=list)
     """What <bound/> is to contain."""
 
 
-@dataclass(slots=True)
-class SessionEnded:
+class SessionEnded(Fact):
     """A session is over, in order or not; it is no longer among its account's sessions."""
 
     session: Session
     reason: StreamError | None
 
 
-@dataclass(slots=True)
-class PresenceSent:
+class PresenceSent(Work):
     """A local session sends a presence stanza of any kind; `from` is stamped with its full JID."""
 
     session: Session
     stanza: Stanza
 
 
-@dataclass(slots=True)
-class PresenceArrived:
+class PresenceArrived(Work):
     """A presence stanza of any kind has come for a local account, which may not exist, from anywhere."""
 
     account: Account
     stanza: Stanza
 
 
-class StanzaSubmitted(msgspec.Struct, eq=False):
+class StanzaSubmitted(Guard):
     """A local session submits a stanza to somebody; GUARD may refuse it."""
 
     session: Session
     stanza: Stanza
 
 
-class StanzaArriving(msgspec.Struct, eq=False):
+class StanzaArriving(Guard):
     """A stanza is about to reach a local account or one of its sessions; GUARD may refuse it."""
 
     account: Account
     stanza: Stanza
 
 
-class MessageAccepted(msgspec.Struct, eq=False):
+class MessageAccepted(Fact):
     """A message of a local session is durable, or needs no storage; COPY serves the sender's other devices.
 
     Told of repeats, too, which are not delivered again. `stored` is about the sender's archive, None where
@@ -104,7 +94,7 @@ class MessageAccepted(msgspec.Struct, eq=False):
         return self._stored
 
 
-class MessageDelivered(msgspec.Struct, eq=False):
+class MessageDelivered(Fact):
     """A message has come to a local account; COPY serves the devices that it was not for.
 
     `recipients` are the sessions that it was for, among them those that are `behind`, which read it from the
@@ -131,8 +121,7 @@ class MessageDelivered(msgspec.Struct, eq=False):
         return self._stamped
 
 
-@dataclass(slots=True)
-class ConversationAffected:
+class ConversationAffected(Fact):
     """A new entry of a local account does something to earlier ones.
 
     It refers to one (`stored.target`), or has brought its conversation back from the box `archive`
@@ -145,8 +134,7 @@ class ConversationAffected:
     by: Session | None
 
 
-@dataclass(slots=True)
-class CommitUncertain:
+class CommitUncertain(Fact):
     """The ledger has not said in time whether it has taken a message for this account, and may take it yet.
 
     The message was not delivered; its sender was told to try again.
@@ -155,23 +143,20 @@ class CommitUncertain:
     account: Account
 
 
-@dataclass(slots=True)
-class ArchivePulled:
+class ArchivePulled(Fact):
     """A client has asked for archive, inbox or sync: it fetches by itself what its device has missed."""
 
     session: Session
 
 
-@dataclass(slots=True)
-class RequestAnswered:
+class RequestAnswered(Fact):
     """A client has answered an iq request of the server; `stanza` is of kind result or error."""
 
     session: Session
     stanza: Stanza
 
 
-@dataclass(slots=True)
-class ConversationRead:
+class ConversationRead(Fact):
     """The owner of the account has read a conversation up to a position of its archive, by whatever means.
 
     `by` is the session that said so, None where it was no session of this server.
@@ -183,52 +168,45 @@ class ConversationRead:
     by: Session | None = None
 
 
-@dataclass(slots=True)
-class AccountWanted:
+class AccountWanted(Work):
     """An account is about to be made, unless there is one; a handler that raises StanzaError prevents it."""
 
     account: Jid
 
 
-@dataclass(slots=True)
-class AccountRegistered:
+class AccountRegistered(Fact):
     """An account has been made."""
 
     account: Jid
 
 
-@dataclass(slots=True)
-class AccountRemoved:
+class AccountRemoved(Fact):
     """An account has been removed with all that was stored for it; its sessions are ending."""
 
     account: Jid
 
 
-@dataclass(slots=True)
-class PasswordChanged:
+class PasswordChanged(Fact):
     """An account has another password."""
 
     account: Jid
 
 
-@dataclass(slots=True)
-class ContactBlocked:
+class ContactBlocked(Fact):
     """The owner of the account has blocked these addresses; nothing but this may tell them."""
 
     account: Account
     addresses: tuple[Jid, ...]
 
 
-@dataclass(slots=True)
-class ContactUnblocked:
+class ContactUnblocked(Fact):
     """The owner of the account has unblocked these addresses."""
 
     account: Account
     addresses: tuple[Jid, ...]
 
 
-@dataclass(slots=True)
-class DiscoInfo:
+class DiscoInfo(Question):
     """Somebody asks what an entity is (XEP-0030 §3); handlers add to the lists.
 
     `target` is the domain or a bare JID of this host; `account` is the latter's account.
@@ -238,43 +216,39 @@ class DiscoInfo:
     node: str
     asker: Jid
     account: Account | None
-    identities: list[tuple[str, str, str]] = field(default_factory=list)
+    identities: list[tuple[str, str, str]] = msgspec.field(default_factory=list)
     """(category, type, name)"""
-    features: list[str] = field(default_factory=list)
-    forms: list[Element] = field(default_factory=list)
+    features: list[str] = msgspec.field(default_factory=list)
+    forms: list[Element] = msgspec.field(default_factory=list)
     known: bool = False
     """A handler that knows the node sets this; an unknown node is answered `item-not-found`."""
 
 
-@dataclass(slots=True)
-class DiscoItems:
+class DiscoItems(Question):
     """Somebody asks what an entity holds (XEP-0030 §4); handlers add (address, node, name)."""
 
     target: Jid
     node: str
     asker: Jid
     account: Account | None
-    items: list[tuple[Jid, str, str]] = field(default_factory=list)
+    items: list[tuple[Jid, str, str]] = msgspec.field(default_factory=list)
     known: bool = False
     """A handler that knows the node sets this; an unknown node is answered `item-not-found`."""
 
 
-@dataclass(slots=True)
-class SessionDetached:
+class SessionDetached(Fact):
     """A session has lost its connection and waits for its client; its presence stays as it is."""
 
     session: Session
 
 
-@dataclass(slots=True)
-class SessionResumed:
+class SessionResumed(Fact):
     """The client of a detached session is back and is sent first what it had not acknowledged."""
 
     session: Session
 
 
-@dataclass(slots=True)
-class StanzasAcknowledged:
+class StanzasAcknowledged(Fact):
     """The client has said that it has every stanza up to the number `sent`, as `session.sent` counts them."""
 
     session: Session

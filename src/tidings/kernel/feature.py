@@ -14,7 +14,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, Self, TypeVar
 import msgspec
 
 from tidings.base.jid import Jid
-from tidings.kernel.hooks import Stage
+from tidings.kernel.hooks import DECIDED_WITHIN, Event, OnFailure, Stage
 from tidings.kernel.slots import Slot
 from tidings.wire.xml.element import Element
 
@@ -94,9 +94,12 @@ class HandlesMark(NamedTuple):
 class ListensMark(NamedTuple):
     """An event handler's mark."""
 
-    event: type[Any]
-    stage: Stage
+    event: type[Event]
+    stage: Stage | None
     after: tuple[str, ...]
+    first: bool
+    within: float
+    on_failure: OnFailure
 
 
 class NonzaMark(NamedTuple):
@@ -181,10 +184,22 @@ def handles_nonza(namespace: str, name: str) -> Callable[[Method], Method]:
 
 
 def listens(
-    event: type[Any], *, stage: Stage, after: str | tuple[str, ...] = ()
+    event: type[Event],
+    *,
+    stage: Stage | None = None,
+    after: str | tuple[str, ...] = (),
+    first: bool = False,
+    within: float = DECIDED_WITHIN,
+    on_failure: OnFailure = OnFailure.REFUSE,
 ) -> Callable[[Method], Method]:
-    """Run when the event happens on this host, in its stage after the features that `after` names."""
-    return _mark(ListensMark(event, stage, (after,) if isinstance(after, str) else after))
+    """Run when the event happens on this host; what the method may do is said by the event's base class.
+
+    `stage` is for work and facts, by default OBSERVE; `after` names features whose handlers of the same stage
+    run before; `first`: before all others, in the turn of the event loop in which it happens. A decision
+    waits `within` seconds for the method, and `on_failure` says what becomes of it when that fails.
+    """
+    names = (after,) if isinstance(after, str) else after
+    return _mark(ListensMark(event, stage, names, first, within, on_failure))
 
 
 def loads(

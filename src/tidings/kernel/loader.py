@@ -13,16 +13,12 @@ import msgspec
 
 from tidings.base.errors import TidingsError
 from tidings.kernel.feature import Addressee, Feature, HandlesMark, ListensMark, LoadsMark, NonzaMark
-from tidings.kernel.hooks import Stage
+from tidings.kernel.hooks import HookError, Listener
 from tidings.kernel.host import Host
 
 
 class FeatureError(TidingsError):
     """A feature cannot be loaded; the message names it and what it lacks."""
-
-
-_PLAIN = (Stage.GUARD, Stage.REWRITE)
-"""Stages on the way of every message, where nothing is awaited."""
 
 
 def load_features(
@@ -85,12 +81,8 @@ def _register(host: Host, feature: Feature) -> None:
             match mark:
                 case HandlesMark():
                     _register_request(host, feature, mark, method)
-                case ListensMark(event, stage, after):
-                    if stage in _PLAIN and inspect.iscoroutinefunction(method):
-                        raise FeatureError(
-                            f"{feature.name()}: {method.__name__} at {stage.name} must be a plain function"
-                        )
-                    host.hooks.listen(event, stage, feature.name(), method, after)
+                case ListensMark():
+                    _register_listener(host, feature, mark, method)
                 case NonzaMark(namespace, name):
                     if (namespace, name) in host.nonza_handlers:
                         raise FeatureError(f"{feature.name()}: <{name}/> is handled by another feature")
@@ -102,6 +94,25 @@ def _register(host: Host, feature: Feature) -> None:
                         raise FeatureError(f"{feature.name()}: {error}") from None
                 case _:
                     raise FeatureError(f"{feature.name()}: unknown mark {mark!r}")
+
+
+def _register_listener(host: Host, feature: Feature, mark: ListensMark, method: Callable[[Any], Any]) -> None:
+    event, stage, after, first, within, on_failure = mark
+    try:
+        host.hooks.listen(
+            Listener(
+                event=event,
+                feature=feature.name(),
+                handler=method,
+                stage=stage,
+                after=after,
+                first=first,
+                within=within,
+                on_failure=on_failure,
+            )
+        )
+    except HookError as error:
+        raise FeatureError(str(error)) from None
 
 
 def _register_request(host: Host, feature: Feature, mark: HandlesMark, method: Callable[[Any], Any]) -> None:

@@ -14,6 +14,7 @@ from tidings.base.jid import Jid
 from tidings.kernel.account import Account
 from tidings.kernel.clock import Clock
 from tidings.kernel.events import SessionBound, SessionDetached, SessionEnded, SessionResumed
+from tidings.kernel.hooks import Fact
 from tidings.kernel.host import Host
 from tidings.kernel.maybe_awaitable import MaybeAwaitable, until_done
 from tidings.kernel.resting import Resting
@@ -204,7 +205,7 @@ class Server:
         session.expiry = self.clock.call_later(session.resume_seconds, expire)
         self._tell(session.host, SessionDetached(session))
 
-    def _tell(self, host: Host, event: object) -> None:
+    def _tell(self, host: Host, event: Fact) -> None:
         wait = host.hooks.tell(event)
         if wait is not None:
             self.supervisor.start("session", until_done(wait))

@@ -24,12 +24,12 @@ from tidings.kernel.account import Account
 from tidings.kernel.events import (
     CommitUncertain,
     ConversationAffected,
-    Dropped,
     MessageAccepted,
     MessageDelivered,
     StanzaArriving,
     StanzaSubmitted,
 )
+from tidings.kernel.hooks import Dropped
 from tidings.kernel.host import Host
 from tidings.kernel.maybe_awaitable import MaybeAwaitable, in_turn, until_done
 from tidings.kernel.routing import Routing

@@ -14,13 +14,13 @@ from tidings.base.errors import BackendError, StanzaError, StreamError
 from tidings.base.jid import Jid
 from tidings.kernel.account import Account
 from tidings.kernel.events import (
-    Dropped,
     PresenceArrived,
     PresenceSent,
     StanzaArriving,
     StanzaSubmitted,
 )
 from tidings.kernel.feature import Addressee
+from tidings.kernel.hooks import Dropped
 from tidings.kernel.host import Host
 from tidings.kernel.maybe_awaitable import MaybeAwaitable, until_done
 from tidings.kernel.supervisor import Supervisor
@@ -77,12 +77,12 @@ class Router:
             hooks = session.host.hooks
             if stanza.name == "presence":
                 if stanza.to is not None and hooks.has(StanzaSubmitted):
-                    hooks.run(StanzaSubmitted(session, stanza))
+                    hooks.guard(StanzaSubmitted(session, stanza))
                 return self._caught(stanza, hooks.run(PresenceSent(session, stanza)))
             if stanza.to is None or stanza.to == session.jid.bare:
                 return self._requests.ask(session.host, Addressee.SELF, session.account, stanza, session)
             if stanza.to != session.host.jid and hooks.has(StanzaSubmitted):
-                hooks.run(StanzaSubmitted(session, stanza))
+                hooks.guard(StanzaSubmitted(session, stanza))
             return self._caught(stanza, self.route(stanza, session))
         except (StanzaError, BackendError) as error:
             return self.refuse(stanza, self.refusal(error))
@@ -130,7 +130,7 @@ class Router:
             return self._messages.arrive(stanza, host, account)
         try:
             if host.hooks.has(StanzaArriving):
-                host.hooks.run(StanzaArriving(account, stanza))
+                host.hooks.guard(StanzaArriving(account, stanza))
             if stanza.name == "presence":
                 return self._caught(stanza, host.hooks.run(PresenceArrived(account, stanza)))
             assert stanza.to is not None

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from tidings.base.clock import Clock
 from tidings.base.errors import StreamError
 from tidings.base.jid import Jid, JidError
+from tidings.kernel.hooks import Fact, Work
 from tidings.kernel.host import Host
 from tidings.kernel.session import Session
 from tidings.messages.router import Router
@@ -145,9 +146,11 @@ class Context:
             account.exists = False  # while it has sessions that are ending; what is stored says the rest
         host.directory.forget(jid)
 
-    async def tell(self, event: object, domain: str) -> None:
-        """Let the features of a running host know what has happened."""
+    async def tell(self, event: Work | Fact, domain: str) -> None:
+        """Let the features of a running host do their part of work, or know what has happened."""
         host = self.host(domain)
-        wait = host.hooks.run(event) if host else None
+        if host is None:
+            return
+        wait = host.hooks.run(event) if isinstance(event, Work) else host.hooks.tell(event)
         if wait is not None:
             await wait

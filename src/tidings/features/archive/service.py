@@ -31,7 +31,6 @@ from tidings.features.archive.scanning import scan
 from tidings.features.archive.selection import UnknownId, bounds_of, fin_of, page_query, wanted_resource
 from tidings.kernel.events import ArchivePulled, ConversationAffected, DiscoInfo
 from tidings.kernel.feature import Addressee, Feature, Spec, handles, listens
-from tidings.kernel.hooks import Stage
 from tidings.kernel.host import Host
 from tidings.kernel.iq import Iq
 from tidings.kernel.maybe_awaitable import until_done
@@ -118,7 +117,7 @@ class Archive(Feature):
         self._supervisor = supervisor
         self._options = options
 
-    @listens(DiscoInfo, stage=Stage.OBSERVE)  # §8
+    @listens(DiscoInfo)  # §8
     def describe(self, event: DiscoInfo) -> None:
         """Say to the owner of an account what its archive can do."""
         if event.node or event.account is None or event.asker.bare != event.account.jid:
@@ -166,7 +165,7 @@ class Archive(Feature):
         del request
         raise StanzaError("not-allowed", "The action is not allowed.")
 
-    @listens(ConversationAffected, stage=Stage.OBSERVE)
+    @listens(ConversationAffected)
     def erase(self, event: ConversationAffected) -> None:
         """Erase what its author takes back, where that is the policy."""
         reference = event.stored.classification.reference

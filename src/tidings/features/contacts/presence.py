@@ -29,14 +29,13 @@ from tidings.kernel.account import Account
 from tidings.kernel.events import (
     ContactBlocked,
     ContactUnblocked,
-    Dropped,
     PresenceArrived,
     PresenceSent,
     SessionEnded,
     StanzaSubmitted,
 )
 from tidings.kernel.feature import Feature, Spec, listens
-from tidings.kernel.hooks import Stage
+from tidings.kernel.hooks import Dropped, Stage
 from tidings.kernel.host import Host
 from tidings.kernel.maybe_awaitable import MaybeAwaitable, in_turn
 from tidings.kernel.session import Session
@@ -266,7 +265,7 @@ class Presences(Feature):
         hooks = self._host.hooks
         if hooks.has(StanzaSubmitted):
             try:
-                hooks.run(StanzaSubmitted(session, stanza))
+                hooks.guard(StanzaSubmitted(session, stanza))
             except (StanzaError, Dropped):
                 return None
         return self._router.route(stanza)

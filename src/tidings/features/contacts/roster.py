@@ -20,7 +20,6 @@ from tidings.features.contacts.subscription import State, Verb
 from tidings.kernel.account import Account
 from tidings.kernel.events import AccountRemoved, StanzaArriving
 from tidings.kernel.feature import Addressee, Feature, Spec, StreamStage, handles, listens, loads
-from tidings.kernel.hooks import Stage
 from tidings.kernel.host import Host
 from tidings.kernel.iq import Answer, Iq
 from tidings.kernel.maybe_awaitable import MaybeAwaitable, in_turn
@@ -88,14 +87,14 @@ class Rosters(Feature):
         """Refuse what is about somebody else's roster (§2.1.5)."""
         raise StanzaError("forbidden", f"the roster of {request.to} is not yours")
 
-    @listens(StanzaArriving, stage=Stage.GUARD)
+    @listens(StanzaArriving)
     def refuse_false_push(self, event: StanzaArriving) -> None:
         """Keep a client from taking somebody else's change for its own (§2.1.6, the security warning)."""
         stanza = event.stanza
         if stanza.name == "iq" and stanza.kind == "set" and stanza.payload_tag == RosterQuery.TAG:
             raise StanzaError("forbidden", "a roster is changed by its owner's server")
 
-    @listens(AccountRemoved, stage=Stage.OBSERVE)
+    @listens(AccountRemoved)
     def part_from_all(self, event: AccountRemoved) -> MaybeAwaitable:
         """Tell the contacts of an account that is no more, as far as its roster is still in memory."""
         account = self._host.directory.get(event.account)

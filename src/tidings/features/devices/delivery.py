@@ -42,7 +42,6 @@ from tidings.kernel.events import (
     StanzasAcknowledged,
 )
 from tidings.kernel.feature import Feature, Spec, listens
-from tidings.kernel.hooks import Stage
 from tidings.kernel.session import Session
 from tidings.kernel.supervisor import Supervisor
 from tidings.ports.ledger import Ledger
@@ -89,18 +88,18 @@ class Devices(Feature):
 
     # --- sessions come and go
 
-    @listens(SessionBound, stage=Stage.GUARD)  # before anything can be delivered to it
+    @listens(SessionBound, first=True)  # before anything can be delivered to it
     def begin(self, event: SessionBound) -> None:
         """Find out which device it is; a resumption does not change that."""
         event.session[PROGRESS] = Progress(device_of(event.session))
 
-    @listens(SessionBound, stage=Stage.OBSERVE)
+    @listens(SessionBound)
     async def know(self, event: SessionBound) -> None:
         """Make a device that is new known for good before it is told that it is there."""
         if event.session.account.exists:
             await self._replay.know(event.session)
 
-    @listens(PresenceSent, stage=Stage.REWRITE)  # before anything counts it as available
+    @listens(PresenceSent, first=True)  # before anything counts it as available
     def available(self, event: PresenceSent) -> None:
         """Begin the replay with the first presence of non-negative priority; stop it with its end (§2)."""
         session, presence = event.session, event.stanza
@@ -117,7 +116,7 @@ class Devices(Feature):
             session.is_catching_up = True
             self._replay.go_on(session)
 
-    @listens(SessionEnded, stage=Stage.GUARD)  # in the same turn as the end: what comes later is not seen
+    @listens(SessionEnded, first=True)  # in the same turn as the end: what comes later is not seen
     def end(self, event: SessionEnded) -> None:
         """Keep what the client has acknowledged; the rest is for the device's next session."""
         progress = event.session[PROGRESS]
@@ -126,7 +125,7 @@ class Devices(Feature):
             progress.acknowledge_all()
         self._keeper.leave(event.session)
 
-    @listens(ArchivePulled, stage=Stage.OBSERVE)
+    @listens(ArchivePulled)
     def pulled(self, event: ArchivePulled) -> None:
         """Leave it to the client from here on to fetch what it has missed."""
         session = event.session
@@ -148,14 +147,14 @@ class Devices(Feature):
             self._cursors.move(session.account.jid, progress.device, head.position, pulls=True)
             self._keeper.note(session)
 
-    @listens(AccountRemoved, stage=Stage.OBSERVE)
+    @listens(AccountRemoved)
     def forget(self, event: AccountRemoved) -> None:
         """Write no cursor of an account that is gone."""
         self._cursors.forget(event.account)
 
     # --- messages
 
-    @listens(MessageDelivered, stage=Stage.GUARD)  # in the same turn as the delivery
+    @listens(MessageDelivered, first=True)  # in the same turn as the delivery
     def delivered(self, event: MessageDelivered) -> None:
         """Note which sessions have got a message, and which are missing it."""
         stored = event.stored
@@ -172,7 +171,7 @@ class Devices(Feature):
                 elif position > session.replayed_upto:
                     progress.came_early(position)
 
-    @listens(CommitUncertain, stage=Stage.OBSERVE)
+    @listens(CommitUncertain)
     def doubt(self, event: CommitUncertain) -> None:
         """Have the devices read in the archive whether there is a message that nobody delivered."""
         for session in event.account.sessions.values():
@@ -180,7 +179,7 @@ class Devices(Feature):
 
     # --- acknowledgements
 
-    @listens(StanzasAcknowledged, stage=Stage.OBSERVE)
+    @listens(StanzasAcknowledged)
     def acknowledged(self, event: StanzasAcknowledged) -> None:
         """Move the cursor to what the client has (XEP-0198)."""
         progress = event.session[PROGRESS]
@@ -189,7 +188,7 @@ class Devices(Feature):
         self._keeper.note(event.session)
         self._replay.acknowledged(event.session, event.sent)
 
-    @listens(RequestAnswered, stage=Stage.OBSERVE)
+    @listens(RequestAnswered)
     def answered(self, event: RequestAnswered) -> None:
         """Take the answer to our ping as an acknowledgement of all that was written before it."""
         progress = event.session[PROGRESS]

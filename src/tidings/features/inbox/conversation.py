@@ -19,7 +19,6 @@ from tidings.kernel.account import Account
 from tidings.kernel.clock import Clock
 from tidings.kernel.events import ConversationAffected, ConversationRead
 from tidings.kernel.feature import Feature, handles, listens
-from tidings.kernel.hooks import Stage
 from tidings.kernel.host import Host
 from tidings.kernel.iq import Iq
 from tidings.kernel.maybe_awaitable import MaybeAwaitable, until_done
@@ -111,7 +110,7 @@ class Conversations(Feature):
         change = InboxChange(owner=request.own_account.jid, peer=wanted.peer, pinned=wanted.order)
         await self._change(request.own_session, change, None, request.stanza.id)
 
-    @listens(ConversationAffected, stage=Stage.OBSERVE)
+    @listens(ConversationAffected)
     def on_affected(self, event: ConversationAffected) -> MaybeAwaitable:
         """Notice that a message reads, by its sender, or brings its conversation back."""
         account, peer, stored = event.account, event.peer, event.stored
@@ -121,7 +120,7 @@ class Conversations(Feature):
             return self._host.hooks.tell(ConversationRead(account, peer, stored.target, event.by))
         return None
 
-    @listens(ConversationRead, stage=Stage.OBSERVE)
+    @listens(ConversationRead)
     def on_read(self, event: ConversationRead) -> None:
         """Have the other devices that use the inbox told, unless a change here has told them."""
         if any(event is told for told in self._told):
