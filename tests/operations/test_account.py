@@ -4,7 +4,7 @@ import pytest
 
 from tidings.base.jid import Jid
 from tidings.kernel.events import AccountRegistered, AccountRemoved, PasswordChanged
-from tidings.kernel.hooks import Stage
+from tidings.kernel.hooks import Listener
 from tidings.operations.all import CATALOGUE
 from tidings.operations.errors import OperationError
 
@@ -127,7 +127,7 @@ async def test_features_hear_what_has_happened(world, live):
     heard = []
     hooks = world.server.hosts["localhost"].hooks
     for event in (AccountRegistered, AccountRemoved, PasswordChanged):
-        hooks.listen(event, Stage.OBSERVE, "test", heard.append)
+        hooks.listen(Listener(event=event, feature="test", handler=heard.append))
     hooks.compile()
     await call(live, "register", user="alice@localhost", password="x")
     await call(live, "change-password", user="alice@localhost", password="y")

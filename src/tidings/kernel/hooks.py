@@ -55,7 +55,7 @@ class OnFailure(enum.Enum):
     REFUSE = "is refused"
 
 
-class Event(msgspec.Struct, eq=False):
+class Event(msgspec.Struct):
     """Something that features can listen to; events derive from one of the five bases below."""
 
     STAGES: ClassVar[tuple[Stage, ...]] = ()
