@@ -7,16 +7,21 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.harness.clock import VirtualClock
 from tests.harness.world import World
 from tidings.base.errors import BackendError, StreamError
 from tidings.base.jid import Jid
-from tidings.kernel.account import Account, Directory
+from tidings.kernel.account import Account, admit, dismiss, sessions_of
+from tidings.kernel.directory import Directory
 from tidings.kernel.events import SessionEnded, StanzaSubmitted
 from tidings.kernel.feature import Addressee, Feature, handles, listens, loads
-from tidings.kernel.hooks import Stage
+from tidings.kernel.hooks import Hooks, Stage
+from tidings.kernel.host import Host
 from tidings.kernel.iq import Iq
 from tidings.kernel.session import Client, Session
 from tidings.kernel.slots import Slot
+from tidings.kernel.supervisor import Supervisor
+from tidings.kernel.telemetry import Telemetry
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp.acks import SentWindow, WindowLimits
 from tidings.wire.xmpp.payloads.ping import Ping
@@ -36,7 +41,7 @@ class Link:
     def send(self, raw: bytes) -> None:
         self.sent.append(raw)
 
-    say = send
+    send_nonza = send
 
     def close(self, error: StreamError | None) -> None:
         self.closed, self.error = True, error
@@ -271,6 +276,11 @@ class Store:
         self.gate.set()
         self.error: Exception | None = None
 
+    name = "account"
+
+    def make(self, jid: Jid, *, exists: bool) -> Account:
+        return Account(jid, exists=exists)
+
     async def exists(self, jid: Jid) -> bool:
         self.asked += 1
         known = jid in self.known
@@ -280,9 +290,10 @@ class Store:
         return known
 
 
-def session(account: Account, *, anonymous: bool = False) -> Session:
-    client = Client(transport="tcp", address="", secure=True, since=0, anonymous=anonymous)
-    return Session(account.jid.with_resource("r"), account, None, client, Link())  # type: ignore[arg-type]
+def session(account: Account, directory: Directory[Account]) -> Session:
+    client = Client(transport="tcp", address="", secure=True, since=0)
+    host = Host("localhost", Store(), directory, Hooks(Supervisor(Telemetry()), VirtualClock()))
+    return Session(account.jid.with_resource("r"), account, host, client, Link())
 
 
 async def waiting(condition: Callable[[], object]) -> None:
@@ -292,7 +303,7 @@ async def waiting(condition: Callable[[], object]) -> None:
 
 async def test_concurrent_loads_make_one_account() -> None:
     store = Store()
-    directory = Directory(store.exists, 10)
+    directory = Directory(store, 10)
     accounts = await asyncio.gather(*(directory.load(ALICE) for _ in range(5)))
     assert len(set(map(id, accounts))) == 1
     assert store.asked == 1
@@ -301,7 +312,7 @@ async def test_concurrent_loads_make_one_account() -> None:
 async def test_a_load_that_fails_fails_all_and_can_be_tried_again() -> None:
     store = Store()
     store.error = BackendError("gone")
-    directory = Directory(store.exists, 10)
+    directory = Directory(store, 10)
     results = await asyncio.gather(*(directory.load(ALICE) for _ in range(3)), return_exceptions=True)
     assert [type(result) for result in results] == [BackendError] * 3
     store.error = None
@@ -312,7 +323,7 @@ async def test_a_load_that_fails_fails_all_and_can_be_tried_again() -> None:
 async def test_who_gives_up_a_load_takes_it_from_nobody(cancelled: int) -> None:
     store = Store()
     store.gate.clear()
-    directory = Directory(store.exists, 10)
+    directory = Directory(store, 10)
     loads_ = [asyncio.ensure_future(directory.load(ALICE)) for _ in range(3)]
     await waiting(lambda: store.asked == 1)
     loads_[cancelled].cancel()
@@ -326,7 +337,7 @@ async def test_who_gives_up_a_load_takes_it_from_nobody(cancelled: int) -> None:
 async def test_what_changes_while_it_is_loaded_is_loaded_again() -> None:
     store = Store()
     store.gate.clear()
-    directory = Directory(store.exists, 10)
+    directory = Directory(store, 10)
     nina = Jid("nina@localhost")
     load = asyncio.ensure_future(directory.load(nina))
     await waiting(lambda: store.asked == 1)
@@ -339,31 +350,31 @@ async def test_what_changes_while_it_is_loaded_is_loaded_again() -> None:
 
 async def test_accounts_without_sessions_are_forgotten_oldest_first_and_others_never() -> None:
     store = Store()
-    directory = Directory(store.exists, 2)
+    directory = Directory(store, 2)
     alice = await directory.load(ALICE)
-    own = session(alice)
-    directory.admit(alice, own)
+    own = session(alice, directory)
+    admit(own)
     for number in range(10):
         await directory.load(Jid(f"user{number}@localhost"))
     assert directory.get(ALICE) is alice
     assert directory.get(Jid("user7@localhost")) is None
     assert directory.get(Jid("user9@localhost")) is not None
-    directory.dismiss(own)
-    assert directory.online == 0
+    dismiss(own)
+    assert directory.pinned_count == 0
     assert directory.get(ALICE) is alice
     directory.forget(ALICE)
     assert directory.get(ALICE) is None
 
 
 async def test_an_account_that_was_removed_is_not_kept_after_its_last_session() -> None:
-    directory = Directory(Store().exists, 10)
+    directory = Directory(Store(), 10)
     alice = await directory.load(ALICE)
-    own = session(alice)
-    directory.admit(alice, own)
+    own = session(alice, directory)
+    admit(own)
     alice.exists = False
     directory.forget(ALICE)
     assert directory.get(ALICE) is alice
-    directory.dismiss(own)
+    dismiss(own)
     assert directory.get(ALICE) is None
 
 
@@ -416,5 +427,5 @@ async def test_nothing_crosses_over_between_hosts() -> None:
     await one.send("<message to='alice@localhost' type='chat'><body>me</body></message>")
     assert two.take() == []
     assert there.seen == ["load alice@other.test"]
-    assert list(world.server.hosts["other.test"].directory.sessions()) == [two.session]
+    assert list(sessions_of(world.server.hosts["other.test"])) == [two.session]
     await world.stop()

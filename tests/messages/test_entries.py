@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import pytest
 
+from tests.harness.clock import VirtualClock
 from tidings.base.jid import Jid
 from tidings.kernel.account import Account
+from tidings.kernel.directory import Directory
+from tidings.kernel.hooks import Hooks
+from tidings.kernel.host import Host
+from tidings.kernel.session import Client, Session
 from tidings.kernel.stored_copy import stored_copy
-from tidings.messages.entries import ARCHIVE_RULE, ARCHIVE_VERSION, append_of, entries_of, targets
-from tidings.ports.ledger.batch import Accepted, At, Direction, Kind, Place, message_key
+from tidings.kernel.supervisor import Supervisor
+from tidings.kernel.telemetry import Telemetry
+from tidings.messages.account_kind import AccountKind
+from tidings.messages.entries import ARCHIVE_RULE, targets
+from tidings.messages.origin import Origin, Via
+from tidings.messages.router import Router
+from tidings.messages.submission import Submission
+from tidings.ports.ledger.batch import Accepted, Append, At, Direction, Entry, Kind, Place, message_key
 from tidings.wire.xml.element import decode
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.classification import Classification, classify
@@ -29,8 +40,39 @@ def account(jid: Jid) -> Account:
     return Account(jid, exists=True)
 
 
-def entries(stanza: Stanza, sender: Account | None, recipient: Account | None, peers=PEERS):
-    return entries_of(stanza, classify(stanza), sender, recipient, peers)
+def bound(owner: Account) -> Session:
+    client = Client(transport="tcp", address="", secure=True, since=0)
+    return Session(owner.jid.with_resource("guest"), owner, None, client, None)  # type: ignore[arg-type]
+
+
+async def _exists(_: Jid) -> bool:
+    return True
+
+
+def planned(stanza: Stanza, sender: Account | None, recipient: Account) -> Append | None:
+    """Plan a message for an account of a host with archives, from one of the same host or from elsewhere."""
+    supervisor = Supervisor(Telemetry())
+    kind = AccountKind(_exists, Router(None, supervisor, Telemetry()))
+    hooks = Hooks(supervisor, VirtualClock())
+    host = Host("clinic.example", kind, Directory(kind, 10), hooks)
+    host.has_archives = True
+    assert stanza.sender is not None
+    origin = Origin(stanza.sender.bare, host if sender else None, Via.SESSION, sender)
+    submission = Submission(origin, stanza, recipient.jid, host, kind, recipient)
+    classification = classify(stanza)
+    kept = None if sender is None else kind.keep(submission, classification)
+    return kind.plan(submission, classification, kept).append
+
+
+def append(stanza: Stanza) -> Append:
+    found = planned(stanza, account(NINA), account(OMAR))
+    assert found is not None
+    return found
+
+
+def entries(stanza: Stanza, sender: Account | None, recipient: Account) -> tuple[Entry, ...]:
+    found = planned(stanza, sender, recipient)
+    return () if found is None else found.entries
 
 
 def test_both_sides_of_a_conversation_have_an_entry() -> None:
@@ -44,13 +86,16 @@ def test_both_sides_of_a_conversation_have_an_entry() -> None:
 
 
 def test_who_is_not_here_has_none() -> None:
-    assert [entry.archive for entry in entries(message(), account(NINA), None)] == [NINA]
     assert [entry.archive for entry in entries(message(), None, account(OMAR))] == [OMAR]
+    nobody = Account(OMAR, exists=False)
+    nobody.sessions["guest"] = session = bound(nobody)
+    session.priority = 0  # it reaches somebody, and is kept by the sender alone
+    assert [entry.archive for entry in entries(message(), account(NINA), nobody)] == [NINA]
 
 
 def test_a_note_to_oneself_is_kept_once_and_is_read() -> None:
     nina = account(NINA)
-    [entry] = entries(message(to=NINA), nina, nina, (NINA, NINA))
+    [entry] = entries(message(to=NINA), nina, nina)
     assert (entry.archive, entry.peer, entry.reader) == (NINA, NINA, NINA)
     assert entry.direction is Direction.RECEIVED
 
@@ -76,7 +121,7 @@ def test_what_the_owner_does_not_archive_passes_too() -> None:
 
 def test_the_versions_that_guard_saw_are_compared() -> None:
     nina, omar = account(NINA), account(OMAR)
-    nina[ARCHIVE_VERSION], omar[ARCHIVE_VERSION] = 3, 5
+    nina.archive_version, omar.archive_version = 3, 5
     assert [entry.version for entry in entries(message(), nina, omar)] == [3, 5]
 
 
@@ -90,9 +135,8 @@ def test_a_resource_that_is_gone_makes_it_a_message_for_all() -> None:
 
 def test_the_authors_id_makes_a_repeat_and_the_plain_id_does_not() -> None:
     def keys(inside: str):
-        stanza = message(inside)
-        append = append_of(stanza, classify(stanza), (), PEERS)
-        return append.keys, append.repeat
+        found = append(message(inside))
+        return found.keys, found.repeat
 
     origin = f"<body>Hi</body><origin-id xmlns='{ns.STANZA_ID}' id='{{}}'/>"
     by_origin, by_id = message_key("origin", NINA, OMAR, "m1"), message_key("id", NINA, OMAR, "m1")
@@ -133,7 +177,7 @@ def test_the_kinds_of_markers_and_their_readers() -> None:
     sent, received = entries(stanza, account(NINA), account(OMAR))
     assert sent.reads
     assert not received.reads
-    assert append_of(stanza, classify(stanza), (), PEERS).kind is Kind.DISPLAYED
+    assert append(stanza).kind is Kind.DISPLAYED
 
 
 def test_what_the_ledger_answered_is_told_for_each_side() -> None:

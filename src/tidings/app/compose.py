@@ -36,8 +36,9 @@ from tidings.features.time import ServerTime
 from tidings.features.vcard import VCardTemp
 from tidings.features.version import SoftwareVersion
 from tidings.gateways.administration import Administration
-from tidings.kernel.account import Directory
+from tidings.kernel.account import Account
 from tidings.kernel.clock import Clock
+from tidings.kernel.directory import Directory
 from tidings.kernel.feature import Feature
 from tidings.kernel.hooks import Hooks
 from tidings.kernel.host import Host
@@ -45,7 +46,8 @@ from tidings.kernel.loader import load_features
 from tidings.kernel.server import Server
 from tidings.kernel.supervisor import Supervisor
 from tidings.kernel.telemetry import Telemetry
-from tidings.messages.entries import ARCHIVE_VERSION, Rules
+from tidings.messages.account_kind import AccountKind
+from tidings.messages.entries import Rules
 from tidings.messages.router import Router
 from tidings.operations.context import Context, Live
 from tidings.ports.accounts import AccountStore
@@ -146,13 +148,13 @@ def build_server(
     )
     for plan in planned:
         exists = _nobody if plan.anonymous else stores.accounts.exists
-        host = Host(
-            plan.domain, Directory(exists, accounts_in_memory), Hooks(server.supervisor, clock), plan.admins
-        )
-        server.hosts[host.domain] = host
-        host.has_archives = plan.archives and not plan.anonymous and stores.ledger is not None
-        rules = Rules(stores.ledger if host.has_archives else None)
-        host.directory.add_loader(ARCHIVE_VERSION, rules.load)  # before what features load
+        has_archives = plan.archives and not plan.anonymous and stores.ledger is not None
+        kind = AccountKind(exists, router)
+        rules = Rules(stores.ledger if has_archives else None)
+        directory: Directory[Account] = Directory(kind, accounts_in_memory, rules.load)
+        host = Host(plan.domain, kind, directory, Hooks(supervisor, clock), plan.admins)
+        host.has_archives = has_archives
+        router.serve(host, kind)
         provided: dict[type, object] = {
             Server: server,
             Router: router,

@@ -50,8 +50,8 @@ class Acceptance(Feature):
     def report(self, event: MessageAccepted) -> None:
         """Tell the device the id and the time, for a repeated message those of the first."""
         session = event.session
-        stored = event.stored if session[WANTS_REPORTS] else None
-        if stored is None or stored.place is None:
+        stored = event.stored if session is not None and session[WANTS_REPORTS] else None
+        if session is None or stored is None or stored.place is None:
             return
         own, message = session.account.jid, event.stanza
         report = AcceptedReport(

@@ -71,8 +71,8 @@ class ArchivePreferencesFeature(Feature):
         await self._rules.changed(account)
         return _shown(preferences, wanted.namespace)
 
-    @handles(ArchivePreferences, kind="get", at=Addressee.ACCOUNT)
-    @handles(ArchivePreferences, kind="set", at=Addressee.ACCOUNT)
+    @handles(ArchivePreferences, kind="get", at=Addressee.ENTITY)
+    @handles(ArchivePreferences, kind="set", at=Addressee.ENTITY)
     def refuse(self, request: Iq[ArchivePreferences]) -> Element:
         """Refuse what is about somebody else's archive."""
         del request

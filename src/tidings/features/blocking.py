@@ -15,6 +15,7 @@ from tidings.base.errors import StanzaError
 from tidings.base.ids import token
 from tidings.base.jid import Jid
 from tidings.kernel.account import Account
+from tidings.kernel.entity import Entity
 from tidings.kernel.events import ContactBlocked, ContactUnblocked, StanzaArriving, StanzaSubmitted
 from tidings.kernel.feature import Feature, Spec, handles, listens, loads
 from tidings.kernel.hooks import Dropped
@@ -28,7 +29,7 @@ from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.blocking import Block, BlockList, Unblock, blocked_condition
 from tidings.wire.xmpp.stanza import Stanza
 
-BLOCKED: Slot[frozenset[Jid]] = Slot("blocking.blocked", default=frozenset())
+BLOCKED: Slot[frozenset[Jid]] = Slot("blocking.blocked", default=frozenset(), is_guarded=True)
 WANTS_PUSHES: Slot[bool] = Slot("blocking.pushes", default=False)
 
 
@@ -94,7 +95,7 @@ class Blocking(Feature):
     def guard_inbound(self, event: StanzaArriving) -> None:
         """Refuse what comes from somebody blocked: with an error for messages and requests, else silently."""
         sender = event.stanza.sender
-        if sender is None or not self.is_blocked(event.account, sender):
+        if sender is None or not self.is_blocked(event.entity, sender):
             return
         if may_be_answered(event.stanza):
             raise StanzaError("service-unavailable")
@@ -104,14 +105,14 @@ class Blocking(Feature):
     def guard_outbound(self, event: StanzaSubmitted) -> None:
         """Refuse what is for somebody blocked and tell the sender why."""
         to = event.stanza.to
-        if to is None or not self.is_blocked(event.session.account, to):
+        if to is None or not self.is_blocked(event.entity, to):
             return
         if event.stanza.kind in ("error", "result"):
             raise Dropped
         text, payload = "you have blocked this address", blocked_condition().to_bytes()
         raise StanzaError("not-acceptable", text, kind="cancel", payload=payload)
 
-    def is_blocked(self, account: Account, jid: Jid) -> bool:
+    def is_blocked(self, account: Entity, jid: Jid) -> bool:
         """Tell whether the account has blocked this address; it cannot block itself or its server (§5)."""
         blocked = account[BLOCKED]
         return bool(blocked) and jid.bare not in (account.jid, self._host.jid) and is_listed(jid, blocked)

@@ -89,13 +89,13 @@ class Carbons(Feature):
                 event.session[WANTS_COPIES] = True
 
     @handles(
-        EnableCarbons, kind="set", at=Addressee.SELF | Addressee.ACCOUNT
+        EnableCarbons, kind="set", at=Addressee.SELF | Addressee.ENTITY
     )  # §4, §10.1: as often as one likes
     def enable(self, request: Iq[EnableCarbons]) -> None:
         """Copy to this session from now on."""
         _session_of(request)[WANTS_COPIES] = True
 
-    @handles(DisableCarbons, kind="set", at=Addressee.SELF | Addressee.ACCOUNT)  # §5, §10.1
+    @handles(DisableCarbons, kind="set", at=Addressee.SELF | Addressee.ENTITY)  # §5, §10.1
     def disable(self, request: Iq[DisableCarbons]) -> None:
         """Copy to this session no more."""
         del _session_of(request)[WANTS_COPIES]
@@ -125,9 +125,8 @@ class Carbons(Feature):
     @listens(MessageAccepted, stage=Stage.COPY)  # §8: they do not wait for a recipient
     def copy_sent(self, event: MessageAccepted) -> None:
         """Send a copy to each of the sender's other devices that wants one."""
-        session, message = event.session, event.stanza
-        account = session.account
-        if len(account.sessions) == 1:
+        account, session, message = event.account, event.session, event.stanza
+        if len(account.sessions) == (session is not None):
             return
         stored = event.stored
         if stored is not None and stored.repeated:
@@ -161,7 +160,7 @@ def _reads_later(session: Session) -> bool:
 def _session_of(request: Iq[EnableCarbons] | Iq[DisableCarbons]) -> Session:
     """Give the session that asks; nobody decides for the devices of others (§4, §5)."""
     session = request.session
-    if session is None or session.account is not request.account:
+    if session is None or session.account is not request.entity:
         raise StanzaError("not-allowed", "only a client of the account may ask for copies")
     return session
 

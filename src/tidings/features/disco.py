@@ -77,7 +77,7 @@ class ServiceDiscovery(Feature):
             return msgspec.structs.replace(self._known, node=node).encode()
         return (await self._describe_server(node, request.sender)).encode()
 
-    @handles(Info, kind="get", at=Addressee.SELF | Addressee.ACCOUNT)  # §3, §7
+    @handles(Info, kind="get", at=Addressee.SELF | Addressee.ENTITY)  # §3, §7
     async def describe_account(self, request: Iq[Info]) -> Element:
         """Answer for an account, to itself and to those who may see its presence."""
         account, node = request.own_account, request.payload.node
@@ -95,7 +95,7 @@ class ServiceDiscovery(Feature):
         """Answer with what belongs to the domain or to one of its nodes."""
         return await self._list(DiscoItems(self._host.jid, request.payload.node, request.sender, None))
 
-    @handles(Items, kind="get", at=Addressee.SELF | Addressee.ACCOUNT)  # §4, §7
+    @handles(Items, kind="get", at=Addressee.SELF | Addressee.ENTITY)  # §4, §7
     async def list_account(self, request: Iq[Items]) -> Element:
         """Answer with what belongs to an account; who may not see its presence finds nothing."""
         account, node = request.own_account, request.payload.node
@@ -140,7 +140,7 @@ class ServiceDiscovery(Feature):
 
     def _account_features(self, is_own: bool) -> Iterable[str]:
         """Give the advertised namespaces in which an account answers: its own, or those of others."""
-        where = Addressee.SELF if is_own else Addressee.ACCOUNT
+        where = Addressee.SELF if is_own else Addressee.ENTITY
         answered = {tag[0] for kind, tag, at in self._host.iq_handlers if at is where and kind == "get"}
         return (each for _, spec in self._specs() for each in spec.advertises if each in answered)
 

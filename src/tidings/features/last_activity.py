@@ -8,7 +8,7 @@ import structlog
 
 from tidings.base.errors import BackendError, StanzaError
 from tidings.base.jid import Jid
-from tidings.kernel.account import Account
+from tidings.kernel.account import Account, account_of
 from tidings.kernel.clock import Clock
 from tidings.kernel.events import PresenceSent, SessionBound, SessionEnded, StanzaArriving
 from tidings.kernel.feature import Addressee, Feature, Spec, handles, listens
@@ -41,7 +41,7 @@ class LastActivityFeature(Feature):
         self._store = store
         self._started = clock.monotonic()
 
-    @handles(LastActivity, kind="get", at=Addressee.SELF | Addressee.ACCOUNT)  # §3
+    @handles(LastActivity, kind="get", at=Addressee.SELF | Addressee.ENTITY)  # §3
     async def tell_absence(self, request: Iq[LastActivity]) -> Element:
         """Answer with 0 while a session is there, else with the time and the words of the last good-bye."""
         account = request.own_account
@@ -59,7 +59,7 @@ class LastActivityFeature(Feature):
         """Keep questions away from an account's clients, unless they come from those who see its presence."""
         stanza = event.stanza
         if stanza.kind == "get" and stanza.name == "iq" and stanza.sender and stanza.has(*LastActivity.TAG):
-            self._check(event.account, stanza.sender)
+            self._check(account_of(event.entity), stanza.sender)
 
     @handles(LastActivity, kind="get", at=Addressee.SERVER)  # §5
     def tell_uptime(self, request: Iq[LastActivity]) -> Element:  # noqa: ARG002 - a request says nothing

@@ -30,7 +30,6 @@ from tidings.kernel.job import Job
 from tidings.kernel.supervisor import Supervisor
 from tidings.kernel.telemetry import Telemetry
 from tidings.messages.router import Router
-from tidings.ports.accounts import AccountStore
 from tidings.ports.ledger import Ledger
 
 log = structlog.get_logger("tidings.retention")
@@ -88,7 +87,6 @@ class Retention(Feature):
         self,
         host: Host,
         ledger: Ledger,
-        accounts: AccountStore,
         router: Router,
         clock: Clock,
         supervisor: Supervisor,
@@ -97,7 +95,6 @@ class Retention(Feature):
     ) -> None:
         self._host = host
         self._ledger = ledger
-        self._accounts = accounts
         self._router = router
         self._clock = clock
         self.options = options
@@ -145,7 +142,7 @@ class Retention(Feature):
         Where legal hold keeps something of it, the address cannot be used.
         """
         archive = event.account
-        if await self._accounts.exists(archive):
+        if await self._host.kind.exists(archive):
             return
         self._registrations += 1
         while count := await self._ledger.forget_account(archive, limit=self.options.step):
@@ -216,7 +213,7 @@ class Retention(Feature):
 
     async def _trim(self, archive: Jid) -> int:
         """Do a step in one archive; tell how many messages went."""
-        if archive.local and not await self._accounts.exists(archive):
+        if archive.local and not await self._host.kind.exists(archive):
             return await self._notice_removed(archive)
         options = self.options
         keep = options.keep_messages or None
@@ -246,7 +243,7 @@ class Retention(Feature):
     async def _forget_some(self, archive: Jid) -> int:
         """Do a step in the archive of a removed account, unless its address is in use again."""
         registrations = self._registrations
-        if await self._accounts.exists(archive):
+        if await self._host.kind.exists(archive):
             self._removed.pop(archive, None)
             return 0
         if registrations != self._registrations:

@@ -47,12 +47,12 @@ class VCardTemp(Feature):
             raise StanzaError("policy-violation", f"a vCard may have at most {self._max_bytes} bytes")
         await self._store.put(request.sender.bare, raw)
 
-    @handles(VCard, kind="set", at=Addressee.ACCOUNT)  # §3.2
+    @handles(VCard, kind="set", at=Addressee.ENTITY)  # §3.2
     def refuse(self, request: Iq[VCard]) -> None:  # noqa: ARG002 - whatever it says
         """Refuse to change somebody else's vCard."""
         raise StanzaError("forbidden", "a vCard is changed by its owner alone")
 
-    @handles(VCard, kind="get", at=Addressee.ACCOUNT)  # §3.3
+    @handles(VCard, kind="get", at=Addressee.ENTITY)  # §3.3
     async def show(self, request: Iq[VCard]) -> Element:
         """Answer with the vCard; an account without one looks like no account at all."""
         raw = await self._store.get(request.to)

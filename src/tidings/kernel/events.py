@@ -6,26 +6,20 @@ of a dataclass to make.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
 import msgspec
 
 from tidings.base.errors import StreamError
 from tidings.base.jid import Jid
-from tidings.kernel.hooks import Fact, Guard, Question, Work
+from tidings.kernel.account import Account
+from tidings.kernel.entity import Entity
+from tidings.kernel.hooks import Decision, Fact, Guard, Question, Work
+from tidings.kernel.session import Session
 from tidings.kernel.stored_copy import StoredCopy, stored_copy
 from tidings.ports.ledger.batch import Accepted
 from tidings.wire.xml.element import Element
-from tidings.wire.xmpp.classification import Classification
+from tidings.wire.xmpp.classification import NOTHING, Classification
 from tidings.wire.xmpp.payloads.arrival import stamped
 from tidings.wire.xmpp.stanza import Stanza
-
-if TYPE_CHECKING:
-    from tidings.kernel.account import Account
-    from tidings.kernel.session import Session
-
-NOTHING: Final = Classification()
-"""What a message is that nobody archives."""
 
 
 class SessionBound(Work):
@@ -53,34 +47,53 @@ class PresenceSent(Work):
 
 
 class PresenceArrived(Work):
-    """A presence stanza of any kind has come for a local account, which may not exist, from anywhere."""
+    """A presence stanza of any kind has come for a local entity, which may not exist, from anywhere."""
 
-    account: Account
+    entity: Entity
     stanza: Stanza
 
 
-class StanzaSubmitted(Guard):
-    """A local session submits a stanza to somebody; GUARD may refuse it."""
+class MessageSubmitted(Decision):
+    """Somebody submits a message; asked on the sender's host, and on the recipient's if that is another.
 
-    session: Session
+    A handler may refuse it, or put another stanza in its place; its addresses stay as they are.
+    """
+
+    stanza: Stanza
+    sender: Jid
+    """The bare JID in whose name it is sent."""
+    recipient: Jid
+    """The bare JID that it is for."""
+    via: str
+    """How it came: session, operation, server or self."""
+    session: Session | None = None
+    """The session that sends, where it is one of this server."""
+
+
+class StanzaSubmitted(Guard):
+    """A stanza is submitted in the name of a local entity, by whatever means; guards may refuse it."""
+
+    entity: Entity
     stanza: Stanza
 
 
 class StanzaArriving(Guard):
-    """A stanza is about to reach a local account or one of its sessions; GUARD may refuse it."""
+    """A stanza is about to reach a local entity or one of its sessions; guards may refuse it."""
 
-    account: Account
+    entity: Entity
     stanza: Stanza
 
 
 class MessageAccepted(Fact):
-    """A message of a local session is durable, or needs no storage; COPY serves the sender's other devices.
+    """A message of a local account is durable, or needs no storage; COPY serves the sender's other devices.
 
-    Told of repeats, too, which are not delivered again. `stored` is about the sender's archive, None where
+    Told of repeats, too, which are not delivered again. `session` is the one that sent it, None where an
+    operation or somebody else did in its account's name. `stored` is about the sender's archive, None where
     nothing is stored; the stanza carries no stanza-id of that archive yet.
     """
 
-    session: Session
+    account: Account
+    session: Session | None
     stanza: Stanza
     classification: Classification = NOTHING
     accepted: Accepted | None = None
@@ -90,7 +103,7 @@ class MessageAccepted(Fact):
     def stored(self) -> StoredCopy | None:
         """What the ledger answered; made when it is asked for, since most messages are not copied."""
         if self._stored is None and self.accepted is not None:
-            self._stored = stored_copy(self.classification, self.accepted, self.session.account.jid)
+            self._stored = stored_copy(self.classification, self.accepted, self.account.jid)
         return self._stored
 
 
@@ -121,17 +134,24 @@ class MessageDelivered(Fact):
         return self._stamped
 
 
-class ConversationAffected(Fact):
-    """A new entry of a local account does something to earlier ones.
+class EntryReferenced(Fact):
+    """A new entry of a local account refers to an earlier one of its archive, `stored.target`.
 
-    It refers to one (`stored.target`), or has brought its conversation back from the box `archive`
-    (`stored.returned`). `by` is the session of this account that sent it, None where it was received.
+    `is_own`: the owner of the account has sent it; `by` is the session that did, where it was one.
     """
 
     account: Account
     peer: Jid
     stored: StoredCopy
-    by: Session | None
+    is_own: bool
+    by: Session | None = None
+
+
+class ConversationReturned(Fact):
+    """A new message has brought a conversation of a local account back from the box `archive`."""
+
+    account: Account
+    peer: Jid
 
 
 class CommitUncertain(Fact):

@@ -28,8 +28,8 @@ class Addressee(enum.Flag):
     """The domain itself."""
     SELF = enum.auto()
     """The sender's own account: no address, or its own bare JID."""
-    ACCOUNT = enum.auto()
-    """The bare JID of another account of this host."""
+    ENTITY = enum.auto()
+    """The bare JID of another entity of this host: an account, a room."""
 
 
 class StreamStage(enum.Enum):

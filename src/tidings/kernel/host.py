@@ -1,18 +1,16 @@
-"""Host: one virtual host with its own accounts, features, handlers and hooks; nothing crosses over."""
+"""Host: one domain with its own entities, features, handlers and hooks; nothing crosses over."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from tidings.base.jid import Jid
-from tidings.kernel.account import Directory
+from tidings.kernel.directory import Directory
+from tidings.kernel.entity import EntityKind
 from tidings.kernel.feature import Addressee, Feature, StreamStage
 from tidings.kernel.hooks import Hooks
 from tidings.wire.xml.element import Element
-
-if TYPE_CHECKING:
-    from tidings.kernel.session import Session
 
 IqHandler = Callable[[Any], Any]
 T = TypeVar("T")
@@ -21,10 +19,20 @@ T = TypeVar("T")
 class Host:
     """A domain that this server speaks for."""
 
-    def __init__(self, domain: str, directory: Directory, hooks: Hooks, admins: Iterable[Jid] = ()) -> None:
+    def __init__(
+        self,
+        domain: str,
+        kind: EntityKind,
+        directory: Directory[Any],
+        hooks: Hooks,
+        admins: Iterable[Jid] = (),
+    ) -> None:
         self.jid = Jid(domain)
         self.domain = self.jid.domain
+        self.kind = kind
+        """What its entities are."""
         self.directory = directory
+        """Its entities that are in memory."""
         self.hooks = hooks
         self.admins = frozenset(admins)
         """The bare JIDs that may administer this domain."""
@@ -35,8 +43,9 @@ class Host:
         self.immediate: set[tuple[tuple[str, str], Addressee]] = set()
         """What need not wait for the messages before it: payload tag and addressee of iqs of type get."""
         self.has_archives = False
-        """Whether what its accounts send and get is kept in archives."""
-        self.nonza_handlers: dict[tuple[str, str], Callable[[Session, Element], Any]] = {}
+        """Whether what its entities send and get is kept in archives."""
+        self.nonza_handlers: dict[tuple[str, str], Callable[[Any, Element], Any]] = {}
+        """By namespace and name; each gets the session and the element."""
 
     def feature(self, wanted: type[T]) -> T | None:
         """Give the loaded feature that is of this type, or that satisfies this runtime-checkable Protocol."""

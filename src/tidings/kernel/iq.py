@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Generic, TypeVar
 
 from tidings.base.jid import Jid
-from tidings.kernel.account import Account
+from tidings.kernel.account import Account, account_of
+from tidings.kernel.entity import Entity
 from tidings.kernel.session import Session
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp.stanza import Stanza
@@ -16,17 +17,17 @@ P = TypeVar("P")
 class Iq(Generic[P]):
     """An iq request on its way to a handler.
 
-    `session` is the sender's where it is local. `account` is the addressed account for Addressee.SELF and
-    Addressee.ACCOUNT, else None.
+    `session` is the sender's where it is local. `entity` is the addressed one for Addressee.SELF and
+    Addressee.ENTITY, else None.
     """
 
-    __slots__ = ("account", "payload", "session", "stanza")
+    __slots__ = ("entity", "payload", "session", "stanza")
 
-    def __init__(self, stanza: Stanza, payload: P, session: Session | None, account: Account | None) -> None:
+    def __init__(self, stanza: Stanza, payload: P, session: Session | None, entity: Entity | None) -> None:
         self.stanza = stanza
         self.payload = payload
         self.session = session
-        self.account = account
+        self.entity = entity
 
     @property
     def kind(self) -> str:
@@ -52,9 +53,8 @@ class Iq(Generic[P]):
 
     @property
     def own_account(self) -> Account:
-        """The addressed account; only for handlers at Addressee.SELF and Addressee.ACCOUNT."""
-        assert self.account is not None
-        return self.account
+        """The addressed account; only for handlers at Addressee.SELF and Addressee.ENTITY of accounts."""
+        return account_of(self.entity)
 
 
 Answer = Element | None

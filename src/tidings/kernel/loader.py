@@ -118,7 +118,7 @@ def _register_listener(host: Host, feature: Feature, mark: ListensMark, method: 
 def _register_request(host: Host, feature: Feature, mark: HandlesMark, method: Callable[[Any], Any]) -> None:
     payload, kind, at, is_immediate = mark
     tags: tuple[tuple[str, str], ...] = getattr(payload, "TAGS", None) or (payload.TAG,)
-    for tag, where in itertools.product(tags, (Addressee.SERVER, Addressee.SELF, Addressee.ACCOUNT)):
+    for tag, where in itertools.product(tags, (Addressee.SERVER, Addressee.SELF, Addressee.ENTITY)):
         if where not in at:
             continue
         key = (kind, tag, where)

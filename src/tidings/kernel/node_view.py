@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from tidings.kernel.account import Account
+from tidings.kernel.session import Session
 from tidings.wire.xmpp.payloads.pubsub import PubSubItem
-
-if TYPE_CHECKING:
-    from tidings.kernel.session import Session
 
 
 @runtime_checkable

@@ -1,8 +1,7 @@
-"""Routing: what the parts of the router, and whoever sends, ask of it."""
+"""Routing: what the parts of the router ask of the whole."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Protocol
 
 from tidings.base.errors import StanzaError
@@ -14,26 +13,13 @@ from tidings.wire.xmpp.stanza import Stanza
 
 
 class Routing(Protocol):
-    """The router, as those who send know it."""
+    """The router, as those know it who work for it."""
 
     hosts: dict[str, Host]
-
-    def submit(self, session: Session, stanza: Stanza) -> MaybeAwaitable:
-        """Take a presence or iq of a local session."""
-        ...
-
-    def submit_messages(
-        self, session: Session, messages: list[Stanza], numbers: Sequence[int] = ()
-    ) -> MaybeAwaitable:
-        """Take messages of a local session that arrived together."""
-        ...
+    """By domain."""
 
     def route(self, stanza: Stanza, session: Session | None = None) -> MaybeAwaitable:
         """Take a stanza to its address; its `from` is verified."""
-        ...
-
-    def to_domain(self, stanza: Stanza, session: Session | None = None) -> MaybeAwaitable:
-        """Take a stanza that is for a host itself."""
         ...
 
     def pass_on(self, stanza: Stanza, to: Jid) -> MaybeAwaitable:
@@ -44,7 +30,7 @@ class Routing(Protocol):
         """Tell whether somebody answers for a domain that is not served here."""
         ...
 
-    def refuse(self, stanza: Stanza, error: StanzaError) -> MaybeAwaitable:
+    def refuse(self, stanza: Stanza, error: StanzaError) -> None:
         """Answer a stanza with an error, unless it is one that must not be answered."""
         ...
 

@@ -11,8 +11,9 @@ import structlog
 
 from tidings.base.errors import StanzaError, StreamError
 from tidings.base.jid import Jid
-from tidings.kernel.account import Account
+from tidings.kernel.account import Account, admit, dismiss, sessions_of
 from tidings.kernel.clock import Clock
+from tidings.kernel.directory import Directory
 from tidings.kernel.events import SessionBound, SessionDetached, SessionEnded, SessionResumed
 from tidings.kernel.hooks import Fact
 from tidings.kernel.host import Host
@@ -86,7 +87,7 @@ class Server:
     def sessions(self) -> Iterator[Session]:
         """Go through all sessions of all hosts."""
         for host in self.hosts.values():
-            yield from host.directory.sessions()
+            yield from sessions_of(host)
 
     @property
     def session_count(self) -> int:
@@ -127,7 +128,7 @@ class Server:
         session = Session(jid, account, host, client, link)
         session.inbound = self._make_inbound(session)
         session.end = self._end_session
-        host.directory.admit(account, session)
+        admit(session)
         self._count += 1
         event = SessionBound(session, inline)
         try:
@@ -143,7 +144,7 @@ class Server:
 
     async def _account(self, host: Host, jid: Jid, client: Client) -> Account:
         """Give the account that somebody has logged in to."""
-        directory = host.directory
+        directory: Directory[Account] = host.directory
         account = await directory.load(jid)
         if client.anonymous:
             account.exists = True
@@ -215,7 +216,7 @@ class Server:
         if session.ended:
             return None
         session.ended = True
-        session.host.directory.dismiss(session)
+        dismiss(session)
         self._count -= 1
         self._sent_before += session.sent
         if session.expiry is not None:

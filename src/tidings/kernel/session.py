@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from tidings.base.errors import StreamError
 from tidings.base.jid import Jid
+from tidings.kernel.clock import Timer
+from tidings.kernel.host import Host
 from tidings.kernel.slots import Slotted
 from tidings.wire.xml.fragment import Fragment
 from tidings.wire.xmpp.acks import MODULUS, RequestRule, SentWindow
@@ -25,8 +27,6 @@ from tidings.wire.xmpp.stanza import Stanza
 
 if TYPE_CHECKING:
     from tidings.kernel.account import Account
-    from tidings.kernel.clock import Timer
-    from tidings.kernel.host import Host
 
 _ASKING = RequestRule()
 

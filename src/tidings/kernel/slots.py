@@ -16,14 +16,23 @@ class Slot(Generic[T]):
     A slot that nobody has written reads as its default, or as what its factory makes, which is then kept.
     """
 
-    __slots__ = ("default", "factory", "name")
+    __slots__ = ("default", "factory", "is_guarded", "name")
 
     @overload
-    def __init__(self, name: str, *, default: T) -> None: ...
+    def __init__(self, name: str, *, default: T, is_guarded: bool = False) -> None: ...
     @overload
     def __init__(self, name: str, *, factory: Callable[[], T]) -> None: ...
-    def __init__(self, name: str, *, default: Any = None, factory: Callable[[], T] | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        default: Any = None,
+        factory: Callable[[], T] | None = None,
+        is_guarded: bool = False,
+    ) -> None:
         self.name = name
+        self.is_guarded = is_guarded
+        """Whether guards read it, so that it is read anew when the archive has another version."""
         self.default = default
         self.factory = factory
 

@@ -13,14 +13,11 @@ Where the document leaves a choice:
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING
 
 from tidings.kernel.account import Account
+from tidings.kernel.session import Session
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.stanza import Stanza
-
-if TYPE_CHECKING:
-    from tidings.kernel.session import Session
 
 
 class Undelivered(enum.Enum):

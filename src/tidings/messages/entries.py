@@ -1,9 +1,8 @@
-"""Filing: what a message becomes in the ledger, and what the ledger's answer means to those whom it concerns.
+"""Entries: what a message becomes in the ledger, and what its entries do to others.
 
-Pure but for what is loaded with the accounts: the router asks before the commit, with nothing awaited between
+Pure but for what is loaded with the entities: the plan asks before the commit, with nothing awaited between
 guard and here.
 
-- Each local account that takes part has one entry; a note to oneself has one altogether.
 - A message that its recipient does not archive, or that its sender marked `no-permanent-store`, is kept for
   the recipient's devices alone (`Entry.passing`).
 - A retraction or correction is looked up under keys with its own author, and a marker or receipt under keys
@@ -13,12 +12,18 @@ guard and here.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Iterator
+from typing import Final
 
 from tidings.base.jid import Jid
 from tidings.kernel.account import Account
+from tidings.kernel.entity import Entity
+from tidings.kernel.events import ConversationReturned, EntryReferenced
+from tidings.kernel.hooks import Fact
+from tidings.kernel.session import Session
 from tidings.kernel.slots import Slot
+from tidings.kernel.stored_copy import StoredCopy
+from tidings.messages.submission import Submission
 from tidings.ports.ledger import Ledger
 from tidings.ports.ledger.batch import (
     Append,
@@ -36,14 +41,8 @@ from tidings.wire.xmpp.payloads.references import IdKind, Reference, ReferenceKi
 from tidings.wire.xmpp.payloads.stanza_ids import origin_id_of
 from tidings.wire.xmpp.stanza import Stanza
 
-if TYPE_CHECKING:
-    from tidings.kernel.session import Session
-
-ARCHIVE_RULE: Slot[Callable[[Jid], bool] | None] = Slot("entries.archive_rule", default=None)
+ARCHIVE_RULE: Slot[Callable[[Jid], bool] | None] = Slot("entries.archive_rule", default=None, is_guarded=True)
 """Tells of a peer's JID, as the stanza has it, whether what passes is archived; None archives all."""
-
-ARCHIVE_VERSION: Slot[int | None] = Slot("entries.archive_version", default=None)
-"""The version of the account's archive head when what guard reads was loaded; None is not compared."""
 
 READING: Slot[frozenset[ReferenceKind]] = Slot(
     "entries.reading", default=frozenset({ReferenceKind.DISPLAYED, ReferenceKind.ACKNOWLEDGED})
@@ -61,83 +60,73 @@ class Rules:
         """Give the version of an account's archive; to be read before what it is the version of."""
         return None if self._ledger is None else (await self._ledger.head(account)).version
 
-    async def changed(self, account: Account) -> None:
+    async def changed(self, account: Entity) -> None:
         """Send what was guarded before, and is not committed yet, back to guard; raises `BackendError`.
 
         To be called once the change is stored and in memory.
         """
-        if self._ledger is not None and account[ARCHIVE_VERSION] is not None:
-            account[ARCHIVE_VERSION] = await self._ledger.bump_version(account.jid)
+        if self._ledger is not None and account.archive_version is not None:
+            account.archive_version = await self._ledger.bump_version(account.jid)
 
 
-def entries_of(
-    message: Stanza,
-    classification: Classification,
-    sender: Account | None,
-    recipient: Account | None,
-    peers: tuple[Jid, Jid],
-) -> tuple[Entry, ...]:
-    """Give the entries of a message that is stored: the sender's, then the recipient's, those that there are.
-
-    `sender` and `recipient` are accounts that have archives, else None; `peers` are the bare JIDs of both
-    sides.
-    """
-    from_, to = peers
-    is_passing = classification.storage is _UNTIL_DELIVERED
-    counted = classification.is_counted
-    entries: list[Entry] = []
-    if sender is not None and sender is not recipient and not is_passing and _keeps(sender, message.to or to):
-        reference = classification.reference
-        entries.append(
-            Entry(
-                archive=from_.text,
-                peer=to.text,
-                direction=_SENT,
-                countable=counted,
-                reads=reference is not None and reference.kind in sender[READING],
-                version=sender[ARCHIVE_VERSION],
-                groupchat=message.kind == "groupchat",
-            )
-        )
-    if recipient is not None:
-        is_own = sender is recipient
-        is_passing = is_passing or not _keeps(recipient, message.sender or from_)
-        entries.append(
-            Entry(
-                archive=to.text,
-                peer=from_.text,
-                resource=_resource(message, recipient),
-                countable=counted and not is_passing,
-                passing=is_passing,
-                reader=to.text if is_own else None,
-                version=recipient[ARCHIVE_VERSION],
-                groupchat=message.kind == "groupchat",
-            )
-        )
-    return tuple(entries)
+def sent_entry(account: Entity, classification: Classification, to: Jid) -> Entry | None:
+    """Give the entry of the sender's archive; None where its owner keeps nothing of what passes with `to`."""
+    if classification.storage is _UNTIL_DELIVERED or not _keeps(account, to):
+        return None
+    reference = classification.reference
+    return Entry(
+        archive=account.jid.text,
+        peer=to.bare.text,
+        direction=_SENT,
+        countable=classification.is_counted,
+        reads=reference is not None and reference.kind in account[READING],
+        version=account.archive_version,
+    )
 
 
-def append_of(
-    message: Stanza,
-    classification: Classification,
-    entries: tuple[Entry, ...],
-    peers: tuple[Jid, Jid],
-    session: Session | None = None,
-    number: int = 0,
-) -> Append:
-    """Give what the ledger is asked to write; `number` is the message's number on the session's stream."""
+def received_entry(message: Stanza, account: Account, classification: Classification) -> Entry:
+    """Give the entry of the recipient's archive, which a note to oneself has, too."""
+    sender = message.sender
+    assert sender is not None  # stamped, or verified
+    is_passing = classification.storage is _UNTIL_DELIVERED or not _keeps(account, sender)
+    owner, peer = account.jid.text, sender.bare.text
+    return Entry(
+        archive=owner,
+        peer=peer,
+        resource=_resource(message, account),
+        countable=classification.is_counted and not is_passing,
+        passing=is_passing,
+        reader=owner if owner == peer else None,
+        version=account.archive_version,
+    )
+
+
+def append_of(submission: Submission, classification: Classification, found: tuple[Entry, ...]) -> Append:
+    """Give what the ledger is asked to write."""
+    message, number = submission.message, submission.number
+    peers = submission.origin.jid, submission.recipient
     keys, repeat = _keys(message, peers)
     reference = classification.reference
     return Append(
         body=message.to_bytes(),
-        entries=entries,
+        entries=found,
         kind=_MESSAGE if reference is None else _KINDS[reference.kind],
         keys=keys,
         repeat=repeat,
         refers_to=() if reference is None else targets(reference, peers),
-        stream=session.stream_key if session is not None and number else None,
+        stream=submission.origin.stream_key if number else None,
         number=number,
     )
+
+
+def effects_of(
+    account: Account, peer: Jid, stored: StoredCopy, *, is_own: bool, by: Session | None = None
+) -> Iterator[Fact]:
+    """Give what a new entry of an account has done to others, to be told once it is durable."""
+    if stored.target:
+        yield EntryReferenced(account, peer, stored, is_own, by)
+    if stored.returned:
+        yield ConversationReturned(account, peer)
 
 
 def targets(reference: Reference, peers: tuple[Jid, Jid]) -> tuple[Target, ...]:
@@ -152,7 +141,7 @@ def targets(reference: Reference, peers: tuple[Jid, Jid]) -> tuple[Target, ...]:
     return tuple(message_key(kind, *ways[author], reference.target) for author in authors for kind in kinds)
 
 
-def _keeps(account: Account, peer: Jid) -> bool:
+def _keeps(account: Entity, peer: Jid) -> bool:
     rule = account[ARCHIVE_RULE]
     return rule is None or rule(peer)
 

@@ -17,13 +17,14 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from tidings.base.errors import StanzaError, StreamError
 from tidings.kernel.feature import Addressee
 from tidings.kernel.maybe_awaitable import MaybeAwaitable, until_done
-from tidings.kernel.routing import Routing
 from tidings.kernel.session import Session
 from tidings.kernel.supervisor import Supervisor
+from tidings.messages.origin import Origin
 from tidings.wire.xml.fragment import Fragment
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.stanza import NAMES, Stanza
@@ -32,11 +33,26 @@ _PAUSE_AT = 64
 _LARGEST_BATCH = 64
 
 
+class Submitting(Protocol):
+    """The router, as a queue knows it."""
+
+    def submit(
+        self, origin: Origin, stanzas: Sequence[Stanza], numbers: Sequence[int] = ()
+    ) -> MaybeAwaitable:
+        """Take messages of one origin that arrived together, or one presence or iq."""
+        ...
+
+    def refuse(self, stanza: Stanza, error: StanzaError) -> None:
+        """Answer a stanza with an error."""
+        ...
+
+
 class Inbound:
     """The queue between a session's client and the router."""
 
     __slots__ = (
         "_busy",
+        "_origin",
         "_paused",
         "_router",
         "_supervisor",
@@ -46,8 +62,9 @@ class Inbound:
         "session",
     )
 
-    def __init__(self, session: Session, router: Routing, supervisor: Supervisor) -> None:
+    def __init__(self, session: Session, origin: Origin, router: Submitting, supervisor: Supervisor) -> None:
         self.session = session
+        self._origin = origin
         self._router = router
         self._supervisor = supervisor
         self._waiting: list[Stanza | None] = []  # None: dealt with already, and not yet counted
@@ -108,7 +125,7 @@ class Inbound:
         if self._busy:
             for stanza in stanzas:
                 if stanza is not None and self._overtakes(stanza):
-                    wait = self._router.submit(self.session, stanza)
+                    wait = self._router.submit(self._origin, (stanza,))
                     if wait is not None:
                         self._supervisor.start("overtaking", until_done(wait))
                     self._waiting.append(None)
@@ -165,7 +182,7 @@ class Inbound:
         if first is None:
             return None, 1
         if first.name != "message":
-            return self._router.submit(self.session, first), 1
+            return self._router.submit(self._origin, (first,)), 1
         batch = [first]
         count = 1
         for stanza in waiting:
@@ -176,7 +193,7 @@ class Inbound:
             count += 1
         numbers = () if self.session.stream_key is None else self._numbers(count)
         del waiting[: count - 1]
-        return self._router.submit_messages(self.session, batch, numbers), count
+        return self._router.submit(self._origin, batch, numbers), count
 
     def _numbers(self, count: int) -> Sequence[int]:
         """Number the messages of so many places of the queue, the first of which has been taken from it.

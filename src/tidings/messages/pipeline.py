@@ -1,31 +1,30 @@
-"""Messages: a message's way from its sender through the ledger to its recipient.
+"""Pipeline: a message's way from whoever submits it through the ledger to whom it is for.
 
-A message goes load → guard → rewrite → append → ack → deliver → copy → observe; the steps stand in this order
-in `submit` and `_accept`. Store first, then deliver: nobody sees a message that could still vanish.
+load → decide → guard → plan → append → ack → deliver → copy → observe: the steps stand in this order. Store
+first, then deliver: nobody sees a message that could still vanish.
 
 Invariants:
 - from guard to commit nothing is awaited; what guard has read is compared again under the ledger's lock;
 - what a batch brings is delivered in the callback of the ledger's answer, and the ledger answers in the order
-  of the archives: sessions get messages in the order of their positions.
+  of the archives: sessions get messages in the order of their positions;
+- each submission has one outcome when its batch is done, whoever submitted it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Iterable, Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from typing import Final
 
 import structlog
 
 from tidings.base.errors import BackendError, StanzaError
-from tidings.base.jid import Jid
 from tidings.kernel.account import Account
 from tidings.kernel.events import (
     CommitUncertain,
-    ConversationAffected,
     MessageAccepted,
-    MessageDelivered,
+    MessageSubmitted,
     StanzaArriving,
     StanzaSubmitted,
 )
@@ -33,29 +32,24 @@ from tidings.kernel.hooks import Dropped
 from tidings.kernel.host import Host
 from tidings.kernel.maybe_awaitable import MaybeAwaitable, in_turn, until_done
 from tidings.kernel.routing import Routing
-from tidings.kernel.stored_copy import stored_copy
 from tidings.kernel.supervisor import Supervisor
 from tidings.kernel.telemetry import Telemetry
-from tidings.messages import delivery, entries
-from tidings.messages.delivery import Undelivered
-from tidings.messages.submission import Submission
+from tidings.messages import entries
+from tidings.messages.origin import Origin
+from tidings.messages.submission import MessageKind, Outcome, Submission
 from tidings.ports.ledger import Ledger
 from tidings.ports.ledger.batch import (
     Accepted,
     Append,
     Committed,
     LedgerBatch,
-    Outcome,
-    Place,
     Refused,
     Stale,
 )
-from tidings.wire.xmpp.classification import Storage, classify
-from tidings.wire.xmpp.payloads.arrival import live_bytes, without_forgeries
+from tidings.ports.ledger.batch import Outcome as LedgerOutcome
+from tidings.wire.xmpp.classification import NOTHING, Storage, classify
+from tidings.wire.xmpp.payloads.arrival import without_forgeries
 from tidings.wire.xmpp.stanza import KINDS, Stanza
-
-if TYPE_CHECKING:
-    from tidings.kernel.session import Session
 
 log = structlog.get_logger("tidings.messages")
 
@@ -63,130 +57,195 @@ BACKEND_TEXT: Final = "the server cannot store this now; try again later"
 _MESSAGE_KINDS: Final = KINDS["message"]
 _NOT_STORED: Final = Storage.NONE  # looking up a member of an enumeration costs more than a call
 _MOST_TRIES: Final = 5
+_ACCEPTED: Final = Outcome()
+_DROPPED: Final = Outcome(is_dropped=True)
 
 
-class Messages:
-    """Takes messages, from sessions and from elsewhere; works for the router."""
+class Pipeline:
+    """Takes messages from every origin; works for the router."""
 
     def __init__(
-        self, router: Routing, ledger: Ledger | None, supervisor: Supervisor, telemetry: Telemetry
+        self,
+        routing: Routing,
+        kinds: Mapping[str, MessageKind],
+        elsewhere: MessageKind,
+        ledger: Ledger | None,
+        supervisor: Supervisor,
+        telemetry: Telemetry,
     ) -> None:
-        self._router = router
+        self._routing = routing
+        self._kinds = kinds
+        self._elsewhere = elsewhere
         self._ledger = ledger
         self._supervisor = supervisor
         self._telemetry = telemetry
 
-    def submit(self, session: Session, messages: list[Stanza], numbers: Sequence[int] = ()) -> MaybeAwaitable:
-        """Take messages of a local session that arrived together, stamped. Answers errors; raises nothing.
+    # --- who submits
 
-        `numbers` are theirs on the session's stream, where that is counted.
+    def submit(
+        self, origin: Origin, messages: Sequence[Stanza], numbers: Sequence[int] = ()
+    ) -> MaybeAwaitable:
+        """Take messages of one origin that arrived together; errors are answered, and none is raised.
+
+        Their `from` is stamped or verified. `numbers` are theirs on the origin's stream, where it counts.
         """
+        return self._begin(self._submissions(origin, messages, numbers))
+
+    async def send(self, origin: Origin, messages: Sequence[Stanza]) -> list[Outcome]:
+        """Take messages of one origin and give their outcomes, in order, when all that they cause is done."""
+        submissions = self._submissions(origin, messages)
+        await until_done(self._begin(submissions))
+        return [submission.outcome or _ACCEPTED for submission in submissions]
+
+    def _submissions(
+        self, origin: Origin, messages: Sequence[Stanza], numbers: Sequence[int] = ()
+    ) -> list[Submission]:
         self._telemetry.stanzas_in["message"] += len(messages)
-        sender = session.account if session.host.has_archives else None
-        ways = []
-        is_loaded = True
-        for message, number in zip(messages, numbers or [0] * len(messages), strict=True):
-            way = self._way(message)
-            way.number = number
-            way.sender = sender
-            ways.append(way)
-            if way.account is None and way.is_unloaded:
-                is_loaded = False
-        if not is_loaded:
-            return self._load_and_submit(session, ways)
-        return self._submit_loaded(session, ways)
+        submission = self._submission
+        if not numbers:
+            return [submission(origin, message) for message in messages]
+        return [
+            submission(origin, message, number) for message, number in zip(messages, numbers, strict=True)
+        ]
 
-    async def _load_and_submit(self, session: Session | None, ways: list[Submission]) -> None:
-        """load: what guard needs of the recipients."""
+    def _submission(self, origin: Origin, message: Stanza, number: int = 0) -> Submission:
+        """Find out where a message goes: without an address, to the sender's own account (§10.3.1)."""
+        to = message.to
+        recipient = origin.jid if to is None else to.bare
+        kind = self._kinds.get(recipient.domain)
+        if kind is None:
+            return Submission(origin, message, recipient, None, self._elsewhere, None, number)
+        recipient = kind.address(recipient)
+        host = self._routing.hosts[recipient.domain]
+        entity = host.directory.get(recipient) if recipient.local else None
+        return Submission(origin, message, recipient, host, kind, entity, number)
+
+    # --- load
+
+    def _begin(self, submissions: list[Submission]) -> MaybeAwaitable:
+        origin = submissions[0].origin
+        if origin.is_unloaded:
+            return self._load(submissions)
+        for submission in submissions:
+            if submission.entity is None and submission.is_unloaded:
+                return self._load(submissions)
+        return self._decide(submissions)
+
+    async def _load(self, submissions: list[Submission]) -> None:
+        """load: what guards need of the origin and of the recipients."""
+        origin = submissions[0].origin
         try:
-            for way in ways:
-                await way.load()
+            if origin.is_unloaded:
+                await origin.load()
+            for submission in submissions:
+                if submission.is_unloaded:
+                    await submission.load()
         except Exception as error:  # noqa: BLE001  # where a loader's bug ends
-            refusal = self._router.refusal(error, "load")
-            for way in ways:
-                self._router.refuse(way.message, refusal)
+            refusal = self._routing.refusal(error, "load")
+            for submission in submissions:
+                self._refuse(submission, refusal)
             return
-        for way in ways:
-            way.refresh()
-        await until_done(self._submit_loaded(session, ways))
+        _refresh(submissions)
+        await until_done(self._decide(submissions))
 
-    def _submit_loaded(self, session: Session | None, ways: list[Submission]) -> MaybeAwaitable:
-        """guard, classify, append: from here on nothing is awaited but the commit."""
+    # --- decide
+
+    def _decide(self, submissions: list[Submission]) -> MaybeAwaitable:
+        """decide: others may have a say, on both sides' hosts, and may be waited for."""
+        ours = submissions[0].origin.host
+        if ours is not None and ours.hooks.has(MessageSubmitted):
+            return self._decide_all(submissions)
+        for submission in submissions:
+            theirs = submission.host
+            if theirs is not None and theirs is not ours and theirs.hooks.has(MessageSubmitted):
+                return self._decide_all(submissions)
+        return self._commit(submissions)
+
+    async def _decide_all(self, submissions: list[Submission]) -> None:
+        """Ask for all of a batch together, and take the answers in order."""
+        await asyncio.gather(*(self._decide_one(submission) for submission in submissions))
+        remaining = [submission for submission in submissions if submission.outcome is None]
+        if remaining:
+            _refresh(remaining)
+            await until_done(self._commit(remaining))
+
+    async def _decide_one(self, submission: Submission) -> None:
+        origin, before = submission.origin, submission.message
+        try:
+            for host in _deciding_hosts(submission):
+                event = MessageSubmitted(
+                    submission.message, origin.jid, submission.recipient, origin.via.value, origin.session
+                )
+                await until_done(host.hooks.decide(event))
+                submission.message = event.stanza.replace(sender=before.sender, to=before.to)
+        except (StanzaError, BackendError) as error:
+            self._refuse(submission, self._routing.refusal(error))
+        except Dropped:
+            submission.outcome = _DROPPED
+
+    # --- guard, plan, append: from here on nothing is awaited but the commit
+
+    def _commit(self, submissions: list[Submission]) -> MaybeAwaitable:
         accepted: list[Submission] = []
         appends: list[Append] = []
-        for way in ways:
+        for submission in submissions:
             try:
-                self._guard(session, way)
-                self._file(session, way)
+                self._guard(submission)
+                self._plan(submission)
             except (StanzaError, BackendError) as error:
-                self._router.refuse(way.message, self._router.refusal(error))
+                self._refuse(submission, self._routing.refusal(error))
                 continue
             except Dropped:
+                submission.outcome = _DROPPED
                 continue
-            accepted.append(way)
-            if way.append is not None:
-                appends.append(way.append)
+            accepted.append(submission)
+            if submission.plan.append is not None:
+                appends.append(submission.plan.append)
         if not accepted:
             return None
         if not appends:
-            return self._accept(session, accepted, ())
+            return self._accept(accepted, ())
         assert self._ledger is not None  # hosts with archives have one
         try:
             committing = self._ledger.commit(LedgerBatch(appends=tuple(appends)))
         except Exception as error:  # noqa: BLE001  # where a ledger's bug ends
             self._refuse_all(accepted, error)
             return None
-        return self._accept_later(committing, session, accepted)
+        return self._accept_later(committing, accepted)
 
-    def _guard(self, session: Session | None, way: Submission) -> None:
-        message = way.message
+    def _guard(self, submission: Submission) -> None:
+        """guard: may it pass? Asked of the sender's side, then of the recipient's, then of third parties."""
+        message, origin = submission.message, submission.origin
         if message.kind not in _MESSAGE_KINDS:
             raise StanzaError("bad-request", f"a message cannot be of type {message.kind!r}")
-        if session is not None:
-            session.host.hooks.guard(StanzaSubmitted(session, message))
-        if way.account is not None:
-            assert way.host is not None
-            way.host.hooks.guard(StanzaArriving(way.account, message))
+        if origin.entity is not None:
+            assert origin.host is not None
+            origin.host.hooks.guard(StanzaSubmitted(origin.entity, message))
+        if submission.entity is not None:
+            assert submission.host is not None
+            submission.host.hooks.guard(StanzaArriving(submission.entity, message))
+            for host, party in submission.parties:
+                host.hooks.guard(StanzaArriving(party, message))
 
-    def _file(self, session: Session | None, way: Submission) -> None:
-        """Find out what the message becomes in the ledger; what would reach nobody is refused before."""
-        host, account = way.host, way.account
-        sender = way.message.sender
-        assert sender is not None  # the session's, or verified
-        peers = (sender.bare, way.recipient)
-        message = way.message = without_forgeries(way.message, *peers)
-        way.append = None
-        if host is None:
-            if not self._router.has_way_to(way.recipient.domain):
-                raise StanzaError("remote-server-not-found", f"{way.recipient.domain} is not served here")
-        elif account is None:
-            return  # the domain reads no messages: `_deliver` says so
-        owner = account if account is not None and host is not None and host.has_archives else None
-        if owner is not None and not owner.exists:
-            owner = None
-        if way.sender is not None or owner is not None:
-            classification = way.classification = classify(message)
-            if classification.storage is not _NOT_STORED and message.kind != "groupchat":
-                self._file_stored(session, way, owner, peers)
-        if account is None or way.append is not None:
-            return
-        way.sessions = delivery.recipients(message, account)
-        if not way.sessions and delivery.outcome(message) is Undelivered.REFUSE:
-            raise StanzaError("service-unavailable")
+    def _plan(self, submission: Submission) -> None:
+        """plan: who keeps it and who gets it, from what is loaded; or why not."""
+        origin, host, kind = submission.origin, submission.host, submission.kind
+        message = submission.message = without_forgeries(submission.message, origin.jid, submission.recipient)
+        keeper = origin.host is not None and origin.host.has_archives and origin.entity is not None
+        classification, kept = NOTHING, None
+        if keeper or (host is not None and host.has_archives):
+            classification = classify(message)
+            if keeper and classification.storage is not _NOT_STORED:
+                assert origin.host is not None
+                kept = self._kinds[origin.host.domain].keep(submission, classification)
+        if host is not None and submission.entity is None:
+            raise StanzaError("service-unavailable")  # the domain itself reads no messages
+        submission.plan = kind.plan(submission, classification, kept)
 
-    def _file_stored(
-        self, session: Session | None, way: Submission, owner: Account | None, peers: tuple[Jid, Jid]
-    ) -> None:
-        """The message is to be stored by somebody, unless its recipient can get it neither now nor later."""
-        message, account = way.message, way.account
-        if account is not None and not delivery.is_stored(message, account, has_archive=owner is not None):
-            return
-        found = entries.entries_of(message, way.classification, way.sender, owner, peers)
-        if found:
-            way.append = entries.append_of(message, way.classification, found, peers, session, way.number)
+    # --- ack
 
     def _accept_later(
-        self, committing: asyncio.Future[Committed], session: Session | None, ways: list[Submission]
+        self, committing: asyncio.Future[Committed], submissions: list[Submission]
     ) -> Awaitable[None]:
         """Deliver in the very callback of the ledger's answer, which come in the order of the archives.
 
@@ -194,13 +253,12 @@ class Messages:
         tasks that have been woken by earlier ones.
         """
         done: asyncio.Future[None] = committing.get_loop().create_future()
-        committing.add_done_callback(functools.partial(self._answered, session, ways, done))
+        committing.add_done_callback(functools.partial(self._answered, submissions, done))
         return done
 
     def _answered(
         self,
-        session: Session | None,
-        ways: list[Submission],
+        submissions: list[Submission],
         done: asyncio.Future[None],
         committing: asyncio.Future[Committed],
     ) -> None:
@@ -209,20 +267,18 @@ class Messages:
             return
         error = committing.exception()
         if error is not None:
+            session = submissions[0].origin.session
             if session is not None and session.ended:
                 session.stop_counting = True  # nobody is there to be told of the error
-            self._refuse_all(ways, error)
-            self._settle(done, in_turn(self._doubt(ways)))
+            self._refuse_all(submissions, error)
+            self._settle(done, in_turn(self._doubt(submissions)))
             return
-        for way in ways:
-            way.sessions = None
-            # Nobody is in memory for good: what was loaded before the commit may have been dropped since, and
-            # then it has no session.
-            way.refresh()
+        # What was loaded before the commit may have been dropped since, and then it has no session.
+        _refresh(submissions)
         wait = None
         try:
-            wait = self._accept(session, ways, committing.result().outcomes)
-        except Exception as bug:  # noqa: BLE001  # else it would end in the event loop, and the session wait
+            wait = self._accept(submissions, committing.result().outcomes)
+        except Exception as bug:  # noqa: BLE001  # else it would end in the event loop, and the origin wait
             self._supervisor.report("accept", bug)
         self._settle(done, wait)
 
@@ -233,86 +289,54 @@ class Messages:
         elif not done.done():  # the server may have given up waiting
             done.set_result(None)
 
-    def _doubt(self, ways: list[Submission]) -> Iterable[MaybeAwaitable]:
-        """Tell those whose archives may have a message after all: nobody has delivered it."""
-        accounts = {way.account: way.host for way in ways if way.append is not None}
-        for account, host in accounts.items():
-            if account is not None and host is not None:
-                yield host.hooks.tell(CommitUncertain(account))
-
-    def _refuse_all(self, ways: list[Submission], error: BaseException) -> None:
-        """Nothing of the batch is accepted: say so to the sender."""
-        if isinstance(error, BackendError):
-            log.error("commit_failed", messages=len(ways), reason=str(error))
-            refusal = StanzaError("resource-constraint", BACKEND_TEXT)
-        else:
-            self._supervisor.report("commit", error)
-            refusal = StanzaError("internal-server-error")
-        for way in ways:
-            self._router.refuse(way.message, refusal)
-
-    def _accept(
-        self, session: Session | None, ways: list[Submission], outcomes: Sequence[Outcome]
-    ) -> MaybeAwaitable:
-        """ack, deliver, copy, observe: the messages are durable."""
+    def _accept(self, submissions: list[Submission], answers: Sequence[LedgerOutcome]) -> MaybeAwaitable:
+        """ack, deliver, copy, observe: the messages are durable, or need no storage."""
         waits: list[Awaitable[None]] = []
         stale: list[Submission] = []
-        answers = iter(outcomes)
-        for way in ways:
-            outcome = None if way.append is None else next(answers)
-            if type(outcome) is Refused:
-                self._router.refuse(way.message, StanzaError("not-acceptable", outcome.reason))
+        remaining = iter(answers)
+        for submission in submissions:
+            answer = None if submission.plan.append is None else next(remaining)
+            if type(answer) is Refused:
+                self._refuse(submission, StanzaError("not-acceptable", answer.reason))
                 continue
-            if type(outcome) is Stale:
-                stale.append(way)
+            if type(answer) is Stale:
+                stale.append(submission)
                 continue
-            accepted = outcome if type(outcome) is Accepted else None
+            accepted = answer if type(answer) is Accepted else None
+            submission.outcome = _outcome(submission, accepted)
             try:
                 if accepted is None or not accepted.repeated:
-                    wait = self._deliver(way, accepted)
+                    wait = submission.kind.deliver(submission, accepted)
                     if wait is not None:
                         waits.append(wait)
             except Exception as error:  # noqa: BLE001  # one message that cannot be handed over, not its batch
                 self._supervisor.report("deliver", error)
-            if session is not None:
-                waits += self._tell_sender(session, way, accepted)
+            if submission.origin.entity is not None:
+                waits += self._tell_sender(submission, accepted)
         if stale:
-            waits.append(self._submit_again(session, stale))
+            waits.append(self._submit_again(stale))
         return self._all(waits) if waits else None
 
-    def _tell_sender(
-        self, session: Session, way: Submission, accepted: Accepted | None
-    ) -> Iterable[Awaitable[None]]:
+    def _tell_sender(self, submission: Submission, accepted: Accepted | None) -> Iterable[Awaitable[None]]:
         """copy, observe, on the sender's side."""
-        hooks, account = session.host.hooks, session.account
-        if accepted is not None and not accepted.repeated and accepted.places[0].archive == account.jid:
-            account.position = accepted.places[0].position
-        event = MessageAccepted(session, way.message, way.classification, accepted)
-        told = hooks.tell(event)
-        if accepted is not None and not accepted.repeated and (accepted.targets or accepted.returned):
+        origin, plan = submission.origin, submission.plan
+        host, entity = origin.host, origin.entity
+        if host is None or not isinstance(entity, Account):
+            return ()
+        is_new = accepted is not None and not accepted.repeated
+        if is_new and accepted is not None and accepted.places and accepted.places[0].archive == entity.jid:
+            entity.position = accepted.places[0].position
+        event = MessageAccepted(entity, origin.session, submission.message, plan.classification, accepted)
+        told = host.hooks.tell(event)
+        if is_new and accepted is not None and (accepted.targets or accepted.returned):
             stored = event.stored
-            if stored is not None and (stored.target or stored.returned):
-                affected = ConversationAffected(session.account, way.recipient, stored, session)
-                return filter(None, (told, hooks.tell(affected)))
+            if stored is not None:
+                effects = entries.effects_of(
+                    entity, submission.recipient, stored, is_own=True, by=origin.session
+                )
+                waits = [told, *map(host.hooks.tell, effects)]
+                return [wait for wait in waits if wait is not None]
         return () if told is None else (told,)
-
-    async def _submit_again(self, session: Session | None, ways: list[Submission]) -> None:
-        """What guard saw had changed before the commit: read it anew and ask guard again."""
-        for way in ways:
-            way.tries += 1
-            if way.tries > _MOST_TRIES:
-                self._router.refuse(way.message, StanzaError("resource-constraint", BACKEND_TEXT))
-        ways = [way for way in ways if way.tries <= _MOST_TRIES]
-        try:
-            for way in ways:
-                if way.account is not None and way.host is not None:
-                    await way.host.directory.refresh(way.account)
-                if way.sender is not None and session is not None:
-                    await session.host.directory.refresh(way.sender)
-        except Exception as error:  # noqa: BLE001  # where a loader's bug ends
-            self._refuse_all(ways, error)
-            return
-        await until_done(self._submit_loaded(session, ways))
 
     async def _all(self, waits: list[Awaitable[None]]) -> None:
         for wait in waits:
@@ -321,62 +345,77 @@ class Messages:
             except Exception as error:  # noqa: BLE001  # one message that cannot be handed over, not its batch
                 self._supervisor.report("deliver", error)
 
-    def _deliver(self, way: Submission, accepted: Accepted | None = None) -> MaybeAwaitable:
-        """Hand a message that has passed all guards to sessions, a service or the domain."""
-        message, host, account = way.message, way.host, way.account
-        if host is None:
-            return self._router.pass_on(message, way.recipient)
-        if account is None:
-            return self._router.to_domain(message)
-        sessions = delivery.recipients(message, account) if way.sessions is None else way.sessions
-        stored = None
-        if accepted is not None:
-            stored = stored_copy(way.classification, accepted, account.jid)
-            if stored.place is not None:
-                account.position = stored.place.position
-        delivered = MessageDelivered(account, message, sessions, stored)
-        if stored is None or stored.place is None:
-            for session in sessions:
-                session.send(message)
-        elif sessions:
-            assert way.append is not None
-            self._send_live(delivered, way.append.body, stored.place, stored.time)
-        if not sessions and stored is None and delivery.outcome(message) is Undelivered.REFUSE:
-            return self._router.refuse(message, StanzaError("service-unavailable"))
-        told = host.hooks.tell(delivered)
-        if stored is not None and (stored.target or stored.returned):
-            assert message.sender is not None  # the session's, or verified
-            affected = ConversationAffected(account, message.sender.bare, stored, None)
-            return in_turn((told, host.hooks.tell(affected)))
-        return told
+    # --- what was guarded too early, and what was refused
 
-    def _send_live(self, delivered: MessageDelivered, body: bytes, place: Place, time: int) -> None:
-        """Send an archived message to the sessions that it is for and that are not reading the archive."""
-        raw = live_bytes(body, delivered.account.jid, place.id, time)
-        for session in delivered.recipients:
-            if session.is_catching_up or place.position <= session.replayed_upto:
-                continue
-            session.send_written(raw, lambda: delivered.stanza)
+    async def _submit_again(self, submissions: list[Submission]) -> None:
+        """What guard saw had changed before the commit: read it anew and ask guard again."""
+        for submission in submissions:
+            submission.tries += 1
+            if submission.tries > _MOST_TRIES:
+                self._refuse(submission, StanzaError("resource-constraint", BACKEND_TEXT))
+        submissions = [submission for submission in submissions if submission.tries <= _MOST_TRIES]
+        try:
+            for submission in submissions:
+                origin = submission.origin
+                if submission.entity is not None and submission.host is not None:
+                    await submission.host.directory.refresh(submission.entity)
+                if origin.entity is not None and origin.host is not None:
+                    await origin.host.directory.refresh(origin.entity)
+                for host, party in submission.parties:
+                    await host.directory.refresh(party)
+        except Exception as error:  # noqa: BLE001  # where a loader's bug ends
+            self._refuse_all(submissions, error)
+            return
+        if submissions:
+            await until_done(self._commit(submissions))
 
-    def _way(self, message: Stanza) -> Submission:
-        """Find out where a message goes: without an address, to the sender's own account (§10.3.1)."""
-        to = message.to if message.to is not None else message.sender
-        assert to is not None
-        recipient = to.bare
-        host = self._router.hosts.get(recipient.domain)
-        account = None if host is None or not recipient.local else host.directory.get(recipient)
-        return Submission(message, recipient, host, account)
+    def _doubt(self, submissions: list[Submission]) -> Iterable[MaybeAwaitable]:
+        """Tell those whose archives may have a message after all: nobody has delivered it."""
+        concerned: dict[Account, Host] = {}
+        for submission in submissions:
+            if submission.plan.append is not None and isinstance(submission.entity, Account):
+                assert submission.host is not None
+                concerned[submission.entity] = submission.host
+        for account, host in concerned.items():
+            yield host.hooks.tell(CommitUncertain(account))
 
-    def arrive(self, message: Stanza, host: Host, account: Account) -> MaybeAwaitable:
-        """Take a message that no local session sends, for an account in memory; its `from` is verified.
+    def _refuse_all(self, submissions: list[Submission], error: BaseException) -> None:
+        """Nothing of the batch is accepted: say so to the origin."""
+        if isinstance(error, BackendError):
+            log.error("commit_failed", messages=len(submissions), reason=str(error))
+            refusal = StanzaError("resource-constraint", BACKEND_TEXT)
+        else:
+            self._supervisor.report("commit", error)
+            refusal = StanzaError("internal-server-error")
+        for submission in submissions:
+            self._refuse(submission, refusal)
 
-        The sender's account keeps it, too, where that is local and in memory.
-        """
-        way = Submission(message, account.jid, host, account)
-        sender = message.sender
-        home = None if sender is None or not sender.local else self._router.hosts.get(sender.domain)
-        if home is not None and home.has_archives and message.kind != "error":
-            assert sender is not None
-            known = home.directory.get(sender.bare)
-            way.sender = known if known is not None and known.exists else None
-        return self._submit_loaded(None, [way])
+    def _refuse(self, submission: Submission, error: StanzaError) -> None:
+        """Give the origin the reason: as a stanza, or as the outcome alone."""
+        submission.outcome = Outcome(error=error)
+        if submission.origin.is_answered:
+            self._routing.refuse(submission.message, error)
+
+
+def _deciding_hosts(submission: Submission) -> tuple[Host, ...]:
+    """Give the hosts where somebody has a say: the origin's, and the recipient's if that is another."""
+    ours, theirs = submission.origin.host, submission.host
+    first = () if ours is None or not ours.hooks.has(MessageSubmitted) else (ours,)
+    if theirs is None or theirs is ours or not theirs.hooks.has(MessageSubmitted):
+        return first
+    return (*first, theirs)
+
+
+def _refresh(submissions: list[Submission]) -> None:
+    submissions[0].origin.refresh()
+    for submission in submissions:
+        submission.refresh()
+
+
+def _outcome(submission: Submission, accepted: Accepted | None) -> Outcome:
+    """Say to the origin what became of its message; sessions hear of it by XEP-0198, and need no words."""
+    if accepted is None or submission.origin.session is not None:
+        return _ACCEPTED
+    own = submission.origin.jid.text
+    place = next((place for place in accepted.places if place.archive == own), None)
+    return Outcome(place=place, time=accepted.time, is_repeated=accepted.repeated)

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING
 
 from tidings.base.errors import StanzaError
-from tidings.kernel.account import Account
+from tidings.kernel.entity import Entity
 from tidings.kernel.events import RequestAnswered
 from tidings.kernel.feature import Addressee
 from tidings.kernel.host import Host
 from tidings.kernel.iq import Iq
 from tidings.kernel.maybe_awaitable import MaybeAwaitable, until_done
 from tidings.kernel.routing import Routing
+from tidings.kernel.session import Session
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp.stanza import Stanza
-
-if TYPE_CHECKING:
-    from tidings.kernel.session import Session
 
 
 class Requests:
@@ -27,7 +24,7 @@ class Requests:
         self._router = router
 
     def ask(
-        self, host: Host, at: Addressee, account: Account | None, stanza: Stanza, session: Session | None
+        self, host: Host, at: Addressee, entity: Entity | None, stanza: Stanza, session: Session | None
     ) -> MaybeAwaitable:
         """Find who handles an iq and send the answer."""
         if stanza.kind in {"result", "error"}:
@@ -39,14 +36,16 @@ class Requests:
         assert tag is not None  # checked
         found = host.iq_handlers.get((stanza.kind, tag, at))
         if found is None:
-            return self._router.refuse(stanza, StanzaError("service-unavailable"))  # RFC 6121 §8.5
+            self._router.refuse(stanza, StanzaError("service-unavailable"))  # RFC 6121 §8.5
+            return None
         payload_class, handler = found
         try:
             element = stanza.payload()
-            request = Iq(stanza, payload_class.decode(element), session, account)
+            request = Iq(stanza, payload_class.decode(element), session, entity)
             answer = handler(request)
         except Exception as error:  # noqa: BLE001  # where a handler's bug ends
-            return self._fail(stanza, error)
+            self._fail(stanza, error)
+            return None
         if answer is None or isinstance(answer, Element):
             return self._answer(stanza, answer, session)
         return self._answer_later(stanza, answer, session)
@@ -57,7 +56,7 @@ class Requests:
         try:
             answer = await pending
         except Exception as error:  # noqa: BLE001  # where a handler's bug ends
-            await until_done(self._fail(stanza, error))
+            self._fail(stanza, error)
         else:
             await until_done(self._answer(stanza, answer, session))
 
@@ -69,6 +68,6 @@ class Requests:
             return None
         return self._router.route(result)
 
-    def _fail(self, request: Stanza, error: Exception) -> MaybeAwaitable:
+    def _fail(self, request: Stanza, error: Exception) -> None:
         refusal = self._router.refusal(error, "iq", payload=request.payload_tag)
-        return self._router.refuse(request, refusal)
+        self._router.refuse(request, refusal)

@@ -1,38 +1,34 @@
 """The router: every stanza's way from its sender to whom it is for.
 
-Presence and iq stanzas are routed here; messages go their way through the ledger in `messages.py`.
+Presence and iq stanzas are routed here; messages go their way through the ledger in `pipeline.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Awaitable, Sequence
+from typing import Protocol
 
 import structlog
 
 from tidings.base.errors import BackendError, StanzaError, StreamError
 from tidings.base.jid import Jid
-from tidings.kernel.account import Account
-from tidings.kernel.events import (
-    PresenceArrived,
-    PresenceSent,
-    StanzaArriving,
-    StanzaSubmitted,
-)
+from tidings.kernel.entity import Entity
+from tidings.kernel.events import PresenceArrived, PresenceSent, StanzaArriving, StanzaSubmitted
 from tidings.kernel.feature import Addressee
 from tidings.kernel.hooks import Dropped
 from tidings.kernel.host import Host
 from tidings.kernel.maybe_awaitable import MaybeAwaitable, until_done
+from tidings.kernel.session import Session
 from tidings.kernel.supervisor import Supervisor
 from tidings.kernel.telemetry import Telemetry
+from tidings.messages.elsewhere import Elsewhere
 from tidings.messages.inbound import Inbound
-from tidings.messages.pipeline import BACKEND_TEXT, Messages
+from tidings.messages.origin import Origin, Via
+from tidings.messages.pipeline import BACKEND_TEXT, Pipeline
 from tidings.messages.requests import Requests
+from tidings.messages.submission import MessageKind, Outcome
 from tidings.ports.ledger import Ledger
 from tidings.wire.xmpp.stanza import KINDS, Stanza
-
-if TYPE_CHECKING:
-    from tidings.kernel.session import Session
 
 log = structlog.get_logger("tidings.router")
 
@@ -40,7 +36,7 @@ _UNANSWERED = {("iq", "result"), ("iq", "error"), ("message", "error"), ("presen
 
 
 class Service(Protocol):
-    """Something that answers for a domain and is no virtual host: a component, another server, rooms."""
+    """Something that answers for a domain and is no host: a component, or another server."""
 
     def route(self, stanza: Stanza) -> MaybeAwaitable:
         """Take a stanza whose sender is verified."""
@@ -48,49 +44,76 @@ class Service(Protocol):
 
 
 class Router:
-    """Routes between sessions, accounts, hosts and services."""
+    """Routes between sessions, entities, hosts and services."""
 
     def __init__(self, ledger: Ledger | None, supervisor: Supervisor, telemetry: Telemetry) -> None:
-        self._ledger = ledger
         self._supervisor = supervisor
         self._telemetry = telemetry
         self.hosts: dict[str, Host] = {}
         self.services: dict[str, Service] = {}
         self.elsewhere: Service | None = None
         """Takes what is for domains that are neither hosts nor services."""
+        self._kinds: dict[str, MessageKind] = {}
         self._requests = Requests(self)
-        self._messages = Messages(self, ledger, supervisor, telemetry)
-        self.submit_messages = self._messages.submit
-        """Takes messages of a local session; see `Messages.submit`."""
+        self._pipeline = Pipeline(self, self._kinds, Elsewhere(self), ledger, supervisor, telemetry)
+
+    def serve(self, host: Host, kind: MessageKind) -> None:
+        """Route to a host from now on; `kind` is that of its entities."""
+        self.hosts[host.domain] = host
+        self._kinds[host.domain] = kind
 
     def inbound(self, session: Session) -> Inbound:
         """Make the queue of what a session's client sends."""
-        return Inbound(session, self, self._supervisor)
+        origin = Origin(session.account.jid, session.host, Via.SESSION, session.account, session)
+        return Inbound(session, origin, self, self._supervisor)
 
-    # --- what a local session submits
+    # --- what is submitted
 
-    def submit(self, session: Session, stanza: Stanza) -> MaybeAwaitable:
-        """Take a presence or iq of a local session, `from` stamped. Answers errors; raises nothing."""
+    def submit(
+        self, origin: Origin, stanzas: Sequence[Stanza], numbers: Sequence[int] = ()
+    ) -> MaybeAwaitable:
+        """Take messages of one origin that arrived together, or one presence or iq of a local session.
+
+        Their `from` is stamped or verified. Answers errors; raises nothing. `numbers` are those of messages
+        on the origin's stream, where it counts.
+        """
+        if stanzas[0].name == "message":
+            return self._pipeline.submit(origin, stanzas, numbers)
+        session = origin.session
+        assert session is not None
+        return self._submit_other(session, stanzas[0])
+
+    async def send(self, origin: Origin, messages: Sequence[Stanza]) -> list[Outcome]:
+        """Take messages of one origin and give their outcomes, in their order."""
+        return await self._pipeline.send(origin, messages)
+
+    def origin_of(self, sender: Jid, via: Via) -> Origin:
+        """Give the origin of what is sent in the name of a JID without a session."""
+        bare = sender.bare
+        return Origin(bare, self.hosts.get(bare.domain), via)
+
+    def _submit_other(self, session: Session, stanza: Stanza) -> MaybeAwaitable:
         self._telemetry.stanzas_in[stanza.name] += 1
+        account = session.account
         try:
             self._check(stanza)
             hooks = session.host.hooks
             if stanza.name == "presence":
                 if stanza.to is not None and hooks.has(StanzaSubmitted):
-                    hooks.guard(StanzaSubmitted(session, stanza))
+                    hooks.guard(StanzaSubmitted(account, stanza))
                 return self._caught(stanza, hooks.run(PresenceSent(session, stanza)))
-            if stanza.to is None or stanza.to == session.jid.bare:
-                return self._requests.ask(session.host, Addressee.SELF, session.account, stanza, session)
+            if stanza.to is None or stanza.to == account.jid:
+                return self._requests.ask(session.host, Addressee.SELF, account, stanza, session)
             if stanza.to != session.host.jid and hooks.has(StanzaSubmitted):
-                hooks.guard(StanzaSubmitted(session, stanza))
+                hooks.guard(StanzaSubmitted(account, stanza))
             return self._caught(stanza, self.route(stanza, session))
         except (StanzaError, BackendError) as error:
-            return self.refuse(stanza, self.refusal(error))
+            self.refuse(stanza, self.refusal(error))
         except StreamError as error:
             session.close(error)
-            return None
         except Dropped:
-            return None
+            pass
+        return None
 
     # --- what anybody else sends
 
@@ -102,86 +125,83 @@ class Router:
         to = stanza.to
         if to is None:
             return None
+        if stanza.name == "message":
+            assert stanza.sender is not None
+            return self._pipeline.submit(self.origin_of(stanza.sender, Via.SERVER), (stanza,))
         host = self.hosts.get(to.domain)
         if host is None:
             return self.pass_on(stanza, to)
         if not to.local:
-            return self.to_domain(stanza, session)
-        account = host.directory.get(to.bare)
-        if account is None:
+            return self._to_domain(host, stanza, session)
+        entity = host.directory.get(to.bare)
+        if entity is None:
             return self._load_and_arrive(host, stanza, session)
-        return self._arrive(host, account, stanza, session)
+        return self._arrive(host, entity, stanza, session)
 
     async def _load_and_arrive(self, host: Host, stanza: Stanza, session: Session | None) -> None:
         assert stanza.to is not None
         try:
-            account = await host.directory.load(stanza.to.bare)
+            entity = await host.directory.load(stanza.to.bare)
         except Exception as error:  # noqa: BLE001  # where a loader's bug ends
-            await until_done(self.refuse(stanza, self.refusal(error, "load")))
+            self.refuse(stanza, self.refusal(error, "load"))
             return
-        account = host.directory.get(account.jid) or account
-        await until_done(self._arrive(host, account, stanza, session))
+        entity = host.directory.get(entity.jid) or entity
+        await until_done(self._arrive(host, entity, stanza, session))
 
-    def _arrive(
-        self, host: Host, account: Account, stanza: Stanza, session: Session | None
-    ) -> MaybeAwaitable:
-        """A stanza reaches a local account that is in memory."""
-        if stanza.name == "message":
-            return self._messages.arrive(stanza, host, account)
+    def _arrive(self, host: Host, entity: Entity, stanza: Stanza, session: Session | None) -> MaybeAwaitable:
+        """A presence or iq reaches a local entity that is in memory."""
         try:
             if host.hooks.has(StanzaArriving):
-                host.hooks.guard(StanzaArriving(account, stanza))
+                host.hooks.guard(StanzaArriving(entity, stanza))
             if stanza.name == "presence":
-                return self._caught(stanza, host.hooks.run(PresenceArrived(account, stanza)))
+                return self._caught(stanza, host.hooks.run(PresenceArrived(entity, stanza)))
             assert stanza.to is not None
-            if not stanza.to.resource:
-                at = (
-                    Addressee.SELF
-                    if session is not None and session.account is account
-                    else Addressee.ACCOUNT
-                )
-                return self._requests.ask(host, at, account, stanza, session)
-            target = account.sessions.get(stanza.to.resource)
-            if target is None:
-                raise StanzaError("service-unavailable")  # RFC 6121 §8.5.3.2.3
-            target.send(stanza)
+            if stanza.to.resource:
+                return self._caught(stanza, self._kinds[host.domain].to_resource(entity, stanza))
+            is_own = session is not None and session.account is entity
+            at = Addressee.SELF if is_own else Addressee.ENTITY
+            return self._requests.ask(host, at, entity, stanza, session)
         except (StanzaError, BackendError) as error:
-            return self.refuse(stanza, self.refusal(error))
+            self.refuse(stanza, self.refusal(error))
         except Dropped:
             pass
         return None
 
-    def to_domain(self, stanza: Stanza, session: Session | None = None) -> MaybeAwaitable:
-        """RFC 6121 §8.3 and §8.4: the server itself answers requests; nobody reads its messages."""
+    def _to_domain(self, host: Host, stanza: Stanza, session: Session | None) -> MaybeAwaitable:
+        """RFC 6121 §8.3 and §8.4: the server itself answers requests."""
         assert stanza.to is not None
-        host = self.hosts[stanza.to.domain]
-        if stanza.name == "iq" and not stanza.to.resource:
-            return self._requests.ask(host, Addressee.SERVER, None, stanza, session)
         if stanza.name == "presence":
             return None
-        return self.refuse(stanza, StanzaError("service-unavailable"))
-
-    def pass_on(self, stanza: Stanza, to: Jid) -> MaybeAwaitable:
-        """Hand a stanza to the service that answers for its domain."""
-        service = self.services.get(to.domain, self.elsewhere)
-        if service is None:
-            return self.refuse(
-                stanza, StanzaError("remote-server-not-found", f"{to.domain} is not served here")
-            )
-        return service.route(stanza)
+        if not stanza.to.resource:
+            return self._requests.ask(host, Addressee.SERVER, None, stanza, session)
+        self.refuse(stanza, StanzaError("service-unavailable"))
+        return None
 
     def has_way_to(self, domain: str) -> bool:
         """Tell whether somebody answers for a domain that is not served here."""
         return self.services.get(domain, self.elsewhere) is not None
 
+    def pass_on(self, stanza: Stanza, to: Jid) -> MaybeAwaitable:
+        """Hand a stanza to the service that answers for its domain."""
+        service = self.services.get(to.domain, self.elsewhere)
+        if service is None:
+            self.refuse(stanza, StanzaError("remote-server-not-found", f"{to.domain} is not served here"))
+            return None
+        return service.route(stanza)
+
     # --- errors
 
-    def refuse(self, stanza: Stanza, error: StanzaError) -> MaybeAwaitable:
-        """Answer a stanza with an error, unless it is one that must not be answered (RFC 6120 §8.3.1)."""
+    def refuse(self, stanza: Stanza, error: StanzaError) -> None:
+        """Answer a stanza with an error, unless it is one that must not be answered (RFC 6120 §8.3.1).
+
+        Where the answer has a way to go, that is not waited for.
+        """
         if (stanza.name, stanza.kind) in _UNANSWERED or stanza.sender is None:
-            return None
+            return
         self._telemetry.refused[error.condition] += 1
-        return self._return(stanza.error(error))
+        wait = self._return(stanza.error(error))
+        if wait is not None:
+            self._supervisor.start("refusal", until_done(wait))
 
     def refusal(self, error: Exception, place: str = "", **details: object) -> StanzaError:
         """Give the answer to a stanza whose handling raised this; a bug is reported with its place."""
@@ -199,11 +219,13 @@ class Router:
         host = self.hosts.get(to.domain)
         if host is None or not to.resource:
             return self.route(error)
-        account = host.directory.get(to.bare)
-        session = None if account is None else account.sessions.get(to.resource)
-        if session is not None:
-            session.send(error)
-        return None
+        entity = host.directory.get(to.bare)
+        if entity is None:
+            return None
+        try:
+            return self._kinds[host.domain].to_resource(entity, error)
+        except StanzaError:
+            return None  # it has gone, and an error is not answered with an error
 
     def _check(self, stanza: Stanza) -> None:
         """RFC 6120 §8.2.3 and §8.3.3.1: what is no proper stanza is refused."""
@@ -225,4 +247,4 @@ class Router:
         except Dropped:
             pass
         except Exception as error:  # noqa: BLE001  # where a handler's bug ends
-            await until_done(self.refuse(stanza, self.refusal(error, stanza.name)))
+            self.refuse(stanza, self.refusal(error, stanza.name))

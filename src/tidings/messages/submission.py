@@ -1,54 +1,127 @@
-"""Submission: a message on its way through the router, and what has been found out about it."""
+"""Submission: a message on its way, the plan for it, and what each kind of entity has to say about both.
+
+The plan is made once guards have passed, from what is loaded and nothing else: who keeps the message and who
+gets it, with the reason; or it is refused.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Final, Protocol
 
 import msgspec
 
+from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
-from tidings.kernel.account import Account
-from tidings.kernel.events import NOTHING
+from tidings.kernel.entity import Entity, EntityKind
 from tidings.kernel.host import Host
-from tidings.ports.ledger.batch import Append
-from tidings.wire.xmpp.classification import Classification
+from tidings.kernel.maybe_awaitable import MaybeAwaitable
+from tidings.kernel.session import Session
+from tidings.messages.origin import Origin
+from tidings.ports.ledger.batch import Accepted, Append, Entry, Place
+from tidings.wire.xmpp.classification import NOTHING, Classification
 from tidings.wire.xmpp.stanza import Stanza
 
-if TYPE_CHECKING:
-    from tidings.kernel.session import Session
+
+class Plan(msgspec.Struct, frozen=True, eq=False):
+    """Who keeps a message and who gets it."""
+
+    classification: Classification = NOTHING
+    append: Append | None = None
+    """What the ledger is to write; None where nobody keeps it."""
+    sessions: list[Session] | None = None
+    """Those that get it, where it is delivered in the turn in which they were found."""
+    reason: str = ""
+    """Why it is kept so, or not, in words for logs and `explain`."""
+
+
+UNPLANNED: Final = Plan(reason="not planned yet")
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a submission: accepted, repeated, refused or dropped."""
+
+    place: Place | None = None
+    """Where the sender's archive has it; None where that keeps nothing."""
+    time: int = 0
+    """When it was accepted, in microseconds; 0 where nobody keeps it."""
+    is_repeated: bool = False
+    """It had been accepted before: place and time are those of the first."""
+    error: StanzaError | None = None
+    """Why it was refused."""
+    is_dropped: bool = False
+    """It was taken and will reach nobody, without a word to whom it was for."""
+
+
+class MessageKind(EntityKind, Protocol):
+    """What a kind of entity says about messages from it and for it.
+
+    `parties` is asked when the entity is loaded, `keep` and `plan` when guards have passed: they are pure.
+    """
+
+    def address(self, jid: Jid) -> Jid:
+        """Give the canonical bare JID of an entity that has several."""
+        ...
+
+    def parties(self, submission: Submission) -> tuple[Jid, ...]:
+        """Name whom else to load and to guard: the person behind an occupant, the invited."""
+        ...
+
+    def keep(self, submission: Submission, classification: Classification) -> Entry | None:
+        """Give the entry of the origin's archive; None where it keeps nothing of this message."""
+        ...
+
+    def plan(self, submission: Submission, classification: Classification, kept: Entry | None) -> Plan:
+        """Say who keeps a message for one of its entities and who gets it; raises `StanzaError` to refuse.
+
+        `kept` is what its origin keeps.
+        """
+        ...
+
+    def deliver(self, submission: Submission, accepted: Accepted | None) -> MaybeAwaitable:
+        """Hand on what is accepted; `accepted` is the ledger's answer, None where nobody keeps it."""
+        ...
+
+    def to_resource(self, entity: Entity, stanza: Stanza) -> MaybeAwaitable:
+        """Take an iq or a presence for a full JID; raises `StanzaError` to refuse."""
+        ...
 
 
 class Submission(msgspec.Struct, eq=False):
-    """A message and where it goes: bare address, virtual host if it is one, accounts that are loaded."""
+    """A message and all that has been found out about it on its way."""
 
+    origin: Origin
     message: Stanza
+    """As it is now: decisions may have rewritten it."""
     recipient: Jid
+    """The canonical bare JID that it is for."""
     host: Host | None
-    account: Account | None
+    """The host of that, where it is served here."""
+    kind: MessageKind
+    entity: Entity | None
+    """The recipient, once it is loaded; None for what is no entity of this server."""
     number: int = 0
     """Which stanza of its stream it is, 0 where nobody counts."""
-    sender: Account | None = None
-    """The sender's account, where that has an archive."""
-    classification: Classification = NOTHING
-    append: Append | None = None
-    sessions: list[Session] | None = None
-    """Those that get the message, where it is delivered in the turn in which they were found."""
+    parties: tuple[tuple[Host, Entity], ...] = ()
+    """Whom else guards are asked about."""
+    plan: Plan = UNPLANNED
     tries: int = 0
+    outcome: Outcome | None = None
 
     @property
     def is_unloaded(self) -> bool:
-        """Whether the recipient is an account of this server that is not in memory."""
-        return self.account is None and self.host is not None and bool(self.recipient.local)
+        """Whether the recipient is an entity of this server that is not in memory."""
+        return self.entity is None and self.host is not None and bool(self.recipient.local)
 
     async def load(self) -> None:
-        """Bring the recipient into memory if it is an account of this server. Raises `BackendError`."""
-        if self.host is not None and self.recipient.local:
-            self.account = await self.host.directory.load(self.recipient)
+        """Bring the recipient into memory. Raises `BackendError`."""
+        assert self.host is not None
+        self.entity = await self.host.directory.load(self.recipient)
 
     def refresh(self) -> None:
-        """Take the account that is in memory now, where there is one: what was loaded may be out of date.
-
-        An account that has sessions is the one in memory.
-        """
-        if self.account is not None and not self.account.sessions and self.host is not None:
-            self.account = self.host.directory.get(self.recipient) or self.account
+        """Take the objects that are in memory now: nobody is there for good who is not pinned."""
+        if self.host is not None and self.entity is not None:
+            self.entity = self.host.directory.get(self.recipient) or self.entity
+        if self.parties:
+            self.parties = tuple(
+                (host, host.directory.get(party.jid) or party) for host, party in self.parties
+            )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from tidings.base.clock import Clock
 from tidings.base.errors import StreamError
 from tidings.base.jid import Jid, JidError
+from tidings.kernel.account import sessions_of
 from tidings.kernel.hooks import Fact, Work
 from tidings.kernel.host import Host
 from tidings.kernel.session import Session
@@ -117,7 +118,7 @@ class Context:
         for domain in domains:
             host = self.host(domain)
             if host is not None:
-                yield from host.directory.sessions()
+                yield from sessions_of(host)
 
     def sessions_of(self, jid: Jid) -> list[Session]:
         """Give the sessions of an account, or the one that a full address names."""

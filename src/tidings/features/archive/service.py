@@ -29,7 +29,7 @@ from tidings.features.archive.results import (
 )
 from tidings.features.archive.scanning import scan
 from tidings.features.archive.selection import UnknownId, bounds_of, fin_of, page_query, wanted_resource
-from tidings.kernel.events import ArchivePulled, ConversationAffected, DiscoInfo
+from tidings.kernel.events import ArchivePulled, DiscoInfo, EntryReferenced
 from tidings.kernel.feature import Addressee, Feature, Spec, handles, listens
 from tidings.kernel.host import Host
 from tidings.kernel.iq import Iq
@@ -157,16 +157,16 @@ class Archive(Feature):
         start, end = (Landmark(str(entry.id), entry.time) for entry in ends)
         return ArchiveMetadata(start, end, namespace).encode()
 
-    @handles(ArchiveQuery, kind="get", at=Addressee.ACCOUNT)
-    @handles(ArchiveQuery, kind="set", at=Addressee.ACCOUNT)
-    @handles(ArchiveMetadata, kind="get", at=Addressee.ACCOUNT)
+    @handles(ArchiveQuery, kind="get", at=Addressee.ENTITY)
+    @handles(ArchiveQuery, kind="set", at=Addressee.ENTITY)
+    @handles(ArchiveMetadata, kind="get", at=Addressee.ENTITY)
     def refuse(self, request: Iq[ArchiveQuery | ArchiveMetadata]) -> Element:
         """Refuse somebody else's archive, in MongooseIM's words."""
         del request
         raise StanzaError("not-allowed", "The action is not allowed.")
 
-    @listens(ConversationAffected)
-    def erase(self, event: ConversationAffected) -> None:
+    @listens(EntryReferenced)
+    def erase(self, event: EntryReferenced) -> None:
         """Erase what its author takes back, where that is the policy."""
         reference = event.stored.classification.reference
         if self._options.retracted != "erase" or not event.stored.target or reference is None:

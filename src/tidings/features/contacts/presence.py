@@ -25,7 +25,7 @@ from tidings.features.contacts.book import BOOK, ContactBook
 from tidings.features.contacts.pushes import interested_sessions
 from tidings.features.contacts.roster import Rosters
 from tidings.features.contacts.showing import unavailable
-from tidings.kernel.account import Account
+from tidings.kernel.account import Account, account_of
 from tidings.kernel.events import (
     ContactBlocked,
     ContactUnblocked,
@@ -107,7 +107,7 @@ class Presences(Feature):
     @listens(PresenceArrived, stage=Stage.DELIVER)
     def on_arrived(self, event: PresenceArrived) -> MaybeAwaitable:
         """Deliver presence to the sessions that it is for (§8.5), and answer probes (§4.3.2)."""
-        account, stanza = event.account, event.stanza
+        account, stanza = account_of(event.entity), event.stanza
         assert stanza.to is not None  # else it would not have arrived
         match stanza.kind:
             case "" | "unavailable" | "error" if stanza.to.resource:
@@ -265,7 +265,7 @@ class Presences(Feature):
         hooks = self._host.hooks
         if hooks.has(StanzaSubmitted):
             try:
-                hooks.guard(StanzaSubmitted(session, stanza))
+                hooks.guard(StanzaSubmitted(session.account, stanza))
             except (StanzaError, Dropped):
                 return None
         return self._router.route(stanza)

@@ -81,8 +81,8 @@ class Rosters(Feature):
         else:
             await self._update(request.own_account, item)
 
-    @handles(RosterQuery, kind="get", at=Addressee.ACCOUNT)
-    @handles(RosterQuery, kind="set", at=Addressee.ACCOUNT)
+    @handles(RosterQuery, kind="get", at=Addressee.ENTITY)
+    @handles(RosterQuery, kind="set", at=Addressee.ENTITY)
     def refuse(self, request: Iq[RosterQuery]) -> Answer:
         """Refuse what is about somebody else's roster (§2.1.5)."""
         raise StanzaError("forbidden", f"the roster of {request.to} is not yours")

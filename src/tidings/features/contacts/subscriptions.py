@@ -16,7 +16,7 @@ from tidings.features.contacts.pushes import interested_sessions, push
 from tidings.features.contacts.roster import Rosters
 from tidings.features.contacts.showing import hide, show
 from tidings.features.contacts.subscription import State, Step, Verb, receive, send
-from tidings.kernel.account import Account
+from tidings.kernel.account import Account, account_of
 from tidings.kernel.events import PresenceArrived, PresenceSent
 from tidings.kernel.feature import Feature, Spec, listens
 from tidings.kernel.hooks import Stage
@@ -55,10 +55,10 @@ class Subscriptions(Feature):
     def on_arrived(self, event: PresenceArrived) -> MaybeAwaitable:
         """Take what a contact says about a subscription (§3.1.3, §3.1.6, §3.2.3, §3.3.3)."""
         verb = VERBS.get(event.stanza.kind)
-        sender = event.stanza.sender
-        if verb is None or sender is None or sender.bare == event.account.jid or not event.account.exists:
+        account, sender = account_of(event.entity), event.stanza.sender
+        if verb is None or sender is None or sender.bare == account.jid or not account.exists:
             return None  # §8.5.1: where nobody is, nobody answers
-        return self._receive(event.account, sender.bare, verb, event.stanza)
+        return self._receive(account, sender.bare, verb, event.stanza)
 
     async def _send(self, account: Account, contact: Jid, verb: Verb, stanza: Stanza) -> None:
         book = account[BOOK]

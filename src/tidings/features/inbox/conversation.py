@@ -17,7 +17,7 @@ from tidings.features.inbox.options import InboxOptions
 from tidings.features.inbox.pulling import HAS_ASKED, devices_of, microseconds
 from tidings.kernel.account import Account
 from tidings.kernel.clock import Clock
-from tidings.kernel.events import ConversationAffected, ConversationRead
+from tidings.kernel.events import ConversationRead, ConversationReturned, EntryReferenced
 from tidings.kernel.feature import Feature, handles, listens
 from tidings.kernel.host import Host
 from tidings.kernel.iq import Iq
@@ -110,14 +110,17 @@ class Conversations(Feature):
         change = InboxChange(owner=request.own_account.jid, peer=wanted.peer, pinned=wanted.order)
         await self._change(request.own_session, change, None, request.stanza.id)
 
-    @listens(ConversationAffected)
-    def on_affected(self, event: ConversationAffected) -> MaybeAwaitable:
-        """Notice that a message reads, by its sender, or brings its conversation back."""
-        account, peer, stored = event.account, event.peer, event.stored
-        if stored.returned:
-            self._returned.ask((account.jid, peer))  # §1.9
-        if event.by is not None and is_reading(stored, account):
-            return self._host.hooks.tell(ConversationRead(account, peer, stored.target, event.by))
+    @listens(ConversationReturned)  # §1.9
+    def on_returned(self, event: ConversationReturned) -> None:
+        """Have the devices that use the inbox told of a conversation that a message has brought back."""
+        self._returned.ask((event.account.jid, event.peer))
+
+    @listens(EntryReferenced)
+    def on_referenced(self, event: EntryReferenced) -> MaybeAwaitable:
+        """Notice that a message of the account's owner reads a conversation."""
+        account, stored = event.account, event.stored
+        if event.is_own and is_reading(stored, account):
+            return self._host.hooks.tell(ConversationRead(account, event.peer, stored.target, event.by))
         return None
 
     @listens(ConversationRead)

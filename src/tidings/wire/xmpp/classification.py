@@ -63,6 +63,10 @@ class Classification(msgspec.Struct, frozen=True):
         return self.storage is Storage.PERMANENT
 
 
+NOTHING: Final = Classification()
+"""What a message is that nobody archives."""
+
+
 def classify(message: Stanza) -> Classification:
     """Tell what a message is to archive, counts and devices; the answer depends on nothing else."""
     # What most messages are depends on their children's names and on whether there is a text, nothing else.

@@ -1,0 +1,141 @@
+"""Directory: the entities of a host that are in memory, with what features keep of them.
+
+Invariants:
+- there is at most one object for an address, and it stays while it is pinned: no living object, with its
+  locks and tasks, is ever replaced under its users;
+- an entity is in memory only with all its loaded slots filled; whoever changes what is stored writes the
+  slot, too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, Generic, TypeVar
+
+from tidings.base.jid import Jid
+from tidings.kernel.entity import Entity, EntityKind
+from tidings.kernel.slots import Slot
+
+Loader = Callable[[Jid], Awaitable[Any]]
+E = TypeVar("E", bound=Entity)
+
+
+class Directory(Generic[E]):
+    """The entities that are in memory: those that are pinned, and up to `limit` lately used ones."""
+
+    def __init__(self, kind: EntityKind, limit: int, load_version: Loader | None = None) -> None:
+        self._kind = kind
+        self._limit = limit
+        self._load_version = load_version
+        self._loaders: list[tuple[Slot[Any], Loader]] = []
+        self._pinned: dict[Jid, E] = {}
+        self._recent: OrderedDict[Jid, E] = OrderedDict()
+        self._loading: dict[Jid, asyncio.Future[E]] = {}
+        self._stale: set[Jid] = set()  # changed in the stores while they are being loaded
+
+    def add_loader(self, slot: Slot[Any], loader: Loader) -> None:
+        """Fill this slot of every entity that comes into memory; each slot has one loader."""
+        if any(slot is filled for filled, _ in self._loaders):
+            raise ValueError(f"{slot!r} has a loader already")
+        self._loaders.append((slot, loader))
+
+    def get(self, jid: Jid) -> E | None:
+        """Give the entity of a bare JID if it is in memory; nothing is read."""
+        entity = self._pinned.get(jid)
+        if entity is None:
+            entity = self._recent.get(jid)
+            if entity is not None:
+                self._recent.move_to_end(jid)
+        return entity
+
+    async def load(self, jid: Jid) -> E:
+        """Give the entity of a bare JID, from the stores if need be. Raises `BackendError`."""
+        while True:
+            entity = self.get(jid)
+            if entity is not None:
+                return entity
+            loading = self._loading.get(jid)
+            if loading is None:
+                return await self._load(jid)
+            # Nobody who gives up takes the entity away from the others: neither one who waits, nor the one
+            # who loads, whose place the next then takes.
+            await asyncio.wait((loading,))
+            if not loading.cancelled():
+                return loading.result()
+
+    async def _load(self, jid: Jid) -> E:
+        future = self._loading[jid] = asyncio.get_running_loop().create_future()
+        try:
+            entity = await self._read(jid)
+        except BaseException as error:
+            if isinstance(error, Exception):
+                future.set_exception(error)
+                future.exception()  # somebody has looked: it is raised here, too
+            else:
+                future.cancel()
+            raise
+        else:
+            entity = self._pinned.get(jid, entity)
+            if entity.jid not in self._pinned:
+                self._recent[jid] = entity
+            future.set_result(entity)
+            self._evict()
+            return entity
+        finally:
+            del self._loading[jid]
+            self._stale.discard(jid)
+
+    async def _read(self, jid: Jid) -> E:
+        """Ask the stores, and ask again when they were changed meanwhile."""
+        while True:
+            self._stale.discard(jid)
+            entity: E = self._kind.make(jid, exists=await self._kind.exists(jid))  # type: ignore[assignment]
+            await self._fill(entity, self._loaders)
+            if jid not in self._stale:
+                return entity
+
+    async def refresh(self, entity: E) -> None:
+        """Read anew what guards read of an entity in memory, changed elsewhere; raises `BackendError`.
+
+        What else features keep of it stays as it is: it may have locks, and tasks that wait for it.
+        """
+        entity.exists = await self._kind.exists(entity.jid) or entity.exists
+        await self._fill(entity, [loader for loader in self._loaders if loader[0].is_guarded])
+
+    async def _fill(self, entity: E, loaders: list[tuple[Slot[Any], Loader]]) -> None:
+        if self._load_version is not None:  # before what it is the version of
+            entity.archive_version = await self._load_version(entity.jid)
+        for slot, loader in loaders:
+            entity[slot] = await loader(entity.jid)
+
+    def pin(self, entity: E) -> None:
+        """Keep an entity in memory from now on."""
+        self._recent.pop(entity.jid, None)
+        self._pinned[entity.jid] = entity
+
+    def unpin(self, entity: E) -> None:
+        """Let an entity go when there are too many; at once where it does not exist. Twice is once."""
+        if self._pinned.pop(entity.jid, None) is not None and entity.exists:
+            self._recent[entity.jid] = entity
+            self._evict()
+
+    def forget(self, jid: Jid) -> None:
+        """Drop what is in memory of an entity that is not pinned, since what is stored has changed."""
+        self._recent.pop(jid, None)
+        if jid in self._loading:
+            self._stale.add(jid)
+
+    def pinned(self) -> Iterator[E]:
+        """Go through the entities that are kept in memory."""
+        yield from list(self._pinned.values())
+
+    @property
+    def pinned_count(self) -> int:
+        """How many entities are kept in memory."""
+        return len(self._pinned)
+
+    def _evict(self) -> None:
+        while len(self._recent) > self._limit:
+            self._recent.popitem(last=False)

@@ -1,0 +1,46 @@
+"""Entity: a bare JID that owns an archive and is a target of stanzas, and the kinds that there are.
+
+An account is one kind of entity, with sessions; a room is another, with occupants. All entities of a host are
+of one kind, which the host names: whoever asks "is this somebody's archive?" asks the kind.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from tidings.base.jid import Jid
+from tidings.kernel.slots import Slotted
+
+
+class Entity(Slotted):
+    """One bare JID of a host.
+
+    `exists` is false for an address that nobody has made: stanzas to it may have to be answered all the same,
+    so that the difference cannot be told.
+    """
+
+    __slots__ = ("archive_version", "exists", "jid", "position")
+
+    def __init__(self, jid: Jid, *, exists: bool) -> None:
+        super().__init__()
+        self.jid = jid
+        self.exists = exists
+        self.position = 0
+        """The last position of its archive that has been dealt with here; 0 before there was any."""
+        self.archive_version: int | None = None
+        """The version of its archive when what guard reads was loaded; None is not compared."""
+
+
+class EntityKind(Protocol):
+    """What the entities of a host are."""
+
+    name: str
+    """One word: account, room."""
+
+    async def exists(self, jid: Jid) -> bool:
+        """Tell whether there is an entity of this bare JID. Raises `BackendError`."""
+        ...
+
+    def make(self, jid: Jid, *, exists: bool) -> Entity:
+        """Make the object that stands for it in memory, with nothing loaded yet."""
+        ...

@@ -1,0 +1,125 @@
+"""Account kind: what accounts say about messages from them and for them (RFC 6121 §8.5).
+
+Each local account that takes part has one entry; a note to oneself has one altogether.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from tidings.base.errors import StanzaError
+from tidings.base.jid import Jid
+from tidings.kernel.account import Account, account_of
+from tidings.kernel.entity import Entity
+from tidings.kernel.events import MessageDelivered
+from tidings.kernel.maybe_awaitable import MaybeAwaitable, in_turn
+from tidings.kernel.routing import Routing
+from tidings.kernel.stored_copy import stored_copy
+from tidings.messages import delivery, entries
+from tidings.messages.delivery import Undelivered
+from tidings.messages.submission import Plan, Submission
+from tidings.ports.ledger.batch import Accepted, Entry, Place
+from tidings.wire.xmpp.classification import Classification, Storage
+from tidings.wire.xmpp.payloads.arrival import live_bytes
+from tidings.wire.xmpp.stanza import Stanza
+
+_NOT_STORED = Storage.NONE  # looking up a member of an enumeration costs more than a call
+
+
+class AccountKind:
+    """Hosts whose entities people log in to."""
+
+    name = "account"
+
+    def __init__(self, exists: Callable[[Jid], Awaitable[bool]], routing: Routing) -> None:
+        self._exists = exists
+        self._routing = routing
+
+    async def exists(self, jid: Jid) -> bool:
+        """Tell whether somebody has registered the account."""
+        return await self._exists(jid)
+
+    def make(self, jid: Jid, *, exists: bool) -> Account:
+        """Make an account in memory."""
+        return Account(jid, exists=exists)
+
+    def address(self, jid: Jid) -> Jid:
+        """Give the JID itself: an account has one."""
+        return jid
+
+    def parties(self, submission: Submission) -> tuple[Jid, ...]:  # noqa: ARG002  # nobody stands behind an account
+        """Name nobody: behind an account there is nobody else."""
+        return ()
+
+    # --- before the commit: pure
+
+    def keep(self, submission: Submission, classification: Classification) -> Entry | None:
+        """Keep what the account sends, unless its owner does not want that."""
+        account = submission.origin.entity
+        assert account is not None
+        to = submission.message.to
+        return entries.sent_entry(account, classification, to or submission.recipient)
+
+    def plan(self, submission: Submission, classification: Classification, kept: Entry | None) -> Plan:
+        """Keep what its devices can get later; deliver the rest now, or refuse it."""
+        message, host, account = submission.message, submission.host, account_of(submission.entity)
+        assert host is not None
+        if classification.storage is not _NOT_STORED and message.kind != "groupchat":
+            has_archive = host.has_archives and account.exists
+            if delivery.is_stored(message, account, has_archive=has_archive):
+                found = () if kept is None or submission.origin.entity is account else (kept,)
+                if has_archive:
+                    found = (*found, entries.received_entry(message, account, classification))
+                if found:
+                    return Plan(classification, entries.append_of(submission, classification, found))
+        sessions = delivery.recipients(message, account)
+        if not sessions and delivery.outcome(message) is Undelivered.REFUSE:
+            raise StanzaError("service-unavailable")
+        return Plan(classification, None, sessions, "nobody keeps it" if sessions else "ignored")
+
+    # --- after it
+
+    def deliver(self, submission: Submission, accepted: Accepted | None) -> MaybeAwaitable:
+        """Send it to the sessions that it is for, and tell the features of the host."""
+        message, host, account = submission.message, submission.host, account_of(submission.entity)
+        plan = submission.plan
+        assert host is not None
+        sessions = delivery.recipients(message, account) if plan.sessions is None else plan.sessions
+        stored = None
+        if accepted is not None:
+            stored = stored_copy(plan.classification, accepted, account.jid)
+            if stored.place is not None:
+                account.position = stored.place.position
+        delivered = MessageDelivered(account, message, sessions, stored)
+        if stored is None or stored.place is None:
+            for session in sessions:
+                session.send(message)
+        elif sessions:
+            assert plan.append is not None
+            _send_live(delivered, plan.append.body, stored.place, stored.time)
+        if not sessions and stored is None and delivery.outcome(message) is Undelivered.REFUSE:
+            self._routing.refuse(message, StanzaError("service-unavailable"))
+            return None
+        told = host.hooks.tell(delivered)
+        if stored is not None and (stored.target or stored.returned):
+            effects = entries.effects_of(account, submission.origin.jid, stored, is_own=False)
+            return in_turn((told, *map(host.hooks.tell, effects)))
+        return told
+
+    def to_resource(self, entity: Entity, stanza: Stanza) -> MaybeAwaitable:
+        """Send it to the session of that resource (RFC 6121 §8.5.3)."""
+        assert stanza.to is not None
+        session = account_of(entity).sessions.get(stanza.to.resource)
+        if session is None:
+            raise StanzaError("service-unavailable")  # §8.5.3.2.3
+        session.send(stanza)
+        return None
+
+
+def _send_live(delivered: MessageDelivered, body: bytes, place: Place, time: int) -> None:
+    """Send an archived message to the sessions that it is for and that are not reading the archive."""
+    raw = live_bytes(body, delivered.account.jid, place.id, time)
+    for session in delivered.recipients:
+        if session.is_catching_up or place.position <= session.replayed_upto:
+            continue
+        session.send_written(raw, lambda: delivered.stanza)
