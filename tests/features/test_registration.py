@@ -209,6 +209,19 @@ def test_loopback() -> None:
     assert not is_this_machine("")
 
 
+@pytest.mark.xfail(
+    strict=True,
+    raises=pytest.fail.Exception,
+    reason="An account is made in-band where operations refuse to, since nobody could use it.",
+)
+async def test_nobody_registers_where_accounts_do_not_last() -> None:
+    options = {"registration": RegistrationOptions(open=True)}
+    world = await World.start(features=(Registration, Witness), options=options, anonymous=["localhost"])
+    assert await refused(world, iq("set", fields("bill", "pw"))) in {"not-allowed", "service-unavailable"}
+    assert await world.stores.accounts.count("localhost") == 0
+    await world.stop()
+
+
 # --- after log-in
 
 

@@ -9,7 +9,7 @@ from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
 from tidings.features.retention import FIRST_PASS, INDEX_DELAY, Retention, RetentionOptions
 from tidings.kernel.events import AccountRemoved, AccountWanted
-from tidings.ports.ledger.batch import CursorMove, LedgerBatch
+from tidings.ports.ledger.batch import Append, CursorMove, Entry, LedgerBatch
 from tidings.ports.ledger.reading import EntryId, InboxQuery, NoSuchEntry, PageQuery
 
 ALICE, BOB, CAROL = (Jid(f"{name}@localhost") for name in ("alice", "bob", "carol"))
@@ -279,3 +279,30 @@ async def test_nothing_runs_after_the_end() -> None:
     await world.stop()
     world.clock.advance(DAY)
     assert not world.server.supervisor.busy
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="What is no account's archive is taken for that of a removed account.",
+)
+async def test_the_archive_of_what_exists_and_is_no_account_stays() -> None:
+    """A room's archive outlives a pass, a round through the bins, and the removal of who wrote into it.
+
+    Whether an archive has an owner is for its host to say, since all addresses of a host are of one kind.
+    `conference.localhost` is to be a host of rooms here, whose kind says that `room` exists.
+    """
+    world = await World.start(("localhost", "conference.localhost"), options=options())
+    await world.register(ALICE)
+    room = Jid("room@conference.localhost")
+    for number in (1, 2, 3):
+        body = f"<message from='{room}/a' to='{room}' type='groupchat'><body>text {number}</body></message>"
+        entry = Entry(archive=room, peer=room, reader=ALICE, countable=True, groupchat=True)
+        await world.stores.ledger.commit(LedgerBatch(appends=(Append(body=body.encode(), entries=(entry,)),)))
+    await passes(world, 2)
+    assert await bodies(world, room) == ["text 1", "text 2", "text 3"]
+    await remove(world, ALICE)
+    await world.advance(DAY)  # the bins are emptied now and then
+    await passes(world)
+    assert await bodies(world, room) == ["text 1", "text 2", "text 3"]
+    await world.stop()

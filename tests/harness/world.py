@@ -140,6 +140,12 @@ class WorldClient:
         await self.world.settle()
 
 
+async def memory_stores(clock: VirtualClock) -> MemoryStores:
+    """Make stores in memory with a ledger; a test may put another store before one of them."""
+    archive = await open_memory_ledger(now=lambda: round(clock.now() * 1_000_000))
+    return MemoryStores(archive, archive.close)
+
+
 class _ClientLink:
     """Joins a WorldClient to the kernel: `send` means another thing on either side."""
 
@@ -196,8 +202,7 @@ class World:
         elif not archives:
             stores = MemoryStores()
         elif ledger is None:
-            archive = await open_memory_ledger(now=lambda: round(clock.now() * 1_000_000))
-            stores = MemoryStores(archive, archive.close)
+            stores = await memory_stores(clock)
         else:
             stores = MemoryStores(ledger)
         plans = [

@@ -12,7 +12,7 @@ from tests.harness.clock import VirtualClock
 from tests.harness.world import World
 from tidings.base.errors import BackendError, StanzaError
 from tidings.kernel.clock import SystemClock
-from tidings.kernel.events import MessageAccepted, MessageDelivered, StanzaArriving
+from tidings.kernel.events import MessageAccepted, MessageDelivered, StanzaArriving, StanzaSubmitted
 from tidings.kernel.feature import Addressee, Feature, handles, handles_nonza, listens, loads
 from tidings.kernel.hooks import (
     Decision,
@@ -32,6 +32,7 @@ from tidings.kernel.loader import FeatureError
 from tidings.kernel.slots import Slot
 from tidings.kernel.supervisor import Supervisor
 from tidings.kernel.telemetry import Telemetry
+from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.ping import Ping
 
@@ -345,6 +346,30 @@ async def test_a_message_that_reaches_nobody_is_refused_although_somebody_copies
     await world.stop()
 
 
+class Signs(Feature):
+    """Puts its sign under what its users send."""
+
+    @listens(StanzaSubmitted)
+    def sign(self, event: StanzaSubmitted) -> None:
+        event.stanza = event.stanza.replace(append=(Element("signed", "urn:test"),))
+
+
+@pytest.mark.xfail(
+    strict=True, raises=AssertionError, reason="What is submitted is rewritten in the event alone."
+)
+@pytest.mark.parametrize(
+    "text", ["<message to='{}'/>", "<iq to='{}' type='get' id='1'><x xmlns='urn:x'/></iq>"]
+)
+async def test_what_a_feature_makes_of_a_submitted_stanza_is_what_its_recipient_gets(text: str) -> None:
+    """To rewrite is to decide: where what is submitted has a decision of its own, `Signs` listens to that."""
+    world = await World.start(features=[Signs])
+    alice, bob = await world.login("alice@localhost/x"), await world.login("bob@localhost/y")
+    await alice.send(text.format(bob.jid))
+    [stanza] = bob.take()
+    await world.stop()
+    assert stanza.find("signed", "urn:test") is not None
+
+
 # --- the loader
 
 
@@ -371,6 +396,24 @@ class Slow(Feature):
     @listens(StanzaArriving)
     async def guard(self, event: StanzaArriving) -> None:
         pass
+
+
+class NamesakeOptions(msgspec.Struct, frozen=True):
+    words: tuple[str, ...] = ()
+
+
+class OtherNamesakeOptions(msgspec.Struct, frozen=True):
+    limit: int = 1
+
+
+class Namesake(Feature):
+    option_name = "filter"
+    Options = NamesakeOptions
+
+
+class OtherNamesake(Feature):
+    option_name = "filter"
+    Options = OtherNamesakeOptions
 
 
 class Nonza(Feature):
@@ -411,6 +454,15 @@ class Egg(Feature):
         ([Pinger, OtherPinger], "handled by another"),
         ([Needy], "requires"),
         ([Slow], "plain function"),
+        pytest.param(
+            [Namesake, OtherNamesake],
+            "filter",
+            marks=pytest.mark.xfail(
+                strict=True,
+                raises=pytest.fail.Exception,
+                reason="Two features may have one name, and one section of the configuration.",
+            ),
+        ),
         ([Nonza, OtherNonza], "handled by another"),
         ([Loads, OtherLoads], "loader already"),
     ],

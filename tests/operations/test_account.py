@@ -1,7 +1,12 @@
 """Account operations: rules, answers and what a running server does beside."""
 
+import asyncio
+
 import pytest
 
+from tests.features.contacts.people import befriend, interested, pushed, seen
+from tests.harness.clock import VirtualClock
+from tests.harness.world import World, memory_stores
 from tidings.base.jid import Jid
 from tidings.kernel.events import AccountRegistered, AccountRemoved, PasswordChanged
 from tidings.kernel.hooks import Listener
@@ -144,3 +149,108 @@ async def test_the_running_server_knows_at_once_which_accounts_exist(world, live
     assert (await directory.load(Jid("alice@localhost"))).exists
     await call(live, "remove", user="alice@localhost")
     assert not (await directory.load(Jid("alice@localhost"))).exists
+
+
+# --- by an operation, and by its owner
+
+
+CANCEL = "<iq type='set' id='r'><query xmlns='jabber:iq:register'><remove/></query></iq>"
+
+
+async def remove(context, client, how):
+    """Remove the account of a client by an operation, or let the client ask for it."""
+    if how == "operation":
+        await call(context, "remove", user=client.jid.bare)
+    else:
+        await client.request(CANCEL)
+
+
+@pytest.mark.parametrize("how", ["operation", "registration"])
+async def test_who_removes_an_account_makes_no_difference(world, live, how):
+    await befriend(world, "alice@localhost", "bob@localhost")
+    bob = await interested(world, "bob@localhost/desk")
+    phone, desk = await world.online("alice@localhost/phone"), await world.online("alice@localhost/desk")
+    lost = await world.online("alice@localhost/train")
+    await lost.manage()
+    await lost.lose()
+    for client in (bob, phone, desk):
+        client.take()
+    await remove(live, phone, how)
+    await world.settle()
+    for client in (phone, desk):
+        assert (client.error.condition, client.error.text) == (
+            "not-authorized",
+            "the account has been removed",
+        )
+    assert lost.session.ended
+    assert seen(bob) == [
+        ("unavailable", "alice@localhost/phone"),
+        ("unavailable", "alice@localhost/desk"),
+        ("unavailable", "alice@localhost/train"),
+        ("unsubscribe", "alice@localhost"),
+        ("unsubscribed", "alice@localhost"),
+    ]
+    assert [item.subscription.value for item in pushed(bob)] == ["to", "none"]
+    for client in (phone, desk):
+        await client.leave()
+    await bob.send("<message to='alice@localhost' type='chat' id='m'><body>hi</body></message>")
+    assert bob.take("message")[0].get("type") == "error"
+
+
+class Interrupted:
+    """A store of accounts in which something happens while one is being removed."""
+
+    def __init__(self, store):
+        self._store = store
+        self.meanwhile = None
+
+    def __getattr__(self, name):
+        return getattr(self._store, name)
+
+    async def remove(self, account):
+        await self.meanwhile()
+        return await self._store.remove(account)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "operation",
+        pytest.param(
+            "registration",
+            marks=pytest.mark.xfail(
+                strict=True,
+                raises=AssertionError,
+                reason="An account that its owner removes may stay in memory as one that exists.",
+            ),
+        ),
+    ],
+)
+async def test_a_removed_account_gets_nothing_although_it_was_read_meanwhile(how):
+    clock = VirtualClock()
+    stores = await memory_stores(clock)
+    stores.accounts = Interrupted(stores.accounts)
+    world = await World.start(stores=stores, clock=clock, accounts_in_memory=1)
+    bob = await world.online("bob@localhost/desk")
+    alice = await world.login("alice@localhost/phone")
+    await world.register("carol@localhost")
+
+    async def alice_leaves_and_bob_writes():
+        world.server.abandon(alice.session, None)
+        bob.push(
+            *(f"<message to='{name}@localhost'><body>hi</body></message>" for name in ("carol", "alice"))
+        )
+        async with asyncio.timeout(5):
+            while bob.session.handled != bob.session.received:
+                await asyncio.sleep(0)
+
+    stores.accounts.meanwhile = alice_leaves_and_bob_writes
+    if how == "operation":
+        await call(world.context, "remove", user="alice@localhost")
+    else:
+        await alice.send(CANCEL)
+    await world.settle()
+    assert bob.take() == []
+    await bob.send("<message to='alice@localhost' id='late'><body>hi</body></message>")
+    assert [(message.get("id"), message.get("type")) for message in bob.take()] == [("late", "error")]
+    await world.stop()

@@ -14,6 +14,12 @@ class Nothing(msgspec.Struct, frozen=True):
     """Nothing."""
 
 
+@operation("test", "peek", permission=Permission.ADMIN, errors=())
+async def peek(context: Context, request: Nothing) -> Nothing:
+    """Look at something without asking who looks."""
+    return request
+
+
 @operation("test", "fail", permission=Permission.ADMIN, errors=())
 async def fail(context: Context, request: Nothing) -> Nothing:
     """Fail as a database does."""
@@ -99,3 +105,54 @@ async def test_which_domains_exist_is_not_told_to_an_administrator_of_another(co
     mine = context.acting_for(Caller("admin@other.test", frozenset({"other.test"})))
     for domain in ("localhost", "nowhere.test"):
         assert (await refused(mine, "account", "count", domain=domain))[0] == "not-allowed"
+
+
+NOBODY = Caller("mallory@localhost", frozenset())
+ARGUMENTS = {
+    "user": "alice@localhost",
+    "password": "x",
+    "sender": "alice@localhost",
+    "to": "alice@localhost",
+    "body": "x",
+    "stanza": "<message to='alice@localhost' from='alice@localhost'/>",
+    "id": "0k3f9-1",
+    "peer": "bob@localhost",
+    "keep_days": 1,
+}
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="What an operation declares of who may call it is only told, not enforced.",
+)
+@pytest.mark.parametrize("arguments", [{}, ARGUMENTS], ids=["least", "most"])
+async def test_who_administers_no_domain_runs_nothing_that_is_for_administrators(world, live, arguments):
+    alice = await world.online("alice@localhost/phone")
+    answers = {}
+    for one in CATALOGUE:
+        if one.permission is Permission.ADMIN:
+            required = {field.encode_name for field in msgspec.structs.fields(one.request) if field.required}
+            given = {name: ARGUMENTS[name] for name in required} | arguments
+            try:
+                await CATALOGUE.call(live.acting_for(NOBODY), one.category, one.name, given)
+                answers[one.category, one.name] = "done"
+            except OperationError as error:
+                answers[one.category, one.name] = error.code
+            except Exception as error:  # noqa: BLE001  # a bug is an answer, too
+                answers[one.category, one.name] = repr(error)
+    assert len(answers) > 20
+    assert {name: answer for name, answer in answers.items() if answer != "not-allowed"} == {}
+    assert not alice.closed
+    assert alice.take() == []
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=pytest.fail.Exception,
+    reason="What an operation declares of who may call it is only told, not enforced.",
+)
+async def test_an_operation_need_not_ask_by_itself_who_calls_it(context):
+    with pytest.raises(OperationError) as caught:
+        await Catalogue([peek]).call(context.acting_for(NOBODY), "test", "peek", {})
+    assert caught.value.code == "not-allowed"

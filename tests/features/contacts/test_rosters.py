@@ -1,5 +1,7 @@
 """Stories about the roster: RFC 6121 §2."""
 
+import asyncio
+
 import pytest
 
 from tests.features.contacts.people import (
@@ -13,7 +15,8 @@ from tests.features.contacts.people import (
     show_roster,
     store,
 )
-from tests.harness.world import World
+from tests.harness.clock import VirtualClock
+from tests.harness.world import World, memory_stores
 from tidings.base.jid import Jid
 from tidings.features.contacts.book import RosterOptions
 from tidings.kernel.feature import StreamStage
@@ -264,3 +267,53 @@ async def test_stream_features_offer_versions_and_pre_approval(world):
     offered = {(e.name, e.namespace) for e in host.stream_features(StreamStage.AFTER_LOGIN)}
     assert {("ver", ns.ROSTER_VERSIONING), ("sub", ns.PRE_APPROVAL)} <= offered
     assert not host.stream_features(StreamStage.BEFORE_LOGIN)
+
+
+class SlowRoster:
+    """A store of rosters that writes nothing before `may_write` is set."""
+
+    def __init__(self, store):
+        self._store = store
+        self.waiting = 0
+        self.may_write = asyncio.Event()
+
+    def __getattr__(self, name):
+        return getattr(self._store, name)
+
+    async def put(self, account, entry):
+        self.waiting += 1
+        await self.may_write.wait()
+        return await self._store.put(account, entry)
+
+
+async def until(condition):
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0)
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="An account that is read anew gets another contact book while the first one is in use.",
+)
+async def test_memory_and_store_agree_when_an_account_is_read_anew_while_a_change_waits():
+    clock = VirtualClock()
+    stores = await memory_stores(clock)
+    stores.roster = slow = SlowRoster(stores.roster)
+    world = await World.start(stores=stores, clock=clock)
+    alice = await interested(world, "alice@localhost/phone")
+    carol = await world.online("carol@other.test/desk")
+
+    changing = asyncio.ensure_future(change(alice, "<item jid='bob@localhost'/>"))
+    await until(lambda: slow.waiting)
+    await stores.ledger.bump_version(alice.jid.bare)  # another process has changed what guards her archive
+    carol.push("<message to='alice@localhost' type='chat' id='m'><body>hi</body></message>")
+    await until(lambda: any(stanza.name == "message" for stanza in alice.received))
+    slow.may_write.set()
+    assert (await changing).get("type") == "result"
+
+    assert [item.jid for item in pushed(alice)] == [BOB]
+    assert [entry.jid for entry in (await stores.roster.load(alice.jid.bare)).entries] == [BOB]
+    assert [item.jid for item in await show_roster(alice)] == [BOB]
+    await world.stop()

@@ -6,9 +6,12 @@ from hypothesis import strategies as st
 
 from tests.wire.xmpp.payloads.messages import received
 from tidings.base.jid import Jid
+from tidings.base.limits import XmlLimits
+from tidings.wire.xml.frames import FrameParser
 from tidings.wire.xmpp.classification import Classification, Storage, classify, is_copied
 from tidings.wire.xmpp.payloads.carbons import Direction
 from tidings.wire.xmpp.payloads.references import ReferenceKind
+from tidings.wire.xmpp.stanza import Stanza
 
 BODY = "<body>hi</body>"
 STORE, NO_STORE, NO_PERMANENT_STORE, NO_COPY = (
@@ -275,3 +278,17 @@ def test_nothing_about_the_addresses_matters_otherwise() -> None:
     assert classify(message(CHAT, BODY, "a@b", "a@b").replace(to=Jid("a@b/c"))) == classify(
         message(CHAT, BODY)
     )
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="The children of a stanza are looked for in the namespace of clients alone.",
+)
+@pytest.mark.parametrize("namespace", ["jabber:server", "jabber:component:accept"])
+def test_a_text_is_stored_and_counted_on_whatever_kind_of_stream_it_came(namespace):
+    raw = f"<message xmlns='{namespace}' type='chat' from='a@far.test/x' to='b@localhost'>{BODY}</message>"
+    message = Stanza.received(FrameParser(XmlLimits()).parse(raw.encode()))
+    assert classify(message) == classify(received(f"<message type='chat'>{BODY}</message>"))
+    assert classify(message).storage is Storage.PERMANENT
+    assert classify(message).is_counted
