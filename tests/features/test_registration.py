@@ -12,8 +12,6 @@ from tidings.features.registration import (
     Attempts,
     Registration,
     RegistrationOptions,
-    is_this_machine,
-    network_of,
 )
 from tidings.kernel.events import AccountRegistered, AccountRemoved, PasswordChanged
 from tidings.kernel.feature import Feature, StreamStage, listens
@@ -186,27 +184,6 @@ def test_attempts_are_counted_in_bounded_memory() -> None:
     assert len(attempts._times) == Attempts.MOST_NETWORKS
     assert not attempts.allow(str(Attempts.MOST_NETWORKS), 2.0)
     assert all(Attempts(0, 60.0).allow("x", 0.0) for _ in range(100))
-
-
-@pytest.mark.parametrize(
-    ("address", "network"),
-    [
-        ("192.0.2.1", "192.0.2.1"),
-        ("::ffff:192.0.2.1", "192.0.2.1"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-        ("fe80::1%eth0", "fe80::/64"),
-        ("", ""),
-    ],
-)
-def test_networks(address: str, network: str) -> None:
-    assert network_of(address) == network
-
-
-def test_loopback() -> None:
-    assert is_this_machine("127.0.0.1")
-    assert is_this_machine("::1")
-    assert not is_this_machine("192.0.2.1")
-    assert not is_this_machine("")
 
 
 @pytest.mark.xfail(

@@ -173,7 +173,7 @@ async def _database(config: Config) -> AsyncIterator[Finding]:
 
 def _security(config: Config) -> Iterator[Finding]:
     open_ones = [
-        name for name, listener in config.listen.enabled().items() if not rules.is_loopback(listener)
+        name for name, listener in config.listen.enabled().items() if not rules.is_local_only(listener)
     ]
     if config.tls.required == "never" and open_ones:
         yield Finding(

@@ -8,6 +8,7 @@ from typing import Final
 
 from tidings.app.options import MEMORY_URL, Config, ListenerOptions
 from tidings.base.jid import Jid, JidError
+from tidings.base.network import is_loopback, parse_address
 
 Finding = tuple[tuple[str, ...], str]
 """The option that is wrong, and the sentence that says why."""
@@ -30,7 +31,7 @@ def split_admin(entry: str) -> tuple[str, str]:
     return name, password
 
 
-def is_loopback(listener: ListenerOptions) -> bool:
+def is_local_only(listener: ListenerOptions) -> bool:
     """Tell whether only programs on this machine can reach the listener."""
     return all(_is_loopback_address(address) for address in listener.addresses)
 
@@ -135,7 +136,7 @@ def _loopback_only(config: Config) -> Iterator[Finding]:
     if not reasons:
         return
     for name, listener in config.listen.enabled().items():
-        if not is_loopback(listener):
+        if not is_local_only(listener):
             text = f'{reasons[0]} is for tests: write addresses = ["localhost"] in [listen.{name}]'
             yield ("listen", name, "addresses"), text
 
@@ -163,17 +164,13 @@ def _database(config: Config) -> Iterator[Finding]:
 def _is_address(text: str) -> bool:
     if text in {EVERY_ADDRESS, "localhost"}:
         return True
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
+    return parse_address(text) is not None
 
 
 def _is_loopback_address(text: str) -> bool:
     if text == "localhost":
         return True
-    return text != EVERY_ADDRESS and _is_address(text) and ipaddress.ip_address(text).is_loopback
+    return bool(text) and is_loopback(text)
 
 
 def _overlap(one: str, other: str) -> bool:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Final, Protocol
+
+SECOND: Final = 1_000_000
+"""Microseconds in a second."""
 
 
 class Clock(Protocol):
@@ -16,6 +19,11 @@ class Clock(Protocol):
     def monotonic(self) -> float:
         """Give seconds that never run backwards, for spans."""
         ...
+
+
+def microseconds(seconds: float) -> int:
+    """Give a time, or a span, as the ledger counts it: in whole microseconds."""
+    return round(seconds * SECOND)
 
 
 def format_utc(seconds: float) -> str:

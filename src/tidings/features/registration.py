@@ -6,7 +6,6 @@ password is asked.
 """
 
 import asyncio
-import ipaddress
 from collections import OrderedDict, deque
 from collections.abc import Iterable
 from typing import Annotated
@@ -16,6 +15,7 @@ from msgspec import Meta
 
 from tidings.base.errors import StanzaError, StreamError
 from tidings.base.jid import Jid, JidError
+from tidings.base.network import is_loopback, network_of
 from tidings.kernel.account import Account
 from tidings.kernel.clock import Clock
 from tidings.kernel.events import AccountRegistered, AccountRemoved, AccountWanted, PasswordChanged
@@ -109,7 +109,7 @@ class Registration(Feature):
             return self._result(
                 iq, Register({"username": "", "password": ""}, self._options.instructions).encode()
             )
-        if not secure and not is_this_machine(address):
+        if not secure and not is_loopback(address):
             raise StanzaError("not-authorized", "a password needs an encrypted connection")
         await self._make(query, address)
         return self._result(iq)
@@ -172,7 +172,7 @@ class Registration(Feature):
     async def _change_password(self, session: Session, query: Register) -> None:
         if not self._options.change_password:
             raise StanzaError("not-allowed", "passwords are not changed here")
-        if not session.secure and not is_this_machine(session.address):
+        if not session.secure and not is_loopback(session.address):
             raise StanzaError("not-authorized", "a password needs an encrypted connection", kind="modify")
         account, name = session.account, query.get("username")
         if not name or not query.get("password"):  # §3.3: an empty password changes nothing
@@ -242,22 +242,3 @@ class Attempts:
         if len(self._times) > self.MOST_NETWORKS:
             self._times.popitem(last=False)
         return True
-
-
-def network_of(address: str) -> str:
-    """Return what one subscriber has: the IPv4 address, or the /64 network of an IPv6 address."""
-    try:
-        ip = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if isinstance(ip, ipaddress.IPv6Address):
-        return str(ip.ipv4_mapped or ipaddress.ip_network((ip, 64), strict=False))
-    return str(ip)
-
-
-def is_this_machine(address: str) -> bool:
-    """Tell whether an address is a loopback address, over which nobody else can read."""
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False

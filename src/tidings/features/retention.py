@@ -19,6 +19,7 @@ import msgspec
 import structlog
 from msgspec import Meta
 
+from tidings.base.clock import microseconds
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
 from tidings.kernel.clock import Clock
@@ -46,7 +47,6 @@ LOGGED_EVERY: Final = 10_000
 _DONE: Final = object()
 _HOUR: Final = 3_600.0
 _DAY: Final = 86_400
-_MICROSECONDS: Final = 1_000_000
 
 
 class RetentionOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -266,7 +266,7 @@ class Retention(Feature):
             yield
 
     def _time_before(self, days: int) -> int:
-        return int((self._clock.now() - days * _DAY) * _MICROSECONDS)
+        return microseconds(self._clock.now() - days * _DAY)
 
     def _features(self) -> list["Retention"]:
         """Give this feature of every domain."""

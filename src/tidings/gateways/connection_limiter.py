@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections import Counter
 
 import structlog
+
+from tidings.base.network import is_loopback, network_of
 
 log = structlog.get_logger("tidings.limiter")
 
@@ -30,7 +31,7 @@ class ConnectionLimiter:
                 log.warning("too_many_connections", limit=self._total)
             self._is_full = True
             return False
-        network = _network(address)
+        network = network_of(address)
         if self._per_address and self._addresses[network] >= self._per_address and not is_loopback(address):
             log.info("too_many_connections_from_address", address=address, limit=self._per_address)
             return False
@@ -41,31 +42,8 @@ class ConnectionLimiter:
 
     def leave(self, address: str) -> None:
         """One that was admitted is gone."""
-        network = _network(address)
+        network = network_of(address)
         self._count -= 1
         self._addresses[network] -= 1
         if not self._addresses[network]:
             del self._addresses[network]
-
-
-def _network(address: str) -> str:
-    """Give the /64 of an IPv6 address, and any other address as it is."""
-    if ":" not in address:
-        return address
-    try:
-        parsed = ipaddress.IPv6Address(address.partition("%")[0])
-    except ValueError:
-        return address
-    return address if parsed.ipv4_mapped else str(ipaddress.IPv6Network((parsed, 64), strict=False))
-
-
-def is_loopback(address: str) -> bool:
-    """Tell whether the address is of this machine alone; a Unix socket's empty one is."""
-    if not address:
-        return True
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return False
-    mapped = getattr(parsed, "ipv4_mapped", None)
-    return (mapped or parsed).is_loopback

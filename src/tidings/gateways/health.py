@@ -9,6 +9,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
+from tidings.base.network import parse_address
 from tidings.gateways.http import HttpError, HttpGateway, text_response
 
 
@@ -48,8 +49,8 @@ class HealthDoor:
         )
 
     async def _metrics(self, request: web.BaseRequest) -> web.StreamResponse:
-        address = self._gateway.peer(request).address
-        if not address or not any(ipaddress.ip_address(address) in network for network in self._networks):
+        address = parse_address(self._gateway.peer(request).address)
+        if address is None or not any(address in network for network in self._networks):
             raise HttpError(403, "The figures are not for this address.")
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
         return web.Response(body=encode(self._registry), headers={"Content-Type": content_type})

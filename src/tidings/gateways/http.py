@@ -24,6 +24,7 @@ from aiohttp import web
 from aiohttp.typedefs import LooseHeaders
 from aiohttp.web_protocol import RequestHandler
 
+from tidings.base.network import parse_address
 from tidings.gateways.connection_limiter import ConnectionLimiter
 from tidings.gateways.http_options import ANY, HttpOptions
 from tidings.gateways.tls import TlsSetup
@@ -192,7 +193,7 @@ class HttpGateway:
         if is_proxied:
             # The last entry is the one that our proxy wrote itself.
             forwarded = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
-            if _is_address(forwarded):
+            if parse_address(forwarded) is not None:
                 address = forwarded
             secure = request.headers.get("X-Forwarded-Proto", "").strip().lower() == "https"
         return Peer(address, secure, is_proxied)
@@ -207,10 +208,8 @@ class HttpGateway:
 
     def is_proxy(self, address: str) -> bool:
         """Tell whether this is the address of a proxy that is trusted."""
-        if not self._proxies or not _is_address(address):
-            return False
-        parsed = ipaddress.ip_address(address)
-        return any(parsed in network for network in self._proxies)
+        parsed = parse_address(address) if self._proxies else None
+        return parsed is not None and any(parsed in network for network in self._proxies)
 
     async def read_body(self, request: web.BaseRequest, limit: int) -> bytes:
         """Read a whole body of at most `limit` octets; raises `HttpError` 408, 413 or 415."""
@@ -307,11 +306,3 @@ def _options(request: web.BaseRequest, route: Route, headers: dict[str, str]) ->
         headers["Access-Control-Allow-Headers"] = "Content-Type"
         headers["Access-Control-Max-Age"] = str(_PREFLIGHT_SECONDS)
     return web.Response(status=204, headers=headers)
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from tidings.base.limits import XmlLimits
-from tidings.gateways.connection_limiter import is_loopback
+from tidings.base.network import is_loopback
 from tidings.streams.listener import ListenerContext
 
 

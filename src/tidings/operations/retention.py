@@ -13,6 +13,7 @@ import msgspec
 import structlog
 from msgspec import Meta
 
+from tidings.base.clock import microseconds
 from tidings.base.jid import Jid, JidError
 from tidings.operations.catalogue import Permission, operation
 from tidings.operations.context import Context
@@ -26,7 +27,6 @@ STEP: Final = 500
 """The most entries that one step touches."""
 
 _DAY: Final = 86_400
-_MICROSECONDS: Final = 1_000_000
 _REPORT_EVERY: Final = 20
 """Steps between two lines in the log that say how far a long operation is."""
 
@@ -177,7 +177,7 @@ async def trim(context: Context, request: TrimRequest) -> Trimmed:
     keep = request.keep_messages or None
     before = None
     if request.keep_days:
-        before = int((context.clock.now() - request.keep_days * _DAY) * _MICROSECONDS)
+        before = microseconds(context.clock.now() - request.keep_days * _DAY)
 
     async def trim_one(archive: Jid) -> int:
         return await _to_the_end(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 from collections import OrderedDict
 from typing import Protocol
 
 from tidings.base.clock import Clock, format_utc
 from tidings.base.jid import Jid
+from tidings.base.network import is_loopback, network_of
 from tidings.ports.accounts import AccountExists, AccountRecord, AccountStore
 from tidings.wire.xmpp.sasl.keys import DEFAULT_ITERATIONS, ScramKeys, make_scram_keys, verify_password
 from tidings.wire.xmpp.sasl.prepare import PreparationError
@@ -201,15 +201,5 @@ class LoginThrottle:
 
 
 def _network(address: str) -> str:
-    """Give what one attacker surely has: an IPv4 address, or the /64 of an IPv6 one; "" for this machine."""
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
-        parsed = parsed.ipv4_mapped
-    if parsed.is_loopback:
-        return ""
-    if parsed.version == 4:
-        return str(parsed)
-    return str(ipaddress.ip_network((parsed, 64), strict=False))
+    """Give what one attacker surely has; "" for this machine."""
+    return "" if is_loopback(address) else network_of(address)

@@ -3,8 +3,8 @@
 The time counts from the move into the bin (docs/specs/inbox.md §1.9), and their messages stay in the archive.
 """
 
+from tidings.base.clock import SECOND, microseconds
 from tidings.features.inbox.options import InboxOptions
-from tidings.features.inbox.pulling import microseconds
 from tidings.kernel.clock import Clock, Timer
 from tidings.kernel.feature import Feature
 from tidings.kernel.host import Host
@@ -12,7 +12,6 @@ from tidings.kernel.supervisor import Supervisor
 from tidings.ports.ledger import Ledger
 from tidings.ports.ledger.reading import InboxQuery
 from tidings.wire.xmpp.payloads.boxes import BIN
-from tidings.wire.xmpp.payloads.date_time import SECOND
 
 _DAY = 86_400 * SECOND
 
@@ -58,7 +57,7 @@ class BinCleaning(Feature):
                 self._set_timer()
 
     async def _clean(self) -> None:
-        before = microseconds(self._clock) - self._options.bin_ttl_days * _DAY
+        before = microseconds(self._clock.now()) - self._options.bin_ttl_days * _DAY
         after = ""
         while owners := await self._ledger.archives(self._host.domain, after):
             for owner in owners:

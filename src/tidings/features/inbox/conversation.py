@@ -10,11 +10,12 @@ from typing import ClassVar, Self
 
 import msgspec
 
+from tidings.base.clock import SECOND, microseconds
 from tidings.base.ids import token
 from tidings.base.jid import Jid
 from tidings.features.inbox.entries import properties_of, update_of
 from tidings.features.inbox.options import InboxOptions
-from tidings.features.inbox.pulling import HAS_ASKED, devices_of, microseconds
+from tidings.features.inbox.pulling import HAS_ASKED, devices_of
 from tidings.kernel.account import Account
 from tidings.kernel.clock import Clock
 from tidings.kernel.events import ConversationRead, ConversationReturned, EntryReferenced
@@ -39,7 +40,6 @@ from tidings.wire.xmpp.payloads.conversation import (
     changed_entry_not_found,
     entry_not_found,
 )
-from tidings.wire.xmpp.payloads.date_time import SECOND
 from tidings.wire.xmpp.payloads.inbox_state import Pin
 from tidings.wire.xmpp.stanza import Stanza
 
@@ -87,13 +87,13 @@ class Conversations(Feature):
         row = await self._ledger.conversation(owner, query.peer)
         if row is None:
             raise entry_not_found()
-        return properties_of(row, owner, microseconds(self._clock), is_complete=query.is_complete)
+        return properties_of(row, owner, microseconds(self._clock.now()), is_complete=query.is_complete)
 
     @handles(Change, kind="set")  # §1.7
     async def change(self, request: Iq[Change]) -> None:
         """Change all that is asked for in one transaction, tell every device, then the one that asked."""
         wanted = ConversationChange.decode(request.payload.element, self._boxes)
-        change = change_of(wanted, request.own_account.jid, microseconds(self._clock))
+        change = change_of(wanted, request.own_account.jid, microseconds(self._clock.now()))
         await self._change(request.own_session, change, wanted.query_id, request.stanza.id)
 
     @handles(ConversationReset, kind="set")  # §1.8
@@ -179,7 +179,7 @@ class Conversations(Feature):
         message_id: str | None = None,
     ) -> None:
         """Send `<x/>` as a message of the account to itself."""
-        update = update_of(row, query_id, microseconds(self._clock))
+        update = update_of(row, query_id, microseconds(self._clock.now()))
         message = Stanza.build(
             "message", id=message_id or token(6), to=account.jid, sender=account.jid, content=(update,)
         )

@@ -10,11 +10,12 @@ from typing import ClassVar, Final, Self
 
 import msgspec
 
+from tidings.base.clock import microseconds
 from tidings.base.ids import token
 from tidings.base.jid import Jid
 from tidings.features.inbox.entries import fin_of
 from tidings.features.inbox.options import InboxOptions
-from tidings.features.inbox.pulling import microseconds, note_pull
+from tidings.features.inbox.pulling import note_pull
 from tidings.features.inbox.results import ResultWriter
 from tidings.features.inbox.selection import selection
 from tidings.kernel.clock import Clock
@@ -103,7 +104,7 @@ class Inbox(Feature):
             query_id,
             owner=session.account.jid,
             to=session.jid,
-            now=microseconds(self._clock),
+            now=microseconds(self._clock.now()),
             mark=f"{token(6)}-",
         )
         for number, row in enumerate(found.rows, 1):

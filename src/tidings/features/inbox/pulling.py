@@ -3,7 +3,6 @@
 from typing import Final
 
 from tidings.kernel.account import Account
-from tidings.kernel.clock import Clock
 from tidings.kernel.events import ArchivePulled
 from tidings.kernel.maybe_awaitable import until_done
 from tidings.kernel.session import Session
@@ -31,8 +30,3 @@ def devices_of(account: Account) -> list[Session]:
         for session in account.sessions.values()
         if session[HAS_ASKED] or (session.priority is not None and session.priority >= 0)
     ]
-
-
-def microseconds(clock: Clock) -> int:
-    """Give the time as the ledger counts it."""
-    return round(clock.now() * 1_000_000)

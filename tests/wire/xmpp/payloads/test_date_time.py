@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tidings.base.clock import SECOND
 from tidings.base.errors import StanzaError
-from tidings.wire.xmpp.payloads.date_time import EARLIEST, LATEST, SECOND, format_date_time, read_date_time
+from tidings.wire.xmpp.payloads.date_time import EARLIEST, LATEST, format_date_time, read_date_time
 
 MOON = -14_159_025 * SECOND
 

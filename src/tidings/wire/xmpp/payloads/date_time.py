@@ -9,10 +9,8 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
+from tidings.base.clock import SECOND
 from tidings.base.errors import StanzaError
-
-SECOND: Final = 1_000_000
-"""Microseconds in a second."""
 
 _DATE_TIME = re.compile(
     r"\d{4}-\d\d-\d\dT([01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,24})?"
@@ -42,7 +40,7 @@ def read_date_time(text: str, what: str) -> int:
 
 def format_date_time(moment: int) -> str:
     """Write microseconds since 1970 in UTC, with six digits of a second's fraction where there is one."""
-    seconds, fraction = divmod(moment, 1_000_000)
+    seconds, fraction = divmod(moment, SECOND)
     return f"{_second(seconds)}.{fraction:06d}Z" if fraction else f"{_second(seconds)}Z"
 
 
