@@ -19,6 +19,7 @@ from tidings.wire.xml.element import Element, decode, split_tag, write_attribute
 from tidings.wire.xml.fragment import Fragment, cut
 from tidings.wire.xml.writer import check_characters, escape_attribute, strip_characters
 from tidings.wire.xmpp import ns
+from tidings.wire.xmpp.content_namespaces import content_for
 
 NAMES: Final = frozenset({"message", "presence", "iq"})
 KINDS: Final = {
@@ -276,7 +277,7 @@ class Stanza(msgspec.Struct, eq=False):
     # --- writing
 
     def to_bytes(self, to: Jid | None = None) -> bytes:
-        """Write the stanza for a stream whose content namespace is its own, optionally to another address.
+        """Write the stanza for a stream of `jabber:client`, optionally to another address.
 
         What stands before and after the address is written once for all addresses.
         """
@@ -286,6 +287,15 @@ class Stanza(msgspec.Struct, eq=False):
         if address is None:
             return f"{self._before}".encode() + self._after
         return f'{self._before} to="{address.xml}"'.encode() + self._after
+
+    def to_bytes_for(self, content_namespace: str, to: Jid | None = None) -> bytes:
+        """Write the stanza for a stream of this content namespace, `jabber:server` for one."""
+        content = content_for(self.content, content_namespace)
+        if content is self.content:
+            return self.to_bytes(to)
+        written = self.replace()
+        written.content = content
+        return written.to_bytes(to)
 
     def _render(self) -> None:
         name = self.name
