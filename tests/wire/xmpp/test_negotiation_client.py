@@ -13,7 +13,10 @@ from tidings.wire.xml.element import Element, decode
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.framing import stream_error_element
 from tidings.wire.xmpp.negotiation.client import ClientNegotiation
-from tidings.wire.xmpp.negotiation.client_login import choose, plan_login
+from tidings.wire.xmpp.negotiation.client_login import ClientLoginPhase
+from tidings.wire.xmpp.negotiation.client_opening import ClientOpeningPhase
+from tidings.wire.xmpp.negotiation.client_plan import choose, plan_login
+from tidings.wire.xmpp.negotiation.client_session import ClientSessionPhase
 from tidings.wire.xmpp.negotiation.client_settings import ClientSettings, DeviceToken, TlsWish
 from tidings.wire.xmpp.negotiation.client_table import CLIENT_TABLE, ClientInput, ClientState
 from tidings.wire.xmpp.negotiation.diagram import update
@@ -39,6 +42,7 @@ PAGE = Path(__file__).parents[3] / "docs" / "explanation" / "negotiation.md"
 ALICE = Jid("alice@example.org")
 BOTH = TlsInfo(exporter=b"exported", end_point=b"certificate")
 SETTINGS = ClientSettings(domain="example.org", account=ALICE, password="secret")
+PHASES = {"opening": ClientOpeningPhase, "login": ClientLoginPhase, "session": ClientSessionPhase}
 TYPES = ("tls-exporter", "tls-server-end-point")
 STARTTLS = Element("starttls", ns.TLS)
 
@@ -72,8 +76,9 @@ def test_the_table_is_total():
         assert set(cells) == set(ClientInput), state
         for cell in cells.values():
             match cell:
-                case Go(method, _):
-                    assert callable(getattr(ClientNegotiation, method))
+                case Go(verb, _):
+                    phase, name = verb.split(".")
+                    assert callable(getattr(PHASES[phase], name))
                 case _:
                     assert isinstance(cell, Refuse | Ignore | Misuse)
 

@@ -85,7 +85,7 @@ class Pair:
             for action in answers:
                 self.log.append(action)
                 self._do_for_server(action)
-            if not actions and not answers and not self.server._actions:
+            if not actions and not answers:
                 return self
 
     def _do_for_client(self, action):

@@ -13,6 +13,9 @@ from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.negotiation.machine import Go, Ignore, Misuse, Refuse
 from tidings.wire.xmpp.negotiation.policy import HostPolicy, StreamLimits, StreamPolicy
 from tidings.wire.xmpp.negotiation.server import ServerNegotiation
+from tidings.wire.xmpp.negotiation.server_login import ServerLoginPhase
+from tidings.wire.xmpp.negotiation.server_opening import ServerOpeningPhase
+from tidings.wire.xmpp.negotiation.server_session import ServerSessionPhase
 from tidings.wire.xmpp.negotiation.server_table import (
     ANSWERS,
     SERVER_TABLE,
@@ -45,6 +48,7 @@ from tidings.wire.xmpp.sasl.keys import make_scram_keys
 JULIET = Jid("juliet@im.example.com")
 TLS = TlsInfo(end_point=b"certificate", exporter=b"exported")
 KEYS = make_scram_keys("r0m30myr0m30", iterations=4096)
+PHASES = {"opening": ServerOpeningPhase, "login": ServerLoginPhase, "session": ServerSessionPhase}
 DEVICE = "d4565fa7-4d72-4749-b3d3-740edbf87770"
 ASK_TLS = f"<starttls xmlns='{ns.TLS}'/>"
 BIND = f"<iq id='1' type='set'><bind xmlns='{ns.BIND}'/></iq>"
@@ -162,8 +166,9 @@ def test_the_table_is_total():
         assert set(cells) == set(ServerInput), state
         for cell in cells.values():
             match cell:
-                case Go(method, targets):
-                    assert callable(getattr(ServerNegotiation, method))
+                case Go(verb, targets):
+                    phase, name = verb.split(".")
+                    assert callable(getattr(PHASES[phase], name))
                     assert targets
                 case Refuse(condition):
                     StreamError(condition)

@@ -1,9 +1,9 @@
 """The client's negotiation as a table; `docs/explanation/negotiation.md` shows it as a diagram."""
 
 from enum import Enum, auto
-from typing import Final
+from typing import Final, TypeAlias
 
-from tidings.wire.xmpp.negotiation.machine import Cell, Go, Ignore, Misuse, Refuse, Table, row
+from tidings.wire.xmpp.negotiation.machine import Cell, Go, Ignore, Machine, Misuse, Refuse, Table, row
 
 
 class ClientState(Enum):
@@ -59,9 +59,9 @@ S, I = ClientState, ClientInput  # noqa: E741  # a table is read in one look
 WAITING: Final = (S.ENCRYPTING,)
 
 _ANY_TIME: Final[dict[ClientInput, Cell]] = {
-    I.CLOSING: Go("_peer_closed", (S.CLOSED,)),
-    I.PEER_ERROR: Go("_peer_failed", (S.CLOSED,)),
-    I.FAIL: Go("_fail", (S.CLOSED,)),
+    I.CLOSING: Go("opening.peer_closed", (S.CLOSED,)),
+    I.PEER_ERROR: Go("opening.peer_failed", (S.CLOSED,)),
+    I.FAIL: Go("opening.fail", (S.CLOSED,)),
     I.START: Misuse(),
     I.TLS: Misuse(),
 }
@@ -79,31 +79,40 @@ _UNEXPECTED: Final[dict[ClientInput, Cell]] = _ANY_TIME | {
 }
 
 CLIENT_TABLE: Final[Table[ClientState, ClientInput]] = {
-    S.CONNECTED: row(_UNEXPECTED, start=Go("_start", (S.OPENING,)), tls=Go("_secured_first", (S.CONNECTED,))),
-    S.OPENING: row(_UNEXPECTED, header=Go("_welcomed", (S.WELCOMED,))),
-    S.WELCOMED: row(_UNEXPECTED, features=Go("_features", (S.ASKING_TLS, S.LOGGING_IN, S.CLOSED))),
+    S.CONNECTED: row(
+        _UNEXPECTED, start=Go("opening.start", (S.OPENING,)), tls=Go("opening.secured_first", (S.CONNECTED,))
+    ),
+    S.OPENING: row(_UNEXPECTED, header=Go("opening.welcomed", (S.WELCOMED,))),
+    S.WELCOMED: row(_UNEXPECTED, features=Go("login.features", (S.ASKING_TLS, S.LOGGING_IN, S.CLOSED))),
     S.ASKING_TLS: row(
         _UNEXPECTED,
-        proceed=Go("_proceed", (S.ENCRYPTING,)),
-        tls_failure=Go("_tls_failed", (S.CLOSED,)),
+        proceed=Go("opening.proceed", (S.ENCRYPTING,)),
+        tls_failure=Go("opening.tls_failed", (S.CLOSED,)),
     ),
     S.ENCRYPTING: row(  # what arrives in plain text after <proceed/> is never looked at (RFC 6120 §5.4.3.3)
         {kind: Ignore() for kind in _UNEXPECTED},
         _ANY_TIME,
         peer_error=Ignore(),
-        tls=Go("_secured", (S.OPENING,)),
+        tls=Go("opening.secured", (S.OPENING,)),
     ),
     S.LOGGING_IN: row(
         _UNEXPECTED,
-        challenge=Go("_challenge", (S.LOGGING_IN, S.CLOSED)),
-        success=Go("_success", (S.REOPENING, S.LOGGED_IN, S.ESTABLISHED, S.CLOSED)),
-        failure=Go("_failure", (S.LOGGING_IN, S.CLOSED)),
-        **{"continue": Go("_continue", (S.CLOSED,))},
+        challenge=Go("login.challenge", (S.LOGGING_IN, S.CLOSED)),
+        success=Go("login.success", (S.REOPENING, S.LOGGED_IN, S.ESTABLISHED, S.CLOSED)),
+        failure=Go("login.failure", (S.LOGGING_IN, S.CLOSED)),
+        **{"continue": Go("login.task", (S.CLOSED,))},
     ),
-    S.REOPENING: row(_UNEXPECTED, header=Go("_welcomed_again", (S.LOGGED_IN,))),
-    S.LOGGED_IN: row(_UNEXPECTED, features=Go("_bind", (S.BINDING, S.CLOSED))),
-    S.BINDING: row(_UNEXPECTED, stanza=Go("_bind_answered", (S.ESTABLISHED, S.BINDING, S.CLOSED))),
-    S.ESTABLISHED: row(_UNEXPECTED, features=Go("_late_features", (S.ESTABLISHED,)), stanza=Misuse()),
+    S.REOPENING: row(_UNEXPECTED, header=Go("opening.welcomed_again", (S.LOGGED_IN,))),
+    S.LOGGED_IN: row(_UNEXPECTED, features=Go("session.bind", (S.BINDING, S.CLOSED))),
+    S.BINDING: row(_UNEXPECTED, stanza=Go("session.bind_answered", (S.ESTABLISHED, S.BINDING, S.CLOSED))),
+    S.ESTABLISHED: row(_UNEXPECTED, features=Go("opening.late_features", (S.ESTABLISHED,)), stanza=Misuse()),
     S.CLOSED: {kind: Ignore() for kind in I},
 }
-"""What happens in every state on every input. A method may also close the stream."""
+"""What happens in every state on every input. A phase may also close the stream."""
+
+ClientMachine: TypeAlias = Machine[ClientState, ClientInput]
+
+
+def client_machine() -> ClientMachine:
+    """Make the machine of one stream."""
+    return Machine(CLIENT_TABLE, S.CONNECTED, S.CLOSED, WAITING)

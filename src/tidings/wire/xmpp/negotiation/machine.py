@@ -1,6 +1,6 @@
 """The engine under both negotiations: a total table of state and input, and the actions that come out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Generic, TypeAlias, TypeVar
 
@@ -11,9 +11,9 @@ from tidings.wire.xmpp.negotiation.values import Action, CloseStream
 
 
 class Go(msgspec.Struct, frozen=True):
-    """Do what the method says; it returns one of the states `to`."""
+    """Have a phase do it, `phase.verb`; that returns one of the states `to`."""
 
-    method: str
+    verb: str
     to: tuple[Enum, ...]
 
 
@@ -48,59 +48,69 @@ def row(defaults: Mapping[I, Cell], *others: Mapping[I, Cell], **named: Cell) ->
 
 
 class Machine(Generic[S, I]):
-    """Runs a table; subclasses have the methods that it names."""
+    """Where a negotiation stands and what it wants done; the table says what may happen next.
+
+    The phases of a negotiation share one and hand it their actions; what they do stands in them. The machine
+    knows none of them, so that no circle keeps a finished negotiation alive.
+    """
+
+    __slots__ = ("_actions", "_closed", "_table", "_waiting", "state")
 
     def __init__(self, table: Table[S, I], start: S, closed: S, waiting: Sequence[S]) -> None:
+        self.state = start
         self._table = table
-        self._state = start
-        self._closed_state = closed
-        self._waiting_states = frozenset(waiting)
+        self._closed = closed
+        self._waiting = waiting
         self._actions: list[Action] = []
-
-    @property
-    def state(self) -> S:
-        """Where the negotiation stands."""
-        return self._state
 
     @property
     def closed(self) -> bool:
         """True after `CloseStream`: nothing more will come."""
-        return self._state is self._closed_state
+        return self.state is self._closed
 
     @property
     def waiting(self) -> bool:
         """True while an answer is outstanding: feed nothing else from the peer before it is there."""
-        return self._state in self._waiting_states
+        return self.state in self._waiting
+
+    def act(self, *actions: Action) -> None:
+        """Want these done, after those before."""
+        self._actions.extend(actions)
 
     def take(self) -> list[Action]:
         """Return the actions since the last call, in the order in which they are to be done."""
         actions, self._actions = self._actions, []
         return actions
 
-    def _feed(self, kind: I, *arguments: object) -> None:
-        """Look the input up in the table and do what stands there."""
-        match self._table[self._state][kind]:
-            case Go(method, targets):
+    def close(self, error: StreamError | None) -> S:
+        """Close the stream for this reason."""
+        self.act(CloseStream(error))
+        return self._closed
+
+    def feed(
+        self,
+        kind: I,
+        arguments: Sequence[object],
+        phases: Mapping[str, object],
+        close: Callable[[StreamError | None], S],
+    ) -> None:
+        """Look the input up in the table and have the phase that stands there do it.
+
+        A phase may raise `StreamError`: `close` then ends the stream.
+        """
+        match self._table[self.state][kind]:
+            case Go(verb, targets):
+                phase, _, name = verb.partition(".")
                 try:
-                    state = getattr(self, method)(*arguments)
+                    state = getattr(phases[phase], name)(*arguments)
                 except StreamError as error:
-                    state = self._close(error)
-                if state is not self._closed_state and state not in targets:
-                    raise LocalProtocolError(f"{method} leads from {self._state} to {state} beside the table")
-                self._state = state
+                    state = close(error)
+                if state is not self._closed and state not in targets:
+                    raise LocalProtocolError(f"{verb} leads from {self.state} to {state} beside the table")
+                self.state = state
             case Refuse(condition, text):
-                self._state = self._close(StreamError(condition, text))
+                self.state = close(StreamError(condition, text))
             case Misuse():
-                raise LocalProtocolError(
-                    f"{kind.name.lower()} means nothing while {self._state.name.lower()}"
-                )
+                raise LocalProtocolError(f"{kind.name.lower()} means nothing while {self.state.name.lower()}")
             case Ignore():
                 pass
-
-    def _act(self, *actions: Action) -> None:
-        self._actions.extend(actions)
-
-    def _close(self, error: StreamError | None) -> S:
-        """Close the stream for this reason."""
-        self._act(CloseStream(error))
-        return self._closed_state

@@ -1,31 +1,99 @@
 """The server's side of a stream, from its opening to a session, without sockets and for any framing.
 
 Implements RFC 6120 §4-§7 for clients, XEP-0175, XEP-0178 §2, XEP-0386, XEP-0388, XEP-0440, XEP-0474,
-XEP-0478 and XEP-0484. `server_table` is the protocol; its verbs stand in the three phases `server_opening`,
-`server_login` and `server_session`; here is what a runner calls.
+XEP-0478 and XEP-0484. Here is what a runner calls. `server_table` is the protocol: it says for each state and
+input which phase does what, as `phase.verb`. The phases are objects that share one machine:
+
+- `opening` (`server_opening`): stream headers, features, TLS, registration, and the end of the stream;
+- `login` (`server_login`): SASL and SASL2, with what is asked about credentials;
+- `session` (`server_session`): tokens, inline requests, binding, and extensions between log-in and binding.
+
 Left out: XEP-0388's tasks (<continue/>), 0-RTT, resource binding more than once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from tidings.base.errors import StanzaError, StreamError
+from tidings.base.ids import token
 from tidings.base.jid import Jid
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
-from tidings.wire.xmpp.negotiation.server_login import LoginPhase
-from tidings.wire.xmpp.negotiation.server_table import ServerInput
-from tidings.wire.xmpp.negotiation.values import StreamHeader, TlsInfo
+from tidings.wire.xmpp.negotiation.policy import HostPolicy, StreamPolicy
+from tidings.wire.xmpp.negotiation.server_login import ServerLoginPhase
+from tidings.wire.xmpp.negotiation.server_opening import ServerOpeningPhase
+from tidings.wire.xmpp.negotiation.server_session import ServerSessionPhase
+from tidings.wire.xmpp.negotiation.server_table import ServerInput, ServerState, server_machine
+from tidings.wire.xmpp.negotiation.values import Action, StreamHeader, TlsInfo
 from tidings.wire.xmpp.sasl.keys import ScramKeys
 from tidings.wire.xmpp.sasl.tokens import FastToken
 
 
-class ServerNegotiation(LoginPhase):
+class ServerNegotiation:
     """Negotiates one stream; feed it what arrives, do the actions that it gives, answer what it asks.
 
     Never raises for what a peer sends. A direct-TLS or HTTPS runner calls `tls_established` first of all.
     While `waiting`, feed nothing from the peer. After `Established`, stanzas go elsewhere; hand in elements
     that are no stanzas and that nobody else knows, and iqs in the namespaces `ns.BIND` and `ns.SESSION`.
     """
+
+    __slots__ = ("_login", "_machine", "_opening", "_session")
+
+    def __init__(self, policy: StreamPolicy, *, make_token: Callable[[], str] = token) -> None:
+        self._machine = machine = server_machine()
+        self._opening = ServerOpeningPhase(machine, policy, make_token)
+        self._session = ServerSessionPhase(machine, self._opening, make_token)
+        self._login = ServerLoginPhase(machine, self._opening, self._session, policy, make_token)
+
+    def _feed(self, kind: ServerInput, *arguments: object) -> None:
+        """Have done what the table says, by the phase that it names before the dot."""
+        phases = {"opening": self._opening, "login": self._login, "session": self._session}
+        self._machine.feed(kind, arguments, phases, self._opening.close)
+
+    # --- where it stands
+
+    @property
+    def state(self) -> ServerState:
+        """Where the negotiation stands."""
+        return self._machine.state
+
+    @property
+    def closed(self) -> bool:
+        """True after `CloseStream`: nothing more will come."""
+        return self._machine.closed
+
+    @property
+    def waiting(self) -> bool:
+        """True while an answer is outstanding: feed nothing else from the peer before it is there."""
+        return self._machine.waiting
+
+    def take(self) -> list[Action]:
+        """Return the actions since the last call, in the order in which they are to be done."""
+        return self._machine.take()
+
+    @property
+    def header(self) -> StreamHeader:
+        """The peer's last stream header."""
+        return self._opening.header
+
+    @property
+    def host(self) -> HostPolicy | None:
+        """The policy of the host that the stream is for, once known."""
+        return self._opening.host
+
+    @property
+    def tls(self) -> TlsInfo | None:
+        """The encrypted channel, or None on a plain one."""
+        return self._opening.tls
+
+    @property
+    def account(self) -> Jid | None:
+        """Who has logged in."""
+        return self._session.account
+
+    @property
+    def jid(self) -> Jid | None:
+        """The session's address, once there is one."""
+        return self._session.jid
 
     # --- what happens on the wire
 
@@ -95,13 +163,13 @@ class ServerNegotiation(LoginPhase):
         if element.namespace == ns.CLIENT:
             return _classify_stanza(element)
         if element.namespace in {ns.SASL, ns.SASL2} and element.name in {"response", "abort"}:
-            if self._login is not None and self._login.request.profile != element.namespace:
+            if self._login.profile not in {"", element.namespace}:
                 return ServerInput.OTHER
             return ServerInput.RESPONSE if element.name == "response" else ServerInput.ABORT
         known = _NONZAS.get((element.namespace, element.name))
         if known is not None:
             return known
-        if self._host is not None and element.namespace in self._host.extensions:
+        if self.host is not None and element.namespace in self.host.extensions:
             return ServerInput.EXTENSION
         return ServerInput.OTHER
 

@@ -5,7 +5,7 @@ Implements RFC 6120 §6 and XEP-0388 §2; what an attempt is made of stands in `
 
 from collections.abc import Callable, Sequence
 
-from tidings.base.errors import StreamError
+from tidings.base.errors import LocalProtocolError, StreamError
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.negotiation.elements import (
@@ -17,9 +17,11 @@ from tidings.wire.xmpp.negotiation.elements import (
 )
 from tidings.wire.xmpp.negotiation.features import token_mechanisms_for
 from tidings.wire.xmpp.negotiation.login import Login, Outcome
+from tidings.wire.xmpp.negotiation.policy import StreamPolicy
 from tidings.wire.xmpp.negotiation.requests import LoginRequest, read_auth, read_authenticate
-from tidings.wire.xmpp.negotiation.server_session import SessionPhase
-from tidings.wire.xmpp.negotiation.server_table import ServerState
+from tidings.wire.xmpp.negotiation.server_opening import ServerOpeningPhase
+from tidings.wire.xmpp.negotiation.server_session import LoggedIn, ServerSessionPhase
+from tidings.wire.xmpp.negotiation.server_table import ServerMachine, ServerState
 from tidings.wire.xmpp.negotiation.values import (
     Authenticated,
     AuthenticationFailed,
@@ -36,135 +38,178 @@ from tidings.wire.xmpp.sasl.steps import Challenge, Condition, Failure, Success
 from tidings.wire.xmpp.sasl.tokens import FastToken
 
 
-class LoginPhase(SessionPhase):
-    """What `ServerNegotiation` does to log a client in; see there."""
+class ServerLoginPhase:
+    """Logs a client in: owns the attempt that runs and counts those that have failed."""
 
-    def _auth(self, element: Element) -> ServerState:
+    __slots__ = ("_attempt", "_failures", "_machine", "_make_token", "_opening", "_policy", "_session")
+
+    def __init__(
+        self,
+        machine: ServerMachine,
+        opening: ServerOpeningPhase,
+        session: ServerSessionPhase,
+        policy: StreamPolicy,
+        make_token: Callable[[], str],
+    ) -> None:
+        self._machine = machine
+        self._opening = opening
+        self._session = session
+        self._policy = policy
+        self._make_token = make_token
+        self._attempt: Login | None = None
+        self._failures = 0
+
+    @property
+    def profile(self) -> str:
+        """The namespace of the attempt that runs, or "" where none does."""
+        return "" if self._attempt is None else self._attempt.request.profile
+
+    @property
+    def _running(self) -> Login:
+        if self._attempt is None:
+            raise LocalProtocolError("nobody logs in")
+        return self._attempt
+
+    def auth(self, element: Element) -> ServerState:
+        """Begin an attempt with SASL."""
         return self._begin(element, read_auth)
 
-    def _authenticate(self, element: Element) -> ServerState:
+    def authenticate(self, element: Element) -> ServerState:
+        """Begin an attempt with SASL2."""
         return self._begin(element, read_authenticate)
 
     def _begin(self, element: Element, read: Callable[[Element], LoginRequest]) -> ServerState:
         """Begin an attempt (RFC 6120 §6.4.2, XEP-0388 §2.4)."""
-        self._login = None
+        self._attempt = None
         try:
             request = read(element)
             self._check_token_wish(request)
-            self._login = Login(
+            self._attempt = Login(
                 request,
-                self._served,
-                offer=self._offer,
-                tls=self._tls,
+                self._opening.served,
+                offer=self._opening.offer,
+                tls=self._opening.tls,
                 secret=self._policy.secret,
-                claimed=self._claimed,
+                claimed=self._opening.claimed,
                 nonce=self._make_token(),
             )
         except LoginRefusedError as error:
             return self._refuse(element.namespace, error.failure, (element.get("mechanism") or "")[:40])
-        return self._go_on(self._login.start())
+        return self._go_on(self._attempt.start())
 
     def _check_token_wish(self, request: LoginRequest) -> None:
         """Refuse wishes for tokens that could never be used (XEP-0484 §3.2, §4.1)."""
         wanted = request.token_wanted
-        if wanted and wanted not in token_mechanisms_for(self._served, self._tls):
+        if wanted and wanted not in token_mechanisms_for(self._opening.served, self._opening.tls):
             raise LoginRefusedError(Condition.MALFORMED_REQUEST, "tokens for this mechanism are not offered")
         if wanted and not request.user_agent.id:
             raise LoginRefusedError(Condition.MALFORMED_REQUEST, "a token needs the id of a user agent")
 
-    def _response(self, element: Element) -> ServerState:
+    def response(self, element: Element) -> ServerState:
+        """Go on with the client's answer."""
         try:
             data = read_data(element.text)
         except LoginRefusedError as error:
             return self._refuse(element.namespace, error.failure)
-        return self._go_on(self._attempt.respond(data))
+        return self._go_on(self._running.respond(data))
 
-    def _abort(self, element: Element) -> ServerState:
+    def abort(self, element: Element) -> ServerState:
+        """Fail the attempt, or none: then <abort/> crossed our failure on the way."""
         return self._refuse(element.namespace, Failure(Condition.ABORTED))
 
-    def _abort_nothing(self, element: Element) -> ServerState:
-        return self._refuse(element.namespace, Failure(Condition.ABORTED))
+    def keys(self, keys: Sequence[ScramKeys] | None, banned: str | None) -> ServerState:
+        """Go on with the SCRAM keys of the account."""
+        return self._go_on(self._running.keys_found(keys, banned))
 
-    def _keys(self, keys: Sequence[ScramKeys] | None, banned: str | None) -> ServerState:
-        return self._go_on(self._attempt.keys_found(keys, banned))
+    def checked(self, accepted: bool, banned: str | None) -> ServerState:
+        """Go on with what is known of the password or the certificate."""
+        return self._go_on(self._running.checked(accepted=accepted, banned=banned))
 
-    def _checked(self, accepted: bool, banned: str | None) -> ServerState:
-        return self._go_on(self._attempt.checked(accepted=accepted, banned=banned))
-
-    def _tokens(self, tokens: Sequence[FastToken], now: float, banned: str | None) -> ServerState:
-        login = self._attempt
+    def tokens(self, tokens: Sequence[FastToken], now: float, banned: str | None) -> ServerState:
+        """Go on with the device's tokens; one that runs out soon is replaced (XEP-0484 §3.5)."""
+        login, renewed = self._running, ""
         outcome, used, use = (
             login.tokens_found(tokens, now, banned),
             login.token_used,
             login.request.token_use,
         )
         if isinstance(outcome, Success) and used and use and login.account:
-            self._act(TokenUsed(login.account, used, use.count, use.invalidate))
-            if not use.invalidate and used.expires - now < self._served.renew_token_seconds:
-                self._token_wanted = used.mechanism
-        return self._go_on(outcome)
+            self._machine.act(TokenUsed(login.account, used, use.count, use.invalidate))
+            if not use.invalidate and used.expires - now < self._opening.served.renew_token_seconds:
+                renewed = used.mechanism
+        return self._go_on(outcome, renewed)
 
-    def _unavailable(self) -> ServerState:
+    def unavailable(self) -> ServerState:
+        """Fail the attempt for now, without counting it: the store does not answer."""
         failure = Failure(
             Condition.TEMPORARY_AUTH_FAILURE, "log-in is not possible at the moment, try again later"
         )
-        self._act(Send(failure_element(self._attempt.request.profile, failure)))
-        self._login = None
+        self._machine.act(Send(failure_element(self._running.request.profile, failure)))
+        self._attempt = None
         return ServerState.OPENED
 
-    def _go_on(self, outcome: Outcome) -> ServerState:
-        """Do what the attempt has come to."""
-        profile = self._attempt.request.profile
+    def _go_on(self, outcome: Outcome, renewed: str = "") -> ServerState:
+        """Do what the attempt has come to; `renewed` is the mechanism of a token that runs out soon."""
+        profile = self._running.request.profile
         match outcome:
             case Challenge(data):
-                self._act(Send(challenge_element(profile, data)))
+                self._machine.act(Send(challenge_element(profile, data)))
                 return ServerState.CHALLENGED
             case LookUpKeys():
-                self._act(outcome)
+                self._machine.act(outcome)
                 return ServerState.LOOKING_UP_KEYS
             case CheckPassword() | CheckAccount():
-                self._act(outcome)
+                self._machine.act(outcome)
                 return ServerState.CHECKING
             case LookUpTokens():
-                self._act(outcome)
+                self._machine.act(outcome)
                 return ServerState.LOOKING_UP_TOKENS
             case Failure():
                 return self._refuse(profile, outcome)
             case Success(data):
-                return self._succeed(data)
+                return self._succeed(data, renewed)
 
     def _refuse(self, profile: str, failure: Failure, mechanism: str = "") -> ServerState:
         """Fail the attempt; after too many, close the stream (RFC 6120 §6.4.5)."""
         account = None
-        if self._login is not None:
-            account, mechanism = self._login.account, self._login.request.mechanism
-        self._login = None
-        self._attempts += 1
-        self._act(
+        if self._attempt is not None:
+            account, mechanism = self._attempt.account, self._attempt.request.mechanism
+        self._attempt = None
+        self._failures += 1
+        self._machine.act(
             AuthenticationFailed(account, mechanism, failure.condition),
             Send(failure_element(profile, failure)),
         )
-        if self._attempts >= self._policy.max_login_attempts:
+        if self._failures >= self._policy.max_login_attempts:
             raise StreamError("policy-violation", "too many failed attempts to log in")
         return ServerState.OPENED
 
-    def _succeed(self, data: bytes | None) -> ServerState:
+    def _succeed(self, data: bytes | None, renewed: str) -> ServerState:
         """Tell the good news: at once in SASL, after the inline requests in SASL2."""
-        login = self._attempt
-        request, self._account, self._user_agent = login.request, login.account, login.request.user_agent
-        self._act(
+        login = self._running
+        self._attempt = None
+        request, account = login.request, login.account
+        if account is None:
+            raise LocalProtocolError("a log-in succeeds as somebody")
+        self._machine.act(
             Authenticated(
-                account=self._owner,
+                account=account,
                 mechanism=request.mechanism,
                 anonymous=login.anonymous,
                 user_agent=request.user_agent,
             )
         )
-        if request.profile == ns.SASL:
-            content = () if data is None else (initial_data(data),)
-            self._act(Send(Element("success", ns.SASL, None, *content)), RestartStream())
-            self._is_open = False
-            return ServerState.RESTARTING
-        self._success_data = data
-        self._token_wanted = "" if login.anonymous else request.token_wanted or self._token_wanted
-        return self._begin_session()
+        logged_in = LoggedIn(
+            account=account,
+            user_agent=request.user_agent,
+            success_data=data,
+            token_wanted="" if login.anonymous else request.token_wanted or renewed,
+            inline=request.inline,
+            bind=request.bind,
+        )
+        if request.profile == ns.SASL2:
+            return self._session.begin(logged_in)
+        content = () if data is None else (initial_data(data),)
+        self._machine.act(Send(Element("success", ns.SASL, None, *content)), RestartStream())
+        self._opening.restart(account)
+        return self._session.await_stream(logged_in)

@@ -5,9 +5,9 @@ of RFC 6120 §4.9.3; an answer that nobody asked for is the runner's mistake.
 """
 
 from enum import Enum, auto
-from typing import Final
+from typing import Final, TypeAlias
 
-from tidings.wire.xmpp.negotiation.machine import Cell, Go, Ignore, Misuse, Refuse, Table, row
+from tidings.wire.xmpp.negotiation.machine import Cell, Go, Ignore, Machine, Misuse, Refuse, Table, row
 
 
 class ServerState(Enum):
@@ -131,9 +131,9 @@ _SASL2_STARTED: Final = (
 )
 _ANSWERED: Final = (S.OPENED, S.CHALLENGED, *_QUESTIONS, S.LOOKING_UP_TOKENS, *_SUCCESS)
 _ANY_TIME: Final[dict[ServerInput, Cell]] = {
-    I.CLOSING: Go("_peer_closed", (S.CLOSED,)),
-    I.PEER_ERROR: Go("_peer_failed", (S.CLOSED,)),
-    I.FAIL: Go("_fail", (S.CLOSED,)),
+    I.CLOSING: Go("opening.peer_closed", (S.CLOSED,)),
+    I.PEER_ERROR: Go("opening.peer_failed", (S.CLOSED,)),
+    I.FAIL: Go("opening.fail", (S.CLOSED,)),
     **dict.fromkeys(ANSWERS, Misuse()),
 }
 
@@ -163,79 +163,88 @@ _LATE: Final[dict[ServerInput, Cell]] = _EARLY | {  # XEP-0388 §4.7: one log-in
     I.EXTENSION: Refuse("policy-violation", "it is not time for this extension"),
 }
 
-_UNAVAILABLE: Final = Go("_unavailable", (S.OPENED,))
+_UNAVAILABLE: Final = Go("login.unavailable", (S.OPENED,))
 
 SERVER_TABLE: Final[Table[ServerState, ServerInput]] = {
     S.CONNECTED: row(
         _EARLY,
-        header=Go("_open", (S.OPENED,)),
-        tls=Go("_secured", (S.CONNECTED,)),
+        header=Go("opening.open", (S.OPENED,)),
+        tls=Go("opening.secured", (S.CONNECTED,)),
     ),
     S.OPENED: row(
         _EARLY,
-        starttls=Go("_start_tls", (S.ENCRYPTING, S.CLOSED)),
-        auth=Go("_auth", (S.OPENED, S.CHALLENGED, *_QUESTIONS, S.RESTARTING)),
-        authenticate=Go("_authenticate", _SASL2_STARTED),
-        abort=Go("_abort_nothing", (S.OPENED,)),  # it crossed our failure on the way
-        register=Go("_register", (S.OPENED, S.REGISTERING)),
+        starttls=Go("opening.start_tls", (S.ENCRYPTING, S.CLOSED)),
+        auth=Go("login.auth", (S.OPENED, S.CHALLENGED, *_QUESTIONS, S.RESTARTING)),
+        authenticate=Go("login.authenticate", _SASL2_STARTED),
+        abort=Go("login.abort", (S.OPENED,)),  # it crossed our failure on the way
+        register=Go("opening.register", (S.OPENED, S.REGISTERING)),
     ),
     S.ENCRYPTING: row(  # what arrives in plain text after <proceed/> is never looked at (RFC 6120 §5.4.3.3)
         {kind: Ignore() for kind in _EARLY},
         _ANY_TIME,
         peer_error=Ignore(),
-        tls=Go("_secured", (S.CONNECTED,)),
+        tls=Go("opening.secured", (S.CONNECTED,)),
     ),
     S.REGISTERING: row(
         _EARLY,
-        registered=Go("_registered", (S.OPENED,)),
-        refused=Go("_registration_refused", (S.OPENED,)),
+        registered=Go("opening.registered", (S.OPENED,)),
+        refused=Go("opening.registration_refused", (S.OPENED,)),
     ),
     S.CHALLENGED: row(
         _EARLY,
-        response=Go("_response", _ANSWERED),
-        abort=Go("_abort", (S.OPENED,)),
+        response=Go("login.response", _ANSWERED),
+        abort=Go("login.abort", (S.OPENED,)),
     ),
-    S.LOOKING_UP_KEYS: row(_EARLY, keys=Go("_keys", (S.CHALLENGED,)), unavailable=_UNAVAILABLE),
-    S.CHECKING: row(_EARLY, checked=Go("_checked", (S.OPENED, *_SUCCESS)), unavailable=_UNAVAILABLE),
+    S.LOOKING_UP_KEYS: row(_EARLY, keys=Go("login.keys", (S.CHALLENGED,)), unavailable=_UNAVAILABLE),
+    S.CHECKING: row(_EARLY, checked=Go("login.checked", (S.OPENED, *_SUCCESS)), unavailable=_UNAVAILABLE),
     S.LOOKING_UP_TOKENS: row(
-        _EARLY, tokens=Go("_tokens", (S.OPENED, S.ISSUING, *_SESSION_NEXT)), unavailable=_UNAVAILABLE
+        _EARLY, tokens=Go("login.tokens", (S.OPENED, S.ISSUING, *_SESSION_NEXT)), unavailable=_UNAVAILABLE
     ),
-    S.ISSUING: row(_LATE, issued=Go("_issued", _SESSION_NEXT), refused=Go("_not_issued", _SESSION_NEXT)),
+    S.ISSUING: row(
+        _LATE, issued=Go("session.issued", _SESSION_NEXT), refused=Go("session.not_issued", _SESSION_NEXT)
+    ),
     S.INLINE: row(
         _LATE,
-        answered=Go("_inline_answered", (S.BINDING_INLINE, S.AUTHENTICATED, S.ESTABLISHED)),
-        refused=Go("_inline_refused", (S.CLOSED,)),
+        answered=Go("session.inline_answered", (S.BINDING_INLINE, S.AUTHENTICATED, S.ESTABLISHED)),
+        refused=Go("session.inline_refused", (S.CLOSED,)),
     ),
     S.BINDING_INLINE: row(
         _LATE,
-        bound=Go("_bound_inline", (S.ESTABLISHED,)),
-        refused=Go("_inline_refused", (S.CLOSED,)),
+        bound=Go("session.bound_inline", (S.ESTABLISHED,)),
+        refused=Go("session.inline_refused", (S.CLOSED,)),
     ),
-    S.RESTARTING: row(_LATE, header=Go("_reopen", (S.AUTHENTICATED,))),
+    S.RESTARTING: row(_LATE, header=Go("opening.reopen", (S.AUTHENTICATED,))),
     S.AUTHENTICATED: row(
         _LATE,
-        bind=Go("_bind", (S.BINDING, S.AUTHENTICATED)),
-        session=Go("_session", (S.AUTHENTICATED,)),
-        extension=Go("_extend", (S.EXTENDING,)),
+        bind=Go("session.bind", (S.BINDING, S.AUTHENTICATED)),
+        session=Go("session.request_session", (S.AUTHENTICATED,)),
+        extension=Go("session.extend", (S.EXTENDING,)),
     ),
     S.EXTENDING: row(
         _LATE,
-        answered=Go("_extended", (S.AUTHENTICATED, S.ESTABLISHED)),
-        refused=Go("_inline_refused", (S.CLOSED,)),
+        answered=Go("session.extended", (S.AUTHENTICATED, S.ESTABLISHED)),
+        refused=Go("session.inline_refused", (S.CLOSED,)),
     ),
     S.BINDING: row(
         _LATE,
-        bound=Go("_bound", (S.ESTABLISHED,)),
-        refused=Go("_bind_refused", (S.AUTHENTICATED,)),
+        bound=Go("session.bound", (S.ESTABLISHED,)),
+        refused=Go("session.bind_refused", (S.AUTHENTICATED,)),
     ),
     S.ESTABLISHED: row(  # stanzas are the session's by now
         _LATE,
-        bind=Go("_bind_again", (S.ESTABLISHED,)),
-        session=Go("_session", (S.ESTABLISHED,)),
+        bind=Go("session.bind_again", (S.ESTABLISHED,)),
+        session=Go("session.request_session", (S.ESTABLISHED,)),
         register=Misuse(),
         stanza=Misuse(),
         extension=Misuse(),
     ),
     S.CLOSED: {kind: Ignore() for kind in I},
 }
-"""What happens in every state on every input. A method may also close the stream."""
+"""What happens in every state on every input. A phase may also close the stream."""
+
+ServerMachine: TypeAlias = Machine[ServerState, ServerInput]
+
+
+def server_machine() -> ServerMachine:
+    """Make the machine of one stream."""
+    return Machine(SERVER_TABLE, S.CONNECTED, S.CLOSED, WAITING)
