@@ -121,6 +121,7 @@ async def test_removing_an_account_clears_every_store_and_leaves_the_others(stor
         await stores.private.put(account, "urn:x", "x", RAW)
         await stores.vcards.put(account, RAW)
         await stores.blocking.add(account, [other])
+        await stores.documents.put(account, "urn:x", "x", RAW, expected=None)
     assert await stores.accounts.remove(ALICE)
     await stores.accounts.create(ALICE, (), 2.0)
     assert await stores.accounts.tokens(ALICE, "phone") == ()
@@ -128,11 +129,15 @@ async def test_removing_an_account_clears_every_store_and_leaves_the_others(stor
     assert await stores.private.get(ALICE, "urn:x", "x") is None
     assert await stores.vcards.get(ALICE) is None
     assert await stores.blocking.list(ALICE) == frozenset()
+    assert await stores.documents.get(ALICE, "urn:x", "x") is None
     assert await stores.accounts.tokens(BOB, "phone") == (token,)
     assert await stores.roster.load(BOB) == Roster(version, (RosterEntry(jid=ALICE),))
     assert await stores.private.get(BOB, "urn:x", "x") == RAW
     assert await stores.vcards.get(BOB) == RAW
     assert await stores.blocking.list(BOB) == {ALICE}
+    kept = await stores.documents.get(BOB, "urn:x", "x")
+    assert kept is not None
+    assert kept.value == RAW
 
 
 async def test_stores_answer_a_ping_and_close_twice(stores: Stores) -> None:

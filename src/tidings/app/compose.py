@@ -52,6 +52,7 @@ from tidings.messages.router import Router
 from tidings.operations.context import Context, Live
 from tidings.ports.accounts import AccountStore
 from tidings.ports.blocking import BlockingStore
+from tidings.ports.documents import DocumentStore
 from tidings.ports.ledger import Ledger
 from tidings.ports.preferences import PreferencesStore
 from tidings.ports.private import PrivateStore
@@ -168,6 +169,7 @@ def build_server(
             VCardStore: stores.vcards,
             BlockingStore: stores.blocking,
             PreferencesStore: stores.preferences,
+            DocumentStore: stores.documents,
             Ledger: stores.ledger,
             Rules: rules,
             Context: context,

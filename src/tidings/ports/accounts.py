@@ -88,8 +88,9 @@ class AccountStore(Protocol):
     async def remove(self, jid: Jid) -> bool:
         """Remove the account and all that any store holds for it, at once; tell whether there was one.
 
-        Its tokens, roster, private XML, vCard and block list go in the same transaction. What other accounts
-        hold about it (their roster entries, their block lists) stays: that is their owners'.
+        Its tokens, roster, private XML, vCard, block list, preferences and documents go in the same
+        transaction. What other accounts hold about it (their roster entries, their block lists) stays: that
+        is their owners'.
         """
         ...
 

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from tidings.ports.accounts import AccountStore
 from tidings.ports.blocking import BlockingStore
+from tidings.ports.documents import DocumentStore
 from tidings.ports.ledger import Ledger
 from tidings.ports.preferences import PreferencesStore
 from tidings.ports.private import PrivateStore
@@ -44,6 +45,11 @@ class Stores(Protocol):
     @property
     def preferences(self) -> PreferencesStore:
         """The archive preferences of every account."""
+        ...
+
+    @property
+    def documents(self) -> DocumentStore:
+        """What features without tables of their own keep."""
         ...
 
     @property

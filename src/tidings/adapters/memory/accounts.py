@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from tidings.adapters.memory.state import Accounts, AccountState, DeviceTokens, existing
+from tidings.adapters.memory.state import Accounts, AccountState, DeviceTokens, Documents, existing
 from tidings.base.jid import Jid
 from tidings.ports.accounts import AccountExists, AccountRecord, Ban, FastToken, ScramKeys
 
@@ -12,13 +12,15 @@ from tidings.ports.accounts import AccountExists, AccountRecord, Ban, FastToken,
 class MemoryAccounts:
     """The accounts port over a dict."""
 
-    def __init__(self, accounts: Accounts) -> None:
+    def __init__(self, accounts: Accounts, documents: Documents) -> None:
         self._accounts = accounts
+        self._documents = documents
 
     async def create(self, jid: Jid, keys: tuple[ScramKeys, ...], now: float) -> None:
         """Make an account; raises `AccountExists`."""
         if jid in self._accounts:
             raise AccountExists(jid)
+        self._documents.pop(jid, None)  # what somebody kept of the name while there was no account
         self._accounts[jid] = AccountState(AccountRecord(jid=jid, keys=keys, created=now))
 
     async def get(self, jid: Jid) -> AccountRecord | None:
@@ -32,7 +34,10 @@ class MemoryAccounts:
 
     async def remove(self, jid: Jid) -> bool:
         """Remove the account and all that any store holds for it."""
-        return self._accounts.pop(jid, None) is not None
+        if self._accounts.pop(jid, None) is None:
+            return False
+        self._documents.pop(jid, None)
+        return True
 
     async def set_keys(self, jid: Jid, keys: tuple[ScramKeys, ...]) -> bool:
         """Replace all keys and forget all tokens."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from tidings.base.jid import Jid
 from tidings.ports.accounts import AccountRecord, FastToken, NoSuchAccount
+from tidings.ports.documents import Document
 from tidings.ports.preferences import StoredPreferences
 from tidings.ports.roster import RosterEntry
 
@@ -48,6 +49,9 @@ class AccountState:
 
 Accounts = dict[Jid, AccountState]
 """The state of a server, by bare JID."""
+
+Documents = dict[Jid, dict[tuple[str, str], Document]]
+"""What features keep of any entity, by namespace and key."""
 
 
 def existing(accounts: Accounts, jid: Jid) -> AccountState:

@@ -6,10 +6,11 @@ from collections.abc import Awaitable, Callable
 
 from tidings.adapters.memory.accounts import MemoryAccounts
 from tidings.adapters.memory.blocking import MemoryBlocking
+from tidings.adapters.memory.documents import MemoryDocuments
 from tidings.adapters.memory.preferences import MemoryPreferences
 from tidings.adapters.memory.private import MemoryPrivate
 from tidings.adapters.memory.roster import MemoryRoster
-from tidings.adapters.memory.state import Accounts
+from tidings.adapters.memory.state import Accounts, Documents
 from tidings.adapters.memory.vcard import MemoryVCards
 from tidings.ports.ledger import Ledger
 
@@ -24,12 +25,14 @@ class MemoryStores:
         self, ledger: Ledger | None = None, close: Callable[[], Awaitable[None]] | None = None
     ) -> None:
         state: Accounts = {}
-        self.accounts = MemoryAccounts(state)
+        documents: Documents = {}
+        self.accounts = MemoryAccounts(state, documents)
         self.roster = MemoryRoster(state)
         self.private = MemoryPrivate(state)
         self.vcards = MemoryVCards(state)
         self.blocking = MemoryBlocking(state)
         self.preferences = MemoryPreferences(state)
+        self.documents = MemoryDocuments(documents)
         self.ledger: Ledger | None = ledger
         self._close = close
 

@@ -9,6 +9,7 @@ import msgspec
 from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select, update
 
 from tidings.adapters.sql.dialects import put
+from tidings.adapters.sql.documents import clear_documents
 from tidings.adapters.sql.engine import Database
 from tidings.adapters.sql.tables import accounts, fast_tokens, key_of
 from tidings.base.jid import Jid
@@ -54,9 +55,12 @@ class SqlAccounts:
             "created": now,
             "last_status": "",
         }
-        await self._database.write(
-            lambda connection: connection.execute(insert(accounts), row), refused=AccountExists(jid)
-        )
+
+        def work(connection: Connection) -> None:
+            connection.execute(insert(accounts), row)
+            clear_documents(connection, jid)  # what somebody kept of the name while there was no account
+
+        await self._database.write(work, refused=AccountExists(jid))
 
     async def get(self, jid: Jid) -> AccountRecord | None:
         """Give the account, or None."""
@@ -82,9 +86,16 @@ class SqlAccounts:
         return row is not None
 
     async def remove(self, jid: Jid) -> bool:
-        """Remove the account and, by the foreign keys, all that any store holds for it."""
+        """Remove the account, its documents and, by the foreign keys, all else that is stored for it."""
         statement = delete(accounts).where(accounts.c.account == key_of(jid))
-        return await self._database.write(lambda connection: connection.execute(statement).rowcount > 0)
+
+        def work(connection: Connection) -> bool:
+            if not connection.execute(statement).rowcount:
+                return False
+            clear_documents(connection, jid)
+            return True
+
+        return await self._database.write(work)
 
     async def set_keys(self, jid: Jid, keys: tuple[ScramKeys, ...]) -> bool:
         """Replace all keys and forget all tokens."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tidings.adapters.sql.accounts import SqlAccounts
 from tidings.adapters.sql.blocking import SqlBlocking
+from tidings.adapters.sql.documents import SqlDocuments
 from tidings.adapters.sql.engine import Database, database_file, describe, open_database, parse_url
 from tidings.adapters.sql.ledger import SqlLedger
 from tidings.adapters.sql.ledger.frames import Setup
@@ -27,6 +28,7 @@ class SqlStores:
         self.vcards = SqlVCards(database)
         self.blocking = SqlBlocking(database)
         self.preferences = SqlPreferences(database)
+        self.documents = SqlDocuments(database)
         self._ledger = ledger
         self.ledger: Ledger | None = ledger
 

@@ -9,7 +9,8 @@ entry may have
   of it as its key and the text beside it.
 - Everything of an account hangs on its row and goes with it (`ON DELETE CASCADE`), so that nothing can be
 stored for an
-  account that does not exist, and a re-created account inherits nothing.
+  account that does not exist, and a re-created account inherits nothing. Documents may be of others than
+  accounts: they are cleared with the account, and once more when one of its name is made.
 """
 
 from __future__ import annotations
@@ -180,6 +181,19 @@ blocked = Table(
     _account_key(),
     Column("address", DIGEST, primary_key=True),  # of the blocked JID
     Column("jid", Text(3071), nullable=False),
+    mysql_engine="InnoDB",
+    mariadb_engine="InnoDB",
+)
+
+documents = Table(  # of any entity, so they hang on no account: accounts.py clears them with theirs
+    "documents",
+    metadata,
+    Column("entity", DIGEST, primary_key=True),  # of a bare JID or a domain
+    Column("namespace", Text(255), primary_key=True),
+    Column("name", Text(255), primary_key=True),
+    Column("jid", Text(3071), nullable=False),  # the entity
+    Column("value", RAW, nullable=False),
+    Column("version", Text(64), nullable=False),
     mysql_engine="InnoDB",
     mariadb_engine="InnoDB",
 )
