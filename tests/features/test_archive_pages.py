@@ -183,8 +183,9 @@ def test_bounds_tell_which_history_there_is() -> None:
 
 
 def shown(query: ArchiveQuery, each: Archived, body: bytes, folded: bytes = b"") -> Stanza:
-    sent = ResultWriter(query, archive=ALICE, to=PHONE, mark="x").write(each, body, folded)
-    return stanza_of(decode(sent.to_bytes(), ns.CLIENT))
+    written, make = ResultWriter(query, archive=ALICE, to=PHONE, mark="x").message(each, body, folded)
+    assert make().to_bytes() == written
+    return stanza_of(decode(written, ns.CLIENT))
 
 
 @given(st.sampled_from([ns.MAM1, ns.MAM2]), st.sampled_from([None, "q", "<&'\"> ü"]), st.booleans())

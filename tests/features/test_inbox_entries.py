@@ -5,7 +5,8 @@ import pytest
 
 from tidings.base.jid import Jid
 from tidings.features.inbox.conversation import change_of
-from tidings.features.inbox.entries import (
+from tidings.features.inbox.results import (
+    ResultWriter,
     archive_result_of,
     fin_of,
     last_message,
@@ -13,7 +14,6 @@ from tidings.features.inbox.entries import (
     standing_of,
     update_of,
 )
-from tidings.features.inbox.results import ResultWriter
 from tidings.ports.ledger.batch import Direction, InboxChange, Kind
 from tidings.ports.ledger.reading import Archived, EntryId, Inbox, InboxRow
 from tidings.wire.xml.element import Element, decode
@@ -113,6 +113,14 @@ def test_an_entry_is_what_its_value_writes(body: bytes, query_id: str | None) ->
         3, last_message(each, NINA), query_id, "work", TIME + 1, (ConversationState(3, 2).encode(),)
     )
     assert writer(query_id).result(each) == value.to_bytes()
+
+
+def test_the_messages_of_a_fetch_are_numbered() -> None:
+    entries = writer()
+    for number in (1, 2):
+        written, make = entries.message(row(entry()))
+        assert make().to_bytes() == written
+        assert decode(written, ns.CLIENT).get("id") == f"m-{number}"
 
 
 def test_a_correction_stands_beside_what_it_corrects() -> None:  # §5

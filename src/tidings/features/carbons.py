@@ -20,10 +20,11 @@ from typing import Final
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
 from tidings.kernel.account import Account
-from tidings.kernel.events import ArchivePulled, MessageAccepted, MessageDelivered, SessionBound
+from tidings.kernel.events import MessageAccepted, MessageDelivered, SessionBound
 from tidings.kernel.feature import Addressee, Feature, Spec, handles, listens
 from tidings.kernel.hooks import Stage
 from tidings.kernel.iq import Iq
+from tidings.kernel.pulling import HAS_PULLED
 from tidings.kernel.session import Session
 from tidings.kernel.slots import Slot
 from tidings.kernel.stored_copy import StoredCopy
@@ -68,9 +69,6 @@ class CopiedMessages:
 WANTS_COPIES: Slot[bool] = Slot("carbons.wanted", default=False)
 """Whether a session has asked for copies; a new one has not (§4)."""
 
-FETCHES: Slot[bool] = Slot("carbons.fetches", default=False)
-"""Whether a session has read the archive by itself."""
-
 COPIED: Slot[CopiedMessages] = Slot("carbons.copied", factory=CopiedMessages)
 """What was copied of an account while it has been in memory."""
 
@@ -99,11 +97,6 @@ class Carbons(Feature):
     def disable(self, request: Iq[DisableCarbons]) -> None:
         """Copy to this session no more."""
         del _session_of(request)[WANTS_COPIES]
-
-    @listens(ArchivePulled)
-    def note_pull(self, event: ArchivePulled) -> None:
-        """Note that what comes from now on is not what the session has read."""
-        event.session[FETCHES] = True
 
     @listens(MessageDelivered, stage=Stage.COPY)  # §7
     def copy_received(self, event: MessageDelivered) -> None:
@@ -153,8 +146,11 @@ def is_for_all_devices(message: Stanza, stored: StoredCopy | None, account: Acco
 
 
 def _reads_later(session: Session) -> bool:
-    """Tell whether the archive will bring the session what is for all devices."""
-    return session.is_catching_up or (session.priority is None and not session[FETCHES])
+    """Tell whether the archive will bring the session what is for all devices.
+
+    A client that has pulled may have read before the message came.
+    """
+    return session.is_catching_up or (session.priority is None and not session[HAS_PULLED])
 
 
 def _session_of(request: Iq[EnableCarbons] | Iq[DisableCarbons]) -> Session:

@@ -15,11 +15,10 @@ from msgspec import Meta
 
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
-from tidings.kernel.events import ArchivePulled, DiscoInfo
+from tidings.kernel.events import DiscoInfo
 from tidings.kernel.feature import Feature, Spec, handles, listens
-from tidings.kernel.host import Host
 from tidings.kernel.iq import Iq
-from tidings.kernel.maybe_awaitable import until_done
+from tidings.kernel.pulling import pulled
 from tidings.ports.ledger import Ledger
 from tidings.ports.ledger.batch import Direction
 from tidings.ports.ledger.reading import Archived, EntryId, Head, InboxQuery, InboxRow
@@ -170,8 +169,7 @@ class Sync(Feature):
     serves_archives = True
     Options = SyncOptions
 
-    def __init__(self, host: Host, ledger: Ledger, options: SyncOptions) -> None:
-        self._host = host
+    def __init__(self, ledger: Ledger, options: SyncOptions) -> None:
         self._ledger = ledger
         self._options = options
 
@@ -185,8 +183,7 @@ class Sync(Feature):
     async def sync(self, request: Iq[SyncRequest]) -> Element:
         """Send the parts of the page, then its end."""
         session, account = request.own_session, request.own_account.jid
-        # Told before the page is read: what is not sent to the device from here on is in the page.
-        await until_done(self._host.hooks.tell(ArchivePulled(session)))
+        await pulled(session)
         payload = request.payload
         limit = min(payload.maximum or self._options.page, LARGEST_PAGE)
         page = await read_page(self._ledger, account, payload.since, limit)

@@ -164,7 +164,10 @@ class CommitUncertain(Fact):
 
 
 class ArchivePulled(Fact):
-    """A client has asked for archive, inbox or sync: it fetches by itself what its device has missed."""
+    """A client has asked for archive, inbox or sync, for the first time in its session.
+
+    It fetches by itself what its device has missed; `kernel/pulling.py` tells this.
+    """
 
     session: Session
 

@@ -6,7 +6,7 @@ correction of what was retracted, which would else still tell it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
@@ -15,10 +15,9 @@ from tidings.base.jid import Jid
 from tidings.features.archive.stored import written_sender
 from tidings.ports.ledger.batch import Kind
 from tidings.ports.ledger.reading import Archived, EntryId, Page
-from tidings.wire.xml.writer import check_characters, escape_attribute
 from tidings.wire.xmpp.payloads.archive import ArchiveQuery
 from tidings.wire.xmpp.payloads.arrival import forwarded, kept
-from tidings.wire.xmpp.payloads.forwarding import carry
+from tidings.wire.xmpp.payloads.forwarding import ResultMessages, query_attribute
 from tidings.wire.xmpp.payloads.references import IdKind, ReferenceKind, reference_of
 from tidings.wire.xmpp.payloads.retraction import RetractionForm, Tombstone
 from tidings.wire.xmpp.payloads.stanza_ids import StanzaId, origin_id_of
@@ -43,18 +42,18 @@ class ResultWriter:
 
     def __init__(self, query: ArchiveQuery, *, archive: Jid, to: Jid, mark: str) -> None:
         """Prepare what all results share; `mark` begins the ids of their messages."""
-        query_id = "" if query.query_id is None else f' queryid="{escape_attribute(query.query_id)}"'
-        self._tag = (query.namespace, "result")
-        opening = check_characters(f'<result xmlns="{query.namespace}"{query_id} id="')
-        self._opening = opening.encode()
+        namespace = query.namespace
+        self._opening = b'<result xmlns="%b"%b id="' % (namespace.encode(), query_attribute(query.query_id))
         self._archive = archive
-        self._to = to
-        self._mark = mark
-        self._number = 0
+        self._messages = ResultMessages((namespace, "result"), to=to, sender=archive, mark=mark)
 
-    def write(self, entry: Archived, body: bytes, folded: bytes = b"") -> Stanza:
-        """Give the message that brings one entry; `body` is the stanza that it shows."""
-        self._number += 1
+    def message(
+        self, entry: Archived, body: bytes, folded: bytes = b""
+    ) -> tuple[bytes, Callable[[], Stanza]]:
+        """Give the message that brings one entry: written, and how it is made where somebody looks at it.
+
+        `body` is the stanza that it shows.
+        """
         id_ = str(entry.id)
         raw = b'%b%b">%b%b</result>' % (
             self._opening,
@@ -62,8 +61,7 @@ class ResultWriter:
             forwarded(body, self._archive, id_, entry.time, sender=written_sender(body)),
             folded,
         )
-        id_of_message = f"{self._mark}{self._number}"
-        return carry(self._tag, raw, to=self._to, sender=self._archive, id=id_of_message)
+        return self._messages.around(raw)
 
 
 def withdrawn_of(page: Page) -> tuple[EntryId, ...]:

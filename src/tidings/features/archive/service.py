@@ -29,13 +29,10 @@ from tidings.features.archive.results import (
 )
 from tidings.features.archive.scanning import scan
 from tidings.features.archive.selection import UnknownId, bounds_of, fin_of, page_query, wanted_resource
-from tidings.kernel.events import ArchivePulled, DiscoInfo, EntryReferenced
+from tidings.kernel.events import DiscoInfo, EntryReferenced
 from tidings.kernel.feature import Addressee, Feature, Spec, handles, listens
-from tidings.kernel.host import Host
 from tidings.kernel.iq import Iq
-from tidings.kernel.maybe_awaitable import until_done
-from tidings.kernel.session import Session
-from tidings.kernel.slots import Slot
+from tidings.kernel.pulling import pulled
 from tidings.kernel.supervisor import Supervisor
 from tidings.ports.ledger import Ledger
 from tidings.ports.ledger.reading import Archived, EntryId, NoSuchEntry, Page, PageQuery
@@ -70,9 +67,6 @@ class ArchiveOptions(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = "tombstone"
 
-
-PULLED: Slot[bool] = Slot("archive.pulled", default=False)
-"""Whether this session has asked before."""
 
 _EXTRA_FIELDS: Final = (
     Field("from-id", kind=FieldKind.TEXT_SINGLE),
@@ -111,8 +105,7 @@ class Archive(Feature):
     option_name = "archive"
     serves_archives = True
 
-    def __init__(self, host: Host, ledger: Ledger, supervisor: Supervisor, options: ArchiveOptions) -> None:
-        self._host = host
+    def __init__(self, ledger: Ledger, supervisor: Supervisor, options: ArchiveOptions) -> None:
         self._ledger = ledger
         self._supervisor = supervisor
         self._options = options
@@ -135,7 +128,7 @@ class Archive(Feature):
     async def search(self, request: Iq[ArchiveQuery]) -> Element:
         """Send the messages of the page, in order, and then its end."""
         query, session, archive = request.payload, request.own_session, request.own_account.jid
-        await self._note(session)
+        await pulled(session)
         wanted, page = await self._page(archive, query)
         withdrawals = await self._withdrawals(archive, page)
         writer = ResultWriter(query, archive=archive, to=session.jid, mark=token(9))
@@ -144,7 +137,8 @@ class Archive(Feature):
             if wanted.words and withdrawal_for(entry, withdrawals) is not None:
                 continue  # what was taken back is not found by its words
             body = shown_body(entry, withdrawals, archive)
-            session.send(writer.write(entry, body, b"" if folds is None else folds[entry.id.position]))
+            folded = b"" if folds is None else folds[entry.id.position]
+            session.send_written(*writer.message(entry, body, folded))
         return fin_of(query, page, limit=wanted.limit).encode()
 
     @handles(ArchiveMetadata, kind="get")  # §5
@@ -174,12 +168,6 @@ class Archive(Feature):
         if reference.kind is ReferenceKind.RETRACTION:
             work = erasing.erase(self._ledger, event.account.jid, event.stored.target)
             self._supervisor.start("erase what was retracted", work)
-
-    async def _note(self, session: Session) -> None:
-        """Tell, once, that this device fetches by itself what it has missed."""
-        if not session[PULLED]:
-            session[PULLED] = True
-            await until_done(self._host.hooks.tell(ArchivePulled(session)))
 
     async def _page(self, archive: Jid, query: ArchiveQuery) -> tuple[PageQuery, Page]:
         """Read the page; an id that is not there is answered with the bounds of the archive (§4.3.2)."""

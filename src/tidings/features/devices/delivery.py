@@ -130,9 +130,9 @@ class Devices(Feature):
         """Leave it to the client from here on to fetch what it has missed."""
         session = event.session
         progress = session[PROGRESS]
-        if progress.has_pulled or session.ended:
+        if session.ended:
             return
-        progress.has_pulled = progress.pulls = progress.is_current = True
+        progress.pulls = progress.is_current = True
         self._replay.halt(session)
         self._supervisor.start("pulled", self._note_pull(session, progress))
 

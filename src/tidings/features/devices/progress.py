@@ -60,7 +60,6 @@ class Progress:
         "device",
         "early",
         "first_missed",
-        "has_pulled",
         "heard",
         "held",
         "is_current",
@@ -98,9 +97,7 @@ class Progress:
         self.is_doubtful = False
         """Whether the archive may have messages that were not delivered."""
         self.pulls = False
-        """Whether the device fetches what it missed by itself."""
-        self.has_pulled = False
-        """Whether it has done so in this session."""
+        """Whether the device fetches what it missed by itself: it has done so in this session or before."""
 
         self.run: object | None = None
         """Stands for the replay that is under way."""

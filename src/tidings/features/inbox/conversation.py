@@ -6,16 +6,11 @@ to the devices that use the inbox. What was asked for goes to every available de
 message has brought a conversation back from the archive.
 """
 
-from typing import ClassVar, Self
-
-import msgspec
-
 from tidings.base.clock import SECOND, microseconds
 from tidings.base.ids import token
 from tidings.base.jid import Jid
-from tidings.features.inbox.entries import properties_of, update_of
-from tidings.features.inbox.options import InboxOptions
-from tidings.features.inbox.pulling import HAS_ASKED, devices_of
+from tidings.features.inbox.results import properties_of, update_of
+from tidings.features.inbox.service import HAS_ASKED, InboxOptions
 from tidings.kernel.account import Account
 from tidings.kernel.clock import Clock
 from tidings.kernel.events import ConversationRead, ConversationReturned, EntryReferenced
@@ -42,19 +37,6 @@ from tidings.wire.xmpp.payloads.conversation import (
 )
 from tidings.wire.xmpp.payloads.inbox_state import Pin
 from tidings.wire.xmpp.stanza import Stanza
-
-
-class Change(msgspec.Struct, frozen=True):
-    """A change, not decoded yet: only its host knows which boxes there are."""
-
-    TAG: ClassVar[tuple[str, str]] = ConversationChange.TAG
-
-    element: Element
-
-    @classmethod
-    def decode(cls, element: Element) -> Self:
-        """Take the request as it is."""
-        return cls(element)
 
 
 class Conversations(Feature):
@@ -89,10 +71,11 @@ class Conversations(Feature):
             raise entry_not_found()
         return properties_of(row, owner, microseconds(self._clock.now()), is_complete=query.is_complete)
 
-    @handles(Change, kind="set")  # §1.7
-    async def change(self, request: Iq[Change]) -> None:
+    @handles(ConversationChange, kind="set")  # §1.7
+    async def change(self, request: Iq[ConversationChange]) -> None:
         """Change all that is asked for in one transaction, tell every device, then the one that asked."""
-        wanted = ConversationChange.decode(request.payload.element, self._boxes)
+        wanted = request.payload
+        wanted.check_box(self._boxes)
         change = change_of(wanted, request.own_account.jid, microseconds(self._clock.now()))
         await self._change(request.own_session, change, wanted.query_id, request.stanza.id)
 
@@ -185,6 +168,15 @@ class Conversations(Feature):
         )
         for session in devices:
             session.send(message)
+
+
+def devices_of(account: Account) -> list[Session]:
+    """Give the sessions that a message to the account's bare JID is for, and those that use the inbox."""
+    return [
+        session
+        for session in account.sessions.values()
+        if session[HAS_ASKED] or (session.priority is not None and session.priority >= 0)
+    ]
 
 
 def change_of(wanted: ConversationChange, owner: Jid, now: int) -> InboxChange:

@@ -1,59 +1,142 @@
-"""Results: the entries of a fetch as they are sent, written from their bytes without parsing them (§1.5).
+"""Results: how the conversations of the ledger are shown, and written as they are sent. Pure.
 
-The marks § point at docs/specs/inbox.md.
+The last message is what somebody wrote last to be read; what was corrected later is shown beside it, what was
+retracted or erased is shown without its content. Entries of a fetch are written from their bytes without
+parsing them. The marks § point at docs/specs/inbox.md.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 from tidings.base.jid import Jid
-from tidings.features.inbox.entries import correction_of, shown_message, standing_of, state_of
-from tidings.kernel.session import Session
-from tidings.ports.ledger.reading import InboxRow
-from tidings.wire.xml.writer import check_characters, escape_attribute
+from tidings.features.inbox.selection import page_of
+from tidings.ports.ledger.reading import Archived, Inbox, InboxRow
+from tidings.wire.xml.element import Element, decode
 from tidings.wire.xmpp import ns
-from tidings.wire.xmpp.payloads.forwarding import carry
-from tidings.wire.xmpp.payloads.inbox import InboxResult
+from tidings.wire.xmpp.payloads.archive import ArchiveResult
+from tidings.wire.xmpp.payloads.arrival import forwarded, kept, with_archive_id
+from tidings.wire.xmpp.payloads.boxes import Standing
+from tidings.wire.xmpp.payloads.conversation import Conversation, ConversationUpdate
+from tidings.wire.xmpp.payloads.delay import Delay
+from tidings.wire.xmpp.payloads.forwarding import Forwarded, ResultMessages, query_attribute
+from tidings.wire.xmpp.payloads.inbox import InboxFin, InboxResult, InboxTotals
+from tidings.wire.xmpp.payloads.inbox_state import ConversationState, Corrected
+from tidings.wire.xmpp.payloads.retraction import Tombstone
+from tidings.wire.xmpp.stanza import Stanza
 
 _OPENING: Final = f'<result xmlns="{ns.INBOX}" unread="'.encode()
 
 
 class ResultWriter:
-    """Writes the entries of one fetch to one device, one after another."""
+    """Writes the entries of one fetch to one device, one after another (§1.5)."""
 
     def __init__(self, query_id: str | None, *, owner: Jid, to: Jid, now: int, mark: str) -> None:
         """Prepare what all entries share; `mark` begins the ids of their messages."""
-        query = "" if query_id is None else f' queryid="{escape_attribute(query_id)}"'
-        self._query = check_characters(query).encode()
+        self._query = query_attribute(query_id)
         self._owner = owner
-        self._to = to
         self._now = now
-        self._mark = mark
-        self._number = 0
-        self._root = f'<message from="{owner.xml}" to="{to.xml}" id="{mark}'.encode()
+        self._messages = ResultMessages(InboxResult.TAG, to=to, sender=owner, mark=mark)
 
-    def send(self, row: InboxRow, session: Session) -> None:
-        """Send one entry; a message for it is made only where the session wants to look at it."""
-        self._number += 1
-        id_ = f"{self._mark}{self._number}"
-        result = self.result(row)
-        session.send_written(
-            b'%b%d">%b</message>' % (self._root, self._number, result),
-            lambda: carry(InboxResult.TAG, result, to=self._to, sender=self._owner, id=id_),
-        )
+    def message(self, row: InboxRow) -> tuple[bytes, Callable[[], Stanza]]:
+        """Give the message that brings one entry: written, and how it is made where somebody looks at it."""
+        return self._messages.around(self.result(row))
 
     def result(self, row: InboxRow) -> bytes:
         """Write `<result/>`, for any default namespace."""
-        return b'%b%d"%b>%b%b%b</result>' % (
+        pinned = state_of(row).encode().to_bytes(ns.INBOX) if row.pinned else b""  # §3
+        return b'%b%d"%b>%b%b%b%b</result>' % (
             _OPENING,
             row.unread,
             self._query,
             shown_message(row, self._owner),
             standing_of(row, self._now).to_bytes(ns.INBOX),
-            _additions(row),
+            pinned,
+            correction_of(row),
         )
 
 
-def _additions(row: InboxRow) -> bytes:
-    """Write what Tidings adds: the place of a pinned conversation (§3), the newest correction (§5)."""
-    pinned = state_of(row).encode().to_bytes(ns.INBOX) if row.pinned else b""
-    return pinned + correction_of(row)
+def standing_of(row: InboxRow, now: int) -> Standing:
+    """Tell how a conversation stands at a time; a mute that is over is none."""
+    return Standing(row.unread == 0, row.box, row.muted_until if row.muted_until > now else 0)
+
+
+def state_of(row: InboxRow) -> ConversationState:
+    """Tell what Tidings adds to that."""
+    return ConversationState(row.unread, row.pinned)
+
+
+def fin_of(found: Inbox) -> InboxFin:
+    """Give the end of a fetch: the counts of its page, and those of the account."""
+    unread = [row.unread for row in found.rows if row.unread]
+    return InboxFin(
+        page_of(found.rows),
+        len(unread),
+        len(found.rows),
+        sum(unread),
+        InboxTotals(found.unread, found.unread_conversations),
+    )
+
+
+def update_of(row: InboxRow, query_id: str | None, now: int) -> Element:
+    """Give `<x/>`, which tells devices how the conversation stands now (§1.7)."""
+    element = ConversationUpdate(row.peer, standing_of(row, now), query_id).encode()
+    element.append(state_of(row).encode())
+    return element
+
+
+def properties_of(row: InboxRow, owner: Jid, now: int, *, is_complete: bool) -> Element:
+    """Give the answer to a question about one conversation (§1.6)."""
+    forwarded = last_message(row, owner) if is_complete else None
+    raw = Conversation(row.peer, standing_of(row, now), forwarded).to_bytes()
+    element = decode(raw, ns.CLIENT)
+    element.append(state_of(row).encode())
+    return element
+
+
+def last_message(row: InboxRow, owner: Jid) -> Forwarded:
+    """Give the last message of a conversation with its id in the archive that holds it."""
+    delay, last = Delay(row.time), row.last
+    if last is None or last.body is None:
+        return Forwarded(_erased(row, owner), delay)
+    return Forwarded(with_archive_id(_shown(last, last.body), row.source, str(last.id)), delay)
+
+
+def shown_message(row: InboxRow, owner: Jid) -> bytes:
+    """Write that as `<forwarded/>`, for any default namespace."""
+    last = row.last
+    if last is None or last.body is None:
+        return Forwarded(_erased(row, owner), Delay(row.time)).to_bytes()
+    return forwarded(_shown(last, last.body), row.source, str(last.id), row.time)
+
+
+def correction_of(row: InboxRow) -> bytes:
+    """Write the newest correction of the last message (§5), if there is one to show."""
+    last = row.last
+    if last is None or last.retracted is not None:
+        return b""
+    correction = last.pointers[-1] if last.pointers else None
+    if correction is None or correction.body is None:
+        return b""
+    return Corrected.around(forwarded(correction.body, row.source, str(correction.id), correction.time))
+
+
+def archive_result_of(row: InboxRow, owner: Jid, query_id: str | None) -> ArchiveResult | None:
+    """Give the last message as the archive gives it (XEP-0430 §3.1); None where there is none any more."""
+    if row.last is None:
+        return None
+    return ArchiveResult(str(row.last.id), last_message(row, owner), query_id)
+
+
+def _erased(row: InboxRow, owner: Jid) -> bytes:
+    """Give what stands in place of a message that was erased: there was something, nobody is to know what."""
+    return Stanza.build("message", to=owner, sender=row.peer).to_bytes()
+
+
+def _shown(last: Archived, body: bytes) -> bytes:
+    return body if last.retracted is None else _without_content(body, last.retracted)
+
+
+def _without_content(body: bytes, retracted: int) -> bytes:
+    """Leave of a retracted message who wrote it to whom, and that it was retracted (XEP-0424 §4)."""
+    message = kept(body).replace(drop=lambda _namespace, _name: True)
+    return message.replace(append=(Tombstone(retracted).encode(),)).to_bytes()

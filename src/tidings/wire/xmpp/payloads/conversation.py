@@ -122,8 +122,8 @@ class ConversationChange(msgspec.Struct, frozen=True):
     query_id: str | None = None
 
     @classmethod
-    def decode(cls, element: Element, boxes: Collection[str] = ()) -> Self:
-        """Return the change; `boxes` are those that the server adds.
+    def decode(cls, element: Element) -> Self:
+        """Return the change; `check_box` tells whether the box is one that the server has.
 
         Raises `bad-request` with MongooseIM's texts: `jid-required`, `invalid-jid`, `no-property`,
         `invalid-box`, and `bad-request` for an unknown child, one given twice, or a bad value.
@@ -141,9 +141,14 @@ class ConversationChange(msgspec.Struct, frozen=True):
         archive, read = (_read_property(texts.get(name)) for name in ("archive", "read"))
         box = None if archive is None else (ARCHIVE if archive else INBOX)
         if "box" in texts:
-            box = read_box(texts["box"], (*BOXES, *boxes))
+            box = read_box(texts["box"])
         query_id = read_optional_id(element.get("queryid"), "queryid")
         return cls(peer, box, _read_mute(texts.get("mute")), read, query_id)
+
+    def check_box(self, boxes: Collection[str]) -> None:
+        """Raise `bad-request` for a box that no account has; `boxes` are those that the server adds."""
+        if self.box is not None:
+            read_box(self.box, (*BOXES, *boxes))
 
     def encode(self) -> Element:
         """Return `<query/>` with the properties to change."""

@@ -1,10 +1,12 @@
 """Stanza Forwarding: a stanza inside another, as the bytes in which it came (XEP-0297 1.0).
 
 What an archive, a carbon or an inbox shows is wrapped without being parsed: `Forwarded` holds the bytes that
-`Stanza.to_bytes` writes, and `carry` builds the message around them.
+`Stanza.to_bytes` writes, and `carry` builds the message around them. The results of a query, of which there
+may be hundreds, are messages alike: `ResultMessages` writes them.
 """
 
 import re
+from collections.abc import Callable
 from typing import ClassVar, Final, Self
 
 import msgspec
@@ -13,6 +15,7 @@ from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
 from tidings.wire.xml.element import XML_NAMESPACE, Element, decode
 from tidings.wire.xml.fragment import Fragment
+from tidings.wire.xml.writer import check_characters, escape_attribute
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.delay import Delay
 from tidings.wire.xmpp.stanza import NAMES, Stanza
@@ -91,6 +94,33 @@ def carry(
 ) -> Stanza:
     """Return a message with one child, given as bytes that begin with its tag; they are not parsed."""
     return Stanza("message", kind, id, to, sender, None, [(f"{tag[0]} {tag[1]}", 0)], raw)
+
+
+class ResultMessages:
+    """Messages that bring the results of one query to whoever asked, one after another."""
+
+    __slots__ = ("_mark", "_number", "_root", "_sender", "_tag", "_to")
+
+    def __init__(self, tag: tuple[str, str], *, to: Jid, sender: Jid, mark: str) -> None:
+        """Prepare what all of them share; `mark`, which needs no escaping, begins their ids."""
+        self._tag = tag
+        self._to = to
+        self._sender = sender
+        self._mark = mark
+        self._number = 0
+        self._root = f'<message from="{sender.xml}" to="{to.xml}" id="{mark}'.encode()
+
+    def around(self, raw: bytes) -> tuple[bytes, Callable[[], Stanza]]:
+        """Return the next message, written, and what makes the same as a stanza; `raw` is as in `carry`."""
+        self._number += 1
+        id_ = f"{self._mark}{self._number}"
+        written = b'%b%d">%b</message>' % (self._root, self._number, raw)
+        return written, lambda: carry(self._tag, raw, to=self._to, sender=self._sender, id=id_)
+
+
+def query_attribute(query_id: str | None) -> bytes:
+    """Return the attribute `queryid` of a result, written; nothing where the query has no id."""
+    return b"" if query_id is None else check_characters(f' queryid="{escape_attribute(query_id)}"').encode()
 
 
 def _key(attribute: str) -> str:

@@ -107,8 +107,8 @@ class InboxQuery(msgspec.Struct, frozen=True, kw_only=True):
     page: PageRequest = PageRequest()
 
     @classmethod
-    def decode(cls, element: Element, boxes: Collection[str] = ()) -> Self:
-        """Return the query; `boxes` are those that the server adds.
+    def decode(cls, element: Element) -> Self:
+        """Return the query; `check_box` tells whether the box is one that the server has.
 
         Raises `bad-request` for an unknown field, one given twice, without a value or with several, and for a
         bad value, with MongooseIM's texts; `feature-not-implemented` for a page by its index.
@@ -123,9 +123,14 @@ class InboxQuery(msgspec.Struct, frozen=True, kw_only=True):
             end=_read_time(values, "end"),
             order=_read_order(values),
             hides_read=_read_truth(values, "hidden_read") or False,
-            box=_read_box(values, boxes),
+            box=_read_box(values),
             page=page,
         )
+
+    def check_box(self, boxes: Collection[str]) -> None:
+        """Raise `bad-request` for a box that no account has; `boxes` are those that the server adds."""
+        if self.box is not None and self.box not in (ALL, *BOXES, *boxes):
+            raise _bad_value("box", self.box)
 
     def encode(self) -> Element:
         """Return `<inbox/>`, with a form only if there is a wish to write in it."""
@@ -345,11 +350,9 @@ def _read_truth(values: dict[str, str], name: str) -> bool | None:
         raise _bad_value(name, values[name]) from None
 
 
-def _read_box(values: dict[str, str], boxes: Collection[str]) -> str | None:
+def _read_box(values: dict[str, str]) -> str | None:
     """Return the box; the older field archive counts only without it (§1.3)."""
     is_archive = _read_truth(values, "archive")
     if (name := values.get("box")) is not None:
-        if name not in (ALL, *BOXES, *boxes):
-            raise _bad_value("box", name)
         return name
     return None if is_archive is None else (ARCHIVE if is_archive else INBOX)

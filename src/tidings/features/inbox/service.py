@@ -1,0 +1,230 @@
+"""Inbox: an account's conversations are listed, page by page, and its bin is emptied.
+
+`Inbox` implements `erlang-solutions.com:xmpp:inbox:0` of MongooseIM 6.8, and what docs/specs/inbox.md adds to
+it; there the marks § point at that page. `StandardInbox` lists the same conversations, without what lies in
+the bin, as XEP-0430 0.2.0 has it. The ledger writes the inbox in the commit of each message: this is its
+reading side. Left out: `groupchat`, `aff_changes` and `remove_on_kicked`, which are for rooms.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from tidings.base.clock import SECOND, microseconds
+from tidings.base.ids import token
+from tidings.base.jid import Jid
+from tidings.features.inbox.results import ResultWriter, archive_result_of, fin_of
+from tidings.features.inbox.selection import page_of, selection, standard_selection
+from tidings.kernel.clock import Clock
+from tidings.kernel.feature import Feature, Spec, handles, loads
+from tidings.kernel.host import Host
+from tidings.kernel.iq import Iq
+from tidings.kernel.job import Job
+from tidings.kernel.pulling import pulled
+from tidings.kernel.slots import Slot
+from tidings.kernel.supervisor import Supervisor
+from tidings.messages.entries import READING
+from tidings.ports.ledger import Ledger
+from tidings.ports.ledger.reading import InboxQuery as Wanted
+from tidings.ports.ledger.reading import InboxRow
+from tidings.wire.xml.element import Element
+from tidings.wire.xmpp import ns
+from tidings.wire.xmpp.payloads.boxes import BIN
+from tidings.wire.xmpp.payloads.inbox import EmptyBin, InboxForm, InboxFormRequest, InboxQuery
+from tidings.wire.xmpp.payloads.references import ReferenceKind
+from tidings.wire.xmpp.payloads.standard_inbox import (
+    StandardInboxEntry,
+    StandardInboxFin,
+    StandardInboxQuery,
+)
+
+STRETCH: Final = 200
+"""After so many entries a long answer lets others run."""
+
+HAS_ASKED: Final[Slot[bool]] = Slot("inbox.has_asked", default=False)
+"""Whether a session has asked for anything of the inbox, so that it hears of every change."""
+
+_READING: Final = {
+    "received": ReferenceKind.RECEIVED,
+    "displayed": ReferenceKind.DISPLAYED,
+    "acknowledged": ReferenceKind.ACKNOWLEDGED,
+}
+_DAY: Final = 86_400 * SECOND
+
+BoxName = Annotated[str, Meta(pattern=r"^(?!(?:all|inbox|archive|bin)$)\S{1,16}$")]
+"""A box that the server adds to those that every account has."""
+
+ReadingMarker = Literal["received", "displayed", "acknowledged"]
+
+
+class InboxOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """Boxes, limits and the bin; all features of the inbox share them."""
+
+    boxes: Annotated[
+        tuple[BoxName, ...],
+        Meta(
+            description="Boxes besides `inbox`, `archive` and `bin`: names of up to 16 characters without "
+            "spaces."
+        ),
+    ] = ()
+    reset_markers: Annotated[
+        tuple[ReadingMarker, ...],
+        Meta(description="Which markers of XEP-0333 that a user sends say that the conversation is read."),
+    ] = ("displayed", "acknowledged")
+    max_result_limit: Annotated[
+        int, Meta(description="Conversations in one answer at most; 0 is no limit.", ge=0)
+    ] = 0
+    bin_ttl_days: Annotated[
+        int, Meta(description="Days after which a conversation in the bin leaves the inbox.", ge=0)
+    ] = 30
+    bin_clean_hours: Annotated[
+        int, Meta(description="Hours between two rounds that empty the bins.", ge=1)
+    ] = 1
+
+
+class Inbox(Feature):
+    """Lists the conversations of an account."""
+
+    spec = (
+        Spec(ns.INBOX, version="MongooseIM 6.8", advertises=(ns.INBOX,), note="docs/specs/inbox.md"),
+        Spec(ns.TIDINGS_INBOX, advertises=(ns.TIDINGS_INBOX,), note="docs/specs/inbox.md"),
+    )
+    Options = InboxOptions
+    option_name = "inbox"
+    serves_archives = True
+
+    def __init__(self, ledger: Ledger, clock: Clock, options: InboxOptions) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._options = options
+        self._reading = frozenset(_READING[marker] for marker in options.reset_markers)
+
+    @loads(READING)
+    async def load_reading(self, account: Jid) -> frozenset[ReferenceKind]:  # noqa: ARG002  # the same for all
+        """Say which markers of an account's owner move its read pointers."""
+        return self._reading
+
+    @handles(InboxFormRequest, kind="get")  # §1.2
+    def show_form(self, request: Iq[InboxFormRequest]) -> Element:  # noqa: ARG002  # the same for all
+        """Answer with the form of a fetch."""
+        return InboxForm.offered(self._options.boxes).encode()
+
+    @handles(InboxQuery, kind="set")  # §1.3
+    async def fetch(self, request: Iq[InboxQuery]) -> Element:
+        """Send the entries, and answer with the end of the page."""
+        query, session = request.payload, request.own_session
+        query.check_box(self._options.boxes)
+        wanted = selection(query, self._options.max_result_limit or None)
+        session[HAS_ASKED] = True
+        await pulled(session)
+        owner = session.account.jid
+        found = await self._ledger.inbox(owner, wanted)
+        writer = ResultWriter(
+            query.query_id or request.stanza.id,
+            owner=owner,
+            to=session.jid,
+            now=microseconds(self._clock.now()),
+            mark=f"{token(6)}-",
+        )
+        await _in_stretches(found.rows, lambda row, _: session.send_written(*writer.message(row)))
+        return fin_of(found).encode()
+
+    @handles(EmptyBin, kind="set")  # §1.8
+    async def empty_bin(self, request: Iq[EmptyBin]) -> Element:
+        """Take what is in the bin out of the inbox; the messages stay in the archive."""
+        owner, emptied = request.own_account.jid, 0
+        while step := await self._ledger.empty_bin(owner):
+            emptied += step
+        return EmptyBin(emptied).encode()
+
+
+class StandardInbox(Feature):
+    """Lists the conversations of an account, the last activity first, as XEP-0430 has it.
+
+    The marks § point at its sections. What is unread is counted by the ledger (§4): the markers displayed and
+    acknowledged move the read pointer of the one who sends them.
+    """
+
+    spec = Spec.xep(430, version="0.2.0", advertises=(ns.INBOX1,))  # §2.1
+    Options = InboxOptions
+    option_name = "inbox"
+    serves_archives = True
+
+    def __init__(self, ledger: Ledger, options: InboxOptions) -> None:
+        self._ledger = ledger
+        self._limit = options.max_result_limit or None
+
+    @handles(StandardInboxQuery, kind="get")  # §3.1
+    async def fetch(self, request: Iq[StandardInboxQuery]) -> Element:
+        """Send the entries, and answer with the end of the page and the counts of the whole inbox."""
+        query, session = request.payload, request.own_session
+        wanted = standard_selection(query, self._limit)
+        session[HAS_ASKED] = True
+        await pulled(session)
+        owner, mark = session.account.jid, f"{token(6)}-"
+        found = await self._ledger.inbox(owner, wanted)
+
+        def send(row: InboxRow, number: int) -> None:
+            entry = StandardInboxEntry(row.peer, row.unread, None if row.last is None else str(row.last.id))
+            result = archive_result_of(row, owner, request.stanza.id) if query.with_messages else None
+            message = entry.message(to=session.jid, account=owner, result=result, id=f"{mark}{number}")
+            session.send(message)
+
+        await _in_stretches(found.rows, send)
+        count = found.unread_conversations if query.unread_only else found.conversations
+        page = page_of(found.rows, count)
+        return StandardInboxFin(found.conversations, found.unread_conversations, found.unread, page).encode()
+
+
+class BinCleaning(Feature):
+    """Empties the bins of a domain's accounts now and then, one account after another.
+
+    A conversation leaves the inbox when it has been in the bin for long enough; the time counts from the move
+    into the bin (§1.9), and the messages stay in the archive.
+    """
+
+    Options = InboxOptions
+    option_name = "inbox"
+    serves_archives = True
+
+    def __init__(
+        self, host: Host, ledger: Ledger, clock: Clock, supervisor: Supervisor, options: InboxOptions
+    ) -> None:
+        self._host = host
+        self._ledger = ledger
+        self._clock = clock
+        self._options = options
+        self._rounds = Job("bin cleaning", self._clean, clock, supervisor)
+
+    async def start(self) -> None:
+        """Begin; the first round is one interval from now."""
+        self._rounds.begin(self._options.bin_clean_hours * 3_600)
+
+    async def stop(self) -> None:
+        """Begin no further round."""
+        self._rounds.stop()
+
+    async def _clean(self) -> float:
+        """Go once through all archives of the domain, and tell when to do so again."""
+        before = microseconds(self._clock.now()) - self._options.bin_ttl_days * _DAY
+        after = ""
+        while owners := await self._ledger.archives(self._host.domain, after):
+            for owner in owners:
+                # Looking costs less than a transaction: most bins are empty.
+                found = await self._ledger.inbox(owner, Wanted(boxes=(BIN,), limit=1))
+                if found.rows and await self._host.kind.exists(owner):  # whose bin else?
+                    while await self._ledger.empty_bin(owner, before=before):
+                        pass
+            after = owners[-1]
+        return self._options.bin_clean_hours * 3_600
+
+
+async def _in_stretches(rows: Sequence[InboxRow], send: Callable[[InboxRow, int], None]) -> None:
+    """Send one entry after another, each with its number; others run after each stretch."""
+    for number, row in enumerate(rows, 1):
+        send(row, number)
+        if number % STRETCH == 0:
+            await asyncio.sleep(0)

@@ -1,0 +1,24 @@
+"""Pulling: a client that asks for archive, inbox or sync fetches by itself what its device has missed."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tidings.kernel.events import ArchivePulled
+from tidings.kernel.maybe_awaitable import until_done
+from tidings.kernel.session import Session
+from tidings.kernel.slots import Slot
+
+HAS_PULLED: Final[Slot[bool]] = Slot("pulling.has_pulled", default=False)
+"""Whether the client of a session has pulled; written by `pulled` alone."""
+
+
+async def pulled(session: Session) -> None:
+    """Note that the client pulls; features are told of the first time in a session.
+
+    It is noted before anything is read for the client: what is not sent to the device from here on is in what
+    the client reads.
+    """
+    if not session[HAS_PULLED]:
+        session[HAS_PULLED] = True
+        await until_done(session.host.hooks.tell(ArchivePulled(session)))
