@@ -64,18 +64,6 @@ async def test_new_keys_replace_the_old_and_end_the_tokens(stores: Stores) -> No
     assert not await stores.accounts.set_keys(BOB, keys("SCRAM-SHA-512"))
 
 
-async def test_keys_of_one_more_mechanism_join_the_others(stores: Stores) -> None:
-    await stores.accounts.create(ALICE, keys("SCRAM-SHA-1", "SCRAM-SHA-256"), 1.0)
-    await stores.accounts.store_token(ALICE, token())
-    newer = keys("SCRAM-SHA-256", iterations=50_000)[0]
-    assert await stores.accounts.add_keys(ALICE, newer)
-    record = await stores.accounts.get(ALICE)
-    assert record is not None
-    assert set(record.keys) == {keys("SCRAM-SHA-1")[0], newer}
-    assert await stores.accounts.tokens(ALICE, "phone") == (token(),)
-    assert not await stores.accounts.add_keys(BOB, newer)
-
-
 async def test_a_ban_is_kept_until_it_is_lifted(stores: Stores) -> None:
     await stores.accounts.create(ALICE, keys("SCRAM-SHA-1"), 1.0)
     assert await stores.accounts.ban(ALICE, Ban("spam", 5.0))

@@ -17,7 +17,6 @@ from msgspec import inspect
 from tidings.app import options
 
 _YES = frozenset({"true", "yes", "on", "1"})
-_LISTS = inspect.VarTupleType | inspect.ListType
 _NO = frozenset({"false", "no", "off", "0"})
 
 

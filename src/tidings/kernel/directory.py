@@ -131,11 +131,6 @@ class Directory(Generic[E]):
         """Go through the entities that are kept in memory."""
         yield from list(self._pinned.values())
 
-    @property
-    def pinned_count(self) -> int:
-        """How many entities are kept in memory."""
-        return len(self._pinned)
-
     def _evict(self) -> None:
         while len(self._recent) > self._limit:
             self._recent.popitem(last=False)

@@ -98,10 +98,6 @@ class AccountStore(Protocol):
         """Replace all SCRAM keys and forget all FAST tokens: a new password. False without an account."""
         ...
 
-    async def add_keys(self, jid: Jid, keys: ScramKeys) -> bool:
-        """Add or replace the keys of one mechanism for the same password; False without an account."""
-        ...
-
     async def ban(self, jid: Jid, ban: Ban) -> bool:
         """Keep the account from logging in; a second ban replaces the first. False without an account."""
         ...

@@ -46,13 +46,6 @@ class MemoryAccounts:
             state.tokens.clear()
         return state is not None
 
-    async def add_keys(self, jid: Jid, keys: ScramKeys) -> bool:
-        """Add or replace the keys of one mechanism."""
-        if state := self._accounts.get(jid):
-            kept = tuple(other for other in state.record.keys if other.mechanism != keys.mechanism)
-            state.record = replace(state.record, keys=(*kept, keys))
-        return state is not None
-
     async def ban(self, jid: Jid, ban: Ban) -> bool:
         """Keep the account from logging in."""
         if state := self._accounts.get(jid):

@@ -106,19 +106,6 @@ class SqlAccounts:
 
         return await self._database.write(work)
 
-    async def add_keys(self, jid: Jid, keys: ScramKeys) -> bool:
-        """Add or replace the keys of one mechanism."""
-        reading = select(accounts.c.scram_keys).where(accounts.c.account == key_of(jid)).with_for_update()
-
-        def work(connection: Connection) -> bool:
-            stored = connection.execute(reading).scalar()
-            if stored is None:
-                return False
-            kept = [other for other in _decode_keys(stored) if other.mechanism != keys.mechanism]
-            return _change(connection, jid, {"scram_keys": _encode_keys([*kept, keys])})
-
-        return await self._database.write(work)
-
     async def ban(self, jid: Jid, ban: Ban) -> bool:
         """Keep the account from logging in."""
         values = {"ban_reason": ban.reason, "banned_since": ban.since}

@@ -61,7 +61,7 @@ ReadingMarker = Literal["received", "displayed", "acknowledged"]
 
 
 class InboxOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """Boxes, limits and the bin; all features of the inbox share them."""
+    """Boxes, limits and the bin."""
 
     boxes: Annotated[
         tuple[BoxName, ...],

@@ -178,10 +178,6 @@ class BoshSession:
         elif self.state is not State.ENDED:
             self._end()
 
-    def undelivered(self) -> list[bytes]:
-        """Give the elements that no answer has carried."""
-        return list(self._outbox)
-
     def flush(self, now: float) -> list[Answer]:
         """Give the answers that are due now, in the order of their requests."""
         match self.state:
