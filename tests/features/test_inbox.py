@@ -262,6 +262,22 @@ async def test_who_fetches_is_noted_once(world: World) -> None:
     assert spy.pulled == [alice.session]
 
 
+@pytest.mark.parametrize("first", range(4))
+async def test_whatever_a_client_pulls_first_is_noted_and_nothing_after_it(world: World, first: int) -> None:
+    pulls = [
+        f"<iq type='set' id='a'><query xmlns='{ns.MAM2}'/></iq>",
+        f"<iq type='set' id='b'><inbox xmlns='{ns.INBOX}'/></iq>",
+        f"<iq type='get' id='c'><inbox xmlns='{ns.INBOX1}'/></iq>",
+        f"<iq type='get' id='d'><sync xmlns='{ns.TIDINGS_SYNC}'/></iq>",
+    ]
+    alice = await world.online("alice@localhost/phone")
+    spy = world.server.hosts["localhost"].feature(Spy)
+    assert spy is not None
+    for pull in (*pulls[first:], *pulls[:first]):
+        assert (await alice.request(pull)).get("type") == "result"
+        assert spy.pulled == [alice.session]
+
+
 async def test_a_long_inbox_comes_whole_and_once() -> None:
     world = await World.start()
     try:
