@@ -11,10 +11,18 @@ import pytest
 from tests.harness.clock import VirtualClock
 from tests.harness.world import World
 from tidings.base.errors import BackendError, StanzaError
+from tidings.base.jid import Jid
 from tidings.kernel.clock import SystemClock
-from tidings.kernel.events import MessageAccepted, MessageDelivered, StanzaArriving, StanzaSubmitted
+from tidings.kernel.events import (
+    MessageAccepted,
+    MessageDelivered,
+    MessageSubmitted,
+    StanzaArriving,
+    StanzaSubmitted,
+)
 from tidings.kernel.feature import Addressee, Feature, handles, handles_nonza, listens, loads
 from tidings.kernel.hooks import (
+    DECIDED_WITHIN,
     Decision,
     Dropped,
     Fact,
@@ -346,28 +354,117 @@ async def test_a_message_that_reaches_nobody_is_refused_although_somebody_copies
     await world.stop()
 
 
+# --- decisions about messages
+
+
 class Signs(Feature):
     """Puts its sign under what its users send."""
 
-    @listens(StanzaSubmitted)
-    def sign(self, event: StanzaSubmitted) -> None:
+    @listens(MessageSubmitted)
+    def sign(self, event: MessageSubmitted) -> None:
         event.stanza = event.stanza.replace(append=(Element("signed", "urn:test"),))
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="What is submitted is rewritten in the event alone."
-)
-@pytest.mark.parametrize(
-    "text", ["<message to='{}'/>", "<iq to='{}' type='get' id='1'><x xmlns='urn:x'/></iq>"]
-)
-async def test_what_a_feature_makes_of_a_submitted_stanza_is_what_its_recipient_gets(text: str) -> None:
-    """To rewrite is to decide: where what is submitted has a decision of its own, `Signs` listens to that."""
+class Forges(Feature):
+    """Sends what its users send to somebody else, and in another name."""
+
+    @listens(MessageSubmitted)
+    def forge(self, event: MessageSubmitted) -> None:
+        event.stanza = event.stanza.replace(sender=Jid("eve@localhost/z"), to=Jid("eve@localhost/z"))
+
+
+class Deliberates(Feature):
+    """Takes its time about each message, and tells how many it has had under way at once."""
+
+    def __init__(self) -> None:
+        self.waiting: list[asyncio.Future[None]] = []
+        self.most = 0
+
+    @listens(MessageSubmitted, on_failure=OnFailure.PASS)
+    async def deliberate(self, event: MessageSubmitted) -> None:
+        if event.stanza.id == "refuse":
+            raise StanzaError("policy-violation", "not that word")
+        if event.stanza.id == "drop":
+            raise Dropped
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.waiting.append(answer)
+        self.most = max(self.most, len(self.waiting))
+        await answer
+
+
+async def test_what_a_decision_makes_of_a_message_is_what_its_recipient_gets() -> None:
     world = await World.start(features=[Signs])
     alice, bob = await world.login("alice@localhost/x"), await world.login("bob@localhost/y")
-    await alice.send(text.format(bob.jid))
+    await alice.send(f"<message to='{bob.jid}'/>")
     [stanza] = bob.take()
     await world.stop()
     assert stanza.find("signed", "urn:test") is not None
+
+
+async def test_a_decision_cannot_change_who_sends_to_whom() -> None:
+    world = await World.start(features=[Forges])
+    alice, bob = await world.login("alice@localhost/x"), await world.login("bob@localhost/y")
+    eve = await world.login("eve@localhost/z")
+    await alice.send(f"<message to='{bob.jid}'/>")
+    [stanza] = bob.take()
+    assert (stanza.get("from"), stanza.get("to")) == (alice.jid, bob.jid)
+    assert eve.take() == []
+    await world.stop()
+
+
+async def test_the_decisions_of_a_batch_run_together_and_their_answers_are_taken_in_order() -> None:
+    world = await World.start(features=[Deliberates])
+    alice, bob = await world.login("alice@localhost/x"), await world.login("bob@localhost/y")
+    feature = world.server.hosts["localhost"].feature(Deliberates)
+    assert feature is not None
+    alice.push(*(f"<message to='{bob.jid}' id='{id_}'/>" for id_ in ("1", "refuse", "2", "drop", "3")))
+    async with asyncio.timeout(5):
+        while len(feature.waiting) < 3:
+            await asyncio.sleep(0)
+    for answer in reversed(feature.waiting):
+        answer.set_result(None)
+        await asyncio.sleep(0)
+    await world.settle()
+    assert [stanza.get("id") for stanza in bob.take()] == ["1", "2", "3"]
+    [error] = alice.take()
+    assert (error.get("id"), error.get("type")) == ("refuse", "error")
+    await world.stop()
+
+
+async def test_a_decision_that_never_answers_holds_up_one_sender_for_its_time_alone() -> None:
+    world = await World.start(features=[Deliberates])
+    alice, bob = await world.login("alice@localhost/x"), await world.login("bob@localhost/y")
+    alice.push(f"<message to='{bob.jid}' id='1'/>")
+    feature = world.server.hosts["localhost"].feature(Deliberates)
+    assert feature is not None
+    async with asyncio.timeout(5):
+        while not feature.waiting:
+            await asyncio.sleep(0)
+    await world.advance(DECIDED_WITHIN)
+    assert [stanza.get("id") for stanza in bob.take()] == ["1"]
+    await world.stop()
+
+
+class Scribbles(Feature):
+    """Writes into what it is only to guard."""
+
+    @listens(StanzaSubmitted)
+    def scribble(self, event: StanzaSubmitted) -> None:
+        event.stanza = event.stanza.replace(id="other")  # type: ignore[misc]  # as nobody may
+
+
+@pytest.mark.parametrize(
+    "text", ["<message to='{}' id='1'/>", "<iq to='{}' type='get' id='1'><x xmlns='urn:x'/></iq>"]
+)
+async def test_a_guard_that_writes_is_a_bug_and_refuses(text: str) -> None:
+    world = await World.start(features=[Scribbles])
+    alice, bob = await world.login("alice@localhost/x"), await world.login("bob@localhost/y")
+    await alice.send(text.format(bob.jid))
+    [error] = alice.take()
+    assert (error.get("id"), error.get("type")) == ("1", "error")
+    assert bob.take() == []
+    assert sum(world.server.telemetry.bugs.values()) == 1
+    await world.stop()
 
 
 # --- the loader
@@ -454,15 +551,7 @@ class Egg(Feature):
         ([Pinger, OtherPinger], "handled by another"),
         ([Needy], "requires"),
         ([Slow], "plain function"),
-        pytest.param(
-            [Namesake, OtherNamesake],
-            "filter",
-            marks=pytest.mark.xfail(
-                strict=True,
-                raises=pytest.fail.Exception,
-                reason="Two features may have one name, and one section of the configuration.",
-            ),
-        ),
+        ([Namesake, OtherNamesake], "filter"),
         ([Nonza, OtherNonza], "handled by another"),
         ([Loads, OtherLoads], "loader already"),
     ],

@@ -49,17 +49,11 @@ async def test_a_request_that_nobody_knows_is_refused(world: World, far: RemoteS
     assert conditions(far.take()) == [("1", "service-unavailable")]
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="A refusal that has to be waited for is dropped."
-)
 async def test_a_message_to_nobody_is_refused(world: World, far: RemoteService) -> None:
     await far.send(chat(ROMEO, "nobody@localhost"))
     assert conditions(far.take()) == [("1", "service-unavailable")]
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="A refusal that has to be waited for is dropped."
-)
 async def test_a_message_from_somebody_blocked_is_refused(world: World, far: RemoteService) -> None:
     bob = await world.online(f"{BOB}/desk")
     await bob.request(
@@ -89,9 +83,6 @@ async def waits(ledger: SlowLedger) -> None:
             await asyncio.sleep(0)
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="A refusal that has to be waited for is dropped."
-)
 @pytest.mark.parametrize(
     ("outcome", "condition"),
     [(BackendError("the disk is full"), "resource-constraint"), (Refused("too long"), "not-acceptable")],
@@ -111,9 +102,6 @@ async def test_a_message_that_cannot_be_stored_is_refused(
     assert conditions(far.take()) == [("1", condition)]
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="A refusal that has to be waited for is dropped."
-)
 async def test_a_message_whose_rules_change_all_the_time_is_refused(slow: World, ledger: SlowLedger) -> None:
     far = RemoteService(slow, "far.example")
     await slow.register(BOB)

@@ -216,14 +216,7 @@ class Interrupted:
     "how",
     [
         "operation",
-        pytest.param(
-            "registration",
-            marks=pytest.mark.xfail(
-                strict=True,
-                raises=AssertionError,
-                reason="An account that its owner removes may stay in memory as one that exists.",
-            ),
-        ),
+        "registration",
     ],
 )
 async def test_a_removed_account_gets_nothing_although_it_was_read_meanwhile(how):

@@ -31,20 +31,12 @@ async def test_the_recipient_keeps_it_and_has_it_to_read(world, live):
     assert await unread(world, BOB) == {ALICE: 1}
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="A sender who is not in memory keeps nothing of what is sent for her.",
-)
 async def test_the_sender_keeps_it_though_she_is_away(world, live):
     await send(live, "Hello")
     assert await texts(world, ALICE) == ["Hello"]
     assert await unread(world, ALICE) == {BOB: 0}
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="Only what a session sends is copied to the sender's devices."
-)
 async def test_the_senders_devices_get_a_copy(world, live):
     desk = await world.online(f"{ALICE}/desk")
     await desk.request("<iq type='set' id='e'><enable xmlns='urn:xmpp:carbons:2'/></iq>")

@@ -70,14 +70,14 @@ class MessageSubmitted(Decision):
     """The session that sends, where it is one of this server."""
 
 
-class StanzaSubmitted(Guard):
+class StanzaSubmitted(Guard, frozen=True):
     """A stanza is submitted in the name of a local entity, by whatever means; guards may refuse it."""
 
     entity: Entity
     stanza: Stanza
 
 
-class StanzaArriving(Guard):
+class StanzaArriving(Guard, frozen=True):
     """A stanza is about to reach a local entity or one of its sessions; guards may refuse it."""
 
     entity: Entity

@@ -55,8 +55,11 @@ class OnFailure(enum.Enum):
     REFUSE = "is refused"
 
 
-class Event(msgspec.Struct):
-    """Something that features can listen to; events derive from one of the five bases below."""
+class Decision(msgspec.Struct):
+    """May this go on, and in which form? Asked before guards; handlers may wait for others, such as webhooks.
+
+    What a handler writes into the event takes effect.
+    """
 
     STAGES: ClassVar[tuple[Stage, ...]] = ()
     """The stages that its handlers can name; where there are none, they run in the order of loading."""
@@ -64,33 +67,39 @@ class Event(msgspec.Struct):
     """Whether its handlers may be coroutines."""
 
 
-class Decision(Event):
-    """May this go on, and in which form? Asked before guards; handlers may wait for others, such as webhooks.
+class Guard(msgspec.Struct, frozen=True):
+    """May this pass? Asked between loading and the commit, where nothing is awaited.
 
-    What a handler writes into the event takes effect.
+    It cannot be written to: what has to be rewritten is rewritten when it is decided.
     """
 
-
-class Guard(Event):
-    """May this pass? Asked between loading and the commit, where nothing is awaited."""
-
+    STAGES: ClassVar[tuple[Stage, ...]] = ()
     MAY_AWAIT: ClassVar[bool] = False
 
 
-class Question(Event):
+class Question(msgspec.Struct):
     """Who has something to add? Handlers write into the event."""
 
+    STAGES: ClassVar[tuple[Stage, ...]] = ()
+    MAY_AWAIT: ClassVar[bool] = True
 
-class Work(Event):
+
+class Work(msgspec.Struct):
     """Somebody has to do this: handlers do their part, stage after stage."""
 
     STAGES: ClassVar[tuple[Stage, ...]] = (Stage.STORE, Stage.DELIVER, Stage.OBSERVE)
+    MAY_AWAIT: ClassVar[bool] = True
 
 
-class Fact(Event):
+class Fact(msgspec.Struct):
     """Something has happened."""
 
     STAGES: ClassVar[tuple[Stage, ...]] = tuple(Stage)
+    MAY_AWAIT: ClassVar[bool] = True
+
+
+Event = Decision | Guard | Question | Work | Fact
+"""Something that features can listen to."""
 
 
 class Dropped(TidingsError):  # noqa: N818  # a decision, no error

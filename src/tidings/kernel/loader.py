@@ -33,7 +33,14 @@ def load_features(
     structs by feature name, defaults where one is missing.
     """
     instances: list[Feature] = []
+    names: dict[str, type[Feature]] = {}
     for feature_class in _in_order(classes):
+        before = names.setdefault(feature_class.name(), feature_class)
+        if before.Options is not feature_class.Options:
+            raise FeatureError(
+                f"{feature_class.__qualname__} and {before.__qualname__} are both called "
+                f"{feature_class.name()}, and have other options"
+            )
         feature = _make(feature_class, {**provided, Host: host}, options)
         instances.append(feature)
         _register(host, feature)

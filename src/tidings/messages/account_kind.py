@@ -54,10 +54,12 @@ class AccountKind:
     # --- before the commit: pure
 
     def keep(self, submission: Submission, classification: Classification) -> Entry | None:
-        """Keep what the account sends, unless its owner does not want that."""
-        account = submission.origin.entity
+        """Keep what the account sends, unless its owner does not want that; a room keeps what goes to it."""
+        account, message = submission.origin.entity, submission.message
         assert account is not None
-        to = submission.message.to
+        if message.kind == "groupchat":
+            return None
+        to = message.to
         return entries.sent_entry(account, classification, to or submission.recipient)
 
     def plan(self, submission: Submission, classification: Classification, kept: Entry | None) -> Plan:

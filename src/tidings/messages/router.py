@@ -214,11 +214,17 @@ class Router:
         return StanzaError("internal-server-error")
 
     def _return(self, error: Stanza) -> MaybeAwaitable:
-        to = error.to
+        """Take an error to whom it is for: it is the server's word, which no guard of an account stops."""
+        to, sender = error.to, error.sender
         assert to is not None
         host = self.hosts.get(to.domain)
-        if host is None or not to.resource:
-            return self.route(error)
+        if host is None:
+            return self.pass_on(error, to)
+        if not to.resource:
+            if error.name != "message":
+                return self.route(error)
+            assert sender is not None  # whom the stanza was for
+            return self._pipeline.submit(Origin(sender.bare, None, Via.SELF), (error,))
         entity = host.directory.get(to.bare)
         if entity is None:
             return None

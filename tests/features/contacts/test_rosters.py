@@ -292,11 +292,6 @@ async def until(condition):
             await asyncio.sleep(0)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="An account that is read anew gets another contact book while the first one is in use.",
-)
 async def test_memory_and_store_agree_when_an_account_is_read_anew_while_a_change_waits():
     clock = VirtualClock()
     stores = await memory_stores(clock)
