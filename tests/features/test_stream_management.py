@@ -163,15 +163,15 @@ class Watching(Feature):
 
     @listens(SessionDetached)
     async def detached(self, event: SessionDetached) -> None:
-        self.seen.append(("detached", event.session.sent))
+        self.seen.append(("detached", event.session.flow.sent))
 
     @listens(SessionResumed)
     async def resumed(self, event: SessionResumed) -> None:
-        self.seen.append(("resumed", event.session.sent))
+        self.seen.append(("resumed", event.session.flow.sent))
 
     @listens(SessionEnded)
     def ended(self, event: SessionEnded) -> None:
-        self.seen.append(("ended", event.session.sent))
+        self.seen.append(("ended", event.session.flow.sent))
 
 
 async def test_features_are_told_what_a_client_has() -> None:
@@ -333,7 +333,7 @@ async def test_the_ledger_notes_how_far_a_stream_has_come(world: World) -> None:
     await alice.send("<presence/>", chat(2, to=DESK), chat(3, to=DESK), "<presence/>", chat(5, to=DESK))
     key = stream_key(alice.jid.bare, alice.stream_id)
     assert await world.stores.ledger.end_stream(key) == 5
-    assert alice.session.h == 5
+    assert alice.session.flow.h == 5
 
 
 class Restarted:
@@ -407,7 +407,7 @@ async def test_a_client_that_acknowledges_nothing_loses_its_session_and_nobody_i
         )
     )
     assert alice.session.ended
-    assert alice.session.window is None
+    assert alice.session.flow.window is None
     if not is_lost:
         assert alice.error is not None
         assert alice.error.condition == "resource-constraint"

@@ -28,6 +28,7 @@ from tidings.gateways.websocket import WebSocketDoor
 from tidings.kernel.server import Server
 from tidings.streams.listener import ConnectionOptions, ListenerContext
 from tidings.streams.login import LoginThrottle, OpenCredentials
+from tidings.streams.negotiator import Negotiator
 from tidings.wire.xml.element import Element, decode
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.bosh import BoshOptions
@@ -96,6 +97,7 @@ async def standing(
         policy=StreamPolicy(host=policies.get, secret=secret, starttls=False, default_domain="localhost"),
         credentials={domain: OpenCredentials(stores.accounts, clock, secret) for domain in server.hosts},
         throttle=LoginThrottle(clock),
+        negotiator=Negotiator,
         options=limits or ConnectionOptions(),
     )
     gateway = HttpGateway(HttpOptions(**options), limiter or ConnectionLimiter(), tls)

@@ -35,10 +35,13 @@ from tidings.streams.connection import Connection
 from tidings.streams.listener import ConnectionOptions
 from tidings.streams.login import StoredCredentials
 from tidings.streams.negotiator import Negotiator
+from tidings.wire.xml.element import Element
+from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.negotiation import values
 from tidings.wire.xmpp.negotiation.client_settings import ClientSettings, DeviceToken
 from tidings.wire.xmpp.negotiation.server import ServerNegotiation
 from tidings.wire.xmpp.negotiation.values import UserAgent
+from tidings.wire.xmpp.stanza import Stanza
 
 DEVICE = UserAgent("d4565fa7-4d72-4749-b3d3-740edbf87770", "test", "socket")
 
@@ -470,7 +473,8 @@ async def test_stop_waits_for_clients_but_not_for_one_that_reads_nothing() -> No
         deaf.writer.transport.pause_reading()
         deaf.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         [session] = stand.server.hosts["localhost"].directory.get(Jid("deaf@localhost")).sessions.values()
-        session.link.send(b"<message>" + b"x" * 3_000_000 + b"</message>")
+        text = Stanza.build("message", content=(Element("body", ns.CLIENT, {}, "x" * 3_000_000),))
+        session.send(text)
         stopping = asyncio.ensure_future(stand.server.stop(3))
         assert conditions(await alice.rest()) == ["system-shutdown"]
         await alice.close()

@@ -26,12 +26,14 @@ from tidings.base.errors import StreamError
 from tidings.base.jid import Jid
 from tidings.base.limits import XmlLimits
 from tidings.kernel.feature import Feature
+from tidings.kernel.outgoing import Outgoing
 from tidings.kernel.server import Server
 from tidings.kernel.session import Client, Session
-from tidings.messages.inbound import Inbound
 from tidings.operations.context import Context
 from tidings.ports.ledger import Ledger
 from tidings.ports.stores import Stores
+from tidings.streams.acks import request_ack
+from tidings.streams.client_input import ClientInput
 from tidings.streams.listener import Resumer
 from tidings.wire.xml.element import Element, decode
 from tidings.wire.xml.frames import FrameParser
@@ -49,7 +51,7 @@ class WorldClient:
         self.closed = False
         self.paused = False
         self.session: Session = None  # type: ignore[assignment]  # set by World.login
-        self._inbound: Inbound = None  # type: ignore[assignment]
+        self._input: ClientInput = None  # type: ignore[assignment]
         self.answers: list[Element] = []  # to what it asked for inline
         self.stream_id = ""
         self.counted = 0  # stanzas that it has got
@@ -61,11 +63,18 @@ class WorldClient:
 
     # --- the kernel's Link
 
-    def send_raw(self, raw: bytes) -> None:
-        self.received.append(decode(raw, ns.CLIENT))
+    def send_out(self, out: Outgoing) -> None:
+        self.received.append(decode(out.xml, ns.CLIENT))
         self.counted += 1
-        if self.session is not None and self.session.window is not None:
-            asyncio.get_running_loop().call_soon(self.session.ask)
+        if self.session is not None and self.session.flow.window is not None:
+            asyncio.get_running_loop().call_soon(self._ask)
+
+    def request_ack(self) -> None:
+        request_ack(self.session.flow, self.say_raw)
+
+    def _ask(self) -> None:
+        if self.session.link is not None:
+            self.session.link.request_ack()
 
     def say_raw(self, raw: bytes) -> None:
         self.received.append(decode(raw, ""))
@@ -92,7 +101,7 @@ class WorldClient:
                 raw = re.sub(rb"^<[^\s/>]+", lambda name: name[0] + b" xmlns='jabber:client'", raw)
             fragments.append(self._parser.parse(raw))
         try:
-            self._inbound.receive(fragments)
+            self._input.receive(fragments)
         except StreamError as error:
             self.close(error)
 
@@ -151,7 +160,8 @@ class _ClientLink:
 
     def __init__(self, client: WorldClient) -> None:
         self._client = client
-        self.send = client.send_raw
+        self.send = client.send_out
+        self.request_ack = client.request_ack
         self.send_nonza = client.say_raw
         self.close = client.close
         self.pause = client.pause
@@ -269,7 +279,7 @@ class World:
         client.session, client.answers = await self.server.open_session(
             host, address, way, _ClientLink(client), inline
         )
-        client._inbound = client.session.inbound
+        client._input = ClientInput(client.session, self.server.supervisor)
         return client
 
     async def resume(
@@ -290,7 +300,7 @@ class World:
         answer, session = await resumer.negotiate_resumption(address.bare, request)
         if session is None:
             return answer
-        client.session, client._inbound = session, session.inbound
+        client.session, client._input = session, ClientInput(session, self.server.supervisor)
         client.received.append(answer)
         way = Client(transport=transport, address="127.0.0.1", secure=True, since=self.clock.now())
         self.server.resume(session, way, _ClientLink(client))

@@ -131,7 +131,7 @@ async def test_every_message_has_its_number_on_the_stream(slow: World, ledger: S
         (None, 0),
         *((key, number) for number in (1, 3, 5, 7)),
     ]
-    assert alice.session.h == 7
+    assert alice.session.flow.h == 7
 
 
 async def test_what_is_committed_after_the_end_is_told_too(slow: World, ledger: SlowLedger) -> None:

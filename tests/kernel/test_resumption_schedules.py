@@ -13,7 +13,10 @@ from tests.messages.slow_ledger import SlowLedger
 from tidings.base.errors import StreamError
 from tidings.base.limits import XmlLimits
 from tidings.features.stream_management import StreamManagement
+from tidings.kernel.outgoing import Outgoing
 from tidings.kernel.session import Client, Session
+from tidings.streams.acks import request_ack
+from tidings.streams.client_input import ClientInput
 from tidings.wire.xml.element import Element, decode
 from tidings.wire.xml.frames import FrameParser
 from tidings.wire.xmpp import ns
@@ -49,10 +52,14 @@ class Wire:
         self.is_ready = False
         """Whether the phone knows that its session goes on here."""
 
-    def send(self, raw: bytes) -> None:
+    def send(self, out: Outgoing) -> None:
+        self.send_nonza(out.xml)
+
+    def send_nonza(self, raw: bytes) -> None:
         self.down.append(decode(raw, ns.CLIENT))
 
-    send_nonza = send
+    def request_ack(self) -> None:
+        request_ack(self.phone.session.flow, self.send_nonza)
 
     def close(self, error: StreamError | None) -> None:
         assert error is not None
@@ -72,6 +79,7 @@ class Phone:
     def __init__(self, world: World, session: Session) -> None:
         self.world = world
         self.session = session
+        self._input = ClientInput(session, world.server.supervisor)
         self.wire = Wire(self)
         self.window: SentWindow[bytes] = SentWindow()
         self.said = 0
@@ -140,13 +148,14 @@ class Phone:
             if session is not None:
                 wire.down.append(answer)
                 server.resume(session, way, wire)
+                self._input = ClientInput(session, server.supervisor)
                 return
             if wire.is_cut:
                 return
             self._was_late(Failed.decode(answer))
         session, _ = await server.open_session(host, self.session.jid, way, wire)
-        self.session = session
-        session.inbound.receive([self._parser.parse(ENABLE)])
+        self.session, self._input = session, ClientInput(session, server.supervisor)
+        self._input.receive([self._parser.parse(ENABLE)])
 
     def _was_late(self, failed: Failed) -> None:
         """Begin to count anew; what the old session has not handled is to be sent again."""
@@ -165,7 +174,7 @@ class Phone:
         wire = self.wire
         if self.session.link is wire:
             arrived, wire.up = wire.up[:count], wire.up[count:]
-            self.session.inbound.receive([self._parser.parse(raw) for raw in arrived])
+            self._input.receive([self._parser.parse(raw) for raw in arrived])
 
     def drop(self) -> None:
         """The connection is gone, and the server notices."""
@@ -204,7 +213,7 @@ async def perform(schedule: list[tuple[str, int]]) -> None:
         "bob says": bob_says,
         "up": phone.transmit,
         "down": phone.hear,
-        "server asks": lambda _: phone.session.ask(),
+        "server asks": lambda _: phone.wire.request_ack(),
         "commit": commit,
         "drop": lambda _: phone.drop(),
         "expire": expire,
@@ -219,9 +228,9 @@ async def perform(schedule: list[tuple[str, int]]) -> None:
         assert phone.got == sorted(set(phone.got), key=int)
     else:
         assert phone.got == sent
-        assert phone.session.h == phone.window.acknowledged == phone.said
-        assert phone.session.sent == phone.handled == len(sent)
-    assert len(phone.window) == len(phone.session.window or ()) == 0
+        assert phone.session.flow.h == phone.window.acknowledged == phone.said
+        assert phone.session.flow.sent == phone.handled == len(sent)
+    assert len(phone.window) == len(phone.session.flow.window or ()) == 0
     await world.stop()
 
 
@@ -240,7 +249,7 @@ async def finish(phone: Phone, ledger: SlowLedger) -> None:
             phone.transmit(1_000)
         elif phone.session.inbound.idle and len(phone.window):
             phone.ask()
-        elif phone.session.window is not None and len(phone.session.window):
+        elif phone.session.flow.window is not None and len(phone.session.flow.window):
             phone.wire.up.append(ack_bytes(phone.handled))
         elif phone.session.inbound.idle:
             await asyncio.gather(*phone.comings)

@@ -18,6 +18,7 @@ from tidings.kernel.feature import Addressee, Feature, handles, listens, loads
 from tidings.kernel.hooks import Hooks, Stage
 from tidings.kernel.host import Host
 from tidings.kernel.iq import Iq
+from tidings.kernel.outgoing import Outgoing
 from tidings.kernel.session import Client, Session
 from tidings.kernel.slots import Slot
 from tidings.kernel.supervisor import Supervisor
@@ -38,10 +39,14 @@ class Link:
         self.error: StreamError | None = None
         self.closed = False
 
-    def send(self, raw: bytes) -> None:
+    def send(self, out: Outgoing) -> None:
+        self.sent.append(out.xml)
+
+    def send_nonza(self, raw: bytes) -> None:
         self.sent.append(raw)
 
-    send_nonza = send
+    def request_ack(self) -> None:
+        pass
 
     def close(self, error: StreamError | None) -> None:
         self.closed, self.error = True, error
@@ -96,8 +101,8 @@ def test_slots_have_defaults_and_factories() -> None:
 
 def manage(session: Session, **limits: int) -> None:
     """Let it be resumed, as stream management does."""
-    session.count(SentWindow(WindowLimits(**limits)))
-    session.resume_seconds = 60
+    session.flow.count(SentWindow(WindowLimits(**limits)))
+    session.flow.resume_seconds = 60
 
 
 def back(world: World, session: Session) -> Link:
@@ -128,7 +133,7 @@ async def test_a_detached_session_keeps_what_it_is_sent_and_gives_it_to_the_next
     link = back(world, session)
     session.send(message(5, session))
     assert [f'id="{number}"'.encode() in raw for number, raw in enumerate(link.sent)] == [True] * 6
-    assert session.sent == 6
+    assert session.flow.sent == 6
     assert (session.transport, session.address) == ("websocket", "::1")
     await world.advance(100)
     assert not session.ended
@@ -141,8 +146,8 @@ async def test_what_is_acknowledged_is_not_sent_again(world: World) -> None:
     manage(session)
     for number in range(1, 4):
         session.send(message(number, session))
-    assert session.window is not None
-    session.window.acknowledge(2)
+    assert session.flow.window is not None
+    session.flow.window.acknowledge(2)
     await alice.lose()
     link = back(world, session)
     assert [b'id="3"' in raw for raw in link.sent] == [True]
@@ -186,7 +191,7 @@ async def test_a_session_that_is_sent_more_than_its_window_holds_ends(is_lost: b
     for _ in range(50):
         await bob.send("<message to='alice@localhost/phone' type='chat'><body>0123456789</body></message>")
     assert alice.session.ended
-    assert alice.session.window is None
+    assert alice.session.flow.window is None
     assert alice.closed
     assert world.server.hosts["localhost"].feature(Ends).ended == [alice.jid]
     assert world.server.session_count == 1

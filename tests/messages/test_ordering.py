@@ -63,11 +63,11 @@ async def test_messages_of_one_read_share_a_batch_and_are_delivered_after_the_co
     await turns()
     assert ledger.ids == [["1", "2", "3"]]
     assert bob.take() == []
-    assert alice.session.handled == 0
+    assert alice.session.flow.handled == 0
     ledger.accept()
     await slow.settle()
     assert ids(bob) == ["1", "2", "3"]
-    assert alice.session.handled == 3
+    assert alice.session.flow.handled == 3
 
 
 async def test_what_comes_while_a_batch_is_committed_is_the_next_batch(
@@ -98,10 +98,10 @@ async def test_a_request_waits_for_the_messages_before_it(
     await turns()
     assert ids(alice, "iq") == ["r"]
     assert ledger.ids == [["1"], ["2"]]
-    assert alice.session.handled == 2
+    assert alice.session.flow.handled == 2
     ledger.accept()
     await slow.settle()
-    assert alice.session.handled == 3
+    assert alice.session.flow.handled == 3
 
 
 async def test_presence_waits_for_the_messages_before_it(
@@ -122,14 +122,14 @@ async def test_a_ping_to_the_server_overtakes_and_counts_in_its_place(
     alice.push(chat(2), PING.format("p"), chat(3))
     await turns()
     assert ids(alice, "iq") == ["p"]
-    assert alice.session.handled == 0  # h never covers what is not committed
+    assert alice.session.flow.handled == 0  # h never covers what is not committed
     ledger.accept()
     await turns()
-    assert alice.session.handled == 1
+    assert alice.session.flow.handled == 1
     assert ledger.ids == [["1"], ["2", "3"]]
     ledger.accept()
     await slow.settle()
-    assert alice.session.handled == 4
+    assert alice.session.flow.handled == 4
 
 
 async def test_a_ping_alone_in_the_queue_counts_when_the_commit_is_done(
@@ -142,7 +142,7 @@ async def test_a_ping_alone_in_the_queue_counts_when_the_commit_is_done(
     assert ids(alice, "iq") == ["p"]
     ledger.accept()
     await slow.settle()
-    assert alice.session.handled == 3
+    assert alice.session.flow.handled == 3
 
 
 async def test_a_ping_to_somebody_else_waits(
@@ -163,11 +163,11 @@ async def test_a_stanza_that_is_refused_when_read_counts_in_its_place(
     alice.push(chat(1), "<message to='@@' id='bad'><body>x</body></message>", chat(2))
     await turns()
     assert ids(alice) == ["bad"]
-    assert alice.session.handled == 0
+    assert alice.session.flow.handled == 0
     assert ledger.ids == [["1", "2"]]
     ledger.accept()
     await slow.settle()
-    assert alice.session.handled == 3
+    assert alice.session.flow.handled == 3
 
 
 async def test_sessions_do_not_wait_for_each_other(
@@ -199,7 +199,7 @@ async def test_a_failed_commit_is_answered_and_delivers_nothing(
     for error in errors:
         assert error.find("error").find("resource-constraint", ns.STANZA_ERRORS) is not None
     assert bob.take() == []
-    assert alice.session.handled == 2  # both have been answered
+    assert alice.session.flow.handled == 2  # both have been answered
 
 
 async def test_a_bug_in_the_ledger_is_an_error_for_the_sender_and_does_not_stop_the_session(
@@ -279,7 +279,7 @@ async def test_the_sender_is_paused_and_resumed(
     await slow.settle()
     assert not alice.paused
     assert ids(bob) == [str(number) for number in range(100)]
-    assert alice.session.handled == 100
+    assert alice.session.flow.handled == 100
 
 
 class Counting(Feature):
@@ -287,7 +287,7 @@ class Counting(Feature):
 
     @handles_nonza("urn:test", "count")
     def count(self, session: object, element: Element) -> None:
-        session.host.counted.append(session.handled)  # type: ignore[attr-defined]
+        session.host.counted.append(session.flow.handled)  # type: ignore[attr-defined]
 
 
 async def test_a_nonza_never_waits_and_sees_what_came_before_it() -> None:
@@ -320,7 +320,7 @@ async def test_a_message_that_the_ledger_cannot_hold_is_refused_alone(
     [error] = alice.take("message")
     assert error.get("id") == "1"
     assert error.find("error").find("not-acceptable", ns.STANZA_ERRORS) is not None
-    assert alice.session.handled == 2
+    assert alice.session.flow.handled == 2
 
 
 async def test_what_guard_read_and_has_changed_since_sends_the_message_back_to_guard(
@@ -349,7 +349,7 @@ async def test_who_is_stale_for_ever_is_told_to_try_later(
     await slow.settle()
     [error] = alice.take("message")
     assert error.find("error").find("resource-constraint", ns.STANZA_ERRORS) is not None
-    assert alice.session.handled == 1
+    assert alice.session.flow.handled == 1
 
 
 async def test_a_repeat_is_accepted_again_and_delivered_once(
@@ -361,7 +361,7 @@ async def test_a_repeat_is_accepted_again_and_delivered_once(
     await slow.settle()
     assert bob.take() == []
     assert alice.take() == []
-    assert alice.session.handled == 1
+    assert alice.session.flow.handled == 1
 
 
 async def test_a_message_that_is_not_stored_waits_for_nobody_before_it_but_its_own_sender(

@@ -234,7 +234,7 @@ async def test_a_removed_account_gets_nothing_although_it_was_read_meanwhile(how
             *(f"<message to='{name}@localhost'><body>hi</body></message>" for name in ("carol", "alice"))
         )
         async with asyncio.timeout(5):
-            while bob.session.handled != bob.session.received:
+            while bob.session.flow.handled != bob.session.flow.received:
                 await asyncio.sleep(0)
 
     stores.accounts.meanwhile = alice_leaves_and_bob_writes

@@ -22,6 +22,7 @@ from tidings.gateways.tls import TlsSetup, tls_server_end_point
 from tidings.kernel.feature import StreamStage
 from tidings.streams.listener import ConnectionOptions, ListenerContext
 from tidings.streams.login import LoginThrottle, StoredCredentials
+from tidings.streams.negotiator import Negotiator
 from tidings.wire.xml.fragment import Fragment, StreamHead, StreamTail
 from tidings.wire.xml.parser import StreamParser
 from tidings.wire.xmpp.framing import TcpFraming
@@ -187,6 +188,7 @@ async def standing(
         ),
         credentials={domain: credentials(stores.accounts, clock, SECRET) for domain in world.server.hosts},
         throttle=LoginThrottle(clock),
+        negotiator=Negotiator,
         options=limits or ConnectionOptions(),
     )
     certificate = None

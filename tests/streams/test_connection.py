@@ -21,6 +21,7 @@ from tidings.kernel.session import Client
 from tidings.streams.connection import Connection
 from tidings.streams.listener import ConnectionOptions, ListenerContext
 from tidings.streams.login import LoginThrottle, StoredCredentials
+from tidings.streams.negotiator import Negotiator
 from tidings.wire.xml.fragment import StreamHead
 from tidings.wire.xml.parser import StreamParser
 from tidings.wire.xmpp.framing import TcpFraming
@@ -130,6 +131,7 @@ async def door(
         policy=StreamPolicy(host={"localhost": policy}.get, secret=SECRET, max_login_attempts=50),
         credentials={"localhost": credentials},
         throttle=LoginThrottle(world.clock),
+        negotiator=Negotiator,
         options=ConnectionOptions(**limits),
     )
 

@@ -21,6 +21,7 @@ from tidings.kernel.server import Server
 from tidings.ports.stores import Stores
 from tidings.streams.listener import ConnectionOptions, ListenerContext
 from tidings.streams.login import Credentials, LoginThrottle
+from tidings.streams.negotiator import Negotiator
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.negotiation.policy import TOKEN_MECHANISMS, HostPolicy, StreamLimits, StreamPolicy
 
@@ -100,6 +101,7 @@ class ListenerContexts:
             policy=policy,
             credentials=self._credentials,
             throttle=self._throttle,
+            negotiator=Negotiator,
             options=self._options,
         )
 

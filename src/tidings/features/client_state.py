@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from tidings.kernel.events import SessionBound, SessionResumed
 from tidings.kernel.feature import Feature, Spec, StreamStage, handles_nonza, listens
+from tidings.kernel.outgoing import Outgoing
 from tidings.kernel.session import Session
 from tidings.kernel.slots import Slot
 from tidings.wire.xml.element import Element
@@ -114,7 +115,7 @@ class ClientState(Feature):
             session.outbound_filter = None
             del session[HELD_BACK]
             for stanza in held.release():
-                session.write(stanza.to_bytes())
+                session.write(Outgoing(stanza))
 
 
 WITHOUT_MEANING: Final = frozenset({ns.CHAT_STATES, ns.HINTS, ns.STANZA_ID, ns.DELAY})

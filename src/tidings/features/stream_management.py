@@ -22,6 +22,7 @@ from tidings.kernel.events import SessionBound, SessionEnded, StanzasAcknowledge
 from tidings.kernel.feature import Feature, Spec, StreamStage, handles_nonza, listens
 from tidings.kernel.host import Host
 from tidings.kernel.maybe_awaitable import MaybeAwaitable, until_done
+from tidings.kernel.outgoing import Outgoing
 from tidings.kernel.server import Server
 from tidings.kernel.session import InboundQueue, Session
 from tidings.kernel.slots import Slot
@@ -111,7 +112,7 @@ class StreamManagement(Feature):
     @handles_nonza(ns.SM, "enable")
     def enable(self, session: Session, element: Element) -> None:
         """Begin to count; a second time ends the stream."""
-        if session.window is not None:
+        if session.flow.window is not None:
             raise StreamError("policy-violation", "stream management is enabled already")
         answer = self._enable(session, element)
         session.send_nonza(answer.to_bytes())
@@ -120,7 +121,7 @@ class StreamManagement(Feature):
     def begin(self, event: SessionBound) -> None:
         """Begin to count where the client asks for it together with its session."""
         for element in event.inline:
-            if (element.namespace, element.name) == Enable.TAG and event.session.window is None:
+            if (element.namespace, element.name) == Enable.TAG and event.session.flow.window is None:
                 event.answers.append(self._enable(event.session, element))
 
     def _enable(self, session: Session, element: Element) -> Element:
@@ -128,7 +129,7 @@ class StreamManagement(Feature):
             request = Enable.decode(element)
         except StanzaError as error:
             return Failed(error.condition, text=error.text).encode()
-        session.count(SentWindow(self._limits))
+        session.flow.count(SentWindow(self._limits))
         seconds = self._options.resume_seconds
         if request.maximum is not None:
             seconds = min(seconds, request.maximum)
@@ -137,8 +138,8 @@ class StreamManagement(Feature):
             return Enabled().encode()
         name = session[STREAM_ID] = token(18)
         self._sessions[name] = session
-        session.stream_key = stream_key(session.account.jid, name)
-        session.resume_seconds = seconds
+        session.flow.stream_key = stream_key(session.account.jid, name)
+        session.flow.resume_seconds = seconds
         return Enabled(name, can_resume=True, maximum=seconds, location=self._options.location).encode()
 
     # --- acks (§4)
@@ -146,36 +147,37 @@ class StreamManagement(Feature):
     @handles_nonza(ns.SM, "r")
     def answer(self, session: Session, element: Element) -> None:  # noqa: ARG002 - it says nothing more
         """Say at once what is handled, and again when more of what has come is."""
-        if session.window is None:
+        if session.flow.window is None:
             session.send_nonza(_UNEXPECTED)
             return
-        session.send_nonza(ack_bytes(session.h))
-        if session.received > max(session.handled, session.counted_from):
+        session.send_nonza(ack_bytes(session.flow.h))
+        if session.flow.received > max(session.flow.handled, session.flow.counted_from):
             inbound = session.inbound
-            inbound.progress = functools.partial(_answer_again, inbound, session.received)
+            inbound.progress = functools.partial(_answer_again, inbound, session.flow.received)
 
     @handles_nonza(ns.SM, "a")
     def acknowledged(self, session: Session, element: Element) -> MaybeAwaitable:
         """Let go of what the client has; ask again for what was sent since the last question."""
-        if session.window is None:
+        if session.flow.window is None:
             session.send_nonza(_UNEXPECTED)
             return None
         try:
             handled = Ack.decode(element).handled
         except StanzaError as error:
             raise StreamError("bad-format", error.text) from None
-        wait = self._acknowledge(session, session.window, session.window.acknowledge(handled))
-        session.ask()
+        wait = self._acknowledge(session, session.flow.window, session.flow.window.acknowledge(handled))
+        if session.link is not None:
+            session.link.request_ack()
         return wait
 
     def _acknowledge(
-        self, session: Session, window: SentWindow[bytes], items: tuple[bytes, ...] | HandledTooHigh
+        self, session: Session, window: SentWindow[Outgoing], items: tuple[Outgoing, ...] | HandledTooHigh
     ) -> MaybeAwaitable:
         if isinstance(items, HandledTooHigh):
             raise items.error()  # §6
         if not items:
             return None
-        return self._host.hooks.tell(StanzasAcknowledged(session, session.sent - len(window)))
+        return self._host.hooks.tell(StanzasAcknowledged(session, session.flow.sent - len(window)))
 
     # --- resumption (§5)
 
@@ -204,7 +206,7 @@ class StreamManagement(Feature):
         return await self._gone(account, request.id), None
 
     def _resume(self, session: Session, request: Resume) -> Element:
-        window = session.window
+        window = session.flow.window
         assert window is not None  # it can be resumed
         try:
             wait = self._acknowledge(session, window, window.resume(request.handled))
@@ -214,7 +216,7 @@ class StreamManagement(Feature):
         if wait is not None:
             self._server.supervisor.start("acknowledged", until_done(wait))
         session.inbound.progress = None
-        return Resumed(request.id, session.h).encode()
+        return Resumed(request.id, session.flow.h).encode()
 
     async def _gone(self, account: Jid, name: str) -> Element:
         """Refuse, and tell what was handled of a session that is over, as far as that is known (§5)."""
@@ -238,7 +240,7 @@ class StreamManagement(Feature):
         name = session[STREAM_ID]
         if self._sessions.pop(name, None) is None:
             return
-        remembered = self._ended[name] = Remembered(session.account.jid, session.h, session.inbound)
+        remembered = self._ended[name] = Remembered(session.account.jid, session.flow.h, session.inbound)
         if session.inbound.idle:
             remembered.inbound = None
         else:
@@ -252,13 +254,13 @@ _UNEXPECTED: Final = Failed("unexpected-request").encode().to_bytes()
 
 def _answer_again(inbound: InboundQueue, asked: int) -> None:
     session = inbound.session
-    session.send_nonza(ack_bytes(session.h))
-    if session.handled >= asked:
+    session.send_nonza(ack_bytes(session.flow.h))
+    if session.flow.handled >= asked:
         inbound.progress = None
 
 
 def _settle(remembered: Remembered, session: Session) -> None:
-    remembered.handled = session.h
+    remembered.handled = session.flow.h
     remembered.inbound = None
 
 

@@ -9,7 +9,6 @@ from typing import cast
 
 import structlog
 
-from tidings.base.errors import StreamError
 from tidings.gateways.connection_limiter import ConnectionLimiter
 from tidings.gateways.listener_policy import ListenerPolicy
 from tidings.gateways.tls import TlsSetup
@@ -20,12 +19,10 @@ from tidings.streams.listener import Item
 from tidings.wire.xml.fragment import StreamHead
 from tidings.wire.xml.parser import StreamParser
 from tidings.wire.xmpp import ns
-from tidings.wire.xmpp.framing import TcpFraming
-from tidings.wire.xmpp.negotiation.values import StreamHeader
+from tidings.wire.xmpp.framing import TcpFraming, opening_error, stream_header
 
 log = structlog.get_logger("tidings.tcp")
 
-_FRAMING = TcpFraming()
 _HANDSHAKE_SECONDS = 15.0
 _GOODBYE_SECONDS = 5.0
 _BACKLOG = 1024  # sockets that may wait to be accepted: after a restart everybody comes at once
@@ -45,8 +42,12 @@ class TcpGateway:
         limiter: ConnectionLimiter,
         tls: TlsSetup,
         direct_tls: bool,
+        content_namespace: str = ns.CLIENT,
     ) -> None:
+        """Begin; `content_namespace` is that of the streams that come here (RFC 6120 §4.8.2)."""
         self.policy = policy
+        self.content_namespace = content_namespace
+        self.framing = TcpFraming(content_namespace)
         self.limiter = limiter
         self.tls = tls
         self.direct_tls = direct_tls
@@ -114,7 +115,7 @@ class TcpProtocol(asyncio.Protocol):
             since=listener_context.server.clock.now(),
         )
         info = None if channel is None else gateway.tls.info(channel)
-        self._connection = Connection(listener_context, self, _FRAMING, client, info)
+        self._connection = Connection(listener_context, self, gateway.framing, client, info)
 
     def data_received(self, data: bytes) -> None:
         """Octets have come."""
@@ -130,12 +131,12 @@ class TcpProtocol(asyncio.Protocol):
         failure = parser.failure
         for position, event in enumerate(events):
             if type(event) is StreamHead:
-                problem = _problem(event)
+                problem = opening_error(event, self._gateway.content_namespace)
                 if problem is not None:
                     failure = problem
                     del events[position:]
                     break
-                events[position] = _header(event)  # type: ignore[call-overload]
+                events[position] = stream_header(event)  # type: ignore[call-overload]
         if events:
             connection.receive(cast("list[Item]", events))
         else:
@@ -260,24 +261,3 @@ class TcpProtocol(asyncio.Protocol):
     def rest(self) -> None:
         """Give back memory while the client is silent."""
         self._parser.rest()
-
-
-def _problem(head: StreamHead) -> StreamError | None:
-    """Tell what is wrong with the namespaces of a stream's opening tag (RFC 6120 §4.8)."""
-    if head.namespace != ns.STREAMS or head.name != "stream":
-        return StreamError("invalid-namespace", "a stream begins with <stream:stream/>")
-    if head.content_namespace != ns.CLIENT:
-        return StreamError("invalid-namespace", f"only clients connect here: {ns.CLIENT}")
-    return None
-
-
-def _header(head: StreamHead) -> StreamHeader:
-    """Read the opening tag of a stream (RFC 6120 §4.7)."""
-    attributes = head.attributes
-    return StreamHeader(
-        to=attributes.get("to", ""),
-        sender=attributes.get("from", ""),
-        version=attributes.get("version", ""),
-        lang=attributes.get("xml:lang", ""),
-        id=attributes.get("id", ""),
-    )

@@ -272,7 +272,7 @@ class SessionResumed(Fact):
 
 
 class StanzasAcknowledged(Fact):
-    """The client has said that it has every stanza up to the number `sent`, as `session.sent` counts them."""
+    """The client has said that it has every stanza up to the number `sent`, as its flow counts them."""
 
     session: Session
     sent: int

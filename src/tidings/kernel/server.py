@@ -79,7 +79,7 @@ class Server:
         self.telemetry.total(
             "stanzas_sent",
             "Stanzas that sessions were sent",
-            lambda: self._sent_before + sum(session.sent for session in self.sessions()),
+            lambda: self._sent_before + sum(session.flow.sent for session in self.sessions()),
         )
         self.telemetry.gauge("sessions", "Sessions", lambda: self._count)
         self.telemetry.gauge("connections", "Open connections", lambda: len(self.connections))
@@ -193,9 +193,7 @@ class Server:
 
     def resume(self, session: Session, client: Client, link: Link) -> None:
         """Let a detached session go on over another connection."""
-        if session.expiry is not None:
-            session.expiry.cancel()
-            session.expiry = None
+        session.flow.stop_expiry()
         session.attach(client, link)
         self._tell(session.host, SessionResumed(session))
 
@@ -203,7 +201,7 @@ class Server:
         """Keep a session without a connection for as long as it was agreed."""
         reason = StreamError("connection-timeout", "the client did not come back")
         expire = functools.partial(self._end_later, session, reason)
-        session.expiry = self.clock.call_later(session.resume_seconds, expire)
+        session.flow.expiry = self.clock.call_later(session.flow.resume_seconds, expire)
         self._tell(session.host, SessionDetached(session))
 
     def _tell(self, host: Host, event: Fact) -> None:
@@ -218,12 +216,10 @@ class Server:
         session.ended = True
         dismiss(session)
         self._count -= 1
-        self._sent_before += session.sent
-        if session.expiry is not None:
-            session.expiry.cancel()
-            session.expiry = None
+        self._sent_before += session.flow.sent
+        session.flow.stop_expiry()
         wait = session.host.hooks.tell(SessionEnded(session, reason))
-        session.window = None
+        session.flow.window = None
         del session.inbound  # which knows the session: neither is to wait for the garbage collector
         session.priority = None
         session.presence = None

@@ -4,10 +4,10 @@ Invariants:
 - at most one link at a time; a session without one is detached and waits for its client, or has ended;
 - stanzas go to the link in the order of `send`; those that the client has not acknowledged are in the window,
   where it has one, and go to the next link first;
-- only a session with a window can be detached; what finds no room in the window ends the session;
+- only a session whose flow has a window can be detached; what finds no room in the window ends the session;
 - a session ends once, through `Server.end_session`, whoever asks for it;
-- `priority` and `presence` are written by the contacts feature alone, `window` and what belongs to it by the
-  feature that counts stanzas.
+- `priority` and `presence` are written by the contacts feature alone, the flow's window by whatever counts
+  stanzas for the client's protocol.
 """
 
 from __future__ import annotations
@@ -15,20 +15,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Protocol
 
-from tidings.base.errors import StreamError
+from tidings.base.errors import StanzaError, StreamError
 from tidings.base.jid import Jid
-from tidings.kernel.clock import Timer
+from tidings.kernel.flow import Flow
 from tidings.kernel.host import Host
+from tidings.kernel.outgoing import Outgoing
 from tidings.kernel.slots import Slotted
-from tidings.wire.xml.fragment import Fragment
-from tidings.wire.xmpp.acks import MODULUS, RequestRule, SentWindow
-from tidings.wire.xmpp.payloads.stream_management import ACK_REQUEST
 from tidings.wire.xmpp.stanza import Stanza
 
 if TYPE_CHECKING:
     from tidings.kernel.account import Account
-
-_ASKING = RequestRule()
 
 OutboundFilter = Callable[[Stanza], Iterable[Stanza]]
 """Gets each stanza for the client and gives what is to go out now, in order."""
@@ -37,12 +33,16 @@ OutboundFilter = Callable[[Stanza], Iterable[Stanza]]
 class Link(Protocol):
     """The connection that a session presently has."""
 
-    def send(self, raw: bytes) -> None:
-        """Send one stanza, written for the content namespace `jabber:client`; never waits."""
+    def send(self, out: Outgoing) -> None:
+        """Send one stanza in the encoding of the link; never waits."""
         ...
 
     def send_nonza(self, raw: bytes) -> None:
-        """Send an element that is no stanza and declares its own namespace; never waits."""
+        """Send an element of an XML stream that is no stanza and declares its own namespace; never waits."""
+        ...
+
+    def request_ack(self) -> None:
+        """Ask the client what it has, if that is due."""
         ...
 
     def close(self, error: StreamError | None) -> None:
@@ -74,8 +74,12 @@ class InboundQueue(Protocol):
         """Whether everything that came has been dealt with."""
         ...
 
-    def receive(self, fragments: list[Fragment], lang: str | None = None) -> None:
-        """Take what came in one read; raises `StreamError` for what ends the stream."""
+    def submit(self, stanzas: list[Stanza | None]) -> None:
+        """Take what came in one read, with the session's full JID as `from`; None for what was refused."""
+        ...
+
+    def refuse(self, stanza: Stanza, error: StanzaError) -> None:
+        """Answer a stanza that cannot be taken; who refuses it submits None in its place."""
         ...
 
     def when_idle(self, callback: Callable[[], object]) -> None:
@@ -125,11 +129,9 @@ class Session(Slotted):
     __slots__ = (
         "account",
         "client",
-        "counted_from",
         "end",
         "ended",
-        "expiry",
-        "handled",
+        "flow",
         "host",
         "inbound",
         "is_catching_up",
@@ -138,13 +140,7 @@ class Session(Slotted):
         "outbound_filter",
         "presence",
         "priority",
-        "received",
         "replayed_upto",
-        "resume_seconds",
-        "sent",
-        "stop_counting",
-        "stream_key",
-        "window",
     )
 
     inbound: InboundQueue
@@ -157,6 +153,8 @@ class Session(Slotted):
         self.host = host
         self.client = client
         self.link = link
+        self.flow = Flow()
+        """What is counted between it and its client."""
         self.priority: int | None = None
         """The priority of its presence, or None while it is not available."""
         self.presence: Stanza | None = None
@@ -166,24 +164,6 @@ class Session(Slotted):
         self.replayed_upto = 0
         """Up to this position its device has read the archive; that is not sent live either."""
         self.outbound_filter: OutboundFilter | None = None
-        self.received = 0
-        """How many stanzas of the client have come, since it was bound."""
-        self.handled = 0
-        """How many stanzas of the client are dealt with, since it was bound."""
-        self.sent = 0
-        """How many stanzas the client has been sent, since it was bound."""
-        self.window: SentWindow[bytes] | None = None
-        """What was sent and is not acknowledged (XEP-0198); None while nothing is counted."""
-        self.counted_from = 0
-        """How many stanzas of the client had come when counting began."""
-        self.stream_key: bytes | None = None
-        """What the ledger calls its stream, if that can be resumed."""
-        self.resume_seconds = 0
-        """How long it waits for its client once the connection is lost; 0: it does not."""
-        self.expiry: Timer | None = None
-        """Ends it when it has waited so long; set while it is detached."""
-        self.stop_counting = False
-        """Whether it ended before its client was told of an error: from there on nothing is handled."""
         self.ended = False
         self.end: Callable[[Session, StreamError | None], object] | None = None
         """Ends a session that has no connection to do it; set by the server."""
@@ -216,52 +196,40 @@ class Session(Slotted):
     @property
     def can_resume(self) -> bool:
         """Whether it goes on when its connection is lost."""
-        return self.window is not None and self.resume_seconds > 0 and not self.ended
-
-    @property
-    def h(self) -> int:
-        """How many stanzas of the client are dealt with since counting began: XEP-0198's `h`."""
-        return max(self.handled - self.counted_from, 0) % MODULUS
+        return self.flow.can_resume and not self.ended
 
     def send(self, stanza: Stanza, to: Jid | None = None) -> None:
         """Hand the client a stanza, optionally under another address; never waits."""
         if self.outbound_filter is None:
-            self.write(stanza.to_bytes(to))
+            self.write(Outgoing(stanza, to))
             return
         for released in self.outbound_filter(stanza if to is None else stanza.replace(to=to)):
-            self.write(released.to_bytes())
+            self.write(Outgoing(released))
 
-    def send_written(self, raw: bytes, stanza: Callable[[], Stanza]) -> None:
-        """Hand the client a stanza that is already written; it is made only where the gate looks at it."""
+    def send_written(self, xml: bytes, stanza: Callable[[], Stanza]) -> None:
+        """Hand the client a stanza that is written as XML; it is made only for who needs another form."""
+        self.send_out(Outgoing(stanza, xml=xml))
+
+    def send_out(self, out: Outgoing) -> None:
+        """Hand the client a stanza that others may get, too."""
         if self.outbound_filter is None:
-            self.write(raw)
+            self.write(out)
         else:
-            self.send(stanza())
+            self.send(out.stanza, out.to)
 
-    def write(self, raw: bytes) -> None:
-        """Send a stanza that is already written, past the gate."""
-        self.sent += 1
-        if self.window is not None and not self.window.push(raw, len(raw)):
+    def write(self, out: Outgoing) -> None:
+        """Send a stanza past the filter."""
+        flow = self.flow
+        flow.sent += 1
+        if flow.window is not None and not flow.window.push(out, out.octets):
             self._overflow()
         elif self.link is not None:
-            self.link.send(raw)
+            self.link.send(out)
 
     def send_nonza(self, raw: bytes) -> None:
         """Send an element that is no stanza, if there is a connection; it is not counted."""
         if self.link is not None:
             self.link.send_nonza(raw)
-
-    def ask(self) -> None:
-        """Ask the client what it has, if that is due; a link does so when it has nothing more to send."""
-        window = self.window
-        if window is not None and _ASKING.wants_request(window, is_idle=True):
-            window.requested()
-            self.send_nonza(ACK_REQUEST)
-
-    def count(self, window: SentWindow[bytes]) -> None:
-        """Count stanzas from here on, in both directions."""
-        self.window = window
-        self.counted_from = self.received
 
     def attach(self, client: Client, link: Link) -> None:
         """Take another connection, which first gets what its client has not acknowledged."""
@@ -269,9 +237,9 @@ class Session(Slotted):
         client.device, client.chose_resource = self.client.device, self.client.chose_resource
         self.client = client
         self.link = link
-        if self.window is not None:
-            for raw in self.window.unacknowledged:
-                link.send(raw)
+        if self.flow.window is not None:
+            for out in self.flow.window.unacknowledged:
+                link.send(out)
 
     def close(self, error: StreamError | None = None) -> None:
         """End the session, and its stream with this error."""
@@ -286,7 +254,7 @@ class Session(Slotted):
         It ends a moment later: whoever sends may be going through the sessions.
         """
         error = StreamError("resource-constraint", "too much is waiting to be acknowledged")
-        self.window = None
+        self.flow.window = None
         link, self.link = self.link, None
         if link is not None:
             link.close(error)

@@ -13,6 +13,7 @@ from tidings.kernel.account import Account, account_of
 from tidings.kernel.entity import Entity
 from tidings.kernel.events import MessageDelivered
 from tidings.kernel.maybe_awaitable import MaybeAwaitable, in_turn
+from tidings.kernel.outgoing import Outgoing
 from tidings.kernel.routing import Routing
 from tidings.kernel.stored_copy import stored_copy
 from tidings.messages import delivery, entries
@@ -120,8 +121,9 @@ class AccountKind:
 
 def _send_live(delivered: MessageDelivered, body: bytes, place: Place, time: int) -> None:
     """Send an archived message to the sessions that it is for and that are not reading the archive."""
-    raw = live_bytes(body, delivered.account.jid, place.id, time)
+    xml = live_bytes(body, delivered.account.jid, place.id, time)
+    out = Outgoing(lambda: delivered.stanza, xml=xml)
     for session in delivered.recipients:
         if session.is_catching_up or place.position <= session.replayed_upto:
             continue
-        session.send_written(raw, lambda: delivered.stanza)
+        session.send_out(out)

@@ -3,9 +3,9 @@
 - Messages that arrive together are submitted together; anything else waits until the messages before it are
   committed.
 - What needs no waiting for (a ping to the server) overtakes.
-- `session.handled` counts without gaps, in the order in which the stanzas came: a stanza counts once it and
-  all before it are dealt with. One that has overtaken, or was refused as soon as it was read, leaves a mark
-  in its place and counts when its turn comes.
+- `handled` of the session's flow counts without gaps, in the order in which the stanzas came: a stanza counts
+  once it and all before it are dealt with. One that has overtaken, or was refused as soon as it was read,
+  leaves a mark in its place and counts when its turn comes.
 - A client that sends faster than the server accepts is not read from until the queue is empty again.
 - The queue is the session's: what one connection has brought is dealt with even if that is lost.
 - Messages that have been read are submitted even if their session ends meanwhile; what else waits then has
@@ -19,15 +19,13 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from tidings.base.errors import StanzaError, StreamError
+from tidings.base.errors import StanzaError
 from tidings.kernel.feature import Addressee
 from tidings.kernel.maybe_awaitable import MaybeAwaitable, until_done
 from tidings.kernel.session import Session
 from tidings.kernel.supervisor import Supervisor
 from tidings.messages.origin import Origin
-from tidings.wire.xml.fragment import Fragment
-from tidings.wire.xmpp import ns
-from tidings.wire.xmpp.stanza import NAMES, Stanza
+from tidings.wire.xmpp.stanza import Stanza
 
 _PAUSE_AT = 64
 _LARGEST_BATCH = 64
@@ -74,54 +72,13 @@ class Inbound:
         self.progress: Callable[[], object] | None = None
         """Called each time when something that had to be waited for is dealt with."""
 
-    def receive(self, fragments: list[Fragment], lang: str | None = None) -> None:
-        """Take what came in one read; `lang` is the stream's language, which stanzas inherit.
+    def refuse(self, stanza: Stanza, error: StanzaError) -> None:
+        """Answer a stanza that cannot be taken; who refuses it submits None in its place."""
+        self._router.refuse(stanza, error)
 
-        Raises `StreamError` for what ends the stream; what came before it has been taken.
-        """
-        stanzas: list[Stanza | None] = []
-        try:
-            for fragment in fragments:
-                if fragment.namespace == ns.CLIENT and fragment.name in NAMES:
-                    stanzas.append(self._stamped(fragment, lang))
-                    continue
-                if stanzas:  # a nonza never waits, but it may count or change what comes before it
-                    before, stanzas = stanzas, []
-                    self._receive(before)
-                self._nonza(fragment)
-        finally:
-            if stanzas:
-                self._receive(stanzas)
-
-    def _stamped(self, fragment: Fragment, lang: str | None) -> Stanza | None:
-        """RFC 6120 §8.1.2.1: the server says who a stanza is from; None for one that has been refused."""
-        session = self.session
-        try:
-            stanza = Stanza.received(fragment, lang)
-        except StanzaError as error:
-            broken = Stanza.received_broken(fragment)
-            broken.sender, broken.to = session.jid, session.host.jid
-            self._router.refuse(broken, error)
-            return None
-        sender = stanza.sender
-        if sender is not None and sender != session.jid and sender != session.jid.bare:
-            raise StreamError("invalid-from", f"this stream may send as {session.jid} only")
-        stanza.sender = session.jid
-        return stanza
-
-    def _nonza(self, fragment: Fragment) -> None:
-        """Give an element that is no stanza to the feature that knows it; it never waits."""
-        if self.session.ended:
-            return
-        handler = self.session.host.nonza_handlers.get((fragment.namespace, fragment.name))
-        if handler is None:
-            raise StreamError("unsupported-stanza-type", f"<{fragment.name}/> is not known here")
-        wait = handler(self.session, fragment.to_element())
-        if wait is not None:
-            self._supervisor.start("nonza", until_done(wait))
-
-    def _receive(self, stanzas: list[Stanza | None]) -> None:
-        self.session.received += len(stanzas)
+    def submit(self, stanzas: list[Stanza | None]) -> None:
+        """Take what came in one read, with the session's full JID as `from`; None for what was refused."""
+        self.session.flow.received += len(stanzas)
         if self._busy:
             for stanza in stanzas:
                 if stanza is not None and self._overtakes(stanza):
@@ -191,7 +148,7 @@ class Inbound:
                     break
                 batch.append(stanza)
             count += 1
-        numbers = () if self.session.stream_key is None else self._numbers(count)
+        numbers = () if self.session.flow.stream_key is None else self._numbers(count)
         del waiting[: count - 1]
         return self._router.submit(self._origin, batch, numbers), count
 
@@ -201,7 +158,7 @@ class Inbound:
         0 is for one that came before counting began.
         """
         session = self.session
-        first = session.handled + 1 - session.counted_from
+        first = session.flow.handled + 1 - session.flow.counted_from
         numbers = [max(first, 0)]
         if count > 1:
             others = enumerate(self._waiting[: count - 1], first + 1)
@@ -222,8 +179,7 @@ class Inbound:
                 callback()
 
     def _count(self, count: int) -> None:
-        if not self.session.stop_counting:
-            self.session.handled += count
+        self.session.flow.dealt_with(count)
 
     def _throttle(self) -> None:
         link = self.session.link

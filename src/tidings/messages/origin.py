@@ -50,7 +50,7 @@ class Origin(msgspec.Struct, eq=False):
     @property
     def stream_key(self) -> bytes | None:
         """What the ledger calls its stream, if that can be resumed."""
-        return None if self.session is None else self.session.stream_key
+        return None if self.session is None else self.session.flow.stream_key
 
     async def load(self) -> None:
         """Bring its entity into memory. Raises `BackendError`."""

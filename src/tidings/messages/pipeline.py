@@ -269,7 +269,7 @@ class Pipeline:
         if error is not None:
             session = submissions[0].origin.session
             if session is not None and session.ended:
-                session.stop_counting = True  # nobody is there to be told of the error
+                session.flow.stop_counting = True  # nobody is there to be told of the error
             self._refuse_all(submissions, error)
             self._settle(done, in_turn(self._doubt(submissions)))
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tidings.base.errors import StreamError
+from tidings.kernel.outgoing import Outgoing
 from tidings.kernel.session import Link
 
 
@@ -15,18 +16,21 @@ class BufferedLink:
         self._connection = connection
         self._most_octets = most_octets
         self._octets = 0
-        self.kept: list[bytes] = []
+        self.kept: list[Outgoing] = []
 
-    def send(self, raw: bytes) -> None:
+    def send(self, out: Outgoing) -> None:
         """Keep a stanza until the session is established."""
-        self.kept.append(raw)
-        self._octets += len(raw)
+        self.kept.append(out)
+        self._octets += out.octets
         if self._octets > self._most_octets:
             self.kept.clear()
             self._connection.close(StreamError("resource-constraint", "too much is waiting to be read"))
 
     def send_nonza(self, raw: bytes) -> None:
         """Do nothing: who does not know of its session has asked it nothing."""
+
+    def request_ack(self) -> None:
+        """Do nothing: it has been sent nothing yet."""
 
     def close(self, error: StreamError | None) -> None:
         """Close the connection."""

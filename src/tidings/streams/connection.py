@@ -1,11 +1,12 @@
 """Connection: one stream of one client, from its opening to its end, on any transport.
 
 A gateway gives it a `Transport` and tells it what arrives: `receive` for headers, elements and the end,
-`fail` for what its parser refuses, `lost` when the peer is gone. A `Negotiator` has the word until a session
-is established; then stanzas go to the session's `InboundQueue`, and the connection is the session's `Link`.
+`fail` for what its parser refuses, `lost` when the peer is gone. The negotiator that its listener
+makes has the word until the stream is established; then what comes goes to a `StreamInput`. For a client that
+is the input of a session, whose `Link` the connection then is.
 
 Invariants:
-- either there is a negotiator, or a session with its inbound, or the stream has ended;
+- either there is a negotiator, or an input, with a session or without, or the stream has ended;
 - what is written goes out in order, in one piece for each turn of the event loop; nothing ever waits for a
   slow reader: when more than `outbound_bytes` gather, the connection is cut;
 - every ending goes through `_end`, once.
@@ -21,9 +22,10 @@ import structlog
 
 from tidings.base.errors import StreamError
 from tidings.base.ids import token
-from tidings.kernel.session import Client, InboundQueue, Session
-from tidings.streams.listener import Item, ListenerContext, Transport
-from tidings.streams.negotiator import Negotiator
+from tidings.kernel.outgoing import Outgoing
+from tidings.kernel.session import Client, Session
+from tidings.streams.acks import request_ack
+from tidings.streams.listener import Item, ListenerContext, StreamInput, StreamNegotiator, Transport
 from tidings.wire.xml.element import Element
 from tidings.wire.xml.fragment import Fragment, StreamTail
 from tidings.wire.xmpp import ns
@@ -51,9 +53,8 @@ class Connection:
         "_frames",
         "_framing",
         "_heard",
-        "_inbound",
+        "_input",
         "_is_used",
-        "_lang",
         "_leaving",
         "_negotiator",
         "_out",
@@ -77,8 +78,7 @@ class Connection:
         self._frames = not isinstance(framing, TcpFraming)  # there a stanza is its own frame
         self.client = client
         self.session: Session | None = None
-        self._inbound: InboundQueue | None = None
-        self._lang: str | None = None
+        self._input: StreamInput | None = None
         self._out: list[bytes] = []
         self._flushing = False
         self._leaving = False
@@ -87,7 +87,7 @@ class Connection:
         self._heard = True
         self._is_used = False
         self._awake = False
-        self._negotiator: Negotiator | None = Negotiator(context, self)
+        self._negotiator: StreamNegotiator | None = context.negotiator(context, self)
         server = context.server
         server.connections.add(self)
         self._timer: Timer | None = server.clock.call_later(
@@ -125,7 +125,7 @@ class Connection:
             if self._closing and any(type(item) is StreamTail for item in items):
                 self._transport.close()
             return
-        if self._inbound is not None:
+        if self._input is not None:
             self._receive_stanzas(items)
         elif self._negotiator is not None:
             self._negotiator.receive(items)
@@ -159,15 +159,18 @@ class Connection:
 
     # --- the session's link
 
-    def send(self, raw: bytes) -> None:
+    def send(self, out: Outgoing) -> None:
         """Write a stanza; it leaves with everything else of this turn of the event loop."""
-        if self._frames:
-            raw = self._framing.stanza(raw)
-        self._write(raw)
+        self._write(self._framing.stanza(out.xml) if self._frames else out.xml)
 
     def send_nonza(self, raw: bytes) -> None:
         """Write an element that is no stanza and declares its own namespace."""
         self._write(raw)
+
+    def request_ack(self) -> None:
+        """Ask the client what it has, if that is due (XEP-0198)."""
+        if self.session is not None:
+            request_ack(self.session.flow, self._write)
 
     def close(self, error: StreamError | None) -> None:
         """Say why, say goodbye and end."""
@@ -209,31 +212,33 @@ class Connection:
         """Apply the larger limits that hold after log-in."""
         self._transport.logged_in()
 
-    def established(self, session: Session, lang: str | None, kept: list[bytes], rest: list[Item]) -> None:
-        """Go on without the negotiator: there is a session."""
+    def established(
+        self, stream: StreamInput, session: Session | None, kept: list[Outgoing], rest: list[Item]
+    ) -> None:
+        """Go on without the negotiator: what comes is for this input from now on."""
         self._negotiator = None
         self.session = session
-        self._lang = lang
-        self._inbound = session.inbound
-        for raw in kept:
-            self.send(raw)
+        self._input = stream
+        for out in kept:
+            self.send(out)
         if self._timer is not None:
             self._timer.cancel()
         self._watch_silence()
-        log.debug("session_bound", session=str(session.jid), transport=self.client.transport)
+        if session is not None:
+            log.debug("session_bound", session=str(session.jid), transport=self.client.transport)
         if rest:
             self._receive_stanzas(rest)
 
     # --- a bound session
 
     def _receive_stanzas(self, items: list[Item]) -> None:
-        inbound = self._inbound
-        assert inbound is not None
+        stream = self._input
+        assert stream is not None
         ending = next((item for item in items if type(item) is not Fragment), None)
         fragments: list[Fragment] = items if ending is None else items[: items.index(ending)]  # type: ignore[assignment]
         try:
             if fragments:
-                inbound.receive(fragments, self._lang)
+                stream.receive(fragments)
             if isinstance(ending, StreamHeader):
                 raise StreamError("policy-violation", "this stream is open already")
         except StreamError as error:
@@ -241,12 +246,12 @@ class Connection:
             return
         if ending is None:
             return
-        if inbound.idle:
+        if stream.idle:
             self._close(None)
             return
         # RFC 6120 §4.4: what was sent before the end of the stream is dealt with and answered before ours.
         self._leaving = True
-        inbound.when_idle(functools.partial(self._close, None))
+        stream.when_idle(functools.partial(self._close, None))
 
     # --- writing
 
@@ -259,8 +264,8 @@ class Connection:
 
     def _flush(self) -> None:
         session = self.session
-        if session is not None and session.window is not None and self._out and not self._closing:
-            session.ask()
+        if session is not None and session.flow.window is not None and self._out and not self._closing:
+            request_ack(session.flow, self._write)
         self._flushing = False
         if self._ended:
             self._out.clear()
@@ -332,16 +337,15 @@ class Connection:
         self._timer = self._context.server.clock.call_later(seconds, self._silence)
 
     def _silence(self) -> None:
-        if self._heard or self.session is None:
+        session = self.session
+        if self._heard or session is None:
             self._watch_silence()
             return
-        session = self.session
         ping = Element("ping", ns.PING)
-        session.write(
-            Stanza.build(
-                "iq", kind="get", to=session.jid, sender=session.host.jid, id=token(6), content=(ping,)
-            ).to_bytes()
+        request = Stanza.build(
+            "iq", kind="get", to=session.jid, sender=session.host.jid, id=token(6), content=(ping,)
         )
+        session.write(Outgoing(request))
         self._timer = self._context.server.clock.call_later(60.0, self._silent_still)
 
     def _silent_still(self) -> None:

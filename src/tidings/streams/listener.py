@@ -6,17 +6,19 @@ A gateway brings a `Transport` for each client and reads `Item`s from it; the co
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import msgspec
 
+from tidings.base.errors import StreamError
 from tidings.base.jid import Jid
 from tidings.kernel.session import Session
 from tidings.streams.login import Credentials, LoginThrottle
 from tidings.wire.xml.element import Element
 from tidings.wire.xml.fragment import Fragment, StreamTail
 from tidings.wire.xmpp.negotiation.policy import StreamPolicy
-from tidings.wire.xmpp.negotiation.values import StreamHeader
+from tidings.wire.xmpp.negotiation.values import StreamHeader, TlsInfo
 
 if TYPE_CHECKING:
     from tidings.kernel.server import Server
@@ -65,6 +67,46 @@ class Transport(Protocol):
         ...
 
 
+class StreamInput(Protocol):
+    """Takes what comes on a stream that is established."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything that came has been dealt with."""
+        ...
+
+    def receive(self, fragments: list[Fragment]) -> None:
+        """Take what came in one read; raises `StreamError` for what ends the stream."""
+        ...
+
+    def when_idle(self, callback: Callable[[], object]) -> None:
+        """Call this once when everything that came has been dealt with, which it has not yet."""
+        ...
+
+
+class StreamNegotiator(Protocol):
+    """Brings a stream from its opening to what it is for, and is dropped when it is there.
+
+    It is over with `end`, or when it calls its output's `established`.
+    """
+
+    def receive(self, items: list[Item]) -> None:
+        """Take what one read has brought, in order."""
+        ...
+
+    def tls_established(self, info: TlsInfo) -> None:
+        """The channel is encrypted: by the handshake that was asked for, or from the start."""
+        ...
+
+    def fail(self, error: StreamError) -> None:
+        """The stream ends for a reason from outside: write what must come before the goodbye."""
+        ...
+
+    def end(self, reason: StreamError | None) -> None:
+        """The stream has ended: let go of everything."""
+        ...
+
+
 class ConnectionOptions(msgspec.Struct, frozen=True, kw_only=True):
     """The limits of one connection."""
 
@@ -81,6 +123,8 @@ class ListenerContext(msgspec.Struct, frozen=True, kw_only=True):
     credentials: dict[str, Credentials]
     """By domain."""
     throttle: LoginThrottle
+    negotiator: Callable[[ListenerContext, Any], StreamNegotiator]
+    """Makes the negotiator of a stream from this and its `StreamOutput`; it says what may connect."""
     options: ConnectionOptions = ConnectionOptions()
 
 

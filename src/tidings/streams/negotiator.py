@@ -23,6 +23,7 @@ from tidings.base.jid import Jid
 from tidings.kernel.feature import Spec
 from tidings.kernel.session import Session
 from tidings.streams.buffered_link import BufferedLink
+from tidings.streams.client_input import ClientInput
 from tidings.streams.listener import Item, ListenerContext, Registrar, Resumer
 from tidings.streams.login import Credentials
 from tidings.streams.stream_output import StreamOutput
@@ -224,14 +225,17 @@ class Negotiator:
         resumed = self._resumed
         if resumed is not None:
             self._server.resume(resumed, self._output.client, self._output)
-            self._output.established(resumed, self._lang, [], rest)
+            self._output.established(self._input_of(resumed), resumed, [], rest)
             return
         session, buffer = self._session, self._buffer
         assert session is not None
         assert buffer is not None
         if session.link is buffer:
             session.link = self._output
-        self._output.established(session, self._lang, buffer.kept, rest)
+        self._output.established(self._input_of(session), session, buffer.kept, rest)
+
+    def _input_of(self, session: Session) -> ClientInput:
+        return ClientInput(session, self._server.supervisor, self._lang)
 
     # --- what is held back
 

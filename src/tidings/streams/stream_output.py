@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from tidings.kernel.outgoing import Outgoing
 from tidings.kernel.session import Client, Link, Session
-from tidings.streams.listener import Item
+from tidings.streams.listener import Item, StreamInput
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp.negotiation.values import StreamHeader
 
@@ -34,10 +35,12 @@ class StreamOutput(Link, Protocol):
         """Apply the larger limits that hold after log-in."""
         ...
 
-    def established(self, session: Session, lang: str | None, kept: list[bytes], rest: list[Item]) -> None:
-        """Go on without the negotiator: there is a session.
+    def established(
+        self, stream: StreamInput, session: Session | None, kept: list[Outgoing], rest: list[Item]
+    ) -> None:
+        """Go on without the negotiator: what comes is for this input from now on.
 
-        `lang` is the stream's language, `kept` what the session was sent before its client knew of it, `rest`
-        what has arrived behind the negotiation.
+        `session` is the client's, where it is one; `kept` is what that was sent before its client knew of it,
+        `rest` what has arrived behind the negotiation.
         """
         ...

@@ -32,9 +32,9 @@ class CursorKeeper:
 
     def went(self, session: Session, progress: Progress, position: int) -> None:
         """Note that a session, which has this progress, has been sent everything up to a position."""
-        if session.window is not None:
+        if session.flow.window is not None:
             progress.counts = True
-        if progress.went(position, session.sent, self._clock.monotonic()):
+        if progress.went(position, session.flow.sent, self._clock.monotonic()):
             self.note(session)
 
     def note(self, session: Session) -> None:
@@ -78,10 +78,10 @@ class CursorKeeper:
         before, self._ticked = self._ticked, self._clock.monotonic()
         for session in list(self._waiting):
             progress = session[PROGRESS]
-            if session.window is not None:
+            if session.flow.window is not None:
                 progress.counts = True
             if not progress.counts:
-                progress.heard_of(session.received, before)
+                progress.heard_of(session.flow.received, before)
             if not progress.has_marks:
                 self._waiting.discard(session)
             self.note(session)

@@ -204,10 +204,10 @@ class Replay:
 
     def _await_client(self, session: Session, progress: Progress) -> None:
         """Wait until the client has what it was sent; one that does not count is asked for a sign of life."""
-        if session.window is not None and not len(session.window):
+        if session.flow.window is not None and not len(session.flow.window):
             self.go_on(session)  # it has acknowledged the portion while the next page was read
             return
-        progress.awaited = session.sent
+        progress.awaited = session.flow.sent
         if not progress.counts:
             progress.ping = token(6)
             ping = Stanza.build(

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from tidings.base.errors import StreamError
 from tidings.wire.xml.element import Element
+from tidings.wire.xml.fragment import StreamHead
 from tidings.wire.xml.writer import escape_attribute, escape_text, strip_characters
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.negotiation.values import StreamHeader
@@ -36,14 +37,39 @@ class Framing(Protocol):
         ...
 
 
+def opening_error(head: StreamHead, content_namespace: str) -> StreamError | None:
+    """Tell what is wrong with the namespaces of a stream's opening tag (RFC 6120 §4.8)."""
+    if head.namespace != ns.STREAMS or head.name != "stream":
+        return StreamError("invalid-namespace", "a stream begins with <stream:stream/>")
+    if head.content_namespace != content_namespace:
+        return StreamError("invalid-namespace", f"what connects here speaks {content_namespace}")
+    return None
+
+
+def stream_header(head: StreamHead) -> StreamHeader:
+    """Read the opening tag of a stream (RFC 6120 §4.7)."""
+    attributes = head.attributes
+    return StreamHeader(
+        to=attributes.get("to", ""),
+        sender=attributes.get("from", ""),
+        version=attributes.get("version", ""),
+        lang=attributes.get("xml:lang", ""),
+        id=attributes.get("id", ""),
+    )
+
+
 class TcpFraming:
     """One XML document for each stream; `stream:` and the content namespace are declared in its header."""
+
+    def __init__(self, content_namespace: str = ns.CLIENT) -> None:
+        self._content_namespace = content_namespace
 
     def opening(self, header: StreamHeader) -> bytes:
         """Write the XML declaration and <stream:stream>."""
         attributes = _header_attributes(header)
         return (
-            f'<?xml version="1.0"?><stream:stream xmlns="{ns.CLIENT}"{_STREAM_PREFIX}{attributes}>'.encode()
+            f'<?xml version="1.0"?><stream:stream xmlns="{self._content_namespace}"'
+            f"{_STREAM_PREFIX}{attributes}>".encode()
         )
 
     def closing(self) -> bytes:
@@ -53,8 +79,8 @@ class TcpFraming:
     def element(self, element: Element) -> bytes:
         """Write an element, with the prefix that the header declares where it is one of the stream's own."""
         if element.namespace != ns.STREAMS:
-            return element.to_bytes(ns.CLIENT)
-        return _prefixed(element, "", ns.CLIENT)
+            return element.to_bytes(self._content_namespace)
+        return _prefixed(element, "", self._content_namespace)
 
     def stanza(self, raw: bytes) -> bytes:
         """Give the stanza as it is."""

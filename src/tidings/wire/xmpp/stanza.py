@@ -77,6 +77,8 @@ class Stanza(msgspec.Struct, eq=False):
     """What stands before the address, once that is written."""
     _after: bytes = b""
     """What stands after it."""
+    _encodings: dict[Callable[[Stanza], bytes], bytes] | None = None
+    """What others than XML streams write for it."""
 
     # --- making
 
@@ -296,6 +298,15 @@ class Stanza(msgspec.Struct, eq=False):
         written = self.replace()
         written.content = content
         return written.to_bytes(to)
+
+    def encoded(self, write: Callable[[Stanza], bytes]) -> bytes:
+        """Give the stanza as `write` writes it, which is asked once, whoever gets it."""
+        if self._encodings is None:
+            self._encodings = {}
+        written = self._encodings.get(write)
+        if written is None:
+            written = self._encodings[write] = write(self)
+        return written
 
     def _render(self) -> None:
         name = self.name
