@@ -14,7 +14,6 @@ from tests.streams.stand import AUTH, BIND, HEADER, KEYS, SECRET, conditions, pl
 from tidings.base.errors import BackendError, StreamError
 from tidings.base.jid import Jid
 from tidings.base.limits import XmlLimits
-from tidings.gateways.tcp import _header
 from tidings.kernel.events import SessionBound, SessionEnded
 from tidings.kernel.feature import Feature, listens
 from tidings.kernel.session import Client
@@ -24,7 +23,7 @@ from tidings.streams.login import LoginThrottle, StoredCredentials
 from tidings.streams.negotiator import Negotiator
 from tidings.wire.xml.fragment import StreamHead
 from tidings.wire.xml.parser import StreamParser
-from tidings.wire.xmpp.framing import TcpFraming
+from tidings.wire.xmpp.framing import TcpFraming, stream_header
 from tidings.wire.xmpp.negotiation.policy import HostPolicy, StreamPolicy
 from tidings.wire.xmpp.stanza import Stanza
 
@@ -74,7 +73,7 @@ class Bench:
     def push(self, text: str) -> None:
         """Send it in one piece."""
         events: list[Any] = list(self._parser.feed(text.encode()))
-        items = [_header(event) if isinstance(event, StreamHead) else event for event in events]
+        items = [stream_header(event) if isinstance(event, StreamHead) else event for event in events]
         self.connection.receive(items)
 
     async def hear(self, text: str) -> str:
