@@ -207,7 +207,7 @@ def test_table(kind: str, content: str, expected: str, reference: ReferenceKind 
     classification = classify(message(kind, content))
     assert letters(classification) == expected
     assert (classification.reference and classification.reference.kind) is reference
-    assert classification.is_archived is ("S" in expected)
+    assert (classification.storage is Storage.PERMANENT) is ("S" in expected)
 
 
 @pytest.mark.parametrize(("kind", "content", "expected", "_reference"), TABLE)
@@ -242,7 +242,7 @@ def test_only_what_is_stored_is_counted(kind: str, content: str, _expected, _ref
 def test_private_messages_in_rooms(sender: str, to: str, sent: bool, was_received: bool) -> None:
     private = message(CHAT, BODY + OCCUPANT, sender, to)
     classification = classify(private)
-    assert classification.is_archived
+    assert classification.storage is Storage.PERMANENT
     assert classification.is_counted
     assert classification.is_copied_received is was_received
     assert classification.is_copied_sent is sent

@@ -1,12 +1,11 @@
-"""Acks: what one side of a stream still owes to the other, counted as XEP-0198 1.6.3 §4 says.
+"""Acks: what was sent on a stream and not yet acknowledged, counted as XEP-0198 1.6.3 §4 says.
 
-`SentWindow` is the outbound half: what was sent and not yet acknowledged. `HandledCounter` is the inbound
-half: what came in and how much of it is done. Both are values that outlive connections; neither sends, waits
-or tells the time. Stanzas are counted from the enable on, modulo 2 to the 32nd.
+`SentWindow` is a value that outlives connections; it neither sends, waits nor tells the time. Stanzas are
+counted from the enable on, modulo 2 to the 32nd. What came in is counted where it is handled.
 
 Invariants: `sent` is `acknowledged` plus the length of the queue, modulo 2 to the 32nd; what was acknowledged
 never comes back; a window never holds more than its limits, but for a single item larger than the octets
-allowed, which would else never be sent; `h` never passes over a stanza that is not done.
+allowed, which would else never be sent.
 """
 
 from collections import deque
@@ -14,7 +13,7 @@ from typing import Final, Generic, TypeVar
 
 import msgspec
 
-from tidings.base.errors import LocalProtocolError, StreamError
+from tidings.base.errors import StreamError
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
 
@@ -180,54 +179,3 @@ class RequestRule(msgspec.Struct, frozen=True, kw_only=True):
         if window.unrequested >= self.stanzas or window.unrequested_octets >= self.octets:
             return True
         return is_idle and not window.is_waiting
-
-
-class HandledCounter:
-    """The stanzas that came in, and up to which of them all are done: the `h` of this side.
-
-    A stanza is done when it is committed, was answered with an error, or needs no storage; stanzas may be
-    done in any order, and `h` waits for the slowest. What waits is as much as came in behind an open stanza:
-    who reads from the peer bounds it.
-    """
-
-    __slots__ = ("_done", "_handled", "_received")
-
-    def __init__(self, handled: int = 0) -> None:
-        """Start at 0, or where a session taken over from elsewhere stands."""
-        self._handled = handled
-        self._received = handled
-        self._done: set[int] = set()
-
-    def receive(self) -> int:
-        """Count a stanza that came in, and return its number, which goes on past 2 to the 32nd."""
-        self._received += 1
-        return self._received
-
-    def finish(self, number: int) -> bool:
-        """Note that this stanza is done, and tell whether `h` has moved.
-
-        Raises `LocalProtocolError` for one that is done already or has not come in.
-        """
-        if not self._handled < number <= self._received or number in self._done:
-            raise LocalProtocolError(f"stanza {number} cannot be finished")
-        self._done.add(number)
-        before = self._handled
-        while self._handled + 1 in self._done:
-            self._handled += 1
-            self._done.remove(self._handled)
-        return self._handled != before
-
-    @property
-    def h(self) -> int:
-        """What an `<a/>` says: how many stanzas are done without a gap, modulo 2 to the 32nd."""
-        return self._handled % MODULUS
-
-    @property
-    def handled(self) -> int:
-        """The number of the last of them, which goes on past 2 to the 32nd."""
-        return self._handled
-
-    @property
-    def waiting(self) -> int:
-        """How many stanzas came in and are not covered by `h`."""
-        return self._received - self._handled

@@ -57,11 +57,6 @@ class Classification(msgspec.Struct, frozen=True):
     is_copied_received: bool = False
     reference: Reference | None = None
 
-    @property
-    def is_archived(self) -> bool:
-        """Tell whether the message becomes an entry that the archive shows."""
-        return self.storage is Storage.PERMANENT
-
 
 NOTHING: Final = Classification()
 """What a message is that nobody archives."""
