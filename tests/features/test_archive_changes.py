@@ -14,7 +14,7 @@ from tidings.features.archive import Archive, ArchiveOptions
 from tidings.features.contacts import Presences, Rosters, Subscriptions
 from tidings.ports.ledger.reading import PageQuery
 from tidings.wire.xmpp import ns
-from tidings.wire.xmpp.payloads.archive_fold import Progress
+from tidings.wire.xmpp.payloads.archive_fold import ProgressKind
 from tidings.wire.xmpp.payloads.retraction import RetractionForm, Tombstone
 
 FEATURES = (Rosters, Subscriptions, Presences, Archive)
@@ -174,10 +174,10 @@ async def test_what_has_become_of_a_message(world: World, alice: WorldClient, bo
         assert first.correction.id == pulled.ids[2]
         assert [(each.by, each.reactions) for each in first.reactions] == [(BOB, ("👋",))]
         assert [(each.by, each.kind) for each in first.progress] == [
-            (BOB, Progress.RECEIVED),
-            (BOB, Progress.DISPLAYED),
+            (BOB, ProgressKind.RECEIVED),
+            (BOB, ProgressKind.DISPLAYED),
         ]
-        assert [(each.by, each.kind) for each in second.progress] == [(BOB, Progress.DISPLAYED)]
+        assert [(each.by, each.kind) for each in second.progress] == [(BOB, ProgressKind.DISPLAYED)]
         assert second.correction is None
         assert text_of(pulled.results[0]) == "m1"
         assert (await pull(client)).results[0].folded is None

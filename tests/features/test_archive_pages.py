@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
 from tidings.features.archive.folding import fold
-from tidings.features.archive.results import ResultWriter, Withdrawal, shown_body, withdrawn_of
+from tidings.features.archive.results import ArchiveResultWriter, Withdrawal, shown_body, withdrawn_of
 from tidings.features.archive.selection import UnknownId, bounds_of, fin_of, page_query, words_of
 from tidings.features.archive.stored import author_of, is_with, root_of
 from tidings.ports.ledger.batch import Direction, Kind
@@ -17,7 +17,7 @@ from tidings.ports.ledger.reading import Archived, EntryId, Head, Page, PageQuer
 from tidings.wire.xml.element import Element, decode
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.archive import ArchiveBounds, ArchiveQuery, result_of
-from tidings.wire.xmpp.payloads.archive_fold import Folded, FoldedProgress, FoldedReactions, Progress
+from tidings.wire.xmpp.payloads.archive_fold import Folded, FoldedProgress, FoldedReactions, ProgressKind
 from tidings.wire.xmpp.payloads.arrival import kept
 from tidings.wire.xmpp.payloads.delay import Delay
 from tidings.wire.xmpp.payloads.forwarding import stanza_of
@@ -183,7 +183,7 @@ def test_bounds_tell_which_history_there_is() -> None:
 
 
 def shown(query: ArchiveQuery, each: Archived, body: bytes, folded: bytes = b"") -> Stanza:
-    written, make = ResultWriter(query, archive=ALICE, to=PHONE, mark="x").message(each, body, folded)
+    written, make = ArchiveResultWriter(query, archive=ALICE, to=PHONE, mark="x").message(each, body, folded)
     assert make().to_bytes() == written
     return stanza_of(decode(written, ns.CLIENT))
 
@@ -191,7 +191,7 @@ def shown(query: ArchiveQuery, each: Archived, body: bytes, folded: bytes = b"")
 @given(st.sampled_from([ns.MAM1, ns.MAM2]), st.sampled_from([None, "q", "<&'\"> ü"]), st.booleans())
 def test_a_result_is_what_any_client_reads(namespace: str, query_id: str | None, is_folded: bool) -> None:
     body = message("1 &lt; 2 ü", sender=BOB.with_resource("<&'\">"))
-    folded = Folded(progress=(FoldedProgress(Progress.RECEIVED, 5, BOB),)) if is_folded else None
+    folded = Folded(progress=(FoldedProgress(ProgressKind.RECEIVED, 5, BOB),)) if is_folded else None
     query = ArchiveQuery(namespace=namespace, query_id=query_id)
     stanza = shown(query, entry(7), body, b"" if folded is None else folded.to_bytes())
     assert (stanza.sender, stanza.to, stanza.kind, stanza.id) == (ALICE, PHONE, "", "x1")
@@ -323,16 +323,18 @@ def test_a_reaction_that_was_taken_back_is_none() -> None:
 def test_how_far_it_has_come_with_whom() -> None:
     found = folded(pointer(8, Kind.RECEIPT), pointer(9, Kind.RECEIVED), pointer(10, Kind.DISPLAYED))
     assert found.progress == (
-        FoldedProgress(Progress.RECEIVED, NOON + 8, ALICE),
-        FoldedProgress(Progress.DISPLAYED, NOON + 10, ALICE),
+        FoldedProgress(ProgressKind.RECEIVED, NOON + 8, ALICE),
+        FoldedProgress(ProgressKind.DISPLAYED, NOON + 10, ALICE),
     )
 
 
 def test_who_has_read_a_later_message_has_read_this_one() -> None:
     later = pointer(12, Kind.DISPLAYED, target=11)
-    assert folded(markers=(later,)).progress == (FoldedProgress(Progress.DISPLAYED, NOON + 12, ALICE),)
+    assert folded(markers=(later,)).progress == (FoldedProgress(ProgressKind.DISPLAYED, NOON + 12, ALICE),)
     direct = pointer(8, Kind.DISPLAYED)
-    assert folded(direct, markers=(later,)).progress == (FoldedProgress(Progress.DISPLAYED, NOON + 8, ALICE),)
+    assert folded(direct, markers=(later,)).progress == (
+        FoldedProgress(ProgressKind.DISPLAYED, NOON + 8, ALICE),
+    )
     assert folded(markers=(pointer(12, Kind.DISPLAYED, target=6),)).progress == ()
     assert folded(markers=(pointer(12, Kind.DISPLAYED, target=11, sent=False),)).progress == ()
 

@@ -18,7 +18,7 @@ from tidings.features.external_services import (
 )
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
-from tidings.wire.xmpp.payloads.external_services import Credentials, Service, Services
+from tidings.wire.xmpp.payloads.external_services import ExternalService, ServiceCredentials, Services
 
 OPTIONS = ExternalServicesOptions(
     services=(
@@ -36,7 +36,7 @@ async def world() -> AsyncIterator[World]:
     await world.stop()
 
 
-async def services(client: WorldClient, kind: str = "") -> tuple[Service, ...]:
+async def services(client: WorldClient, kind: str = "") -> tuple[ExternalService, ...]:
     attribute = f" type='{kind}'" if kind else ""
     query = f"<services xmlns='urn:xmpp:extdisco:2'{attribute}/>"
     answer = await client.request(f"<iq type='get' id='1' to='localhost'>{query}</iq>")
@@ -67,21 +67,21 @@ def test_names_for_turn_tell_nobody_the_account() -> None:
 @pytest.mark.parametrize(
     ("wanted", "meant"),
     [
-        (Service("turn.localhost", "turn"), True),
-        (Service("turn.localhost", "turn", 3478), True),
-        (Service("turn.localhost", "turn", 443), False),
-        (Service("turn.localhost", "stun"), False),
-        (Service("other.localhost", "turn"), False),
-        (Service("turn.localhost", "turn", None, "tcp"), False),
+        (ExternalService("turn.localhost", "turn"), True),
+        (ExternalService("turn.localhost", "turn", 3478), True),
+        (ExternalService("turn.localhost", "turn", 443), False),
+        (ExternalService("turn.localhost", "stun"), False),
+        (ExternalService("other.localhost", "turn"), False),
+        (ExternalService("turn.localhost", "turn", None, "tcp"), False),
     ],
 )
-def test_which_service_is_meant(wanted: Service, meant: bool) -> None:
+def test_which_service_is_meant(wanted: ExternalService, meant: bool) -> None:
     assert is_meant(wanted, OPTIONS.services[1]) is meant
 
 
 async def test_all_services(world: World) -> None:  # §3.1
     stun, turn, guest = await services(await world.login("alice@localhost"))
-    assert stun == Service("stun.localhost", "stun", 9998, "udp")
+    assert stun == ExternalService("stun.localhost", "stun", 9998, "udp")
     assert turn.expires == world.clock.now() + 600
     assert (turn.username, turn.password) == turn_credentials(
         "shared", Jid("alice@localhost"), int(turn.expires)
@@ -99,10 +99,10 @@ async def test_services_of_one_type(world: World) -> None:  # §3.2
 async def test_credentials_for_one_service(world: World) -> None:  # §3.3
     alice = await world.login("alice@localhost")
     answer = await credentials(alice, "<service host='turn.localhost' type='turn' port='3478'/>")
-    (service,) = Credentials.decode(answer.children[0]).services
+    (service,) = ServiceCredentials.decode(answer.children[0]).services
     assert (service.port, bool(service.password)) == (3478, True)
     both = await credentials(alice, "<service host='turn.localhost' type='turn'/>")
-    assert len(Credentials.decode(both.children[0]).services) == 2
+    assert len(ServiceCredentials.decode(both.children[0]).services) == 2
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from tidings.gateways.administration.generated import (
 from tidings.operations.all import CATALOGUE
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
-from tidings.wire.xmpp.payloads.command import Command, NoteKind, Status
+from tidings.wire.xmpp.payloads.command import Command, CommandStatus, NoteKind
 from tidings.wire.xmpp.payloads.data_form import DataForm, Field, FieldKind, FormKind, Option, Validation
 from tidings.wire.xmpp.payloads.disco import Items
 
@@ -59,7 +59,7 @@ async def run(client: WorldClient, section: str, **values: str | tuple[str, ...]
     """Run a command with these values in its form, and return its end or what went wrong."""
     node = section if section.startswith("urn:") else f"{ns.ADMIN}#{section}"
     asked = await step(client, Command(node))
-    if isinstance(asked, str) or asked.status is not Status.EXECUTING:
+    if isinstance(asked, str) or asked.status is not CommandStatus.EXECUTING:
         return asked
     assert asked.form is not None
     as_tuples = {name: (value,) if isinstance(value, str) else value for name, value in values.items()}
@@ -71,7 +71,7 @@ async def run(client: WorldClient, section: str, **values: str | tuple[str, ...]
 async def done(client: WorldClient, section: str, **values: str | tuple[str, ...]) -> Command:
     answer = await run(client, section, **values)
     assert isinstance(answer, Command), answer
-    assert answer.status is Status.COMPLETED
+    assert answer.status is CommandStatus.COMPLETED
     return answer
 
 

@@ -14,9 +14,9 @@ from tidings.gateways.commands import (
     SESSIONS,
     SESSIONS_OF_ONE,
     CommandSession,
+    CommandSessions,
     CommandsFeature,
     Outcome,
-    Sessions,
     allowed_actions,
     meant_action,
 )
@@ -24,7 +24,7 @@ from tidings.kernel.clock import Clock
 from tidings.kernel.host import Host
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
-from tidings.wire.xmpp.payloads.command import Action, Actions, Command, Note, NoteKind, Status
+from tidings.wire.xmpp.payloads.command import Action, Actions, Command, CommandStatus, Note, NoteKind
 from tidings.wire.xmpp.payloads.data_form import DataForm, Field, FieldKind, FormKind, Option
 from tidings.wire.xmpp.payloads.disco import Identity, Info, Items
 
@@ -112,7 +112,7 @@ def session(owner: str = "boss@localhost/desk") -> CommandSession:
 
 
 def test_sessions_are_bounded_in_number() -> None:
-    sessions = Sessions(VirtualClock())
+    sessions = CommandSessions(VirtualClock())
     first = session()
     sessions.keep("first", first)
     for number in range(SESSIONS_OF_ONE):
@@ -129,7 +129,7 @@ def test_sessions_are_bounded_in_number() -> None:
 
 def test_sessions_are_bounded_in_time() -> None:
     clock = VirtualClock()
-    sessions = Sessions(clock)
+    sessions = CommandSessions(clock)
     sessions.keep("old", session())
     clock.advance(SESSION_SECONDS - 1)
     sessions.keep("new", session())
@@ -172,7 +172,7 @@ async def begun(client: WorldClient) -> str:
 async def test_a_command_without_a_form(boss: WorldClient) -> None:  # §2.4.1
     answer = await run(boss, "list")
     assert isinstance(answer, Command)
-    assert answer.status is Status.COMPLETED
+    assert answer.status is CommandStatus.COMPLETED
     assert answer.session
     assert answer.form is not None
     assert answer.form.values("service") == ("httpd",)
@@ -181,7 +181,7 @@ async def test_a_command_without_a_form(boss: WorldClient) -> None:  # §2.4.1
 async def test_two_stages(boss: WorldClient) -> None:  # §2.4.2
     first = await run(boss)
     assert isinstance(first, Command)
-    assert (first.status, first.form) == (Status.EXECUTING, Configure.stages[0])
+    assert (first.status, first.form) == (CommandStatus.EXECUTING, Configure.stages[0])
     assert first.actions == Actions((Action.NEXT,), Action.NEXT)
     second = await run(boss, session=first.session, form=filled(service="httpd"))
     assert isinstance(second, Command)
@@ -189,7 +189,7 @@ async def test_two_stages(boss: WorldClient) -> None:  # §2.4.2
     assert second.actions == Actions((Action.PREV, Action.COMPLETE), Action.COMPLETE)
     done = await run(boss, session=first.session, action=Action.COMPLETE, form=filled(state="off"))
     assert isinstance(done, Command)
-    assert done.status is Status.COMPLETED
+    assert done.status is CommandStatus.COMPLETED
     assert done.notes == (Note("boss: httpd is off"),)
     assert await run(boss, session=first.session) == "not-allowed session-expired"
 
@@ -210,7 +210,7 @@ async def test_cancelling(boss: WorldClient) -> None:  # §2.4.4
     opened = await begun(boss)
     cancelled = await run(boss, session=opened, action=Action.CANCEL)
     assert isinstance(cancelled, Command)
-    assert cancelled.status is Status.CANCELED
+    assert cancelled.status is CommandStatus.CANCELED
     assert await run(boss, session=opened) == "not-allowed session-expired"
 
 
@@ -222,7 +222,7 @@ async def test_what_does_not_fit_can_be_mended(boss: WorldClient) -> None:  # §
     assert await run(boss, session=opened, form=filled(state="broken")) == "conflict"
     done = await run(boss, session=opened, form=filled(state="on"))
     assert isinstance(done, Command)
-    assert done.status is Status.COMPLETED
+    assert done.status is CommandStatus.COMPLETED
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ class Pair(NamedTuple):
     is_own: bool = False
 
 
-class Finding(NamedTuple):
+class CertificateFinding(NamedTuple):
     """Something about a certificate that an administrator should know, and how to mend it."""
 
     level: Literal["warn", "fail"]
@@ -149,32 +149,32 @@ def make_self_signed(names: Iterable[str], now: datetime) -> tuple[bytes, bytes]
     return certificate.public_bytes(serialization.Encoding.PEM), key_pem
 
 
-def findings(pair: Pair, domains: Iterable[str], now: datetime) -> Iterator[Finding]:
+def findings(pair: Pair, domains: Iterable[str], now: datetime) -> Iterator[CertificateFinding]:
     """Tell everything that is wrong with a certificate for these domains."""
     try:
         certificate = _parse(pair.certificate)
         _context(pair)
     except CertificateError as error:
         reason, _, mend = str(error).partition("; ")
-        yield Finding("fail", reason, mend)
+        yield CertificateFinding("fail", reason, mend)
         return
     renew = (
         "renew it and restart the server" if not pair.is_own else "restart the server, which makes it anew"
     )
     if now > certificate.not_valid_after_utc:
-        yield Finding(
+        yield CertificateFinding(
             "fail", f"{pair.certificate} expired on {certificate.not_valid_after_utc:%Y-%m-%d}", renew
         )
     elif certificate.not_valid_after_utc - now < timedelta(days=RENEW_DAYS):
         days = (certificate.not_valid_after_utc - now).days
-        yield Finding("warn", f"{pair.certificate} expires in {days} days", renew)
+        yield CertificateFinding("warn", f"{pair.certificate} expires in {days} days", renew)
     if now < certificate.not_valid_before_utc:
         since = f"{certificate.not_valid_before_utc:%Y-%m-%d}"
-        yield Finding(
+        yield CertificateFinding(
             "fail", f"{pair.certificate} is not valid before {since}", "check the clock of this machine"
         )
     if missing := _missing_names(certificate, domains):
-        yield Finding(
+        yield CertificateFinding(
             "warn",
             f"{pair.certificate} does not name {', '.join(missing)}",
             "clients will refuse it; get a certificate with these names"
@@ -182,7 +182,9 @@ def findings(pair: Pair, domains: Iterable[str], now: datetime) -> Iterator[Find
             else "restart the server, which makes it anew",
         )
     if pair.key.stat().st_mode & 0o007:
-        yield Finding("warn", f"{pair.key} can be read by everybody on this machine", f"chmod 600 {pair.key}")
+        yield CertificateFinding(
+            "warn", f"{pair.key} can be read by everybody on this machine", f"chmod 600 {pair.key}"
+        )
 
 
 def _will_do(pair: Pair, names: Iterable[str], now: datetime) -> bool:

@@ -29,7 +29,7 @@ from tidings.features.registration import Registration
 from tidings.features.retention import Retention
 from tidings.features.session_request import SessionRequests
 from tidings.features.smart_markers import SmartMarkers
-from tidings.features.stream_limits import StreamLimits
+from tidings.features.stream_limits import StreamLimitsAdvertisement
 from tidings.features.stream_management import StreamManagement
 from tidings.features.sync import Sync
 from tidings.features.time import ServerTime
@@ -77,7 +77,7 @@ FEATURES: tuple[type[Feature], ...] = (
     ExternalServices,
     ContactAddresses,
     ClientState,
-    StreamLimits,
+    StreamLimitsAdvertisement,
     StreamManagement,
     Archive,
     ArchivePreferencesFeature,

@@ -23,13 +23,14 @@ from tidings.streams.listener import ConnectionOptions, ListenerContext
 from tidings.streams.login import Credentials, LoginThrottle
 from tidings.streams.negotiator import Negotiator
 from tidings.wire.xmpp import ns
-from tidings.wire.xmpp.negotiation.policy import TOKEN_MECHANISMS, HostPolicy, StreamLimits, StreamPolicy
+from tidings.wire.xmpp.negotiation.policy import TOKEN_MECHANISMS, HostPolicy, StreamPolicy
+from tidings.wire.xmpp.payloads.stream_limits import StreamLimits
 
 _MECHANISMS = {"any": ("PLAIN",), "anonymous": ("ANONYMOUS",)}
 """What is offered where there are no accounts to check."""
 
 
-class Door(Protocol):
+class Gateway(Protocol):
     """Something that listens."""
 
     async def close(self) -> None:
@@ -42,7 +43,7 @@ class Doors:
 
     def __init__(self) -> None:
         self.listeners: list[asyncio.Server] = []
-        self.others: list[Door] = []
+        self.others: list[Gateway] = []
 
     def refuse(self) -> None:
         """Accept nothing more on TCP; a server that drains turns away who comes by HTTP."""

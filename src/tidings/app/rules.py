@@ -10,7 +10,7 @@ from tidings.app.options import MEMORY_URL, Config, ListenerOptions
 from tidings.base.jid import Jid, JidError
 from tidings.base.network import is_loopback, parse_address
 
-Finding = tuple[tuple[str, ...], str]
+BrokenRule = tuple[tuple[str, ...], str]
 """The option that is wrong, and the sentence that says why."""
 
 DATABASES: Final = ("sqlite", "postgresql", "mysql", "mariadb")
@@ -36,7 +36,7 @@ def is_local_only(listener: ListenerOptions) -> bool:
     return all(_is_loopback_address(address) for address in listener.addresses)
 
 
-def find_mistakes(config: Config) -> Iterator[Finding]:
+def find_mistakes(config: Config) -> Iterator[BrokenRule]:
     """Give every rule that the configuration breaks."""
     yield from _hosts(config)
     yield from _admins(config)
@@ -48,7 +48,7 @@ def find_mistakes(config: Config) -> Iterator[Finding]:
     yield from _networks(("http", "trusted_proxies"), config.http.trusted_proxies)
 
 
-def _networks(place: tuple[str, str], networks: tuple[str, ...]) -> Iterator[Finding]:
+def _networks(place: tuple[str, str], networks: tuple[str, ...]) -> Iterator[BrokenRule]:
     section, option = place
     for network in networks:
         try:
@@ -57,7 +57,7 @@ def _networks(place: tuple[str, str], networks: tuple[str, ...]) -> Iterator[Fin
             yield place, f'`{option}` in [{section}] must be networks such as "10.0.0.0/8", not "{network}"'
 
 
-def _hosts(config: Config) -> Iterator[Finding]:
+def _hosts(config: Config) -> Iterator[BrokenRule]:
     if not config.hosts and not config.server.domains:
         yield (
             ("server", "domains"),
@@ -65,7 +65,7 @@ def _hosts(config: Config) -> Iterator[Finding]:
         )
 
 
-def _admins(config: Config) -> Iterator[Finding]:
+def _admins(config: Config) -> Iterator[BrokenRule]:
     for admin in config.server.admins:
         if reason := _no_account(admin):
             yield (
@@ -100,7 +100,7 @@ def _no_account(address: str) -> str:
     return f"{address!r} has {'a resource' if jid.local else 'no name before an @'}"
 
 
-def _listeners(config: Config) -> Iterator[Finding]:
+def _listeners(config: Config) -> Iterator[BrokenRule]:
     taken: dict[tuple[str, int], str] = {}
     listeners = config.listen.enabled()
     if not listeners:
@@ -123,7 +123,7 @@ def _listeners(config: Config) -> Iterator[Finding]:
             taken[address, listener.port] = name
 
 
-def _loopback_only(config: Config) -> Iterator[Finding]:
+def _loopback_only(config: Config) -> Iterator[BrokenRule]:
     reasons = []
     if config.profile == "interop":
         reasons.append("the profile `interop`")
@@ -141,7 +141,7 @@ def _loopback_only(config: Config) -> Iterator[Finding]:
             yield ("listen", name, "addresses"), text
 
 
-def _certificates(config: Config) -> Iterator[Finding]:
+def _certificates(config: Config) -> Iterator[BrokenRule]:
     pairs: dict[tuple[str, ...], tuple[str, str]] = {("tls",): (config.tls.certificate, config.tls.key)}
     pairs |= {("host", name): (host.certificate, host.key) for name, host in config.hosts.items()}
     for section, (certificate, key) in pairs.items():
@@ -152,7 +152,7 @@ def _certificates(config: Config) -> Iterator[Finding]:
             yield (*section, "key"), f"`key` in [{title}] needs a `certificate` beside it"
 
 
-def _database(config: Config) -> Iterator[Finding]:
+def _database(config: Config) -> Iterator[BrokenRule]:
     url = config.database.url
     scheme, separator, _ = url.partition("://")
     known = scheme.partition("+")[0] in DATABASES and separator

@@ -21,7 +21,7 @@ from tidings.kernel.host import Host
 from tidings.kernel.iq import Iq
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
-from tidings.wire.xmpp.payloads.external_services import Credentials, Service, Services
+from tidings.wire.xmpp.payloads.external_services import ExternalService, ServiceCredentials, Services
 
 
 class ServiceOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,8 +72,8 @@ class ExternalServices(Feature):
         found = (each for each in self._services if kind in ("", each.type))
         return Services(kind, tuple(self._describe(each, asker) for each in found)).encode()
 
-    @handles(Credentials, kind="get", at=Addressee.SERVER)  # §3.3
-    def lend_credentials(self, request: Iq[Credentials]) -> Element:
+    @handles(ServiceCredentials, kind="get", at=Addressee.SERVER)  # §3.3
+    def lend_credentials(self, request: Iq[ServiceCredentials]) -> Element:
         """Answer with credentials for the services that the request describes."""
         asker = self._user(request)
         found = tuple(
@@ -83,21 +83,21 @@ class ExternalServices(Feature):
         )
         if not found:
             raise StanzaError("item-not-found", "there is no such service")
-        return Credentials(found).encode()
+        return ServiceCredentials(found).encode()
 
-    def _user(self, request: Iq[Services] | Iq[Credentials]) -> Jid:
+    def _user(self, request: Iq[Services] | Iq[ServiceCredentials]) -> Jid:
         """Return who asks, or raise `forbidden`: credentials are for the users of this domain alone."""
         if request.session is None or request.session.host is not self._host:
             raise StanzaError("forbidden", "the services are for users of this domain")
         return request.sender
 
-    def _describe(self, options: ServiceOptions, asker: Jid) -> Service:
+    def _describe(self, options: ServiceOptions, asker: Jid) -> ExternalService:
         username, password, expires = options.username, options.password, None
         if options.secret:
             end = int(self._clock.now()) + options.lifetime_seconds
             username, password = turn_credentials(options.secret, asker.bare, end)
             expires = float(end)
-        return Service(
+        return ExternalService(
             options.host,
             options.type,
             options.port or None,
@@ -110,7 +110,7 @@ class ExternalServices(Feature):
         )
 
 
-def is_meant(wanted: Service, offered: ServiceOptions) -> bool:
+def is_meant(wanted: ExternalService, offered: ServiceOptions) -> bool:
     """Tell whether a request describes this service: host and type, and the port if it is named (§3.3)."""
     return (
         (wanted.host, wanted.kind) == (offered.host, offered.type)

@@ -7,7 +7,7 @@ before and after log-in; this feature is their entry among the supported standar
 from tidings.kernel.feature import Feature, Spec
 
 
-class StreamLimits(Feature):
+class StreamLimitsAdvertisement(Feature):
     """Names the document that the stream negotiation follows."""
 
     spec = Spec.xep(478, version="0.2.0")

@@ -37,14 +37,14 @@ from tidings.wire.xmpp.bosh import (
     Body,
     BoshOptions,
     BoshSession,
+    BoshState,
     Closed,
-    Condition,
     Ending,
     Event,
     Opened,
     Received,
     Restarted,
-    State,
+    TerminalCondition,
     read_body,
     write_body,
 )
@@ -138,20 +138,24 @@ class BoshDoor:
         named = self._sessions.get(sid)
         limits = self.policy.before if named is None else named.limits
         if len(raw) > limits.stanza_bytes:
-            raise BindingError(Condition.POLICY_VIOLATION, f"a request may have {limits.stanza_bytes} octets")
+            raise BindingError(
+                TerminalCondition.POLICY_VIOLATION, f"a request may have {limits.stanza_bytes} octets"
+            )
         body = read_body(raw, limits)
         if named is not None and body.sid != named.sid:
-            raise BindingError(Condition.ITEM_NOT_FOUND, "no such session")
+            raise BindingError(TerminalCondition.ITEM_NOT_FOUND, "no such session")
         return body
 
     def _find(self, body: Body, peer: Peer) -> BoshStream:
         """Find the session that a request names."""
         stream = self._sessions.get(body.sid or "")
         if stream is None:
-            raise BindingError(Condition.ITEM_NOT_FOUND, "no such session")
+            raise BindingError(TerminalCondition.ITEM_NOT_FOUND, "no such session")
         if stream.client.secure and not peer.secure:
             # XEP-0124 §19.1: the session goes on; who merely saw its sid cannot end it.
-            raise BindingError(Condition.ITEM_NOT_FOUND, "the session is encrypted, the request is not")
+            raise BindingError(
+                TerminalCondition.ITEM_NOT_FOUND, "the session is encrypted, the request is not"
+            )
         return stream
 
     def _open(self, body: Body, request: web.BaseRequest, peer: Peer) -> BoshStream:
@@ -159,7 +163,7 @@ class BoshDoor:
         context = self.policy.context(peer.address)
         server = context.server
         if server.draining:
-            raise BindingError(Condition.SYSTEM_SHUTDOWN, "the server is stopping")
+            raise BindingError(TerminalCondition.SYSTEM_SHUTDOWN, "the server is stopping")
         session = BoshSession(
             body,
             sid=token(_SID_OCTETS),
@@ -168,9 +172,9 @@ class BoshDoor:
             secure=peer.secure,
         )
         if not _serves(context, session.terms.domain):
-            raise BindingError(Condition.HOST_UNKNOWN, "this domain is not served here")
+            raise BindingError(TerminalCondition.HOST_UNKNOWN, "this domain is not served here")
         if not self.gateway.limiter.admit(peer.address):
-            raise BindingError(Condition.POLICY_VIOLATION, "too many connections from this address")
+            raise BindingError(TerminalCondition.POLICY_VIOLATION, "too many connections from this address")
         client = Client(transport="bosh", address=peer.address, secure=peer.secure, since=server.clock.now())
         stream = BoshStream(self, context, session, client, self.gateway.tls_info(request))
         self._sessions[session.sid] = stream
@@ -211,7 +215,7 @@ class BoshStream:
         """Take a request; the exchange is resolved with its answer."""
         events = self._session.receive(body, exchange, self._clock.monotonic())
         self._tell(events)
-        if self._session.terms.is_polling and not body.is_empty and self._session.state is State.OPEN:
+        if self._session.terms.is_polling and not body.is_empty and self._session.state is BoshState.OPEN:
             self._arm()
             self._clock.call_later(_POLL_SECONDS, self._flush)
         else:
@@ -238,7 +242,7 @@ class BoshStream:
     def close(self) -> None:
         """Let the next answer say that the stream has ended, and why; the kernel need not wait for it."""
         error = self._framing.error
-        self._session.close(Condition.REMOTE_STREAM_ERROR if error else None, error)
+        self._session.close(TerminalCondition.REMOTE_STREAM_ERROR if error else None, error)
         self._schedule()
         asyncio.get_running_loop().call_soon(self._connection.lost)
 
@@ -298,7 +302,7 @@ class BoshStream:
 
     def _flush(self) -> None:
         self._flushing = False
-        if not self._paused or self._session.state is not State.OPEN:
+        if not self._paused or self._session.state is not BoshState.OPEN:
             for answer in self._session.flush(self._clock.monotonic()):
                 exchange = answer.exchange
                 assert isinstance(exchange, asyncio.Future)
@@ -309,7 +313,7 @@ class BoshStream:
     def _arm(self) -> None:
         """Have the timer ring at the machine's deadline; one that rings too early is set again then."""
         deadline = self._session.deadline
-        if self._session.state is State.ENDED:
+        if self._session.state is BoshState.ENDED:
             self._door.forget(self)
         if self._timer is not None:
             if deadline is not None and self._due <= deadline:

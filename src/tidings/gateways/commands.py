@@ -31,8 +31,8 @@ from tidings.wire.xmpp.payloads.command import (
     Action,
     Actions,
     Command,
+    CommandStatus,
     Note,
-    Status,
     bad_request,
     session_expired,
 )
@@ -96,7 +96,7 @@ class CommandsFeature(Feature):
     def __init__(self, host: Host, clock: Clock, commands: Sequence[AdHocCommand]) -> None:
         self._host = host
         self._commands = {command.node: command for command in commands}
-        self._sessions = Sessions(clock)
+        self._sessions = CommandSessions(clock)
 
     @listens(DiscoItems)  # §2.2
     def list_commands(self, event: DiscoItems) -> None:
@@ -145,7 +145,7 @@ class CommandsFeature(Feature):
         try:
             match meant_action(step.action, session.stage, len(session.command.stages)):
                 case Action.CANCEL:
-                    return Command(step.node, step.session, status=Status.CANCELED)
+                    return Command(step.node, step.session, status=CommandStatus.CANCELED)
                 case Action.PREV:
                     session.answers = session.answers[:-1]
                 case _:
@@ -165,7 +165,7 @@ class CommandsFeature(Feature):
             return Command(
                 command.node,
                 session_id,
-                status=Status.COMPLETED,
+                status=CommandStatus.COMPLETED,
                 notes=outcome.notes,
                 form=outcome.form,
                 lang="en",
@@ -174,7 +174,7 @@ class CommandsFeature(Feature):
         return Command(
             command.node,
             session_id,
-            status=Status.EXECUTING,
+            status=CommandStatus.EXECUTING,
             actions=allowed_actions(session.stage, len(command.stages)),
             form=command.stages[session.stage],
             lang="en",
@@ -188,7 +188,7 @@ class CommandsFeature(Feature):
             raise StanzaError("forbidden", "this is for administrators")
 
 
-class Sessions:
+class CommandSessions:
     """The commands that are being filled in."""
 
     def __init__(self, clock: Clock) -> None:

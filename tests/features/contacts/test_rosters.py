@@ -23,7 +23,7 @@ from tidings.kernel.feature import StreamStage
 from tidings.ports import roster as port
 from tidings.ports.roster import RosterEntry
 from tidings.wire.xmpp import ns
-from tidings.wire.xmpp.payloads.roster import RosterItem, RosterQuery, Subscription
+from tidings.wire.xmpp.payloads.roster import ItemSubscription, RosterItem, RosterQuery
 
 BOB = Jid("bob@localhost")
 CAROL = Jid("carol@other.test")
@@ -55,7 +55,7 @@ async def test_a_contact_is_added_changed_and_removed_on_all_devices_that_show_t
     assert await show_roster(watch) == [changed]
 
     await change(phone, "<item jid='bob@localhost' subscription='remove'/>")
-    removed = RosterItem(BOB, subscription=Subscription.REMOVE)
+    removed = RosterItem(BOB, subscription=ItemSubscription.REMOVE)
     assert (pushed(phone), pushed(laptop), pushed(watch)) == ([removed], [removed], [removed])
     assert await show_roster(phone) == []
 
@@ -78,7 +78,7 @@ async def test_names_and_groups_change_without_touching_the_subscription(world):
     await befriend(world, "alice@localhost", "bob@localhost")
     alice = await interested(world, "alice@localhost/phone")
     await change(alice, "<item jid='bob@localhost' name='Bob' subscription='none'/>")
-    assert pushed(alice) == [RosterItem(BOB, "Bob", Subscription.BOTH)]
+    assert pushed(alice) == [RosterItem(BOB, "Bob", ItemSubscription.BOTH)]
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ async def test_a_client_that_was_away_gets_what_has_changed_and_then_is_up_to_da
     queries = [RosterQuery.decode(push.children[0]) for push in pushes]
     assert [item for query in queries for item in query.items] == [
         RosterItem(Jid("eve@localhost"), "Eve"),
-        RosterItem(BOB, subscription=Subscription.REMOVE),
+        RosterItem(BOB, subscription=ItemSubscription.REMOVE),
     ]
     assert queries[0].version == version
     answer = await laptop.request(
@@ -247,8 +247,8 @@ async def test_removing_a_contact_ends_both_subscriptions(world, subscription, e
     bob.take()
     await change(alice, "<item jid='bob@localhost' subscription='remove'/>")
     assert seen(bob) == expected
-    assert pushed(alice) == [RosterItem(BOB, subscription=Subscription.REMOVE)]
-    assert [item.subscription for item in await show_roster(bob)] == [Subscription.NONE]
+    assert pushed(alice) == [RosterItem(BOB, subscription=ItemSubscription.REMOVE)]
+    assert [item.subscription for item in await show_roster(bob)] == [ItemSubscription.NONE]
     assert [kind for kind, _ in seen(alice) if kind != "unavailable"] == []
 
 

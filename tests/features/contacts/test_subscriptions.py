@@ -19,7 +19,7 @@ from tidings.base.jid import Jid
 from tidings.features.contacts.book import BOOK, RosterOptions
 from tidings.kernel.events import AccountRemoved
 from tidings.ports import roster as port
-from tidings.wire.xmpp.payloads.roster import RosterItem, Subscription
+from tidings.wire.xmpp.payloads.roster import ItemSubscription, RosterItem
 
 ALICE = Jid("alice@localhost")
 BOBS = ["bob@localhost", "bob@other.test"]
@@ -57,8 +57,8 @@ async def test_a_request_is_granted_and_then_returned(two):
 
     # §3.1.5, §3.1.6: Bob grants it; Alice sees him at once
     await bob.send("<presence to='alice@localhost/phone' type='subscribed'/>")
-    assert pushed(bob) == [RosterItem(ALICE, subscription=Subscription.FROM)]
-    granted = RosterItem(contact, subscription=Subscription.TO)
+    assert pushed(bob) == [RosterItem(ALICE, subscription=ItemSubscription.FROM)]
+    granted = RosterItem(contact, subscription=ItemSubscription.TO)
     for device in (phone, laptop):
         assert pushed(device) == [granted]
         assert seen(device) == [("subscribed", contact), ("", bob.jid)]
@@ -66,7 +66,7 @@ async def test_a_request_is_granted_and_then_returned(two):
     # §3.1.4: and the other way round
     await bob.send("<presence to='alice@localhost' type='subscribe'/>")
     await laptop.send(f"<presence to='{contact}' type='subscribed'/>")
-    assert [item.subscription for item in pushed(bob)] == [Subscription.FROM, Subscription.BOTH]
+    assert [item.subscription for item in pushed(bob)] == [ItemSubscription.FROM, ItemSubscription.BOTH]
     assert seen(bob) == [("subscribed", ALICE), ("", phone.jid), ("", laptop.jid)]
     assert await roster(phone) == {contact: ("both", False)}
 
@@ -99,8 +99,8 @@ async def test_a_subscription_is_cancelled_by_the_one_who_is_seen(world, two):
     # §3.2.2: unavailable comes while Alice may still see it, then the cancellation
     for device in (phone, laptop):
         assert seen(device) == [("unavailable", bob.jid), ("unsubscribed", bob.jid.bare)]
-        assert pushed(device) == [RosterItem(bob.jid.bare, subscription=Subscription.FROM)]
-    assert pushed(bob) == [RosterItem(ALICE, subscription=Subscription.TO)]
+        assert pushed(device) == [RosterItem(bob.jid.bare, subscription=ItemSubscription.FROM)]
+    assert pushed(bob) == [RosterItem(ALICE, subscription=ItemSubscription.TO)]
     await bob.send("<presence><show>away</show></presence>")
     assert seen(phone) == []
 
@@ -110,11 +110,11 @@ async def test_a_subscription_is_left_by_the_one_who_sees(world, two):
     await friends(world, phone, bob)
     await phone.send(f"<presence to='{bob.jid.bare}' type='unsubscribe'/>")
     assert seen(bob) == [("unsubscribe", ALICE)]
-    assert pushed(bob) == [RosterItem(ALICE, subscription=Subscription.TO)]
+    assert pushed(bob) == [RosterItem(ALICE, subscription=ItemSubscription.TO)]
     # §3.3.3: Bob is gone for Alice
     for device in (phone, laptop):
         assert seen(device) == [("unavailable", bob.jid)]
-        assert pushed(device) == [RosterItem(bob.jid.bare, subscription=Subscription.FROM)]
+        assert pushed(device) == [RosterItem(bob.jid.bare, subscription=ItemSubscription.FROM)]
 
 
 async def friends(world, phone, bob):
@@ -185,7 +185,7 @@ async def test_a_request_that_was_granted_long_ago_is_answered_by_the_server(wor
     alice = await interested(world, "alice@localhost/phone")
     await alice.send("<presence to='bob@localhost' type='subscribe'/>")
     assert seen(alice) == [("subscribed", "bob@localhost"), ("", bob.jid)]
-    assert [item.subscription for item in pushed(alice)] == [Subscription.NONE, Subscription.TO]
+    assert [item.subscription for item in pushed(alice)] == [ItemSubscription.NONE, ItemSubscription.TO]
     assert (seen(bob), pushed(bob)) == ([], [])
 
 
@@ -207,7 +207,7 @@ async def test_what_another_server_says_counts_for_the_account(world, elsewhere)
     elsewhere.take(), phone.take()
     await elsewhere.send("bob@elsewhere.test/desk", "alice@localhost/phone", "subscribed")
     assert seen(phone) == [("subscribed", "bob@elsewhere.test")]
-    assert pushed(phone) == [RosterItem(Jid("bob@elsewhere.test"), subscription=Subscription.TO)]
+    assert pushed(phone) == [RosterItem(Jid("bob@elsewhere.test"), subscription=ItemSubscription.TO)]
     await elsewhere.send("bob@elsewhere.test", "alice@localhost", "probe")
     assert elsewhere.take() == [("unsubscribed", ALICE, "bob@elsewhere.test")]
 
@@ -222,9 +222,9 @@ async def test_an_approval_given_beforehand_answers_the_request(two):
     assert phone.take() == []
     await phone.send(f"<presence to='{bob.jid.bare}' type='subscribe'/>")
     assert seen(bob) == []
-    assert pushed(bob) == [RosterItem(ALICE, subscription=Subscription.FROM)]
+    assert pushed(bob) == [RosterItem(ALICE, subscription=ItemSubscription.FROM)]
     assert seen(phone) == [("subscribed", bob.jid.bare), ("", bob.jid)]
-    assert [item.subscription for item in pushed(phone)] == [Subscription.NONE, Subscription.TO]
+    assert [item.subscription for item in pushed(phone)] == [ItemSubscription.NONE, ItemSubscription.TO]
 
 
 async def test_an_approval_given_beforehand_is_withdrawn(two):

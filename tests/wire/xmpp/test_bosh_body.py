@@ -7,7 +7,7 @@ import pytest
 from tidings.base.limits import XmlLimits
 from tidings.wire.xml.element import decode
 from tidings.wire.xmpp import ns
-from tidings.wire.xmpp.bosh import BindingError, Condition, read_body, write_body
+from tidings.wire.xmpp.bosh import BindingError, TerminalCondition, read_body, write_body
 
 LIMITS = XmlLimits(stanza_bytes=4096, depth=8, attributes=16, children=16, elements=64)
 BODY = "<body xmlns='http://jabber.org/protocol/httpbind' rid='7' sid='s'"
@@ -83,7 +83,7 @@ def test_prefixes_declared_on_the_wrapper_do_not_leak_out():
 def test_anything_but_one_clean_wrapper_is_refused(raw):
     with pytest.raises(BindingError) as caught:
         read(raw)
-    assert caught.value.condition is Condition.BAD_REQUEST
+    assert caught.value.condition is TerminalCondition.BAD_REQUEST
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_anything_but_one_clean_wrapper_is_refused(raw):
 def test_what_is_too_big_breaks_a_policy(content):
     with pytest.raises(BindingError) as caught:
         read(BODY + ">" + content + "</body>")
-    assert caught.value.condition is Condition.POLICY_VIOLATION
+    assert caught.value.condition is TerminalCondition.POLICY_VIOLATION
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_a_rid_is_a_number_that_a_double_can_count(rid):
     body = read_body(f"<body xmlns='http://jabber.org/protocol/httpbind' rid='{rid}'/>".encode(), XmlLimits())
     with pytest.raises(BindingError) as caught:
         body.rid  # noqa: B018
-    assert caught.value.condition is Condition.BAD_REQUEST
+    assert caught.value.condition is TerminalCondition.BAD_REQUEST
 
 
 def test_the_highest_rid_is_read():

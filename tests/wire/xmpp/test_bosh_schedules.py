@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tidings.base.limits import XmlLimits
 from tidings.wire.xml.element import Element, decode
 from tidings.wire.xmpp import ns
-from tidings.wire.xmpp.bosh import BoshOptions, BoshSession, Closed, Received, State, read_body
+from tidings.wire.xmpp.bosh import BoshOptions, BoshSession, BoshState, Closed, Received, read_body
 
 OPTIONS = BoshOptions(wait=60, hold=2, inactivity=100_000, polling=5, repeats=100_000)
 
@@ -147,7 +147,7 @@ class Story:
                     self.travelling.append(self.write())
         assert self.heard_by_server == list(range(sent))
         assert self.heard_by_client == list(range(said))
-        assert self.session.state is State.OPEN
+        assert self.session.state is BoshState.OPEN
 
 
 @settings(max_examples=150, deadline=None)

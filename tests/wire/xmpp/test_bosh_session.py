@@ -15,13 +15,13 @@ from tidings.wire.xmpp.bosh import (
     Body,
     BoshOptions,
     BoshSession,
+    BoshState,
     Closed,
-    Condition,
     Ending,
     Opened,
     Received,
     Restarted,
-    State,
+    TerminalCondition,
     read_body,
 )
 from tidings.wire.xmpp.bosh.request import Arrival
@@ -280,7 +280,7 @@ def test_a_silent_client_is_gone():
     client.pass_time(60)  # the wait is over
     assert is_plain(client.answers[exchange])
     client.pass_time(29)
-    assert client.session.state is State.OPEN
+    assert client.session.state is BoshState.OPEN
     client.pass_time(2)
     assert client.events == [Closed(Ending.SILENCE)]
     assert client.session.deadline is None
@@ -290,7 +290,7 @@ def test_a_client_that_waits_is_not_silent():
     client = Client()
     client.request()
     client.pass_time(59)
-    assert client.session.state is State.OPEN
+    assert client.session.state is BoshState.OPEN
 
 
 def test_a_broken_connection_starts_the_silence():
@@ -312,11 +312,11 @@ def test_a_pause_releases_everything_and_lengthens_the_silence():
     assert client.elements(first) == ["news"]
     assert is_plain(client.answers[pause])
     client.pass_time(99)
-    assert client.session.state is State.OPEN
+    assert client.session.state is BoshState.OPEN
     client.request()  # the silence is as before again
     client.session.lost(client.last_exchange, client.now)
     client.pass_time(31)
-    assert client.session.state is State.ENDED
+    assert client.session.state is BoshState.ENDED
 
 
 def test_the_answer_to_a_pause_carries_nothing():
@@ -346,7 +346,7 @@ def test_too_many_requests_at_a_time_end_the_session():
     client.flush()
     assert client.condition(third) == "policy-violation"
     assert client.condition(second) == "other-request"
-    assert client.session.state is State.ENDED
+    assert client.session.state is BoshState.ENDED
 
 
 @pytest.mark.parametrize("attributes", [{"pause": "30"}, {"type": "terminate"}])
@@ -372,7 +372,7 @@ def test_a_restart_and_a_request_with_content_have_no_pace():
     client.request()
     client.request(PRESENCE)
     client.request(xmpp__restart="true")
-    assert client.session.state is State.OPEN
+    assert client.session.state is BoshState.OPEN
 
 
 def test_a_client_whose_connection_broke_may_ask_again_at_once():
@@ -404,9 +404,9 @@ def test_polling_may_be_faster_while_there_is_news():
 def test_a_polling_client_may_be_silent_longer():
     client = Client(wait="0")
     client.pass_time(79)
-    assert client.session.state is State.OPEN
+    assert client.session.state is BoshState.OPEN
     client.pass_time(2)
-    assert client.session.state is State.ENDED
+    assert client.session.state is BoshState.ENDED
 
 
 # --- §13: the end
@@ -421,7 +421,7 @@ def test_the_client_ends_the_session_and_its_last_elements_count():
     assert closed == Closed(Ending.CLIENT)
     assert client.answers[first].attributes == {"type": "terminate"}
     assert is_plain(client.answers[last])
-    assert client.session.state is State.ENDED
+    assert client.session.state is BoshState.ENDED
 
 
 def test_the_server_ends_the_session_with_a_stream_error():
@@ -429,23 +429,23 @@ def test_the_server_ends_the_session_with_a_stream_error():
     exchange = client.request()
     client.session.send(NEWS)
     client.session.close(
-        Condition.REMOTE_STREAM_ERROR,
+        TerminalCondition.REMOTE_STREAM_ERROR,
         b"<stream:error><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>",
     )
     client.flush()
     assert client.condition(exchange) == "remote-stream-error"
     assert client.elements(exchange) == ["news", "error"]
-    assert client.session.state is State.ENDED
+    assert client.session.state is BoshState.ENDED
 
 
 def test_the_news_of_the_end_waits_for_a_request():
     client = Client()
-    client.session.close(Condition.SYSTEM_SHUTDOWN)
+    client.session.close(TerminalCondition.SYSTEM_SHUTDOWN)
     client.flush()
     exchange = client.request(PRESENCE)
     assert client.events == []
     assert client.condition(exchange) == "system-shutdown"
-    assert client.session.state is State.ENDED
+    assert client.session.state is BoshState.ENDED
 
 
 def test_the_news_of_the_end_does_not_wait_for_ever():
@@ -454,7 +454,7 @@ def test_the_news_of_the_end_does_not_wait_for_ever():
     client.flush()
     client.pass_time(31)
     assert client.events == []
-    assert client.session.state is State.ENDED
+    assert client.session.state is BoshState.ENDED
 
 
 def test_nothing_is_taken_after_the_end():
@@ -517,9 +517,9 @@ def test_a_rid_outside_of_the_window_ends_the_session(rid):
     exchange = client.request(rid=rid if rid < 1000 else rid + 1 if rid < 2000 else rid)
     assert client.condition(exchange) == "item-not-found"
     assert client.condition(held) == "other-request"
-    assert client.session.state is State.ENDED
+    assert client.session.state is BoshState.ENDED
     assert [(event.ending, event.condition) for event in client.events] == [
-        (Ending.VIOLATION, Condition.ITEM_NOT_FOUND)
+        (Ending.VIOLATION, TerminalCondition.ITEM_NOT_FOUND)
     ]
 
 
@@ -567,7 +567,7 @@ def test_repeats_have_a_limit(answered):
         client.send()
     for _ in range(OPTIONS.repeats):
         client.request(PRESENCE, rid=client.rid)
-        assert client.session.state is State.OPEN
+        assert client.session.state is BoshState.OPEN
     assert client.condition(client.request(PRESENCE, rid=client.rid)) == "policy-violation"
 
 
@@ -617,7 +617,7 @@ def test_a_session_with_keys_takes_only_the_next_key():
     client.request(PRESENCE, key=first.pop().upper())
     client.request(PRESENCE, key=first.pop(), newkey=second.pop())
     client.request(PRESENCE, key=second.pop())
-    assert client.session.state is State.OPEN
+    assert client.session.state is BoshState.OPEN
 
 
 @pytest.mark.parametrize("attributes", [{}, {"key": "0" * 40}, {"key": "short"}, {"newkey": "0" * 40}])
@@ -668,7 +668,7 @@ def test_authentication_restart_and_more_may_be_sent_without_waiting():
     assert auth.payload.name == "auth"
     assert client.events == [Restarted("example.org", None, None)]
     client.flush()
-    assert client.session.state is State.OPEN
+    assert client.session.state is BoshState.OPEN
 
 
 def test_a_session_stays_with_its_first_domain():
@@ -683,4 +683,4 @@ def test_another_stream_is_not_opened():
     client = Client()
     client.request(to="example.net", stream="x")
     assert client.events == []
-    assert client.session.state is State.OPEN
+    assert client.session.state is BoshState.OPEN

@@ -18,7 +18,7 @@ from tidings.wire.xmpp.negotiation.client_opening import ClientOpeningPhase
 from tidings.wire.xmpp.negotiation.client_plan import choose, plan_login
 from tidings.wire.xmpp.negotiation.client_session import ClientSessionPhase
 from tidings.wire.xmpp.negotiation.client_settings import ClientSettings, DeviceToken, TlsWish
-from tidings.wire.xmpp.negotiation.client_table import CLIENT_TABLE, ClientInput, ClientState
+from tidings.wire.xmpp.negotiation.client_table import CLIENT_TABLE, ClientInput, ClientStreamState
 from tidings.wire.xmpp.negotiation.diagram import update
 from tidings.wire.xmpp.negotiation.machine import Go, Ignore, Misuse, Refuse
 from tidings.wire.xmpp.negotiation.values import (
@@ -71,7 +71,7 @@ def client(tls=BOTH, **changes):
 
 
 def test_the_table_is_total():
-    assert set(CLIENT_TABLE) == set(ClientState)
+    assert set(CLIENT_TABLE) == set(ClientStreamState)
     for state, cells in CLIENT_TABLE.items():
         assert set(cells) == set(ClientInput), state
         for cell in cells.values():
@@ -381,7 +381,7 @@ def test_nothing_that_a_server_sends_makes_the_client_fail(steps, wish, encrypte
         machine.tls_established(BOTH)
     machine.start()
     for step in steps:
-        if machine.state is ClientState.ESTABLISHED:
+        if machine.state is ClientStreamState.ESTABLISHED:
             break
         if step is None:
             machine.stream_opened(StreamHeader())

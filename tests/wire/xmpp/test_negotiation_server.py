@@ -11,7 +11,7 @@ from tidings.base.jid import Jid
 from tidings.wire.xml.element import Element, decode
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.negotiation.machine import Go, Ignore, Misuse, Refuse
-from tidings.wire.xmpp.negotiation.policy import HostPolicy, StreamLimits, StreamPolicy
+from tidings.wire.xmpp.negotiation.policy import HostPolicy, StreamPolicy
 from tidings.wire.xmpp.negotiation.server import ServerNegotiation
 from tidings.wire.xmpp.negotiation.server_login import ServerLoginPhase
 from tidings.wire.xmpp.negotiation.server_opening import ServerOpeningPhase
@@ -21,7 +21,7 @@ from tidings.wire.xmpp.negotiation.server_table import (
     SERVER_TABLE,
     WAITING,
     ServerInput,
-    ServerState,
+    ServerStreamState,
 )
 from tidings.wire.xmpp.negotiation.values import (
     Authenticated,
@@ -43,6 +43,7 @@ from tidings.wire.xmpp.negotiation.values import (
     StreamHeader,
     TlsInfo,
 )
+from tidings.wire.xmpp.payloads.stream_limits import StreamLimits
 from tidings.wire.xmpp.sasl.keys import make_scram_keys
 
 JULIET = Jid("juliet@im.example.com")
@@ -161,7 +162,7 @@ def failure(condition, profile=ns.SASL, text=""):
 
 
 def test_the_table_is_total():
-    assert set(SERVER_TABLE) == set(ServerState)
+    assert set(SERVER_TABLE) == set(ServerStreamState)
     for state, cells in SERVER_TABLE.items():
         assert set(cells) == set(ServerInput), state
         for cell in cells.values():
@@ -179,11 +180,11 @@ def test_the_table_is_total():
 def test_every_question_has_an_answer_and_every_answer_a_question():
     for state, cells in SERVER_TABLE.items():
         answers = [kind for kind in ANSWERS if isinstance(cells[kind], Go)]
-        assert bool(answers) == (state in WAITING or state is ServerState.CONNECTED), state
+        assert bool(answers) == (state in WAITING or state is ServerStreamState.CONNECTED), state
 
 
 def test_every_state_can_be_reached():
-    reached = {ServerState.CONNECTED, ServerState.CLOSED}
+    reached = {ServerStreamState.CONNECTED, ServerStreamState.CLOSED}
     reached |= {
         target
         for cells in SERVER_TABLE.values()
@@ -191,7 +192,7 @@ def test_every_state_can_be_reached():
         if isinstance(cell, Go)
         for target in cell.to
     }
-    assert reached == set(ServerState)
+    assert reached == set(ServerStreamState)
 
 
 def test_an_answer_that_nobody_asked_for_is_the_runners_mistake():
@@ -378,7 +379,7 @@ def test_what_is_injected_after_starttls_is_not_looked_at():
     assert stream.take() == []
     stream.machine.tls_established(TLS)
     stream.open().take()
-    assert stream.machine.state is ServerState.OPENED
+    assert stream.machine.state is ServerStreamState.OPENED
 
 
 def test_starttls_that_is_not_there():
@@ -519,7 +520,7 @@ def test_requests_that_are_refused(request_, condition):
     profile = ns.SASL2 if ns.SASL2 in request_ else ns.SASL
     assert sent.element.namespace == profile
     assert sent.element.find(condition, ns.SASL) is not None
-    assert stream.machine.state is ServerState.OPENED
+    assert stream.machine.state is ServerStreamState.OPENED
 
 
 def test_a_weaker_mechanism_than_the_policy_wants():
@@ -787,7 +788,7 @@ def test_a_tag_that_cannot_be_in_an_address_is_left_out():
 def test_inline_requests_that_were_not_advertised_are_passed_over():
     stream = logged_in(authenticate(PLAIN, more="<resume xmlns='urn:xmpp:sm:3'/><x xmlns='urn:example'/>"))
     assert not [action for action in stream.actions if isinstance(action, NegotiateInline)]
-    assert stream.machine.state is ServerState.AUTHENTICATED
+    assert stream.machine.state is ServerStreamState.AUTHENTICATED
 
 
 def test_an_extension_between_log_in_and_binding():
@@ -810,7 +811,7 @@ def test_a_token_that_cannot_be_issued_does_not_stop_the_log_in():
     stream.machine.refused(StanzaError("resource-constraint"))
     success = stream.take()[0].element
     assert success.find("token", ns.FAST) is None
-    assert stream.machine.state is ServerState.AUTHENTICATED
+    assert stream.machine.state is ServerStreamState.AUTHENTICATED
 
 
 # --- registration before log-in (XEP-0077)
@@ -924,7 +925,7 @@ def test_nothing_that_a_peer_sends_makes_the_machine_fail(steps, encrypted, kind
     )
     logins = closings = 0
     for step in steps:
-        if stream.machine.state is ServerState.ESTABLISHED:
+        if stream.machine.state is ServerStreamState.ESTABLISHED:
             break
         if isinstance(step, StreamHeader):
             stream.machine.stream_opened(step)

@@ -20,17 +20,17 @@ from tidings.wire.xmpp.payloads.archive_fold import (
     FoldedProgress,
     FoldedReactions,
     FoldedRetraction,
-    Progress,
+    ProgressKind,
 )
 from tidings.wire.xmpp.payloads.arrival import kept
 from tidings.wire.xmpp.payloads.fastening import Fastening
 from tidings.wire.xmpp.payloads.reactions import Reactions
 
 _PROGRESS: Final = {
-    Kind.RECEIPT: Progress.RECEIVED,
-    Kind.RECEIVED: Progress.RECEIVED,
-    Kind.DISPLAYED: Progress.DISPLAYED,
-    Kind.ACKNOWLEDGED: Progress.ACKNOWLEDGED,
+    Kind.RECEIPT: ProgressKind.RECEIVED,
+    Kind.RECEIVED: ProgressKind.RECEIVED,
+    Kind.DISPLAYED: ProgressKind.DISPLAYED,
+    Kind.ACKNOWLEDGED: ProgressKind.ACKNOWLEDGED,
 }
 
 
@@ -83,7 +83,7 @@ def _reactions(pointers: Iterable[Archived], archive: Jid) -> tuple[FoldedReacti
 
 def _progress(pointers: Iterable[Archived], archive: Jid) -> tuple[FoldedProgress, ...]:
     """Give how far the message has come with each person, since when it is known."""
-    first: dict[tuple[Progress, Jid], FoldedProgress] = {}
+    first: dict[tuple[ProgressKind, Jid], FoldedProgress] = {}
     for pointer in pointers:
         kind = _PROGRESS.get(pointer.kind)
         if kind is not None:

@@ -37,7 +37,7 @@ class Withdrawal(msgspec.Struct, frozen=True):
     by: Archived | None = None
 
 
-class ResultWriter:
+class ArchiveResultWriter:
     """Writes the results of one query to one asker."""
 
     def __init__(self, query: ArchiveQuery, *, archive: Jid, to: Jid, mark: str) -> None:

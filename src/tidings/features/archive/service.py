@@ -20,7 +20,7 @@ from tidings.base.jid import Jid
 from tidings.features.archive import erasing
 from tidings.features.archive.folding import conversations, fold
 from tidings.features.archive.results import (
-    ResultWriter,
+    ArchiveResultWriter,
     Withdrawal,
     shown_body,
     withdrawal_for,
@@ -131,7 +131,7 @@ class Archive(Feature):
         await pulled(session)
         wanted, page = await self._page(archive, query)
         withdrawals = await self._withdrawals(archive, page)
-        writer = ResultWriter(query, archive=archive, to=session.jid, mark=token(9))
+        writer = ArchiveResultWriter(query, archive=archive, to=session.jid, mark=token(9))
         folds = await self._folds(archive, page.entries, withdrawals) if query.is_folded else None
         for entry in page.entries:
             if wanted.words and withdrawal_for(entry, withdrawals) is not None:

@@ -11,7 +11,7 @@ from tidings.kernel.account import Account
 from tidings.kernel.session import Session
 from tidings.kernel.slots import Slot
 from tidings.ports.roster import RosterEntry
-from tidings.wire.xmpp.payloads.roster import RosterItem, RosterQuery, Subscription
+from tidings.wire.xmpp.payloads.roster import ItemSubscription, RosterItem, RosterQuery
 from tidings.wire.xmpp.stanza import Stanza
 
 
@@ -33,7 +33,7 @@ def push(account: Account, contact: Jid, entry: RosterEntry | None) -> None:
     interested = interested_sessions(account)
     if not interested:
         return
-    item = RosterItem(contact, subscription=Subscription.REMOVE) if entry is None else item_of(entry)
+    item = RosterItem(contact, subscription=ItemSubscription.REMOVE) if entry is None else item_of(entry)
     version = account[BOOK].version
     for session in interested:
         send_push(session, item, version if session[INTEREST] is Interest.VERSIONED else None)
@@ -58,7 +58,7 @@ def item_of(entry: RosterEntry) -> RosterItem:
     return RosterItem(
         entry.jid,
         entry.name,
-        Subscription(entry.subscription.value),
+        ItemSubscription(entry.subscription.value),
         entry.ask,
         entry.approved,
         tuple(sorted(entry.groups)),

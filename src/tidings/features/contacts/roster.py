@@ -29,7 +29,7 @@ from tidings.messages.router import Router
 from tidings.ports.roster import UNTOUCHED, Roster, RosterEntry, RosterRemoval, RosterStore
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
-from tidings.wire.xmpp.payloads.roster import RosterItem, RosterQuery, Subscription
+from tidings.wire.xmpp.payloads.roster import ItemSubscription, RosterItem, RosterQuery
 from tidings.wire.xmpp.stanza import Stanza
 
 
@@ -76,7 +76,7 @@ class Rosters(Feature):
     async def change(self, request: Iq[RosterQuery]) -> None:
         """Add, change or remove one contact."""
         item = request.payload.change()
-        if item.subscription is Subscription.REMOVE:
+        if item.subscription is ItemSubscription.REMOVE:
             await self._remove(request.own_account, item.jid)
         else:
             await self._update(request.own_account, item)
@@ -170,7 +170,7 @@ def _whole(book: ContactBook, version: str | None) -> Element:
 
 def _changed(change: RosterEntry | RosterRemoval) -> RosterItem:
     if isinstance(change, RosterRemoval):
-        return RosterItem(change.jid, subscription=Subscription.REMOVE)
+        return RosterItem(change.jid, subscription=ItemSubscription.REMOVE)
     return item_of(change)
 
 

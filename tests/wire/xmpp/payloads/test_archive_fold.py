@@ -18,7 +18,7 @@ from tidings.wire.xmpp.payloads.archive_fold import (
     FoldedProgress,
     FoldedReactions,
     FoldedRetraction,
-    Progress,
+    ProgressKind,
 )
 from tidings.wire.xmpp.payloads.forwarding import Forwarded
 
@@ -36,9 +36,9 @@ folds = st.builds(
     reactions=st.lists(
         st.builds(FoldedReactions, moments, jids, st.lists(words, min_size=1).map(tuple)), max_size=3
     ).map(tuple),
-    progress=st.lists(st.builds(FoldedProgress, st.sampled_from(Progress), moments, jids), max_size=3).map(
-        tuple
-    ),
+    progress=st.lists(
+        st.builds(FoldedProgress, st.sampled_from(ProgressKind), moments, jids), max_size=3
+    ).map(tuple),
     fastenings=st.lists(messages, max_size=2).map(tuple),
 )
 

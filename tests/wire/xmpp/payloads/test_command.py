@@ -8,7 +8,7 @@ from tests.wire.xmpp.payloads.strategies import forms, texts, through_bytes, wor
 from tidings.base.errors import StanzaError
 from tidings.wire.xml.element import Element, decode
 from tidings.wire.xmpp import ns
-from tidings.wire.xmpp.payloads.command import Action, Actions, Command, Note, NoteKind, Status
+from tidings.wire.xmpp.payloads.command import Action, Actions, Command, CommandStatus, Note, NoteKind
 
 EXAMPLES = {
     "example 6": ("<command xmlns='{ns}' node='list' action='execute'/>", Command("list")),
@@ -20,7 +20,7 @@ EXAMPLES = {
         Command(
             "config",
             "config:1",
-            status=Status.EXECUTING,
+            status=CommandStatus.EXECUTING,
             actions=Actions((Action.PREV, Action.COMPLETE), Action.COMPLETE),
         ),
     ),
@@ -32,7 +32,7 @@ EXAMPLES = {
         Command(
             "config",
             "config:1",
-            status=Status.COMPLETED,
+            status=CommandStatus.COMPLETED,
             notes=(Note("Service 'httpd' has been configured."),),
         ),
     ),
@@ -68,7 +68,7 @@ answers = st.builds(
     Command,
     words,
     texts,
-    status=st.sampled_from(Status),
+    status=st.sampled_from(CommandStatus),
     actions=st.none() | st.builds(Actions, allowed, st.sampled_from(Action)),
     notes=notes,
     form=st.none() | forms,

@@ -8,7 +8,12 @@ from tests.wire.xmpp.payloads.strategies import forms, texts, through_bytes, tim
 from tidings.base.errors import StanzaError
 from tidings.wire.xml.element import Element, decode
 from tidings.wire.xmpp import ns
-from tidings.wire.xmpp.payloads.external_services import Credentials, Service, ServiceAction, Services
+from tidings.wire.xmpp.payloads.external_services import (
+    ExternalService,
+    ServiceAction,
+    ServiceCredentials,
+    Services,
+)
 
 
 def test_all_services() -> None:  # example 2
@@ -18,8 +23,8 @@ def test_all_services() -> None:  # example 2
      transport='udp' type='turn' username='nb78932lkjlskjfdb7g8' expires='1970-01-01T00:00:09Z'
      restricted='1'/></services>"""
     assert Services.decode(decode(text, "")).services == (
-        Service("stun.shakespeare.lit", "stun", 9998, "udp"),
-        Service(
+        ExternalService("stun.shakespeare.lit", "stun", 9998, "udp"),
+        ExternalService(
             "relay.shakespeare.lit",
             "turn",
             9999,
@@ -40,11 +45,13 @@ def test_selected_services() -> None:  # example 3
 def test_credentials() -> None:  # example 6
     text = b"""<credentials xmlns='urn:xmpp:extdisco:2'>
     <service host='turn.shakespeare.lit' type='turn'/></credentials>"""
-    assert Credentials.decode(decode(text, "")) == Credentials((Service("turn.shakespeare.lit", "turn"),))
+    assert ServiceCredentials.decode(decode(text, "")) == ServiceCredentials(
+        (ExternalService("turn.shakespeare.lit", "turn"),)
+    )
 
 
 services = st.builds(
-    Service,
+    ExternalService,
     words,
     words,
     st.none() | st.integers(0, 65535),
@@ -60,8 +67,8 @@ services = st.builds(
 several = st.lists(services, min_size=1, max_size=3).map(tuple)
 
 
-@given(st.builds(Services, texts, several) | st.builds(Credentials, several))
-def test_round_trips(value: Services | Credentials) -> None:
+@given(st.builds(Services, texts, several) | st.builds(ServiceCredentials, several))
+def test_round_trips(value: Services | ServiceCredentials) -> None:
     assert type(value).decode(through_bytes(value.encode())) == value
 
 
@@ -78,10 +85,10 @@ def test_round_trips(value: Services | Credentials) -> None:
 )
 def test_nonsense(attributes: dict[str, str]) -> None:
     with pytest.raises(StanzaError) as error:
-        Service.decode(Element("service", ns.EXTDISCO, attributes))
+        ExternalService.decode(Element("service", ns.EXTDISCO, attributes))
     assert error.value.condition == "bad-request"
 
 
 def test_credentials_for_nothing() -> None:
     with pytest.raises(StanzaError):
-        Credentials.decode(Element("credentials", ns.EXTDISCO))
+        ServiceCredentials.decode(Element("credentials", ns.EXTDISCO))

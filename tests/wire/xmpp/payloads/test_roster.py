@@ -7,7 +7,7 @@ from tidings.base.jid import Jid
 from tidings.wire.xml.element import Element, decode
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.presence import read_priority
-from tidings.wire.xmpp.payloads.roster import RosterItem, RosterQuery, Subscription, check_limits
+from tidings.wire.xmpp.payloads.roster import ItemSubscription, RosterItem, RosterQuery, check_limits
 
 ROSTER = b"""<query xmlns='jabber:iq:roster' ver='ver11'>
   <item jid='romeo@example.net' name='Romeo' subscription='both'><group>Friends</group></item>
@@ -29,10 +29,10 @@ def test_a_roster_is_read_as_the_document_shows_it():
     assert read(ROSTER) == RosterQuery(
         "ver11",
         (
-            RosterItem(Jid("romeo@example.net"), "Romeo", Subscription.BOTH, groups=("Friends",)),
-            RosterItem(Jid("mercutio@example.com"), "Mercutio", Subscription.FROM),
-            RosterItem(Jid("benvolio@example.net"), "Benvolio", Subscription.BOTH),
-            RosterItem(Jid("nurse@example.com"), subscription=Subscription.NONE, ask=True, approved=True),
+            RosterItem(Jid("romeo@example.net"), "Romeo", ItemSubscription.BOTH, groups=("Friends",)),
+            RosterItem(Jid("mercutio@example.com"), "Mercutio", ItemSubscription.FROM),
+            RosterItem(Jid("benvolio@example.net"), "Benvolio", ItemSubscription.BOTH),
+            RosterItem(Jid("nurse@example.com"), subscription=ItemSubscription.NONE, ask=True, approved=True),
         ),
     )
 
@@ -55,9 +55,12 @@ def test_the_address_is_prepared_and_bare():
 
 
 def test_only_remove_is_heard_of_what_a_client_says_about_subscriptions():
-    assert read(item("<item jid='a@b' subscription='remove'/>")).change().subscription is Subscription.REMOVE
     assert (
-        read(item("<item jid='a@b' subscription='everything'/>")).change().subscription is Subscription.NONE
+        read(item("<item jid='a@b' subscription='remove'/>")).change().subscription is ItemSubscription.REMOVE
+    )
+    assert (
+        read(item("<item jid='a@b' subscription='everything'/>")).change().subscription
+        is ItemSubscription.NONE
     )
 
 

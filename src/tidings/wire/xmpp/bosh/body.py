@@ -22,7 +22,7 @@ _TEXT_FIRST = re.compile(rb"""\s*<[^>"']*(?:(?:"[^"]*"|'[^']*')[^>"']*)*(?<!/)>\
 _TRUE = frozenset({"true", "1"})
 
 
-class Condition(StrEnum):
+class TerminalCondition(StrEnum):
     """The terminal binding conditions of §17.2."""
 
     BAD_REQUEST = "bad-request"
@@ -41,9 +41,9 @@ class Condition(StrEnum):
 
 
 LEGACY_STATUS = {
-    Condition.BAD_REQUEST: 400,
-    Condition.POLICY_VIOLATION: 403,
-    Condition.ITEM_NOT_FOUND: 404,
+    TerminalCondition.BAD_REQUEST: 400,
+    TerminalCondition.POLICY_VIOLATION: 403,
+    TerminalCondition.ITEM_NOT_FOUND: 404,
 }
 """What a client that names no version expects instead of a condition (§17.1)."""
 
@@ -51,7 +51,7 @@ LEGACY_STATUS = {
 class BindingError(RemoteProtocolError):
     """Answer the request with this terminal condition."""
 
-    def __init__(self, condition: Condition, text: str = "") -> None:
+    def __init__(self, condition: TerminalCondition, text: str = "") -> None:
         super().__init__(text or condition)
         self.condition = condition
         self.text = text
@@ -78,7 +78,7 @@ class Body:
         """The request's number; raises `BindingError` where it is missing or out of range."""
         rid = self.number("rid")
         if rid is None or not 0 < rid <= HIGHEST_RID:
-            raise BindingError(Condition.BAD_REQUEST, "rid must be a number from 1 to 2^53-1")
+            raise BindingError(TerminalCondition.BAD_REQUEST, "rid must be a number from 1 to 2^53-1")
         return rid
 
     @property
@@ -102,7 +102,7 @@ class Body:
         if text is None:
             return None
         if _NUMBER.match(text) is None:
-            raise BindingError(Condition.BAD_REQUEST, f"{name} must be a natural number")
+            raise BindingError(TerminalCondition.BAD_REQUEST, f"{name} must be a natural number")
         return int(text)
 
 
@@ -118,9 +118,9 @@ def read_body(raw: bytes, limits: XmlLimits) -> Body:
 def _read(parser: FrameParser, raw: bytes) -> Body:
     wrapper = _parse(parser, raw)
     if (wrapper.namespace, wrapper.name) != (ns.BOSH, "body"):
-        raise BindingError(Condition.BAD_REQUEST, f"the request must be one <body/> in {ns.BOSH}")
+        raise BindingError(TerminalCondition.BAD_REQUEST, f"the request must be one <body/> in {ns.BOSH}")
     if _TEXT_FIRST.match(raw) is not None:
-        raise BindingError(Condition.BAD_REQUEST, "the wrapper holds text")
+        raise BindingError(TerminalCondition.BAD_REQUEST, "the wrapper holds text")
     attributes = {attribute_key(key): value for key, value in wrapper.attributes.items()}
     payloads = (
         _parse(parser, _as_client(raw_child) if namespace == ns.BOSH else raw_child)
@@ -154,5 +154,5 @@ def _parse(parser: FrameParser, raw: bytes) -> Fragment:
         return parser.parse(raw)
     except StreamError as error:
         too_much = error.condition == "policy-violation"
-        condition = Condition.POLICY_VIOLATION if too_much else Condition.BAD_REQUEST
+        condition = TerminalCondition.POLICY_VIOLATION if too_much else TerminalCondition.BAD_REQUEST
         raise BindingError(condition, error.text or error.condition) from None

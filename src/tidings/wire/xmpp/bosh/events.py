@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from tidings.wire.xml.fragment import Fragment
-from tidings.wire.xmpp.bosh.body import Condition
+from tidings.wire.xmpp.bosh.body import TerminalCondition
 
 
 @dataclass(slots=True, frozen=True)
@@ -53,7 +53,7 @@ class Closed:
     """The session has ended; nothing follows."""
 
     ending: Ending
-    condition: Condition | None = None
+    condition: TerminalCondition | None = None
     text: str = ""
 
 

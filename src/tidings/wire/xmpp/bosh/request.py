@@ -45,7 +45,7 @@ class Request:
 
 
 @dataclass(slots=True)
-class Sent:
+class SentAnswer:
     """An answer that may be asked for again."""
 
     body: bytes

@@ -24,18 +24,18 @@ from collections.abc import Hashable, Iterable
 from enum import Enum, auto
 from typing import Final
 
-from tidings.wire.xmpp.bosh.body import LEGACY_STATUS, BindingError, Body, Condition, write_body
+from tidings.wire.xmpp.bosh.body import LEGACY_STATUS, BindingError, Body, TerminalCondition, write_body
 from tidings.wire.xmpp.bosh.events import Answer, Closed, Ending, Event, Opened, Received, Restarted
 from tidings.wire.xmpp.bosh.keys import KeySequence
 from tidings.wire.xmpp.bosh.options import BoshOptions
-from tidings.wire.xmpp.bosh.request import Arrival, Request, Sent
+from tidings.wire.xmpp.bosh.request import Arrival, Request, SentAnswer
 from tidings.wire.xmpp.bosh.terms import XMPP_VERSION, Terms
 
 REPORT_AFTER: Final = 1.0
 """An answer that the client has not seen after so many seconds is reported to it (§9.2)."""
 
 
-class State(Enum):
+class BoshState(Enum):
     """Where a session stands."""
 
     OPEN = auto()
@@ -59,7 +59,7 @@ class BoshSession:
         """
         self.sid = sid
         self.secure = secure
-        self.state = State.OPEN
+        self.state = BoshState.OPEN
         self.buffered = 0
         """So many octets wait for a request that takes them."""
         self.terms = Terms.agree(first, options)
@@ -68,7 +68,7 @@ class BoshSession:
         self._keys = KeySequence(None)
         self._early: dict[int, Request] = {}
         self._held: deque[Request] = deque()
-        self._cache: dict[int, Sent] = {}
+        self._cache: dict[int, SentAnswer] = {}
         self._outbox: deque[bytes] = deque()
         self._direct: list[Answer] = []  # answers that no rule holds back
         self._alive = now  # when the client was last known to be there
@@ -78,12 +78,12 @@ class BoshSession:
         self._last_answer_was_empty = False
         self._release = False  # answer everything that is held (§10)
         self._report: int | None = None
-        self._farewell: tuple[Condition | None, bytes] = (None, b"")
+        self._farewell: tuple[TerminalCondition | None, bytes] = (None, b"")
 
     @property
     def deadline(self) -> float | None:
         """When `expire` and `flush` are to be called if nothing happens before; None for never."""
-        if self.state is State.ENDED:
+        if self.state is BoshState.ENDED:
             return None
         times = [self._alive + self._silence] if self._is_silent else []
         times += [request.arrived + self.terms.wait for request in self._held if request.exchange is not None]
@@ -116,13 +116,13 @@ class BoshSession:
         culprit: Hashable | None = exchange
         try:
             rid = body.rid
-            if self.state in {State.FAREWELL, State.ENDED}:
-                raise BindingError(Condition.ITEM_NOT_FOUND, "the session has ended")
+            if self.state in {BoshState.FAREWELL, BoshState.ENDED}:
+                raise BindingError(TerminalCondition.ITEM_NOT_FOUND, "the session has ended")
             self._alive = now
             request = Request(rid, body, exchange, now)
             match self.arrival(rid, request.extra):
                 case Arrival.OUTSIDE:
-                    raise BindingError(Condition.ITEM_NOT_FOUND, "the rid is outside of the window")
+                    raise BindingError(TerminalCondition.ITEM_NOT_FOUND, "the rid is outside of the window")
                 case Arrival.ANSWERED:
                     self._repeat_answer(self._cache[rid], exchange)
                 case Arrival.PENDING:
@@ -131,7 +131,7 @@ class BoshSession:
                     self._check_crowd(request)
                     self._check_pace(request)
                     self._early[rid] = request
-                    while self.state is State.OPEN and self._next in self._early:
+                    while self.state is BoshState.OPEN and self._next in self._early:
                         request = self._early.pop(self._next)
                         culprit = request.exchange
                         self._accept(request, now, events)
@@ -148,12 +148,12 @@ class BoshSession:
 
     def expire(self, now: float) -> list[Event]:
         """End the session when its client has been silent for too long (§10)."""
-        if self.state is State.ENDED:
+        if self.state is BoshState.ENDED:
             return []
         overdue = any(request.arrived + self.terms.inactivity <= now for request in self._early.values())
         if not overdue and not (self._is_silent and self._alive + self._silence <= now):
             return []
-        known = self.state is not State.OPEN
+        known = self.state is not BoshState.OPEN
         self._end()
         return [] if known else [Closed(Ending.SILENCE)]
 
@@ -161,32 +161,32 @@ class BoshSession:
 
     def send(self, payload: bytes) -> None:
         """Queue one complete element; its prefixes are its own, but for `stream:`."""
-        if self.state is State.OPEN:
+        if self.state is BoshState.OPEN:
             self._outbox.append(payload)
             self.buffered += len(payload)
 
-    def close(self, condition: Condition | None = None, payload: bytes = b"") -> None:
+    def close(self, condition: TerminalCondition | None = None, payload: bytes = b"") -> None:
         """End the session; the client hears of it, with this payload, in the next answer (§17.2)."""
-        if self.state is State.OPEN:
-            self.state = State.CLOSING
+        if self.state is BoshState.OPEN:
+            self.state = BoshState.CLOSING
             self._farewell = (condition, payload)
 
     def abandon(self) -> None:
         """End the session at once; whoever waits is told."""
-        if self.state is State.CLOSING and not self._is_silent:
+        if self.state is BoshState.CLOSING and not self._is_silent:
             self._part([*self._outbox, self._farewell[1]])
-        elif self.state is not State.ENDED:
+        elif self.state is not BoshState.ENDED:
             self._end()
 
     def flush(self, now: float) -> list[Answer]:
         """Give the answers that are due now, in the order of their requests."""
         match self.state:
-            case State.OPEN:
+            case BoshState.OPEN:
                 self._flush_elements(now)
                 self._flush_due(now)
-            case State.FAREWELL:
+            case BoshState.FAREWELL:
                 self._part([])
-            case State.CLOSING if not self._is_silent:
+            case BoshState.CLOSING if not self._is_silent:
                 self._part([*self._outbox, self._farewell[1]])
             case _:
                 pass
@@ -198,7 +198,7 @@ class BoshSession:
     def _check_crowd(self, request: Request) -> None:
         """§11: no more requests at a time than agreed, and one more to pause or to end."""
         if self._unanswered >= self.terms.requests + request.extra:
-            raise BindingError(Condition.POLICY_VIOLATION, "too many requests at a time")
+            raise BindingError(TerminalCondition.POLICY_VIOLATION, "too many requests at a time")
 
     def _check_pace(self, request: Request) -> None:
         """§11 and §12: no empty request so soon after another."""
@@ -212,7 +212,7 @@ class BoshSession:
                 is_newest = all(rid < request.rid for rid in self._early)
                 broken = is_newest and self._unanswered + 1 == self.terms.requests
             if broken:
-                raise BindingError(Condition.POLICY_VIOLATION, "empty requests follow too soon")
+                raise BindingError(TerminalCondition.POLICY_VIOLATION, "empty requests follow too soon")
         self._last_arrival = request.arrived
         self._last_was_empty = empty
 
@@ -226,7 +226,7 @@ class BoshSession:
         body = request.body
         attributes = body.attributes
         if not self._keys.accept(attributes.get("key"), attributes.get("newkey")):
-            raise BindingError(Condition.ITEM_NOT_FOUND, "the key does not follow")
+            raise BindingError(TerminalCondition.ITEM_NOT_FOUND, "the key does not follow")
         self._note_pause(body)
         self._note_ack(body, now)
         self._next += 1
@@ -238,12 +238,14 @@ class BoshSession:
             to = attributes.get("to") or self.terms.domain
             if to.lower() != self.terms.domain.lower():
                 self._held.pop()
-                raise BindingError(Condition.POLICY_VIOLATION, "a session stays with its first domain")
+                raise BindingError(
+                    TerminalCondition.POLICY_VIOLATION, "a session stays with its first domain"
+                )
             events.append(Restarted(self.terms.domain, sender, language))
         if not body.is_restart:  # XEP-0206 §5: what comes with a restart is ignored
             events += [Received(payload) for payload in body.payloads]
         if body.is_final:
-            self.state = State.FAREWELL
+            self.state = BoshState.FAREWELL
             events.append(Closed(Ending.CLIENT))
 
     def _note_pause(self, body: Body) -> None:
@@ -252,7 +254,7 @@ class BoshSession:
         pause = body.number("pause")
         if pause is not None:
             if pause > self.terms.max_pause:
-                raise BindingError(Condition.POLICY_VIOLATION, "the pause is longer than maxpause")
+                raise BindingError(TerminalCondition.POLICY_VIOLATION, "the pause is longer than maxpause")
             self._silence = pause
             self._release = True
 
@@ -270,18 +272,18 @@ class BoshSession:
     def _pending(self, rid: int) -> Request:
         return self._early.get(rid) or next(request for request in self._held if request.rid == rid)
 
-    def _repeat_answer(self, sent: Sent, exchange: Hashable) -> None:
+    def _repeat_answer(self, sent: SentAnswer, exchange: Hashable) -> None:
         """§14.3: the same answer to the same request."""
         sent.repeats += 1
         if sent.repeats > self._options.repeats:
-            raise BindingError(Condition.POLICY_VIOLATION, "a request was repeated too often")
+            raise BindingError(TerminalCondition.POLICY_VIOLATION, "a request was repeated too often")
         self._say(exchange, sent.body)
 
     def _replace(self, request: Request, exchange: Hashable, now: float) -> None:
         """§14.3: the answer goes to the latest copy; the one before hears that it may be repeated."""
         request.repeats += 1
         if request.repeats > self._options.repeats:
-            raise BindingError(Condition.POLICY_VIOLATION, "a request was repeated too often")
+            raise BindingError(TerminalCondition.POLICY_VIOLATION, "a request was repeated too often")
         self._say(request.exchange, write_body({"type": "error"}))
         request.exchange = exchange
         request.arrived = now
@@ -335,7 +337,7 @@ class BoshSession:
                 attributes["time"] = str(min(int((now - missed.at) * 1000), 65_535))
             self._report = None
         body = write_body(attributes, payloads)
-        self._cache[request.rid] = Sent(body, now)
+        self._cache[request.rid] = SentAnswer(body, now)
         while len(self._cache) > self.terms.requests + 1:
             del self._cache[next(iter(self._cache))]
         self._last_answer_was_empty = not payloads
@@ -360,19 +362,19 @@ class BoshSession:
         legacy = self.terms.version is None
         status = LEGACY_STATUS.get(error.condition, 200) if legacy else 200
         self._say(culprit, write_body({"type": "terminate", "condition": error.condition}), status)
-        known = self.state is not State.OPEN
+        known = self.state is not BoshState.OPEN
         self._end(spared=culprit)
         return [] if known else [Closed(Ending.VIOLATION, error.condition, error.text)]
 
     def _end(self, spared: Hashable | None = None) -> None:
         """Release every request that waits; nothing is taken after that."""
-        other = write_body({"type": "terminate", "condition": Condition.OTHER_REQUEST})
+        other = write_body({"type": "terminate", "condition": TerminalCondition.OTHER_REQUEST})
         for request in (*self._held, *self._early.values()):
             if request.exchange != spared:
                 self._say(request.exchange, other)
         self._held.clear()
         self._early.clear()
-        self.state = State.ENDED
+        self.state = BoshState.ENDED
 
     def _say(self, exchange: Hashable | None, body: bytes, status: int = 200) -> None:
         if exchange is not None:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from tidings.wire.xmpp.bosh.body import BindingError, Body, Condition
+from tidings.wire.xmpp.bosh.body import BindingError, Body, TerminalCondition
 from tidings.wire.xmpp.bosh.options import BoshOptions
 
 VERSION: Final = (1, 11)
@@ -49,7 +49,9 @@ class Terms:
         attributes = request.attributes
         domain = attributes.get("to")
         if not domain:
-            raise BindingError(Condition.IMPROPER_ADDRESSING, "the first request needs `to`, a domain")
+            raise BindingError(
+                TerminalCondition.IMPROPER_ADDRESSING, "the first request needs `to`, a domain"
+            )
         wait = _at_most(request.number("wait"), options.wait)
         hold = _at_most(request.number("hold"), options.hold, default=1)
         if not wait or not hold:
@@ -102,7 +104,7 @@ def _version(text: str | None) -> tuple[int, int] | None:
         return None
     match = _VERSION.match(text)
     if match is None:
-        raise BindingError(Condition.BAD_REQUEST, "ver must be two numbers with a dot between")
+        raise BindingError(TerminalCondition.BAD_REQUEST, "ver must be two numbers with a dot between")
     return int(match[1]), int(match[2])
 
 
@@ -111,5 +113,5 @@ def _content_type(text: str | None) -> str:
     if text is None:
         return CONTENT_TYPE
     if _MEDIA_TYPE.match(text) is None:
-        raise BindingError(Condition.BAD_REQUEST, "content must be a media type, its charset UTF-8")
+        raise BindingError(TerminalCondition.BAD_REQUEST, "content must be a media type, its charset UTF-8")
     return text

@@ -21,7 +21,7 @@ from tidings.wire.xmpp.negotiation.client_login import ClientLoginPhase
 from tidings.wire.xmpp.negotiation.client_opening import ClientOpeningPhase
 from tidings.wire.xmpp.negotiation.client_session import ClientSessionPhase
 from tidings.wire.xmpp.negotiation.client_settings import ClientSettings
-from tidings.wire.xmpp.negotiation.client_table import ClientInput, ClientState, client_machine
+from tidings.wire.xmpp.negotiation.client_table import ClientInput, ClientStreamState, client_machine
 from tidings.wire.xmpp.negotiation.values import Action, StreamHeader, TlsInfo
 
 
@@ -48,7 +48,7 @@ class ClientNegotiation:
     # --- where it stands
 
     @property
-    def state(self) -> ClientState:
+    def state(self) -> ClientStreamState:
         """Where the negotiation stands."""
         return self._machine.state
 

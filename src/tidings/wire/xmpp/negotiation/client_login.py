@@ -12,7 +12,7 @@ from tidings.wire.xmpp.negotiation.client_opening import ClientOpeningPhase
 from tidings.wire.xmpp.negotiation.client_plan import LoginPlan, plan_login
 from tidings.wire.xmpp.negotiation.client_session import read_own_jid
 from tidings.wire.xmpp.negotiation.client_settings import ClientSettings
-from tidings.wire.xmpp.negotiation.client_table import ClientMachine, ClientState
+from tidings.wire.xmpp.negotiation.client_table import ClientMachine, ClientStreamState
 from tidings.wire.xmpp.negotiation.elements import (
     LoginRefusedError,
     read_data,
@@ -59,11 +59,11 @@ class ClientLoginPhase:
             raise LocalProtocolError("nobody is logging in")
         return self._attempt
 
-    def features(self, features: Element) -> ClientState:
+    def features(self, features: Element) -> ClientStreamState:
         """Encrypt first, then log in."""
         return self._opening.encrypt(features) or self._log_in()
 
-    def _log_in(self) -> ClientState:
+    def _log_in(self) -> ClientStreamState:
         """Begin with the token if there is one, else with the strongest mechanism on offer."""
         try:
             self._attempt = plan_login(
@@ -76,9 +76,9 @@ class ClientLoginPhase:
         except MechanismError as error:
             return self._give_up("mechanism-too-weak", str(error))
         self._machine.act(Send(self._attempt.request))
-        return ClientState.LOGGING_IN
+        return ClientStreamState.LOGGING_IN
 
-    def challenge(self, element: Element) -> ClientState:
+    def challenge(self, element: Element) -> ClientStreamState:
         """Answer the server's challenge."""
         try:
             answer = self._running.mechanism.receive(read_data(element.text))
@@ -86,9 +86,9 @@ class ClientLoginPhase:
             self._machine.act(Send(Element("abort", self._running.profile)))
             return self._give_up("aborted", str(error))
         self._machine.act(Send(response_element(self._running.profile, answer)))
-        return ClientState.LOGGING_IN
+        return ClientStreamState.LOGGING_IN
 
-    def failure(self, element: Element) -> ClientState:
+    def failure(self, element: Element) -> ClientStreamState:
         """Tell why; after a refused token, go on with the password (XEP-0484 §4.1)."""
         condition, text = read_failure(element)
         if self._running.uses_token and self._settings.password:
@@ -97,12 +97,12 @@ class ClientLoginPhase:
             return self._log_in()
         return self._give_up(condition, text)
 
-    def task(self, _element: Element) -> ClientState:
+    def task(self, _element: Element) -> ClientStreamState:
         """Give up where SASL2 wants a task done (<continue/>)."""
         self._machine.act(Send(Element("abort", ns.SASL2)))
         return self._give_up("aborted", "the server asks for a second step that is not known here")
 
-    def success(self, element: Element) -> ClientState:
+    def success(self, element: Element) -> ClientStreamState:
         """Believe the server once it has proved itself."""
         try:
             self._running.mechanism.finish(self._success_data(element))
@@ -111,7 +111,7 @@ class ClientLoginPhase:
         if self._running.profile == ns.SASL:
             self._machine.act(RestartStream())
             self._opening.open()
-            return ClientState.REOPENING
+            return ClientStreamState.REOPENING
         return self._sasl2_success(element)
 
     def _success_data(self, element: Element) -> bytes | None:
@@ -122,7 +122,7 @@ class ClientLoginPhase:
         )
         return None if text is None else read_data(text)
 
-    def _sasl2_success(self, element: Element) -> ClientState:
+    def _sasl2_success(self, element: Element) -> ClientStreamState:
         """Read the address, the token and what was negotiated inline (XEP-0388 §2.6.1)."""
         jid = read_own_jid(element.text_of("authorization-identifier"), self._settings.domain)
         given = element.find("token", ns.FAST)
@@ -133,15 +133,15 @@ class ClientLoginPhase:
                 )
             )
         if not jid.resource:
-            return ClientState.LOGGED_IN
+            return ClientStreamState.LOGGED_IN
         bound = element.find("bound", ns.BIND2)
         own = {(ns.SASL2, "additional-data"), (ns.SASL2, "authorization-identifier"), (ns.BIND2, "bound")}
         answers = [child for child in element.children if (child.namespace, child.name) not in own]
         if bound is not None:
             answers.extend(bound.children)
         self._machine.act(Established(jid, bound is None, tuple(answers)))
-        return ClientState.ESTABLISHED
+        return ClientStreamState.ESTABLISHED
 
-    def _give_up(self, condition: str, text: str) -> ClientState:
+    def _give_up(self, condition: str, text: str) -> ClientStreamState:
         self._machine.act(LoginFailed(condition, text))
         return self._machine.close(None)

@@ -7,7 +7,7 @@ from tidings.base.errors import StreamError
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.negotiation.client_settings import ClientSettings, TlsWish
-from tidings.wire.xmpp.negotiation.client_table import ClientMachine, ClientState
+from tidings.wire.xmpp.negotiation.client_table import ClientMachine, ClientStreamState
 from tidings.wire.xmpp.negotiation.elements import read_stream_error
 from tidings.wire.xmpp.negotiation.values import (
     FeaturesReceived,
@@ -35,10 +35,10 @@ class ClientOpeningPhase:
 
     # --- the opening
 
-    def start(self) -> ClientState:
+    def start(self) -> ClientStreamState:
         """Open the stream, the first thing that happens."""
         self.open()
-        return ClientState.OPENING
+        return ClientStreamState.OPENING
 
     def open(self) -> None:
         """Send our header; who we are is told on encrypted streams only (RFC 6120 §4.7.1)."""
@@ -47,35 +47,35 @@ class ClientOpeningPhase:
         sender = str(settings.account) if tells else ""
         self._machine.act(OpenStream(StreamHeader(to=settings.domain, sender=sender, lang=settings.lang)))
 
-    def welcomed(self, header: StreamHeader) -> ClientState:
+    def welcomed(self, header: StreamHeader) -> ClientStreamState:
         """Take the server's header."""
         self._check_version(header)
-        return ClientState.WELCOMED
+        return ClientStreamState.WELCOMED
 
-    def welcomed_again(self, header: StreamHeader) -> ClientState:
+    def welcomed_again(self, header: StreamHeader) -> ClientStreamState:
         """Take the server's header of the stream after log-in."""
         self._check_version(header)
-        return ClientState.LOGGED_IN
+        return ClientStreamState.LOGGED_IN
 
     def _check_version(self, header: StreamHeader) -> None:
         if not header.version or header.version.startswith("0"):
             raise StreamError("unsupported-version", "version 1.0 is spoken here")
 
-    def encrypt(self, features: Element) -> ClientState | None:
+    def encrypt(self, features: Element) -> ClientStreamState | None:
         """Note the features and encrypt first; None where the stream is as private as it has to be."""
         self.note(features)
         if self.tls is None and self._settings.tls is not TlsWish.NEVER:
             if features.find("starttls", ns.TLS) is not None:
                 self._machine.act(Send(Element("starttls", ns.TLS)))
-                return ClientState.ASKING_TLS
+                return ClientStreamState.ASKING_TLS
             if self._settings.tls is TlsWish.REQUIRED:
                 return self._give_up("the server does not offer STARTTLS")
         return None
 
-    def late_features(self, features: Element) -> ClientState:
+    def late_features(self, features: Element) -> ClientStreamState:
         """Note what is advertised once there is a session."""
         self.note(features)
-        return ClientState.ESTABLISHED
+        return ClientStreamState.ESTABLISHED
 
     def note(self, features: Element) -> None:
         """Note what the server advertises."""
@@ -84,41 +84,41 @@ class ClientOpeningPhase:
 
     # --- TLS
 
-    def proceed(self, _element: Element) -> ClientState:
+    def proceed(self, _element: Element) -> ClientStreamState:
         """Begin the handshake."""
         self._machine.act(StartTls())
-        return ClientState.ENCRYPTING
+        return ClientStreamState.ENCRYPTING
 
-    def tls_failed(self, _element: Element) -> ClientState:
+    def tls_failed(self, _element: Element) -> ClientStreamState:
         """Give up, since the server cannot encrypt."""
         return self._give_up("the server could not start TLS")
 
-    def secured_first(self, info: TlsInfo) -> ClientState:
+    def secured_first(self, info: TlsInfo) -> ClientStreamState:
         """Note that the channel is encrypted from the start."""
         self.tls = info
-        return ClientState.CONNECTED
+        return ClientStreamState.CONNECTED
 
-    def secured(self, info: TlsInfo) -> ClientState:
+    def secured(self, info: TlsInfo) -> ClientStreamState:
         """Forget what was said in plain text and open the stream anew (RFC 6120 §5.4.3.3)."""
         self.tls = info
         self.open()
-        return ClientState.OPENING
+        return ClientStreamState.OPENING
 
     # --- the end
 
-    def _give_up(self, text: str) -> ClientState:
+    def _give_up(self, text: str) -> ClientStreamState:
         self._machine.act(LoginFailed("encryption-required", text))
         return self._machine.close(None)
 
-    def peer_closed(self) -> ClientState:
+    def peer_closed(self) -> ClientStreamState:
         """Close, since the server has."""
         return self._machine.close(None)
 
-    def peer_failed(self, element: Element) -> ClientState:
+    def peer_failed(self, element: Element) -> ClientStreamState:
         """Tell why the server ends the stream."""
         self._machine.act(StreamErrorReceived(read_stream_error(element)))
         return self._machine.close(None)
 
-    def fail(self, error: StreamError) -> ClientState:
+    def fail(self, error: StreamError) -> ClientStreamState:
         """Close for a reason from outside."""
         return self._machine.close(error)

@@ -8,7 +8,7 @@ from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.negotiation.client_opening import ClientOpeningPhase
 from tidings.wire.xmpp.negotiation.client_settings import ClientSettings
-from tidings.wire.xmpp.negotiation.client_table import ClientMachine, ClientState
+from tidings.wire.xmpp.negotiation.client_table import ClientMachine, ClientStreamState
 from tidings.wire.xmpp.negotiation.values import BindFailed, Established, Send
 
 
@@ -30,7 +30,7 @@ class ClientSessionPhase:
         self._make_token = make_token
         self._bind_id = ""
 
-    def bind(self, features: Element) -> ClientState:
+    def bind(self, features: Element) -> ClientStreamState:
         """Ask for a session (RFC 6120 §7)."""
         self._opening.note(features)
         if features.find("bind", ns.BIND) is None:
@@ -41,12 +41,12 @@ class ClientSessionPhase:
         if self._settings.resource:
             bind.append(Element("resource", ns.BIND, None, self._settings.resource))
         self._machine.act(Send(Element("iq", ns.CLIENT, {"type": "set", "id": self._bind_id}, bind)))
-        return ClientState.BINDING
+        return ClientStreamState.BINDING
 
-    def bind_answered(self, stanza: Element) -> ClientState:
+    def bind_answered(self, stanza: Element) -> ClientStreamState:
         """Take the answer; another stanza that comes before it is not for a session yet."""
         if stanza.name != "iq" or stanza.get("id") != self._bind_id:
-            return ClientState.BINDING
+            return ClientStreamState.BINDING
         if stanza.get("type") == "result":
             bind = stanza.find("bind", ns.BIND)
             self._machine.act(
@@ -54,7 +54,7 @@ class ClientSessionPhase:
                     read_own_jid(bind.text_of("jid") if bind is not None else None, self._settings.domain)
                 )
             )
-            return ClientState.ESTABLISHED
+            return ClientStreamState.ESTABLISHED
         error = stanza.find("error")
         names = [child.name for child in (error.children if error is not None else ())]
         text = error.text_of("text", ns.STANZA_ERRORS) if error is not None else None

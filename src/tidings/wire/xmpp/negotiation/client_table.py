@@ -6,7 +6,7 @@ from typing import Final, TypeAlias
 from tidings.wire.xmpp.negotiation.machine import Cell, Go, Ignore, Machine, Misuse, Refuse, Table, row
 
 
-class ClientState(Enum):
+class ClientStreamState(Enum):
     """Where the client's side of a stream stands."""
 
     CONNECTED = auto()
@@ -54,7 +54,7 @@ class ClientInput(Enum):
     TLS = auto()
 
 
-S, I = ClientState, ClientInput  # noqa: E741  # a table is read in one look
+S, I = ClientStreamState, ClientInput  # noqa: E741  # a table is read in one look
 
 WAITING: Final = (S.ENCRYPTING,)
 
@@ -78,7 +78,7 @@ _UNEXPECTED: Final[dict[ClientInput, Cell]] = _ANY_TIME | {
     I.OTHER: Refuse("unsupported-stanza-type"),
 }
 
-CLIENT_TABLE: Final[Table[ClientState, ClientInput]] = {
+CLIENT_TABLE: Final[Table[ClientStreamState, ClientInput]] = {
     S.CONNECTED: row(
         _UNEXPECTED, start=Go("opening.start", (S.OPENING,)), tls=Go("opening.secured_first", (S.CONNECTED,))
     ),
@@ -110,7 +110,7 @@ CLIENT_TABLE: Final[Table[ClientState, ClientInput]] = {
 }
 """What happens in every state on every input. A phase may also close the stream."""
 
-ClientMachine: TypeAlias = Machine[ClientState, ClientInput]
+ClientMachine: TypeAlias = Machine[ClientStreamState, ClientInput]
 
 
 def client_machine() -> ClientMachine:

@@ -6,9 +6,9 @@ The text between two markers of a page is replaced; a test compares `docs/explan
 import re
 from enum import Enum
 
-from tidings.wire.xmpp.negotiation.client_table import CLIENT_TABLE, ClientState
+from tidings.wire.xmpp.negotiation.client_table import CLIENT_TABLE, ClientStreamState
 from tidings.wire.xmpp.negotiation.machine import Go, I, S, Table
-from tidings.wire.xmpp.negotiation.server_table import SERVER_TABLE, ServerState
+from tidings.wire.xmpp.negotiation.server_table import SERVER_TABLE, ServerStreamState
 
 
 def draw(table: Table[S, I], start: S, closed: S) -> str:
@@ -30,8 +30,8 @@ def draw(table: Table[S, I], start: S, closed: S) -> str:
 def update(page: str) -> str:
     """Give the page with its diagrams drawn anew."""
     diagrams = {
-        "server": draw(SERVER_TABLE, ServerState.CONNECTED, ServerState.CLOSED),
-        "client": draw(CLIENT_TABLE, ClientState.CONNECTED, ClientState.CLOSED),
+        "server": draw(SERVER_TABLE, ServerStreamState.CONNECTED, ServerStreamState.CLOSED),
+        "client": draw(CLIENT_TABLE, ClientStreamState.CONNECTED, ClientStreamState.CLOSED),
     }
     for name, diagram in diagrams.items():
         pattern = re.compile(f"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)", re.DOTALL)

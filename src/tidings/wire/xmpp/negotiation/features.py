@@ -7,8 +7,9 @@ from collections.abc import Container, Iterator
 
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
-from tidings.wire.xmpp.negotiation.policy import HostPolicy, StreamLimits
+from tidings.wire.xmpp.negotiation.policy import HostPolicy
 from tidings.wire.xmpp.negotiation.values import TlsInfo
+from tidings.wire.xmpp.payloads.stream_limits import StreamLimits
 from tidings.wire.xmpp.sasl.keys import PLUS, scram_of
 from tidings.wire.xmpp.sasl.offer import Offer
 from tidings.wire.xmpp.sasl.simple import EXTERNAL, PLAIN
@@ -113,8 +114,6 @@ def _authentication(host: HostPolicy, offer: Offer, token_mechanisms: tuple[str,
 
 
 def _append_limits(features: Element, limits: StreamLimits) -> None:
-    told = {"max-bytes": limits.max_bytes, "idle-seconds": limits.idle_seconds}
-    children = (Element(k, ns.STREAM_LIMITS, None, str(v)) for k, v in told.items() if v is not None)
-    element = Element("limits", ns.STREAM_LIMITS, None, *children)
+    element = limits.encode()
     if element.content:
         features.append(element)

@@ -5,19 +5,13 @@ from collections.abc import Callable
 import msgspec
 
 from tidings.wire.xml.element import Element
+from tidings.wire.xmpp.payloads.stream_limits import StreamLimits
 from tidings.wire.xmpp.sasl.keys import DEFAULT_ITERATIONS
 
 STRONG_MECHANISMS = ("SCRAM-SHA-512", "SCRAM-SHA-256", "SCRAM-SHA-1", "EXTERNAL", "PLAIN")
 """What a host offers by default; PLAIN only on encrypted streams."""
 
 TOKEN_MECHANISMS = ("HT-SHA-256-EXPR", "HT-SHA-256-ENDP", "HT-SHA-256-NONE")
-
-
-class StreamLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """The limits that a stream advertises (XEP-0478); None for what is not told."""
-
-    max_bytes: int | None = None
-    idle_seconds: int | None = None
 
 
 class HostPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +47,9 @@ class HostPolicy(msgspec.Struct, frozen=True, kw_only=True):
     renew_token_seconds: float = 7 * 86_400
     """A token with less than this left is replaced when it is used (XEP-0484 §3.5)."""
     limits_before: StreamLimits = StreamLimits()
+    """What is advertised before log-in (XEP-0478)."""
     limits_after: StreamLimits = StreamLimits()
+    """What is advertised after it."""
 
 
 class StreamPolicy(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,7 +22,7 @@ from tidings.wire.xmpp.negotiation.policy import HostPolicy, StreamPolicy
 from tidings.wire.xmpp.negotiation.server_login import ServerLoginPhase
 from tidings.wire.xmpp.negotiation.server_opening import ServerOpeningPhase
 from tidings.wire.xmpp.negotiation.server_session import ServerSessionPhase
-from tidings.wire.xmpp.negotiation.server_table import ServerInput, ServerState, server_machine
+from tidings.wire.xmpp.negotiation.server_table import ServerInput, ServerStreamState, server_machine
 from tidings.wire.xmpp.negotiation.values import Action, StreamHeader, TlsInfo
 from tidings.wire.xmpp.sasl.keys import ScramKeys
 from tidings.wire.xmpp.sasl.tokens import FastToken
@@ -52,7 +52,7 @@ class ServerNegotiation:
     # --- where it stands
 
     @property
-    def state(self) -> ServerState:
+    def state(self) -> ServerStreamState:
         """Where the negotiation stands."""
         return self._machine.state
 

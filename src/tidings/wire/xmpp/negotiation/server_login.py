@@ -21,7 +21,7 @@ from tidings.wire.xmpp.negotiation.policy import StreamPolicy
 from tidings.wire.xmpp.negotiation.requests import LoginRequest, read_auth, read_authenticate
 from tidings.wire.xmpp.negotiation.server_opening import ServerOpeningPhase
 from tidings.wire.xmpp.negotiation.server_session import LoggedIn, ServerSessionPhase
-from tidings.wire.xmpp.negotiation.server_table import ServerMachine, ServerState
+from tidings.wire.xmpp.negotiation.server_table import ServerMachine, ServerStreamState
 from tidings.wire.xmpp.negotiation.values import (
     Authenticated,
     AuthenticationFailed,
@@ -70,15 +70,15 @@ class ServerLoginPhase:
             raise LocalProtocolError("nobody logs in")
         return self._attempt
 
-    def auth(self, element: Element) -> ServerState:
+    def auth(self, element: Element) -> ServerStreamState:
         """Begin an attempt with SASL."""
         return self._begin(element, read_auth)
 
-    def authenticate(self, element: Element) -> ServerState:
+    def authenticate(self, element: Element) -> ServerStreamState:
         """Begin an attempt with SASL2."""
         return self._begin(element, read_authenticate)
 
-    def _begin(self, element: Element, read: Callable[[Element], LoginRequest]) -> ServerState:
+    def _begin(self, element: Element, read: Callable[[Element], LoginRequest]) -> ServerStreamState:
         """Begin an attempt (RFC 6120 §6.4.2, XEP-0388 §2.4)."""
         self._attempt = None
         try:
@@ -105,7 +105,7 @@ class ServerLoginPhase:
         if wanted and not request.user_agent.id:
             raise LoginRefusedError(Condition.MALFORMED_REQUEST, "a token needs the id of a user agent")
 
-    def response(self, element: Element) -> ServerState:
+    def response(self, element: Element) -> ServerStreamState:
         """Go on with the client's answer."""
         try:
             data = read_data(element.text)
@@ -113,19 +113,19 @@ class ServerLoginPhase:
             return self._refuse(element.namespace, error.failure)
         return self._go_on(self._running.respond(data))
 
-    def abort(self, element: Element) -> ServerState:
+    def abort(self, element: Element) -> ServerStreamState:
         """Fail the attempt, or none: then <abort/> crossed our failure on the way."""
         return self._refuse(element.namespace, Failure(Condition.ABORTED))
 
-    def keys(self, keys: Sequence[ScramKeys] | None, banned: str | None) -> ServerState:
+    def keys(self, keys: Sequence[ScramKeys] | None, banned: str | None) -> ServerStreamState:
         """Go on with the SCRAM keys of the account."""
         return self._go_on(self._running.keys_found(keys, banned))
 
-    def checked(self, accepted: bool, banned: str | None) -> ServerState:
+    def checked(self, accepted: bool, banned: str | None) -> ServerStreamState:
         """Go on with what is known of the password or the certificate."""
         return self._go_on(self._running.checked(accepted=accepted, banned=banned))
 
-    def tokens(self, tokens: Sequence[FastToken], now: float, banned: str | None) -> ServerState:
+    def tokens(self, tokens: Sequence[FastToken], now: float, banned: str | None) -> ServerStreamState:
         """Go on with the device's tokens; one that runs out soon is replaced (XEP-0484 §3.5)."""
         login, renewed = self._running, ""
         outcome, used, use = (
@@ -139,37 +139,37 @@ class ServerLoginPhase:
                 renewed = used.mechanism
         return self._go_on(outcome, renewed)
 
-    def unavailable(self) -> ServerState:
+    def unavailable(self) -> ServerStreamState:
         """Fail the attempt for now, without counting it: the store does not answer."""
         failure = Failure(
             Condition.TEMPORARY_AUTH_FAILURE, "log-in is not possible at the moment, try again later"
         )
         self._machine.act(Send(failure_element(self._running.request.profile, failure)))
         self._attempt = None
-        return ServerState.OPENED
+        return ServerStreamState.OPENED
 
-    def _go_on(self, outcome: Outcome, renewed: str = "") -> ServerState:
+    def _go_on(self, outcome: Outcome, renewed: str = "") -> ServerStreamState:
         """Do what the attempt has come to; `renewed` is the mechanism of a token that runs out soon."""
         profile = self._running.request.profile
         match outcome:
             case Challenge(data):
                 self._machine.act(Send(challenge_element(profile, data)))
-                return ServerState.CHALLENGED
+                return ServerStreamState.CHALLENGED
             case LookUpKeys():
                 self._machine.act(outcome)
-                return ServerState.LOOKING_UP_KEYS
+                return ServerStreamState.LOOKING_UP_KEYS
             case CheckPassword() | CheckAccount():
                 self._machine.act(outcome)
-                return ServerState.CHECKING
+                return ServerStreamState.CHECKING
             case LookUpTokens():
                 self._machine.act(outcome)
-                return ServerState.LOOKING_UP_TOKENS
+                return ServerStreamState.LOOKING_UP_TOKENS
             case Failure():
                 return self._refuse(profile, outcome)
             case Success(data):
                 return self._succeed(data, renewed)
 
-    def _refuse(self, profile: str, failure: Failure, mechanism: str = "") -> ServerState:
+    def _refuse(self, profile: str, failure: Failure, mechanism: str = "") -> ServerStreamState:
         """Fail the attempt; after too many, close the stream (RFC 6120 §6.4.5)."""
         account = None
         if self._attempt is not None:
@@ -182,9 +182,9 @@ class ServerLoginPhase:
         )
         if self._failures >= self._policy.max_login_attempts:
             raise StreamError("policy-violation", "too many failed attempts to log in")
-        return ServerState.OPENED
+        return ServerStreamState.OPENED
 
-    def _succeed(self, data: bytes | None, renewed: str) -> ServerState:
+    def _succeed(self, data: bytes | None, renewed: str) -> ServerStreamState:
         """Tell the good news: at once in SASL, after the inline requests in SASL2."""
         login = self._running
         self._attempt = None

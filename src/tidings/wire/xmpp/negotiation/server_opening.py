@@ -12,7 +12,7 @@ from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.negotiation.elements import iq_error
 from tidings.wire.xmpp.negotiation.features import features_after, features_before, may_log_in, offer_for
 from tidings.wire.xmpp.negotiation.policy import HostPolicy, StreamPolicy
-from tidings.wire.xmpp.negotiation.server_table import ServerMachine, ServerState
+from tidings.wire.xmpp.negotiation.server_table import ServerMachine, ServerStreamState
 from tidings.wire.xmpp.negotiation.values import (
     OpenStream,
     RegistrationRequest,
@@ -73,9 +73,9 @@ class ServerOpeningPhase:
         self._account = account
         self._is_open = False
 
-    def close(self, error: StreamError | None) -> ServerState:
+    def close(self, error: StreamError | None) -> ServerStreamState:
         """Close the stream; an error needs an opening before it (RFC 6120 §4.9.1.2)."""
-        if self._machine.state is ServerState.ENCRYPTING:
+        if self._machine.state is ServerStreamState.ENCRYPTING:
             error = None
         elif error is not None and not self._is_open:
             self._open_own()
@@ -83,7 +83,7 @@ class ServerOpeningPhase:
 
     # --- the opening
 
-    def open(self, header: StreamHeader) -> ServerState:
+    def open(self, header: StreamHeader) -> ServerStreamState:
         """Check the stream's header and answer with our own and the features (RFC 6120 §4.2, §4.7)."""
         self.header = header
         self.host = self._host_of(header)
@@ -96,9 +96,9 @@ class ServerOpeningPhase:
         self._open_own()
         self.offer = offer_for(self.host, self.tls)
         self._machine.act(Send(features_before(self.host, self.offer, self.tls, can_starttls=encrypts)))
-        return ServerState.OPENED
+        return ServerStreamState.OPENED
 
-    def reopen(self, header: StreamHeader) -> ServerState:
+    def reopen(self, header: StreamHeader) -> ServerStreamState:
         """Check the header of the stream after log-in: still the same host and account."""
         self.header = header
         host = self._host_of(header)
@@ -109,7 +109,7 @@ class ServerOpeningPhase:
             raise StreamError("invalid-from", "the log-in was as somebody else")
         self._open_own()
         self._machine.act(Send(features_after(host, bound=False)))
-        return ServerState.AUTHENTICATED
+        return ServerStreamState.AUTHENTICATED
 
     def _host_of(self, header: StreamHeader) -> HostPolicy:
         major = header.version.partition(".")[0]
@@ -135,15 +135,15 @@ class ServerOpeningPhase:
         self._machine.act(OpenStream(header))
         self._is_open = True
 
-    def peer_closed(self) -> ServerState:
+    def peer_closed(self) -> ServerStreamState:
         """Close, since the peer has."""
         return self.close(None)
 
-    def peer_failed(self, _element: Element) -> ServerState:
+    def peer_failed(self, _element: Element) -> ServerStreamState:
         """Close, since the peer has found a fault."""
         return self.close(None)
 
-    def fail(self, error: StreamError) -> ServerState:
+    def fail(self, error: StreamError) -> ServerStreamState:
         """Close for a reason from outside."""
         return self.close(error)
 
@@ -152,47 +152,47 @@ class ServerOpeningPhase:
     def _can_start_tls(self, host: HostPolicy) -> bool:
         return self._policy.starttls and host.tls_available and self.tls is None
 
-    def start_tls(self, _element: Element) -> ServerState:
+    def start_tls(self, _element: Element) -> ServerStreamState:
         """Proceed, or fail and close (RFC 6120 §5.4.2)."""
         if not self._can_start_tls(self.served):
             self._machine.act(Send(Element("failure", ns.TLS)))
             return self.close(None)
         self._machine.act(Send(Element("proceed", ns.TLS)), StartTls())
         self._is_open = False
-        return ServerState.ENCRYPTING
+        return ServerStreamState.ENCRYPTING
 
-    def secured(self, info: TlsInfo) -> ServerState:
+    def secured(self, info: TlsInfo) -> ServerStreamState:
         """Forget what was said in plain text (RFC 6120 §5.4.3.3)."""
         if self.tls is not None:
             raise LocalProtocolError("the channel is encrypted already")
         self.tls = info
         self.host, self.claimed, self.header = None, None, NO_HEADER
-        return ServerState.CONNECTED
+        return ServerStreamState.CONNECTED
 
     # --- registration
 
-    def register(self, iq: Element) -> ServerState:
+    def register(self, iq: Element) -> ServerStreamState:
         """Pass the request on where the host allows it (XEP-0077 §3.1)."""
         if not self.served.registration or not may_log_in(self.served, self.tls):
             self._machine.act(
                 Send(iq_error(iq, StanzaError("service-unavailable", "there is no registration here")))
             )
-            return ServerState.OPENED
+            return ServerStreamState.OPENED
         self._registration = iq
         self._machine.act(RegistrationRequest(iq))
-        return ServerState.REGISTERING
+        return ServerStreamState.REGISTERING
 
-    def registered(self, answer: Element) -> ServerState:
+    def registered(self, answer: Element) -> ServerStreamState:
         """Pass the answer on."""
         self._machine.act(Send(answer))
-        return ServerState.OPENED
+        return ServerStreamState.OPENED
 
-    def registration_refused(self, error: StanzaError) -> ServerState:
+    def registration_refused(self, error: StanzaError) -> ServerStreamState:
         """Answer the request with the reason."""
         if self._registration is None:
             raise LocalProtocolError("nobody has asked to register")
         self._machine.act(Send(iq_error(self._registration, error)))
-        return ServerState.OPENED
+        return ServerStreamState.OPENED
 
 
 def _claimed_account(header: StreamHeader, domain: str) -> Jid | None:

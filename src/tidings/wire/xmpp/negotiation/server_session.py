@@ -15,7 +15,7 @@ from tidings.wire.xmpp.negotiation.elements import iq_error, iq_result, write_da
 from tidings.wire.xmpp.negotiation.features import features_after
 from tidings.wire.xmpp.negotiation.requests import BindRequest
 from tidings.wire.xmpp.negotiation.server_opening import ServerOpeningPhase
-from tidings.wire.xmpp.negotiation.server_table import ServerMachine, ServerState
+from tidings.wire.xmpp.negotiation.server_table import ServerMachine, ServerStreamState
 from tidings.wire.xmpp.negotiation.values import (
     BindResource,
     Established,
@@ -88,42 +88,42 @@ class ServerSessionPhase:
 
     # --- from log-in to here
 
-    def await_stream(self, logged_in: LoggedIn) -> ServerState:
+    def await_stream(self, logged_in: LoggedIn) -> ServerStreamState:
         """Go on in a new stream, after SASL."""
         self._logged_in = logged_in
-        return ServerState.RESTARTING
+        return ServerStreamState.RESTARTING
 
     # SASL2's inline requests are answered one after the other; the session comes last, so that nothing that
     # is sent to it can overtake <success/>.
 
-    def begin(self, logged_in: LoggedIn) -> ServerState:
+    def begin(self, logged_in: LoggedIn) -> ServerStreamState:
         """Answer the inline requests, after SASL2."""
         self._logged_in = logged_in
         wanted = logged_in.token_wanted
         if wanted:
             self._machine.act(IssueToken(logged_in.account, logged_in.user_agent.id, wanted))
-            return ServerState.ISSUING
+            return ServerStreamState.ISSUING
         return self._negotiate_inline()
 
-    def issued(self, text: str, expires: str) -> ServerState:
+    def issued(self, text: str, expires: str) -> ServerStreamState:
         """Go on with the token, which <success/> will hold."""
         self._answers += (Element("token", ns.FAST, {"token": text, "expiry": expires}),)
         return self._negotiate_inline()
 
-    def not_issued(self, _error: StanzaError) -> ServerState:
+    def not_issued(self, _error: StanzaError) -> ServerStreamState:
         """Go on without a token: the log-in holds all the same."""
         return self._negotiate_inline()
 
-    def _negotiate_inline(self) -> ServerState:
+    def _negotiate_inline(self) -> ServerStreamState:
         """Pass on what features know, such as resumption: it comes before binding (XEP-0386 §3.2)."""
         known = {feature.namespace for feature in self._opening.served.sasl2_inline}
         elements = tuple(each for each in self._login.inline if each.namespace in known)
         if elements:
             self._machine.act(NegotiateInline(self._owner, elements))
-            return ServerState.INLINE
+            return ServerStreamState.INLINE
         return self._bind_inline()
 
-    def inline_answered(self, elements: tuple[Element, ...], resumed: Jid | None) -> ServerState:
+    def inline_answered(self, elements: tuple[Element, ...], resumed: Jid | None) -> ServerStreamState:
         """Go on with what features answered; a session that is resumed needs no binding."""
         self._answers = elements + self._answers
         if resumed is None:
@@ -131,13 +131,13 @@ class ServerSessionPhase:
         self.jid = self._own(resumed)
         return self._complete(resumed=True)
 
-    def inline_refused(self, error: StanzaError) -> ServerState:
+    def inline_refused(self, error: StanzaError) -> ServerStreamState:
         """Close: the client is logged in, but cannot have the session that it asked for with it."""
         return self._opening.close(
             StreamError(_STREAM_CONDITIONS.get(error.condition, "undefined-condition"), error.text)
         )
 
-    def _bind_inline(self) -> ServerState:
+    def _bind_inline(self) -> ServerStreamState:
         request = self._login.bind
         if request is None:
             return self._complete()
@@ -149,15 +149,15 @@ class ServerSessionPhase:
                 account=self._owner, resource=resource, user_agent=self._user_agent, inline=request.inline
             )
         )
-        return ServerState.BINDING_INLINE
+        return ServerStreamState.BINDING_INLINE
 
-    def bound_inline(self, jid: Jid, elements: tuple[Element, ...]) -> ServerState:
+    def bound_inline(self, jid: Jid, elements: tuple[Element, ...]) -> ServerStreamState:
         """Answer log-in and binding in one."""
         self.jid = self._own(jid)
         self._answers = (Element("bound", ns.BIND2, None, *elements), *self._answers)
         return self._complete(begun={each.namespace for each in elements if each.name != "failed"})
 
-    def _complete(self, *, resumed: bool = False, begun: Container[str] = ()) -> ServerState:
+    def _complete(self, *, resumed: bool = False, begun: Container[str] = ()) -> ServerStreamState:
         """Send <success/> and the new features (XEP-0388 §2.6.1), not for one resumed (XEP-0198 §9.2)."""
         success = Element("success", ns.SASL2)
         if self._login.success_data is not None:
@@ -172,13 +172,13 @@ class ServerSessionPhase:
                 Send(features_after(self._opening.served, bound=self.jid is not None, begun=begun))
             )
         if self.jid is None:
-            return ServerState.AUTHENTICATED
+            return ServerStreamState.AUTHENTICATED
         self._machine.act(Established(self.jid, resumed))
-        return ServerState.ESTABLISHED
+        return ServerStreamState.ESTABLISHED
 
     # --- between log-in and session
 
-    def bind(self, iq: Element) -> ServerState:
+    def bind(self, iq: Element) -> ServerStreamState:
         """Ask for a session (RFC 6120 §7.6, §7.7)."""
         request = iq.find("bind", ns.BIND)
         wish = (request.text_of("resource") if request else "") or ""
@@ -187,50 +187,50 @@ class ServerSessionPhase:
             self._machine.act(
                 Send(iq_error(iq, StanzaError("bad-request", "this resource cannot be part of an address")))
             )
-            return ServerState.AUTHENTICATED
+            return ServerStreamState.AUTHENTICATED
         self._binding = iq
         self._machine.act(
             BindResource(
                 account=self._owner, resource=resource, chosen=bool(wish), user_agent=self._user_agent
             )
         )
-        return ServerState.BINDING
+        return ServerStreamState.BINDING
 
-    def bound(self, jid: Jid, _elements: tuple[Element, ...]) -> ServerState:
+    def bound(self, jid: Jid, _elements: tuple[Element, ...]) -> ServerStreamState:
         """Answer with the address."""
         self.jid = self._own(jid)
         answer = Element("bind", ns.BIND, None, Element("jid", ns.BIND, None, jid))
         self._machine.act(Send(iq_result(self._asked, answer)), Established(jid))
-        return ServerState.ESTABLISHED
+        return ServerStreamState.ESTABLISHED
 
-    def bind_refused(self, error: StanzaError) -> ServerState:
+    def bind_refused(self, error: StanzaError) -> ServerStreamState:
         """Answer with the reason; the client may ask for another resource."""
         self._machine.act(Send(iq_error(self._asked, error)))
-        return ServerState.AUTHENTICATED
+        return ServerStreamState.AUTHENTICATED
 
-    def bind_again(self, iq: Element) -> ServerState:
+    def bind_again(self, iq: Element) -> ServerStreamState:
         """Refuse a second resource on one stream (RFC 6120 §7.1)."""
         self._machine.act(Send(iq_error(iq, StanzaError("not-allowed", "this stream has its resource"))))
-        return ServerState.ESTABLISHED
+        return ServerStreamState.ESTABLISHED
 
-    def request_session(self, iq: Element) -> ServerState:
+    def request_session(self, iq: Element) -> ServerStreamState:
         """Answer the request that RFC 3921 had: it does nothing any more (RFC 6121 §1.4)."""
         self._machine.act(Send(iq_result(iq)))
         return self._machine.state
 
-    def extend(self, element: Element) -> ServerState:
+    def extend(self, element: Element) -> ServerStreamState:
         """Pass on what a feature knows, such as resumption."""
         self._machine.act(NegotiateInline(self._owner, (element,)))
-        return ServerState.EXTENDING
+        return ServerStreamState.EXTENDING
 
-    def extended(self, elements: tuple[Element, ...], resumed: Jid | None) -> ServerState:
+    def extended(self, elements: tuple[Element, ...], resumed: Jid | None) -> ServerStreamState:
         """Send what the feature answers; a session that is resumed needs no binding."""
         self._machine.act(*(Send(element) for element in elements))
         if resumed is None:
-            return ServerState.AUTHENTICATED
+            return ServerStreamState.AUTHENTICATED
         self.jid = self._own(resumed)
         self._machine.act(Established(resumed, resumed=True))
-        return ServerState.ESTABLISHED
+        return ServerStreamState.ESTABLISHED
 
     def _own(self, jid: Jid) -> Jid:
         """Make sure that the session belongs to who logged in."""

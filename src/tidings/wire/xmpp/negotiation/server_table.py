@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 from tidings.wire.xmpp.negotiation.machine import Cell, Go, Ignore, Machine, Misuse, Refuse, Table, row
 
 
-class ServerState(Enum):
+class ServerStreamState(Enum):
     """Where the server's side of a stream stands."""
 
     CONNECTED = auto()
@@ -88,7 +88,7 @@ class ServerInput(Enum):
     REFUSED = auto()
 
 
-S, I = ServerState, ServerInput  # noqa: E741  # a table is read in one look
+S, I = ServerStreamState, ServerInput  # noqa: E741  # a table is read in one look
 
 ANSWERS: Final = (
     I.TLS,
@@ -165,7 +165,7 @@ _LATE: Final[dict[ServerInput, Cell]] = _EARLY | {  # XEP-0388 §4.7: one log-in
 
 _UNAVAILABLE: Final = Go("login.unavailable", (S.OPENED,))
 
-SERVER_TABLE: Final[Table[ServerState, ServerInput]] = {
+SERVER_TABLE: Final[Table[ServerStreamState, ServerInput]] = {
     S.CONNECTED: row(
         _EARLY,
         header=Go("opening.open", (S.OPENED,)),
@@ -242,7 +242,7 @@ SERVER_TABLE: Final[Table[ServerState, ServerInput]] = {
 }
 """What happens in every state on every input. A phase may also close the stream."""
 
-ServerMachine: TypeAlias = Machine[ServerState, ServerInput]
+ServerMachine: TypeAlias = Machine[ServerStreamState, ServerInput]
 
 
 def server_machine() -> ServerMachine:

@@ -47,7 +47,7 @@ class FoldedReactions(msgspec.Struct, frozen=True):
     reactions: tuple[str, ...]
 
 
-class Progress(enum.StrEnum):
+class ProgressKind(enum.StrEnum):
     """How far a message has come with somebody."""
 
     RECEIVED = "received"
@@ -58,7 +58,7 @@ class Progress(enum.StrEnum):
 class FoldedProgress(msgspec.Struct, frozen=True):
     """Somebody has the message, has read it, or has acknowledged it, since `stamp` at the latest."""
 
-    kind: Progress
+    kind: ProgressKind
     stamp: int
     by: Jid
 
@@ -91,7 +91,7 @@ class Folded(msgspec.Struct, frozen=True, kw_only=True):
                 for item in element.find_all("reactions")
             ),
             progress=tuple(
-                FoldedProgress(Progress(item.name), _stamp(item), _by(item))
+                FoldedProgress(ProgressKind(item.name), _stamp(item), _by(item))
                 for item in element.children
                 if item.namespace == ns.TIDINGS_ARCHIVE and item.name in _PROGRESS
             ),
@@ -119,7 +119,7 @@ class Folded(msgspec.Struct, frozen=True, kw_only=True):
 
 _OPENING: Final = f'<folded xmlns="{ns.TIDINGS_ARCHIVE}">'.encode()
 _EMPTY: Final = f'<folded xmlns="{ns.TIDINGS_ARCHIVE}"/>'.encode()
-_PROGRESS: Final = frozenset(Progress)
+_PROGRESS: Final = frozenset(ProgressKind)
 
 
 def _read_message(element: Element) -> FoldedMessage:

@@ -24,7 +24,7 @@ class Action(enum.StrEnum):
     COMPLETE = "complete"
 
 
-class Status(enum.StrEnum):
+class CommandStatus(enum.StrEnum):
     """Where a command stands (§4.1)."""
 
     EXECUTING = "executing"
@@ -65,7 +65,7 @@ class Command(msgspec.Struct, frozen=True):
     node: str
     session: str = ""
     action: Action = Action.EXECUTE
-    status: Status | None = None
+    status: CommandStatus | None = None
     actions: Actions | None = None
     notes: tuple[Note, ...] = ()
     form: DataForm | None = None
@@ -127,10 +127,10 @@ def _read_action(text: str) -> Action:
         raise bad_request("malformed-action", "there is no such action") from error
 
 
-def _read_status(text: str | None) -> Status | None:
+def _read_status(text: str | None) -> CommandStatus | None:
     """Return the status; what a requester writes there is ignored (§4.1), so nonsense is no error."""
     try:
-        return None if text is None else Status(text)
+        return None if text is None else CommandStatus(text)
     except ValueError:
         return None
 

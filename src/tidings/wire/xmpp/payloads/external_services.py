@@ -22,7 +22,7 @@ class ServiceAction(enum.StrEnum):
     MODIFY = "modify"
 
 
-class Service(msgspec.Struct, frozen=True):
+class ExternalService(msgspec.Struct, frozen=True):
     """One service; `expires` is the moment, in seconds since the epoch, when its credentials end."""
 
     host: str
@@ -84,12 +84,12 @@ class Services(msgspec.Struct, frozen=True):
     TAG: ClassVar[tuple[str, str]] = (ns.EXTDISCO, "services")
 
     kind: str = ""
-    services: tuple[Service, ...] = ()
+    services: tuple[ExternalService, ...] = ()
 
     @classmethod
     def decode(cls, element: Element) -> Self:
         """Return the services; raise `bad-request` for one that is not well described."""
-        return cls(element.get("type") or "", tuple(map(Service.decode, element.find_all("service"))))
+        return cls(element.get("type") or "", tuple(map(ExternalService.decode, element.find_all("service"))))
 
     def encode(self) -> Element:
         """Return `<services/>`."""
@@ -97,17 +97,17 @@ class Services(msgspec.Struct, frozen=True):
         return Element("services", ns.EXTDISCO, kind, *(service.encode() for service in self.services))
 
 
-class Credentials(msgspec.Struct, frozen=True):
+class ServiceCredentials(msgspec.Struct, frozen=True):
     """The services for which credentials are asked or given (§3.3)."""
 
     TAG: ClassVar[tuple[str, str]] = (ns.EXTDISCO, "credentials")
 
-    services: tuple[Service, ...]
+    services: tuple[ExternalService, ...]
 
     @classmethod
     def decode(cls, element: Element) -> Self:
         """Return the services; raise `bad-request` without any or for one that is not well described."""
-        services = tuple(map(Service.decode, element.find_all("service")))
+        services = tuple(map(ExternalService.decode, element.find_all("service")))
         if not services:
             raise StanzaError("bad-request", "credentials are asked for a service")
         return cls(services)

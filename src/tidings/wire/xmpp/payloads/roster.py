@@ -19,7 +19,7 @@ GROUP_OCTETS: Final = 1_023
 GROUPS: Final = 100
 
 
-class Subscription(StrEnum):
+class ItemSubscription(StrEnum):
     """Who sees whose presence: the attribute `subscription` of an item (§2.1.2.5)."""
 
     NONE = "none"
@@ -29,7 +29,7 @@ class Subscription(StrEnum):
     REMOVE = "remove"
 
 
-_SUBSCRIPTIONS: Final[Mapping[str, Subscription]] = {kind.value: kind for kind in Subscription}
+_SUBSCRIPTIONS: Final[Mapping[str, ItemSubscription]] = {kind.value: kind for kind in ItemSubscription}
 
 
 class RosterItem(msgspec.Struct, frozen=True):
@@ -37,7 +37,7 @@ class RosterItem(msgspec.Struct, frozen=True):
 
     jid: Jid
     name: str = ""
-    subscription: Subscription = Subscription.NONE
+    subscription: ItemSubscription = ItemSubscription.NONE
     ask: bool = False
     approved: bool = False
     groups: tuple[str, ...] = ()
@@ -59,7 +59,7 @@ class RosterItem(msgspec.Struct, frozen=True):
         return cls(
             jid,
             element.get("name") or "",
-            _SUBSCRIPTIONS.get(element.get("subscription") or "", Subscription.NONE),
+            _SUBSCRIPTIONS.get(element.get("subscription") or "", ItemSubscription.NONE),
             element.get("ask") == "subscribe",
             element.get("approved") in ("true", "1"),
             tuple(group.text for group in element.find_all("group")),
