@@ -17,12 +17,12 @@ from tidings.base.jid import Jid
 from tidings.ports.ledger.batch import (
     Accepted,
     Append,
-    At,
     CursorMove,
     Direction,
     Entry,
+    EntryKind,
+    EntryRef,
     InboxChange,
-    Kind,
     LedgerBatch,
     ReadMove,
     message_key,
@@ -113,7 +113,7 @@ def chat(sender: Jid, recipient: Jid, words: object = "", *, name: object = "", 
     )
 
 
-def pointing(sender: Jid, recipient: Jid, kind: Kind, target: object, words: object = "-") -> Append:
+def pointing(sender: Jid, recipient: Jid, kind: EntryKind, target: object, words: object = "-") -> Append:
     """An entry of another kind about the message that has this name: the sender's own, or the other's."""
     names = (key(sender, target), key(recipient, target))
     entries = (
@@ -175,6 +175,6 @@ async def at(ledger: SqlLedger, archive: Jid, position: int) -> EntryId:
     return EntryId((await ledger.head(archive)).epoch_at(position), position)
 
 
-async def place(ledger: SqlLedger, archive: Jid, position: int) -> At:
+async def place(ledger: SqlLedger, archive: Jid, position: int) -> EntryRef:
     entry = await at(ledger, archive, position)
-    return At(archive, entry.epoch, entry.position)
+    return EntryRef(archive, entry.epoch, entry.position)

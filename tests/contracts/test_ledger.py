@@ -38,12 +38,12 @@ from tidings.ports.ledger.batch import (
     BODY_OCTETS,
     Accepted,
     Append,
-    At,
     CursorMove,
     Direction,
     Entry,
+    EntryKind,
+    EntryRef,
     InboxChange,
-    Kind,
     LedgerBatch,
     Outcome,
     ReadMove,
@@ -135,9 +135,9 @@ async def test_a_message_to_oneself_has_two_entries_of_one_archive(ledger: SqlLe
 async def test_what_is_written_is_read(ledger: SqlLedger) -> None:
     body = bytes(range(256)) * 4
     entry = Entry(archive=ALICE, peer=BOB, resource="Phône ")
-    (outcome,) = await accept(ledger, Append(body=body, entries=(entry,), kind=Kind.REACTIONS))
+    (outcome,) = await accept(ledger, Append(body=body, entries=(entry,), kind=EntryKind.REACTIONS))
     (found,) = (await ledger.page(ALICE, PageQuery())).entries
-    assert (found.body, found.peer, found.resource, found.kind) == (body, BOB, "Phône ", Kind.REACTIONS)
+    assert (found.body, found.peer, found.resource, found.kind) == (body, BOB, "Phône ", EntryKind.REACTIONS)
     assert (found.target, found.countable, found.direction) == (0, False, Direction.RECEIVED)
     assert (found.id.epoch, found.time) == (outcome.places[0].epoch, outcome.time)
     assert found.feed == outcome.feed
@@ -320,13 +320,13 @@ async def test_nothing_overtakes_a_stale_message_on_its_stream(ledger: SqlLedger
 
 async def test_a_message_is_found_by_its_names(ledger: SqlLedger) -> None:
     await accept(ledger, chat(CAROL, BOB, 0), chat(ALICE, BOB, 1, name="a"), chat(ALICE, BOB, 2, name="a"))
-    inside, later = (pointing(BOB, ALICE, Kind.REACTIONS, "a") for _ in range(2))
+    inside, later = (pointing(BOB, ALICE, EntryKind.REACTIONS, "a") for _ in range(2))
     (outcome,) = await accept(ledger, inside)
     assert outcome.targets == (3, 2)  # the newest of that name, in Bob's archive and in Alice's
     new = chat(ALICE, BOB, 3, name="a")
     *_, outcome = await accept(ledger, new, later)
     assert outcome.targets == (5, 4)
-    unknown = pointing(BOB, ALICE, Kind.REACTIONS, "unknown")
+    unknown = pointing(BOB, ALICE, EntryKind.REACTIONS, "unknown")
     (outcome,) = await accept(ledger, unknown)
     assert outcome.targets == ()
     assert [entry.target for entry in (await ledger.page(BOB, PageQuery())).entries] == [0, 0, 0, 3, 0, 5, 0]
@@ -336,14 +336,14 @@ async def test_a_message_is_found_by_its_place_in_any_archive(ledger: SqlLedger)
     await accept(ledger, chat(CAROL, BOB, 0), chat(ALICE, BOB, 1))
     there = await place(ledger, BOB, 2)
     wrong = (
-        At(BOB, "other", 2),
-        At(BOB, there.epoch, 9),
-        At(Jid("nobody@x"), there.epoch, 1),
+        EntryRef(BOB, "other", 2),
+        EntryRef(BOB, there.epoch, 9),
+        EntryRef(Jid("nobody@x"), there.epoch, 1),
         key(BOB, "no"),
     )
 
     def reaction(*targets: object) -> Append:
-        return msgspec.structs.replace(pointing(BOB, ALICE, Kind.REACTIONS, ""), refers_to=targets)
+        return msgspec.structs.replace(pointing(BOB, ALICE, EntryKind.REACTIONS, ""), refers_to=targets)
 
     right, none = await accept(ledger, reaction(*wrong, there), reaction(*wrong))
     assert (right.targets, none.targets) == ((2, 1), ())
@@ -352,13 +352,13 @@ async def test_a_message_is_found_by_its_place_in_any_archive(ledger: SqlLedger)
 async def test_what_was_trimmed_is_no_target(ledger: SqlLedger) -> None:
     await accept(ledger, chat(ALICE, BOB, 1, name="a"), chat(ALICE, BOB, 2))
     await ledger.trim(BOB, keep=1)
-    (outcome,) = await accept(ledger, pointing(BOB, ALICE, Kind.REACTIONS, "a"))
+    (outcome,) = await accept(ledger, pointing(BOB, ALICE, EntryKind.REACTIONS, "a"))
     assert outcome.targets == (0, 1)
 
 
 async def test_a_retracted_message_is_not_unread(ledger: SqlLedger) -> None:
     def retraction(name: int) -> Append:
-        return pointing(ALICE, BOB, Kind.RETRACTION, name)
+        return pointing(ALICE, BOB, EntryKind.RETRACTION, name)
 
     one, two, three = (chat(ALICE, BOB, n, name=n) for n in (1, 2, 3))
     await accept(ledger, one, two, retraction(2), three)
@@ -399,7 +399,7 @@ async def test_a_marker_reads_what_it_refers_to(ledger: SqlLedger) -> None:
     await accept(ledger, *(chat(ALICE, BOB, n, name=n) for n in range(1, 5)))
 
     def displayed(name: int) -> Append:
-        marker = pointing(BOB, ALICE, Kind.DISPLAYED, name)
+        marker = pointing(BOB, ALICE, EntryKind.DISPLAYED, name)
         first, second = marker.entries
         return msgspec.structs.replace(marker, entries=(msgspec.structs.replace(first, reads=True), second))
 
@@ -412,7 +412,7 @@ async def test_a_marker_reads_what_it_refers_to(ledger: SqlLedger) -> None:
 async def test_a_marker_that_refers_to_another_conversation_reads_nothing(ledger: SqlLedger) -> None:
     other = chat(CAROL, BOB, 2, name="other")
     await accept(ledger, chat(ALICE, BOB, 1), other)
-    marker = pointing(BOB, ALICE, Kind.DISPLAYED, 1)
+    marker = pointing(BOB, ALICE, EntryKind.DISPLAYED, 1)
     first, second = marker.entries
     entries = (msgspec.structs.replace(first, reads=True), second)
     await accept(ledger, msgspec.structs.replace(marker, entries=entries, refers_to=other.keys))
@@ -426,11 +426,11 @@ async def test_sending_reads_what_is_before(ledger: SqlLedger) -> None:
 
 
 async def test_what_does_not_count_is_not_unread_and_makes_no_conversation(ledger: SqlLedger) -> None:
-    marker = pointing(ALICE, BOB, Kind.DISPLAYED, "unknown")
-    passing = chat(ALICE, BOB, "passing", passing=True)
-    await accept(ledger, marker, msgspec.structs.replace(passing, entries=passing.entries[1:]))
+    marker = pointing(ALICE, BOB, EntryKind.DISPLAYED, "unknown")
+    offline_only = chat(ALICE, BOB, "offline only", offline_only=True)
+    await accept(ledger, marker, msgspec.structs.replace(offline_only, entries=offline_only.entries[1:]))
     assert await unread(ledger, BOB) == {}
-    await accept(ledger, chat(ALICE, BOB, 1), marker, passing)
+    await accept(ledger, chat(ALICE, BOB, 1), marker, offline_only)
     (row,) = (await ledger.inbox(BOB, InboxQuery())).rows
     assert (row.unread, row.position) == (1, 3)
 
@@ -482,7 +482,7 @@ async def test_a_message_brings_a_conversation_back_from_the_archive_alone(
 ) -> None:
     await accept(ledger, chat(ALICE, BOB, 1))
     await change(ledger, BOB, ALICE, box=box)
-    marker = pointing(ALICE, BOB, Kind.DISPLAYED, 1)
+    marker = pointing(ALICE, BOB, EntryKind.DISPLAYED, 1)
     outcomes = await accept(ledger, marker, chat(ALICE, BOB, 2), chat(ALICE, BOB, 3))
     returned = [outcome.returned for outcome in outcomes]
     assert returned == [(), (BOB,) if box == "archive" else (), ()]

@@ -24,11 +24,12 @@ from tests.contracts.ledger_stories import (
     read,
     unread,
 )
+from tests.contracts.old_schemas import take_back_to_0003
 from tidings.adapters.sql import open_database
 from tidings.adapters.sql.ledger import SqlLedger
 from tidings.adapters.sql.ledger.conversations import UNLISTED
 from tidings.base.jid import Jid
-from tidings.ports.ledger.batch import Append, At, Entry, Kind, LedgerBatch, ReadMove
+from tidings.ports.ledger.batch import Append, Entry, EntryKind, EntryRef, LedgerBatch, ReadMove
 from tidings.ports.ledger.reading import PageQuery
 
 __all__ = ["clock", "ledger", "ledger_url", "ledger_urls"]
@@ -142,16 +143,18 @@ async def test_reading_up_to_another_conversation_finds_the_message_before(ledge
 
 
 async def test_markers_are_found_wherever_they_are_listed(ledger: SqlLedger) -> None:
-    await accept(ledger, chat(ALICE, BOB, "one", name="one"), pointing(BOB, ALICE, Kind.DISPLAYED, "one"))
+    await accept(
+        ledger, chat(ALICE, BOB, "one", name="one"), pointing(BOB, ALICE, EntryKind.DISPLAYED, "one")
+    )
     for _ in range(2):
         found = await ledger.markers(BOB, ALICE)
-        assert [(entry.kind, entry.id.position) for entry in found] == [(Kind.DISPLAYED, 2)]
+        assert [(entry.kind, entry.id.position) for entry in found] == [(EntryKind.DISPLAYED, 2)]
         await fill(ledger, [CAROL] * (UNLISTED + 1))
-    await accept(ledger, chat(BOB, ALICE, "two", name="two"), pointing(ALICE, BOB, Kind.RECEIVED, "two"))
+    await accept(ledger, chat(BOB, ALICE, "two", name="two"), pointing(ALICE, BOB, EntryKind.RECEIVED, "two"))
     found = await ledger.markers(BOB, ALICE)
     assert [(entry.kind, entry.id.position) for entry in found] == [
-        (Kind.DISPLAYED, 2),
-        (Kind.RECEIVED, 2 * UNLISTED + 6),
+        (EntryKind.DISPLAYED, 2),
+        (EntryKind.RECEIVED, 2 * UNLISTED + 6),
     ]
 
 
@@ -159,7 +162,7 @@ async def test_a_place_of_another_conversation_reads_nothing_behind_it(ledger: S
     await fill(ledger, [CAROL] * UNLISTED + [ALICE] * 3)
     await read(ledger, BOB, ALICE, UNLISTED)
     entry = await at(ledger, BOB, UNLISTED)
-    upto = (At(BOB, entry.epoch, entry.position),)
+    upto = (EntryRef(BOB, entry.epoch, entry.position),)
     await ledger.commit(LedgerBatch(reads=(ReadMove(owner=BOB, peer=ALICE, upto=upto),)))
     assert (await unread(ledger, BOB))[ALICE] == 3
 
@@ -172,15 +175,7 @@ async def test_an_archive_of_an_earlier_version_is_listed_when_it_is_opened(
     database = await open_database(fresh_url)
     await fill(SqlLedger(database, now=clock), archive)
 
-    def take_back(connection: Connection) -> None:
-        connection.execute(text("DELETE FROM conversations WHERE position > 10"))
-        connection.execute(text("UPDATE heads SET listed = 0"))
-        connection.execute(
-            text("CREATE INDEX ix_entries_archive_peer_position ON entries (archive, peer, position)")
-        )
-        connection.execute(text("UPDATE alembic_version SET version_num = '0003'"))
-
-    await database.write(take_back)
+    await database.write(take_back_to_0003)
     await database.close()
     database = await open_database(fresh_url)
     opened = SqlLedger(database, now=clock)

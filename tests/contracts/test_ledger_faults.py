@@ -354,7 +354,7 @@ async def test_a_full_disk_is_waited_for(tmp_path) -> None:
         def work(connection: Connection) -> None:
             connection.connection.cursor().execute(f"PRAGMA max_page_count = {pages or 1 << 30}").fetchall()
 
-        database.transact(work)
+        database.transact_once(work)
 
     await ledger.commit(LedgerBatch(appends=(chat(*PEOPLE[:2], "0"),)))
     loop = asyncio.get_running_loop()

@@ -27,8 +27,8 @@ from tests.contracts.ledger_stories import (
 )
 from tidings.adapters.sql.ledger import SqlLedger
 from tidings.base.jid import Jid
-from tidings.ports.ledger.batch import Kind
-from tidings.ports.ledger.reading import InboxQuery, Order, PageQuery
+from tidings.ports.ledger.batch import EntryKind
+from tidings.ports.ledger.reading import InboxOrder, InboxQuery, PageQuery
 
 __all__ = ["clock", "ledger", "ledger_url", "ledger_urls"]
 
@@ -53,7 +53,7 @@ async def names(ledger: SqlLedger, owner: Jid = BOB, **query: object) -> str:
 
 async def test_conversations_are_sorted_by_time_and_peer(filled: SqlLedger) -> None:
     assert await names(filled) == "jihfged"
-    assert await names(filled, order=Order.OLDEST) == "defghij"
+    assert await names(filled, order=InboxOrder.OLDEST) == "defghij"
     assert await names(filled, limit=3) == "jih"
     assert await names(filled, limit=3, last_page=True) == "ged"
 
@@ -65,8 +65,8 @@ async def test_pages_beside_a_conversation(filled: SqlLedger) -> None:
     assert await names(filled, before=g, limit=2) == "hf"
     assert await names(filled, before=h) == "ji"
     assert await names(filled, after=h, before=g) == "f"
-    assert await names(filled, order=Order.OLDEST, after=f) == "ghij"
-    assert await names(filled, order=Order.OLDEST, before=f, limit=1) == "e"
+    assert await names(filled, order=InboxOrder.OLDEST, after=f) == "ghij"
+    assert await names(filled, order=InboxOrder.OLDEST, before=f, limit=1) == "e"
     assert await names(filled, after=(START + 3 * SECOND, Jid("fa@example.org"))) == "ged"
 
 
@@ -104,16 +104,16 @@ async def test_a_row_has_the_last_message_and_what_became_of_it(ledger: SqlLedge
     clock.now += SECOND
     await accept(
         ledger,
-        pointing(BOB, ALICE, Kind.CORRECTION, 2, "deux"),
-        pointing(ALICE, BOB, Kind.DISPLAYED, 2),
-        pointing(BOB, ALICE, Kind.CORRECTION, 2, "zwei"),
+        pointing(BOB, ALICE, EntryKind.CORRECTION, 2, "deux"),
+        pointing(ALICE, BOB, EntryKind.DISPLAYED, 2),
+        pointing(BOB, ALICE, EntryKind.CORRECTION, 2, "zwei"),
     )
     for owner, peer in ((ALICE, BOB), (BOB, ALICE)):
         row = await ledger.conversation(owner, peer)
         assert (said(row.last), row.last.id.position, row.position) == ("two", 2, 2)
         assert [said(entry) for entry in row.last.pointers] == ["zwei"]
         assert (row.time, row.last.retracted, row.source) == (START, None, owner)
-    await accept(ledger, pointing(BOB, ALICE, Kind.RETRACTION, 2))
+    await accept(ledger, pointing(BOB, ALICE, EntryKind.RETRACTION, 2))
     assert (await ledger.conversation(ALICE, BOB)).last.retracted == START + SECOND
     await ledger.erase(ALICE, (2,))
     assert (await ledger.conversation(ALICE, BOB)).last.body is None
@@ -127,9 +127,13 @@ async def test_what_is_read_in_part_is_unread_exactly(ledger: SqlLedger) -> None
         await accept(ledger, chat(ALICE, BOB, number, name=number), chat(CAROL, BOB, number))
     await read(ledger, BOB, ALICE, 5)
     assert await unread(ledger, BOB) == {ALICE: 2, CAROL: 5}
-    await accept(ledger, pointing(ALICE, BOB, Kind.RETRACTION, 2), pointing(ALICE, BOB, Kind.RETRACTION, 4))
+    await accept(
+        ledger, pointing(ALICE, BOB, EntryKind.RETRACTION, 2), pointing(ALICE, BOB, EntryKind.RETRACTION, 4)
+    )
     assert await unread(ledger, BOB) == {ALICE: 1, CAROL: 5}
-    await accept(ledger, pointing(ALICE, BOB, Kind.REACTIONS, 5), pointing(ALICE, BOB, Kind.CORRECTION, 5))
+    await accept(
+        ledger, pointing(ALICE, BOB, EntryKind.REACTIONS, 5), pointing(ALICE, BOB, EntryKind.CORRECTION, 5)
+    )
     assert await unread(ledger, BOB) == {ALICE: 1, CAROL: 5}
     await accept(ledger, chat(BOB, CAROL, "read"), chat(CAROL, BOB, 6))
     assert await unread(ledger, BOB) == {ALICE: 1, CAROL: 1}
@@ -178,7 +182,7 @@ async def test_a_new_message_brings_a_conversation_back_from_the_archive_alone(l
     for peer, box in ((ALICE, "archive"), (CAROL, "bin")):
         await accept(ledger, chat(peer, BOB, 1))
         await change(ledger, BOB, peer, box=box)
-        await accept(ledger, pointing(peer, BOB, Kind.DISPLAYED, "?"))
+        await accept(ledger, pointing(peer, BOB, EntryKind.DISPLAYED, "?"))
         assert (await ledger.conversation(BOB, peer)).box == box
         await accept(ledger, chat(peer, BOB, 2))
     assert (await ledger.conversation(BOB, ALICE)).box == "inbox"

@@ -22,12 +22,12 @@ from tidings.base.jid import Jid
 from tidings.ports.ledger.batch import (
     Accepted,
     Append,
-    At,
     CursorMove,
     Direction,
     Entry,
+    EntryKind,
+    EntryRef,
     InboxChange,
-    Kind,
     LedgerBatch,
     ReadMove,
     message_key,
@@ -36,11 +36,18 @@ from tidings.ports.ledger.reading import EntryId, InboxQuery, PageQuery
 
 PEOPLE = [Jid(f"{name}@example.org") for name in ("nina", "nína", "bob")]
 ROOM = Jid("room@rooms.example.org")
-KINDS = [Kind.MESSAGE, Kind.MESSAGE, Kind.MESSAGE, Kind.RETRACTION, Kind.DISPLAYED, Kind.CORRECTION]
+KINDS = [
+    EntryKind.MESSAGE,
+    EntryKind.MESSAGE,
+    EntryKind.MESSAGE,
+    EntryKind.RETRACTION,
+    EntryKind.DISPLAYED,
+    EntryKind.CORRECTION,
+]
 people = st.sampled_from(PEOPLE)
 names = st.builds(lambda sender, number: message_key(sender, str(number)), people, st.integers(1, 12))
 places = st.tuples(people, st.integers(0, 40))
-"""Stand for `At`, whose epoch only the ledger knows."""
+"""Stand for `EntryRef`, whose epoch only the ledger knows."""
 
 targets = st.lists(names | places, min_size=1, max_size=2).map(tuple)
 
@@ -49,17 +56,17 @@ targets = st.lists(names | places, min_size=1, max_size=2).map(tuple)
 def messages(draw: st.DrawFn) -> Append:
     sender, recipient = draw(people), draw(people | st.just(ROOM))
     kind = draw(st.sampled_from(KINDS))
-    is_countable = kind is Kind.MESSAGE
-    is_passing = draw(st.sampled_from([False, False, False, True]))
+    is_countable = kind is EntryKind.MESSAGE
+    is_offline_only = draw(st.sampled_from([False, False, False, True]))
     if recipient == ROOM:
         entries = (Entry(archive=ROOM, peer=ROOM, countable=is_countable, reader=sender),)
     else:
-        reads = kind is Kind.DISPLAYED and draw(st.booleans())
+        reads = kind is EntryKind.DISPLAYED and draw(st.booleans())
         entries = (
             Entry(
                 archive=sender, peer=recipient, direction=Direction.SENT, countable=is_countable, reads=reads
             ),
-            Entry(archive=recipient, peer=sender, countable=is_countable, passing=is_passing),
+            Entry(archive=recipient, peer=sender, countable=is_countable, offline_only=is_offline_only),
         )
     name = message_key(sender, draw(st.integers(1, 12).map(str)))
     stream = draw(st.sampled_from([None, None, b"1" * 16, b"2" * 16]))
@@ -139,7 +146,7 @@ class Machine(RuleBasedStateMachine):
                 head = self.run(self.ledger.head(target[0]))
                 is_there = 1 <= target[1] <= head.position
                 epoch = head.epoch_at(target[1]) if is_there else UNKNOWN
-                target = At(target[0], epoch, target[1])  # noqa: PLW2901
+                target = EntryRef(target[0], epoch, target[1])  # noqa: PLW2901
             told.append(target)
         return tuple(told)
 
@@ -249,7 +256,8 @@ class Machine(RuleBasedStateMachine):
             here = items[first - 1 :]
             assert [entry.id.position for entry in page.entries] == list(range(first, len(items) + 1))
             kept = [
-                None if item.is_erased or item.entry.passing else item.message.append.body for item in here
+                None if item.is_erased or item.entry.offline_only else item.message.append.body
+                for item in here
             ]
             assert [entry.body for entry in page.entries] == kept
             assert [entry.peer for entry in page.entries] == [item.entry.peer for item in here]

@@ -22,7 +22,7 @@ from tidings.adapters.sql.ledger.frames import (
     Answers,
     Counts,
     Cutter,
-    Setup,
+    WriterSetup,
     decode_answers,
     decode_batches,
     encode,
@@ -34,13 +34,13 @@ from tidings.ports.ledger.batch import (
     BODY_OCTETS,
     Accepted,
     Append,
-    At,
     Committed,
     CursorMove,
     Direction,
     Entry,
+    EntryKind,
+    EntryRef,
     InboxChange,
-    Kind,
     LedgerBatch,
     Place,
     ReadMove,
@@ -70,7 +70,7 @@ def message(number: object, body: bytes | None = None) -> Append:
 
 
 def opened(url: str, *, patience: float = 10.0, grace: float = 5.0) -> RemoteWriter:
-    return RemoteWriter(Setup(url, 20.0, 90, patience, 2 << 20), "the database", grace=grace)
+    return RemoteWriter(WriterSetup(url, 20.0, 90, patience, 2 << 20), "the database", grace=grace)
 
 
 @pytest.fixture
@@ -91,10 +91,12 @@ def test_batches_survive_the_way() -> None:
             Append(
                 body=b"\x00\xff",
                 entries=(
-                    received(BOB, ALICE, version=3, resource="ü", passing=True, reads=True, reader=CAROL),
+                    received(
+                        BOB, ALICE, version=3, resource="ü", offline_only=True, reads=True, reader=CAROL
+                    ),
                 ),
-                kind=Kind.RETRACTION,
-                refers_to=(b"0" * 16, At(ALICE, "e", 7)),
+                kind=EntryKind.RETRACTION,
+                refers_to=(b"0" * 16, EntryRef(ALICE, "e", 7)),
                 stream=b"s" * 16,
                 number=5,
             ),

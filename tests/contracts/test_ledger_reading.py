@@ -33,7 +33,7 @@ from tests.contracts.ledger_stories import (
 from tidings.adapters.sql import open_database
 from tidings.adapters.sql.ledger import SqlLedger
 from tidings.base.jid import Jid
-from tidings.ports.ledger.batch import Direction, Kind, message_key
+from tidings.ports.ledger.batch import Direction, EntryKind, message_key
 from tidings.ports.ledger.reading import COUNTED, EntryId, InboxQuery, NoSuchEntry, PageQuery
 
 __all__ = ["clock", "ledger", "ledger_url", "ledger_urls"]
@@ -188,9 +188,9 @@ async def test_messages_of_type_groupchat_can_be_left_out(ledger: SqlLedger) -> 
     assert await texts(ledger, BOB) == numbers(1, 2, 3)
 
 
-async def test_tombstones_and_passing_entries_are_shown_on_request(ledger: SqlLedger) -> None:
-    passing = chat(ALICE, BOB, 2, passing=True, countable=False)
-    await accept(ledger, chat(ALICE, BOB, 1), passing, chat(ALICE, BOB, 3), chat(ALICE, BOB, 4))
+async def test_tombstones_and_offline_only_entries_are_shown_on_request(ledger: SqlLedger) -> None:
+    offline_only = chat(ALICE, BOB, 2, offline_only=True, countable=False)
+    await accept(ledger, chat(ALICE, BOB, 1), offline_only, chat(ALICE, BOB, 3), chat(ALICE, BOB, 4))
     await ledger.erase(BOB, (3,))
 
     async def page(**query: object) -> tuple[list[str | None], int | None]:
@@ -200,8 +200,8 @@ async def test_tombstones_and_passing_entries_are_shown_on_request(ledger: SqlLe
     for peer in (None, ALICE):
         assert await page(peer=peer) == (["1", "4"], 2)
         assert await page(peer=peer, tombstones=True) == (["1", None, None, "4"], 4)
-        assert await page(peer=peer, passing=True) == (["1", "2", "4"], 3)
-        assert await page(peer=peer, passing=True, tombstones=True) == (["1", "2", None, "4"], 4)
+        assert await page(peer=peer, offline_only=True) == (["1", "2", "4"], 3)
+        assert await page(peer=peer, offline_only=True, tombstones=True) == (["1", "2", None, "4"], 4)
         found = await ledger.page(BOB, PageQuery(peer=peer, after=await at(ledger, BOB, 3)))
         assert (found.index, found.total) == (1, 2)
     first, last = await ledger.ends(BOB)
@@ -223,10 +223,10 @@ async def test_the_ends_are_what_queries_show(ledger: SqlLedger) -> None:
 async def test_what_refers_to_an_entry_is_folded(ledger: SqlLedger, clock: Clock) -> None:
     await accept(ledger, chat(ALICE, BOB, "one", name=1), chat(ALICE, BOB, "two", name=2))
     for kind, target, words in (
-        (Kind.CORRECTION, 1, "uno"),
-        (Kind.REACTIONS, 2, "+"),
-        (Kind.CORRECTION, 1, "eins"),
-        (Kind.RETRACTION, 2, "gone"),
+        (EntryKind.CORRECTION, 1, "uno"),
+        (EntryKind.REACTIONS, 2, "+"),
+        (EntryKind.CORRECTION, 1, "eins"),
+        (EntryKind.RETRACTION, 2, "gone"),
     ):
         clock.now += SECOND
         await accept(ledger, pointing(ALICE, BOB, kind, target, words))
@@ -235,8 +235,8 @@ async def test_what_refers_to_an_entry_is_folded(ledger: SqlLedger, clock: Clock
         one, two = page.entries
         assert [said(entry) for entry in one.pointers] == ["uno", "eins"]
         assert [(entry.kind, entry.target) for entry in two.pointers] == [
-            (Kind.REACTIONS, 2),
-            (Kind.RETRACTION, 2),
+            (EntryKind.REACTIONS, 2),
+            (EntryKind.RETRACTION, 2),
         ]
         assert (one.retracted, two.retracted) == (None, START + 4 * SECOND)
         plain = await ledger.page(archive, PageQuery(limit=2))
@@ -254,17 +254,17 @@ async def test_the_newest_markers_of_a_conversation(ledger: SqlLedger) -> None:
     await accept(ledger, chat(BOB, ALICE, 4, name=4), chat(CAROL, BOB, 5, name=5))
     await accept(
         ledger,
-        pointing(BOB, ALICE, Kind.DISPLAYED, 1),
-        pointing(BOB, ALICE, Kind.RECEIVED, 2),
-        pointing(BOB, ALICE, Kind.DISPLAYED, 3),
-        pointing(ALICE, BOB, Kind.DISPLAYED, 4),
-        pointing(BOB, CAROL, Kind.DISPLAYED, 5),
+        pointing(BOB, ALICE, EntryKind.DISPLAYED, 1),
+        pointing(BOB, ALICE, EntryKind.RECEIVED, 2),
+        pointing(BOB, ALICE, EntryKind.DISPLAYED, 3),
+        pointing(ALICE, BOB, EntryKind.DISPLAYED, 4),
+        pointing(BOB, CAROL, EntryKind.DISPLAYED, 5),
     )
     found = await ledger.markers(BOB, ALICE)
     assert [(entry.kind, entry.direction, entry.target) for entry in found] == [
-        (Kind.RECEIVED, Direction.SENT, 2),
-        (Kind.DISPLAYED, Direction.SENT, 3),
-        (Kind.DISPLAYED, Direction.RECEIVED, 4),
+        (EntryKind.RECEIVED, Direction.SENT, 2),
+        (EntryKind.DISPLAYED, Direction.SENT, 3),
+        (EntryKind.DISPLAYED, Direction.RECEIVED, 4),
     ]
 
 

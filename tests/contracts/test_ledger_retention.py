@@ -35,7 +35,7 @@ from tests.contracts.ledger_stories import (
 from tidings.adapters.sql import open_database
 from tidings.adapters.sql.ledger import SqlLedger
 from tidings.base.jid import Jid
-from tidings.ports.ledger.batch import Append, Direction, Entry, Kind, LedgerBatch, message_key
+from tidings.ports.ledger.batch import Append, Direction, Entry, EntryKind, LedgerBatch, message_key
 from tidings.ports.ledger.reading import EntryId, InboxQuery, NoSuchEntry, PageQuery
 
 __all__ = ["clock", "ledger", "ledger_url", "ledger_urls"]
@@ -118,7 +118,7 @@ async def test_what_is_trimmed_everywhere_is_gone(filled: SqlLedger) -> None:
     assert await stored(filled) == {f"{number}" for number in range(1, 11)}
     await filled.trim(ALICE, keep=1)
     assert await stored(filled) == {"9"} | {f"{number}" for number in range(2, 11, 2)}
-    assert len(await rows(filled, "SELECT message FROM names")) == 6
+    assert len(await rows(filled, "SELECT message FROM message_keys")) == 6
 
 
 async def test_a_trimmed_room_is_not_unread(ledger: SqlLedger) -> None:
@@ -205,7 +205,7 @@ async def test_held_entries_stay_and_their_trimmed_neighbours_become_tombstones(
 async def test_an_archive_is_held_as_a_whole(filled: SqlLedger) -> None:
     await filled.hold_archive(BOB)
     await accept(filled, chat(ALICE, BOB, 11))
-    await filled.forget_passing(START + 99 * SECOND)
+    await filled.forget_offline_only(START + 99 * SECOND)
     assert await filled.erase(BOB, (1, 11)) == 0
     assert await filled.trim(BOB, keep=0) == 0
     assert await filled.erase_conversation(BOB, ALICE) == 0
@@ -223,7 +223,7 @@ async def test_an_archive_is_held_as_a_whole(filled: SqlLedger) -> None:
 async def test_a_removed_account_leaves_nothing_and_others_keep_theirs(filled: SqlLedger) -> None:
     await seen(filled, BOB, "phone", 5)
     await read(filled, BOB, ROOM, 0, source=ROOM)
-    await accept(filled, pointing(ALICE, BOB, Kind.RETRACTION, 9))
+    await accept(filled, pointing(ALICE, BOB, EntryKind.RETRACTION, 9))
     before = await filled.head(BOB)
     assert await everything(filled.forget_account, BOB, limit=4) > 11
     head = await filled.head(BOB)
@@ -233,14 +233,14 @@ async def test_a_removed_account_leaves_nothing_and_others_keep_theirs(filled: S
     assert await texts(filled, ALICE) == ["1", "3", "5", "7", "9", "-"]
     assert await unread(filled, CAROL) == {BOB: 0}
     for statement in (
-        "SELECT archive FROM pointers",
-        "SELECT archive FROM withdrawn",
-        "SELECT position FROM entries WHERE archive = (SELECT archive FROM heads WHERE position = 11)",
+        "SELECT archive FROM message_links",
+        "SELECT archive FROM uncounted",
+        "SELECT position FROM entries WHERE archive = (SELECT archive FROM archives WHERE position = 11)",
     ):
-        assert len(await rows(filled, statement)) == (1 if "pointers" in statement else 0), statement
+        assert len(await rows(filled, statement)) == (1 if "message_links" in statement else 0), statement
     await everything(filled.forget_account, ALICE)
     await everything(filled.forget_account, CAROL)
-    for table in ("messages", "names", "entries", "pointers", "passing", "devices"):
+    for table in ("messages", "message_keys", "entries", "message_links", "offline_only", "devices"):
         assert await rows(filled, f"SELECT * FROM {table}") == [], table
     await accept(filled, chat(ALICE, BOB, "to another Bob"))
     again = await filled.head(BOB)
@@ -261,28 +261,28 @@ async def test_entries_under_hold_outlive_their_account(filled: SqlLedger) -> No
 # -- what is not kept
 
 
-async def test_passing_entries_go_when_every_device_has_them(ledger: SqlLedger, clock: Clock) -> None:
-    async def passing(recipient: Jid) -> None:
+async def test_offline_only_entries_go_when_every_device_has_them(ledger: SqlLedger, clock: Clock) -> None:
+    async def offline_only(recipient: Jid) -> None:
         clock.now += SECOND
-        await accept(ledger, chat(ALICE, recipient, "passing", passing=True, countable=False))
+        await accept(ledger, chat(ALICE, recipient, "offline only", offline_only=True, countable=False))
 
     for recipient in (BOB, BOB, BOB, CAROL):
-        await passing(recipient)
-    assert await ledger.forget_passing(START) == 0  # no device is known: it may come
+        await offline_only(recipient)
+    assert await ledger.forget_offline_only(START) == 0  # no device is known: it may come
     await seen(ledger, BOB, "phone", 2)
     await seen(ledger, BOB, "tablet", 1)
     await seen(ledger, BOB, "web", 0, pulls=True)  # never gets what it missed
-    assert await everything(ledger.forget_passing, START, limit=1) == 1
-    assert await positions(ledger, BOB, passing=True) == [2, 3]
+    assert await everything(ledger.forget_offline_only, START, limit=1) == 1
+    assert await positions(ledger, BOB, offline_only=True) == [2, 3]
     await ledger.hold(BOB, (2,))
     await seen(ledger, BOB, "tablet", 3)
-    assert await ledger.forget_passing(START) == 0
+    assert await ledger.forget_offline_only(START) == 0
     await ledger.hold(BOB, (2,), is_held=False)
-    assert await ledger.forget_passing(START) == 1
-    assert await positions(ledger, BOB, passing=True) == [3]
-    assert await everything(ledger.forget_passing, clock.now + 1) == 2
+    assert await ledger.forget_offline_only(START) == 1
+    assert await positions(ledger, BOB, offline_only=True) == [3]
+    assert await everything(ledger.forget_offline_only, clock.now + 1) == 2
     assert await positions(ledger, BOB, tombstones=True) == [1, 2, 3]
-    assert await rows(ledger, "SELECT * FROM passing") == []
+    assert await rows(ledger, "SELECT * FROM offline_only") == []
 
 
 async def test_devices_and_streams_that_nobody_uses_are_forgotten(ledger: SqlLedger, clock: Clock) -> None:

@@ -27,7 +27,7 @@ from tests.contracts.ledger_stories import (
 from tidings.adapters.sql import open_database
 from tidings.adapters.sql.ledger import SqlLedger
 from tidings.adapters.sql.ledger.search import WORDS, words_of, words_of_stanza
-from tidings.ports.ledger.batch import Append, Entry, Kind
+from tidings.ports.ledger.batch import Append, Entry, EntryKind
 from tidings.ports.ledger.reading import PageQuery
 
 __all__ = ["clock", "ledger", "ledger_url", "ledger_urls"]
@@ -149,17 +149,17 @@ async def test_nobody_finds_what_others_wrote(ledger: SqlLedger) -> None:
     assert await texts(ledger, BOB, words=("plan",)) == []
 
 
-async def test_what_is_passing_or_no_text_of_a_person_is_not_found(ledger: SqlLedger) -> None:
+async def test_what_is_offline_only_or_no_text_of_a_person_is_not_found(ledger: SqlLedger) -> None:
     await accept(
         ledger,
         chat(ALICE, BOB, "word one", name=1),
-        chat(ALICE, BOB, "word passing", passing=True, countable=False),
+        chat(ALICE, BOB, "word offline", offline_only=True, countable=False),
         Append(
             body=b'<message xmlns="jabber:client"><word/></message>',
             entries=(Entry(archive=BOB, peer=ALICE),),
         ),
-        pointing(ALICE, BOB, Kind.REACTIONS, 1, "word reaction"),
-        pointing(ALICE, BOB, Kind.CORRECTION, 1, "word corrected"),
+        pointing(ALICE, BOB, EntryKind.REACTIONS, 1, "word reaction"),
+        pointing(ALICE, BOB, EntryKind.CORRECTION, 1, "word corrected"),
     )
     assert await texts(ledger, BOB, words=("word",)) == ["word one", "word corrected"]
 
@@ -167,12 +167,12 @@ async def test_what_is_passing_or_no_text_of_a_person_is_not_found(ledger: SqlLe
 async def test_what_is_gone_is_not_found(ledger: SqlLedger) -> None:
     await accept(ledger, *(chat(ALICE, BOB, f"word {number}", name=number) for number in range(1, 8)))
     assert len(await texts(ledger, BOB, words=("word",))) == 7
-    await accept(ledger, pointing(ALICE, BOB, Kind.RETRACTION, 7, "word retracted"))
+    await accept(ledger, pointing(ALICE, BOB, EntryKind.RETRACTION, 7, "word retracted"))
     await ledger.erase(BOB, (6,))
     await ledger.trim(BOB, keep=6)
     assert await texts(ledger, BOB, words=("word",)) == [f"word {number}" for number in (3, 4, 5)]
     assert await texts(ledger, ALICE, words=("word",)) == [f"word {number}" for number in (1, 2, 3, 4, 5, 6)]
-    await accept(ledger, chat(ALICE, BOB, "word 8", name=8), pointing(ALICE, BOB, Kind.RETRACTION, 8))
+    await accept(ledger, chat(ALICE, BOB, "word 8", name=8), pointing(ALICE, BOB, EntryKind.RETRACTION, 8))
     await ledger.erase(BOB, (9,))  # before the index has it
     while await ledger.forget_account(ALICE):
         pass

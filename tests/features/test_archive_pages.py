@@ -12,8 +12,8 @@ from tidings.features.archive.folding import fold
 from tidings.features.archive.results import ArchiveResultWriter, Withdrawal, shown_body, withdrawn_of
 from tidings.features.archive.selection import UnknownId, bounds_of, fin_of, page_query, words_of
 from tidings.features.archive.stored import author_of, is_with, root_of
-from tidings.ports.ledger.batch import Direction, Kind
-from tidings.ports.ledger.reading import Archived, EntryId, Head, Page, PageQuery
+from tidings.ports.ledger.batch import Direction, EntryKind
+from tidings.ports.ledger.reading import Archived, ArchivePage, EntryId, Head, PageQuery
 from tidings.wire.xml.element import Element, decode
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.archive import ArchiveBounds, ArchiveQuery, result_of
@@ -48,7 +48,7 @@ def entry(
     position: int,
     body: bytes | None = None,
     *,
-    kind: Kind = Kind.MESSAGE,
+    kind: EntryKind = EntryKind.MESSAGE,
     direction: Direction = Direction.RECEIVED,
     target: int = 0,
     retracted: int | None = None,
@@ -155,8 +155,8 @@ def test_words_of_any_script() -> None:
 
 def page(
     *entries: Archived, complete: bool = True, total: int | None = None, index: int | None = None
-) -> Page:
-    return Page(entries, complete, total, index, HEAD)
+) -> ArchivePage:
+    return ArchivePage(entries, complete, total, index, HEAD)
 
 
 def test_the_end_of_a_flipped_page_is_told_in_the_order_of_time() -> None:
@@ -240,7 +240,7 @@ STONES = {
 
 @pytest.mark.parametrize(("retraction", "expected"), STONES.values(), ids=STONES)
 def test_what_stands_in_place_of_a_retracted_message(retraction: str, expected: Tombstone) -> None:
-    by = entry(9, message("gone", more=retraction), kind=Kind.RETRACTION, target=7)
+    by = entry(9, message("gone", more=retraction), kind=EntryKind.RETRACTION, target=7)
     stone = kept(shown_body(entry(7, ORIGINAL, retracted=NOON), {7: Withdrawal(NOON, by)}, ALICE))
     assert (stone.sender, stone.to, stone.kind, stone.id) == (DESK, ALICE, "chat", "m")
     (child,) = stone.children
@@ -255,21 +255,23 @@ def test_a_tombstone_whose_retraction_is_gone() -> None:
 
 
 def test_a_correction_does_not_tell_what_was_retracted() -> None:
-    correction = entry(8, message("secret, too"), kind=Kind.CORRECTION, target=7)
+    correction = entry(8, message("secret, too"), kind=EntryKind.CORRECTION, target=7)
     assert b"secret" not in shown_body(correction, {7: Withdrawal(NOON)}, ALICE)
     assert b"secret" in shown_body(correction, {6: Withdrawal(NOON)}, ALICE)
     assert withdrawn_of(page(entry(4), correction, entry(9, retracted=NOON))) == (
         EntryId("NEW", 7),
         EntryId("NEW", 9),
     )
-    trimmed = entry(8, kind=Kind.CORRECTION, target=2)
+    trimmed = entry(8, kind=EntryKind.CORRECTION, target=2)
     assert withdrawn_of(page(trimmed)) == ()
 
 
 # --- folds
 
 
-def pointer(position: int, kind: Kind, more: str = "", *, sent: bool = True, target: int = 7) -> Archived:
+def pointer(
+    position: int, kind: EntryKind, more: str = "", *, sent: bool = True, target: int = 7
+) -> Archived:
     sender, to = (PHONE, BOB) if sent else (DESK, ALICE)
     direction = Direction.SENT if sent else Direction.RECEIVED
     return entry(
@@ -283,7 +285,7 @@ def pointer(position: int, kind: Kind, more: str = "", *, sent: bool = True, tar
 
 def reacting(position: int, *reactions: str, sent: bool = True) -> Archived:
     raw = Reactions("m", reactions).encode().to_bytes().decode()
-    return pointer(position, Kind.REACTIONS, raw, sent=sent)
+    return pointer(position, EntryKind.REACTIONS, raw, sent=sent)
 
 
 def folded(*pointers: Archived, **more: object) -> Folded:
@@ -295,7 +297,7 @@ def test_nothing_has_happened() -> None:
 
 
 def test_the_newest_correction_counts() -> None:
-    first, second = pointer(8, Kind.CORRECTION, sent=False), pointer(9, Kind.CORRECTION, sent=False)
+    first, second = pointer(8, EntryKind.CORRECTION, sent=False), pointer(9, EntryKind.CORRECTION, sent=False)
     correction = folded(first, second).correction
     assert correction is not None
     assert (correction.id, correction.stamp, correction.by, correction.raw) == (
@@ -316,12 +318,14 @@ def test_everybody_has_their_newest_reactions() -> None:
 
 
 def test_a_reaction_that_was_taken_back_is_none() -> None:
-    withdrawn = entry(8, reacting(8, "👋").body, kind=Kind.REACTIONS, target=7, retracted=NOON)
+    withdrawn = entry(8, reacting(8, "👋").body, kind=EntryKind.REACTIONS, target=7, retracted=NOON)
     assert folded(withdrawn).reactions == ()
 
 
 def test_how_far_it_has_come_with_whom() -> None:
-    found = folded(pointer(8, Kind.RECEIPT), pointer(9, Kind.RECEIVED), pointer(10, Kind.DISPLAYED))
+    found = folded(
+        pointer(8, EntryKind.RECEIPT), pointer(9, EntryKind.RECEIVED), pointer(10, EntryKind.DISPLAYED)
+    )
     assert found.progress == (
         FoldedProgress(ProgressKind.RECEIVED, NOON + 8, ALICE),
         FoldedProgress(ProgressKind.DISPLAYED, NOON + 10, ALICE),
@@ -329,20 +333,20 @@ def test_how_far_it_has_come_with_whom() -> None:
 
 
 def test_who_has_read_a_later_message_has_read_this_one() -> None:
-    later = pointer(12, Kind.DISPLAYED, target=11)
+    later = pointer(12, EntryKind.DISPLAYED, target=11)
     assert folded(markers=(later,)).progress == (FoldedProgress(ProgressKind.DISPLAYED, NOON + 12, ALICE),)
-    direct = pointer(8, Kind.DISPLAYED)
+    direct = pointer(8, EntryKind.DISPLAYED)
     assert folded(direct, markers=(later,)).progress == (
         FoldedProgress(ProgressKind.DISPLAYED, NOON + 8, ALICE),
     )
-    assert folded(markers=(pointer(12, Kind.DISPLAYED, target=6),)).progress == ()
-    assert folded(markers=(pointer(12, Kind.DISPLAYED, target=11, sent=False),)).progress == ()
+    assert folded(markers=(pointer(12, EntryKind.DISPLAYED, target=6),)).progress == ()
+    assert folded(markers=(pointer(12, EntryKind.DISPLAYED, target=11, sent=False),)).progress == ()
 
 
 def test_fastenings_of_one_kind_replace_each_other() -> None:
     def fastened(position: int, payload: str, attributes: str = "", *, sent: bool = True) -> Archived:
         raw = f"<apply-to xmlns='urn:xmpp:fasten:0' id='o' {attributes}>{payload}</apply-to>"
-        return pointer(position, Kind.FASTENING, raw, sent=sent)
+        return pointer(position, EntryKind.FASTENING, raw, sent=sent)
 
     like, star = "<like xmlns='urn:x'/>", "<star xmlns='urn:x'/>"
     found = folded(fastened(8, like), fastened(9, star), fastened(10, like, sent=False), fastened(11, like))
@@ -356,7 +360,7 @@ def test_fastenings_of_one_kind_replace_each_other() -> None:
 
 
 def test_of_what_is_withdrawn_nothing_else_is_told() -> None:
-    found = folded(pointer(8, Kind.CORRECTION), reacting(9, "👋"), withdrawal=Withdrawal(NOON, entry(9)))
+    found = folded(pointer(8, EntryKind.CORRECTION), reacting(9, "👋"), withdrawal=Withdrawal(NOON, entry(9)))
     assert found.correction is None
     assert found.reactions == ()
     assert found.retraction is not None

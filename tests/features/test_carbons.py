@@ -7,7 +7,7 @@ from tidings.base.jid import Jid
 from tidings.features.carbons import REMEMBERED, CopiedMessages, is_to_own_account
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
-from tidings.wire.xmpp.payloads.carbons import Direction
+from tidings.wire.xmpp.payloads.carbons import CarbonDirection
 from tidings.wire.xmpp.stanza import Stanza
 
 ALICE, BOB = Jid("alice@localhost"), Jid("bob@localhost")
@@ -61,22 +61,22 @@ def stanza(sender: str, to: str | None, name: str | None = "1", kind: str = "cha
 
 def test_an_error_answers_what_went_the_other_way() -> None:
     copied = CopiedMessages()
-    copied.add(stanza("alice@localhost/a", "bob@localhost"), Direction.SENT)
-    assert copied.has_answer(stanza("bob@localhost/x", "alice@localhost/a"), Direction.RECEIVED)
-    assert copied.has_answer(stanza("bob@localhost", "alice@localhost/a"), Direction.RECEIVED)
-    assert not copied.has_answer(stanza("carol@localhost", "alice@localhost/a"), Direction.RECEIVED)
-    assert not copied.has_answer(stanza("bob@localhost", "alice@localhost/a", "2"), Direction.RECEIVED)
-    assert not copied.has_answer(stanza("bob@localhost", "alice@localhost/a", None), Direction.RECEIVED)
-    assert not copied.has_answer(stanza("alice@localhost/a", "bob@localhost"), Direction.SENT)
+    copied.add(stanza("alice@localhost/a", "bob@localhost"), CarbonDirection.SENT)
+    assert copied.has_answer(stanza("bob@localhost/x", "alice@localhost/a"), CarbonDirection.RECEIVED)
+    assert copied.has_answer(stanza("bob@localhost", "alice@localhost/a"), CarbonDirection.RECEIVED)
+    assert not copied.has_answer(stanza("carol@localhost", "alice@localhost/a"), CarbonDirection.RECEIVED)
+    assert not copied.has_answer(stanza("bob@localhost", "alice@localhost/a", "2"), CarbonDirection.RECEIVED)
+    assert not copied.has_answer(stanza("bob@localhost", "alice@localhost/a", None), CarbonDirection.RECEIVED)
+    assert not copied.has_answer(stanza("alice@localhost/a", "bob@localhost"), CarbonDirection.SENT)
 
 
 def test_only_the_last_copied_messages_are_remembered() -> None:
     copied = CopiedMessages()
     for number in range(REMEMBERED + 1):
-        copied.add(stanza("alice@localhost/a", "bob@localhost", str(number)), Direction.SENT)
-    copied.add(stanza("alice@localhost/a", "bob@localhost", None), Direction.SENT)
+        copied.add(stanza("alice@localhost/a", "bob@localhost", str(number)), CarbonDirection.SENT)
+    copied.add(stanza("alice@localhost/a", "bob@localhost", None), CarbonDirection.SENT)
     answers = [
-        copied.has_answer(stanza("bob@localhost", "alice@localhost/a", str(number)), Direction.RECEIVED)
+        copied.has_answer(stanza("bob@localhost", "alice@localhost/a", str(number)), CarbonDirection.RECEIVED)
         for number in range(REMEMBERED + 1)
     ]
     assert answers == [False] + [True] * REMEMBERED

@@ -14,8 +14,8 @@ from tidings.features.inbox.results import (
     standing_of,
     update_of,
 )
-from tidings.ports.ledger.batch import Direction, InboxChange, Kind
-from tidings.ports.ledger.reading import Archived, EntryId, Inbox, InboxRow
+from tidings.ports.ledger.batch import Direction, EntryKind, InboxChange
+from tidings.ports.ledger.reading import Archived, EntryId, InboxPage, InboxRow
 from tidings.wire.xml.element import Element, decode
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.boxes import Standing
@@ -38,7 +38,7 @@ def entry(body: bytes | None = BODY, position: int = 7, **changed: object) -> Ar
         time=TIME,
         peer=OMAR,
         direction=Direction.RECEIVED,
-        kind=Kind.MESSAGE,
+        kind=EntryKind.MESSAGE,
         resource="",
         countable=True,
         count=1,
@@ -124,7 +124,7 @@ def test_the_messages_of_a_fetch_are_numbered() -> None:
 
 
 def test_a_correction_stands_beside_what_it_corrects() -> None:  # §5
-    corrected = entry(BODY.replace(b"back", b"here"), 9, kind=Kind.CORRECTION)
+    corrected = entry(BODY.replace(b"back", b"here"), 9, kind=EntryKind.CORRECTION)
     result = shown(row(entry(pointers=(corrected,))))
     forwarded = result.find("forwarded", ns.FORWARD)
     assert forwarded is not None
@@ -135,7 +135,7 @@ def test_a_correction_stands_beside_what_it_corrects() -> None:  # §5
 
 
 def test_a_retracted_message_has_no_content() -> None:  # XEP-0424 §4
-    correction = entry(BODY, 9, kind=Kind.CORRECTION)
+    correction = entry(BODY, 9, kind=EntryKind.CORRECTION)
     result = shown(row(entry(retracted=TIME, pointers=(correction,))))
     assert b"back" not in result.to_bytes()
     message = last_message(row(entry(retracted=TIME)), NINA).stanza()
@@ -176,7 +176,7 @@ def test_the_properties_of_a_conversation() -> None:  # §1.6
 
 def test_the_counts_of_a_page_and_of_the_account() -> None:  # §2
     rows = (row(entry()), row(entry(), peer=Jid("lea@clinic.example"), unread=0))
-    fin = fin_of(Inbox(rows, is_complete=False, unread=17, unread_conversations=4, conversations=9))
+    fin = fin_of(InboxPage(rows, is_complete=False, unread=17, unread_conversations=4, conversations=9))
     assert InboxFin.decode(fin.encode()) == fin
     assert (fin.active_conversations, fin.count, fin.unread_messages) == (1, 2, 3)
     assert fin.totals is not None

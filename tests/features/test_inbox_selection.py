@@ -12,10 +12,8 @@ from tidings.features.inbox.selection import (
     selection,
     standard_selection,
 )
-from tidings.ports.ledger.reading import InboxQuery as Wanted
-from tidings.ports.ledger.reading import InboxRow
-from tidings.ports.ledger.reading import Order as By
-from tidings.wire.xmpp.payloads.inbox import InboxQuery, Order, format_page_id, read_page_id
+from tidings.ports.ledger.reading import InboxOrder, InboxQuery, InboxRow
+from tidings.wire.xmpp.payloads.inbox import FetchInbox, Order, format_page_id, read_page_id
 from tidings.wire.xmpp.payloads.result_set import PageRequest
 from tidings.wire.xmpp.payloads.standard_inbox import StandardInboxQuery
 
@@ -24,21 +22,21 @@ OMAR_AT_5 = format_page_id(5, OMAR)
 
 
 def test_nothing_said_is_everything_but_the_bin_newest_first() -> None:
-    assert selection(InboxQuery(), None) == Wanted()
+    assert selection(FetchInbox(), None) == InboxQuery()
 
 
 @pytest.mark.parametrize(
     ("box", "wanted"),
     [
-        (None, Wanted()),
-        ("all", Wanted(all_boxes=True)),
-        ("inbox", Wanted(boxes=("inbox",))),
-        ("bin", Wanted(boxes=("bin",))),
-        ("work", Wanted(boxes=("work",))),
+        (None, InboxQuery()),
+        ("all", InboxQuery(all_boxes=True)),
+        ("inbox", InboxQuery(boxes=("inbox",))),
+        ("bin", InboxQuery(boxes=("bin",))),
+        ("work", InboxQuery(boxes=("work",))),
     ],
 )
-def test_boxes(box: str | None, wanted: Wanted) -> None:
-    assert selection(InboxQuery(box=box), None) == wanted
+def test_boxes(box: str | None, wanted: InboxQuery) -> None:
+    assert selection(FetchInbox(box=box), None) == wanted
 
 
 @pytest.mark.parametrize(
@@ -46,7 +44,7 @@ def test_boxes(box: str | None, wanted: Wanted) -> None:
     [(None, None, None), (5, None, 5), (None, 7, 7), (5, 7, 5), (9, 7, 7), (0, 7, 0)],
 )
 def test_a_page_is_the_smaller_of_both_limits(maximum: int | None, limit: int | None, size: int) -> None:
-    assert selection(InboxQuery(page=PageRequest(maximum)), limit).limit == size
+    assert selection(FetchInbox(page=PageRequest(maximum)), limit).limit == size
 
 
 @pytest.mark.parametrize(
@@ -64,23 +62,23 @@ def test_a_page_is_the_smaller_of_both_limits(maximum: int | None, limit: int | 
     ],
 )
 def test_times_beside_a_page(order: Order, page: PageRequest, start: int | None, end: int | None) -> None:
-    wanted = selection(InboxQuery(start=1, end=9, order=order, page=page), None)
+    wanted = selection(FetchInbox(start=1, end=9, order=order, page=page), None)
     assert (wanted.start, wanted.end) == (start, end)
-    assert wanted.order is (By.NEWEST if order is Order.DESCENDING else By.OLDEST)
+    assert wanted.order is (InboxOrder.NEWEST if order is Order.DESCENDING else InboxOrder.OLDEST)
     assert wanted.after == ((5, OMAR) if page.after else None)
     assert wanted.before == ((5, OMAR) if page.before else None)
     assert wanted.last_page is (page.before == "")
 
 
 def test_what_is_read_may_be_hidden() -> None:
-    assert selection(InboxQuery(hides_read=True), None) == Wanted(unread_only=True)
+    assert selection(FetchInbox(hides_read=True), None) == InboxQuery(unread_only=True)
 
 
 @pytest.mark.parametrize("page_id", ["5", "x/b21hckBjbGluaWMuZXhhbXBsZQ==", "5/*", "5/QA==", "-5/b21hckBh"])
 @pytest.mark.parametrize("side", ["after", "before"])
 def test_an_id_that_is_none(side: str, page_id: str) -> None:
     with pytest.raises(StanzaError) as refusal:
-        selection(InboxQuery(page=PageRequest(**{side: page_id})), None)
+        selection(FetchInbox(page=PageRequest(**{side: page_id})), None)
     assert refusal.value.condition == "bad-request"
 
 
@@ -101,9 +99,9 @@ def test_the_ends_of_a_page() -> None:
 
 
 def test_the_standard_inbox_has_pages_of_its_own() -> None:
-    assert standard_selection(StandardInboxQuery(), None) == Wanted(limit=STANDARD_LIMIT)
+    assert standard_selection(StandardInboxQuery(), None) == InboxQuery(limit=STANDARD_LIMIT)
     query = StandardInboxQuery(unread_only=True, page=PageRequest(3, before=""))
-    assert standard_selection(query, 2) == Wanted(unread_only=True, last_page=True, limit=2)
+    assert standard_selection(query, 2) == InboxQuery(unread_only=True, last_page=True, limit=2)
     with pytest.raises(StanzaError) as refusal:
         standard_selection(StandardInboxQuery(page=PageRequest(index=4)), None)
     assert refusal.value.condition == "feature-not-implemented"

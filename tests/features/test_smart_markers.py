@@ -5,7 +5,7 @@ import pytest
 from tests.harness.world import World, WorldClient
 from tidings.base.jid import Jid
 from tidings.features.smart_markers import marker_of, newest_of
-from tidings.ports.ledger.batch import Direction, Kind
+from tidings.ports.ledger.batch import Direction, EntryKind
 from tidings.ports.ledger.reading import Archived, EntryId
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
@@ -13,7 +13,11 @@ from tidings.wire.xmpp.payloads.markers import MarkerKind
 from tidings.wire.xmpp.payloads.smart_markers import KeptMarker, MarkersQuery
 
 ALICE, BOB = Jid("alice@localhost"), Jid("bob@localhost")
-KINDS = {"received": Kind.RECEIVED, "displayed": Kind.DISPLAYED, "acknowledged": Kind.ACKNOWLEDGED}
+KINDS = {
+    "received": EntryKind.RECEIVED,
+    "displayed": EntryKind.DISPLAYED,
+    "acknowledged": EntryKind.ACKNOWLEDGED,
+}
 
 
 def entry(position: int, kind: str, id_: str, *, is_sent: bool = False, thread: str = "") -> Archived:

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from tidings.base.jid import Jid
 from tidings.ports.ledger.batch import (
     Append,
-    At,
     CursorMove,
     Direction,
     Entry,
+    EntryKind,
+    EntryRef,
     InboxChange,
-    Kind,
     ReadMove,
     Target,
 )
@@ -42,7 +42,7 @@ class Item:
 
     @property
     def is_counted(self) -> bool:
-        return self.entry.countable and not self.entry.passing
+        return self.entry.countable and not self.entry.offline_only
 
 
 @dataclass
@@ -105,20 +105,20 @@ class Model:
                 row.box, row.is_gone = "inbox", False
             if entry.reader is not None:
                 self.move(entry.reader, entry.peer, entry.archive, position)
-        if target and append.kind is Kind.RETRACTION:
+        if target and append.kind is EntryKind.RETRACTION:
             archive[target - 1].is_withdrawn = True
         if target and entry.reads and archive[target - 1].entry.peer == entry.peer:
             self.move(entry.reader or entry.archive, entry.peer, entry.archive, target)
 
     def own(self, append: Append) -> tuple[Target, ...]:
         """Give the targets that the message may refer to: it changes what its sender sent to whom it goes."""
-        if append.kind not in (Kind.CORRECTION, Kind.RETRACTION):
+        if append.kind not in (EntryKind.CORRECTION, EntryKind.RETRACTION):
             return append.refers_to
         return tuple(
-            each for each in append.refers_to if not isinstance(each, At) or self.is_own(each, append)
+            each for each in append.refers_to if not isinstance(each, EntryRef) or self.is_own(each, append)
         )
 
-    def is_own(self, target: At, append: Append) -> bool:
+    def is_own(self, target: EntryRef, append: Append) -> bool:
         entry = next((entry for entry in append.entries if entry.archive == target.archive), None)
         items = self.archives.get(target.archive, [])
         if entry is None or not 1 <= target.position <= len(items):
@@ -189,7 +189,7 @@ class Model:
                     target.epoch != UNKNOWN
                     and (target.archive, target.position) in message.places
                     and self.has(target.archive, target.position)
-                    if isinstance(target, At)
+                    if isinstance(target, EntryRef)
                     else target in message.append.keys
                 )
                 mine = [position for jid, position in message.places if jid == archive]
@@ -233,7 +233,7 @@ class Model:
             if (peer is None or item.entry.peer == peer)
             and self.has(archive, position)
             and not item.is_erased
-            and (is_all or not item.entry.passing)
+            and (is_all or not item.entry.offline_only)
         ]
 
     # -- forgetting

@@ -19,7 +19,16 @@ from tidings.messages.entries import ARCHIVE_RULE, targets
 from tidings.messages.origin import Origin, Via
 from tidings.messages.router import Router
 from tidings.messages.submission import Submission
-from tidings.ports.ledger.batch import Accepted, Append, At, Direction, Entry, Kind, Place, message_key
+from tidings.ports.ledger.batch import (
+    Accepted,
+    Append,
+    Direction,
+    Entry,
+    EntryKind,
+    EntryRef,
+    Place,
+    message_key,
+)
 from tidings.wire.xml.element import decode
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.classification import Classification, classify
@@ -81,8 +90,8 @@ def test_both_sides_of_a_conversation_have_an_entry() -> None:
     assert (received.archive, received.peer, received.direction) == (OMAR, NINA, Direction.RECEIVED)
     assert sent.countable
     assert received.countable
-    assert not sent.passing
-    assert not received.passing
+    assert not sent.offline_only
+    assert not received.offline_only
 
 
 def test_who_is_not_here_has_none() -> None:
@@ -104,7 +113,7 @@ def test_what_passes_is_kept_for_the_recipients_devices_alone() -> None:
     inside = f"<body>Hi</body><no-permanent-store xmlns='{ns.HINTS}'/>"
     [entry] = entries(message(inside), account(NINA), account(OMAR))
     assert entry.archive == OMAR
-    assert entry.passing
+    assert entry.offline_only
     assert not entry.countable
 
 
@@ -112,8 +121,8 @@ def test_what_the_owner_does_not_archive_passes_too() -> None:
     omar, nina = account(OMAR), account(NINA)
     omar[ARCHIVE_RULE] = lambda peer: peer.bare != NINA
     sent, received = entries(message(), nina, omar)
-    assert not sent.passing
-    assert received.passing
+    assert not sent.offline_only
+    assert received.offline_only
     nina[ARCHIVE_RULE] = lambda peer: False
     [received] = entries(message(), nina, omar)
     assert received.archive == OMAR
@@ -163,7 +172,7 @@ def test_the_authors_id_makes_a_repeat_and_the_plain_id_does_not() -> None:
             Reference(ReferenceKind.RETRACTION, "x", IdKind.ORIGIN),
             (message_key("origin", NINA, OMAR, "x"),),
         ),
-        (Reference(ReferenceKind.RETRACTION, "e1-7", IdKind.ARCHIVE), (At(NINA, "e1", 7),)),
+        (Reference(ReferenceKind.RETRACTION, "e1-7", IdKind.ARCHIVE), (EntryRef(NINA, "e1", 7),)),
         (Reference(ReferenceKind.RETRACTION, "none of ours", IdKind.ARCHIVE), ()),
     ],
 )
@@ -177,7 +186,7 @@ def test_the_kinds_of_markers_and_their_readers() -> None:
     sent, received = entries(stanza, account(NINA), account(OMAR))
     assert sent.reads
     assert not received.reads
-    assert append(stanza).kind is Kind.DISPLAYED
+    assert append(stanza).kind is EntryKind.DISPLAYED
 
 
 def test_what_the_ledger_answered_is_told_for_each_side() -> None:

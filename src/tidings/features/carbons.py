@@ -31,7 +31,7 @@ from tidings.kernel.stored_copy import StoredCopy
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.classification import is_copied
 from tidings.wire.xmpp.payloads import arrival
-from tidings.wire.xmpp.payloads.carbons import Direction, DisableCarbons, EnableCarbons, carbon_copy
+from tidings.wire.xmpp.payloads.carbons import CarbonDirection, DisableCarbons, EnableCarbons, carbon_copy
 from tidings.wire.xmpp.stanza import Stanza
 
 REMEMBERED: Final = 128
@@ -44,9 +44,9 @@ class CopiedMessages:
     __slots__ = ("_keys",)
 
     def __init__(self) -> None:
-        self._keys: OrderedDict[tuple[Direction, Jid, str], None] = OrderedDict()
+        self._keys: OrderedDict[tuple[CarbonDirection, Jid, str], None] = OrderedDict()
 
-    def add(self, message: Stanza, direction: Direction) -> None:
+    def add(self, message: Stanza, direction: CarbonDirection) -> None:
         """Remember a message; one without an id can be answered by nothing that names it."""
         peer = _peer(message, direction)
         if message.id is None or peer is None:
@@ -57,12 +57,12 @@ class CopiedMessages:
         if len(self._keys) > REMEMBERED:
             self._keys.popitem(last=False)
 
-    def has_answer(self, error: Stanza, direction: Direction) -> bool:
+    def has_answer(self, error: Stanza, direction: CarbonDirection) -> bool:
         """Tell whether an error that goes this way answers one of them, which went the other way."""
         peer = _peer(error, direction)
         if error.id is None or peer is None:
             return False
-        other = Direction.SENT if direction is Direction.RECEIVED else Direction.RECEIVED
+        other = CarbonDirection.SENT if direction is CarbonDirection.RECEIVED else CarbonDirection.RECEIVED
         return (other, peer, error.id) in self._keys
 
 
@@ -112,8 +112,8 @@ class Carbons(Feature):
             and session.jid != event.stanza.sender
             and not (_reads_later(session) and is_for_all_devices(event.stanza, stored, account))
         ]
-        if devices and _is_eligible(event.stanza, stored, account, Direction.RECEIVED):
-            _copy(event.stanza, account, Direction.RECEIVED, devices)
+        if devices and _is_eligible(event.stanza, stored, account, CarbonDirection.RECEIVED):
+            _copy(event.stanza, account, CarbonDirection.RECEIVED, devices)
 
     @listens(MessageAccepted, stage=Stage.COPY)  # §8: they do not wait for a recipient
     def copy_sent(self, event: MessageAccepted) -> None:
@@ -127,10 +127,10 @@ class Carbons(Feature):
         devices = [each for each in account.sessions.values() if each[WANTS_COPIES] and each is not session]
         if not devices or is_to_own_account(message, account.jid):
             return
-        if _is_eligible(message, stored, account, Direction.SENT):
+        if _is_eligible(message, stored, account, CarbonDirection.SENT):
             if stored is not None and stored.place is not None:
                 message = arrival.stamped(message, account.jid, stored.place.id, stored.time, is_live=True)
-            _copy(message, account, Direction.SENT, devices)
+            _copy(message, account, CarbonDirection.SENT, devices)
 
 
 def is_to_own_account(message: Stanza, account: Jid) -> bool:
@@ -161,27 +161,29 @@ def _session_of(request: Iq[EnableCarbons] | Iq[DisableCarbons]) -> Session:
     return session
 
 
-def _is_eligible(message: Stanza, stored: StoredCopy | None, account: Account, direction: Direction) -> bool:
+def _is_eligible(
+    message: Stanza, stored: StoredCopy | None, account: Account, direction: CarbonDirection
+) -> bool:
     """Follow §6.1 and §9."""
     if stored is not None:
         classification = stored.classification
         return (
             classification.is_copied_sent
-            if direction is Direction.SENT
+            if direction is CarbonDirection.SENT
             else classification.is_copied_received
         )
     answers = message.kind == "error" and account[COPIED].has_answer(message, direction)
     return is_copied(message, direction, answers_copied=answers)
 
 
-def _copy(message: Stanza, account: Account, direction: Direction, devices: Iterable[Session]) -> None:
+def _copy(message: Stanza, account: Account, direction: CarbonDirection, devices: Iterable[Session]) -> None:
     copy = carbon_copy(message, account.jid, direction)
     for session in devices:
         session.send(copy, session.jid)
     account[COPIED].add(message, direction)
 
 
-def _peer(message: Stanza, direction: Direction) -> Jid | None:
+def _peer(message: Stanza, direction: CarbonDirection) -> Jid | None:
     """Give the other party's account: an answer may come from it or from one of its devices."""
-    peer = message.to if direction is Direction.SENT else message.sender
+    peer = message.to if direction is CarbonDirection.SENT else message.sender
     return None if peer is None else peer.bare

@@ -31,7 +31,7 @@ from tidings.kernel.session import Session
 from tidings.kernel.slots import Slot
 from tidings.kernel.supervisor import Supervisor
 from tidings.ports.ledger import Ledger
-from tidings.ports.ledger.batch import At, LedgerBatch, ReadMove
+from tidings.ports.ledger.batch import EntryRef, LedgerBatch, ReadMove
 from tidings.ports.ledger.reading import EntryId, Head, InboxQuery, InboxRow
 from tidings.ports.private import PrivateStore
 from tidings.wire.xml.element import Element, decode
@@ -110,7 +110,7 @@ class DisplayedSync(Feature):
             self._read.ask((event.account.jid, event.peer))
 
     async def _move(self, account: Account, row: InboxRow, entry: EntryId, by: Session) -> None:
-        place = At(row.source, entry.epoch, entry.position)
+        place = EntryRef(row.source, entry.epoch, entry.position)
         source = None if row.source == account.jid else row.source
         move = ReadMove(owner=account.jid, peer=row.peer, upto=(place,), source=source)
         committed = await self._ledger.commit(LedgerBatch(reads=(move,)))

@@ -56,7 +56,7 @@ class RetentionOptions(msgspec.Struct, frozen=True, kw_only=True):
     keep_messages: Annotated[
         int, Meta(description="Newest messages that each archive keeps; 0 is all of them.", ge=0)
     ] = 0
-    passing_days: Annotated[
+    offline_only_days: Annotated[
         int,
         Meta(
             description="Days that a message with the hint `no-permanent-store` waits for devices that are "
@@ -258,9 +258,9 @@ class Retention(Feature):
     async def _tidy(self) -> AsyncGenerator[None, None]:
         """Drop what waits or was last used too long ago; the ledger has it for all domains together."""
         all_options = [each.options for each in self._features()]
-        passing = self._time_before(max(options.passing_days for options in all_options))
+        offline_only = self._time_before(max(options.offline_only_days for options in all_options))
         stale = self._time_before(max(options.device_days for options in all_options))
-        while await self._ledger.forget_passing(passing, limit=self.options.step):
+        while await self._ledger.forget_offline_only(offline_only, limit=self.options.step):
             yield
         while await self._ledger.forget_stale(stale, limit=self.options.step):
             yield

@@ -13,7 +13,7 @@ from tidings.base.jid import Jid
 from tidings.kernel.feature import Feature, Spec, handles
 from tidings.kernel.iq import Iq
 from tidings.ports.ledger import Ledger
-from tidings.ports.ledger.batch import Direction, Kind
+from tidings.ports.ledger.batch import Direction, EntryKind
 from tidings.ports.ledger.reading import Archived, PageQuery
 from tidings.wire.xml.element import Element, decode
 from tidings.wire.xmpp import ns
@@ -25,9 +25,9 @@ SEARCHED: Final = 500
 """How many entries of a chat are searched for markers of a thread."""
 
 _KINDS: Final = {
-    Kind.RECEIVED: MarkerKind.RECEIVED,
-    Kind.DISPLAYED: MarkerKind.DISPLAYED,
-    Kind.ACKNOWLEDGED: MarkerKind.ACKNOWLEDGED,
+    EntryKind.RECEIVED: MarkerKind.RECEIVED,
+    EntryKind.DISPLAYED: MarkerKind.DISPLAYED,
+    EntryKind.ACKNOWLEDGED: MarkerKind.ACKNOWLEDGED,
 }
 
 
@@ -63,7 +63,7 @@ class SmartMarkers(Feature):
 
 def newest_of(entries: Iterable[Archived], owner: Jid, thread: str | None) -> list[KeptMarker]:
     """Give, for each side and kind, the newest marker of a thread, or of none, among these entries."""
-    newest: dict[tuple[Direction, Kind], tuple[int, KeptMarker]] = {}
+    newest: dict[tuple[Direction, EntryKind], tuple[int, KeptMarker]] = {}
     for entry in entries:
         key = entry.direction, entry.kind
         if entry.kind in _KINDS and (key not in newest or newest[key][0] < entry.id.position):

@@ -4,7 +4,7 @@ Pure but for what is loaded with the entities: the plan asks before the commit, 
 guard and here.
 
 - A message that its recipient does not archive, or that its sender marked `no-permanent-store`, is kept for
-  the recipient's devices alone (`Entry.passing`).
+  the recipient's devices alone (`Entry.offline_only`).
 - A retraction or correction is looked up under keys with its own author, and a marker or receipt under keys
   with the other party as author: who may point where is decided by the keys that are made here.
 """
@@ -27,10 +27,10 @@ from tidings.messages.submission import Submission
 from tidings.ports.ledger import Ledger
 from tidings.ports.ledger.batch import (
     Append,
-    At,
     Direction,
     Entry,
-    Kind,
+    EntryKind,
+    EntryRef,
     Target,
     message_key,
 )
@@ -88,14 +88,14 @@ def received_entry(message: Stanza, account: Account, classification: Classifica
     """Give the entry of the recipient's archive, which a note to oneself has, too."""
     sender = message.sender
     assert sender is not None  # stamped, or verified
-    is_passing = classification.storage is _UNTIL_DELIVERED or not _keeps(account, sender)
+    is_offline_only = classification.storage is _UNTIL_DELIVERED or not _keeps(account, sender)
     owner, peer = account.jid.text, sender.bare.text
     return Entry(
         archive=owner,
         peer=peer,
         resource=_resource(message, account),
-        countable=classification.is_counted and not is_passing,
-        passing=is_passing,
+        countable=classification.is_counted and not is_offline_only,
+        offline_only=is_offline_only,
         reader=owner if owner == peer else None,
         version=account.archive_version,
     )
@@ -134,7 +134,7 @@ def targets(reference: Reference, peers: tuple[Jid, Jid]) -> tuple[Target, ...]:
     sender, recipient = peers
     if reference.names is IdKind.ARCHIVE:
         entry = EntryId.parse(reference.target)
-        return () if entry is None else (At(sender, entry.epoch, entry.position),)
+        return () if entry is None else (EntryRef(sender, entry.epoch, entry.position),)
     authors = _AUTHORS[reference.kind]
     kinds = ("origin",) if reference.names is IdKind.ORIGIN else ("id", "origin")
     ways = {"own": (sender, recipient), "other": (recipient, sender)}
@@ -176,7 +176,7 @@ def _origin_id(message: Stanza) -> str | None:
 
 
 # Members of enumerations that every message needs: looking one up costs more than a call.
-_MESSAGE: Final = Kind.MESSAGE
+_MESSAGE: Final = EntryKind.MESSAGE
 _SENT: Final = Direction.SENT
 _UNTIL_DELIVERED: Final = Storage.UNTIL_DELIVERED
 _ORIGIN_ID: Final = f"{ns.STANZA_ID} origin-id"
@@ -185,14 +185,14 @@ _PLAIN_ORIGIN_ID: Final = re.compile(
     rb"""'([\x20-\x25\x28-\x3b\x3d-\x7e]{1,256})')(?:\s+xmlns=["']urn:xmpp:sid:0["'])?\s*/>"""
 )
 _KINDS: Final = {
-    ReferenceKind.RETRACTION: Kind.RETRACTION,
-    ReferenceKind.FASTENING: Kind.FASTENING,
-    ReferenceKind.CORRECTION: Kind.CORRECTION,
-    ReferenceKind.REACTIONS: Kind.REACTIONS,
-    ReferenceKind.DISPLAYED: Kind.DISPLAYED,
-    ReferenceKind.ACKNOWLEDGED: Kind.ACKNOWLEDGED,
-    ReferenceKind.RECEIPT: Kind.RECEIPT,
-    ReferenceKind.RECEIVED: Kind.RECEIVED,
+    ReferenceKind.RETRACTION: EntryKind.RETRACTION,
+    ReferenceKind.FASTENING: EntryKind.FASTENING,
+    ReferenceKind.CORRECTION: EntryKind.CORRECTION,
+    ReferenceKind.REACTIONS: EntryKind.REACTIONS,
+    ReferenceKind.DISPLAYED: EntryKind.DISPLAYED,
+    ReferenceKind.ACKNOWLEDGED: EntryKind.ACKNOWLEDGED,
+    ReferenceKind.RECEIPT: EntryKind.RECEIPT,
+    ReferenceKind.RECEIVED: EntryKind.RECEIVED,
 }
 _AUTHORS: Final = {
     ReferenceKind.RETRACTION: ("own",),

@@ -232,7 +232,7 @@ async def _entry(ledger: Ledger, archive: Jid, text: str) -> Archived:
     id_ = EntryId.parse(text)
     if id_ is None:
         raise OperationError("invalid", f"{text!r} is no archive id; one looks like 0k3f9-17")
-    query = PageQuery(ids=(id_,), tombstones=True, passing=True, counted=False)
+    query = PageQuery(ids=(id_,), tombstones=True, offline_only=True, counted=False)
     page = await ledger.page(archive, query)
     if not page.entries:
         raise OperationError("not-found", f"the archive of {archive} has no message {text}")

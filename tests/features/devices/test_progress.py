@@ -18,7 +18,7 @@ from tidings.features.devices.progress import (
 )
 from tidings.kernel.account import Account
 from tidings.kernel.session import Client, Session
-from tidings.ports.ledger.batch import Direction, Kind
+from tidings.ports.ledger.batch import Direction, EntryKind
 from tidings.ports.ledger.reading import Archived, EntryId
 from tidings.wire.xmpp.stanza import Stanza
 
@@ -27,7 +27,7 @@ STANZA = Stanza.build("message")
 
 
 def entry(
-    resource: str = "", direction: Direction = Direction.RECEIVED, kind: Kind = Kind.MESSAGE
+    resource: str = "", direction: Direction = Direction.RECEIVED, kind: EntryKind = EntryKind.MESSAGE
 ) -> Archived:
     return Archived(
         id=EntryId("e", 1),
@@ -58,8 +58,8 @@ def entry(
         (entry("~app/desk"), [], False),
         (entry(direction=Direction.SENT), [], False),
         (entry("phone", Direction.SENT), [], False),
-        (entry(kind=Kind.DISPLAYED), [], True),
-        (entry(kind=Kind.RECEIPT, direction=Direction.SENT), [], False),
+        (entry(kind=EntryKind.DISPLAYED), [], True),
+        (entry(kind=EntryKind.RECEIPT, direction=Direction.SENT), [], False),
     ],
 )
 def test_what_is_meant_for_a_device(found: Archived, bound: list[str], is_meant: bool) -> None:

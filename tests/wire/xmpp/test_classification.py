@@ -10,7 +10,7 @@ from tidings.base.limits import XmlLimits
 from tidings.wire.xml.frames import FrameParser
 from tidings.wire.xmpp.classification import Classification, Storage, classify, is_copied
 from tidings.wire.xmpp.content_namespaces import as_client
-from tidings.wire.xmpp.payloads.carbons import Direction
+from tidings.wire.xmpp.payloads.carbons import CarbonDirection
 from tidings.wire.xmpp.payloads.references import ReferenceKind
 from tidings.wire.xmpp.stanza import Stanza
 
@@ -213,8 +213,8 @@ def test_table(kind: str, content: str, expected: str, reference: ReferenceKind 
 
 @pytest.mark.parametrize(("kind", "content", "expected", "_reference"), TABLE)
 def test_the_predicate_of_carbons_agrees(kind: str, content: str, expected: str, _reference) -> None:
-    assert is_copied(message(kind, content), Direction.SENT) is (">" in expected)
-    assert is_copied(message(kind, content), Direction.RECEIVED) is ("<" in expected)
+    assert is_copied(message(kind, content), CarbonDirection.SENT) is (">" in expected)
+    assert is_copied(message(kind, content), CarbonDirection.RECEIVED) is ("<" in expected)
 
 
 @given(st.permutations(range(5)), st.sampled_from(TABLE))
@@ -252,24 +252,24 @@ def test_private_messages_in_rooms(sender: str, to: str, sent: bool, was_receive
 
 
 def test_a_private_message_in_a_room_is_copied_whatever_is_in_it() -> None:
-    assert is_copied(message(NORMAL, OCCUPANT, "a@b/c", "room@muc/nick"), Direction.SENT)
-    assert not is_copied(message(NORMAL, OCCUPANT, "a@b/c", "room@muc"), Direction.SENT)
-    assert not is_copied(message(NORMAL, OCCUPANT, "room@muc/nick"), Direction.RECEIVED)
+    assert is_copied(message(NORMAL, OCCUPANT, "a@b/c", "room@muc/nick"), CarbonDirection.SENT)
+    assert not is_copied(message(NORMAL, OCCUPANT, "a@b/c", "room@muc"), CarbonDirection.SENT)
+    assert not is_copied(message(NORMAL, OCCUPANT, "room@muc/nick"), CarbonDirection.RECEIVED)
     assert classify(received(f"<message>{OCCUPANT}</message>")) == Classification()
 
 
 def test_an_occupants_invitation_is_copied() -> None:
     invitation = message(NORMAL, OCCUPANT + DIRECT, "room@muc/nick")
-    assert is_copied(invitation, Direction.RECEIVED)
+    assert is_copied(invitation, CarbonDirection.RECEIVED)
 
 
 def test_an_error_follows_the_message_it_answers() -> None:
     bounce = message(ERROR, BODY + "<error type='cancel'/>")
-    for direction in Direction:
+    for direction in CarbonDirection:
         assert is_copied(bounce, direction, answers_copied=True)
         assert not is_copied(bounce, direction)
     copy = message(ERROR, f"<received xmlns='urn:xmpp:carbons:2'>{FORWARDED}</received>")
-    assert not is_copied(copy, Direction.RECEIVED, answers_copied=True)  # §10.3
+    assert not is_copied(copy, CarbonDirection.RECEIVED, answers_copied=True)  # §10.3
 
 
 def test_nothing_about_the_addresses_matters_otherwise() -> None:

@@ -8,8 +8,8 @@ What fails is told as `BackendError`; no exception of a driver or of SQLAlchemy 
 
 - A read that loses its connection is tried once more: the pool reconnects.
 - A write that loses its connection before its commit was sent, or that loses against another transaction,
-changed nothing
-  and is tried again. One whose commit went unanswered is not: nobody knows whether it happened.
+  has changed nothing and is tried again. One whose commit went unanswered is not: nobody knows whether it
+  happened.
 """
 
 from __future__ import annotations
@@ -92,11 +92,11 @@ class Database:
         `refused` is raised when the database finds the change against its rules (the account exists, or does
         not).
         """
-        return await self._run(self._writing, lambda: self._write(work, refused))
+        return await self._run(self._writing, lambda: self._write_with_retries(work, refused))
 
     async def read(self, work: Work[T]) -> T:
         """Run this on a reader; one statement sees one state, several may see several."""
-        return await self._run(self._reading, lambda: self._read(work))
+        return await self._run(self._reading, lambda: self._read_with_retry(work))
 
     def write_on(self, loop: asyncio.AbstractEventLoop) -> None:
         """Do what is submitted on this event loop from now on: for a process that does nothing else.
@@ -113,10 +113,6 @@ class Database:
             self._loop.call_soon_threadsafe(job)
         else:
             self._writing.submit(job)
-
-    def transact(self, work: Work[T]) -> T:
-        """Try a transaction once; for jobs on the writer thread. Raises what SQLAlchemy says."""
-        return self._transact(work)
 
     async def migrate(self) -> None:
         """Bring the schema to the revision that this code knows."""
@@ -154,23 +150,23 @@ class Database:
         except self._errors as error:
             raise backend_error(error, self.place) from error
 
-    def _read(self, work: Work[T]) -> T:
+    def _read_with_retry(self, work: Work[T]) -> T:
         try:
-            return self._query(work)
+            return self._read_once(work)
         except DBAPIError as error:
             if not error.connection_invalidated:
                 raise
-            return self._query(work)
+            return self._read_once(work)
 
-    def _query(self, work: Work[T]) -> T:
+    def _read_once(self, work: Work[T]) -> T:
         with self._reader.connect() as connection:
             return work(connection)
 
-    def _write(self, work: Work[T], refused: TidingsError | None) -> T:
+    def _write_with_retries(self, work: Work[T], refused: TidingsError | None) -> T:
         losses = conflicts = 0
         while True:
             try:
-                return self._transact(work)
+                return self.transact_once(work)
             except IntegrityError:
                 if refused is None:
                     raise
@@ -182,7 +178,11 @@ class Database:
                 if not may_repeat or losses > _LOSSES or conflicts > _CONFLICTS:
                     raise
 
-    def _transact(self, work: Work[T]) -> T:
+    def transact_once(self, work: Work[T]) -> T:
+        """Run a transaction, and do not try it again; for jobs on the writer thread.
+
+        Raises what SQLAlchemy says, and `BackendError` where nobody knows whether it was committed.
+        """
         with self._writer.connect() as connection:
             transaction = connection.begin()
             try:

@@ -7,8 +7,8 @@ from tidings.adapters.sql.blocking import SqlBlocking
 from tidings.adapters.sql.documents import SqlDocuments
 from tidings.adapters.sql.engine import Database, database_file, describe, open_database, parse_url
 from tidings.adapters.sql.ledger import SqlLedger
-from tidings.adapters.sql.ledger.frames import Setup
-from tidings.adapters.sql.ledger.lock import WriterLock
+from tidings.adapters.sql.ledger.frames import WriterSetup
+from tidings.adapters.sql.ledger.process_lock import WriterLock
 from tidings.adapters.sql.ledger.remote import RemoteWriter
 from tidings.adapters.sql.preferences import SqlPreferences
 from tidings.adapters.sql.private import SqlPrivate
@@ -56,7 +56,7 @@ async def open_stores(
     """Open the stores of a database and bring its schema up to date; see `open_database` and `SqlLedger`."""
     remote = None
     if in_process:
-        setup = Setup(url, lock_seconds, repeat_days, wait_seconds, waiting_octets, writes_as)
+        setup = WriterSetup(url, lock_seconds, repeat_days, wait_seconds, waiting_octets, writes_as)
         path = database_file(parse_url(url))
         lock = None
         if path is not None and path.parent.is_dir():

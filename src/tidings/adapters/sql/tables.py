@@ -1,16 +1,13 @@
 """The tables, and the column types that make all databases compare text alike.
 
 - **Text is binary.** No collation may equate nina and nína, ß and ss, `Phone` and `phone`, or ignore a
-trailing space:
-  text is stored as its UTF-8 octets and compared octet by octet.
+  trailing space: text is stored as its UTF-8 octets and compared octet by octet.
 - **Long names are found by digest.** A JID has up to 3071 octets and a namespace has no limit, but an index
-entry may have
-  3072 octets in InnoDB and 2704 in PostgreSQL. What is looked up by such a text has a 16-octet BLAKE2b digest
-  of it as its key and the text beside it.
-- Everything of an account hangs on its row and goes with it (`ON DELETE CASCADE`), so that nothing can be
-stored for an
-  account that does not exist, and a re-created account inherits nothing. Documents may be of others than
-  accounts: they are cleared with the account, and once more when one of its name is made.
+  entry may have 3072 octets in InnoDB and 2704 in PostgreSQL. What is looked up by such a text has a 16-octet
+  BLAKE2b digest of it as its key, and the text beside it.
+- **Everything of an account hangs on its row** and goes with it (`ON DELETE CASCADE`): nothing can be stored
+  for an account that does not exist, and a re-created account inherits nothing. Documents may be of others
+  than accounts: they are cleared with the account, and once more when one of its name is made.
 """
 
 from __future__ import annotations
@@ -146,9 +143,7 @@ roster_entries = Table(
     Column("approved", Boolean, nullable=False),
     Column("pending_in", RAW),
     Column("listed", Boolean, nullable=False),
-    Column(
-        "changed", BigInteger, nullable=False
-    ),  # the roster's number at the last visible change, 0 for none
+    Column("changed", BigInteger, nullable=False),  # the roster's number at its last visible change, or 0
     Column("removed", Boolean, nullable=False),  # a tombstone
     mysql_engine="InnoDB",
     mariadb_engine="InnoDB",

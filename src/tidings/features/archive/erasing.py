@@ -11,7 +11,7 @@ import structlog
 from tidings.base.errors import BackendError
 from tidings.base.jid import Jid
 from tidings.ports.ledger import Ledger
-from tidings.ports.ledger.batch import Kind
+from tidings.ports.ledger.batch import EntryKind
 from tidings.ports.ledger.reading import EntryId, NoSuchEntry, PageQuery
 
 log = structlog.get_logger("tidings.archive")
@@ -44,6 +44,6 @@ async def _erase(ledger: Ledger, archive: Jid, position: int) -> None:
         pointer.id.position
         for entry in entries
         for pointer in entry.pointers
-        if pointer.kind is Kind.CORRECTION
+        if pointer.kind is EntryKind.CORRECTION
     )
     await ledger.erase(archive, (position, *corrections))

@@ -12,7 +12,7 @@ from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
 from tidings.features.archive.results import Withdrawal
 from tidings.features.archive.stored import author_of
-from tidings.ports.ledger.batch import Kind
+from tidings.ports.ledger.batch import EntryKind
 from tidings.ports.ledger.reading import Archived
 from tidings.wire.xmpp.payloads.archive_fold import (
     Folded,
@@ -27,10 +27,10 @@ from tidings.wire.xmpp.payloads.fastening import Fastening
 from tidings.wire.xmpp.payloads.reactions import Reactions
 
 _PROGRESS: Final = {
-    Kind.RECEIPT: ProgressKind.RECEIVED,
-    Kind.RECEIVED: ProgressKind.RECEIVED,
-    Kind.DISPLAYED: ProgressKind.DISPLAYED,
-    Kind.ACKNOWLEDGED: ProgressKind.ACKNOWLEDGED,
+    EntryKind.RECEIPT: ProgressKind.RECEIVED,
+    EntryKind.RECEIVED: ProgressKind.RECEIVED,
+    EntryKind.DISPLAYED: ProgressKind.DISPLAYED,
+    EntryKind.ACKNOWLEDGED: ProgressKind.ACKNOWLEDGED,
 }
 
 
@@ -49,13 +49,13 @@ def fold(
             )
         )
     pointers = [each for each in entry.pointers if each.body is not None and each.retracted is None]
-    corrections = [each for each in pointers if each.kind is Kind.CORRECTION]
+    corrections = [each for each in pointers if each.kind is EntryKind.CORRECTION]
     later = [each for each in markers if _covers(each, entry)]
     return Folded(
         correction=_message(corrections[-1], archive) if corrections else None,
-        reactions=_reactions([each for each in pointers if each.kind is Kind.REACTIONS], archive),
+        reactions=_reactions([each for each in pointers if each.kind is EntryKind.REACTIONS], archive),
         progress=_progress([*pointers, *sorted(later, key=lambda each: each.id.position)], archive),
-        fastenings=_fastenings([each for each in pointers if each.kind is Kind.FASTENING], archive),
+        fastenings=_fastenings([each for each in pointers if each.kind is EntryKind.FASTENING], archive),
     )
 
 
@@ -95,8 +95,8 @@ def _progress(pointers: Iterable[Archived], archive: Jid) -> tuple[FoldedProgres
 def _covers(marker: Archived, entry: Archived) -> bool:
     """Tell whether a marker says of this message, too, that it has come so far."""
     return (
-        entry.kind is Kind.MESSAGE
-        and marker.kind is not Kind.RECEIPT
+        entry.kind is EntryKind.MESSAGE
+        and marker.kind is not EntryKind.RECEIPT
         and marker.peer == entry.peer
         and marker.direction is not entry.direction
         and marker.target >= entry.id.position
@@ -129,5 +129,5 @@ def _fastenings(pointers: Iterable[Archived], archive: Jid) -> tuple[FoldedMessa
 
 def conversations(entries: Iterable[Archived]) -> tuple[Jid, ...]:
     """Give the conversations whose markers a fold of these entries needs."""
-    wanted = (entry.peer for entry in entries if entry.kind is Kind.MESSAGE)
+    wanted = (entry.peer for entry in entries if entry.kind is EntryKind.MESSAGE)
     return tuple(dict.fromkeys(wanted))

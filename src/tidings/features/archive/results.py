@@ -13,8 +13,8 @@ import msgspec
 
 from tidings.base.jid import Jid
 from tidings.features.archive.stored import written_sender
-from tidings.ports.ledger.batch import Kind
-from tidings.ports.ledger.reading import Archived, EntryId, Page
+from tidings.ports.ledger.batch import EntryKind
+from tidings.ports.ledger.reading import Archived, ArchivePage, EntryId
 from tidings.wire.xmpp.payloads.archive import ArchiveQuery
 from tidings.wire.xmpp.payloads.arrival import forwarded, kept
 from tidings.wire.xmpp.payloads.forwarding import ResultMessages, query_attribute
@@ -64,7 +64,7 @@ class ArchiveResultWriter:
         return self._messages.around(raw)
 
 
-def withdrawn_of(page: Page) -> tuple[EntryId, ...]:
+def withdrawn_of(page: ArchivePage) -> tuple[EntryId, ...]:
     """Give the messages whose retraction has to be known before the page can be shown.
 
     These are the retracted ones on the page, and what the corrections on the page correct.
@@ -73,7 +73,7 @@ def withdrawn_of(page: Page) -> tuple[EntryId, ...]:
     for entry in page.entries:
         if entry.retracted is not None:
             found[entry.id] = None
-        if entry.kind is Kind.CORRECTION and page.head.first <= entry.target <= page.head.position:
+        if entry.kind is EntryKind.CORRECTION and page.head.first <= entry.target <= page.head.position:
             found[EntryId(page.head.epoch_at(entry.target), entry.target)] = None
     return tuple(found)
 
@@ -82,7 +82,7 @@ def withdrawal_of(entry: Archived) -> Withdrawal | None:
     """Tell who took a message back, from an entry that was read with its pointers."""
     if entry.retracted is None:
         return None
-    by = next((each for each in reversed(entry.pointers) if each.kind is Kind.RETRACTION), None)
+    by = next((each for each in reversed(entry.pointers) if each.kind is EntryKind.RETRACTION), None)
     return Withdrawal(entry.retracted, by)
 
 
@@ -99,7 +99,7 @@ def shown_body(entry: Archived, withdrawals: Mapping[int, Withdrawal], archive: 
 def withdrawal_for(entry: Archived, withdrawals: Mapping[int, Withdrawal]) -> Withdrawal | None:
     """Give what took an entry back, or took back what the entry corrects; None where nothing did."""
     withdrawal = withdrawals.get(entry.id.position)
-    if withdrawal is None and entry.kind is Kind.CORRECTION:
+    if withdrawal is None and entry.kind is EntryKind.CORRECTION:
         return withdrawals.get(entry.target)
     return withdrawal
 

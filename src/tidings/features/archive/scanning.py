@@ -13,7 +13,7 @@ from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
 from tidings.features.archive.stored import is_with
 from tidings.ports.ledger import Ledger
-from tidings.ports.ledger.reading import Archived, Page, PageQuery
+from tidings.ports.ledger.reading import Archived, ArchivePage, PageQuery
 
 SCANNED: Final = 20_000
 """How many messages are looked at for one page."""
@@ -21,7 +21,7 @@ SCANNED: Final = 20_000
 _STEP: Final = 200
 
 
-async def scan(ledger: Ledger, archive: Jid, query: PageQuery, address: Jid) -> Page:
+async def scan(ledger: Ledger, archive: Jid, query: PageQuery, address: Jid) -> ArchivePage:
     """Give the page of those messages that are from or to the full address.
 
     Raises `NoSuchEntry`, and `resource-constraint` where too many others lie between.
@@ -43,10 +43,10 @@ async def scan(ledger: Ledger, archive: Jid, query: PageQuery, address: Jid) -> 
     )
 
 
-def _cut(found: list[Archived], query: PageQuery, page: Page) -> Page:
+def _cut(found: list[Archived], query: PageQuery, page: ArchivePage) -> ArchivePage:
     is_complete = page.is_complete and len(found) <= query.limit
     kept = found[-query.limit :] if query.newest else found[: query.limit]
     if not query.limit:
         kept = []
     entries = tuple(reversed(kept) if query.flipped else kept)
-    return Page(entries, is_complete, None, None, page.head)
+    return ArchivePage(entries, is_complete, None, None, page.head)

@@ -9,9 +9,9 @@ from typing import Final
 
 from tidings.base.errors import StanzaError, TidingsError
 from tidings.base.jid import Jid
-from tidings.ports.ledger.reading import EntryId, Head, Page, PageQuery
+from tidings.ports.ledger.reading import ArchivePage, EntryId, Head, PageQuery
 from tidings.wire.xmpp.payloads.archive import ArchiveBounds, ArchiveFin, ArchiveQuery
-from tidings.wire.xmpp.payloads.result_set import Page as PageOnWire
+from tidings.wire.xmpp.payloads.result_set import Page
 
 WORDS: Final = 32
 """How many words one search may have."""
@@ -78,7 +78,7 @@ def bounds_of(head: Head) -> ArchiveBounds | None:
     return ArchiveBounds(epoch, first, last)
 
 
-def fin_of(query: ArchiveQuery, page: Page, *, limit: int) -> ArchiveFin:
+def fin_of(query: ArchiveQuery, page: ArchivePage, *, limit: int) -> ArchiveFin:
     """Give the end of a page (§4.3.2); `first` is the older one, also on a flipped page.
 
     COMPAT(slixmpp 1.8, until it pages backwards by `complete`): a page from the new end tells no index, from
@@ -87,7 +87,7 @@ def fin_of(query: ArchiveQuery, page: Page, *, limit: int) -> ArchiveFin:
     ids = sorted((entry.id for entry in page.entries), key=lambda each: each.position)
     is_complete = page.is_complete if limit else page.total == 0  # §2.7 of XEP-0059: a count alone
     return ArchiveFin(
-        PageOnWire(
+        Page(
             first=str(ids[0]) if ids else None,
             last=str(ids[-1]) if ids else None,
             index=page.index if ids and not query.page.is_backward else None,

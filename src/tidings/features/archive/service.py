@@ -35,7 +35,7 @@ from tidings.kernel.iq import Iq
 from tidings.kernel.pulling import pulled
 from tidings.kernel.supervisor import Supervisor
 from tidings.ports.ledger import Ledger
-from tidings.ports.ledger.reading import Archived, EntryId, NoSuchEntry, Page, PageQuery
+from tidings.ports.ledger.reading import Archived, ArchivePage, EntryId, NoSuchEntry, PageQuery
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.archive import (
@@ -169,7 +169,7 @@ class Archive(Feature):
             work = erasing.erase(self._ledger, event.account.jid, event.stored.target)
             self._supervisor.start("erase what was retracted", work)
 
-    async def _page(self, archive: Jid, query: ArchiveQuery) -> tuple[PageQuery, Page]:
+    async def _page(self, archive: Jid, query: ArchiveQuery) -> tuple[PageQuery, ArchivePage]:
         """Read the page; an id that is not there is answered with the bounds of the archive (§4.3.2)."""
         options = self._options
         try:
@@ -183,7 +183,7 @@ class Archive(Feature):
         except NoSuchEntry as error:
             raise unknown_id_error(bounds_of(error.head)) from None
 
-    async def _withdrawals(self, archive: Jid, page: Page) -> dict[int, Withdrawal]:
+    async def _withdrawals(self, archive: Jid, page: ArchivePage) -> dict[int, Withdrawal]:
         """Find out how the messages of the page were taken back; few pages need this second look."""
         wanted = () if self._options.retracted == "original" else withdrawn_of(page)
         if not wanted:

@@ -158,7 +158,7 @@ class Replay:
         room = _Room(self._portion)
         while progress.run is run and session.is_catching_up:
             progress.start_reading()
-            query = PageQuery(above=progress.upto, passing=True, limit=PAGE, counted=False)
+            query = PageQuery(above=progress.upto, offline_only=True, limit=PAGE, counted=False)
             page = await self.ledger.page(session.account.jid, query)
             if progress.run is not run:
                 return

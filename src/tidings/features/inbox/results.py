@@ -10,7 +10,7 @@ from typing import Final
 
 from tidings.base.jid import Jid
 from tidings.features.inbox.selection import page_of
-from tidings.ports.ledger.reading import Archived, Inbox, InboxRow
+from tidings.ports.ledger.reading import Archived, InboxPage, InboxRow
 from tidings.wire.xml.element import Element, decode
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.archive import ArchiveResult
@@ -65,7 +65,7 @@ def state_of(row: InboxRow) -> ConversationState:
     return ConversationState(row.unread, row.pinned)
 
 
-def fin_of(found: Inbox) -> InboxFin:
+def fin_of(found: InboxPage) -> InboxFin:
     """Give the end of a fetch: the counts of its page, and those of the account."""
     unread = [row.unread for row in found.rows if row.unread]
     return InboxFin(

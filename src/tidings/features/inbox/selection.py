@@ -11,17 +11,17 @@ from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
 from tidings.ports.ledger import reading
 from tidings.wire.xmpp.payloads.boxes import ALL
-from tidings.wire.xmpp.payloads.inbox import InboxQuery, Order, format_page_id, read_page_id
+from tidings.wire.xmpp.payloads.inbox import FetchInbox, Order, format_page_id, read_page_id
 from tidings.wire.xmpp.payloads.result_set import Page, PageRequest
 from tidings.wire.xmpp.payloads.standard_inbox import StandardInboxQuery
 
 STANDARD_LIMIT: Final = 1_000
 """Conversations in one answer of XEP-0430 at most: whoever has more asks for the next page."""
 
-_ORDERS: Final = {Order.DESCENDING: reading.Order.NEWEST, Order.ASCENDING: reading.Order.OLDEST}
+_ORDERS: Final = {Order.DESCENDING: reading.InboxOrder.NEWEST, Order.ASCENDING: reading.InboxOrder.OLDEST}
 
 
-def selection(query: InboxQuery, limit: int | None) -> reading.InboxQuery:
+def selection(query: FetchInbox, limit: int | None) -> reading.InboxQuery:
     """Give what a fetch asks for; `limit` is what the server sends at most, None for no limit.
 
     Raises `bad-request` for an id of paging that is none.
@@ -63,7 +63,7 @@ def page_of(rows: Sequence[reading.InboxRow], count: int | None = None) -> Page:
     return Page(format_page_id(first.time, first.peer), format_page_id(last.time, last.peer), count=count)
 
 
-def _times(query: InboxQuery) -> tuple[int | None, int | None]:
+def _times(query: FetchInbox) -> tuple[int | None, int | None]:
     """Give the bounds of the form, where the page does not say the same better: it wins over the form."""
     start, end, page = query.start, query.end, query.page
     if query.order is Order.DESCENDING:

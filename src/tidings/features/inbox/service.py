@@ -28,12 +28,11 @@ from tidings.kernel.slots import Slot
 from tidings.kernel.supervisor import Supervisor
 from tidings.messages.entries import READING
 from tidings.ports.ledger import Ledger
-from tidings.ports.ledger.reading import InboxQuery as Wanted
-from tidings.ports.ledger.reading import InboxRow
+from tidings.ports.ledger.reading import InboxQuery, InboxRow
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.boxes import BIN
-from tidings.wire.xmpp.payloads.inbox import EmptyBin, InboxForm, InboxFormRequest, InboxQuery
+from tidings.wire.xmpp.payloads.inbox import EmptyBin, FetchInbox, InboxForm, InboxFormRequest
 from tidings.wire.xmpp.payloads.references import ReferenceKind
 from tidings.wire.xmpp.payloads.standard_inbox import (
     StandardInboxEntry,
@@ -112,8 +111,8 @@ class Inbox(Feature):
         """Answer with the form of a fetch."""
         return InboxForm.offered(self._options.boxes).encode()
 
-    @handles(InboxQuery, kind="set")  # §1.3
-    async def fetch(self, request: Iq[InboxQuery]) -> Element:
+    @handles(FetchInbox, kind="set")  # §1.3
+    async def fetch(self, request: Iq[FetchInbox]) -> Element:
         """Send the entries, and answer with the end of the page."""
         query, session = request.payload, request.own_session
         query.check_box(self._options.boxes)
@@ -214,7 +213,7 @@ class BinCleaning(Feature):
         while owners := await self._ledger.archives(self._host.domain, after):
             for owner in owners:
                 # Looking costs less than a transaction: most bins are empty.
-                found = await self._ledger.inbox(owner, Wanted(boxes=(BIN,), limit=1))
+                found = await self._ledger.inbox(owner, InboxQuery(boxes=(BIN,), limit=1))
                 if found.rows and await self._host.kind.exists(owner):  # whose bin else?
                     while await self._ledger.empty_bin(owner, before=before):
                         pass

@@ -14,15 +14,15 @@ from tidings.base.jid import Jid
 from tidings.ports.ledger.batch import Committed, LedgerBatch
 from tidings.ports.ledger.reading import (
     Archived,
+    ArchivePage,
     Changes,
     Device,
     EntryId,
     FeedPage,
     Head,
-    Inbox,
+    InboxPage,
     InboxQuery,
     InboxRow,
-    Page,
     PageQuery,
 )
 
@@ -94,7 +94,7 @@ class Ledger(Protocol):
         """Give the state of an archive."""
         ...
 
-    async def page(self, archive: Jid, query: PageQuery) -> Page:
+    async def page(self, archive: Jid, query: PageQuery) -> ArchivePage:
         """Give entries of an archive; raises `NoSuchEntry`."""
         ...
 
@@ -102,7 +102,7 @@ class Ledger(Protocol):
         """Give the first and the last entry that queries show; None where there is none."""
         ...
 
-    async def inbox(self, owner: Jid, query: InboxQuery) -> Inbox:
+    async def inbox(self, owner: Jid, query: InboxQuery) -> InboxPage:
         """Give conversations of an account."""
         ...
 
@@ -196,8 +196,8 @@ class Ledger(Protocol):
         """
         ...
 
-    async def forget_passing(self, before: int, *, limit: int = 500) -> int:
-        """Erase passing entries that every device of their account has, or that are older than this time."""
+    async def forget_offline_only(self, before: int, *, limit: int = 500) -> int:
+        """Erase offline-only entries that every device has, or that are older than this time."""
         ...
 
     async def forget_stale(self, before: int, *, limit: int = 500) -> int:

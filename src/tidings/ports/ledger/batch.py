@@ -32,7 +32,7 @@ class Direction(enum.IntEnum):
     SENT = 1
 
 
-class Kind(enum.IntEnum):
+class EntryKind(enum.IntEnum):
     """What an entry is; all but messages point at an earlier entry and are folded when read."""
 
     MESSAGE = 0
@@ -61,7 +61,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=True
     reads: bool = False
     """A marker by which the owner of the archive says that it has read up to what the message refers to; one
     that refers to another conversation moves nothing."""
-    passing: bool = False
+    offline_only: bool = False
     """Kept for devices that are away, never shown by queries and never unread: `no-permanent-store`, or a
     peer whose messages the owner does not archive."""
     groupchat: bool = False
@@ -72,7 +72,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=True
     """The version of the archive's head that guard saw; another one now makes the append `Stale`."""
 
 
-class At(msgspec.Struct, frozen=True, gc=False, array_like=True):
+class EntryRef(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """A message by its position in one archive."""
 
     archive: str
@@ -80,7 +80,7 @@ class At(msgspec.Struct, frozen=True, gc=False, array_like=True):
     position: int
 
 
-Target = bytes | At
+Target = bytes | EntryRef
 """A message key, or a place."""
 
 
@@ -91,7 +91,7 @@ class Append(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=Fals
     """The stanza as it shall be kept, without stanza-ids of ours; at most `BODY_OCTETS`; opaque here."""
     entries: tuple[Entry, ...]
     """At least one. Two of the same archive are numbered in this order."""
-    kind: Kind = Kind.MESSAGE
+    kind: EntryKind = EntryKind.MESSAGE
     keys: tuple[bytes, ...] = ()
     """What later messages may call it, each made by `message_key`; at most 2."""
     repeat: bytes | None = None

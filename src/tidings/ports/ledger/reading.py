@@ -14,7 +14,7 @@ import msgspec
 
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
-from tidings.ports.ledger.batch import Direction, Kind
+from tidings.ports.ledger.batch import Direction, EntryKind
 
 COUNTED: Final = 10_000
 """A page's total is given up to this many entries; counting more is not cheap."""
@@ -108,11 +108,11 @@ class PageQuery(msgspec.Struct, frozen=True, kw_only=True):
     flipped: bool = False
     """Give the entries newest first."""
     tombstones: bool = False
-    """Give erased and passing entries too, without a body."""
-    passing: bool = False
-    """Give passing entries with their body: for devices that catch up."""
+    """Give erased and offline-only entries too, without a body."""
+    offline_only: bool = False
+    """Give offline-only entries with their body: for devices that catch up."""
     counted: bool = True
-    """Whether `Page.total` and `Page.index` are wanted."""
+    """Whether `ArchivePage.total` and `ArchivePage.index` are wanted."""
     folded: bool = False
     """Whether `Archived.pointers` are wanted."""
 
@@ -125,7 +125,7 @@ class Archived(msgspec.Struct, frozen=True, kw_only=True):
     time: int
     peer: Jid
     direction: Direction
-    kind: Kind
+    kind: EntryKind
     resource: str
     countable: bool
     count: int
@@ -140,7 +140,7 @@ class Archived(msgspec.Struct, frozen=True, kw_only=True):
     """The entries that refer to it, oldest first, where `PageQuery.folded` asks for them."""
 
 
-class Page(msgspec.Struct, frozen=True):
+class ArchivePage(msgspec.Struct, frozen=True):
     """A page of an archive."""
 
     entries: tuple[Archived, ...]
@@ -154,7 +154,7 @@ class Page(msgspec.Struct, frozen=True):
     """The archive, seen at the same time."""
 
 
-class Order(enum.Enum):
+class InboxOrder(enum.Enum):
     """How conversations are sorted."""
 
     NEWEST = "desc"
@@ -173,7 +173,7 @@ class InboxQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Only in these boxes; None for all but `bin`."""
     all_boxes: bool = False
     """In all boxes, the bin included."""
-    order: Order = Order.NEWEST
+    order: InboxOrder = InboxOrder.NEWEST
     after: tuple[int, Jid] | None = None
     before: tuple[int, Jid] | None = None
     """(time, peer) beside the page, in the direction of `order`: what comes after it, or the nearest before
@@ -204,7 +204,7 @@ class InboxRow(msgspec.Struct, frozen=True, kw_only=True):
     """The transaction that changed it last."""
 
 
-class Inbox(msgspec.Struct, frozen=True):
+class InboxPage(msgspec.Struct, frozen=True):
     """A page of an inbox; conversations of one time are sorted by peer."""
 
     rows: tuple[InboxRow, ...]
@@ -228,7 +228,7 @@ class Changes(msgspec.Struct, frozen=True):
     """What happened to an account since a cursor: one bounded page of sync."""
 
     entries: tuple[Archived, ...]
-    """New entries of its archive in order; tombstones and passing ones without body."""
+    """New entries of its archive in order; tombstones and offline-only ones without body."""
     erased: tuple[int, ...]
     """Positions of older entries that became tombstones."""
     rows: tuple[InboxRow, ...]

@@ -26,7 +26,7 @@ import msgspec
 
 from tidings.base.errors import StanzaError
 from tidings.wire.xmpp import ns
-from tidings.wire.xmpp.payloads.carbons import Direction
+from tidings.wire.xmpp.payloads.carbons import CarbonDirection
 from tidings.wire.xmpp.payloads.fallback import Fallback
 from tidings.wire.xmpp.payloads.references import TAGS, Reference, ReferenceKind, reference_of
 from tidings.wire.xmpp.stanza import Stanza
@@ -84,7 +84,7 @@ def classify(message: Stanza) -> Classification:
     return msgspec.structs.replace(classification, reference=reference)
 
 
-def is_copied(message: Stanza, direction: Direction, *, answers_copied: bool = False) -> bool:
+def is_copied(message: Stanza, direction: CarbonDirection, *, answers_copied: bool = False) -> bool:
     """Tell whether the other devices of an account get a copy of the message (XEP-0280 §6.1, §9).
 
     Whether an error answers a message that was copied is known to the caller only, who says so. Private
@@ -144,8 +144,8 @@ def _judge(traits: _Traits, refers: ReferenceKind | None) -> Classification:
     return Classification(
         storage,
         storage is not Storage.NONE and _is_counted(traits, refers),
-        _is_copied(traits, Direction.SENT),
-        _is_copied(traits, Direction.RECEIVED),
+        _is_copied(traits, CarbonDirection.SENT),
+        _is_copied(traits, CarbonDirection.RECEIVED),
     )
 
 
@@ -177,15 +177,15 @@ def _is_counted(traits: _Traits, refers: ReferenceKind | None) -> bool:
     return _STORE in traits.tags and (traits.has_others or not traits.tags <= _UNREADABLE)
 
 
-def _is_copied(traits: _Traits, direction: Direction) -> bool:
+def _is_copied(traits: _Traits, direction: CarbonDirection) -> bool:
     tags = traits.tags
     if traits.kind == "groupchat" or not tags.isdisjoint(_UNCOPIED):  # §6.1; §9, XEP-0334 §4.3
         return False
     if traits.is_invitation:
         return True
-    if direction is Direction.SENT and traits.to_occupant:
+    if direction is CarbonDirection.SENT and traits.to_occupant:
         return True
-    if direction is Direction.RECEIVED and traits.from_occupant:
+    if direction is CarbonDirection.RECEIVED and traits.from_occupant:
         return False  # the room sends it to every device itself
     if traits.kind == "chat" or not tags.isdisjoint(_CONVERSATIONAL):
         return True

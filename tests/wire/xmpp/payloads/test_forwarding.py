@@ -13,7 +13,7 @@ from tidings.wire.xml.element import Element, decode
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.carbons import (
     Carbon,
-    Direction,
+    CarbonDirection,
     DisableCarbons,
     EnableCarbons,
     Private,
@@ -148,7 +148,7 @@ def test_nonsense_is_not_forwarded(content: str) -> None:
 
 
 def test_the_carbon_of_the_document() -> None:
-    copy = carbon_copy(received(COUNSEL), GARDEN, Direction.RECEIVED)
+    copy = carbon_copy(received(COUNSEL), GARDEN, CarbonDirection.RECEIVED)
     home = copy.addressed(Jid("romeo@montague.example/home"))
     assert canonical(home.to_bytes().replace(b"<message", b"<message xmlns='jabber:client'", 1)) == canonical(
         CARBON.encode()
@@ -156,8 +156,8 @@ def test_the_carbon_of_the_document() -> None:
     assert home.has(ns.CARBONS, "received")
 
 
-@given(stanzas, st.sampled_from(Direction), jids)
-def test_carbons_round_trip(message: Stanza, direction: Direction, account: Jid) -> None:
+@given(stanzas, st.sampled_from(CarbonDirection), jids)
+def test_carbons_round_trip(message: Stanza, direction: CarbonDirection, account: Jid) -> None:
     copy = carbon_copy(message, account, direction)
     assert (copy.kind, copy.sender, copy.to) == (message.kind, account.bare, None)
     carbon = carbon_of(received(copy.to_bytes(GARDEN).decode()), account)

@@ -29,10 +29,10 @@ from tidings.wire.xmpp.payloads.delay import Delay
 from tidings.wire.xmpp.payloads.forwarding import Forwarded
 from tidings.wire.xmpp.payloads.inbox import (
     EmptyBin,
+    FetchInbox,
     InboxFin,
     InboxForm,
     InboxFormRequest,
-    InboxQuery,
     InboxResult,
     InboxTotals,
     Order,
@@ -74,7 +74,7 @@ def test_the_query_of_the_sheet() -> None:  # §1.3
         attributes="queryid='page-1'",
         rest=rsm("<max>25</max>"),
     )
-    assert InboxQuery.decode(element) == InboxQuery(
+    assert FetchInbox.decode(element) == FetchInbox(
         query_id="page-1",
         start=1_772_323_200_000_000,
         end=1_775_001_599_999_999,
@@ -85,13 +85,13 @@ def test_the_query_of_the_sheet() -> None:  # §1.3
 
 
 def test_an_empty_query_is_all_defaults() -> None:
-    assert InboxQuery.decode(inbox()) == InboxQuery()
-    assert InboxQuery().encode() == inbox()
+    assert FetchInbox.decode(inbox()) == FetchInbox()
+    assert FetchInbox().encode() == inbox()
 
 
 @given(
     st.builds(
-        InboxQuery,
+        FetchInbox,
         query_id=st.none() | words,
         start=st.none() | moments,
         end=st.none() | moments,
@@ -101,8 +101,8 @@ def test_an_empty_query_is_all_defaults() -> None:
         page=st.builds(PageRequest, st.none() | st.integers(0, 9), st.none() | words, st.none() | words),
     )
 )
-def test_queries_round_trip(value: InboxQuery) -> None:
-    assert InboxQuery.decode(through_bytes(value.encode())) == value
+def test_queries_round_trip(value: FetchInbox) -> None:
+    assert FetchInbox.decode(through_bytes(value.encode())) == value
 
 
 @pytest.mark.parametrize(
@@ -117,22 +117,22 @@ def test_queries_round_trip(value: InboxQuery) -> None:
     ],
 )
 def test_the_box_and_the_older_field(fields: list[str], box: str | None) -> None:
-    query = InboxQuery.decode(inbox(*fields))
+    query = FetchInbox.decode(inbox(*fields))
     query.check_box(["work"])
     assert query.box == box
 
 
 def test_published_examples_have_the_wrong_kind_of_form() -> None:
-    assert InboxQuery.decode(inbox(field("hidden_read", "1"), kind="form")).hides_read
+    assert FetchInbox.decode(inbox(field("hidden_read", "1"), kind="form")).hides_read
     with pytest.raises(StanzaError):
-        InboxQuery.decode(inbox(field("hidden_read", "1"), kind="cancel"))
+        FetchInbox.decode(inbox(field("hidden_read", "1"), kind="cancel"))
 
 
 def test_any_form_type_will_do() -> None:
     for scope in ("", field("FORM_TYPE", "urn:x")):
         text = f"<x xmlns='jabber:x:data' type='submit'>{scope}{field('order', 'asc')}</x>"
         element = decode(f"<inbox xmlns='{INBOX}'>{text}</inbox>".encode(), "")
-        assert InboxQuery.decode(element) == InboxQuery(order=Order.ASCENDING)
+        assert FetchInbox.decode(element) == FetchInbox(order=Order.ASCENDING)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_any_form_type_will_do() -> None:
 )
 def test_mongooseims_words_for_bad_fields(fields: list[str], text: str) -> None:
     with pytest.raises(StanzaError) as error:
-        InboxQuery.decode(inbox(*fields)).check_box(["work"])
+        FetchInbox.decode(inbox(*fields)).check_box(["work"])
     assert (error.value.condition, error.value.kind, error.value.text) == ("bad-request", "modify", text)
 
 
@@ -169,7 +169,7 @@ def test_mongooseims_words_for_bad_fields(fields: list[str], text: str) -> None:
 )
 def test_pages_that_an_inbox_does_not_have(content: str, condition: str) -> None:
     with pytest.raises(StanzaError) as error:
-        InboxQuery.decode(inbox(rest=rsm(content)))
+        FetchInbox.decode(inbox(rest=rsm(content)))
     assert error.value.condition == condition
 
 

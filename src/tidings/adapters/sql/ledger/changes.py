@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Final
 
-from tidings.adapters.sql.ledger.inbox import InboxReader
-from tidings.adapters.sql.ledger.locks import PER_FEED, decode_places, epoch_text
-from tidings.adapters.sql.ledger.reader import ENTRY
+from tidings.adapters.sql.ledger.encoding import PER_FEED, decode_places, epoch_text
+from tidings.adapters.sql.ledger.inbox_pages import InboxPages
+from tidings.adapters.sql.ledger.reader import ENTRY, Reader
 from tidings.adapters.sql.ledger.statements import Rows
 from tidings.base.jid import Jid
 from tidings.ports.ledger.reading import Changes, FeedMessage, FeedPage
@@ -25,30 +25,34 @@ _ERASURES: Final = 1000
 _ROWS: Final = 500
 
 
-class ChangesReader(InboxReader):
+class ChangesReader:
     """Answers followers and sync."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._inbox = InboxPages(reader)
 
     def feed(self) -> tuple[str, int]:
         """Give the incarnation and the last feed number."""
-        rows = self._run("SELECT incarnation, feed FROM ledger WHERE id = 1")
+        rows = self._reader.run("SELECT incarnation, feed FROM ledger WHERE id = 1")
         return (epoch_text(rows[0][0]), rows[0][1]) if rows else ("", 0)
 
     def changes(self, owner: Jid, since: int, limit: int) -> Changes:
         """Give what happened to an account after a feed number."""
         incarnation, newest = self.feed()
         last = newest
-        number, head = self.head(owner)
-        inbox_owner = number or self.number_of(owner)
-        start = self.first_at(number, head, "message", (since + 1) * PER_FEED)
+        number, head = self._reader.head(owner)
+        inbox_owner = number or self._reader.number_of(owner)
+        start = self._reader.first_at(number, head, "message", (since + 1) * PER_FEED)
         rows = self._entries(number, start, head.position, last, limit)
         if len(rows) > limit and rows[0][1] // PER_FEED == rows[-1][1] // PER_FEED:
             last = rows[0][1] // PER_FEED  # one transaction is more than a page: all of it
-            end = self.first_at(number, head, "message", (last + 1) * PER_FEED) - 1
+            end = self._reader.first_at(number, head, "message", (last + 1) * PER_FEED) - 1
             rows = self._entries(number, start, end, last, end - start)
             limit = len(rows)
         erased = self._erased(number, since, last, start)
-        changed = sorted(self.changed(inbox_owner, since), key=lambda row: row.feed)
-        gone = sorted(self.gone(inbox_owner, since))
+        changed = sorted(self._inbox.changed(inbox_owner, since), key=lambda row: row.feed)
+        gone = sorted(self._inbox.gone(inbox_owner, since))
         end = min(
             _cut([row[1] // PER_FEED for row in rows], limit, last),
             _cut([feed for feed, _ in erased], _ERASURES, last),
@@ -57,9 +61,9 @@ class ChangesReader(InboxReader):
         )
         rows = [row for row in rows if row[1] // PER_FEED <= end]
         return Changes(
-            entries=tuple(self.archived(number, head, rows)),
+            entries=tuple(self._reader.archived(number, head, rows)),
             erased=tuple(sorted(position for feed, position in erased if feed <= end)),
-            rows=tuple(self.with_last([row for row in changed if row.feed <= end])),
+            rows=tuple(self._inbox.with_last([row for row in changed if row.feed <= end])),
             incarnation=incarnation,
             feed=max(end, min(since, last)),
             is_complete=end >= newest,
@@ -73,7 +77,7 @@ class ChangesReader(InboxReader):
             f"SELECT {ENTRY}WHERE e.archive = ? AND e.position BETWEEN ? AND ? AND e.message < ? "
             f"ORDER BY e.position LIMIT {int(limit) + 1}"
         )
-        return self._run(statement, archive, start, end, (last + 1) * PER_FEED)
+        return self._reader.run(statement, archive, start, end, (last + 1) * PER_FEED)
 
     def _erased(self, archive: int, since: int, last: int, start: int) -> Rows:
         """Give (feed, position) of older entries that were erased: some more than a page has, none cut."""
@@ -81,9 +85,9 @@ class ChangesReader(InboxReader):
             "SELECT feed, position FROM erasures WHERE archive = ? AND feed > ? AND feed <= ? "
             "AND position < ? ORDER BY feed "
         )
-        rows = self._run(f"{statement}LIMIT {_ERASURES + 1}", archive, since, last, start)
+        rows = self._reader.run(f"{statement}LIMIT {_ERASURES + 1}", archive, since, last, start)
         if len(rows) > _ERASURES and rows[0][0] == rows[-1][0]:
-            rows = self._run(statement, archive, since, rows[0][0], start)
+            rows = self._reader.run(statement, archive, since, rows[0][0], start)
         return rows
 
     def feed_after(self, since: int, limit: int) -> FeedPage:
@@ -91,12 +95,12 @@ class ChangesReader(InboxReader):
         last = self.feed()[1]
         end, is_complete = self._feed_end(since, last, limit)
         statement = "SELECT id, time, places, body FROM messages WHERE id >= ? AND id < ? ORDER BY id"
-        rows = self._run(statement, (since + 1) * PER_FEED, (end + 1) * PER_FEED)
+        rows = self._reader.run(statement, (since + 1) * PER_FEED, (end + 1) * PER_FEED)
         places = [decode_places(bytes(row[2]))[0] for row in rows]
         statement = "SELECT feed, archive, position FROM erasures WHERE feed > ? AND feed <= ? ORDER BY feed"
-        erased = self._run(statement, since, end)
+        erased = self._reader.run(statement, since, end)
         archives = {archive for found in places for archive, _, _ in found} | {row[1] for row in erased}
-        names = self.names_of(archives)
+        names = self._reader.names_of(archives)
         messages = tuple(
             FeedMessage(
                 feed=row[0] // PER_FEED,
@@ -113,7 +117,7 @@ class ChangesReader(InboxReader):
     def _feed_end(self, since: int, last: int, limit: int) -> tuple[int, bool]:
         """Find the transaction that ends a page, and tell whether it is the last one."""
         select = "SELECT id, LENGTH(body) FROM messages WHERE id >= ? AND id < ? ORDER BY id LIMIT "
-        lengths = self._run(f"{select}{int(limit)}", (since + 1) * PER_FEED, (last + 1) * PER_FEED)
+        lengths = self._reader.run(f"{select}{int(limit)}", (since + 1) * PER_FEED, (last + 1) * PER_FEED)
         sums = accumulate(length for _, length in lengths)
         ids = [message for (message, _), octets in zip(lengths, sums, strict=True) if octets <= PAGE_OCTETS]
         if len(ids) < len(lengths):

@@ -11,10 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from sqlalchemy import Connection
-
-from tidings.adapters.sql.ledger.locks import Head
-from tidings.adapters.sql.ledger.statements import Rows, Statements
+from tidings.adapters.sql.ledger.rows import ArchiveRow
+from tidings.adapters.sql.ledger.statements import Rows, Sql
 
 UNLISTED: Final = 64
 """So many entries at the end of an archive are not listed, at the most, when a transaction ends."""
@@ -25,7 +23,7 @@ _LIST: Final = (
 )
 WITHIN: Final = "c.archive = ? AND c.peer = ? AND c.position BETWEEN ? AND ?"
 JOINED: Final = "e.archive = c.archive AND e.position = c.position"
-_LISTED: Final = "SELECT listed FROM heads WHERE archive = ?"
+_LISTED: Final = "SELECT listed FROM archives WHERE archive = ?"
 
 
 class Stretch(NamedTuple):
@@ -42,28 +40,25 @@ class Stretch(NamedTuple):
         return f"{self.table} c CROSS JOIN entries e"
 
 
-def list_entries(statements: Statements, connection: Connection, head: Head) -> None:
-    """List the entries of a locked archive, if they are due, and note that in its head."""
+def list_entries(sql: Sql, row: ArchiveRow) -> None:
+    """List the entries of a locked archive, if they are due, and note that in its row."""
     # Archives that grow together shall not come all in one transaction.
-    if (head.position + head.archive) // UNLISTED == (head.listed + head.archive) // UNLISTED:
+    if (row.position + row.archive) // UNLISTED == (row.listed + row.archive) // UNLISTED:
         return
-    statements.run(connection, _LIST, head.archive, head.listed, head.position)
-    head.listed = head.position
+    sql.run(_LIST, row.archive, row.listed, row.position)
+    row.listed = row.position
 
 
-def stretches(
-    statements: Statements, connection: Connection, archive: int, peer: int, low: int, high: int
-) -> list[Stretch]:
+def stretches(sql: Sql, archive: int, peer: int, low: int, high: int) -> list[Stretch]:
     """Cut a conversation between two positions into what is listed and what is not, in this order."""
     # Read first: what is listed meanwhile is found where it was.
-    listed = statements.run(connection, _LISTED, archive).scalar() or 0
+    listed = sql.run(_LISTED, archive).scalar() or 0
     bounds = (("conversations", low, min(high, listed)), ("entries", max(low, listed + 1), high))
     return [Stretch(table, (archive, peer, first, last)) for table, first, last in bounds if first <= last]
 
 
 def find(
-    statements: Statements,
-    connection: Connection,
+    sql: Sql,
     parts: Sequence[Stretch],
     columns: str,
     *,
@@ -79,7 +74,7 @@ def find(
             f"SELECT {columns} FROM {part.entries} WHERE {WITHIN} AND {JOINED} AND {condition} "  # noqa: S608  # ours
             f"ORDER BY c.position {order} LIMIT {limit - len(rows)}"
         )
-        rows += statements.run(connection, statement, *part.values).all()
+        rows += sql.run(statement, *part.values).all()
         if len(rows) == limit:
             break
     return rows

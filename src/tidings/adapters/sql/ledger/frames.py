@@ -1,7 +1,7 @@
 """What a server and its writer process say to each other: frames of msgpack over a socket.
 
-A frame is its length in 4 octets, then the value. The first one from the server is a `Setup`; those that
-follow are lists of numbered batches. The process answers with `Answers`, in the order of the archives.
+A frame is its length in 4 octets, then the value. The first one from the server is a `WriterSetup`; those
+that follow are lists of numbered batches. The process answers with `Answers`, in the order of the archives.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tidings.ports.ledger.batch import Committed, LedgerBatch
 _LENGTH: Final = struct.Struct(">I")
 
 
-class Setup(msgspec.Struct, frozen=True, array_like=True):
+class WriterSetup(msgspec.Struct, frozen=True, array_like=True):
     """What the process is to open, and how."""
 
     url: str
@@ -75,7 +75,7 @@ def encode(value: object) -> bytes:
     return _LENGTH.pack(len(raw)) + raw
 
 
-decode_setup: Final[Callable[[bytes], Setup]] = msgspec.msgpack.Decoder(Setup).decode
+decode_setup: Final[Callable[[bytes], WriterSetup]] = msgspec.msgpack.Decoder(WriterSetup).decode
 decode_batches: Final[Callable[[bytes], Batches]] = msgspec.msgpack.Decoder(Batches, dec_hook=_read).decode
 decode_answers: Final[Callable[[bytes], Answers]] = msgspec.msgpack.Decoder(Answers, dec_hook=_read).decode
 

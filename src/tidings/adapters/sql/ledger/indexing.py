@@ -5,17 +5,15 @@ from __future__ import annotations
 from itertools import accumulate
 from typing import Final
 
-from sqlalchemy import Connection
-
 from tidings.adapters.sql.ledger import search
-from tidings.adapters.sql.ledger.locks import ERASED, PASSING, decode_places
-from tidings.adapters.sql.ledger.statements import Statements
-from tidings.ports.ledger.batch import Kind
+from tidings.adapters.sql.ledger.encoding import ERASED, OFFLINE_ONLY, decode_places
+from tidings.adapters.sql.ledger.statements import Sql
+from tidings.ports.ledger.batch import EntryKind
 
 STEP_OCTETS: Final = 2 << 20
 """A step takes bodies of so many octets together, or a single longer one."""
 
-_WRITTEN: Final = (Kind.MESSAGE, Kind.CORRECTION)
+_WRITTEN: Final = (EntryKind.MESSAGE, EntryKind.CORRECTION)
 """What people wrote; other kinds may have a text for clients that do not know them."""
 
 _NEXT: Final = "SELECT id, LENGTH(body) FROM messages WHERE id > ? ORDER BY id LIMIT "  # and a number
@@ -25,26 +23,26 @@ _ENTRIES: Final = (
 )
 
 
-def is_behind(statements: Statements, connection: Connection) -> bool:
+def is_behind(sql: Sql) -> bool:
     """Tell whether there are messages that the index does not have."""
-    newest = statements.run(connection, "SELECT id FROM messages ORDER BY id DESC LIMIT 1").scalar()
-    indexed = statements.run(connection, "SELECT message FROM search_state WHERE id = 1").scalar()
+    newest = sql.run("SELECT id FROM messages ORDER BY id DESC LIMIT 1").scalar()
+    indexed = sql.run("SELECT message FROM search_state WHERE id = 1").scalar()
     return (newest or 0) > (indexed or 0)
 
 
-def index_step(statements: Statements, connection: Connection, limit: int) -> int:
+def index_step(sql: Sql, limit: int) -> int:
     """Index the next messages, as one transaction; tells how many there were.
 
     Messages become visible in the order of their numbers, so none comes later before the last one seen.
     """
-    last = search.lock(statements, connection)
-    lengths = statements.run(connection, f"{_NEXT}{int(limit)}", last).all()
+    last = search.lock(sql)
+    lengths = sql.run(f"{_NEXT}{int(limit)}", last).all()
     if not lengths:
         return 0
     sums = accumulate(int(length) for _, length in lengths)
     taken = max(1, sum(1 for octets in sums if octets <= STEP_OCTETS))
     end = lengths[taken - 1][0]
-    rows = statements.run(connection, _BODIES, last, end).all()
+    rows = sql.run(_BODIES, last, end).all()
     words = {row[0]: search.words_of_stanza(bytes(row[2])) for row in rows}
     places = {
         (archive, position): row[0]
@@ -52,15 +50,15 @@ def index_step(statements: Statements, connection: Connection, limit: int) -> in
         for archive, _, position in decode_places(bytes(row[1]))[0]
     }
     documents, retracted = [], []
-    for archive, position, kind, flags, target in statements.find(connection, _ENTRIES, sorted(places)):
-        if kind == Kind.RETRACTION and target:
+    for archive, position, kind, flags, target in sql.find(_ENTRIES, sorted(places)):
+        if kind == EntryKind.RETRACTION and target:
             retracted.append((archive, target))
-        elif kind in _WRITTEN and not flags & (ERASED | PASSING):
+        elif kind in _WRITTEN and not flags & (ERASED | OFFLINE_ONLY):
             found = words[places[archive, position]]
             if found:
                 documents.append((archive, position, found))
-    search.remember(statements, connection, documents)
+    search.remember(sql, documents)
     for archive, target in retracted:
-        search.forget(statements, connection, archive, target, target)
-    statements.run(connection, "UPDATE search_state SET message = ? WHERE id = 1", end)
+        search.forget(sql, archive, target, target)
+    sql.run("UPDATE search_state SET message = ? WHERE id = 1", end)
     return taken

@@ -10,12 +10,12 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from tidings.adapters.sql.ledger.conversations import JOINED, WITHIN, Stretch, stretches
-from tidings.adapters.sql.ledger.locks import ERASED, GROUPCHAT
-from tidings.adapters.sql.ledger.reader import ENTRY, HIDDEN, Reader, entry_of
+from tidings.adapters.sql.ledger.encoding import ERASED, GROUPCHAT, HIDDEN
+from tidings.adapters.sql.ledger.reader import ENTRY, Reader, entry_of
 from tidings.adapters.sql.ledger.search import hits
 from tidings.adapters.sql.ledger.statements import Rows
-from tidings.ports.ledger.batch import Kind
-from tidings.ports.ledger.reading import COUNTED, EntryId, Head, NoSuchEntry, Page, PageQuery
+from tidings.ports.ledger.batch import EntryKind
+from tidings.ports.ledger.reading import COUNTED, ArchivePage, EntryId, Head, NoSuchEntry, PageQuery
 
 _ENOUGH: Final = COUNTED + 1
 
@@ -29,10 +29,14 @@ class _Selection(NamedTuple):
     order: str
 
 
-class Pages(Reader):
+class Pages:
     """Answers `PageQuery`."""
 
-    def page(self, query: PageQuery, archive: int, head: Head) -> Page:
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._sql = reader.sql
+
+    def page(self, query: PageQuery, archive: int, head: Head) -> ArchivePage:
         """Give a page of an archive, whose number and state these are; raises `NoSuchEntry`."""
         low, high = self._bounds(query, archive, head)
         total = self._total(query, archive, low, high) if query.counted else None
@@ -45,18 +49,22 @@ class Pages(Reader):
             rows.reverse()
         if query.words:
             statement = f"SELECT {ENTRY}WHERE e.archive = ? AND e.position IN LIST"
-            rows = sorted(self._among(statement, [row[0] for row in rows], archive))
+            rows = sorted(self._reader.among(statement, [row[0] for row in rows], archive))
         index = None
         if total is not None and query.newest and end == high:
             index = total - len(rows)
         elif total is not None:
             index = self._total(query, archive, low, (rows[0][0] if rows else start) - 1)
-        entries = self.archived(
-            archive, head, rows, folded=tuple(Kind) if query.folded else (), passing=query.passing
+        entries = self._reader.archived(
+            archive,
+            head,
+            rows,
+            folded=tuple(EntryKind) if query.folded else (),
+            offline_only=query.offline_only,
         )
         if query.flipped:
             entries.reverse()
-        return Page(tuple(entries), is_complete, total, index, head)
+        return ArchivePage(tuple(entries), is_complete, total, index, head)
 
     def _bounds(self, query: PageQuery, archive: int, head: Head) -> tuple[int, int]:
         """Turn ids and times into the first and the last position of the selection."""
@@ -69,9 +77,9 @@ class Pages(Reader):
             head.position, _at(query.to_id, head.position), _at(query.before_id, head.position + 1) - 1
         )
         if query.start is not None and low <= high:
-            low = max(low, self.first_at(archive, head, "time", query.start))
+            low = max(low, self._reader.first_at(archive, head, "time", query.start))
         if query.end is not None and low <= high and query.end < head.time:
-            high = min(high, self.first_at(archive, head, "time", query.end + 1) - 1)
+            high = min(high, self._reader.first_at(archive, head, "time", query.end + 1) - 1)
         return low, high
 
     def _rows(self, query: PageQuery, archive: int, low: int, high: int) -> Rows:
@@ -85,7 +93,7 @@ class Pages(Reader):
                 f"SELECT {columns}WHERE {found.condition} ORDER BY {found.order} "
                 f"{'DESC' if query.newest else 'ASC'} LIMIT {query.limit + 1 - len(rows)}"
             )
-            rows += self._run(statement, *found.values)
+            rows += self._reader.run(statement, *found.values)
             if len(rows) > query.limit:
                 break
         return rows
@@ -100,7 +108,7 @@ class Pages(Reader):
         conditions, values = ["e.archive = ?", "e.position BETWEEN ? AND ?"], [archive, low, high]
         before: tuple[object, ...] = ()
         if query.words:
-            found = hits(self._statements, archive, query.words, low, high)
+            found = hits(self._sql, archive, query.words, low, high)
             if query.peer is None and query.ids is None and query.groupchat:  # the index tells all
                 return [_Selection(f"({found.statement}) h", "1 = 1", found.values, "h.id")]
             source = f"({found.statement}) h CROSS JOIN entries e"
@@ -108,7 +116,7 @@ class Pages(Reader):
             order, before = "h.id", found.values
         if query.peer is not None:
             conditions.append("e.peer = ?")
-            values.append(self.number_of(query.peer))
+            values.append(self._reader.number_of(query.peer))
         conditions += _shown(query)
         if query.ids is not None:
             positions = sorted({entry.position for entry in query.ids}) or [0]
@@ -117,7 +125,7 @@ class Pages(Reader):
         return [_Selection(source, " AND ".join(conditions), (*before, *values), order)]
 
     def _stretches(self, peer: str, archive: int, low: int, high: int) -> list[Stretch]:
-        return stretches(self._statements, self._connection, archive, self.number_of(peer), low, high)
+        return stretches(self._sql, archive, self._reader.number_of(peer), low, high)
 
     # -- counting
 
@@ -138,7 +146,7 @@ class Pages(Reader):
     def _of_conversation(self, query: PageQuery, archive: int, low: int, high: int) -> int | None:
         """Count over the list of conversations, which does not tell what is hidden."""
         assert query.peer is not None
-        hidden = self._hidden(query, archive, low, high, self.number_of(query.peer))
+        hidden = self._hidden(query, archive, low, high, self._reader.number_of(query.peer))
         if hidden is None:
             return self._looked(query, archive, low, high)
         total = -hidden
@@ -153,13 +161,13 @@ class Pages(Reader):
         joined = "" if peer is None else "JOIN entries e ON e.archive = x.archive AND e.position = x.position"
         condition, values = ("", ()) if peer is None else (" AND e.peer = ?", (peer,))
         hidden = 0
-        for table in ("erasures",) if query.passing else ("erasures", "passing"):
+        for table in ("erasures",) if query.offline_only else ("erasures", "offline_only"):
             listed = f"SELECT archive, position FROM {table} WHERE archive = ? LIMIT {_ENOUGH}"  # noqa: S608  # ours
             statement = (
                 f"SELECT COUNT(*), SUM(CASE WHEN x.position BETWEEN ? AND ?{condition} THEN 1 ELSE 0 END) "  # noqa: S608  # ours
                 f"FROM ({listed}) x {joined}"
             )
-            ((listed_count, count),) = self._run(statement, low, high, *values, archive)
+            ((listed_count, count),) = self._reader.run(statement, low, high, *values, archive)
             if listed_count > COUNTED:
                 return None
             hidden += int(count or 0)
@@ -175,14 +183,14 @@ class Pages(Reader):
     def _count(self, source: str, condition: str, values: tuple[object, ...], limit: int) -> int:
         """Count what is there, up to a limit."""
         counted = f"SELECT 1 FROM {source} WHERE {condition} LIMIT {limit}"  # noqa: S608  # ours
-        return int(self._run(f"SELECT COUNT(*) FROM ({counted}) AS counted", *values)[0][0])  # noqa: S608  # ours
+        return int(self._reader.run(f"SELECT COUNT(*) FROM ({counted}) AS counted", *values)[0][0])  # noqa: S608  # ours
 
 
 def _shown(query: PageQuery) -> list[str]:
     """Give the conditions for entries that the query shows."""
     conditions = []
     if not query.tombstones:
-        conditions.append(f"e.flags & {ERASED if query.passing else HIDDEN} = 0")
+        conditions.append(f"e.flags & {ERASED if query.offline_only else HIDDEN} = 0")
     if not query.groupchat:
         conditions.append(f"e.flags & {GROUPCHAT} = 0")
     return conditions

@@ -21,7 +21,7 @@ from tidings.adapters.sql.ledger.frames import (
     Answers,
     Counts,
     Cutter,
-    Setup,
+    WriterSetup,
     decode_batches,
     decode_setup,
     encode,
@@ -74,7 +74,7 @@ class WriterProcess(asyncio.Protocol):
             sys.stderr.write(f"the writer's process: {error}\n")
             os._exit(1)  # it is started again
 
-    async def _open_ledger(self, setup: Setup) -> None:
+    async def _open_ledger(self, setup: WriterSetup) -> None:
         database = await open_database(
             setup.url, readers=1, lock_seconds=setup.lock_seconds, writes_as=setup.writes_as
         )

@@ -1,4 +1,4 @@
-"""What every query on the ledger stands on: heads, entries, and the look-ups that need no index of their own.
+"""What every query on the ledger stands on: archives, entries, and look-ups without an index of their own.
 
 Each statement sees one state; where two are needed, the first one bounds what the second may see. Times and
 message numbers grow with the positions of an archive, and positions are dense: a time or a feed number is
@@ -12,27 +12,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection
-
 from tidings.adapters.sql.ledger.conversations import find, stretches
-from tidings.adapters.sql.ledger.locks import (
-    COUNTABLE,
-    ERASED,
-    PASSING,
-    PER_FEED,
-    SENT,
-    epoch_text,
-)
-from tidings.adapters.sql.ledger.statements import Rows, Statements
+from tidings.adapters.sql.ledger.encoding import COUNTABLE, ERASED, HIDDEN, PER_FEED, SENT, epoch_text
+from tidings.adapters.sql.ledger.statements import Rows, Sql
 from tidings.adapters.sql.tables import key_of
 from tidings.base.jid import Jid
-from tidings.ports.ledger.batch import Direction, Kind
+from tidings.ports.ledger.batch import Direction, EntryKind
 from tidings.ports.ledger.reading import FOLDED, MARKED, Archived, Device, EntryId, Head
 
 EMPTY: Final = Head(first=1, position=0, time=0, version=0, epochs=())
-
-HIDDEN: Final = ERASED | PASSING
-"""The flags of what queries do not show."""
 
 ENTRY: Final = (
     "e.position, e.message, e.time, e.peer, e.kind, e.flags, e.resource, e.count, e.target, m.body "
@@ -47,24 +35,24 @@ def entry_of(source: str) -> str:
 
 
 # CROSS JOIN tells SQLite, which has no statistics, what to begin with.
-_POINTING: Final = entry_of("pointers p CROSS JOIN entries e")
+_POINTING: Final = entry_of("message_links p CROSS JOIN entries e")
 _BARE_POINTING: Final = _POINTING.replace("m.body", "NULL").partition("LEFT JOIN")[0]
 
-_KINDS: Final = tuple(Kind)
+_KINDS: Final = tuple(EntryKind)
 _DIRECTIONS: Final = tuple(Direction)
-_MARKERS: Final = (Kind.DISPLAYED, Kind.RECEIVED, Kind.ACKNOWLEDGED)
+_MARKERS: Final = (EntryKind.DISPLAYED, EntryKind.RECEIVED, EntryKind.ACKNOWLEDGED)
 
 _HEAD: Final = (
     "SELECT h.archive, h.first, h.position, h.time, h.version, e.epoch, e.start FROM jids j "
-    "JOIN heads h ON h.archive = j.id LEFT JOIN epochs e ON e.archive = h.archive "
+    "JOIN archives h ON h.archive = j.id LEFT JOIN epochs e ON e.archive = h.archive "
     "WHERE j.digest = ? ORDER BY e.start"
 )
 
 _WIDTH: Final = 32
-_NAMES: Final = 100_000
+_KNOWN: Final = 100_000
 
 
-class Names:
+class Addresses:
     """The addresses behind numbers, which never change; shared by all readers of a ledger."""
 
     def __init__(self) -> None:
@@ -74,16 +62,15 @@ class Names:
 class Reader:
     """The reading side over one connection."""
 
-    def __init__(self, connection: Connection, statements: Statements, names: Names) -> None:
-        self._connection = connection
-        self._statements = statements
-        self._names = names
+    def __init__(self, sql: Sql, addresses: Addresses) -> None:
+        self.sql = sql
+        self._addresses = addresses
 
     # -- archives
 
     def head(self, archive: Jid) -> tuple[int, Head]:
         """Give the number of an archive and its state."""
-        rows = self._run(_HEAD, key_of(archive))
+        rows = self.run(_HEAD, key_of(archive))
         if not rows:
             return 0, EMPTY
         number, first, position, time, version = rows[0][:5]
@@ -99,7 +86,7 @@ class Reader:
         found = []
         for order in ("ASC", "DESC"):
             statement = f"{select} ORDER BY e.position {order} LIMIT 1"
-            found += self._run(statement, number, head.first, head.position)
+            found += self.run(statement, number, head.first, head.position)
         if len(found) < 2:
             return None
         first, last = self.archived(number, head, found)
@@ -108,9 +95,8 @@ class Reader:
     def markers(self, owner: Jid, peer: Jid) -> tuple[Archived, ...]:
         """Give the newest markers of each direction of a conversation, oldest first."""
         number, head = self.head(owner)
-        statements, connection = self._statements, self._connection
-        parts = stretches(statements, connection, number, self.number_of(peer), head.first, head.position)
-        rows = find(statements, connection, parts, "e.position, e.kind, e.flags", newest=True, limit=MARKED)
+        parts = stretches(self.sql, number, self.number_of(peer), head.first, head.position)
+        rows = find(self.sql, parts, "e.position, e.kind, e.flags", newest=True, limit=MARKED)
         newest: dict[tuple[int, int], int] = {}
         for position, kind, flags in rows:
             if kind in _MARKERS and not flags & HIDDEN:
@@ -121,11 +107,11 @@ class Reader:
         """List archives of a domain in the order of their numbers."""
         start = self.number_of(after) if after else 0
         statement = (
-            "SELECT h.archive, j.jid FROM heads h JOIN jids j ON j.id = h.archive WHERE h.archive > ? "
+            "SELECT h.archive, j.jid FROM archives h JOIN jids j ON j.id = h.archive WHERE h.archive > ? "
             "ORDER BY h.archive LIMIT 1000"
         )
         found: list[Jid] = []
-        while len(found) < limit and (rows := self._run(statement, start)):
+        while len(found) < limit and (rows := self.run(statement, start)):
             jids = (Jid(bytes(row[1]).decode()) for row in rows)
             found += [jid for jid in jids if jid.domain == domain]
             start = rows[-1][0]
@@ -141,7 +127,7 @@ class Reader:
         )
         return {
             bytes(name).decode(): Device(position, seen, bool(pulls))
-            for name, position, seen, pulls in self._run(statement, key_of(archive))
+            for name, position, seen, pulls in self.run(statement, key_of(archive))
         }
 
     # -- entries
@@ -149,7 +135,7 @@ class Reader:
     def entries_at(self, archive: int, head: Head, positions: Sequence[int]) -> list[Archived]:
         """Give the entries at these positions in order."""
         statement = f"SELECT {ENTRY}WHERE e.archive = ? AND e.position IN LIST"
-        return self.archived(archive, head, sorted(self._among(statement, positions, archive)))
+        return self.archived(archive, head, sorted(self.among(statement, positions, archive)))
 
     def archived(
         self,
@@ -157,16 +143,16 @@ class Reader:
         head: Head,
         rows: Rows,
         *,
-        folded: tuple[Kind, ...] = (),
-        passing: bool = False,
+        folded: tuple[EntryKind, ...] = (),
+        offline_only: bool = False,
     ) -> list[Archived]:
         """Make entries of rows of `ENTRY` and tell of each whether it was retracted.
 
-        `passing` shows passing entries with their body; what refers to the entries and is of the kinds in
-        `folded` is given with them.
+        `offline_only` shows offline-only entries with their body; what refers to the entries and is of the
+        kinds in `folded` is given with them.
         """
-        hidden = ERASED if passing else HIDDEN
-        kinds = ", ".join(str(int(kind)) for kind in {*folded, Kind.RETRACTION})
+        hidden = ERASED if offline_only else HIDDEN
+        kinds = ", ".join(str(int(kind)) for kind in {*folded, EntryKind.RETRACTION})
         statement = (
             f"SELECT {_POINTING if folded else _BARE_POINTING}WHERE p.archive = ? AND p.target IN LIST "
             f"AND e.archive = p.archive AND e.position = p.position AND e.kind IN ({kinds}) "
@@ -174,7 +160,7 @@ class Reader:
             f"ORDER BY e.position DESC LIMIT {FOLDED}"
         )
         pointing: dict[int, list[tuple[Any, ...]]] = defaultdict(list)
-        for row in reversed(self._among(statement, [row[0] for row in rows], archive)):
+        for row in reversed(self.among(statement, [row[0] for row in rows], archive)):
             pointing[row[8]].append(row)
         names = self.names_of({row[3] for group in (rows, *pointing.values()) for row in group})
         entries = []
@@ -183,7 +169,7 @@ class Reader:
             if later is None:
                 entries.append(_entry(head, names, row, hidden))
                 continue
-            retracted = next((each[2] for each in later if each[4] == Kind.RETRACTION), None)
+            retracted = next((each[2] for each in later if each[4] == EntryKind.RETRACTION), None)
             pointers = tuple(_entry(head, names, each, HIDDEN) for each in later if each[4] in folded)
             entries.append(_entry(head, names, row, hidden, retracted, pointers))
         return entries
@@ -194,7 +180,7 @@ class Reader:
         low, high = head.first, head.position + 1
         while low < high:
             probes = [*range(low, high, max(1, (high - low) // _WIDTH)), high - 1]
-            found: dict[int, int] = dict(self._among(statement, probes, archive))
+            found: dict[int, int] = dict(self.among(statement, probes, archive))
             # What was trimmed meanwhile is before all.
             index = bisect_left(probes, least, key=lambda position: found.get(position, 0))
             low, high = (
@@ -207,31 +193,32 @@ class Reader:
 
     def number_of(self, jid: str) -> int:
         """Give the number of an address; 0 for one that the ledger never saw."""
-        rows = self._run("SELECT id FROM jids WHERE digest = ?", key_of(jid))
+        rows = self.run("SELECT id FROM jids WHERE digest = ?", key_of(jid))
         return int(rows[0][0]) if rows else 0
 
     def names_of(self, numbers: Iterable[int]) -> dict[int, Jid]:
         """Look up the addresses of these numbers; gives all that are known."""
-        if len(self._names.known) > _NAMES:
-            self._names.known = {}
-        known = self._names.known
+        if len(self._addresses.known) > _KNOWN:
+            self._addresses.known = {}
+        known = self._addresses.known
         missing = sorted({number for number in numbers if number not in known})
-        for number, jid in self._among("SELECT id, jid FROM jids WHERE id IN LIST", missing):
+        for number, jid in self.among("SELECT id, jid FROM jids WHERE id IN LIST", missing):
             known[number] = Jid(bytes(jid).decode())
         return known
 
     # -- statements
 
-    def _run(self, statement: str, *values: object) -> Rows:
-        return self._statements.run(self._connection, statement, *values).all()
+    def run(self, statement: str, *values: object) -> Rows:
+        """Run a statement and give its rows."""
+        return self.sql.run(statement, *values).all()
 
-    def _among(self, statement: str, keys: Sequence[Any], *values: object) -> Rows:
+    def among(self, statement: str, keys: Sequence[Any], *values: object) -> Rows:
         """Run a statement whose LIST, behind its other values, stands for these keys."""
         if not keys:
             return []
         size = 1 << (len(keys) - 1).bit_length()  # few sizes, so that caches find the statement again
         filled = [*keys, *[keys[-1]] * (size - len(keys))]
-        return self._run(statement.replace("LIST", f"({', '.join('?' * size)})"), *values, *filled)
+        return self.run(statement.replace("LIST", f"({', '.join('?' * size)})"), *values, *filled)
 
 
 def _entry(

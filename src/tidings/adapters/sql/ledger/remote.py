@@ -20,8 +20,8 @@ from typing import Final
 
 import msgspec
 
-from tidings.adapters.sql.ledger.frames import Answers, Cutter, Setup, decode_answers, encode
-from tidings.adapters.sql.ledger.lock import WriterLock
+from tidings.adapters.sql.ledger.frames import Answers, Cutter, WriterSetup, decode_answers, encode
+from tidings.adapters.sql.ledger.process_lock import WriterLock
 from tidings.adapters.sql.ledger.waiting import WriterState, octets_of
 from tidings.base.errors import BackendError
 from tidings.ports.ledger.batch import Committed, LedgerBatch
@@ -48,7 +48,7 @@ class RemoteWriter(asyncio.Protocol):
     """Has batches committed by another process; the same interface as `writer.Writer`."""
 
     def __init__(
-        self, setup: Setup, place: str, *, grace: float = _GRACE, lock: WriterLock | None = None
+        self, setup: WriterSetup, place: str, *, grace: float = _GRACE, lock: WriterLock | None = None
     ) -> None:
         self.state = WriterState()
         self._setup = setup

@@ -1,12 +1,13 @@
-"""Forgetting by what it is about: removed accounts, the bin, what was only passing, what is stale."""
+"""Forgetting by what it is about: removed accounts, the bin, what is for devices only, what is stale."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from typing import Final
 
-from tidings.adapters.sql.ledger.locks import ERASED, GONE, HELD, PER_FEED
-from tidings.adapters.sql.ledger.retention import Retention
+from tidings.adapters.sql.ledger.encoding import ERASED, GONE, HELD, PER_FEED
+from tidings.adapters.sql.ledger.statements import Sql
+from tidings.adapters.sql.ledger.trimming import Trimming
 from tidings.base.jid import Jid
 
 BIN: Final = b"bin"
@@ -14,10 +15,10 @@ BIN: Final = b"bin"
 _ARCHIVES: Final = 64
 """How many archives one step may lock."""
 
-_OF_ACCOUNT: Final = (("inbox", "owner"), ("devices", "archive"), ("withdrawn", "archive"))
+_OF_ACCOUNT: Final = (("inbox", "owner"), ("devices", "archive"), ("uncounted", "archive"))
 
 _UNNEEDED: Final = (
-    "SELECT p.archive, p.position FROM passing p CROSS JOIN entries e CROSS JOIN heads h "  # noqa: S608  # ours
+    "SELECT p.archive, p.position FROM offline_only p CROSS JOIN entries e CROSS JOIN archives h "  # noqa: S608  # ours
     "WHERE e.archive = p.archive AND e.position = p.position AND h.archive = p.archive "
     f"AND h.held = 0 AND e.flags & {ERASED | HELD} = 0 AND (p.time < ? OR ("
     "EXISTS (SELECT 1 FROM devices d WHERE d.archive = p.archive) AND NOT EXISTS ("
@@ -26,41 +27,48 @@ _UNNEEDED: Final = (
 )
 
 
-class Forgetting(Retention):
-    """Every step of forgetting; see the port `Ledger`."""
+class Removal:
+    """One step of forgetting by what it is about, a transaction; see the port `Ledger`."""
+
+    def __init__(self, sql: Sql) -> None:
+        self._run = sql.run
+        self._trimming = Trimming(sql)
+        self._archives = self._trimming.archives
 
     def empty_bin(self, owner: Jid, before: int | None) -> int:
         """Take the conversations of the bin out of the inbox."""
-        head = self._lock(owner)
+        head = self._archives.lock_one(owner)
         condition, values = ("", ()) if before is None else (" AND boxed_time < ?", (before,))
         select = f"SELECT peer FROM inbox WHERE owner = ? AND box = ? AND flags & {GONE} = 0{condition}"  # noqa: S608  # ours
         peers = [row[0] for row in self._run(select, head.archive, BIN, *values)]
-        self._take_out(head.archive, peers)
+        self._trimming.take_out(head.archive, peers)
         return len(peers)
 
     def forget_account(self, archive: Jid, limit: int) -> int:
         """Forget entries, and when none is left all else that belongs to the account."""
-        head = self._lock(archive)
+        head = self._archives.lock_one(archive)
         if head.incarnation:
             head.incarnation = 0  # the next append opens another epoch
-            self._statements.put(self._connection, "heads", [head.row()])
-        gone = self._trim_to(head, head.position, limit)
+            self._archives.save(head)
+        gone = self._trimming.trim_to(head, head.position, limit)
         for table, key in _OF_ACCOUNT if not gone else ():
             condition = f"FROM {table} WHERE {key} = ?"
             gone += int(self._run(f"SELECT COUNT(*) {condition}", head.archive).scalar())
             self._run(f"DELETE {condition}", head.archive)
         return gone
 
-    def forget_passing(self, before: int, limit: int) -> int:
-        """Erase passing entries that nobody waits for, or that are too old."""
+    def forget_offline_only(self, before: int, limit: int) -> int:
+        """Erase offline-only entries that nobody waits for, or that are too old."""
         wanted: dict[int, list[int]] = defaultdict(list)
         for archive, position in self._run(f"{_UNNEEDED}{int(limit)}", before):
             if archive in wanted or len(wanted) < _ARCHIVES:
                 wanted[archive].append(position)
         if not wanted:
             return 0
-        self._lock_heads(wanted)
-        return self._bury({each: self._at(self._heads[each], wanted[each]) for each in wanted})
+        self._archives.lock(wanted)
+        return self._trimming.bury(
+            {each: self._trimming.at(self._archives.rows[each], wanted[each]) for each in wanted}
+        )
 
     def forget_stale(self, before: int, limit: int) -> int:
         """Forget devices, streams and notes of commits that were last used before this time."""
@@ -78,12 +86,12 @@ class Forgetting(Retention):
         select = "SELECT archive, device FROM devices WHERE seen < ? ORDER BY archive, device LIMIT "
         stale = [(archive, bytes(device)) for archive, device in self._run(f"{select}{int(limit)}", before)]
         archives = sorted({archive for archive, _ in stale})[:_ARCHIVES]
-        self._lock_heads(archives)
+        self._archives.lock(archives)
         statement = "DELETE FROM devices WHERE archive = ? AND device = ? AND seen < ?"
         return sum(
             self._run(statement, archive, device, before).rowcount
             for archive, device in stale
-            if archive in self._heads
+            if archive in self._archives.rows
         )
 
     def _first_feed(self, since: int) -> int:

@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import Connection
 
-from tidings.adapters.sql.ledger.statements import Statements
+from tidings.adapters.sql.ledger.statements import Sql
 from tidings.wire.xml.element import decode
 from tidings.wire.xmpp import ns
 
@@ -132,20 +132,20 @@ def words_of_stanza(raw: bytes) -> list[str]:
 # -- the index
 
 
-def hits(statements: Statements, archive: int, asked: Sequence[str], low: int, high: int) -> Hits:
+def hits(sql: Sql, archive: int, asked: Sequence[str], low: int, high: int) -> Hits:
     """Ask for the messages of an archive between two positions that have all these words or longer ones."""
     words = words_of(" ".join(asked))[:ASKED]
     if not words:
         return Hits("SELECT 0 AS id, 0 AS position WHERE 1 = 0", ())
     first = archive << _POSITION_BITS
-    if statements.is_sqlite:
+    if sql.is_sqlite:
         query = " AND ".join(f'"{_token(archive, word)}"*' for word in words)
         statement = (
             f"SELECT rowid AS id, rowid - {first} AS position FROM search "  # noqa: S608  # a number
             "WHERE search MATCH ? AND rowid BETWEEN ? AND ?"
         )
         return Hits(statement, (query, first + low, first + high))
-    if statements.is_postgresql:
+    if sql.is_postgresql:
         query = " & ".join(f"'{_token(archive, word)}':*" for word in words)
         # Materialized: else the planner may walk the whole archive in the order of its positions.
         statement = (
@@ -166,46 +166,40 @@ def hits(statements: Statements, archive: int, asked: Sequence[str], low: int, h
     return Hits(statement, tuple(values))
 
 
-def remember(
-    statements: Statements, connection: Connection, documents: Iterable[tuple[int, int, list[str]]]
-) -> None:
+def remember(sql: Sql, documents: Iterable[tuple[int, int, list[str]]]) -> None:
     """Put (archive, position, words) into the index."""
     ordered = sorted(documents)  # FTS5 writes a segment for each step back
-    if statements.is_sqlite:
-        cursor = connection.connection.cursor()
+    if sql.is_sqlite:
         rows = [(_id(archive, position), _tokens(archive, words)) for archive, position, words in ordered]
-        cursor.executemany("INSERT INTO search (rowid, words) VALUES (?, ?)", rows)
-        cursor.close()
-    elif statements.is_postgresql:
+        sql.run_many("INSERT INTO search (rowid, words) VALUES (?, ?)", rows)
+    elif sql.is_postgresql:
         statement = (
             "INSERT INTO search (id, words) SELECT id, array_to_tsvector(string_to_array(words, ' ')) "
             "FROM unnest(?::bigint[], ?::text[]) AS d (id, words) ON CONFLICT (id) DO NOTHING"
         )
         ids = [_id(archive, position) for archive, position, _ in ordered]
         texts = [_tokens(archive, words) for archive, _, words in ordered]
-        statements.run(connection, statement, ids, texts)
+        sql.run(statement, ids, texts)
     else:
         pairs = [(archive, word.encode(), position) for archive, position, words in ordered for word in words]
-        cursor = connection.connection.cursor()
-        cursor.executemany("INSERT IGNORE INTO search (archive, word, position) VALUES (%s, %s, %s)", pairs)
-        cursor.close()
+        sql.run_many("INSERT IGNORE INTO search (archive, word, position) VALUES (?, ?, ?)", pairs)
 
 
-def forget(statements: Statements, connection: Connection, archive: int, low: int, high: int) -> None:
+def forget(sql: Sql, archive: int, low: int, high: int) -> None:
     """Take the entries of an archive between two positions out of the index."""
-    if statements.is_sqlite or statements.is_postgresql:
-        key = "rowid" if statements.is_sqlite else "id"
+    if sql.is_sqlite or sql.is_postgresql:
+        key = "rowid" if sql.is_sqlite else "id"
         statement = f"DELETE FROM search WHERE {key} BETWEEN ? AND ?"  # noqa: S608  # ours
-        statements.run(connection, statement, _id(archive, low), _id(archive, high))
+        sql.run(statement, _id(archive, low), _id(archive, high))
     else:
         statement = "DELETE FROM search WHERE archive = ? AND position BETWEEN ? AND ?"
-        statements.run(connection, statement, archive, low, high)
+        sql.run(statement, archive, low, high)
 
 
-def lock(statements: Statements, connection: Connection) -> int:
+def lock(sql: Sql) -> int:
     """Lock the index against its other writers; gives the last message that it has."""
-    statement = f"SELECT message FROM search_state WHERE id = 1{statements.locked}"  # noqa: S608  # ours
-    return int(statements.run(connection, statement).scalar() or 0)
+    statement = f"SELECT message FROM search_state WHERE id = 1{sql.locked}"  # noqa: S608  # ours
+    return int(sql.run(statement).scalar() or 0)
 
 
 def _id(archive: int, position: int) -> int:

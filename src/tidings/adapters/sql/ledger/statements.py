@@ -58,7 +58,7 @@ _ARRAYS: Final = {Integers: "%b::bigint[]", Octets: "%b::bytea[]"}
 _PAIRED: Final = re.compile(r"\(([a-z.]+), ([a-z.]+)\) IN PAIRS")
 
 
-class Found:
+class ResultRows:
     """What a statement gave."""
 
     __slots__ = ("_rows", "rowcount")
@@ -89,124 +89,18 @@ class Found:
 
 
 class Statements:
-    """The statements of one dialect."""
+    """The statements of one dialect as text, made once."""
 
     def __init__(self, dialect: str) -> None:
         self.is_sqlite = dialect == "sqlite"
         self.is_postgresql = dialect == "postgresql"
         self._mark = "?" if self.is_sqlite else "%s"
         self._is_mysql = dialect in {"mysql", "mariadb"}
-        self.locked = "" if self.is_sqlite else " FOR UPDATE"
         self.sized = lru_cache(maxsize=1024)(self._size)
-        self._kinds = lru_cache(maxsize=64)(self._find_kinds)
-        self._arrayed = lru_cache(maxsize=64)(self._ask_array)
-        self._heads = lru_cache(maxsize=64)(self._insert_into)
-        self._rows = lru_cache(maxsize=1024)(self._insert_rows)
-
-    def run(self, connection: Connection, statement: str, *values: object) -> Found:
-        """Run a statement written with `?`."""
-        cursor = connection.connection.cursor()
-        try:
-            cursor.execute(self.translate(statement), values)
-            return Found(cursor, has_rows=statement.startswith("SELECT") or self._has_rows(statement, cursor))
-        finally:
-            cursor.close()
-
-    def find(self, connection: Connection, statement: str, keys: Sequence[Any]) -> Rows:
-        """Run a statement whose LIST stands for these keys; PAIRS for pairs of them."""
-        rows: Rows = []
-        if not keys:
-            return rows
-        if self.is_postgresql:
-            return self.answer(self._ask_arrays(connection, statement, keys))
-        is_paired = "PAIRS" in statement
-        cursor = connection.connection.cursor()
-        for start in range(0, len(keys), _SIZES[-1]):
-            part = keys[start : start + _SIZES[-1]]
-            size = _SIZES[bisect_left(_SIZES, len(part))]
-            filled: Sequence[Any] = [*part, *[part[-1]] * (size - len(part))]
-            if is_paired:
-                filled = [value for pair in filled for value in pair]
-            cursor.execute(self.sized(statement, size), filled)
-            rows += cursor.fetchall()
-        cursor.close()
-        return rows
-
-    @contextmanager
-    def pipelined(self, connection: Connection) -> Iterator[None]:
-        """Send statements without waiting for the answers of those before, where the driver can."""
-        if not self.is_postgresql:
-            yield
-            return
-        driver: Any = connection.connection.dbapi_connection
-        with driver.pipeline():
-            yield
-
-    def ask(self, connection: Connection, statement: str, keys: Sequence[Any]) -> Asked:
-        """Begin what `find` does; `answer` gives the rows."""
-        if not keys or not self.is_postgresql:
-            return self.find(connection, statement, keys)
-        return self._ask_arrays(connection, statement, keys)
-
-    @staticmethod
-    def answer(asked: Asked) -> Rows:
-        """Wait for the rows of `ask`."""
-        if isinstance(asked, list):
-            return asked
-        rows: Rows = asked.fetchall()
-        asked.close()
-        return rows
-
-    def _ask_arrays(self, connection: Connection, statement: str, keys: Sequence[Any]) -> Any:  # noqa: ANN401
-        is_paired = "PAIRS" in statement
-        is_octets = isinstance(keys[0], bytes)
-        kind = Octets if is_octets else Integers
-        values = tuple(map(Integers, zip(*keys, strict=True))) if is_paired else (kind(keys),)
-        cursor = connection.connection.cursor()
-        cursor.execute(self._arrayed(statement, is_octets), values)
-        return cursor
-
-    def insert(self, connection: Connection, table: str, rows: Rows) -> None:
-        """Insert rows."""
-        self._send(connection, table, "", [value for row in rows for value in row])
-
-    def put(self, connection: Connection, table: str, rows: Rows) -> None:
-        """Insert rows or replace those with the same key."""
-        self._send(connection, table, "put", [value for row in rows for value in row])
-
-    def add(self, connection: Connection, table: str, rows: Rows) -> None:
-        """Insert rows or keep those with the same key."""
-        self._send(connection, table, "add", [value for row in rows for value in row])
-
-    def insert_flat(self, connection: Connection, table: str, values: list[Any]) -> None:
-        """Insert rows whose values stand one after another."""
-        self._send(connection, table, "", values)
-
-    def put_flat(self, connection: Connection, table: str, values: list[Any]) -> None:
-        """Insert rows, whose values stand one after another, or replace those with the same key."""
-        self._send(connection, table, "put", values)
-
-    def _send(self, connection: Connection, table: str, conflict: str, values: list[Any]) -> None:
-        if not values:
-            return
-        width = len(_INSERTED[table])
-        cursor = connection.connection.cursor()
-        if self.is_postgresql:
-            kinds = self._kinds(table)
-            columns = [kind(values[index::width]) for index, kind in enumerate(kinds)]
-            cursor.execute(self._heads(table, conflict), columns)
-        else:
-            left, start = len(values) // width, 0
-            while left:
-                size = _SIZES[bisect_right(_SIZES, left) - 1]
-                end = start + size * width
-                cursor.execute(self._rows(table, conflict, size), values[start:end])
-                left, start = left - size, end
-        cursor.close()
-
-    def _has_rows(self, statement: str, cursor: Any) -> bool:  # noqa: ANN401  # the driver's
-        # In a pipeline the cursor does not know yet.
-        return " RETURNING " in statement if self.is_postgresql else cursor.description is not None
+        self.kinds = lru_cache(maxsize=64)(self._find_kinds)
+        self.arrayed = lru_cache(maxsize=64)(self._take_arrays)
+        self.insertion = lru_cache(maxsize=64)(self._insert_into)
+        self.insertion_of = lru_cache(maxsize=1024)(self._insert_rows)
 
     def translate(self, statement: str) -> str:
         """Write a statement as the driver wants it."""
@@ -220,7 +114,7 @@ class Statements:
         statement = statement.replace("PAIRS", f"({', '.join([pair] * size)})")
         return self.translate(statement.replace("LIST", f"({', '.join([self._mark] * size)})"))
 
-    def _ask_array(self, statement: str, is_binary: bool) -> str:
+    def _take_arrays(self, statement: str, is_binary: bool) -> str:
         array = _ARRAYS[Octets if is_binary else Integers]
         pairs = "IN (SELECT * FROM unnest(%b::bigint[], %b::bigint[]))"
         return self.translate(statement.replace("IN LIST", f"= ANY({array})").replace("IN PAIRS", pairs))
@@ -234,7 +128,7 @@ class Statements:
         name = _TABLES.get(table, table)
         rows = "ROWS"
         if self.is_postgresql:
-            arrays = ", ".join(_ARRAYS[kind] for kind in self._kinds(table))
+            arrays = ", ".join(_ARRAYS[kind] for kind in self.kinds(table))
             rows = f"SELECT * FROM unnest({arrays})"  # noqa: S608  # our own names
         clause = self._on_conflict(name, columns, conflict) if conflict else ""
         # Without it SQLite copies every page that the statement changes, so as to undo it alone.
@@ -258,6 +152,135 @@ class Statements:
         if conflict == "put":
             action = "UPDATE SET " + ", ".join(f"{column} = excluded.{column}" for column in changed)
         return f" ON CONFLICT ({', '.join(keys)}) DO {action}"
+
+
+class Sql:
+    """The statements, run over one connection; made for each transaction."""
+
+    def __init__(self, connection: Connection, statements: Statements) -> None:
+        self.is_sqlite = statements.is_sqlite
+        self.is_postgresql = statements.is_postgresql
+        self.locked = "" if statements.is_sqlite else " FOR UPDATE"
+        """Behind a SELECT, lets it lock its rows; the writer of SQLite has locked everything."""
+        self._statements = statements
+        self._driver: Any = connection.connection.dbapi_connection
+
+    # -- asking
+
+    def run(self, statement: str, *values: object) -> ResultRows:
+        """Run a statement written with `?`."""
+        cursor = self._driver.cursor()
+        try:
+            cursor.execute(self._statements.translate(statement), values)
+            return ResultRows(
+                cursor, has_rows=statement.startswith("SELECT") or self._has_rows(statement, cursor)
+            )
+        finally:
+            cursor.close()
+
+    def find(self, statement: str, keys: Sequence[Any]) -> Rows:
+        """Run a statement whose LIST stands for these keys; PAIRS for pairs of them."""
+        rows: Rows = []
+        if not keys:
+            return rows
+        if self.is_postgresql:
+            return self.answer(self._ask_arrays(statement, keys))
+        is_paired = "PAIRS" in statement
+        cursor = self._driver.cursor()
+        for start in range(0, len(keys), _SIZES[-1]):
+            part = keys[start : start + _SIZES[-1]]
+            size = _SIZES[bisect_left(_SIZES, len(part))]
+            filled: Sequence[Any] = [*part, *[part[-1]] * (size - len(part))]
+            if is_paired:
+                filled = [value for pair in filled for value in pair]
+            cursor.execute(self._statements.sized(statement, size), filled)
+            rows += cursor.fetchall()
+        cursor.close()
+        return rows
+
+    def ask(self, statement: str, keys: Sequence[Any]) -> Asked:
+        """Begin what `find` does; `answer` gives the rows."""
+        if not keys or not self.is_postgresql:
+            return self.find(statement, keys)
+        return self._ask_arrays(statement, keys)
+
+    @staticmethod
+    def answer(asked: Asked) -> Rows:
+        """Wait for the rows of `ask`."""
+        if isinstance(asked, list):
+            return asked
+        rows: Rows = asked.fetchall()
+        asked.close()
+        return rows
+
+    @contextmanager
+    def pipelined(self) -> Iterator[None]:
+        """Send statements without waiting for the answers of those before, where the driver can."""
+        if not self.is_postgresql:
+            yield
+            return
+        with self._driver.pipeline():
+            yield
+
+    def _ask_arrays(self, statement: str, keys: Sequence[Any]) -> Any:  # noqa: ANN401  # the driver's
+        is_paired = "PAIRS" in statement
+        is_octets = isinstance(keys[0], bytes)
+        kind = Octets if is_octets else Integers
+        values = tuple(map(Integers, zip(*keys, strict=True))) if is_paired else (kind(keys),)
+        cursor = self._driver.cursor()
+        cursor.execute(self._statements.arrayed(statement, is_octets), values)
+        return cursor
+
+    def _has_rows(self, statement: str, cursor: Any) -> bool:  # noqa: ANN401  # the driver's
+        # In a pipeline the cursor does not know yet.
+        return " RETURNING " in statement if self.is_postgresql else cursor.description is not None
+
+    # -- writing
+
+    def insert(self, table: str, rows: Rows) -> None:
+        """Insert rows."""
+        self._send(table, "", [value for row in rows for value in row])
+
+    def put(self, table: str, rows: Rows) -> None:
+        """Insert rows or replace those with the same key."""
+        self._send(table, "put", [value for row in rows for value in row])
+
+    def add(self, table: str, rows: Rows) -> None:
+        """Insert rows or keep those with the same key."""
+        self._send(table, "add", [value for row in rows for value in row])
+
+    def insert_flat(self, table: str, values: list[Any]) -> None:
+        """Insert rows whose values stand one after another."""
+        self._send(table, "", values)
+
+    def run_many(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Run a statement written with `?` for each of these rows of values."""
+        cursor = self._driver.cursor()
+        cursor.executemany(self._statements.translate(statement), rows)
+        cursor.close()
+
+    def put_flat(self, table: str, values: list[Any]) -> None:
+        """Insert rows, whose values stand one after another, or replace those with the same key."""
+        self._send(table, "put", values)
+
+    def _send(self, table: str, conflict: str, values: list[Any]) -> None:
+        if not values:
+            return
+        width = len(_INSERTED[table])
+        statements = self._statements
+        cursor = self._driver.cursor()
+        if self.is_postgresql:
+            kinds = statements.kinds(table)
+            columns = [kind(values[index::width]) for index, kind in enumerate(kinds)]
+            cursor.execute(statements.insertion(table, conflict), columns)
+        else:
+            left, start = len(values) // width, 0
+            while left:
+                size = _SIZES[bisect_right(_SIZES, left) - 1]
+                end = start + size * width
+                cursor.execute(statements.insertion_of(table, conflict, size), values[start:end])
+                left, start = left - size, end
+        cursor.close()
 
 
 @lru_cache(maxsize=4)

@@ -5,23 +5,40 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from functools import lru_cache
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
-from sqlalchemy import Connection, create_engine
-from sqlalchemy.pool import StaticPool
+from sqlalchemy import Connection
 
-from tidings.adapters.sql.engine import Database, open_in_memory
-from tidings.adapters.sql.ledger.locks import LedgerTransaction, epoch_text, new_epoch
-from tidings.adapters.sql.ledger.reading import Reading
+from tidings.adapters.sql.engine import Database
+from tidings.adapters.sql.ledger.archives import Archives
+from tidings.adapters.sql.ledger.caches import Caches
+from tidings.adapters.sql.ledger.changes import ChangesReader
+from tidings.adapters.sql.ledger.encoding import epoch_text, new_epoch
+from tidings.adapters.sql.ledger.inbox_pages import InboxPages
+from tidings.adapters.sql.ledger.indexing import index_step, is_behind
+from tidings.adapters.sql.ledger.pages import Pages
+from tidings.adapters.sql.ledger.reader import Addresses, Reader
 from tidings.adapters.sql.ledger.remote import RemoteWriter
-from tidings.adapters.sql.ledger.search import create_search
-from tidings.adapters.sql.ledger.statements import driver_errors
+from tidings.adapters.sql.ledger.removal import Removal
+from tidings.adapters.sql.ledger.statements import Sql, driver_errors, statements_for
+from tidings.adapters.sql.ledger.trimming import Trimming
 from tidings.adapters.sql.ledger.waiting import WriterState
 from tidings.adapters.sql.ledger.writer import Writer
-from tidings.adapters.sql.tables import metadata
 from tidings.base.jid import Jid
 from tidings.ports.ledger.batch import Committed, LedgerBatch
+from tidings.ports.ledger.reading import (
+    Archived,
+    ArchivePage,
+    Changes,
+    Device,
+    EntryId,
+    FeedPage,
+    Head,
+    InboxPage,
+    InboxQuery,
+    InboxRow,
+    PageQuery,
+)
 
 T = TypeVar("T")
 
@@ -29,12 +46,17 @@ _DAY = 86_400_000_000
 ENDED: Final = 1 << 48
 """Added to the number of a stream that has ended: every number that still comes is one that it has passed."""
 
+_STREAM: Final = "SELECT number FROM streams WHERE stream = ?"
+_INDEXED: Final = 200
+"""How many messages one step of a search takes that catches up."""
 
-def _now() -> int:
+
+def now_in_microseconds() -> int:
+    """Give the time as the ledger has it."""
     return time.time_ns() // 1000
 
 
-class SqlLedger(Reading):
+class SqlLedger:
     """The port `Ledger` over a database; see docs/explanation/ledger.md.
 
     `now` gives microseconds since 1970; a time that is smaller than the last one of an archive is not used.
@@ -46,14 +68,17 @@ class SqlLedger(Reading):
         self,
         database: Database,
         *,
-        now: Callable[[], int] = _now,
+        now: Callable[[], int] = now_in_microseconds,
         window_days: int = 90,
         patience: float = 10.0,
         queue_octets: int = 64 << 20,
         queue_length: int = 100_000,
         remote: RemoteWriter | None = None,
     ) -> None:
-        super().__init__(database, now)
+        self._database = database
+        self._statements = statements_for(database.dialect)
+        self._addresses = Addresses()
+        self._now = now
         self._writer: Writer | RemoteWriter = remote or Writer(
             database,
             now,
@@ -86,18 +111,23 @@ class SqlLedger(Reading):
 
     async def bump_version(self, archive: Jid) -> int:
         """Note that what guard reads of this archive has changed."""
-        return await self._write(
-            lambda connection: LedgerTransaction(connection, self._statements, {}, self._now).bump(archive)
-        )
+
+        def work(sql: Sql) -> int:
+            archives = Archives(sql, Caches())
+            row = archives.lock_one(archive)
+            row.version += 1
+            archives.save(row)
+            return row.version
+
+        return await self._write(work)
 
     async def renew(self) -> str:
         """Begin a new incarnation, as after a restore."""
         incarnation = new_epoch()
 
-        def work(connection: Connection) -> None:
-            self._statements.add(connection, "ledger", [(1, 0, incarnation)])
-            statement = "UPDATE ledger SET incarnation = ? WHERE id = 1"
-            self._statements.run(connection, statement, incarnation)
+        def work(sql: Sql) -> None:
+            sql.add("ledger", [(1, 0, incarnation)])
+            sql.run("UPDATE ledger SET incarnation = ? WHERE id = 1", incarnation)
 
         await self._write(work)
         return epoch_text(incarnation)
@@ -105,42 +135,128 @@ class SqlLedger(Reading):
     async def end_stream(self, key: bytes) -> int | None:
         """Take nothing more that comes on a stream, and give its highest committed number."""
 
-        def work(connection: Connection) -> int | None:
-            select = "SELECT number FROM streams WHERE stream = ?" + self._statements.locked  # noqa: S608  # ours
-            row = self._statements.run(connection, select, key).first()
+        def work(sql: Sql) -> int | None:
+            row = sql.run(f"{_STREAM}{sql.locked}", key).first()
             number = 0 if row is None else int(row[0])
             if number < ENDED:
-                self._statements.put(connection, "streams", [(key, ENDED + number, self._now())])
+                sql.put("streams", [(key, ENDED + number, self._now())])
             return number % ENDED or None
 
         return await self._write(work)
 
+    # -- reading
+
+    async def head(self, archive: Jid) -> Head:
+        """Give the state of an archive."""
+        return await self._read(lambda reader: reader.head(archive)[1])
+
+    async def page(self, archive: Jid, query: PageQuery) -> ArchivePage:
+        """Give entries of an archive; raises `NoSuchEntry`."""
+        if query.words:
+            while await self._read(lambda reader: is_behind(reader.sql)) and await self.index_step(_INDEXED):
+                pass
+        return await self._read(lambda reader: Pages(reader).page(query, *reader.head(archive)))
+
+    async def ends(self, archive: Jid) -> tuple[Archived, Archived] | None:
+        """Give the first and the last entry that queries show; None where there is none."""
+        return await self._read(lambda reader: reader.ends(archive))
+
+    async def inbox(self, owner: Jid, query: InboxQuery) -> InboxPage:
+        """Give conversations of an account."""
+        return await self._read(lambda reader: InboxPages(reader).inbox(owner, query))
+
+    async def conversation(self, owner: Jid, peer: Jid) -> InboxRow | None:
+        """Give one conversation of an account, in any box."""
+        return await self._read(lambda reader: InboxPages(reader).conversation(owner, peer))
+
+    async def markers(self, owner: Jid, peer: Jid) -> tuple[Archived, ...]:
+        """Give the newest markers of each direction of a conversation."""
+        return await self._read(lambda reader: reader.markers(owner, peer))
+
+    async def devices(self, archive: Jid) -> dict[str, Device]:
+        """Give every known device of an account."""
+        return await self._read(lambda reader: reader.devices(archive))
+
+    async def changes(self, owner: Jid, since: int, limit: int = 50) -> Changes:
+        """Give what happened to an account after a feed number."""
+        return await self._read(lambda reader: ChangesReader(reader).changes(owner, since, limit))
+
+    async def feed(self) -> tuple[str, int]:
+        """Give the incarnation of this ledger and the number of its last transaction."""
+        return await self._read(lambda reader: ChangesReader(reader).feed())
+
+    async def feed_after(self, since: int, limit: int = 500) -> FeedPage:
+        """Give all messages of the transactions after this one."""
+        return await self._read(lambda reader: ChangesReader(reader).feed_after(since, limit))
+
+    async def archives(self, domain: str, after: str = "", limit: int = 500) -> tuple[Jid, ...]:
+        """List the archives of a domain in a fixed order."""
+        return await self._read(lambda reader: reader.archives(domain, after, limit))
+
+    async def index_step(self, limit: int = 500) -> int:
+        """Bring the text search further; tells by how many messages, 0 when it has all."""
+        return await self._write(lambda sql: index_step(sql, limit), is_of_archives=False)
+
+    # -- forgetting
+
+    async def hold(self, archive: Jid, positions: tuple[int, ...], *, is_held: bool = True) -> int:
+        """Keep these entries against trimming and erasing, or let them go; tells how many are there."""
+        return await self._write(lambda sql: Trimming(sql).hold(archive, positions, is_held=is_held))
+
+    async def hold_archive(self, archive: Jid, *, is_held: bool = True) -> None:
+        """Keep all entries of an archive, present and future, or let them go."""
+        await self._write(lambda sql: Trimming(sql).hold_archive(archive, is_held=is_held))
+
+    async def erase(self, archive: Jid, positions: tuple[int, ...]) -> int:
+        """Turn these entries into tombstones; tells how many were turned."""
+        return await self._write(lambda sql: Trimming(sql).erase(archive, positions))
+
+    async def erase_everywhere(self, at: EntryId, archive: Jid) -> int:
+        """Erase one message from every archive that has it."""
+        return await self._write(lambda sql: Trimming(sql).erase_everywhere(at, archive))
+
+    async def erase_conversation(self, archive: Jid, peer: Jid, *, limit: int = 500) -> int:
+        """Erase the oldest entries of a conversation; tells how many."""
+        return await self._write(lambda sql: Trimming(sql).erase_conversation(archive, peer, limit))
+
+    async def empty_bin(self, owner: Jid, *, before: int | None = None) -> int:
+        """Take the conversations of the bin out of the inbox; tells how many."""
+        return await self._write(lambda sql: Removal(sql).empty_bin(owner, before))
+
+    async def trim(
+        self, archive: Jid, *, keep: int | None = None, before: int | None = None, limit: int = 500
+    ) -> int:
+        """Forget the oldest entries; tells how many went."""
+        return await self._write(lambda sql: Trimming(sql).trim(archive, keep, before, limit))
+
+    async def forget_account(self, archive: Jid, *, limit: int = 500) -> int:
+        """Forget everything of an account that is removed, a step at a time."""
+        return await self._write(lambda sql: Removal(sql).forget_account(archive, limit))
+
+    async def forget_offline_only(self, before: int, *, limit: int = 500) -> int:
+        """Erase offline-only entries that every device has, or that are older than this time."""
+        return await self._write(lambda sql: Removal(sql).forget_offline_only(before, limit))
+
+    async def forget_stale(self, before: int, *, limit: int = 500) -> int:
+        """Forget devices, streams and commit notes that were last used before this time."""
+        return await self._write(lambda sql: Removal(sql).forget_stale(before, limit))
+
     # -- running
 
-    async def _write(self, work: Callable[[Connection], T], *, is_of_archives: bool = True) -> T:
+    async def _write(self, work: Callable[[Sql], T], *, is_of_archives: bool = True) -> T:
+        """Run this in a transaction beside the group commits, which may change what those remember."""
+
         def guarded(connection: Connection) -> T:
             if is_of_archives:
-                self._writer.forget()  # what it remembers is changed behind its back
+                self._writer.forget()
             with driver_errors(connection):
-                return work(connection)
+                return work(Sql(connection, self._statements))
 
         return await self._database.write(guarded)
 
+    async def _read(self, work: Callable[[Reader], T]) -> T:
+        def guarded(connection: Connection) -> T:
+            with driver_errors(connection):
+                return work(Reader(Sql(connection, self._statements), self._addresses))
 
-async def open_memory_ledger(now: Callable[[], int] = _now) -> SqlLedger:
-    """Open a ledger in memory that answers at once, on the thread of its caller; `close` it at the end."""
-    return SqlLedger(open_in_memory(_empty_schema()), now=now)
-
-
-@lru_cache(maxsize=1)
-def _empty_schema() -> bytes:
-    """Give an empty database with all tables, as its file would be."""
-    engine = create_engine("sqlite://", poolclass=StaticPool)
-    metadata.create_all(engine)
-    with engine.connect() as connection:
-        create_search(connection)
-        connection.commit()
-        driver: Any = connection.connection.dbapi_connection
-        schema: bytes = driver.serialize()
-    engine.dispose()
-    return schema
+        return await self._database.read(guarded)

@@ -26,8 +26,8 @@ def _key(name: str) -> Column[int]:
     return Column(name, BigInteger, primary_key=True, autoincrement=False)
 
 
-def _number(name: str, *, nullable: bool = False) -> Column[int]:
-    return Column(name, BigInteger, nullable=nullable)
+def _number(name: str, *, nullable: bool = False, default: str | None = None) -> Column[int]:
+    return Column(name, BigInteger, nullable=nullable, server_default=default)
 
 
 jids = Table(
@@ -39,8 +39,8 @@ jids = Table(
     **_INNODB,
 )
 
-heads = Table(
-    "heads",
+archives = Table(  # the state of each archive; the lock of its row is the archive's lock
+    "archives",
     metadata,
     _only_key("archive"),
     _number("first"),
@@ -48,9 +48,7 @@ heads = Table(
     _number("time"),  # of the last entry, microseconds
     _number("version"),  # of what guard reads
     _number("epoch"),  # the last one: a random number, shown in base 32
-    _number(
-        "incarnation"
-    ),  # of the ledger, in which that epoch was opened; 0 opens another at the next append
+    _number("incarnation"),  # of the ledger when that epoch began; 0 begins another one at the next append
     Column("held", SmallInteger, nullable=False),  # 1: the whole archive is under legal hold
     _number("listed"),  # up to here its entries stand in `conversations`, too
     **_INNODB,
@@ -70,13 +68,14 @@ messages = Table(
     metadata,
     _only_key("id"),  # feed * 65536 + place in the transaction
     _number("time"),
-    Column("places", RAW, nullable=False),  # archives, epochs and positions of its entries
+    Column("places", RAW, nullable=False),  # where its entries are, its keys, a digest of what was sent
     Column("body", RAW, nullable=False),
+    _number("sender", default="0"),  # the bare JID, 0 where direction and peer of its entries tell it
     **_INNODB,
 )
 
-names = Table(  # what later messages may call a message; also how a repeated send is found
-    "names",
+message_keys = Table(  # what later messages may call a message, and how a repeated send is found
+    "message_keys",
     metadata,
     Column("name", DIGEST, primary_key=True),
     _key("message"),
@@ -108,8 +107,8 @@ conversations = Table(  # entries by peer, but for the last ones of each archive
     **_NARROW,
 )
 
-pointers = Table(  # entries that refer to an earlier one of their archive
-    "pointers",
+message_links = Table(  # entries that refer to an earlier one of their archive
+    "message_links",
     metadata,
     _key("archive"),
     _key("target"),
@@ -117,8 +116,8 @@ pointers = Table(  # entries that refer to an earlier one of their archive
     **_NARROW,
 )
 
-withdrawn = Table(  # countable received messages that were retracted or erased: not unread
-    "withdrawn",
+uncounted = Table(  # countable received messages that were retracted or erased: not unread
+    "uncounted",
     metadata,
     _key("archive"),
     _key("peer"),
@@ -136,8 +135,8 @@ erasures = Table(  # entries that became tombstones
     **_NARROW,
 )
 
-passing = Table(  # entries that are kept for devices that are away, and no longer
-    "passing",
+offline_only = Table(  # entries that are kept for devices that are away, and no longer
+    "offline_only",
     metadata,
     _key("archive"),
     _key("position"),
@@ -163,6 +162,28 @@ inbox = Table(
     _number("boxed_time", nullable=True),
     _number("muted_until", nullable=True),
     _number("pinned", nullable=True),
+    **_NARROW,
+)
+
+members = Table(  # who belongs to a room, and who has it in the inbox for another reason
+    "members",
+    metadata,
+    _key("room"),
+    _key("member"),
+    Column("affiliation", Text(32), nullable=False),  # empty for who only has the room in the inbox
+    _number("joined", nullable=True),  # the position at which the member joined; NULL: is not in the room
+    _number("feed"),  # the transaction that changed it last
+    Index(None, "member", "room"),
+    **_NARROW,
+)
+
+mentions = Table(  # whom entries of rooms mention
+    "mentions",
+    metadata,
+    _key("archive"),
+    _key("member"),  # 0: all members
+    _key("position"),
+    Index(None, "archive", "position"),
     **_NARROW,
 )
 
@@ -206,17 +227,19 @@ ledger = Table(
 
 LEDGER_TABLES: Final = (
     jids,
-    heads,
+    archives,
     epochs,
     messages,
-    names,
+    message_keys,
     entries,
     conversations,
-    pointers,
-    withdrawn,
+    message_links,
+    uncounted,
     erasures,
-    passing,
+    offline_only,
     inbox,
+    members,
+    mentions,
     devices,
     streams,
     commits,

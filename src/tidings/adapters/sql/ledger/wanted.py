@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tidings.ports.ledger.batch import Append, At, CursorMove, InboxChange, ReadMove, Target
+from tidings.ports.ledger.batch import Append, CursorMove, EntryRef, InboxChange, ReadMove, Target
 
 Item = Append | ReadMove | InboxChange | CursorMove
 """What is committed whole."""
 
 
 class Wanted:
-    """The archives to lock, the conversations, streams and names to load."""
+    """The archives to lock, the conversations, streams and keys to load."""
 
     __slots__ = ("archives", "others", "pairs", "repeats", "streams", "targets")
 
@@ -62,15 +62,12 @@ class Wanted:
         """Give every address that needs a number."""
         return self.archives | self.others | {peer for _, peer in self.pairs}
 
-    def places(self) -> list[At]:
+    def places(self) -> list[EntryRef]:
         """Give the targets that are places."""
-        return [target for target in self.targets if isinstance(target, At)]
+        return [target for target in self.targets if isinstance(target, EntryRef)]
 
     def keys(self) -> list[bytes]:
-        """Give the names that may be known, in a fixed order."""
-        return sorted(self.repeats.union(target for target in self.targets if not isinstance(target, At)))
-
-
-def archives_of(item: Item) -> set[str]:
-    """Give the archives whose heads the item needs locked."""
-    return Wanted((item,)).archives
+        """Give the keys that may be known, in a fixed order."""
+        return sorted(
+            self.repeats.union(target for target in self.targets if not isinstance(target, EntryRef))
+        )

@@ -32,9 +32,9 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from tidings.adapters.sql.dialects import is_conflict
 from tidings.adapters.sql.engine import Database
 from tidings.adapters.sql.errors import backend_error
-from tidings.adapters.sql.ledger.append import Transaction
 from tidings.adapters.sql.ledger.caches import Caches
-from tidings.adapters.sql.ledger.statements import driver_errors, statements_for
+from tidings.adapters.sql.ledger.statements import Sql, driver_errors, statements_for
+from tidings.adapters.sql.ledger.transaction import Transaction
 from tidings.adapters.sql.ledger.waiting import Result, Waiting, WriterState, is_of_row
 from tidings.adapters.sql.ledger.wanted import Item
 from tidings.base.errors import BackendError
@@ -250,7 +250,7 @@ class Writer:
         try:
             self._resolve()
             for part in self._parts(group):
-                self._commit(part)
+                self._commit_or_halve(part)
         except (BackendError, SQLAlchemyError) as error:
             self._caches.forget()
             self.state.failed(self._told(error))
@@ -270,10 +270,10 @@ class Writer:
     def _told(self, error: Exception) -> str:
         return str(error if isinstance(error, BackendError) else backend_error(error, self._database.place))
 
-    def _commit(self, part: Part) -> None:
+    def _commit_or_halve(self, part: Part) -> None:
         """Commit the items, halving them where one is refused; raises what concerns the whole database."""
         try:
-            self._transact(part)
+            self._commit_with_retries(part)
         except Exception as error:
             self._caches.forget()
             if not is_of_row(error):
@@ -283,15 +283,15 @@ class Writer:
                 waiting.results[index] = _refusal(waiting.items[index], error)
                 return
             half = len(part) // 2
-            self._commit(part[:half])
-            self._commit(part[half:])
+            self._commit_or_halve(part[:half])
+            self._commit_or_halve(part[half:])
 
-    def _transact(self, part: Part) -> None:
+    def _commit_with_retries(self, part: Part) -> None:
         """Commit the items together; raises what the database says when they are surely not committed."""
         items = [waiting.items[index] for waiting, index in part]
         for turn in range(_ATTEMPTS):
             try:
-                self._try(part, items)
+                self._commit_once(part, items)
             except (DBAPIError, BackendError) as error:
                 self._caches.forget()
                 if not _is_lost(error) and not is_conflict(error):
@@ -303,20 +303,22 @@ class Writer:
             else:
                 return
 
-    def _try(self, part: Part, items: Sequence[Item]) -> None:
+    def _commit_once(self, part: Part, items: Sequence[Item]) -> None:
+        """Run the transaction; what is unresolved afterwards is a COMMIT without an answer."""
         batch = secrets.token_bytes(16)
         done: list[Transaction] = []
         self._unresolved = None
 
         def work(connection: Connection) -> None:
-            transaction = Transaction(connection, self._statements, self._caches, self._now, self._window)
-            with driver_errors(connection), self._statements.pipelined(connection):
+            sql = Sql(connection, self._statements)
+            transaction = Transaction(sql, self._caches, self._now, self._window)
+            with driver_errors(connection), sql.pipelined():
                 results = transaction.run(items, batch)
             # From here on the connection may be lost without telling what became of the commit.
             self._unresolved = transaction.feed, batch, part, results
             done.append(transaction)
 
-        self._database.transact(work)
+        self._database.transact_once(work)
         self._take_results()
         done[0].keep()
 
@@ -338,16 +340,16 @@ class Writer:
         if self._statements.is_sqlite:  # what raises there is undone
             self._unresolved = None
             return False
-        statements = self._statements
         found = []
 
         def work(connection: Connection) -> None:
             with driver_errors(connection):
-                statements.run(connection, _LOCKING + statements.locked).all()
-                row = statements.run(connection, "SELECT batch FROM commits WHERE feed = ?", feed).first()
+                sql = Sql(connection, self._statements)
+                sql.run(_LOCKING + sql.locked).all()
+                row = sql.run("SELECT batch FROM commits WHERE feed = ?", feed).first()
             found.append(row is not None and bytes(row[0]) == batch)
 
-        self._database.transact(work)
+        self._database.transact_once(work)
         if found[-1]:
             self._take_results()
         self._unresolved = None

@@ -61,7 +61,7 @@ class Private(msgspec.Struct, frozen=True):
         return Element("private", ns.CARBONS)
 
 
-class Direction(enum.StrEnum):
+class CarbonDirection(enum.StrEnum):
     """Whether another device has sent the message (§8) or got it (§7)."""
 
     SENT = "sent"
@@ -71,16 +71,16 @@ class Direction(enum.StrEnum):
 class Carbon(msgspec.Struct, frozen=True):
     """A copy of a message that another device has sent or got."""
 
-    TAGS: ClassVar[tuple[tuple[str, str], ...]] = tuple((ns.CARBONS, way.value) for way in Direction)
+    TAGS: ClassVar[tuple[tuple[str, str], ...]] = tuple((ns.CARBONS, way.value) for way in CarbonDirection)
 
-    direction: Direction
+    direction: CarbonDirection
     forwarded: Forwarded
 
     @classmethod
     def decode(cls, element: Element) -> Self:
         """Return the copy; raise `bad-request` for one that holds no message."""
         try:
-            direction = Direction(element.name)
+            direction = CarbonDirection(element.name)
         except ValueError as error:
             raise StanzaError("bad-request", "a carbon is sent or received") from error
         forwarded = Forwarded.within(element)
@@ -94,7 +94,7 @@ class Carbon(msgspec.Struct, frozen=True):
         return b'<%b xmlns="%b">%b</%b>' % (name, namespace, self.forwarded.to_bytes(), name)
 
 
-def carbon_copy(message: Stanza, account: Jid, direction: Direction) -> Stanza:
+def carbon_copy(message: Stanza, account: Jid, direction: CarbonDirection) -> Stanza:
     """Return the copy for the devices of an account; address it to each with `Stanza.addressed` (§7, §8)."""
     raw = Carbon(direction, Forwarded.of(message)).to_bytes()
     return carry((ns.CARBONS, direction.value), raw, to=None, sender=account.bare, kind=message.kind)

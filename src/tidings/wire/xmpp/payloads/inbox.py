@@ -90,7 +90,7 @@ class InboxForm(msgspec.Struct, frozen=True):
         return Element("query", ns.INBOX, None, self.form.encode())
 
 
-class InboxQuery(msgspec.Struct, frozen=True, kw_only=True):
+class FetchInbox(msgspec.Struct, frozen=True, kw_only=True):
     """Which entries are wanted (§1.3), by the times of their last messages in microseconds, inclusive.
 
     `box` None means every box but the bin, "all" means the bin as well.

@@ -9,11 +9,11 @@ from typing import Final
 
 import msgspec
 
-from tidings.adapters.sql.ledger.locks import GONE, UNREAD
+from tidings.adapters.sql.ledger.encoding import GONE, UNREAD
 from tidings.adapters.sql.ledger.reader import ENTRY, Reader
 from tidings.base.jid import Jid
-from tidings.ports.ledger.batch import Kind
-from tidings.ports.ledger.reading import Archived, Inbox, InboxQuery, InboxRow, Order
+from tidings.ports.ledger.batch import EntryKind
+from tidings.ports.ledger.reading import Archived, InboxOrder, InboxPage, InboxQuery, InboxRow
 
 INBOX: Final = "inbox"
 ARCHIVE: Final = "archive"
@@ -24,22 +24,25 @@ BIN: Final = "bin"
 _BEYOND: Final = "CASE WHEN s.{0} > i.{0} THEN s.{0} ELSE i.{0} END"
 _ROWS: Final = (
     f"SELECT i.peer, i.source, s.position, s.time, s.count, s.count - {_BEYOND.format('read_count')} - "  # noqa: S608  # ours
-    "(SELECT COUNT(*) FROM withdrawn w WHERE w.archive = i.source AND w.peer = i.peer "
+    "(SELECT COUNT(*) FROM uncounted w WHERE w.archive = i.source AND w.peer = i.peer "
     f"AND w.position > {_BEYOND.format('read_position')}), i.read_position, i.flags, i.box, i.boxed_count, "
     "i.muted_until, i.pinned, CASE WHEN s.feed > i.feed THEN s.feed ELSE i.feed END "
     "FROM inbox i LEFT JOIN inbox s ON s.owner = i.source AND s.peer = i.peer WHERE i.owner = ? "
 )
 
 
-class InboxReader(Reader):
+class InboxPages:
     """Answers `InboxQuery`."""
 
-    def inbox(self, owner: Jid, query: InboxQuery) -> Inbox:
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    def inbox(self, owner: Jid, query: InboxQuery) -> InboxPage:
         """Give a page of an inbox and the sums over all of it."""
-        rows = self._rows(self.number_of(owner))
+        rows = self._rows(self._reader.number_of(owner))
         outside = [row for row in rows if row.box != BIN]
         page, is_complete = _page(query, _matching(query, rows))
-        return Inbox(
+        return InboxPage(
             tuple(self.with_last(page)),
             is_complete,
             unread=sum(row.unread for row in outside),
@@ -49,7 +52,7 @@ class InboxReader(Reader):
 
     def conversation(self, owner: Jid, peer: Jid) -> InboxRow | None:
         """Give one conversation."""
-        rows = self._rows(self.number_of(owner), "AND i.peer = ?", self.number_of(peer))
+        rows = self._rows(self._reader.number_of(owner), "AND i.peer = ?", self._reader.number_of(peer))
         return next(iter(self.with_last(rows)), None)
 
     def changed(self, owner: int, since: int) -> list[InboxRow]:
@@ -59,8 +62,8 @@ class InboxReader(Reader):
     def gone(self, owner: int, since: int) -> list[tuple[int, Jid]]:
         """Give the conversations that were taken out after a feed number, with the number that did."""
         condition = f"AND i.feed > ? AND i.flags & {GONE} <> 0"
-        found = self._run(_ROWS + condition, owner, since)
-        names = self.names_of(row[0] for row in found)
+        found = self._reader.run(_ROWS + condition, owner, since)
+        names = self._reader.names_of(row[0] for row in found)
         return [
             (feed, names[peer])
             for peer, _, _, _, received, _, _, _, _, boxed, *_, feed in found
@@ -68,8 +71,8 @@ class InboxReader(Reader):
         ]
 
     def _rows(self, owner: int, condition: str = "", *values: object) -> list[InboxRow]:
-        found = self._run(_ROWS + condition, owner, *values)
-        names = self.names_of({row[0] for row in found} | {row[1] for row in found})
+        found = self._reader.run(_ROWS + condition, owner, *values)
+        names = self._reader.names_of({row[0] for row in found} | {row[1] for row in found})
         return [
             InboxRow(
                 peer=names[peer],
@@ -120,12 +123,12 @@ class InboxReader(Reader):
 
     def lasts(self, source: Jid, positions: Sequence[int]) -> list[Archived]:
         """Give the entries at these positions, with what says how they read now."""
-        archive, head = self.head(source)
+        archive, head = self._reader.head(source)
         statement = f"SELECT {ENTRY}WHERE e.archive = ? AND e.position IN LIST"
-        rows = self._among(statement, [position for position in positions if position], archive)
+        rows = self._reader.among(statement, [position for position in positions if position], archive)
         return [
             msgspec.structs.replace(entry, pointers=entry.pointers[-1:]) if entry.pointers else entry
-            for entry in self.archived(archive, head, rows, folded=(Kind.CORRECTION,))
+            for entry in self._reader.archived(archive, head, rows, folded=(EntryKind.CORRECTION,))
         ]
 
 
@@ -158,7 +161,7 @@ def _matching(query: InboxQuery, rows: list[InboxRow]) -> list[InboxRow]:
 
 def _page(query: InboxQuery, rows: list[InboxRow]) -> tuple[list[InboxRow], bool]:
     """Cut the page out of all rows that match, and tell whether nothing is beyond it in its direction."""
-    sign = -1 if query.order is Order.NEWEST else 1
+    sign = -1 if query.order is InboxOrder.NEWEST else 1
 
     def place(row: InboxRow) -> tuple[int, Jid]:
         return sign * row.time, row.peer

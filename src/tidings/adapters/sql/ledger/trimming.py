@@ -9,24 +9,25 @@ from __future__ import annotations
 import secrets
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any, Final
+from typing import Final
 
 from tidings.adapters.sql.ledger import search
+from tidings.adapters.sql.ledger.archives import Archives
+from tidings.adapters.sql.ledger.caches import Caches
 from tidings.adapters.sql.ledger.conversations import Stretch, find, stretches
-from tidings.adapters.sql.ledger.locks import (
+from tidings.adapters.sql.ledger.encoding import (
     COUNTABLE,
     ERASED,
     GONE,
     HELD,
-    PASSING,
+    OFFLINE_ONLY,
     SENT,
     UNREAD,
-    Head,
-    LedgerTransaction,
     decode_places,
 )
-from tidings.adapters.sql.ledger.reader import Names, Reader
-from tidings.adapters.sql.ledger.statements import Rows
+from tidings.adapters.sql.ledger.reader import Addresses, Reader
+from tidings.adapters.sql.ledger.rows import ArchiveRow
+from tidings.adapters.sql.ledger.statements import Rows, Sql
 from tidings.adapters.sql.tables import DIGEST_OCTETS
 from tidings.base.jid import Jid
 from tidings.ports.ledger.reading import EntryId
@@ -36,33 +37,39 @@ _ENTRIES: Final = "SELECT position, message, peer, flags, target FROM entries WH
 _MESSAGES: Final = "SELECT id, places FROM messages WHERE id IN LIST ORDER BY id"
 
 
-class Retention(LedgerTransaction):
-    """One step of forgetting in archives; see the port `Ledger`."""
+class Trimming:
+    """One step of forgetting in archives, a transaction; see the port `Ledger`."""
+
+    def __init__(self, sql: Sql) -> None:
+        self._sql = sql
+        self._run = sql.run
+        self._reader = Reader(sql, Addresses())
+        self.archives = Archives(sql, Caches())
 
     def hold(self, archive: Jid, positions: Iterable[int], *, is_held: bool) -> int:
         """Mark entries as held, or not any more."""
-        head = self._lock(archive)
-        rows = self._at(head, positions)
+        head = self.archives.lock_one(archive)
+        rows = self.at(head, positions)
         flags = f"flags | {HELD}" if is_held else f"flags & ~{HELD}"
         statement = f"UPDATE entries SET flags = {flags} WHERE archive = ? AND position = ?"  # noqa: S608  # ours
-        for row in rows:
-            self._run(statement, head.archive, row[0])
+        for entry in rows:
+            self._run(statement, head.archive, entry[0])
         return len(rows)
 
     def hold_archive(self, archive: Jid, *, is_held: bool) -> None:
         """Hold an archive as a whole, or not any more."""
-        head = self._lock(archive)
+        head = self.archives.lock_one(archive)
         head.held = int(is_held)
-        self._statements.put(self._connection, "heads", [head.row()])
+        self.archives.save(head)
 
     def erase(self, archive: Jid, positions: Iterable[int]) -> int:
         """Turn entries into tombstones."""
-        head = self._lock(archive)
-        return self._bury({head.archive: self._at(head, positions)})
+        head = self.archives.lock_one(archive)
+        return self.bury({head.archive: self.at(head, positions)})
 
     def erase_everywhere(self, at: EntryId, archive: Jid) -> int:
         """Turn every entry of one message into a tombstone."""
-        number, head = self._reader().head(archive)
+        number, head = self._reader.head(archive)
         if not head.has(at):
             return 0
         message = self._run(f"{_ENTRIES}position = ?", number, at.position).first()
@@ -72,40 +79,40 @@ class Retention(LedgerTransaction):
         places: dict[int, list[int]] = defaultdict(list)
         for each, _, position in decode_places(bytes(found[0]))[0]:
             places[each].append(position)
-        self._lock_heads(places)
-        return self._bury({each: self._at(self._heads[each], places[each]) for each in places})
+        self.archives.lock(places)
+        return self.bury({each: self.at(self.archives.rows[each], places[each]) for each in places})
 
     def erase_conversation(self, archive: Jid, peer: Jid, limit: int) -> int:
         """Turn the oldest entries of a conversation into tombstones; with the last it leaves the inbox."""
-        self._intern({archive, peer})
-        head = self._lock(archive)
-        number = self._ids[peer]
-        parts = stretches(self._statements, self._connection, head.archive, number, head.first, head.position)
+        self.archives.intern({archive, peer})
+        head = self.archives.lock_one(archive)
+        number = self.archives.ids[peer]
+        parts = stretches(self._sql, head.archive, number, head.first, head.position)
         rows = self._of_conversation(parts, f"e.flags & {ERASED | HELD} = 0", limit + 1)
-        count = self._bury({head.archive: rows[:limit]})
+        count = self.bury({head.archive: rows[:limit]})
         is_over = len(rows) <= limit and not head.held
         if is_over and not self._of_conversation(parts, f"e.flags & {HELD} <> 0", 1):
-            self._take_out(head.archive, [number])
+            self.take_out(head.archive, [number])
         return count
 
     def _of_conversation(self, parts: Sequence[Stretch], condition: str, limit: int) -> Rows:
         columns = "e.position, e.message, e.peer, e.flags, e.target"
-        return find(self._statements, self._connection, parts, columns, condition=condition, limit=limit)
+        return find(self._sql, parts, columns, condition=condition, limit=limit)
 
     def trim(self, archive: Jid, keep: int | None, before: int | None, limit: int) -> int:
         """Forget the oldest entries."""
-        head = self._lock(archive)
+        head = self.archives.lock_one(archive)
         last = head.first - 1
         if keep is not None:
             last = max(last, head.position - keep)
         if before is not None:
-            number, state = self._reader().head(archive)
-            last = max(last, self._reader().first_at(number, state, "time", before) - 1)
-        return self._trim_to(head, last, limit)
+            number, state = self._reader.head(archive)
+            last = max(last, self._reader.first_at(number, state, "time", before) - 1)
+        return self.trim_to(head, last, limit)
 
     # -- steps
 
-    def _trim_to(self, head: Head, last: int, limit: int) -> int:
+    def trim_to(self, head: ArchiveRow, last: int, limit: int) -> int:
         """Cut the entries up to a position, as far as none is held; behind that make tombstones."""
         if head.held or last < head.first:
             return 0
@@ -117,19 +124,19 @@ class Retention(LedgerTransaction):
         if end >= head.first:
             return self._cut(head, end)
         condition = f"position <= ? {_LEFT}{int(limit)}"
-        return self._bury({head.archive: self._run(_ENTRIES + condition, head.archive, last).all()})
+        return self.bury({head.archive: self._run(_ENTRIES + condition, head.archive, last).all()})
 
-    def _bury(self, found: dict[int, Rows]) -> int:
+    def bury(self, found: dict[int, Rows]) -> int:
         """Make tombstones of those entries of locked archives that are neither held nor buried."""
         left = {
             archive: [row for row in rows if not row[3] & (ERASED | HELD)]
             for archive, rows in found.items()
-            if not self._heads[archive].held
+            if not self.archives.rows[archive].held
         }
         count = sum(map(len, left.values()))
         if count:
-            search.lock(self._statements, self._connection)
-            self._take_number()
+            search.lock(self._sql)
+            self.take_number()
             for archive, rows in left.items():
                 self._entomb(archive, rows)
             self._release({row[1] for rows in left.values() for row in rows})
@@ -137,27 +144,27 @@ class Retention(LedgerTransaction):
 
     def _entomb(self, archive: int, rows: Rows) -> None:
         statement = (
-            f"UPDATE entries SET flags = (flags | {ERASED}) & ~{PASSING}, target = 0, resource = ? "  # noqa: S608  # ours
+            f"UPDATE entries SET flags = (flags | {ERASED}) & ~{OFFLINE_ONLY}, target = 0, resource = ? "  # noqa: S608  # ours
             "WHERE archive = ? AND position = ?"
         )
-        forgetting = "DELETE FROM pointers WHERE archive = ? AND target = ? AND position = ?"
+        forgetting = "DELETE FROM message_links WHERE archive = ? AND target = ? AND position = ?"
         for position, _, _, flags, target in rows:
             self._run(statement, b"", archive, position)
-            search.forget(self._statements, self._connection, archive, position, position)
+            search.forget(self._sql, archive, position, position)
             if target:
                 self._run(forgetting, archive, target, position)
-            if flags & PASSING:
-                self._run("DELETE FROM passing WHERE archive = ? AND position = ?", archive, position)
+            if flags & OFFLINE_ONLY:
+                self._run("DELETE FROM offline_only WHERE archive = ? AND position = ?", archive, position)
         unread = [(archive, row[2], row[0]) for row in rows if row[3] & (COUNTABLE | SENT) == COUNTABLE]
-        self._statements.add(self._connection, "withdrawn", sorted(unread))
-        self._statements.insert(self._connection, "erasures", [(self.feed, archive, row[0]) for row in rows])
+        self._sql.add("uncounted", sorted(unread))
+        self._sql.insert("erasures", [(self.archives.feed, archive, row[0]) for row in rows])
         self._note_change(archive, {row[2] for row in rows})
 
-    def _cut(self, head: Head, end: int) -> int:
+    def _cut(self, head: ArchiveRow, end: int) -> int:
         """Delete the entries up to a position; nothing among them is held."""
         archive = head.archive
-        search.lock(self._statements, self._connection)
-        self._take_number()
+        search.lock(self._sql)
+        self.take_number()
         select = "SELECT position, message, peer, count FROM entries WHERE archive = ? AND position <= ?"
         rows = self._run(select, archive, end).all()
         # In order, so that the last entry of each conversation is what remains.
@@ -168,17 +175,17 @@ class Retention(LedgerTransaction):
         )
         for peer, (position, count) in lasts.items():
             self._run(pointer, position, count, archive, peer, position)
-            for table in ("withdrawn", "conversations"):
+            for table in ("uncounted", "conversations"):
                 statement = f"DELETE FROM {table} WHERE archive = ? AND peer = ? AND position <= ?"  # noqa: S608  # ours
                 self._run(statement, archive, peer, end)
         self._run("DELETE FROM entries WHERE archive = ? AND position <= ?", archive, end)
-        self._run("DELETE FROM pointers WHERE archive = ? AND target <= ?", archive, end)
-        self._run("DELETE FROM passing WHERE archive = ? AND position <= ?", archive, end)
-        search.forget(self._statements, self._connection, archive, head.first, end)
+        self._run("DELETE FROM message_links WHERE archive = ? AND target <= ?", archive, end)
+        self._run("DELETE FROM offline_only WHERE archive = ? AND position <= ?", archive, end)
+        search.forget(self._sql, archive, head.first, end)
         self._note_change(archive, lasts)
         self._release({row[1] for row in rows})
         head.first = end + 1
-        self._statements.put(self._connection, "heads", [head.row()])
+        self.archives.save(head)
         return len(rows)
 
     def _release(self, messages: Collection[int]) -> None:
@@ -187,22 +194,22 @@ class Retention(LedgerTransaction):
         The rows are locked first: of two archives that let go of a message at once, the second sees what the
         first did.
         """
-        find = self._statements.find
-        found = find(self._connection, _MESSAGES + self._statements.locked, sorted(messages))
+        find = self._sql.find
+        found = find(_MESSAGES + self._sql.locked, sorted(messages))
         decoded = {row[0]: decode_places(bytes(row[1])) for row in found}
         select = "SELECT archive, position, flags FROM entries WHERE (archive, position) IN PAIRS"
         pairs = sorted({place[::2] for places, _ in decoded.values() for place in places})
-        left = {row[:2]: row[2] for row in find(self._connection, select, pairs)}
+        left = {row[:2]: row[2] for row in find(select, pairs)}
         for message, (places, keys) in decoded.items():
             flags = [left[place[::2]] for place in places if place[::2] in left]
             if not flags:
                 self._run("DELETE FROM messages WHERE id = ?", message)
                 for key in keys:
-                    self._run("DELETE FROM names WHERE name = ? AND message = ?", key, message)
+                    self._run("DELETE FROM message_keys WHERE name = ? AND message = ?", key, message)
             elif all(flag & ERASED for flag in flags):
                 self._run("UPDATE messages SET body = ? WHERE id = ?", b"", message)
 
-    def _take_out(self, owner: int, peers: Sequence[int]) -> None:
+    def take_out(self, owner: int, peers: Sequence[int]) -> None:
         """Take conversations that are in the inbox out of it until they have a newer message."""
         select = (
             "SELECT i.peer, s.count FROM inbox i "  # noqa: S608  # ours
@@ -215,7 +222,7 @@ class Retention(LedgerTransaction):
         )
         for peer in peers:
             for number, count in self._run(select, owner, peer).all():
-                self._take_number()
+                self.take_number()
                 self._run(change, count or 0, owner, number)
                 self._note_change(owner, [number])
 
@@ -223,28 +230,17 @@ class Retention(LedgerTransaction):
         """Let the inbox rows of these conversations carry the feed number."""
         statement = "UPDATE inbox SET feed = ? WHERE owner = ? AND peer = ?"
         for peer in sorted(peers):
-            self._run(statement, self.feed, archive, peer)
+            self._run(statement, self.archives.feed, archive, peer)
 
     # -- what steps stand on
 
-    def _lock(self, archive: Jid) -> Head:
-        if archive not in self._ids:
-            self._intern({archive})
-        number = self._ids[archive]
-        self._lock_heads({number})
-        return self._heads[number]
+    def take_number(self) -> None:
+        """Take the number of the feed that this step has, once."""
+        if not self.archives.feed:
+            self.archives.take_feed(secrets.token_bytes(DIGEST_OCTETS))
 
-    def _take_number(self) -> None:
-        if not self.feed:
-            self._take_feed(secrets.token_bytes(DIGEST_OCTETS))
-
-    def _reader(self) -> Reader:
-        return Reader(self._connection, self._statements, Names())
-
-    def _run(self, statement: str, *values: object) -> Any:  # noqa: ANN401  # what was found
-        return self._statements.run(self._connection, statement, *values)
-
-    def _at(self, head: Head, positions: Iterable[int]) -> Rows:
+    def at(self, head: ArchiveRow, positions: Iterable[int]) -> Rows:
+        """Give the entries at these positions."""
         statement = f"{_ENTRIES}position = ?"
         found = (self._run(statement, head.archive, position).first() for position in sorted(set(positions)))
         return [row for row in found if row is not None]

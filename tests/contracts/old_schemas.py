@@ -1,0 +1,38 @@
+"""Databases as earlier versions left them: what later migrations did is taken back, and the rows stay."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, text
+
+RENAMED = {
+    "message_keys": "names",
+    "uncounted": "withdrawn",
+    "message_links": "pointers",
+    "archives": "heads",
+    "offline_only": "passing",
+}
+"""Revision 0006 gave these tables another name."""
+
+
+def take_back_to_0005(connection: Connection) -> None:
+    """Give a database the schema of revision 0005."""
+    is_postgresql = connection.dialect.name == "postgresql"
+    for new, old in RENAMED.items():
+        connection.execute(text(f"ALTER TABLE {new} RENAME TO {old}"))
+        if is_postgresql:
+            connection.execute(text(f"ALTER TABLE {old} RENAME CONSTRAINT pk_{new} TO pk_{old}"))
+    connection.execute(text("ALTER TABLE messages DROP COLUMN sender"))
+    connection.execute(text("DROP TABLE members"))
+    connection.execute(text("DROP TABLE mentions"))
+    connection.execute(text("UPDATE alembic_version SET version_num = '0005'"))
+
+
+def take_back_to_0003(connection: Connection) -> None:
+    """Give a database the schema of revision 0003, killed while it was brought to 0004."""
+    take_back_to_0005(connection)
+    connection.execute(text("DELETE FROM conversations WHERE position > 10"))
+    connection.execute(text("UPDATE heads SET listed = 0"))
+    connection.execute(
+        text("CREATE INDEX ix_entries_archive_peer_position ON entries (archive, peer, position)")
+    )
+    connection.execute(text("UPDATE alembic_version SET version_num = '0003'"))
