@@ -87,7 +87,6 @@ def _empty(connection: Connection) -> None:
     for table in reversed(LEDGER_TABLES):
         connection.execute(table.delete())
     connection.execute(text("DELETE FROM search"))
-    connection.execute(text("UPDATE search_state SET message = 0"))
 
 
 # -- writing

@@ -19,6 +19,7 @@ from tidings.adapters.sql.ledger import SqlLedger
 from tidings.base.errors import BackendError
 from tidings.base.jid import Jid
 from tidings.ports.ledger.batch import Accepted, Append, Direction, Entry, LedgerBatch, message_key
+from tidings.ports.ledger.feed import Cursor
 from tidings.ports.ledger.reading import InboxQuery, PageQuery
 
 PEOPLE = [Jid(f"user{number}@example.org") for number in range(6)]
@@ -118,17 +119,17 @@ async def test_several_processes_write_dense_archives_and_a_feed_in_order(url: s
     processes = [await start(url, f"p{number}", 40) for number in range(3)]
     ends = [asyncio.ensure_future(process.communicate()) for process in processes]
     seen: list[tuple[int, int]] = []
-    since = 0
+    since = Cursor("")
     while not all(end.done() for end in ends):  # a follower that reads during the writes
         page = await ledger.feed_after(since, limit=20)
-        seen += [(message.feed, message.number) for message in page.messages]
-        since = page.feed
+        seen += [(item.feed, item.number) for item in page.items]
+        since = page.cursor
         await asyncio.sleep(0.001)
     more = True
     while more:
         page = await ledger.feed_after(since)
-        seen += [(message.feed, message.number) for message in page.messages]
-        since, more = page.feed, not page.is_complete
+        seen += [(item.feed, item.number) for item in page.items]
+        since, more = page.cursor, not page.is_complete
     said = [await end for end in ends]
     assert [process.returncode for process in processes] == [0, 0, 0], [error.decode() for _, error in said]
     found = await archives(ledger)

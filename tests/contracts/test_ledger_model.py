@@ -289,7 +289,6 @@ def clear(connection) -> None:
     for table in metadata.sorted_tables:
         connection.execute(table.delete())
     connection.execute(text("DELETE FROM search"))
-    connection.execute(text("UPDATE search_state SET message = 0"))
 
 
 @pytest.fixture(params=("at once", "sqlite in memory", "sqlite", "postgresql", "mariadb"))

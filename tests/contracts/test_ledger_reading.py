@@ -10,7 +10,6 @@ from tests.contracts.ledger_stories import (
     ALICE,
     BOB,
     CAROL,
-    ROOM,
     SECOND,
     START,
     Clock,
@@ -26,7 +25,6 @@ from tests.contracts.ledger_stories import (
     positions,
     read,
     said,
-    say,
     seen,
     texts,
 )
@@ -34,6 +32,7 @@ from tidings.adapters.sql import open_database
 from tidings.adapters.sql.ledger import SqlLedger
 from tidings.base.jid import Jid
 from tidings.ports.ledger.batch import Direction, EntryKind, message_key
+from tidings.ports.ledger.feed import Cursor
 from tidings.ports.ledger.reading import COUNTED, EntryId, InboxQuery, NoSuchEntry, PageQuery
 
 __all__ = ["clock", "ledger", "ledger_url", "ledger_urls"]
@@ -67,7 +66,7 @@ async def test_an_empty_ledger_has_nothing_to_read(ledger: SqlLedger) -> None:
     assert await ledger.archives("example.org") == ()
     changes = await ledger.changes(ALICE, 0)
     assert (changes.entries, changes.rows, changes.erased, changes.is_complete) == ((), (), (), True)
-    assert (await ledger.feed_after(0)).is_complete
+    assert (await ledger.feed_after(Cursor(""))).is_complete
 
 
 async def test_pages_in_both_directions(filled: SqlLedger) -> None:
@@ -397,41 +396,6 @@ async def test_sync_beside_writers_misses_nothing(ledger_url: str, ledger: SqlLe
     ]
     assert sorted(erased) == gone
     await other.close()
-
-
-# -- the feed
-
-
-async def test_the_feed_gives_every_message_once_in_order(filled: SqlLedger) -> None:
-    await accept(filled, *(say(ALICE, number) for number in range(21, 31)))
-    await filled.erase(BOB, (1, 2))
-    _, last = await filled.feed()
-    for limit in (1, 3, 500):
-        found, erased, since, is_complete = [], [], 0, False
-        while not is_complete:
-            page = await filled.feed_after(since, limit=limit)
-            assert page.feed > since or page.is_complete
-            found += page.messages
-            erased += page.erased
-            since, is_complete = page.feed, page.is_complete
-        assert [message.body.decode().partition("<body>")[2][:-17] for message in found] == numbers(
-            *range(1, 31)
-        )
-        keys = [(message.feed, message.number) for message in found]
-        assert keys == sorted(set(keys))
-        assert since == last
-        assert found[0].places == ((ALICE, 1), (BOB, 1))
-        assert found[-1].places == ((ROOM, 10),)
-        assert [(archive, position) for _, archive, position in erased] == [(BOB, 1), (BOB, 2)]
-
-
-async def test_a_page_of_large_messages_is_short(ledger: SqlLedger) -> None:
-    await accept(ledger, *(chat(ALICE, BOB, "x" * 900_000) for _ in range(3)))
-    await accept(ledger, *(chat(ALICE, BOB, "y" * 900_000) for _ in range(3)))
-    await accept(ledger, chat(ALICE, BOB, "z"))
-    page = await ledger.feed_after(0)
-    assert (len(page.messages), page.is_complete) == (6, False)
-    assert len((await ledger.feed_after(page.feed)).messages) == 1
 
 
 async def test_an_inbox_row_is_read_alone(filled: SqlLedger) -> None:

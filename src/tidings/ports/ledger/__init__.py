@@ -12,13 +12,15 @@ from typing import Protocol
 
 from tidings.base.jid import Jid
 from tidings.ports.ledger.batch import Committed, LedgerBatch
+from tidings.ports.ledger.feed import Cursor, FeedPage
+from tidings.ports.ledger.followers import FollowerStore
+from tidings.ports.ledger.outbox import OutboxStore
 from tidings.ports.ledger.reading import (
     Archived,
     ArchivePage,
     Changes,
     Device,
     EntryId,
-    FeedPage,
     Head,
     InboxPage,
     InboxQuery,
@@ -44,6 +46,13 @@ class LedgerState(Protocol):
     """How often the database could not take a transaction."""
     given_up: int
     """Batches whose callers were told that the database does not answer."""
+    feed: int
+    """The number of the last transaction that this process knows of; 0 before the first."""
+    sent: int
+    """How many rows of the outbox the writer has written since it began."""
+    on_feed: Callable[[int], None]
+    """Called, on any thread, with the number of the last transaction when there are new ones: what wakes
+    followers. Transactions of other processes are not told."""
     trouble: str
     """What is wrong with the database now; empty while it answers."""
     on_trouble: Callable[[str], None]
@@ -58,6 +67,16 @@ class Ledger(Protocol):
     @property
     def state(self) -> LedgerState:
         """What the writer counts and what is wrong with it."""
+        ...
+
+    @property
+    def followers(self) -> FollowerStore:
+        """Who follows the feed, and how far each is."""
+        ...
+
+    @property
+    def outbox(self) -> OutboxStore:
+        """What waits for other servers."""
         ...
 
     # -- writing
@@ -132,14 +151,25 @@ class Ledger(Protocol):
         """Give the incarnation of this ledger and the number of its last transaction."""
         ...
 
-    async def feed_after(self, since: int, limit: int = 500) -> FeedPage:
-        """Give all messages of the transactions after this one; `limit` is exceeded by one transaction."""
+    async def feed_after(self, cursor: Cursor, limit: int = 500) -> FeedPage:
+        """Give what stands in the feed from a cursor on: at most so many messages, and as many events.
+
+        What was forgotten before somebody came to read it is told as a gap. A cursor without an incarnation
+        begins with the oldest there is.
+        """
         ...
 
     async def index_step(self, limit: int = 500) -> int:
         """Bring the text search further by at most so many messages; tells how many, 0 when it has all.
 
         A search does it by itself; where it was done beside the traffic, the search need not wait.
+        """
+        ...
+
+    async def index(self, page: FeedPage) -> int:
+        """Put a page of the feed into the text search, and move the cursor of its follower with it.
+
+        Tells how many messages it had; 0 where the search has come further meanwhile.
         """
         ...
 

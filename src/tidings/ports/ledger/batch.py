@@ -84,13 +84,32 @@ Target = bytes | EntryRef
 """A message key, or a place."""
 
 
+class Event(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What followers are to be told that is no entry: a pointer was moved, an account was made."""
+
+    kind: str
+    """A short name, up to 64 octets."""
+    subject: str
+    """Whom or what it is about: an address, up to 3071 octets."""
+    body: bytes = b""
+    """The rest, as whoever tells it and who follows agree; small."""
+
+
+class Outgoing(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Another server that a message is for."""
+
+    domain: str
+    recipient: str = ""
+    """For whom there; empty where the body says it."""
+
+
 class Append(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """One message that is to be accepted, with its entries."""
 
     body: bytes
     """The stanza as it shall be kept, without stanza-ids of ours; at most `BODY_OCTETS`; opaque here."""
     entries: tuple[Entry, ...]
-    """At least one. Two of the same archive are numbered in this order."""
+    """Two of the same archive are numbered in this order; none only where `outbox` has some."""
     kind: EntryKind = EntryKind.MESSAGE
     keys: tuple[bytes, ...] = ()
     """What later messages may call it, each made by `message_key`; at most 2."""
@@ -104,6 +123,10 @@ class Append(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=Fals
     """The key of the XEP-0198 stream that it came on, made by `message_key`."""
     number: int = 0
     """Its number among the stanzas of that stream. A number that the stream has passed is a repeat."""
+    outbox: tuple[Outgoing, ...] = ()
+    """Where it is sent to; a row for each waits from the commit on until it is sent, erased or given up."""
+    events: tuple[Event, ...] = ()
+    """What followers are told right behind it; nothing where it is a repeat."""
 
 
 class ReadMove(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
@@ -151,12 +174,13 @@ class CursorMove(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=
 
 
 class LedgerBatch(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
-    """What one caller writes; appends in their order, then the moves and changes."""
+    """What one caller writes; appends in their order, then the moves, changes and events."""
 
     appends: tuple[Append, ...] = ()
     reads: tuple[ReadMove, ...] = ()
     changes: tuple[InboxChange, ...] = ()
     cursors: tuple[CursorMove, ...] = ()
+    events: tuple[Event, ...] = ()
 
 
 class Place(msgspec.Struct, frozen=True, array_like=True, gc=False):

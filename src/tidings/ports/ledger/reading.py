@@ -1,4 +1,4 @@
-"""The reading side of the ledger: archives, inboxes, cursors and the order over all archives.
+"""The reading side of the ledger: archives, inboxes, cursors and what happened to one account.
 
 Positions of an archive are dense: every position from `Head.first` to `Head.position` has an entry, which may
 be a tombstone. A position becomes visible together with all that its transaction wrote, and never before a
@@ -240,27 +240,3 @@ class Changes(msgspec.Struct, frozen=True):
     head: Head
     gone: tuple[Jid, ...] = ()
     """Conversations that were taken out of the inbox, and are not back in it."""
-
-
-class FeedMessage(msgspec.Struct, frozen=True):
-    """A message in the order over all archives, once, with every place it has."""
-
-    feed: int
-    number: int
-    """Its place within the transaction, from 0."""
-    time: int
-    places: tuple[tuple[Jid, int], ...]
-    """(archive, position)"""
-    body: bytes
-
-
-class FeedPage(msgspec.Struct, frozen=True):
-    """Whole transactions, in order."""
-
-    messages: tuple[FeedMessage, ...]
-    """The body of one that was erased since is empty."""
-    erased: tuple[tuple[int, Jid, int], ...]
-    """(feed, archive, position) of the entries that became tombstones."""
-    feed: int
-    """Continue after this number."""
-    is_complete: bool

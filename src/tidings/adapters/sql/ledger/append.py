@@ -20,6 +20,7 @@ from tidings.adapters.sql.ledger.encoding import (
     encode_places,
     epoch_text,
 )
+from tidings.adapters.sql.ledger.feed_rows import FeedRows
 from tidings.adapters.sql.ledger.inboxes import Inboxes
 from tidings.adapters.sql.ledger.references import References
 from tidings.adapters.sql.ledger.rows import ArchiveRow, ConversationRow
@@ -33,6 +34,7 @@ from tidings.ports.ledger.batch import (
     Entry,
     EntryKind,
     EntryRef,
+    Event,
     Outcome,
     Place,
     Refused,
@@ -78,6 +80,7 @@ class Appends:
         self._time = 0
         self._repeats_since = 0
         self._is_referred_to = False
+        self.beside = FeedRows()
 
     def begin(self, time: int, window: int, *, is_referred_to: bool) -> None:
         """Set the time, how old a first send may be, and whether keys of these messages may be asked for."""
@@ -89,7 +92,7 @@ class Appends:
         """Accept a message, or tell why not."""
         if len(append.body) > BODY_OCTETS:
             return Refused(f"the message has {len(append.body)} octets, more than {BODY_OCTETS}")
-        if not append.entries:
+        if not append.entries and not append.outbox:
             return Refused("the message belongs to no archive")
         again = self._repeat_of(append)
         if again is not None:
@@ -153,6 +156,10 @@ class Appends:
             self._keys += (bytearray(key), message)
             if self._is_referred_to:
                 self._by_key.setdefault(key, []).append((message, time, kept))
+        if append.outbox:
+            self.beside.add_outbox(append, message, time, self._ids)
+        for event in append.events:
+            self.add_event(event)
         returned: tuple[str, ...] = ()
         if self._returned:
             returned = tuple(self._returned)
@@ -164,6 +171,11 @@ class Appends:
             returned=returned,
             targets=tuple(targets) if any(targets) else (),
         )
+
+    def add_event(self, event: Event) -> None:
+        """Give an event its place in the feed, among the messages."""
+        self.beside.add_event(self._archives.feed * PER_FEED + self._number, self._time, event)
+        self._number += 1
 
     def _is_own(self, target: Target, append: Append) -> bool:
         """Tell whether a message may be changed: by who sent it, in the conversation in which it was sent.
@@ -279,3 +291,4 @@ class Appends:
         insert("message_links", self._links)
         insert("offline_only", self._offline_only)
         self._sql.add("uncounted", sorted(self._uncounted))
+        self.beside.write(self._sql)

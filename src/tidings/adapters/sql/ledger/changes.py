@@ -1,4 +1,4 @@
-"""What happened since a number of the feed: to one account, and to all archives.
+"""What happened to one account since a number of the feed.
 
 A cursor is a number of the feed that was read before anything else, or one that the page ends with: what a
 transaction writes that commits meanwhile has a higher number and is left to the next page. A transaction is
@@ -8,25 +8,21 @@ never cut.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate
 from typing import Final
 
-from tidings.adapters.sql.ledger.encoding import PER_FEED, decode_places, epoch_text
+from tidings.adapters.sql.ledger.encoding import PER_FEED, epoch_text
 from tidings.adapters.sql.ledger.inbox_pages import InboxPages
 from tidings.adapters.sql.ledger.reader import ENTRY, Reader
 from tidings.adapters.sql.ledger.statements import Rows
 from tidings.base.jid import Jid
-from tidings.ports.ledger.reading import Changes, FeedMessage, FeedPage
-
-PAGE_OCTETS: Final = 4 << 20
-"""A page of the feed ends with the transaction that takes it over so many octets of bodies."""
+from tidings.ports.ledger.reading import Changes
 
 _ERASURES: Final = 1000
 _ROWS: Final = 500
 
 
 class ChangesReader:
-    """Answers followers and sync."""
+    """Answers sync."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
@@ -89,43 +85,6 @@ class ChangesReader:
         if len(rows) > _ERASURES and rows[0][0] == rows[-1][0]:
             rows = self._reader.run(statement, archive, since, rows[0][0], start)
         return rows
-
-    def feed_after(self, since: int, limit: int) -> FeedPage:
-        """Give the messages of the transactions after one."""
-        last = self.feed()[1]
-        end, is_complete = self._feed_end(since, last, limit)
-        statement = "SELECT id, time, places, body FROM messages WHERE id >= ? AND id < ? ORDER BY id"
-        rows = self._reader.run(statement, (since + 1) * PER_FEED, (end + 1) * PER_FEED)
-        places = [decode_places(bytes(row[2]))[0] for row in rows]
-        statement = "SELECT feed, archive, position FROM erasures WHERE feed > ? AND feed <= ? ORDER BY feed"
-        erased = self._reader.run(statement, since, end)
-        archives = {archive for found in places for archive, _, _ in found} | {row[1] for row in erased}
-        names = self._reader.names_of(archives)
-        messages = tuple(
-            FeedMessage(
-                feed=row[0] // PER_FEED,
-                number=row[0] % PER_FEED,
-                time=row[1],
-                places=tuple((names[archive], position) for archive, _, position in where),
-                body=bytes(row[3]),
-            )
-            for row, where in zip(rows, places, strict=True)
-        )
-        erasures = tuple((feed, names[archive], position) for feed, archive, position in erased)
-        return FeedPage(messages, erasures, max(end, min(since, last)), is_complete)
-
-    def _feed_end(self, since: int, last: int, limit: int) -> tuple[int, bool]:
-        """Find the transaction that ends a page, and tell whether it is the last one."""
-        select = "SELECT id, LENGTH(body) FROM messages WHERE id >= ? AND id < ? ORDER BY id LIMIT "
-        lengths = self._reader.run(f"{select}{int(limit)}", (since + 1) * PER_FEED, (last + 1) * PER_FEED)
-        sums = accumulate(length for _, length in lengths)
-        ids = [message for (message, _), octets in zip(lengths, sums, strict=True) if octets <= PAGE_OCTETS]
-        if len(ids) < len(lengths):
-            ids.append(lengths[len(ids)][0])
-        elif len(ids) < limit:
-            return last, True
-        end = ids[-1] // PER_FEED
-        return end, end >= last
 
 
 def _cut(feeds: Sequence[int], limit: int, last: int) -> int:

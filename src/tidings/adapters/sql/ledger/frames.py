@@ -51,6 +51,10 @@ class Counts(msgspec.Struct, frozen=True, array_like=True, gc=False):
     trouble: str
     outage_seconds: float
     """How long the outage took that has just ended, else 0."""
+    feed: int = 0
+    """The number of its last transaction."""
+    sent: int = 0
+    """How many rows of the outbox it has written."""
 
 
 class Answers(msgspec.Struct, frozen=True, array_like=True):

@@ -145,6 +145,8 @@ class WriterProcess(asyncio.Protocol):
             state.given_up,
             state.trouble,
             self._outage,
+            state.feed,
+            state.sent,
         )
         self._outage = 0.0
         answers, self._answers = self._answers, []

@@ -208,6 +208,7 @@ class RemoteWriter(asyncio.Protocol):
         else:
             state.answered()
         state.failures = counts.failures
+        state.sent = counts.sent
         for answer in answers.answers:
             waiting = self._waiting.pop(answer.number, None)
             if waiting is None:
@@ -219,6 +220,8 @@ class RemoteWriter(asyncio.Protocol):
                 waiting.future.set_result(answer.committed)
             else:
                 waiting.future.set_exception((RuntimeError if answer.is_bug else BackendError)(answer.error))
+        state.reached(counts.feed)
+        state.tell_feed()
 
     # -- what goes wrong
 

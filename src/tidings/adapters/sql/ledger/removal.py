@@ -6,6 +6,8 @@ from collections import defaultdict
 from typing import Final
 
 from tidings.adapters.sql.ledger.encoding import ERASED, GONE, HELD, PER_FEED
+from tidings.adapters.sql.ledger.feed_rows import forget_feed_rows
+from tidings.adapters.sql.ledger.outbox import forget_outbound
 from tidings.adapters.sql.ledger.statements import Sql
 from tidings.adapters.sql.ledger.trimming import Trimming
 from tidings.base.jid import Jid
@@ -31,6 +33,7 @@ class Removal:
     """One step of forgetting by what it is about, a transaction; see the port `Ledger`."""
 
     def __init__(self, sql: Sql) -> None:
+        self._sql = sql
         self._run = sql.run
         self._trimming = Trimming(sql)
         self._archives = self._trimming.archives
@@ -80,7 +83,8 @@ class Removal:
         select = "SELECT feed FROM commits WHERE feed < ? ORDER BY feed LIMIT "
         for (each,) in self._run(f"{select}{int(limit)}", feed):
             gone += self._run("DELETE FROM commits WHERE feed = ?", each).rowcount
-        return gone
+        gone += forget_feed_rows(self._sql, feed, limit)
+        return gone + forget_outbound(self._sql, feed, limit)
 
     def _forget_devices(self, before: int, limit: int) -> int:
         select = "SELECT archive, device FROM devices WHERE seen < ? ORDER BY archive, device LIMIT "

@@ -20,9 +20,14 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import Connection
 
+from tidings.adapters.sql.ledger.followers import lock_cursor, make_follower, read_cursor
 from tidings.adapters.sql.ledger.statements import Sql
+from tidings.ports.ledger.feed import Cursor
 from tidings.wire.xml.element import decode
 from tidings.wire.xmpp import ns
+
+FOLLOWER: Final = "text_index"
+"""The name of the follower that keeps the index; its cursor says how far that is."""
 
 WORD_CHARACTERS: Final = 40
 """Longer words are cut: they are found by their beginning."""
@@ -53,10 +58,8 @@ class Hits(NamedTuple):
 
 
 def create_search(connection: Connection) -> None:
-    """Make the index and the row that says how far it is, where they are not there yet."""
-    statements = [
-        "CREATE TABLE IF NOT EXISTS search_state (id SMALLINT PRIMARY KEY, message BIGINT NOT NULL)"
-    ]
+    """Make the index where it is not there yet."""
+    statements: list[str] = []
     match connection.dialect.name:
         case "sqlite":
             options = "words, tokenize = 'ascii', detail = 'none', columnsize = 0"
@@ -67,7 +70,6 @@ def create_search(connection: Connection) -> None:
                 "CREATE INDEX IF NOT EXISTS search_words ON search USING gin (words) WITH (fastupdate = off)",
             ]
         case _:
-            statements[0] += " ENGINE=InnoDB"
             statements.append(
                 "CREATE TABLE IF NOT EXISTS search (archive BIGINT NOT NULL, word VARBINARY(160) NOT NULL, "
                 "position BIGINT NOT NULL, PRIMARY KEY (archive, word, position), "
@@ -75,8 +77,6 @@ def create_search(connection: Connection) -> None:
             )
     for statement in statements:
         connection.exec_driver_sql(statement)
-    if connection.exec_driver_sql("SELECT COUNT(*) FROM search_state").scalar_one() == 0:
-        connection.exec_driver_sql("INSERT INTO search_state (id, message) VALUES (1, 0)")
 
 
 # -- words
@@ -171,7 +171,7 @@ def remember(sql: Sql, documents: Iterable[tuple[int, int, list[str]]]) -> None:
     ordered = sorted(documents)  # FTS5 writes a segment for each step back
     if sql.is_sqlite:
         rows = [(_id(archive, position), _tokens(archive, words)) for archive, position, words in ordered]
-        sql.run_many("INSERT INTO search (rowid, words) VALUES (?, ?)", rows)
+        sql.run_many("INSERT OR REPLACE INTO search (rowid, words) VALUES (?, ?)", rows)
     elif sql.is_postgresql:
         statement = (
             "INSERT INTO search (id, words) SELECT id, array_to_tsvector(string_to_array(words, ' ')) "
@@ -196,10 +196,18 @@ def forget(sql: Sql, archive: int, low: int, high: int) -> None:
         sql.run(statement, archive, low, high)
 
 
-def lock(sql: Sql) -> int:
-    """Lock the index against its other writers; gives the last message that it has."""
-    statement = f"SELECT message FROM search_state WHERE id = 1{sql.locked}"  # noqa: S608  # ours
-    return int(sql.run(statement).scalar() or 0)
+def cursor(sql: Sql) -> Cursor:
+    """Tell how far the index is."""
+    return read_cursor(sql, FOLLOWER) or Cursor("")
+
+
+def lock(sql: Sql) -> Cursor:
+    """Lock the index against its other writers, and tell how far it is."""
+    found = lock_cursor(sql, FOLLOWER)
+    if found is None:
+        make_follower(sql, FOLLOWER, 0)
+        found = lock_cursor(sql, FOLLOWER)
+    return found or Cursor("")
 
 
 def _id(archive: int, position: int) -> int:

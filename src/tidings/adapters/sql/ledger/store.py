@@ -14,25 +14,30 @@ from tidings.adapters.sql.ledger.archives import Archives
 from tidings.adapters.sql.ledger.caches import Caches
 from tidings.adapters.sql.ledger.changes import ChangesReader
 from tidings.adapters.sql.ledger.encoding import epoch_text, new_epoch
+from tidings.adapters.sql.ledger.feed import FeedReader
+from tidings.adapters.sql.ledger.followers import SqlFollowers
 from tidings.adapters.sql.ledger.inbox_pages import InboxPages
-from tidings.adapters.sql.ledger.indexing import index_step, is_behind
+from tidings.adapters.sql.ledger.indexing import index_page, is_behind
+from tidings.adapters.sql.ledger.outbox import SqlOutbox
 from tidings.adapters.sql.ledger.pages import Pages
 from tidings.adapters.sql.ledger.reader import Addresses, Reader
 from tidings.adapters.sql.ledger.remote import RemoteWriter
 from tidings.adapters.sql.ledger.removal import Removal
+from tidings.adapters.sql.ledger.runner import Runner
+from tidings.adapters.sql.ledger.search import cursor as search_cursor
 from tidings.adapters.sql.ledger.statements import Sql, driver_errors, statements_for
 from tidings.adapters.sql.ledger.trimming import Trimming
 from tidings.adapters.sql.ledger.waiting import WriterState
 from tidings.adapters.sql.ledger.writer import Writer
 from tidings.base.jid import Jid
 from tidings.ports.ledger.batch import Committed, LedgerBatch
+from tidings.ports.ledger.feed import Cursor, FeedPage
 from tidings.ports.ledger.reading import (
     Archived,
     ArchivePage,
     Changes,
     Device,
     EntryId,
-    FeedPage,
     Head,
     InboxPage,
     InboxQuery,
@@ -79,6 +84,9 @@ class SqlLedger:
         self._statements = statements_for(database.dialect)
         self._addresses = Addresses()
         self._now = now
+        runner = Runner(database)
+        self.followers = SqlFollowers(runner, now)
+        self.outbox = SqlOutbox(runner, self._addresses, now)
         self._writer: Writer | RemoteWriter = remote or Writer(
             database,
             now,
@@ -185,9 +193,9 @@ class SqlLedger:
         """Give the incarnation of this ledger and the number of its last transaction."""
         return await self._read(lambda reader: ChangesReader(reader).feed())
 
-    async def feed_after(self, since: int, limit: int = 500) -> FeedPage:
-        """Give all messages of the transactions after this one."""
-        return await self._read(lambda reader: ChangesReader(reader).feed_after(since, limit))
+    async def feed_after(self, cursor: Cursor, limit: int = 500) -> FeedPage:
+        """Give what stands in the feed from a cursor on."""
+        return await self._read(lambda reader: FeedReader(reader).page(cursor, limit))
 
     async def archives(self, domain: str, after: str = "", limit: int = 500) -> tuple[Jid, ...]:
         """List the archives of a domain in a fixed order."""
@@ -195,7 +203,12 @@ class SqlLedger:
 
     async def index_step(self, limit: int = 500) -> int:
         """Bring the text search further; tells by how many messages, 0 when it has all."""
-        return await self._write(lambda sql: index_step(sql, limit), is_of_archives=False)
+        cursor = await self._read(lambda reader: search_cursor(reader.sql))
+        return await self.index(await self.feed_after(cursor, limit))
+
+    async def index(self, page: FeedPage) -> int:
+        """Put a page of the feed into the text search; tells how many messages it had."""
+        return await self._write(lambda sql: index_page(sql, page, self._now()), is_of_archives=False)
 
     # -- forgetting
 
@@ -245,14 +258,23 @@ class SqlLedger:
 
     async def _write(self, work: Callable[[Sql], T], *, is_of_archives: bool = True) -> T:
         """Run this in a transaction beside the group commits, which may change what those remember."""
+        feed = 0
 
         def guarded(connection: Connection) -> T:
+            nonlocal feed
             if is_of_archives:
                 self._writer.forget()
             with driver_errors(connection):
-                return work(Sql(connection, self._statements))
+                sql = Sql(connection, self._statements)
+                result = work(sql)
+                if is_of_archives:
+                    feed = sql.run("SELECT feed FROM ledger WHERE id = 1").scalar() or 0
+                return result
 
-        return await self._database.write(guarded)
+        result = await self._database.write(guarded)
+        self.state.reached(feed)
+        self.state.tell_feed()
+        return result
 
     async def _read(self, work: Callable[[Reader], T]) -> T:
         def guarded(connection: Connection) -> T:

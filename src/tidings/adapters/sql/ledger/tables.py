@@ -225,6 +225,78 @@ ledger = Table(
     **_INNODB,
 )
 
+followers = Table(
+    "followers",
+    metadata,
+    Column("name", Text(128), primary_key=True),
+    _number("incarnation"),  # of the ledger when the cursor was read
+    _number("feed"),  # the transaction that comes next
+    _number("number"),  # what comes next within it
+    _number("part"),  # how many effects of that are done
+    _number("moved"),  # when the cursor moved last, microseconds
+    **_INNODB,
+)
+
+leases = Table(  # whose a piece of work is: that of a follower, or the outbox
+    "leases",
+    metadata,
+    Column("name", Text(128), primary_key=True),
+    Column("owner", Text(64), nullable=False),
+    _number("leased_until"),  # microseconds
+    **_INNODB,
+)
+
+dead_letters = Table(  # what a follower could not do and went past
+    "dead_letters",
+    metadata,
+    Column("follower", Text(128), primary_key=True),
+    _key("feed"),
+    _key("number"),
+    _number("incarnation"),
+    _number("time"),
+    Column("is_retried", SmallInteger, nullable=False),
+    Column("reason", Text(), nullable=False),
+    **_INNODB,
+)
+
+feed_events = Table(  # what followers are told that is no message
+    "feed_events",
+    metadata,
+    _only_key("id"),  # as that of a message
+    _number("time"),
+    Column("kind", Text(64), nullable=False),
+    Column("subject", Text(3071), nullable=False),
+    Column("body", RAW, nullable=False),
+    **_INNODB,
+)
+
+feed_gaps = Table(  # how many messages of a transaction were forgotten
+    "feed_gaps",
+    metadata,
+    _only_key("feed"),
+    _number("lost"),
+    **_INNODB,
+)
+
+outbox = Table(  # messages that wait for other servers
+    "outbox",
+    metadata,
+    _key("domain"),
+    _key("message"),
+    _key("place"),  # among the rows of the message
+    _number("time"),
+    Column("recipient", Text(3071), nullable=False),
+    Index(None, "message"),
+    **_NARROW,
+)
+
+outbound_only = Table(  # messages that no archive ever had
+    "outbound_only",
+    metadata,
+    _only_key("message"),
+    **_INNODB,
+)
+
 LEDGER_TABLES: Final = (
     jids,
     archives,
@@ -244,4 +316,11 @@ LEDGER_TABLES: Final = (
     streams,
     commits,
     ledger,
+    followers,
+    leases,
+    dead_letters,
+    feed_events,
+    feed_gaps,
+    outbox,
+    outbound_only,
 )

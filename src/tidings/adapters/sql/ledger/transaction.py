@@ -18,7 +18,7 @@ from tidings.adapters.sql.ledger.references import References
 from tidings.adapters.sql.ledger.statements import Sql
 from tidings.adapters.sql.ledger.streams import Streams
 from tidings.adapters.sql.ledger.wanted import Item, Wanted
-from tidings.ports.ledger.batch import Append, CursorMove, EntryKind, InboxChange, Outcome, ReadMove
+from tidings.ports.ledger.batch import Append, CursorMove, EntryKind, Event, InboxChange, Outcome, ReadMove
 
 
 class Transaction:
@@ -41,6 +41,11 @@ class Transaction:
         """The number of the transaction."""
         return self._archives.feed
 
+    @property
+    def sent(self) -> int:
+        """How many rows of the outbox it has written."""
+        return self._appends.beside.sent
+
     def run(self, items: Sequence[Item], batch: bytes) -> list[Outcome | bool]:
         """Write the items; give what became of each."""
         wanted = Wanted(items)
@@ -48,7 +53,9 @@ class Transaction:
         time = self._now()
         self._appends.begin(time, self._window, is_referred_to=bool(wanted.targets or wanted.repeats))
         append = self._appends.append
-        outcomes: list[Outcome | bool] = [append(item) if type(item) is Append else False for item in items]
+        outcomes: list[Outcome | bool] = [
+            append(item) if type(item) is Append else self._tell(item) for item in items
+        ]
         self._appends.write()
         self._archives.write()
         self._streams.write(time)
@@ -62,6 +69,12 @@ class Transaction:
         if cursors:
             self._devices.move(cursors, time)
         return outcomes
+
+    def _tell(self, item: Item) -> bool:
+        """Let an event have its turn among the messages; everything else comes after them."""
+        if type(item) is Event:
+            self._appends.add_event(item)
+        return False
 
     def keep(self) -> None:
         """Remember what is surely committed now."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from tidings.adapters.sql.ledger import search
@@ -25,6 +25,7 @@ from tidings.adapters.sql.ledger.encoding import (
     UNREAD,
     decode_places,
 )
+from tidings.adapters.sql.ledger.outbox import release_messages
 from tidings.adapters.sql.ledger.reader import Addresses, Reader
 from tidings.adapters.sql.ledger.rows import ArchiveRow
 from tidings.adapters.sql.ledger.statements import Rows, Sql
@@ -34,7 +35,6 @@ from tidings.ports.ledger.reading import EntryId
 
 _LEFT: Final = f"AND flags & {ERASED | HELD} = 0 ORDER BY position LIMIT "  # and a number
 _ENTRIES: Final = "SELECT position, message, peer, flags, target FROM entries WHERE archive = ? AND "
-_MESSAGES: Final = "SELECT id, places FROM messages WHERE id IN LIST ORDER BY id"
 
 
 class Trimming:
@@ -139,7 +139,7 @@ class Trimming:
             self.take_number()
             for archive, rows in left.items():
                 self._entomb(archive, rows)
-            self._release({row[1] for rows in left.values() for row in rows})
+            release_messages(self._sql, {row[1] for rows in left.values() for row in rows})
         return count
 
     def _entomb(self, archive: int, rows: Rows) -> None:
@@ -183,31 +183,10 @@ class Trimming:
         self._run("DELETE FROM offline_only WHERE archive = ? AND position <= ?", archive, end)
         search.forget(self._sql, archive, head.first, end)
         self._note_change(archive, lasts)
-        self._release({row[1] for row in rows})
+        release_messages(self._sql, {row[1] for row in rows})
         head.first = end + 1
         self.archives.save(head)
         return len(rows)
-
-    def _release(self, messages: Collection[int]) -> None:
-        """Forget messages that no archive has any more, and the content of those that have only tombstones.
-
-        The rows are locked first: of two archives that let go of a message at once, the second sees what the
-        first did.
-        """
-        find = self._sql.find
-        found = find(_MESSAGES + self._sql.locked, sorted(messages))
-        decoded = {row[0]: decode_places(bytes(row[1])) for row in found}
-        select = "SELECT archive, position, flags FROM entries WHERE (archive, position) IN PAIRS"
-        pairs = sorted({place[::2] for places, _ in decoded.values() for place in places})
-        left = {row[:2]: row[2] for row in find(select, pairs)}
-        for message, (places, keys) in decoded.items():
-            flags = [left[place[::2]] for place in places if place[::2] in left]
-            if not flags:
-                self._run("DELETE FROM messages WHERE id = ?", message)
-                for key in keys:
-                    self._run("DELETE FROM message_keys WHERE name = ? AND message = ?", key, message)
-            elif all(flag & ERASED for flag in flags):
-                self._run("UPDATE messages SET body = ? WHERE id = ?", b"", message)
 
     def take_out(self, owner: int, peers: Sequence[int]) -> None:
         """Take conversations that are in the inbox out of it until they have a newer message."""

@@ -46,7 +46,9 @@ def is_of_row(error: Exception) -> bool:
 
 def octets_of(batch: LedgerBatch) -> int:
     """Tell about how much memory a batch takes."""
-    items = len(batch.appends) + len(batch.reads) + len(batch.changes) + len(batch.cursors)
+    items = (
+        len(batch.appends) + len(batch.reads) + len(batch.changes) + len(batch.cursors) + len(batch.events)
+    )
     return sum([len(append.body) for append in batch.appends]) + OVERHEAD * items
 
 
@@ -60,8 +62,8 @@ class Waiting:
         self.since = loop.time()
         self.future: asyncio.Future[Committed] = loop.create_future()
         self.items: Sequence[Item] = batch.appends
-        if batch.reads or batch.changes or batch.cursors:
-            self.items = (*batch.appends, *batch.reads, *batch.changes, *batch.cursors)
+        if batch.reads or batch.changes or batch.cursors or batch.events:
+            self.items = (*batch.appends, *batch.reads, *batch.changes, *batch.cursors, *batch.events)
         self.octets = octets_of(batch)
         self.results: list[Result | None] = [None] * len(self.items)
 
@@ -121,6 +123,13 @@ class WriterState:
         """How often the database could not take a group."""
         self.given_up = 0
         """Batches whose callers were told that the database does not answer."""
+        self.feed = 0
+        """The number of the last transaction that this process knows of."""
+        self.sent = 0
+        """How many rows of the outbox the writer has written since it began."""
+        self.on_feed: Callable[[int], None] = _ignore
+        """Called on any thread with the number of the last transaction, when it is new."""
+        self._told = 0
         self.trouble = ""
         """What is wrong with the database now; empty while it answers."""
         self.since = 0.0
@@ -140,6 +149,16 @@ class WriterState:
         self.items += sum([len(waiting.items) for waiting in group])
         self.last_seconds = seconds
         self.longest_seconds = max(seconds, self.longest_seconds)
+
+    def reached(self, feed: int) -> None:
+        """Note that the feed has come so far."""
+        self.feed = max(feed, self.feed)
+
+    def tell_feed(self) -> None:
+        """Wake the followers, where the feed has come further."""
+        if self.feed > self._told:
+            self._told = self.feed
+            self.on_feed(self.feed)
 
     def failed(self, trouble: str) -> None:
         """Note that the database could not take a group."""

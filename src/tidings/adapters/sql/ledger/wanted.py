@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tidings.ports.ledger.batch import Append, CursorMove, EntryRef, InboxChange, ReadMove, Target
+from tidings.ports.ledger.batch import Append, CursorMove, EntryRef, Event, InboxChange, ReadMove, Target
 
-Item = Append | ReadMove | InboxChange | CursorMove
+Item = Append | ReadMove | InboxChange | CursorMove | Event
 """What is committed whole."""
 
 
@@ -18,7 +18,7 @@ class Wanted:
     def __init__(self, items: Sequence[Item]) -> None:
         self.archives: set[str] = set()
         self.others: set[str] = set()
-        """Archives that are read, not locked."""
+        """Addresses whose archives are not locked: what is read, and where messages are sent."""
         self.pairs: set[tuple[str, str]] = set()
         self.repeats: set[bytes] = set()
         self.streams: set[bytes] = set()
@@ -31,8 +31,8 @@ class Wanted:
             elif type(item) is InboxChange:
                 self.archives.add(item.owner)
                 self.pairs.add((item.owner, item.peer))
-            else:
-                self.archives.add(item.archive)  # type: ignore[union-attr]
+            elif type(item) is CursorMove:
+                self.archives.add(item.archive)
 
     def _append(self, append: Append) -> None:
         archives, pairs = self.archives, self.pairs
@@ -48,6 +48,8 @@ class Wanted:
             self.targets.update(append.refers_to)
         if append.stream is not None:
             self.streams.add(append.stream)
+        if append.outbox:
+            self.others.update(outgoing.domain for outgoing in append.outbox)
 
     def _read(self, read: ReadMove) -> None:
         self.archives.add(read.owner)

@@ -84,7 +84,7 @@ class Writer:
         self._octets = 0
         self._is_scheduled = False
         self._pause = 0.0
-        self._unresolved: tuple[int, bytes, Part, Sequence[Result]] | None = None
+        self._unresolved: tuple[int, bytes, Part, Sequence[Result], int] | None = None
 
     def submit(self, batch: LedgerBatch) -> asyncio.Future[Committed]:
         """Queue the batch behind those before it."""
@@ -180,6 +180,7 @@ class Writer:
                 self.state.committed(group, time.perf_counter() - start, time.thread_time() - cpu)
                 self.state.group = []
                 self._answer(group)
+                self.state.tell_feed()
         with self._lock:
             self.state.queue_length = len(self._queue)
             is_idle = is_done and not self._queue
@@ -315,7 +316,7 @@ class Writer:
             with driver_errors(connection), sql.pipelined():
                 results = transaction.run(items, batch)
             # From here on the connection may be lost without telling what became of the commit.
-            self._unresolved = transaction.feed, batch, part, results
+            self._unresolved = transaction.feed, batch, part, results, transaction.sent
             done.append(transaction)
 
         self._database.transact_once(work)
@@ -324,9 +325,11 @@ class Writer:
 
     def _take_results(self) -> None:
         if self._unresolved is not None:
-            _, _, part, results = self._unresolved
+            feed, _, part, results, sent = self._unresolved
             for (waiting, index), result in zip(part, results, strict=True):
                 waiting.results[index] = result
+            self.state.reached(feed)
+            self.state.sent += sent
             self._unresolved = None
 
     def _resolve(self) -> bool:
@@ -336,7 +339,7 @@ class Writer:
         """
         if self._unresolved is None:
             return False
-        feed, batch, _, _ = self._unresolved
+        feed, batch = self._unresolved[:2]
         if self._statements.is_sqlite:  # what raises there is undone
             self._unresolved = None
             return False
