@@ -7,7 +7,7 @@ import pytest
 from tests.harness.world import World
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
-from tidings.features.retention import FIRST_PASS, INDEX_DELAY, Retention, RetentionOptions
+from tidings.features.retention import FIRST_PASS, Retention, RetentionOptions
 from tidings.kernel.events import AccountRemoved, AccountWanted
 from tidings.ports.ledger.batch import Append, CursorMove, Entry, LedgerBatch
 from tidings.ports.ledger.reading import EntryId, InboxQuery, NoSuchEntry, PageQuery
@@ -182,13 +182,6 @@ async def test_a_removed_account_is_no_reason_for_a_pass(world: World) -> None:
     assert await bodies(world, BOB) == []
     assert retention(world).passes == done
     await passes(world)
-
-
-async def test_the_text_search_follows_by_itself(world: World) -> None:
-    await talk(world, 5)
-    for _ in range(10):
-        await world.advance(INDEX_DELAY)
-    assert await world.stores.ledger.index_step(100) == 0
 
 
 async def test_what_a_stop_of_the_server_left_is_forgotten_later(world: World) -> None:

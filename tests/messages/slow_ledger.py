@@ -9,8 +9,22 @@ from tidings.adapters.sql.ledger.waiting import WriterState
 from tidings.base.errors import BackendError
 from tidings.base.jid import Jid
 from tidings.ports.ledger.batch import Accepted, Append, Committed, LedgerBatch, Outcome, Place
+from tidings.ports.ledger.feed import Cursor
+from tidings.ports.ledger.followers import FollowerState
 from tidings.ports.ledger.reading import Head
 from tidings.wire.xmpp.payloads.arrival import kept
+
+
+class NothingToDo:
+    """Followers and the outbox of a ledger whose feed is empty."""
+
+    async def follower(self, name: str) -> FollowerState:
+        return FollowerState(
+            name=name, cursor=Cursor("", 1), moved=0, owner="", leased_until=0, dead_letters=0, retries=0
+        )
+
+    async def domains(self) -> tuple[str, ...]:
+        return ()
 
 
 class SlowLedger:
@@ -21,10 +35,14 @@ class SlowLedger:
 
     def __init__(self) -> None:
         self.state = WriterState()
+        self.followers = self.outbox = NothingToDo()
         self.batches: list[LedgerBatch] = []
         self.waiting: list[asyncio.Future[Committed]] = []
         self.versions: Counter[Jid] = Counter()
         self._positions: Counter[Jid] = Counter()
+
+    async def feed(self) -> tuple[str, int]:
+        return "", 0
 
     async def head(self, archive: Jid) -> Head:
         return Head(1, self._positions[archive], 0, self.versions[archive], ())

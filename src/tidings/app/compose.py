@@ -32,6 +32,7 @@ from tidings.features.smart_markers import SmartMarkers
 from tidings.features.stream_limits import StreamLimitsAdvertisement
 from tidings.features.stream_management import StreamManagement
 from tidings.features.sync import Sync
+from tidings.features.text_index import TextIndex
 from tidings.features.time import ServerTime
 from tidings.features.vcard import VCardTemp
 from tidings.features.version import SoftwareVersion
@@ -40,15 +41,18 @@ from tidings.kernel.account import Account
 from tidings.kernel.clock import Clock
 from tidings.kernel.directory import Directory
 from tidings.kernel.feature import Feature
+from tidings.kernel.followers import Followers
 from tidings.kernel.hooks import Hooks
 from tidings.kernel.host import Host
 from tidings.kernel.loader import load_features
+from tidings.kernel.outbox import Outbox
 from tidings.kernel.server import Server
 from tidings.kernel.supervisor import Supervisor
 from tidings.kernel.telemetry import Telemetry
 from tidings.messages.account_kind import AccountKind
 from tidings.messages.entries import Rules
 from tidings.messages.router import Router
+from tidings.messages.service_sender import ServiceSender
 from tidings.operations.context import Context, Live
 from tidings.ports.accounts import AccountStore
 from tidings.ports.blocking import BlockingStore
@@ -176,7 +180,20 @@ def build_server(
         }
         served = [feature for feature in wanted if host.has_archives or not feature.serves_archives]
         load_features(host, served, provided, plan.options)
+    if stores.ledger is not None:
+        _add_workers(server, router, stores.ledger)
     return server, context
+
+
+def _add_workers(server: Server, router: Router, ledger: Ledger) -> None:
+    """Let the server do what follows the ledger: the text search, and what goes to other servers."""
+    clock, supervisor, telemetry = server.clock, server.supervisor, server.telemetry
+    followers = Followers(ledger, clock, supervisor, telemetry)
+    index = TextIndex(ledger)
+    followers.follow(index.name, index.take, index.pace)
+    sender = ServiceSender(router)
+    outbox = Outbox(ledger.outbox, sender, sender.give_back, followers.bell, clock, supervisor, telemetry)
+    server.workers += [followers, outbox]
 
 
 async def _nobody(_jid: Jid) -> bool:

@@ -7,8 +7,7 @@ pause after each:
 - forgets the archive of an account that was removed, also one that a stop of the server left half forgotten;
   whoever registers the address again begins with nothing, in a new epoch, and cannot have it while legal hold
   keeps something of the earlier owner;
-- drops what was kept for devices that stay away, and the devices themselves, after their time;
-- keeps the text search close behind the messages.
+- drops what was kept for devices that stay away, and the devices themselves, after their time.
 """
 
 from collections.abc import AsyncGenerator
@@ -37,8 +36,6 @@ log = structlog.get_logger("tidings.retention")
 
 FIRST_PASS: Final = 60.0
 """Seconds after the start until the first pass."""
-INDEX_DELAY: Final = 5.0
-"""Seconds from one look for what the text search lacks to the next."""
 LOOKS: Final = 50
 """Archives that are only looked at between two pauses."""
 LOGGED_EVERY: Final = 10_000
@@ -99,13 +96,10 @@ class Retention(Feature):
         self._clock = clock
         self.options = options
         self._sweep = Job("retention", self._step, clock, supervisor)
-        self._indexing = Job("text_index", self._index, clock, supervisor)
         self._pass: AsyncGenerator[None, None] | None = None
         self._rests_until = 0.0
         self._removed: dict[Jid, None] = {}
         """Archives that are to be forgotten, the oldest first."""
-        self._written = 0
-        """What the ledger had written when the text search was last brought further."""
         self._registrations = 0
         self.trimmed = 0
         self.forgotten = 0
@@ -118,12 +112,10 @@ class Retention(Feature):
         """Begin with a pass soon, to go on with what the last run did not end."""
         self._rests_until = self._clock.monotonic() + FIRST_PASS
         self._sweep.begin(FIRST_PASS)
-        self._indexing.begin(INDEX_DELAY)
 
     async def stop(self) -> None:
         """Do no step any more."""
         self._sweep.stop()
-        self._indexing.stop()
         if self._pass is not None:
             await self._pass.aclose()
 
@@ -152,18 +144,6 @@ class Retention(Feature):
         if head.first <= head.position:
             log.warning("address_held", archive=str(archive))
             raise StanzaError("conflict", "that name is taken")
-
-    # --- the text search
-
-    async def _index(self) -> float:
-        """Bring the text search further: in small steps, and hardly at all while much is written.
-
-        A search brings it up to date by itself first, so nothing is missed meanwhile.
-        """
-        written, self._written = self._ledger.state.items - self._written, self._ledger.state.items
-        count = await self._ledger.index_step(self.options.step)
-        is_calm = written <= self.options.step
-        return self.options.pause if count == self.options.step and is_calm else INDEX_DELAY
 
     # --- the pass
 

@@ -50,7 +50,10 @@ class Job:
         return self._is_running or self._timer is not None
 
     def begin(self, seconds: float) -> None:
-        """Do the next step so many seconds from now, whenever it would have been otherwise."""
+        """Do the next step so many seconds from now, whenever it would have been otherwise.
+
+        With 0 seconds it begins at once, on the running event loop.
+        """
         if self._is_stopped:
             return
         if self._is_running:
@@ -58,7 +61,11 @@ class Job:
             return
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._clock.call_later(seconds, self._start)
+            self._timer = None
+        if seconds > 0:
+            self._timer = self._clock.call_later(seconds, self._start)
+        else:
+            self._start()
 
     def stop(self) -> None:
         """Do no step any more; one that runs comes to its end."""

@@ -40,6 +40,18 @@ class Closable(Protocol):
         ...
 
 
+class Worker(Protocol):
+    """Work that the server does by itself, beside its hosts."""
+
+    async def start(self) -> None:
+        """Begin."""
+        ...
+
+    async def stop(self) -> None:
+        """End in order."""
+        ...
+
+
 class Server:
     """What all doors share."""
 
@@ -64,6 +76,8 @@ class Server:
         self.resting = Resting(clock)
         self.connections: set[Closable] = set()
         """Every open connection, with or without a session."""
+        self.workers: list[Worker] = []
+        """What runs from the start to the end; it begins in this order and ends in the other."""
         self.when_empty: Callable[[], object] | None = None
         """Called when the last session has ended."""
         self.draining = False
@@ -99,7 +113,9 @@ class Server:
         return ["the server is stopping"] if self.draining else []
 
     async def start(self) -> None:
-        """Begin what the features of all hosts do by themselves."""
+        """Begin what the server and the features of all hosts do by themselves."""
+        for worker in self.workers:
+            await worker.start()
         for host in self.hosts.values():
             for feature in host.features:
                 await feature.start()
@@ -245,6 +261,8 @@ class Server:
         for host in self.hosts.values():
             for feature in reversed(host.features):
                 await self.supervisor.start("feature_stop", feature.stop())
+        for worker in reversed(self.workers):
+            await self.supervisor.start("worker_stop", worker.stop())
 
     def left(self, connection: Closable) -> None:
         """Forget a connection that has ended."""

@@ -7,13 +7,15 @@ them.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from tidings.ports.ledger import LedgerState
+
+_Family = GaugeMetricFamily | CounterMetricFamily
 
 
 class Telemetry(Collector):
@@ -34,6 +36,7 @@ class Telemetry(Collector):
         """Errors that nobody foresaw, by the place that caught them."""
         self._gauges: dict[str, tuple[str, Callable[[], float]]] = {}
         self._totals: dict[str, tuple[str, Callable[[], float]]] = {}
+        self._labelled: list[tuple[type[_Family], str, str, str, Callable[[], Mapping[str, float]]]] = []
         self.registry = CollectorRegistry()
         self.registry.register(self)
 
@@ -44,6 +47,14 @@ class Telemetry(Collector):
     def total(self, name: str, text: str, read: Callable[[], float]) -> None:
         """Let a scrape call `read`, which only grows, for the counter `tidings_<name>_total`."""
         self._totals[name] = (text, read)
+
+    def gauge_by(self, name: str, text: str, label: str, read: Callable[[], Mapping[str, float]]) -> None:
+        """Let a scrape call `read` for the gauge `tidings_<name>` of each value of a label."""
+        self._labelled.append((GaugeMetricFamily, name, text, label, read))
+
+    def total_by(self, name: str, text: str, label: str, read: Callable[[], Mapping[str, float]]) -> None:
+        """Let a scrape call `read` for the counter `tidings_<name>_total` of each value of a label."""
+        self._labelled.append((CounterMetricFamily, name, text, label, read))
 
     def watch_ledger(self, state: LedgerState) -> None:
         """Let a scrape show what the ledger's writer does."""
@@ -88,3 +99,12 @@ class Telemetry(Collector):
             yield CounterMetricFamily(f"tidings_{name}", text, value=read())
         for name, (text, read) in self._gauges.items():
             yield GaugeMetricFamily(f"tidings_{name}", text, value=read())
+        for kind, name, text, label, read_all in self._labelled:
+            yield _family(kind, f"tidings_{name}", text, label, read_all())
+
+
+def _family(kind: type[_Family], name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
+    family = kind(name, text, labels=[label])
+    for value, amount in values.items():
+        family.add_metric([value], amount)
+    return family

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
 from tidings.kernel.entity import Entity
@@ -9,8 +11,8 @@ from tidings.kernel.maybe_awaitable import MaybeAwaitable
 from tidings.kernel.routing import Routing
 from tidings.messages import entries
 from tidings.messages.submission import Plan, Submission
-from tidings.ports.ledger.batch import Accepted, Entry
-from tidings.wire.xmpp.classification import Classification
+from tidings.ports.ledger.batch import Accepted, Entry, Outgoing
+from tidings.wire.xmpp.classification import Classification, Storage
 from tidings.wire.xmpp.stanza import Stanza
 
 
@@ -47,12 +49,16 @@ class Elsewhere:
         domain = submission.recipient.domain
         if not self._routing.has_way_to(domain):
             raise StanzaError("remote-server-not-found", f"{domain} is not served here")
-        if kept is None:
-            return Plan(classification, reason="its sender keeps nothing of it")
-        return Plan(classification, entries.append_of(submission, classification, (kept,)))
+        if classification.storage is Storage.NONE:
+            return Plan(classification, reason="it is worth nothing later: it goes straight, or not at all")
+        append = entries.append_of(submission, classification, () if kept is None else (kept,))
+        append = msgspec.structs.replace(append, outbox=(Outgoing(domain),))
+        return Plan(classification, append, reason="it waits in the outbox until that server has it")
 
-    def deliver(self, submission: Submission, accepted: Accepted | None) -> MaybeAwaitable:  # noqa: ARG002
-        """Hand it to the service that answers for its domain."""
+    def deliver(self, submission: Submission, accepted: Accepted | None) -> MaybeAwaitable:
+        """Hand what is in no outbox to the service that answers for its domain."""
+        if accepted is not None:
+            return None
         return self._routing.pass_on(submission.message, submission.recipient)
 
     def to_resource(self, entity: Entity, stanza: Stanza) -> MaybeAwaitable:
