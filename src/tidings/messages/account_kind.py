@@ -31,6 +31,7 @@ class AccountKind:
     """Hosts whose entities people log in to."""
 
     name = "account"
+    has_parties = False
 
     def __init__(self, exists: Callable[[Jid], Awaitable[bool]], routing: Routing) -> None:
         self._exists = exists

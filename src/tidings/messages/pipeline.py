@@ -127,7 +127,7 @@ class Pipeline:
         if origin.is_unloaded:
             return self._load(submissions)
         for submission in submissions:
-            if submission.entity is None and submission.is_unloaded:
+            if (submission.entity is None or submission.kind.has_parties) and submission.is_unloaded:
                 return self._load(submissions)
         return self._decide(submissions)
 
@@ -139,7 +139,7 @@ class Pipeline:
                 await origin.load()
             for submission in submissions:
                 if submission.is_unloaded:
-                    await submission.load()
+                    await submission.load(self._routing.hosts)
         except Exception as error:  # noqa: BLE001  # where a loader's bug ends
             refusal = self._routing.refusal(error, "load")
             for submission in submissions:
@@ -224,7 +224,7 @@ class Pipeline:
         if submission.entity is not None:
             assert submission.host is not None
             submission.host.hooks.guard(StanzaArriving(submission.entity, message))
-            for host, party in submission.parties:
+            for host, party in submission.parties or ():
                 host.hooks.guard(StanzaArriving(party, message))
 
     def _plan(self, submission: Submission) -> None:
@@ -233,7 +233,7 @@ class Pipeline:
         message = submission.message = without_forgeries(submission.message, origin.jid, submission.recipient)
         keeper = origin.host is not None and origin.host.has_archives and origin.entity is not None
         classification, kept = NOTHING, None
-        if keeper or (host is not None and host.has_archives):
+        if self._ledger is not None and (keeper or host is None or host.has_archives):
             classification = classify(message)
             if keeper and classification.storage is not _NOT_STORED:
                 assert origin.host is not None
@@ -361,7 +361,7 @@ class Pipeline:
                     await submission.host.directory.refresh(submission.entity)
                 if origin.entity is not None and origin.host is not None:
                     await origin.host.directory.refresh(origin.entity)
-                for host, party in submission.parties:
+                for host, party in submission.parties or ():
                     await host.directory.refresh(party)
         except Exception as error:  # noqa: BLE001  # where a loader's bug ends
             self._refuse_all(submissions, error)

@@ -6,6 +6,7 @@ gets it, with the reason; or it is refused.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, Protocol
 
 import msgspec
@@ -58,6 +59,9 @@ class MessageKind(EntityKind, Protocol):
     `parties` is asked when the entity is loaded, `keep` and `plan` when guards have passed: they are pure.
     """
 
+    has_parties: bool
+    """Whether `parties` may name anybody."""
+
     def address(self, jid: Jid) -> Jid:
         """Give the canonical bare JID of an entity that has several."""
         ...
@@ -101,21 +105,28 @@ class Submission(msgspec.Struct, eq=False):
     """The recipient, once it is loaded; None for what is no entity of this server."""
     number: int = 0
     """Which stanza of its stream it is, 0 where nobody counts."""
-    parties: tuple[tuple[Host, Entity], ...] = ()
-    """Whom else guards are asked about."""
+    parties: tuple[tuple[Host, Entity], ...] | None = None
+    """Whom else guards are asked about; None until they are loaded."""
     plan: Plan = UNPLANNED
     tries: int = 0
     outcome: Outcome | None = None
 
     @property
     def is_unloaded(self) -> bool:
-        """Whether the recipient is an entity of this server that is not in memory."""
-        return self.entity is None and self.host is not None and bool(self.recipient.local)
+        """Whether the recipient, or a third party, is an entity of this server that is not in memory."""
+        if self.entity is None:
+            return self.host is not None and bool(self.recipient.local)
+        return self.kind.has_parties and self.parties is None
 
-    async def load(self) -> None:
-        """Bring the recipient into memory. Raises `BackendError`."""
+    async def load(self, hosts: Mapping[str, Host]) -> None:
+        """Bring the recipient and third parties into memory. Raises `BackendError`."""
         assert self.host is not None
-        self.entity = await self.host.directory.load(self.recipient)
+        if self.entity is None:
+            self.entity = await self.host.directory.load(self.recipient)
+        if self.kind.has_parties:
+            jids = [jid for jid in self.kind.parties(self) if jid.domain in hosts]
+            loaded = [(hosts[jid.domain], await hosts[jid.domain].directory.load(jid)) for jid in jids]
+            self.parties = tuple(loaded)
 
     def refresh(self) -> None:
         """Take the objects that are in memory now: nobody is there for good who is not pinned."""
