@@ -52,6 +52,22 @@ async def test_carries_operations_and_their_errors(path):
     )
 
 
+async def test_an_operation_with_many_answers_gives_each(path):
+    def export():
+        return list(admin_socket.stream(path, "account", "export", {}))
+
+    assert await asyncio.to_thread(export) == []
+    users = [f"user{number:02d}@localhost" for number in range(20)]
+    for user in users:
+        await call(path, "account", "register", user=user, password="x")
+    assert [each["user"] for each in await asyncio.to_thread(export)] == sorted(users)
+    with pytest.raises(OperationError, match="not a domain of this server"):
+        await asyncio.to_thread(
+            list, admin_socket.stream(path, "account", "export", {"domain": "elsewhere.test"})
+        )
+    assert (await call(path, "account", "count"))["count"] == 20
+
+
 async def test_is_open_to_its_user_alone_and_gone_at_the_end(tmp_path, context):
     served = make(context, tmp_path / "admin.sock")
     await served.start()

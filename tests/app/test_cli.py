@@ -47,13 +47,22 @@ def test_works_on_the_database_without_a_server(run):
     assert register(run) == (1, "", "tidings: the account alice@localhost exists already\n")
     code, shown, _ = run("account", "remove", "--user", "alice@localhost")
     assert (code, shown) == (0, "The account alice@localhost has been removed; sessions ended: 0.\n")
-    assert run("account", "list") == (0, "", "There are no users.\n")
+    assert run("account", "list") == (0, "", "There are no accounts.\n")
 
 
 def test_json_is_for_programs(run):
     register(run)
     code, shown, _ = run("account", "list", "--json")
-    assert (code, json.loads(shown)) == (0, {"users": ["alice@localhost"], "next": ""})
+    assert (code, json.loads(shown)) == (0, {"items": ["alice@localhost"], "next": None})
+
+
+def test_many_answers_are_printed_line_by_line(run):
+    for user in ("bob@localhost", "alice@localhost"):
+        register(run, user)
+    code, shown, _ = run("account", "export", "--domain", "localhost")
+    found = [json.loads(line) for line in shown.splitlines()]
+    assert (code, [each["user"] for each in found]) == (0, ["alice@localhost", "bob@localhost"])
+    assert found[0]["banned"] is False
 
 
 def test_a_question_is_answered_by_the_exit_code_too(run):

@@ -1,15 +1,18 @@
 """What has happened to an account, as other doors ask for it."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from tidings.base.jid import Jid
 from tidings.operations.all import CATALOGUE
 from tidings.operations.errors import OperationError
 
+START = datetime(2026, 1, 1, tzinfo=UTC)
 ROMEO, JULIET = "romeo@localhost", "juliet@localhost"
 
 
-async def sync(context, since="", limit=100, user=ROMEO):
+async def sync(context, since=None, limit=100, user=ROMEO):
     return await CATALOGUE.call(context, "archive", "sync", {"user": user, "since": since, "limit": limit})
 
 
@@ -42,7 +45,7 @@ async def test_the_list_comes_first(live, juliet):
     page = await sync(live)
     [row] = page.conversations
     assert (row.conversation, row.archive, row.unread, row.box) == (JULIET, ROMEO, 2, "inbox")
-    assert (row.time, row.read, row.muted_until) == ("2026-01-01T00:00:00Z", "", "")
+    assert (row.time, row.read, row.muted_until) == (START, None, None)
     assert "<body>two</body>" in row.message
     assert (page.entries, page.erased, page.complete, page.reset) == ((), (), False, False)
     page = await sync(live, page.cursor)
@@ -57,14 +60,14 @@ async def test_then_what_has_happened_since(world, live, juliet):
     await world.stores.ledger.erase(Jid(ROMEO), (1,))
     page = await sync(live, page.cursor)
     two, reacted = page.entries
-    assert (two.conversation, two.kind, two.sent, two.target) == (JULIET, "message", False, "")
-    assert two.time == "2026-01-01T00:00:00Z"
+    assert (two.conversation, two.kind, two.sent, two.target) == (JULIET, "message", False, None)
+    assert two.time == START
     assert f'id="{two.id}"' in two.message
     assert reacted.kind == "reactions"
     [erased] = page.erased
     assert erased.first == erased.last == two.id.replace("-2", "-1")
     [row] = page.conversations
-    assert (row.unread, row.last, row.message) == (1, two.id, "")
+    assert (row.unread, row.last, row.message) == (1, two.id, None)
 
 
 async def test_a_conversation_that_is_gone(world, live, juliet):

@@ -1,5 +1,7 @@
 """Operations on a running server: sessions, stanzas, status."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from tidings.operations.all import CATALOGUE
@@ -21,16 +23,16 @@ async def test_sessions_are_listed_and_counted(world, live):
     world.clock.advance(60)
     await world.login("bob@localhost/desk")
     await world.online("carol@other.test/x")
-    found = (await call(live, "session", "list", domain="localhost")).sessions
+    found = (await call(live, "session", "list", domain="localhost")).items
     assert [(one.session, one.priority, one.since) for one in found] == [
-        ("alice@localhost/phone", 3, "2026-01-01T00:00:00Z"),
-        ("bob@localhost/desk", None, "2026-01-01T00:01:00Z"),
+        ("alice@localhost/phone", 3, datetime(2026, 1, 1, tzinfo=UTC)),
+        ("bob@localhost/desk", None, datetime(2026, 1, 1, 0, 1, tzinfo=UTC)),
     ]
     assert (found[0].transport, found[0].secure, found[0].address) == ("tcp", True, "127.0.0.1")
     assert (await call(live, "session", "count")).count == 3
     assert (await call(live, "session", "count", user="alice@localhost")).count == 1
     assert (await call(live, "session", "count", user="nobody@localhost")).count == 0
-    assert len((await call(live, "session", "list", limit=1)).sessions) == 1
+    assert len((await call(live, "session", "list", limit=1)).items) == 1
 
 
 async def test_one_session_or_all_of_an_account_are_ended(world, live):
@@ -109,7 +111,7 @@ async def test_the_status_of_a_running_server(world, live):
     world.clock.advance(90)
     status = await call(live, "server", "status")
     assert (status.running, status.sessions, status.accounts, status.uptime_seconds) == (True, 1, 1, 90)
-    assert status.started == "2026-01-01T00:00:00Z"
+    assert status.started == datetime(2026, 1, 1, tzinfo=UTC)
 
 
 async def test_the_status_without_a_server(context):

@@ -1,7 +1,8 @@
 """The admin socket: the command line's way to the running server, for the server's own user.
 
 One JSON object a line. A request is `{"category", "operation", "arguments"}`; its answer is `{"result": …}`
-or `{"error": {"code", "text"}}`. Answers come in the order of the requests.
+or `{"error": {"code", "text"}}`. An operation with many answers gives each as `{"item": …}`, and `{}` or an
+error at the end. Answers come in the order of the requests.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Generator, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from tidings.kernel.supervisor import Supervisor
 from tidings.operations.catalogue import Catalogue
 from tidings.operations.context import Context
 from tidings.operations.errors import OperationError
+from tidings.operations.values import to_json
 
 LINE_BYTES: Final = 1024 * 1024
 ANSWER_SECONDS: Final = 60
@@ -43,9 +45,10 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What the server answers: one of the two."""
+    """What the server answers: one of the three, or nothing at the end of many items."""
 
     result: Any = None
+    item: Any = None
     error: Failure | None = None
 
 
@@ -114,6 +117,8 @@ class _Connection(asyncio.Protocol):
         self._buffer = bytearray()
         self._waiting: list[bytes] = []
         self._busy = False
+        self._can_write = asyncio.Event()
+        self._can_write.set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
@@ -123,6 +128,13 @@ class _Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # whatever the reason
         self._open_ones.discard(self)
         self._transport = None
+        self._can_write.set()
+
+    def pause_writing(self) -> None:
+        self._can_write.clear()
+
+    def resume_writing(self) -> None:
+        self._can_write.set()
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -144,30 +156,38 @@ class _Connection(asyncio.Protocol):
     async def _work(self) -> None:
         try:
             while self._waiting:
-                self._write(await self._answer(self._waiting.pop(0)))
+                async with contextlib.aclosing(self._answers(self._waiting.pop(0))) as answers:
+                    async for answer in answers:
+                        self._write(answer)
+                        await self._can_write.wait()
+                        if self._transport is None:
+                            return
         except BaseException:
             self._write(Answer(error=Failure("unavailable", "the server failed; its log says why")))
             raise
         finally:
             self._busy = False
 
-    async def _answer(self, line: bytes) -> Answer:
+    async def _answers(self, line: bytes) -> AsyncGenerator[Answer, None]:
         try:
             request = msgspec.json.decode(line, type=Request)
-            result = await self._catalogue.call(
-                self._context, request.category, request.operation, request.arguments
-            )
+            asked = (self._context, request.category, request.operation, request.arguments)
+            if self._catalogue.get(request.category, request.operation).is_stream:
+                async with contextlib.aclosing(self._catalogue.stream(*asked)) as items:
+                    async for item in items:
+                        yield Answer(item=item)
+                yield Answer()
+            else:
+                yield Answer(result=await self._catalogue.call(*asked))
         except msgspec.DecodeError as error:
-            return Answer(
-                error=Failure("invalid", f"the request is no JSON object of this protocol: {error}")
-            )
+            told = f"the request is no JSON object of this protocol: {error}"
+            yield Answer(error=Failure("invalid", told))
         except OperationError as error:
-            return Answer(error=Failure(error.code, error.text))
-        return Answer(result=result)
+            yield Answer(error=Failure(error.code, error.text))
 
     def _write(self, answer: Answer) -> None:
         if self._transport is not None:
-            self._transport.write(msgspec.json.encode(answer) + b"\n")
+            self._transport.write(to_json(answer) + b"\n")
 
 
 def call(path: Path, category: str, operation: str, arguments: dict[str, Any]) -> Any:  # noqa: ANN401  # plain JSON
@@ -175,23 +195,35 @@ def call(path: Path, category: str, operation: str, arguments: dict[str, Any]) -
 
     Raises `NotRunningError`, or the `OperationError` that the server answered.
     """
-    request = Request(category, operation, arguments)
+    with contextlib.closing(_ask(path, Request(category, operation, arguments))) as answers:
+        return next(answers).result
+
+
+def stream(path: Path, category: str, operation: str, arguments: dict[str, Any]) -> Iterator[Any]:
+    """Ask the running server for many answers, blocking; gives each as plain values, raises as `call`."""
+    for answer in _ask(path, Request(category, operation, arguments)):
+        if answer.item is None:
+            return
+        yield answer.item
+
+
+def _ask(path: Path, request: Request) -> Generator[Answer, None, None]:
+    """Give the answers to a request, one line each."""
     try:
-        with _connected(path) as connection, connection.makefile("rb") as answers:
+        with _connected(path) as connection, connection.makefile("rb") as lines:
             connection.sendall(msgspec.json.encode(request) + b"\n")
-            line = answers.readline()
+            for line in lines:
+                answer = msgspec.json.decode(line, type=Answer)
+                if answer.error is not None:
+                    raise OperationError(answer.error.code, answer.error.text)  # type: ignore[arg-type]  # a server's code
+                yield answer
     except TimeoutError:
         raise OperationError(
             "unavailable", f"the server has not answered for {ANSWER_SECONDS} seconds"
         ) from None
     except ConnectionError:
-        line = b""
-    if not line:
-        raise OperationError("unavailable", "the server stopped before it answered")
-    answer = msgspec.json.decode(line, type=Answer)
-    if answer.error is not None:
-        raise OperationError(answer.error.code, answer.error.text)  # type: ignore[arg-type]  # a server's code
-    return answer.result
+        pass
+    raise OperationError("unavailable", "the server stopped before it answered")
 
 
 def is_running(path: Path) -> bool:

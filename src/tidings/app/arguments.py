@@ -12,6 +12,7 @@ from msgspec import inspect
 
 from tidings.operations.catalogue import Operation
 from tidings.operations.errors import OperationError
+from tidings.operations.values import unwrapped
 
 
 class Argument(NamedTuple):
@@ -50,14 +51,16 @@ def collect(operation: Operation, given: Mapping[str, Any], ask: Callable[[str],
 
 
 def _argument(field: inspect.Field) -> Argument:
-    kind, description, is_secret = field.type, "", False
-    while isinstance(kind, inspect.Metadata):
-        description = description or str((kind.extra_json_schema or {}).get("description", ""))
-        is_secret = is_secret or bool((kind.extra or {}).get("secret"))
-        kind = kind.type
+    outer, description, is_secret = field.type, "", False
+    while isinstance(outer, inspect.Metadata):
+        description = description or str((outer.extra_json_schema or {}).get("description", ""))
+        is_secret = is_secret or bool((outer.extra or {}).get("secret"))
+        outer = outer.type
     required = field.required and not is_secret
     settings: dict[str, Any] = {"help": _help(description, field, is_secret=is_secret), "dest": field.name}
-    match kind:
+    match unwrapped(field.type):
+        case inspect.VarTupleType():
+            settings |= {"action": "append", "metavar": field.name.rstrip("s").upper()}
         case inspect.BoolType():
             settings["action"] = argparse.BooleanOptionalAction
         case inspect.IntType():
@@ -77,6 +80,6 @@ def _help(description: str, field: inspect.Field, *, is_secret: bool) -> str:
         return f"{text}; without it or with `-` it is asked for, or read from standard input".replace(
             "%", "%%"
         )
-    if field.default not in {msgspec.NODEFAULT, "", None}:
+    if field.default not in {msgspec.NODEFAULT, "", None, ()}:
         text += f" (default: {field.default})"
     return text.replace("%", "%%")

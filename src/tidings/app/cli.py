@@ -153,6 +153,7 @@ def add_operation(verbs: Any, operation: Operation) -> None:  # noqa: ANN401  # 
     """Add one operation with an option for each field of its request."""
     from tidings.app import arguments  # noqa: PLC0415  # `serve` starts faster without
 
+    many = "\n\nIt prints one JSON object a line." if operation.is_stream else ""
     note = "\n\nIt needs the running server." if operation.needs_server else ""
     question = (
         f"\n\nThe exit code is 1 when the answer is no ({operation.answer})." if operation.answer else ""
@@ -160,7 +161,7 @@ def add_operation(verbs: Any, operation: Operation) -> None:  # noqa: ANN401  # 
     parser = verbs.add_parser(
         operation.name,
         help=operation.promise,
-        description=f"{operation.promise}\n{operation.details}".rstrip() + note + question,
+        description=f"{operation.promise}\n{operation.details}".rstrip() + many + note + question,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     for argument in arguments.of(operation.request):
@@ -254,6 +255,10 @@ def _operate(arguments: Sequence[str]) -> int:
     operation = CATALOGUE.get(given.category, given.operation)
     values = request_arguments.collect(operation, vars(given), _ask)
     config = _load(given, with_features=False)
+    if operation.is_stream:
+        for answer in reach.stream(config, operation, values):
+            presentation.print_line(answer)
+        return OK
     result = reach.call(config, operation, values)
     if given.json:
         presentation.print_json(result)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -40,18 +41,21 @@ def print_json(value: object) -> None:
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
 
 
+def print_line(value: object) -> None:
+    """Print a value as JSON in one line: one answer of many."""
+    sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
+
+
 def print_result(operation: Operation, result: Mapping[str, Any]) -> None:
     """Print the answer of an operation for people."""
     sentence = _SENTENCES.get((operation.category, operation.name))
     if sentence is not None:
         sys.stdout.write(sentence.format_map(result) + "\n")
         return
-    lists = {name: value for name, value in result.items() if isinstance(value, list)}
-    if len(lists) == 1 and len(result) <= 2:
-        ((name, rows),) = lists.items()
-        _print_rows(name, rows)
-        if result.get("next"):
-            sys.stderr.write(f"There are more: --after {result['next']}\n")
+    if result.keys() == {"items", "next"}:
+        _print_rows(f"{operation.category}s", result["items"])
+        if result["next"]:
+            sys.stderr.write(f"There are more: --after {shlex.quote(result['next'])}\n")
         return
     _print_facts(result)
 
@@ -81,7 +85,7 @@ def print_findings(findings: Iterable[Finding]) -> None:
         console.print("\nEverything is in order.")
 
 
-def _print_rows(name: str, rows: list[Any]) -> None:
+def _print_rows(name: str, rows: Sequence[Any]) -> None:
     if not rows:
         sys.stderr.write(f"There are no {name}.\n")
         return
@@ -105,7 +109,7 @@ def _print_facts(result: Mapping[str, Any]) -> None:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in result.items():
-        if value not in ("", None, []):
+        if value not in ("", None, [], ()):
             table.add_row(name.replace("_", " "), _show(value))
     _console().print(table)
 
@@ -120,6 +124,6 @@ def _console() -> Console:
 def _show(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return ", ".join(_show(item) for item in value)
     return "" if value is None else str(value)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
-
-import msgspec
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, Final
 
 from tidings.app import admin_socket, storage
 from tidings.app.options import Config
@@ -14,7 +14,10 @@ from tidings.operations.all import CATALOGUE
 from tidings.operations.catalogue import Operation
 from tidings.operations.context import Context
 from tidings.operations.errors import OperationError
+from tidings.operations.values import to_plain
 from tidings.ports.stores import Stores
+
+_END: Final = object()
 
 
 def call(config: Config, operation: Operation, arguments: dict[str, Any]) -> Any:  # noqa: ANN401  # plain JSON
@@ -23,9 +26,22 @@ def call(config: Config, operation: Operation, arguments: dict[str, Any]) -> Any
         return admin_socket.call(config.admin_socket, operation.category, operation.name, arguments)
     except admin_socket.NotRunningError:
         pass
-    if operation.needs_server:
-        raise OperationError("unavailable", f"the server is not running ({_place(config)})")
+    _may_do_without_server(config, operation)
     return asyncio.run(_on_database(config, operation, arguments))
+
+
+def stream(config: Config, operation: Operation, arguments: dict[str, Any]) -> Iterator[Any]:
+    """Carry out an operation with many answers and give them as plain values; raises what it raises."""
+    try:
+        yield from admin_socket.stream(config.admin_socket, operation.category, operation.name, arguments)
+        return
+    except admin_socket.NotRunningError:
+        pass
+    _may_do_without_server(config, operation)
+    with asyncio.Runner() as runner:
+        answers = _stream_database(config, operation, arguments)
+        while (answer := runner.run(_next(answers))) is not _END:
+            yield answer
 
 
 def context_for(config: Config, stores: Stores) -> Context:
@@ -41,7 +57,10 @@ def context_for(config: Config, stores: Stores) -> Context:
     )
 
 
-async def _on_database(config: Config, operation: Operation, arguments: dict[str, Any]) -> Any:  # noqa: ANN401
+def _may_do_without_server(config: Config, operation: Operation) -> None:
+    """Raise `OperationError` where there is neither a server nor a database that can be asked."""
+    if operation.needs_server:
+        raise OperationError("unavailable", f"the server is not running ({_place(config)})")
     if config.is_in_memory:
         raise OperationError("unavailable", "the server is not running, and its database is in memory only")
     if not config.database.url and not config.data_dir.is_dir():
@@ -51,14 +70,33 @@ async def _on_database(config: Config, operation: Operation, arguments: dict[str
             "name it with --data-dir, "
             f"or make it: mkdir -m 700 {config.data_dir}",
         )
+
+
+async def _on_database(config: Config, operation: Operation, arguments: dict[str, Any]) -> Any:  # noqa: ANN401
+    async with _opened(config) as context:
+        result = await CATALOGUE.call(context, operation.category, operation.name, arguments)
+    return to_plain(result)
+
+
+async def _stream_database(
+    config: Config, operation: Operation, arguments: dict[str, Any]
+) -> AsyncIterator[Any]:
+    async with _opened(config) as context:
+        async for answer in CATALOGUE.stream(context, operation.category, operation.name, arguments):
+            yield to_plain(answer)
+
+
+async def _next(answers: AsyncIterator[Any]) -> Any:  # noqa: ANN401  # plain JSON
+    return await anext(answers, _END)
+
+
+@contextlib.asynccontextmanager
+async def _opened(config: Config) -> AsyncIterator[Context]:
     stores = await storage.open_stores(config)
     try:
-        result = await CATALOGUE.call(
-            context_for(config, stores), operation.category, operation.name, arguments
-        )
+        yield context_for(config, stores)
     finally:
         await stores.close()
-    return msgspec.json.decode(msgspec.json.encode(result))  # as the admin socket gives it
 
 
 def _place(config: Config) -> str:

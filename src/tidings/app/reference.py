@@ -13,7 +13,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Final, get_type_hints
+from typing import Any, Final, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import inspect
@@ -25,7 +25,9 @@ from tidings.app.feature_options import feature_options, features
 from tidings.kernel.clock import SystemClock
 from tidings.operations.all import CATALOGUE
 from tidings.operations.catalogue import Operation
+from tidings.operations.context import Role
 from tidings.operations.errors import CODES
+from tidings.operations.values import Page, scalar_of, unwrapped
 
 _DECLARING: Final = (
     "tidings.streams.negotiator",
@@ -155,6 +157,20 @@ def _operations() -> Iterator[str]:
     yield "Everything that can be done to a running system, by category. Every door speaks them: the"
     yield "[command line](command-line.md) and the ad-hoc commands of service administration today."
     yield ""
+    yield "Who may call an operation is enforced in one place, before it does anything. An **operator** may"
+    yield "use the data directory, and may call all of them. A **domain administrator** acts for the accounts"
+    yield "of the domain, a **user** for the own account, a **service** within its scopes (`account`,"
+    yield "`account:read` for what changes nothing, or `account:list`). *About* names the fields that say for"
+    yield "whom a request is; the caller must be allowed to act for every one of them."
+    yield ""
+    yield "| type | what it is |"
+    yield "|---|---|"
+    yield "| `AccountAddress` | the bare address of an account, such as `alice@example.org` |"
+    yield "| `SessionAddress` | an account, or with `/resource` one of its sessions |"
+    yield "| `Address` | any address, of this server or of another one |"
+    yield "| `Domain` | the name of a domain |"
+    yield "| `Moment` | a time in UTC by ISO 8601, such as `2026-01-31T12:00:00Z` |"
+    yield ""
     yield "An operation that is refused has changed nothing and says why with one of these codes:"
     yield ""
     yield "| code | meaning |"
@@ -174,24 +190,64 @@ def _operation(operation: Operation) -> Iterator[str]:
     yield ""
     yield " ".join([operation.promise, *operation.details.split()])
     yield ""
-    yield f"- permission: {operation.permission.value} of the domain"
+    yield "- who: " + ", ".join(f"{role.value}" for role in Role if role in operation.roles)
+    yield f"- about: {_subjects(operation)}"
+    yield f"- changes something: {'yes' if operation.changes else 'no'}"
     yield f"- needs the running server: {'yes' if operation.needs_server else 'no'}"
     yield "- errors: " + ", ".join(f"`{code}`" for code in operation.errors)
     fields = list(arguments.of(operation.request))
     if fields:
         yield ""
-        yield "| field | what it is | default |"
-        yield "|---|---|---|"
+        yield "| field | type | what it is | default |"
+        yield "|---|---|---|---|"
         described = inspect.type_info(operation.request)
         assert isinstance(described, inspect.StructType)
         for field, argument in zip(described.fields, fields, strict=True):
-            default = "must be given" if field.required else f"`{schema.show(field.default)}`"
-            yield f"| `{argument.field}` | {_cell(argument.description)} | {default} |"
+            default = "must be given" if field.required else _shown(field.default)
+            told = _cell(argument.description)
+            yield f"| `{argument.field}` | {_type(field.type)} | {told} | {default} |"
     yield ""
-    yield "Answer: " + _answer(operation.response)
+    yield ("Answers, as a stream: " if operation.is_stream else "Answer: ") + _answer(operation.response)
 
 
-def _answer(response: type[msgspec.Struct]) -> str:
+def _type(kind: inspect.Type) -> str:
+    inner = unwrapped(kind)
+    if isinstance(inner, inspect.VarTupleType):
+        return f"{_type(inner.item_type)}, several"
+    scalar = scalar_of(kind)
+    if scalar is not None:
+        return f"`{scalar.value}`"
+    match inner:
+        case inspect.BoolType():
+            return "yes or no"
+        case inspect.IntType():
+            return "number"
+        case inspect.LiteralType(values=values):
+            return " or ".join(f"`{value}`" for value in values)
+    return "text"
+
+
+def _shown(default: object) -> str:
+    return "" if default in (None, ()) else f"`{schema.show(default)}`"
+
+
+def _subjects(operation: Operation) -> str:
+    """Say whom a request is about, and what it means where it names nobody."""
+    named = [
+        f"`{each}`" if isinstance(each, str) else "the sender of the stanza" for each in operation.subjects
+    ]
+    told = " and ".join(named)
+    if operation.without_subject == "own":
+        return f"{told}; without, what the caller may see" if told else "what the caller may see"
+    return told or "the server as a whole: only for those who may act for all its domains"
+
+
+def _answer(response: Any) -> str:  # noqa: ANN401  # a struct or a page of something
+    if get_origin(response) is Page:
+        (item,) = get_args(response)
+        fields = getattr(item, "__struct_fields__", ())
+        each = f" (each: {', '.join(f'`{field}`' for field in fields)})" if fields else ""
+        return f"`items`{each}, `next`. " + " ".join((Page.__doc__ or "").split())
     hints = get_type_hints(response)
     parts = []
     for name in response.__struct_fields__:

@@ -1,12 +1,15 @@
-"""Ad-Hoc Commands: administrators run the server's operations from the client that they chat with.
+"""Ad-Hoc Commands: administrators run the server's operations from their chat client.
 
-Implements XEP-0050 1.3.0; the marks § point at its sections. Which commands there are is told by
-`gateways/administration`. Only the administrators of a domain see and run its commands. Left out: other
-payloads than data forms (§3.2), and translations (§3.4), since there is one language.
+Implements XEP-0050 1.3.0; the marks § point at its sections. `gateways/administration` says which commands
+there are. Only the administrators of a domain see its commands and run them. Left out: payloads other than
+data forms (§3.2), and translations (§3.4), since everything is said in English.
 
-Invariants: - an open session belongs to the full JID that began it and to one command; - there are at most
-`SESSIONS` of them, `SESSIONS_OF_ONE` for one JID, and each ends when nothing happens for a while; - a
-command runs once: its session is closed before it runs, and opened again only if it refused its input.
+Invariants:
+- an open session belongs to one command and to the full JID that began it;
+- there are at most `SESSIONS` sessions, and `SESSIONS_OF_ONE` of one JID; a session ends when nothing happens
+  in it for `SESSION_SECONDS`;
+- a command runs once: its session is closed before it runs, and is opened again only if the command refused
+  what was filled in.
 """
 
 from __future__ import annotations
@@ -51,7 +54,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class AdHocCommand(Protocol):
-    """Something that an administrator may run; raises `StanzaError` where it cannot be done."""
+    """Something that an administrator may run."""
 
     @property
     def node(self) -> str:
@@ -69,12 +72,15 @@ class AdHocCommand(Protocol):
         ...
 
     async def run(self, administrator: Jid, answers: Sequence[DataForm]) -> Outcome:
-        """Do it with one submission for each stage, all of which fit their forms."""
+        """Run it with the answer to each form of `stages`; each answer fits its form.
+
+        Raises `StanzaError` where it cannot be done.
+        """
         ...
 
 
 class CommandSession(msgspec.Struct):
-    """A command that somebody is filling in: the answers so far; the next stage is the one after them."""
+    """A command that somebody is filling in, with the answers to its first forms."""
 
     owner: Jid
     command: AdHocCommand
@@ -83,7 +89,7 @@ class CommandSession(msgspec.Struct):
 
     @property
     def stage(self) -> int:
-        """The stage that is being asked for."""
+        """The number of the stage whose form is to be filled in, counted from 0."""
         return len(self.answers)
 
 
@@ -100,7 +106,7 @@ class CommandsFeature(Feature):
 
     @listens(DiscoItems)  # §2.2
     def list_commands(self, event: DiscoItems) -> None:
-        """List the commands for those who may run them; for others there are none."""
+        """List the commands to administrators; others find an empty list."""
         if event.target != self._host.jid or event.node not in (ns.COMMANDS, *self._commands):
             return
         event.known = True
@@ -109,7 +115,7 @@ class CommandsFeature(Feature):
 
     @listens(DiscoInfo)  # §2.2
     def describe_command(self, event: DiscoInfo) -> None:
-        """Tell what a command is, to those who may run it."""
+        """Tell an administrator what a command is."""
         if event.target != self._host.jid:
             return
         if event.node == ns.COMMANDS:
@@ -141,7 +147,7 @@ class CommandsFeature(Feature):
         return await self._go_on(session, token(12))
 
     async def _continue(self, session: CommandSession, step: Command) -> Command:
-        """Take a step of a session that has been taken out of the open ones."""
+        """Take the next step in a session, which is not among the open ones while that lasts."""
         try:
             match meant_action(step.action, session.stage, len(session.command.stages)):
                 case Action.CANCEL:
@@ -152,13 +158,13 @@ class CommandsFeature(Feature):
                     session.answers = (*session.answers, fitting_answer(session, step.form))
             return await self._go_on(session, step.session)
         except StanzaError:
-            # What was wrong can be mended: the last stage is asked for again.
+            # The administrator can correct the answer: ask for the last stage again.
             session.answers = session.answers[: max(0, len(session.command.stages) - 1)]
             self._sessions.keep(step.session, session)
             raise
 
     async def _go_on(self, session: CommandSession, session_id: str) -> Command:
-        """Ask for the next stage, or run the command when there is none left."""
+        """Ask for the next stage, or run the command when every stage has its answer."""
         command = session.command
         if session.stage == len(command.stages):
             outcome = await command.run(session.owner, session.answers)
@@ -189,7 +195,7 @@ class CommandsFeature(Feature):
 
 
 class CommandSessions:
-    """The commands that are being filled in."""
+    """The open sessions: commands that somebody is filling in."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -199,7 +205,7 @@ class CommandSessions:
     def take(self, session_id: str, owner: Jid, command: AdHocCommand) -> CommandSession:
         """Return an open session and close it.
 
-        Raises `session-expired` if it is not open, and `bad-sessionid` if it is somebody else's or of
+        Raises `session-expired` if it is not open, and `bad-sessionid` if it belongs to another JID or to
         another command.
         """
         self._forget_old()
@@ -214,7 +220,7 @@ class CommandSessions:
     def keep(self, session_id: str, session: CommandSession) -> None:
         """Open a session, or open it again; raise `resource-constraint` if there are too many.
 
-        One who has too many loses the oldest of them.
+        A JID that has too many loses its oldest one.
         """
         self._forget_old()
         if self._owners[session.owner] >= SESSIONS_OF_ONE:
@@ -244,13 +250,13 @@ class CommandSessions:
 
 
 def allowed_actions(stage: int, stages: int) -> Actions:
-    """Return what may be done at a stage, and what `execute` means there (§3.1)."""
+    """Return the actions that are allowed at a stage, and which of them `execute` stands for (§3.1)."""
     forward = Action.COMPLETE if stage == stages - 1 else Action.NEXT
     return Actions((Action.PREV, forward) if stage else (forward,), forward)
 
 
 def meant_action(action: Action, stage: int, stages: int) -> Action:
-    """Return what a requester means at a stage; raise `bad-action` for what is not allowed there."""
+    """Return the action that a request means at a stage; raise `bad-action` if it is not allowed there."""
     actions = allowed_actions(stage, stages)
     if action is Action.EXECUTE:
         return actions.execute
@@ -260,7 +266,7 @@ def meant_action(action: Action, stage: int, stages: int) -> Action:
 
 
 def fitting_answer(session: CommandSession, answer: DataForm | None) -> DataForm:
-    """Return the submission for the stage asked for; raise `bad-payload` if it does not fit (§4.4)."""
+    """Return the answer to the form of the present stage; raise `bad-payload` if it does not fit (§4.4)."""
     form = session.command.stages[session.stage]
     if answer is None:
         raise bad_request("bad-payload", "the form is missing")

@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
-from tidings.base.clock import format_utc
 from tidings.base.errors import StanzaError, StreamError
 from tidings.base.jid import Jid
 from tidings.kernel.events import AccountRegistered, AccountRemoved, AccountWanted, PasswordChanged
-from tidings.operations.catalogue import Permission, operation
+from tidings.operations.catalogue import ADMINISTRATORS, EVERYBODY, operation
 from tidings.operations.context import Context
 from tidings.operations.errors import OperationError
 from tidings.operations.passwords import is_password, keys_for
-from tidings.ports.accounts import Ban
+from tidings.operations.values import (
+    AccountAddress,
+    Domain,
+    Moment,
+    Page,
+    Reason,
+    moment_of,
+    read_address,
+)
+from tidings.ports.accounts import AccountRecord, Ban
 
 PAGE = 1000
 """The most accounts that one answer lists."""
 
-User = Annotated[str, Meta(description="Address of the account, such as alice@example.org.")]
+User = Annotated[AccountAddress, Meta(description="Address of the account, such as alice@example.org.")]
 Password = Annotated[
     str, Meta(description="Password of 1 to 1023 octets; kept as SCRAM keys only.", extra={"secret": True})
 ]
-OneDomain = Annotated[str, Meta(description="Domain to look at; without it, all of them.")]
+OneDomain = Annotated[Domain | None, Meta(description="Domain to look at; without it, all of them.")]
 
 
 class Register(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,20 +52,22 @@ class OneUser(msgspec.Struct, frozen=True, kw_only=True):
 class Changed(msgspec.Struct, frozen=True, kw_only=True):
     """The account that was changed."""
 
-    user: str
+    user: AccountAddress
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
     """The account that was changed, and how many of its sessions ended for that."""
 
-    user: str
+    user: AccountAddress
     sessions_ended: int = 0
 
 
-@operation("account", "register", permission=Permission.ADMIN, errors=("invalid", "not-found", "conflict"))
+@operation(
+    "account", "register", roles=ADMINISTRATORS, subjects=("user",), changes=True, errors=("conflict",)
+)
 async def register(context: Context, request: Register) -> Changed:
     """Make an account."""
-    jid = context.account(request.user)
+    jid = request.user
     if jid.domain in context.anonymous:
         raise OperationError(
             "not-allowed", f"{jid.domain} is for anonymous guests and has no lasting accounts"
@@ -65,44 +76,45 @@ async def register(context: Context, request: Register) -> Changed:
     await context.stores.accounts.create(jid, await keys_for(request.password), context.clock.now())
     context.forget(jid)
     await context.tell(AccountRegistered(jid), jid.domain)
-    return Changed(user=str(jid))
+    return Changed(user=jid)
 
 
-@operation("account", "remove", permission=Permission.ADMIN, errors=("invalid", "not-found"))
+@operation("account", "remove", roles=ADMINISTRATORS, subjects=("user",), changes=True)
 async def remove(context: Context, request: OneUser) -> Ended:
     """Remove an account and everything stored for it, and end its sessions.
 
     This cannot be undone.
     """
-    jid = context.account(request.user)
+    jid = request.user
     if not await context.stores.accounts.remove(jid):
         raise _unknown(jid)
     context.forget(jid)
     ended = context.end_sessions(jid, StreamError("not-authorized", "the account has been removed"))
     await context.tell(AccountRemoved(jid), jid.domain)
-    return Ended(user=str(jid), sessions_ended=ended)
+    return Ended(user=jid, sessions_ended=ended)
 
 
 class List(msgspec.Struct, frozen=True, kw_only=True):
     """Which accounts to list."""
 
-    domain: OneDomain = ""
-    after: Annotated[str, Meta(description="Begin behind this account: the `next` of the page before.")] = ""
+    domain: OneDomain = None
+    after: Annotated[
+        str | None, Meta(description="Begin behind this account: the `next` of the page before.")
+    ] = None
     limit: Annotated[int, Meta(ge=1, le=PAGE, description="The most accounts to list.")] = 100
 
 
-class Listed(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of accounts, by domain and then by name."""
-
-    users: tuple[str, ...]
-    next: str = ""
-    """What to ask for as `after` to get the next page; empty at the end."""
-
-
-@operation("account", "list", permission=Permission.ADMIN, errors=("invalid", "not-found"))
-async def list_accounts(context: Context, request: List) -> Listed:
-    """List accounts, a page at a time."""
-    after = context.account(request.after) if request.after else None
+@operation(
+    "account",
+    "list",
+    roles=ADMINISTRATORS,
+    subjects=("domain",),
+    without_subject="own",
+    changes=False,
+)
+async def list_accounts(context: Context, request: List) -> Page[AccountAddress]:
+    """List accounts by domain and then by name, a page at a time."""
+    after = None if request.after is None else read_address(request.after)
     domains = sorted(context.domains_for(request.domain))
     found: list[Jid] = []
     for domain in domains:
@@ -112,14 +124,14 @@ async def list_accounts(context: Context, request: List) -> Listed:
         found += await context.stores.accounts.list(domain, after=start, limit=request.limit + 1 - len(found))
         if len(found) > request.limit:
             page = found[: request.limit]
-            return Listed(users=tuple(map(str, page)), next=str(page[-1]))
-    return Listed(users=tuple(map(str, found)))
+            return Page(items=tuple(page), next=page[-1].text)
+    return Page(items=tuple(found))
 
 
 class Count(msgspec.Struct, frozen=True, kw_only=True):
-    """Which accounts to count."""
+    """Which accounts are meant."""
 
-    domain: OneDomain = ""
+    domain: OneDomain = None
 
 
 class Counted(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,7 +140,14 @@ class Counted(msgspec.Struct, frozen=True, kw_only=True):
     count: int
 
 
-@operation("account", "count", permission=Permission.ADMIN, errors=("invalid", "not-found"))
+@operation(
+    "account",
+    "count",
+    roles=ADMINISTRATORS,
+    subjects=("domain",),
+    without_subject="own",
+    changes=False,
+)
 async def count(context: Context, request: Count) -> Counted:
     """Count accounts, banned ones included."""
     domains = context.domains_for(request.domain)
@@ -136,91 +155,108 @@ async def count(context: Context, request: Count) -> Counted:
 
 
 class Checked(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of an account; times are in UTC."""
+    """What is known of an account."""
 
-    user: str
+    user: AccountAddress
     exists: bool
-    created: str = ""
-    last_activity: str = ""
+    created: Moment | None = None
+    last_activity: Moment | None = None
     banned: bool = False
-    ban_reason: str = ""
+    ban_reason: str | None = None
 
 
-@operation("account", "check", permission=Permission.ADMIN, errors=("invalid", "not-found"), answer="exists")
+@operation("account", "check", roles=EVERYBODY, subjects=("user",), changes=False, answer="exists")
 async def check(context: Context, request: OneUser) -> Checked:
     """Tell whether an account exists, since when, and whether it is banned."""
-    jid = context.account(request.user)
+    jid = request.user
     record = await context.stores.accounts.get(jid)
     if record is None:
-        return Checked(user=str(jid), exists=False)
-    return Checked(
-        user=str(jid),
-        exists=True,
-        created=format_utc(record.created),
-        last_activity="" if record.last_activity is None else format_utc(record.last_activity),
-        banned=record.ban is not None,
-        ban_reason=record.ban.reason if record.ban else "",
-    )
+        return Checked(user=jid, exists=False)
+    return _checked(record)
+
+
+@operation(
+    "account",
+    "export",
+    roles=ADMINISTRATORS,
+    subjects=("domain",),
+    without_subject="own",
+    changes=False,
+)
+async def export(context: Context, request: Count) -> AsyncIterator[Checked]:
+    """Give every account with what is known of it, one after another.
+
+    The list can be of any length. Accounts that are made or removed meanwhile may be in it or not.
+    """
+    for domain in sorted(context.domains_for(request.domain)):
+        after: Jid | None = None
+        while page := await context.stores.accounts.list(domain, after=after, limit=PAGE):
+            for jid in page:
+                record = await context.stores.accounts.get(jid)
+                if record is not None:
+                    yield _checked(record)
+            after = page[-1]
 
 
 class PasswordChecked(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the password is right."""
 
-    user: str
+    user: AccountAddress
     correct: bool
 
 
 @operation(
     "account",
     "check-password",
-    permission=Permission.ADMIN,
-    errors=("invalid", "not-found"),
+    roles=ADMINISTRATORS,
+    subjects=("user",),
+    changes=False,
     answer="correct",
 )
 async def check_password(context: Context, request: Register) -> PasswordChecked:
     """Tell whether this is the password of the account."""
-    jid = context.account(request.user)
+    jid = request.user
     record = await context.stores.accounts.get(jid)
     if record is None:
         raise _unknown(jid)
-    return PasswordChecked(user=str(jid), correct=await is_password(request.password, record.keys))
+    return PasswordChecked(user=jid, correct=await is_password(request.password, record.keys))
 
 
-@operation("account", "change-password", permission=Permission.ADMIN, errors=("invalid", "not-found"))
+@operation("account", "change-password", roles=ADMINISTRATORS, subjects=("user",), changes=True)
 async def change_password(context: Context, request: Register) -> Ended:
     """Give an account another password, and end its sessions."""
-    jid = context.account(request.user)
+    jid = request.user
     if not await context.stores.accounts.set_keys(jid, await keys_for(request.password)):
         raise _unknown(jid)
     ended = context.end_sessions(jid, StreamError("not-authorized", "the password has been changed"))
     await context.tell(PasswordChanged(jid), jid.domain)
-    return Ended(user=str(jid), sessions_ended=ended)
+    return Ended(user=jid, sessions_ended=ended)
 
 
 class BanRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The account to ban, and why."""
 
     user: User
-    reason: Annotated[str, Meta(max_length=1000, description="Why; its owner is told.")] = ""
+    reason: Annotated[Reason | None, Meta(description="Why; its owner is told.")] = None
 
 
-@operation("account", "ban", permission=Permission.ADMIN, errors=("invalid", "not-found"))
+@operation("account", "ban", roles=ADMINISTRATORS, subjects=("user",), changes=True)
 async def ban(context: Context, request: BanRequest) -> Ended:
     """Keep an account from logging in, and end its sessions; nothing of it is removed."""
-    jid = context.account(request.user)
-    if not await context.stores.accounts.ban(jid, Ban(request.reason, context.clock.now())):
+    jid = request.user
+    if not await context.stores.accounts.ban(jid, Ban(request.reason or "", context.clock.now())):
         raise _unknown(jid)
     text = f"the account is banned: {request.reason}" if request.reason else "the account is banned"
-    return Ended(user=str(jid), sessions_ended=context.end_sessions(jid, StreamError("not-authorized", text)))
+    return Ended(user=jid, sessions_ended=context.end_sessions(jid, StreamError("not-authorized", text)))
 
 
-@operation("account", "unban", permission=Permission.ADMIN, errors=("invalid", "not-found"))
+@operation("account", "unban", roles=ADMINISTRATORS, subjects=("user",), changes=True)
 async def unban(context: Context, request: OneUser) -> Changed:
     """Let a banned account log in again."""
-    jid = context.account(request.user)
+    jid = request.user
     if not await context.stores.accounts.unban(jid):
         raise _unknown(jid)
-    return Changed(user=str(jid))
+    return Changed(user=jid)
 
 
 async def _begin_with_nothing(context: Context, jid: Jid) -> None:
@@ -240,6 +276,18 @@ async def _begin_with_nothing(context: Context, jid: Jid) -> None:
             raise _held(jid)
 
 
+def _checked(record: AccountRecord) -> Checked:
+    last = record.last_activity
+    return Checked(
+        user=record.jid,
+        exists=True,
+        created=moment_of(record.created),
+        last_activity=None if last is None else moment_of(last),
+        banned=record.ban is not None,
+        ban_reason=(record.ban.reason or None) if record.ban else None,
+    )
+
+
 def _held(jid: Jid) -> OperationError:
     return OperationError(
         "conflict", f"messages of an earlier owner of {jid} are under legal hold; release them first"
@@ -251,5 +299,5 @@ def _unknown(jid: Jid) -> OperationError:
 
 
 OPERATIONS = (
-    register, remove, list_accounts, count, check, check_password, change_password, ban, unban
+    register, remove, list_accounts, export, count, check, check_password, change_password, ban, unban
 )  # fmt: skip

@@ -7,11 +7,12 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from tidings.base.jid import Jid
 from tidings.features.sync import DEFAULT_PAGE, LARGEST_PAGE, SyncPage, read_page
-from tidings.operations.catalogue import Permission, operation
+from tidings.operations.catalogue import EVERYBODY, operation
 from tidings.operations.context import Context
 from tidings.operations.errors import OperationError
-from tidings.wire.xmpp.payloads.date_time import format_date_time
+from tidings.operations.values import AccountAddress, Address, Moment, exact_moment_of
 from tidings.wire.xmpp.payloads.forwarding import Forwarded
 from tidings.wire.xmpp.payloads.sync import (
     CURSOR_OCTETS,
@@ -20,36 +21,36 @@ from tidings.wire.xmpp.payloads.sync import (
     SyncErased,
 )
 
+Cursor = Annotated[str, Meta(max_length=CURSOR_OCTETS)]
+"""A place in what has happened to an account; only the server can read it."""
+
 
 class Synchronise(msgspec.Struct, frozen=True, kw_only=True):
     """Whose archive, since when, and how much of it."""
 
-    user: Annotated[str, Meta(description="Address of the account, such as alice@example.org.")]
+    user: Annotated[AccountAddress, Meta(description="Address of the account, such as alice@example.org.")]
     since: Annotated[
-        str,
-        Meta(
-            max_length=CURSOR_OCTETS,
-            description="The `cursor` of the page before; without it, the list of conversations is given.",
-        ),
-    ] = ""
+        Cursor | None,
+        Meta(description="The `cursor` of the page before; without it, the list of conversations is given."),
+    ] = None
     limit: Annotated[
         int, Meta(ge=1, le=LARGEST_PAGE, description="The most entries or conversations to give.")
     ] = DEFAULT_PAGE
 
 
 class ChangedEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """An entry of the archive; `message` is its XML, empty where there is no content to show.
+    """An entry of the archive; `message` is its XML, null where there is no content to show.
 
     `target` is the id of the earlier entry that it corrects, retracts, reacts to or marks.
     """
 
     id: str
-    conversation: str
+    conversation: Address
     sent: bool
     kind: str
-    target: str
-    time: str
-    message: str
+    target: str | None
+    time: Moment | None
+    message: str | None
 
 
 class ErasedEntries(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,23 +61,23 @@ class ErasedEntries(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ChangedConversation(msgspec.Struct, frozen=True, kw_only=True):
-    """How a conversation stands; ids are those of `archive`, times in UTC, empty where there is none.
+    """How a conversation stands; ids are those of `archive`, null where there is none.
 
     `message` is the XML of its last message, where the page does not have that already. Of one that is `gone`
     from the inbox nothing else is told.
     """
 
-    conversation: str
+    conversation: Address
     gone: bool
-    archive: str
+    archive: Address
     unread: int
-    last: str
-    read: str
-    time: str
+    last: str | None
+    read: str | None
+    time: Moment | None
     box: str
     pinned: int
-    muted_until: str
-    message: str
+    muted_until: Moment | None
+    message: str | None
 
 
 class Changes(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,26 +93,26 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
     cursor: str
     complete: bool
     reset: bool
-    first: str
+    first: str | None
 
 
-@operation("archive", "sync", permission=Permission.ADMIN, errors=("invalid", "not-found"))
+@operation("archive", "sync", roles=EVERYBODY, subjects=("user",), changes=False)
 async def sync(context: Context, request: Synchronise) -> Changes:
     """Tell what has happened to an account since a cursor, a page at a time.
 
     New entries of all its conversations, erased ones, and conversations that changed. Without a cursor, the
     list of conversations comes first. It is what docs/specs/sync.md gives to clients.
     """
-    jid = context.account(request.user)
+    jid = request.user
     if not await context.stores.accounts.exists(jid):
         raise OperationError("not-found", f"there is no account {jid}")
     ledger = context.stores.ledger
     if ledger is None or jid.domain in context.anonymous:
         raise OperationError("not-found", f"{jid.domain} keeps no archives")
-    return _changes(await read_page(ledger, jid, request.since or None, request.limit), str(jid))
+    return _changes(await read_page(ledger, jid, request.since, request.limit), jid)
 
 
-def _changes(page: SyncPage, owner: str) -> Changes:
+def _changes(page: SyncPage, owner: Jid) -> Changes:
     return Changes(
         entries=tuple(_entry(item) for item in page.items if isinstance(item, SyncEntry)),
         erased=tuple(
@@ -125,7 +126,7 @@ def _changes(page: SyncPage, owner: str) -> Changes:
         cursor=page.fin.cursor,
         complete=page.fin.is_complete,
         reset=page.fin.is_reset,
-        first=page.fin.first or "",
+        first=page.fin.first,
     )
 
 
@@ -134,33 +135,33 @@ def _entry(item: SyncEntry) -> ChangedEntry:
     delay = None if forwarded is None else forwarded.delay
     return ChangedEntry(
         id=item.id,
-        conversation=str(item.peer),
+        conversation=item.peer,
         sent=item.is_sent,
         kind=item.kind,
-        target=item.target or "",
-        time="" if delay is None else format_date_time(delay.stamp),
+        target=item.target,
+        time=None if delay is None else exact_moment_of(delay.stamp),
         message=_text(forwarded),
     )
 
 
-def _conversation(item: SyncConversation, owner: str) -> ChangedConversation:
+def _conversation(item: SyncConversation, owner: Jid) -> ChangedConversation:
     return ChangedConversation(
-        conversation=str(item.peer),
+        conversation=item.peer,
         gone=item.is_gone,
-        archive=owner if item.archive is None else str(item.archive),
+        archive=owner if item.archive is None else item.archive,
         unread=item.unread,
-        last=item.last or "",
-        read=item.read or "",
-        time=format_date_time(item.time) if item.time else "",
+        last=item.last,
+        read=item.read,
+        time=exact_moment_of(item.time) if item.time else None,
         box=item.box,
         pinned=item.pinned,
-        muted_until=format_date_time(item.muted_until) if item.muted_until else "",
+        muted_until=exact_moment_of(item.muted_until) if item.muted_until else None,
         message=_text(item.forwarded),
     )
 
 
-def _text(forwarded: Forwarded | None) -> str:
-    return "" if forwarded is None else forwarded.raw.decode()
+def _text(forwarded: Forwarded | None) -> str | None:
+    return None if forwarded is None else forwarded.raw.decode()
 
 
 OPERATIONS = (sync,)

@@ -2,37 +2,51 @@
 
 An operation is an async function of a context and a typed request with a typed response:
 
-    @operation("account", "register", permission=Permission.ADMIN, errors=("invalid", "conflict"))
+    @operation(
+        "account", "register", roles=ADMINISTRATORS, subjects=("user",), changes=True, errors=("conflict",)
+    )
     async def register(context: Context, request: Register) -> Registered:
         \"\"\"Make an account.\"\"\"
 
-The first line of its docstring is its promise in every door's documentation.
+The first line of its docstring is its promise in every door's documentation. What is declared is enforced
+here, before the function runs: the role of the caller, that the caller may act for every subject of the
+request, that addresses are well-formed, and that the domains of the subjects are served.
+
+- A **subject** is the account, session or domain that the request is about: the name of a field, or a
+  function of the request where no field says it. A request may have several; all of them must be allowed.
+- A request without a subject is for those who may act for every domain, unless the operation is declared with
+  `without_subject="own"`: then it gives only what the caller may see.
+- A function that is a generator answers with a **stream** of responses.
 """
 
 from __future__ import annotations
 
-import enum
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, Final, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from tidings.base.errors import BackendError, StanzaError
-from tidings.operations.context import Context
+from tidings.base.jid import Jid
+from tidings.operations.context import Context, Role
 from tidings.operations.errors import Code, OperationError
+from tidings.operations.values import AddressField, address_fields, check_address, to_request
 
 Request = TypeVar("Request", bound=msgspec.Struct)
 Response = TypeVar("Response", bound=msgspec.Struct)
-Run = Callable[[Context, Request], Awaitable[Response]]
+Run = Callable[[Context, Request], Awaitable[Response] | AsyncIterator[Response]]
+Subject = str | Callable[[Any], Jid | None]
+"""The name of a field, or a function of the request that gives the subject, or None where it has none."""
 
-
-class Permission(enum.Enum):
-    """Who may call an operation."""
-
-    ADMIN = "admin"
-    """An administrator of the domain that the request is about."""
+OPERATORS: Final = frozenset({Role.OPERATOR, Role.SERVICE})
+"""Who may do what concerns the server as a whole."""
+ADMINISTRATORS: Final = OPERATORS | {Role.DOMAIN_ADMINISTRATOR}
+"""Who may do what concerns the accounts of a domain."""
+EVERYBODY: Final = ADMINISTRATORS | {Role.USER}
+"""Who may do what an account's owner may do, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,45 +55,82 @@ class Operation:
 
     category: str
     name: str
-    permission: Permission
+    roles: frozenset[Role]
+    """Who may call it."""
+    subjects: tuple[Subject, ...]
+    without_subject: Literal["operator", "own"]
+    changes: bool
+    """Whether it changes anything: a mutation of GraphQL, a POST of REST."""
     promise: str
     details: str
     request: type[msgspec.Struct]
-    response: type[msgspec.Struct]
+    response: Any
+    """The type of the answer, or of each answer of a stream; a struct, or a `Page`."""
+    is_stream: bool
     errors: tuple[Code, ...]
     needs_server: bool
     """Whether it works on the running server only, not on the database alone."""
     answer: str
     """The field of the response that is a yes or no, where the operation is a question."""
-    run: Callable[[Context, Any], Awaitable[Any]]
+    addresses: tuple[AddressField, ...]
+    """The fields of the request that hold addresses."""
+    run: Callable[[Context, Any], Any]
+
+    def subjects_of(self, request: msgspec.Struct) -> tuple[Jid, ...]:
+        """Give whose accounts, sessions or domains the request is about."""
+        found: list[Jid] = []
+        for subject in self.subjects:
+            if isinstance(subject, str):
+                field = next(field for field in self.addresses if field.name == subject)
+                found += field.values_of(request)
+            elif (jid := subject(request)) is not None:
+                found.append(jid)
+        return tuple(found)
 
 
 def operation(
     category: str,
     name: str,
     *,
-    permission: Permission,
-    errors: tuple[Code, ...],
+    roles: frozenset[Role],
+    changes: bool,
+    subjects: tuple[Subject, ...] = (),
+    without_subject: Literal["operator", "own"] = "operator",
+    errors: tuple[Code, ...] = (),
     needs_server: bool = False,
     answer: str = "",
 ) -> Callable[[Run[Request, Response]], Operation]:
     """Declare an operation; the function's annotations give its request and response."""
 
     def declare(run: Run[Request, Response]) -> Operation:
-        hints = get_type_hints(run)
+        hints = get_type_hints(run, include_extras=True)
         promise, _, details = inspect.cleandoc(run.__doc__ or "").partition("\n")
-        every = (*errors, "not-allowed", "unavailable")  # what the catalogue itself answers
+        request, response = hints["request"], hints["return"]
+        is_stream = get_origin(response) is AsyncIterator
+        addresses = address_fields(request)
+        named = {subject for subject in subjects if isinstance(subject, str)}
+        assert named <= {field.name for field in addresses}, f"{name}: a subject is a field with an address"
+        every: tuple[Code, ...] = (*errors, "not-allowed", "unavailable")  # what the catalogue itself answers
+        if addresses or msgspec.structs.fields(request):
+            every = ("invalid", *every)
+        if subjects:
+            every = (*every[:1], "not-found", *every[1:])
         return Operation(
             category=category,
             name=name,
-            permission=permission,
+            roles=roles,
+            subjects=subjects,
+            without_subject=without_subject,
+            changes=changes,
             promise=promise,
             details=details.strip(),
-            request=hints["request"],
-            response=hints["return"],
+            request=request,
+            response=get_args(response)[0] if is_stream else response,
+            is_stream=is_stream,
             errors=tuple(dict.fromkeys(every)),
             needs_server=needs_server,
             answer=answer,
+            addresses=addresses,
             run=run,
         )
 
@@ -112,28 +163,72 @@ class Catalogue:
             raise OperationError("not-found", f"there is no operation {category} {name}")
         return found
 
-    async def call(self, context: Context, category: str, name: str, arguments: object) -> msgspec.Struct:
+    async def call(self, context: Context, category: str, name: str, arguments: object) -> Any:  # noqa: ANN401  # any struct
         """Run an operation with arguments as JSON gives them; raises `OperationError` alone."""
         found = self.get(category, name)
-        try:
-            request = msgspec.convert(arguments, found.request)
-        except msgspec.ValidationError as error:
-            reason, _, where = str(error).partition(" - at `$.")
-            place = f"`{where.rstrip('`')}`" if where else "the request"
-            raise OperationError("invalid", f"{place} is wrong: {reason}") from None
-        return await self.run(context, found, request)
+        _check_role(context, found)
+        return await self.run(context, found, to_request(arguments, found.request))
 
-    async def run(self, context: Context, found: Operation, request: msgspec.Struct) -> msgspec.Struct:
+    async def run(self, context: Context, found: Operation, request: msgspec.Struct) -> Any:  # noqa: ANN401  # any struct
         """Run an operation with a typed request; raises `OperationError` and nothing else foreseen."""
-        if found.needs_server and context.live is None:
-            raise OperationError("unavailable", "the server is not running")
-        try:
-            response: msgspec.Struct = await found.run(context, request)
-        except BackendError as error:
-            raise OperationError("unavailable", str(error)) from error
-        except StanzaError as error:
-            raise OperationError(_CODES.get(error.condition, "not-allowed"), str(error)) from error
-        return response
+        if found.is_stream:
+            raise TypeError(f"{found.category} {found.name} answers with a stream")
+        with _told():
+            _check(context, found, request)
+            return await found.run(context, request)
+
+    async def stream(
+        self, context: Context, category: str, name: str, arguments: object
+    ) -> AsyncGenerator[msgspec.Struct, None]:
+        """Give the answers of an operation that has many; raises `OperationError`, also between two."""
+        found = self.get(category, name)
+        if not found.is_stream:
+            raise TypeError(f"{category} {name} has one answer")
+        _check_role(context, found)
+        request = to_request(arguments, found.request)
+        with _told():
+            _check(context, found, request)
+            async for response in found.run(context, request):
+                yield response
+
+
+def _check(context: Context, found: Operation, request: msgspec.Struct) -> None:
+    """Enforce what the operation declares; raises `OperationError`."""
+    _check_role(context, found)
+    if found.needs_server and context.live is None:
+        raise OperationError("unavailable", "the server is not running")
+    example = next(iter(context.domains), "example.org")
+    for field in found.addresses:
+        for jid in field.values_of(request):
+            check_address(jid, field.scalar, example)
+    subjects = found.subjects_of(request)
+    for subject in subjects:
+        context.require(subject)
+    if not subjects and found.without_subject == "operator" and not context.caller.is_for_all:
+        if not found.subjects:
+            raise OperationError("not-allowed", f"{context.caller.name} may not do this")
+        raise OperationError("not-allowed", f"{context.caller.name} must say for whom")
+
+
+def _check_role(context: Context, found: Operation) -> None:
+    caller = context.caller
+    if caller.acts_for_nobody:
+        raise OperationError("not-allowed", f"{caller.name} administers no domain")
+    if caller.role not in found.roles or not caller.has_scope_for(
+        found.category, found.name, changes=found.changes
+    ):
+        raise OperationError("not-allowed", f"{caller.name} may not call {found.category} {found.name}")
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Say what stores and features raise in the words of operations."""
+    try:
+        yield
+    except BackendError as error:
+        raise OperationError("unavailable", str(error)) from error
+    except StanzaError as error:
+        raise OperationError(_CODES.get(error.condition, "not-allowed"), str(error)) from error
 
 
 _CODES: dict[str, Code] = {

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from tidings.base.clock import Clock
 from tidings.base.errors import StreamError
-from tidings.base.jid import Jid, JidError
+from tidings.base.jid import Jid
 from tidings.kernel.account import sessions_of
 from tidings.kernel.hooks import Fact, Work
 from tidings.kernel.host import Host
@@ -17,19 +18,67 @@ from tidings.operations.errors import OperationError
 from tidings.ports.stores import Stores
 
 
-@dataclass(frozen=True, slots=True)
+class Role(enum.Enum):
+    """In which capacity somebody calls."""
+
+    OPERATOR = "operator"
+    """Whoever runs the server: the command line, on the data directory."""
+    DOMAIN_ADMINISTRATOR = "domain administrator"
+    """An account that the configuration names as an administrator of a domain."""
+    USER = "user"
+    """The owner of an account, for that account."""
+    SERVICE = "service"
+    """A program that may do what its scopes say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who asks for an operation, and for which domains they may; None stands for all of them."""
+    """Who asks for an operation, and for whom."""
 
     name: str
-    domains: frozenset[str] | None
+    role: Role
+    domains: frozenset[str] | None = frozenset()
+    """The domains for which an administrator or a service may act; None is all of them."""
+    account: Jid | None = None
+    """The account of a user."""
+    scopes: frozenset[str] = frozenset()
+    """What a service may do: `account`, `account:read` for what changes nothing, `account:register`."""
 
-    def may_administer(self, domain: str) -> bool:
-        """Tell whether the caller is an administrator of the domain."""
-        return self.domains is None or domain in self.domains
+    @classmethod
+    def administrator(cls, account: Jid, *domains: str) -> Caller:
+        """Make an administrator of these domains."""
+        return cls(name=account.text, role=Role.DOMAIN_ADMINISTRATOR, domains=frozenset(domains))
+
+    @classmethod
+    def user(cls, account: Jid) -> Caller:
+        """Make the owner of an account."""
+        return cls(name=account.text, role=Role.USER, account=account)
+
+    @classmethod
+    def service(cls, name: str, scopes: Iterable[str], domains: Iterable[str] | None = None) -> Caller:
+        """Make a program with these scopes, for these domains or for all."""
+        allowed = None if domains is None else frozenset(domains)
+        return cls(name=name, role=Role.SERVICE, scopes=frozenset(scopes), domains=allowed)
+
+    @property
+    def acts_for_nobody(self) -> bool:
+        """Whether the caller is an administrator or a service without any domain."""
+        return self.account is None and self.domains is not None and not self.domains
+
+    @property
+    def is_for_all(self) -> bool:
+        """Whether the caller may act for every domain."""
+        return self.domains is None
+
+    def has_scope_for(self, category: str, name: str, *, changes: bool) -> bool:
+        """Tell whether a service may call an operation; others need no scopes."""
+        if self.role is not Role.SERVICE:
+            return True
+        wanted = {category, f"{category}:{name}"} | (set() if changes else {f"{category}:read"})
+        return not wanted.isdisjoint(self.scopes)
 
 
-OPERATOR = Caller("operator", None)
+OPERATOR = Caller(name="operator", role=Role.OPERATOR, domains=None)
 """Whoever may use the data directory: the command line."""
 
 
@@ -61,53 +110,32 @@ class Context:
         """Give the same context for somebody else who asks."""
         return replace(self, caller=caller)
 
-    def account(self, text: str) -> Jid:
-        """Read a request's account, as the bare address that it is about.
+    def may_act_for(self, subject: Jid) -> bool:
+        """Tell whether the caller may act for an account, one of its sessions, or a domain."""
+        caller = self.caller
+        if caller.account is not None:
+            return subject.bare == caller.account
+        return caller.domains is None or subject.domain in caller.domains
 
-        Raises `OperationError`: `invalid` when it is no account's address, `not-found` when its domain is not
-        served, `not-allowed` when the caller may not administer that domain.
+    def require(self, subject: Jid) -> None:
+        """Raise `OperationError` unless the caller may act for the subject, and its domain is served.
+
+        `not-allowed` comes first: which domains exist is not told to an administrator of another.
         """
-        jid = self.address(text)
-        if jid.resource:
-            raise OperationError("invalid", f"{text} has a resource; write {jid.bare}")
-        return jid
-
-    def address(self, text: str) -> Jid:
-        """Read the address of an account or of one of its sessions, with the same errors as `account`."""
-        try:
-            jid = Jid(text)
-        except JidError as error:
-            raise OperationError("invalid", f"{text!r} is not an address: {error}") from None
-        if not jid.local:
-            example = f"{jid.domain}@{self.domains[0]}"
-            raise OperationError(
-                "invalid", f"{text!r} names no account; write name@domain, such as {example}"
-            )
-        self.domain(jid.domain)
-        return jid
-
-    def domain(self, text: str) -> str:
-        """Read a request's domain, with the same errors as `account`."""
-        try:
-            jid = Jid(text)
-        except JidError as error:
-            raise OperationError("invalid", f"{text!r} is not a domain: {error}") from None
-        if jid.local or jid.resource:
-            raise OperationError("invalid", f"{text!r} is not a domain; write {jid.domain}")
-        if self.caller.domains is not None and not self.caller.may_administer(jid.domain):
-            raise OperationError("not-allowed", f"{self.caller.name} may not administer {jid.domain}")
-        if jid.domain not in self.domains:
+        if not self.may_act_for(subject):
+            told = subject.domain if self.caller.account is None else subject
+            raise OperationError("not-allowed", f"{self.caller.name} may not administer {told}")
+        if subject.domain not in self.domains:
             served = ", ".join(self.domains)
             raise OperationError(
-                "not-found", f"{jid.domain} is not a domain of this server (it has {served})"
+                "not-found", f"{subject.domain} is not a domain of this server (it has {served})"
             )
-        return jid.domain
 
-    def domains_for(self, text: str) -> tuple[str, ...]:
+    def domains_for(self, domain: Jid | None) -> tuple[str, ...]:
         """Give the one domain that a request names, or all that the caller administers."""
-        if text:
-            return (self.domain(text),)
-        return tuple(domain for domain in self.domains if self.caller.may_administer(domain))
+        if domain is not None:
+            return (domain.domain,)
+        return tuple(each for each in self.domains if self.may_act_for(Jid(each)))
 
     def host(self, domain: str) -> Host | None:
         """Give the running virtual host of a domain."""

@@ -14,10 +14,11 @@ import structlog
 from msgspec import Meta
 
 from tidings.base.clock import microseconds
-from tidings.base.jid import Jid, JidError
-from tidings.operations.catalogue import Permission, operation
+from tidings.base.jid import Jid
+from tidings.operations.catalogue import ADMINISTRATORS, operation
 from tidings.operations.context import Context
 from tidings.operations.errors import OperationError
+from tidings.operations.values import AccountAddress, Address, Domain
 from tidings.ports.ledger import Ledger
 from tidings.ports.ledger.reading import Archived, EntryId, PageQuery
 
@@ -30,7 +31,9 @@ _DAY: Final = 86_400
 _REPORT_EVERY: Final = 20
 """Steps between two lines in the log that say how far a long operation is."""
 
-User = Annotated[str, Meta(description="Account whose archive is meant, such as alice@example.org.")]
+User = Annotated[
+    AccountAddress, Meta(description="Account whose archive is meant, such as alice@example.org.")
+]
 MessageId = Annotated[
     str, Meta(description="Archive id of the message, as its stanza-id by this account tells: 0k3f9-17.")
 ]
@@ -56,13 +59,13 @@ class OneConversation(msgspec.Struct, frozen=True, kw_only=True):
     """A conversation of an archive."""
 
     user: User
-    peer: Annotated[str, Meta(description="Other party of the conversation; may be of any server.")]
+    peer: Annotated[Address, Meta(description="Other party of the conversation; may be of any server.")]
 
 
 class Erased(msgspec.Struct, frozen=True, kw_only=True):
     """How many entries of archives were erased, and of how many entries hold kept the content."""
 
-    user: str
+    user: AccountAddress
     erased: int
     held: int = 0
 
@@ -72,22 +75,23 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
 
     user: User
     id: Annotated[
-        str, Meta(description="Archive id of one message; without it, the whole archive and what it gets.")
-    ] = ""
+        str | None,
+        Meta(description="Archive id of one message; without it, the whole archive and what it gets."),
+    ] = None
 
 
 class Held(msgspec.Struct, frozen=True, kw_only=True):
-    """What is held or released now; `id` is empty for the whole archive."""
+    """What is held or released now; `id` is null for the whole archive."""
 
-    user: str
-    id: str = ""
+    user: AccountAddress
+    id: str | None = None
 
 
 class TrimRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What to keep, and of which archives: of one account, one domain, or all domains."""
 
-    user: Annotated[str, Meta(description="Account whose archive is trimmed.")] = ""
-    domain: Annotated[str, Meta(description="Domain whose archives are trimmed.")] = ""
+    user: Annotated[AccountAddress | None, Meta(description="Account whose archive is trimmed.")] = None
+    domain: Annotated[Domain | None, Meta(description="Domain whose archives are trimmed.")] = None
     keep_days: Annotated[int, Meta(ge=0, description="Days to keep; 0 is no limit.")] = 0
     keep_messages: Annotated[
         int, Meta(ge=0, description="Messages to keep in each archive; 0 is no limit.")
@@ -102,60 +106,65 @@ class Trimmed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @operation(
-    "retention", "erase-message", permission=Permission.ADMIN, errors=("invalid", "not-found", "conflict")
+    "retention",
+    "erase-message",
+    roles=ADMINISTRATORS,
+    subjects=("user",),
+    changes=True,
+    errors=("conflict",),
 )
 async def erase_message(context: Context, request: OneMessage) -> Erased:
     """Erase one message from an archive, or from every archive that has it.
 
     Its position and time stay, so that nobody takes its place for a gap. This cannot be undone.
     """
-    archive, ledger = context.account(request.user), _ledger(context)
+    archive, ledger = request.user, _ledger(context)
     entry = await _entry(ledger, archive, request.id)
     if request.everywhere:
         if entry.peer.domain in context.domains:
-            context.domain(entry.peer.domain)  # the other party's archive is its administrators' to erase
+            context.require(entry.peer)  # the other party's archive is its administrators' to erase
         erased = await ledger.erase_everywhere(entry.id, archive)
     else:
         erased = await ledger.erase(archive, (entry.id.position,))
     if not erased and entry.body is not None:
         raise OperationError("conflict", f"{request.id} is under legal hold; release it first")
-    return Erased(user=str(archive), erased=erased)
+    return Erased(user=archive, erased=erased)
 
 
-@operation("retention", "erase-conversation", permission=Permission.ADMIN, errors=("invalid", "not-found"))
+@operation("retention", "erase-conversation", roles=ADMINISTRATORS, subjects=("user",), changes=True)
 async def erase_conversation(context: Context, request: OneConversation) -> Erased:
     """Erase a conversation from the archive of one account.
 
     The other party's archive keeps it. Messages under legal hold stay. This cannot be undone.
     """
-    archive, ledger = context.account(request.user), _ledger(context)
-    peer = _peer(request.peer)
+    archive, ledger = request.user, _ledger(context)
+    peer = request.peer.bare
     erased = await _to_the_end(
         lambda: ledger.erase_conversation(archive, peer, limit=STEP), "erase-conversation", archive
     )
     left = await ledger.page(archive, PageQuery(peer=peer, limit=0))
-    return Erased(user=str(archive), erased=erased, held=left.total or 0)
+    return Erased(user=archive, erased=erased, held=left.total or 0)
 
 
-@operation("retention", "erase-archive", permission=Permission.ADMIN, errors=("invalid", "not-found"))
+@operation("retention", "erase-archive", roles=ADMINISTRATORS, subjects=("user",), changes=True)
 async def erase_archive(context: Context, request: OneArchive) -> Erased:
     """Erase everything that the archive of one account has now; the account stays.
 
     The archives of other parties keep their side. Messages under legal hold stay. This cannot be undone.
     """
-    archive, ledger = context.account(request.user), _ledger(context)
+    archive, ledger = request.user, _ledger(context)
     erased = await _to_the_end(lambda: ledger.trim(archive, keep=0, limit=STEP), "erase-archive", archive)
     left = await ledger.page(archive, PageQuery(limit=0))
-    return Erased(user=str(archive), erased=erased, held=left.total or 0)
+    return Erased(user=archive, erased=erased, held=left.total or 0)
 
 
-@operation("retention", "hold", permission=Permission.ADMIN, errors=("invalid", "not-found"))
+@operation("retention", "hold", roles=ADMINISTRATORS, subjects=("user",), changes=True)
 async def hold(context: Context, request: Hold) -> Held:
     """Keep a message, or a whole archive, against every trimming and erasing."""
     return await _set_hold(context, request, is_held=True)
 
 
-@operation("retention", "release", permission=Permission.ADMIN, errors=("invalid", "not-found"))
+@operation("retention", "release", roles=ADMINISTRATORS, subjects=("user",), changes=True)
 async def release(context: Context, request: Hold) -> Held:
     """End the hold of a message or of a whole archive.
 
@@ -164,7 +173,14 @@ async def release(context: Context, request: Hold) -> Held:
     return await _set_hold(context, request, is_held=False)
 
 
-@operation("retention", "trim", permission=Permission.ADMIN, errors=("invalid", "not-found"))
+@operation(
+    "retention",
+    "trim",
+    roles=ADMINISTRATORS,
+    subjects=("user", "domain"),
+    without_subject="own",
+    changes=True,
+)
 async def trim(context: Context, request: TrimRequest) -> Trimmed:
     """Forget now what is older than so many days, or more than so many messages.
 
@@ -185,7 +201,7 @@ async def trim(context: Context, request: TrimRequest) -> Trimmed:
         )
 
     if request.user:
-        return Trimmed(archives=1, trimmed=await trim_one(context.account(request.user)))
+        return Trimmed(archives=1, trimmed=await trim_one(request.user))
     archives = trimmed = 0
     for domain in context.domains_for(request.domain):
         after = ""
@@ -216,7 +232,7 @@ async def _to_the_end(step: Callable[[], Awaitable[int]], name: str, archive: Ji
 
 
 async def _set_hold(context: Context, request: Hold, *, is_held: bool) -> Held:
-    archive, ledger = context.account(request.user), _ledger(context)
+    archive, ledger = request.user, _ledger(context)
     if request.id:
         entry = await _entry(ledger, archive, request.id)
         if entry.body is None:
@@ -224,7 +240,7 @@ async def _set_hold(context: Context, request: Hold, *, is_held: bool) -> Held:
         await ledger.hold(archive, (entry.id.position,), is_held=is_held)
     else:
         await ledger.hold_archive(archive, is_held=is_held)
-    return Held(user=str(archive), id=request.id)
+    return Held(user=archive, id=request.id)
 
 
 async def _entry(ledger: Ledger, archive: Jid, text: str) -> Archived:
@@ -237,13 +253,6 @@ async def _entry(ledger: Ledger, archive: Jid, text: str) -> Archived:
     if not page.entries:
         raise OperationError("not-found", f"the archive of {archive} has no message {text}")
     return page.entries[0]
-
-
-def _peer(text: str) -> Jid:
-    try:
-        return Jid(text).bare
-    except JidError as error:
-        raise OperationError("invalid", f"{text!r} is not an address: {error}") from None
 
 
 OPERATIONS = (erase_message, erase_conversation, erase_archive, hold, release, trim)

@@ -7,24 +7,25 @@ import os
 
 import msgspec
 
-from tidings.base.clock import format_utc
 from tidings.base.errors import BackendError
-from tidings.operations.catalogue import Permission, operation
+from tidings.base.jid import Jid
+from tidings.operations.catalogue import ADMINISTRATORS, operation
 from tidings.operations.context import Context
+from tidings.operations.values import Domain, Moment, moment_of
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """How the server is; `started` is in UTC, figures are of the domains that the caller administers."""
+    """How the server is; figures are of the domains that the caller administers."""
 
     version: str
     running: bool
-    domains: tuple[str, ...]
+    domains: tuple[Domain, ...]
     database: str
     database_ok: bool
-    database_trouble: str = ""
+    database_trouble: str | None = None
     accounts: int | None = None
     sessions: int = 0
-    started: str = ""
+    started: Moment | None = None
     uptime_seconds: int | None = None
     process: int | None = None
 
@@ -33,12 +34,13 @@ class StatusRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Nothing to say."""
 
 
-@operation("server", "status", permission=Permission.ADMIN, errors=())
+@operation("server", "status", roles=ADMINISTRATORS, without_subject="own", changes=False)
 async def status(context: Context, request: StatusRequest) -> Status:
     """Tell whether the server runs, since when, and how many accounts and sessions it has."""
     del request
-    domains = context.domains_for("")
-    trouble, accounts = "", None
+    domains = context.domains_for(None)
+    trouble: str | None = None
+    accounts: int | None = None
     try:
         await context.stores.ping()
         accounts = sum([await context.stores.accounts.count(domain) for domain in domains])
@@ -48,13 +50,13 @@ async def status(context: Context, request: StatusRequest) -> Status:
     return Status(
         version=importlib.metadata.version("tidings"),
         running=live is not None,
-        domains=domains,
+        domains=tuple(map(Jid, domains)),
         database=context.database,
-        database_ok=not trouble,
+        database_ok=trouble is None,
         database_trouble=trouble,
         accounts=accounts,
         sessions=sum(1 for _ in context.sessions(domains)),
-        started=format_utc(live.started) if live else "",
+        started=moment_of(live.started) if live else None,
         uptime_seconds=int(context.clock.now() - live.started) if live else None,
         process=os.getpid() if live else None,
     )

@@ -8,45 +8,45 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from tidings.base.clock import format_utc
 from tidings.base.errors import StreamError
 from tidings.kernel.session import Session
-from tidings.operations.catalogue import Permission, operation
+from tidings.operations.catalogue import EVERYBODY, operation
 from tidings.operations.context import Context
 from tidings.operations.errors import OperationError
+from tidings.operations.values import Domain, Moment, Page, Reason, SessionAddress, moment_of
 
 MOST = 10_000
-"""The most sessions that one answer lists."""
+"""The most sessions that one page lists."""
 
 
 class Which(msgspec.Struct, frozen=True, kw_only=True):
     """Whose sessions."""
 
-    domain: Annotated[str, Meta(description="Domain to look at; without it, all of them.")] = ""
-    user: Annotated[str, Meta(description="Account to look at; without it, all of them.")] = ""
+    domain: Annotated[Domain | None, Meta(description="Domain to look at; without it, all of them.")] = None
+    user: Annotated[
+        SessionAddress | None,
+        Meta(description="Account, or with /resource one session, to look at; without it, all of them."),
+    ] = None
 
 
 class ListSessions(Which, frozen=True, kw_only=True):
     """Whose sessions, and how many of them."""
 
+    after: Annotated[
+        str | None, Meta(description="Begin behind this session: the `next` of the page before.")
+    ] = None
     limit: Annotated[int, Meta(ge=1, le=MOST, description="The most sessions to list.")] = 1000
 
 
 class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """One session; `priority` is empty while it is not available, `since` is in UTC."""
+    """One session; `priority` is null while it is not available."""
 
-    session: str
+    session: SessionAddress
     address: str
     transport: str
     secure: bool
     priority: int | None
-    since: str
-
-
-class Sessions(msgspec.Struct, frozen=True, kw_only=True):
-    """Sessions, the oldest first."""
-
-    sessions: tuple[SessionInfo, ...]
+    since: Moment
 
 
 class SessionCount(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,15 +55,32 @@ class SessionCount(msgspec.Struct, frozen=True, kw_only=True):
     count: int
 
 
-@operation("session", "list", permission=Permission.ADMIN, errors=("invalid", "not-found"), needs_server=True)
-async def list_sessions(context: Context, request: ListSessions) -> Sessions:
-    """List who is connected, from where and how."""
-    found = sorted(_chosen(context, request), key=lambda session: session.since)
-    return Sessions(sessions=tuple(_describe(session) for session in found[: request.limit]))
+@operation(
+    "session",
+    "list",
+    roles=EVERYBODY,
+    subjects=("domain", "user"),
+    without_subject="own",
+    changes=False,
+    needs_server=True,
+)
+async def list_sessions(context: Context, request: ListSessions) -> Page[SessionInfo]:
+    """List who is connected, from where and how, the oldest session first."""
+    places = [(_place(session), session) for session in _chosen(context, request)]
+    found = sorted((each for each in places if each[0] > (request.after or "")), key=lambda each: each[0])
+    page = found[: request.limit]
+    items = tuple(_describe(session) for _, session in page)
+    return Page(items=items, next=page[-1][0] if len(found) > len(page) else None)
 
 
 @operation(
-    "session", "count", permission=Permission.ADMIN, errors=("invalid", "not-found"), needs_server=True
+    "session",
+    "count",
+    roles=EVERYBODY,
+    subjects=("domain", "user"),
+    without_subject="own",
+    changes=False,
+    needs_server=True,
 )
 async def count(context: Context, request: Which) -> SessionCount:
     """Count the sessions."""
@@ -74,9 +91,10 @@ class Kick(msgspec.Struct, frozen=True, kw_only=True):
     """The sessions to end, and why."""
 
     user: Annotated[
-        str, Meta(description="Address of an account, or with /resource that of one of its sessions.")
+        SessionAddress,
+        Meta(description="Address of an account, or with /resource that of one of its sessions."),
     ]
-    reason: Annotated[str, Meta(max_length=1000, description="Why; its owner is told.")] = ""
+    reason: Annotated[Reason | None, Meta(description="Why; its owner is told.")] = None
 
 
 class Kicked(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,36 +103,37 @@ class Kicked(msgspec.Struct, frozen=True, kw_only=True):
     sessions_ended: int
 
 
-@operation("session", "kick", permission=Permission.ADMIN, errors=("invalid", "not-found"), needs_server=True)
+@operation("session", "kick", roles=EVERYBODY, subjects=("user",), changes=True, needs_server=True)
 async def kick(context: Context, request: Kick) -> Kicked:
     """End the sessions of an account, or one of them; it may log in again."""
-    jid = context.address(request.user)
-    ended = context.end_sessions(
-        jid, StreamError("policy-violation", request.reason or "ended by an administrator")
-    )
+    error = StreamError("policy-violation", request.reason or "ended by an administrator")
+    ended = context.end_sessions(request.user, error)
     if not ended:
-        raise OperationError("not-found", f"{jid} is not connected")
+        raise OperationError("not-found", f"{request.user} is not connected")
     return Kicked(sessions_ended=ended)
 
 
 def _chosen(context: Context, request: Which) -> Iterator[Session]:
-    domains = context.domains_for(request.domain)
-    if not request.user:
-        yield from context.sessions(domains)
-        return
-    jid = context.address(request.user)
-    if jid.domain in domains:
-        yield from context.sessions_of(jid)
+    user = request.user or context.caller.account
+    if user is None:
+        yield from context.sessions(context.domains_for(request.domain))
+    elif request.domain in {None, user.domain}:
+        yield from context.sessions_of(user)
+
+
+def _place(session: Session) -> str:
+    """Give what orders sessions by their beginning, and names one of them."""
+    return f"{round(session.since * 1_000):016d} {session.jid}"
 
 
 def _describe(session: Session) -> SessionInfo:
     return SessionInfo(
-        session=str(session.jid),
+        session=session.jid,
         address=session.address,
         transport=session.transport,
         secure=session.secure,
         priority=session.priority,
-        since=format_utc(session.since),
+        since=moment_of(session.since),
     )
 
 

@@ -9,29 +9,33 @@ from msgspec import Meta
 
 from tidings.base.errors import StreamError
 from tidings.base.ids import token
-from tidings.base.jid import Jid, JidError
+from tidings.base.jid import Jid
 from tidings.base.limits import XmlLimits
-from tidings.operations.catalogue import Permission, operation
+from tidings.operations.catalogue import ADMINISTRATORS, EVERYBODY, operation
 from tidings.operations.context import Context
 from tidings.operations.errors import OperationError
+from tidings.operations.values import Address
 from tidings.wire.xml.element import Element
 from tidings.wire.xml.frames import FrameParser
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.stanza import KINDS, Stanza
 
 Sender = Annotated[
-    str,
-    Meta(description="In whose name: an account or a domain of this server; by default the first domain."),
+    Address | None,
+    Meta(
+        description="In whose name: an account or a domain of this server; by default the first domain, or "
+        "the account that calls."
+    ),
 ]
 
 
 class SendMessage(msgspec.Struct, frozen=True, kw_only=True):
     """A message to send."""
 
-    to: Annotated[str, Meta(description="Address of the recipient.")]
+    to: Annotated[Address, Meta(description="Address of the recipient.")]
     body: Annotated[str, Meta(description="The text.")]
-    sender: Sender = ""
-    subject: Annotated[str, Meta(description="A subject line.")] = ""
+    sender: Sender = None
+    subject: Annotated[str | None, Meta(description="A subject line.")] = None
     kind: Annotated[Literal["normal", "chat", "headline"], Meta(description="The type of the message.")] = (
         "chat"
     )
@@ -52,35 +56,52 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @operation(
-    "stanza", "send-message", permission=Permission.ADMIN, errors=("invalid", "not-found"), needs_server=True
+    "stanza",
+    "send-message",
+    roles=EVERYBODY,
+    subjects=("sender",),
+    without_subject="own",
+    changes=True,
+    errors=("not-found",),
+    needs_server=True,
 )
 async def send_message(context: Context, request: SendMessage) -> Sent:
     """Send a message in the name of an account or of the server."""
-    recipient = _recipient(request.to)
-    await _must_exist(context, recipient)
+    await _must_exist(context, request.to)
     content = [Element("body", ns.CLIENT, {}, request.body)]
     if request.subject:
         content.insert(0, Element("subject", ns.CLIENT, {}, request.subject))
     stanza = Stanza.build(
         "message",
         kind=request.kind,
-        to=recipient,
-        sender=_sender(context, request.sender),
+        to=request.to,
+        sender=request.sender or _own_address(context),
         id=token(),
         content=content,
     )
     return await _send(context, stanza)
 
 
+def stanza_sender(request: SendStanza) -> Jid | None:
+    """Find in whose name a stanza is sent; raises `OperationError` for what is no stanza."""
+    return _parse(request.stanza).sender
+
+
 @operation(
-    "stanza", "send-stanza", permission=Permission.ADMIN, errors=("invalid", "not-found"), needs_server=True
+    "stanza",
+    "send-stanza",
+    roles=ADMINISTRATORS,
+    subjects=(stanza_sender,),
+    without_subject="own",
+    changes=True,
+    needs_server=True,
 )
 async def send_stanza(context: Context, request: SendStanza) -> Sent:
     """Send a stanza as it is given, for tests and repairs."""
     stanza = _parse(request.stanza)
     if stanza.to is None:
         raise OperationError("invalid", "the stanza has no `to`")
-    sender = _sender(context, stanza.sender or "")
+    sender = stanza.sender or _own_address(context)
     return await _send(context, stanza.replace(sender=sender, id=stanza.id or token()))
 
 
@@ -109,13 +130,6 @@ def _with_namespace(text: str) -> str:
     return f"{root.removesuffix('/')} xmlns='{ns.CLIENT}'{closing}>{rest}"
 
 
-def _recipient(text: str) -> Jid:
-    try:
-        return Jid(text)
-    except JidError as error:
-        raise OperationError("invalid", f"{text!r} is not an address: {error}") from None
-
-
 async def _must_exist(context: Context, recipient: Jid) -> None:
     """Refuse what would come back as an error that nobody sees."""
     if not recipient.local or recipient.domain not in context.domains or context.sessions_of(recipient):
@@ -124,12 +138,9 @@ async def _must_exist(context: Context, recipient: Jid) -> None:
         raise OperationError("not-found", f"there is no account {recipient.bare}")
 
 
-def _sender(context: Context, text: str) -> Jid:
-    if not text:
-        return Jid(context.domains_for("")[0])
-    sender = _recipient(text)
-    context.domain(sender.domain)
-    return sender
+def _own_address(context: Context) -> Jid:
+    """Give the address in whose name a caller sends who names none."""
+    return context.caller.account or Jid(context.domains_for(None)[0])
 
 
 async def _send(context: Context, stanza: Stanza) -> Sent:

@@ -1,16 +1,16 @@
 """The way from a command to the catalogue: who asks, for which domain, and what a refusal looks like."""
 
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, Final
-
-import msgspec
 
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
 from tidings.operations.all import CATALOGUE
 from tidings.operations.catalogue import Operation
-from tidings.operations.context import Caller, Context
+from tidings.operations.context import Caller, Context, Role
 from tidings.operations.errors import Code, OperationError
+from tidings.operations.values import to_plain
 from tidings.wire.xmpp.payloads.command import bad_request
 
 CONDITIONS: Final[Mapping[Code, str]] = {  # XEP-0133 §5
@@ -22,6 +22,9 @@ CONDITIONS: Final[Mapping[Code, str]] = {  # XEP-0133 §5
 }
 """What becomes of the refusal of an operation; `invalid` also says `bad-payload` (XEP-0050 §4.4)."""
 
+MOST_ANSWERS: Final = 1_000
+"""So many answers of a stream are shown in a client."""
+
 
 class Door:
     """Runs operations for the administrators of one domain, and for no other domain."""
@@ -31,18 +34,33 @@ class Door:
         self.domain = domain
 
     def operations(self) -> Iterable[Operation]:
-        """Give every operation of the catalogue."""
-        return CATALOGUE
+        """Give every operation that an administrator of a domain may call."""
+        return (each for each in CATALOGUE if Role.DOMAIN_ADMINISTRATOR in each.roles)
 
     async def call(self, administrator: Jid, category: str, name: str, **arguments: object) -> dict[str, Any]:
-        """Run an operation and return its response as plain values; raise `StanzaError` if it refuses."""
-        caller = Caller(administrator.bare, frozenset({self.domain}))
+        """Run an operation and return its response as plain values; raise `StanzaError` if it refuses.
+
+        Of a stream, the beginning is returned, as a page.
+        """
+        context = self._context.acting_for(Caller.administrator(administrator.bare, self.domain))
         try:
-            response = await CATALOGUE.call(self._context.acting_for(caller), category, name, arguments)
+            if CATALOGUE.get(category, name).is_stream:
+                return {"items": [each async for each in self._first(context, category, name, arguments)]}
+            plain: dict[str, Any] = to_plain(await CATALOGUE.call(context, category, name, arguments))
         except OperationError as error:
             raise refusal(error) from error
-        plain: dict[str, Any] = msgspec.to_builtins(response)
         return plain
+
+    async def _first(
+        self, context: Context, category: str, name: str, arguments: dict[str, object]
+    ) -> AsyncIterator[Any]:
+        async with contextlib.aclosing(CATALOGUE.stream(context, category, name, arguments)) as answers:
+            count = 0
+            async for answer in answers:
+                yield to_plain(answer)
+                count += 1
+                if count == MOST_ANSWERS:
+                    return
 
 
 def refusal(error: OperationError) -> StanzaError:

@@ -16,7 +16,8 @@ from tidings.gateways.administration.door import Door
 from tidings.gateways.administration.service import COVERED
 from tidings.gateways.commands import Outcome
 from tidings.operations.catalogue import Operation
-from tidings.wire.xmpp.payloads.command import bad_request
+from tidings.operations.values import unwrapped
+from tidings.wire.xmpp.payloads.command import Note, NoteKind, bad_request
 from tidings.wire.xmpp.payloads.data_form import DataForm, Field, FieldKind, FormKind, Option, Validation
 
 NODE_PREFIX: Final = "urn:tidings:operation:"
@@ -53,7 +54,8 @@ class GeneratedCommand(msgspec.Struct, frozen=True):
         arguments = dict(read_arguments(self.operation.request, given))
         operation = self.operation
         response = await self.door.call(administrator, operation.category, operation.name, **arguments)
-        return Outcome(shown(self.node, response))
+        more = (Note("There are more.", NoteKind.INFO),) if response.get("next") else ()
+        return Outcome(shown(self.node, response), more)
 
 
 def generated_commands(door: Door) -> Iterator[GeneratedCommand]:
@@ -82,6 +84,8 @@ def form_field(field: inspect.Field) -> Field:
         is_required=field.required,
     )
     match kind:
+        case inspect.VarTupleType():
+            return replace(plain, kind=FieldKind.TEXT_MULTI, values=())
         case inspect.BoolType():
             values = (default.lower() or "false",)
             return replace(plain, kind=FieldKind.BOOLEAN, values=values, is_required=False)
@@ -102,6 +106,8 @@ def read_arguments(struct: type[msgspec.Struct], form: DataForm) -> Iterator[tup
         if not text and not field.required:
             continue
         match kind:
+            case inspect.VarTupleType():
+                yield field.encode_name, form.values(field.encode_name)
             case inspect.BoolType():
                 yield field.encode_name, form.boolean(field.encode_name)
             case inspect.IntType():
@@ -113,7 +119,7 @@ def read_arguments(struct: type[msgspec.Struct], form: DataForm) -> Iterator[tup
 def shown(node: str, response: Mapping[str, Any]) -> DataForm:
     """Return a response as a form: a table if it is a list of records, else one field for each value."""
     tables = [value for value in response.values() if _is_table(value)]
-    if len(tables) == 1 and len(response) == 1:
+    if len(tables) == 1 and response.keys() <= {"items", "next"}:
         (rows,) = tables
         columns = tuple(Field(name, (), FieldKind.TEXT_SINGLE, _label(name)) for name in rows[0])
         items = tuple(tuple(Field(name, _texts(value)) for name, value in row.items()) for row in rows)
@@ -124,12 +130,12 @@ def shown(node: str, response: Mapping[str, Any]) -> DataForm:
 
 def _unwrapped(kind: inspect.Type) -> tuple[inspect.Type, str, bool]:
     """Return a type without its annotations, its description, and whether its value is a secret."""
-    description, is_secret = "", False
-    while isinstance(kind, inspect.Metadata):
-        description = description or str((kind.extra_json_schema or {}).get("description", ""))
-        is_secret = is_secret or bool((kind.extra or {}).get("secret"))
-        kind = kind.type
-    return kind, description.rstrip("."), is_secret
+    description, is_secret, inner = "", False, kind
+    while isinstance(inner, inspect.Metadata):
+        description = description or str((inner.extra_json_schema or {}).get("description", ""))
+        is_secret = is_secret or bool((inner.extra or {}).get("secret"))
+        inner = inner.type
+    return unwrapped(kind), description.rstrip("."), is_secret
 
 
 def _integer(name: str, text: str) -> int:

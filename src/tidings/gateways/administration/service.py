@@ -119,7 +119,7 @@ async def list_registered(door: Door, administrator: Jid, form: DataForm) -> Out
     limit = form.number("max_items", default=100)
     listed = await door.call(administrator, "account", "list", domain=door.domain, limit=limit)
     return _shown(
-        Field("registereduserjids", tuple(listed["users"]), FieldKind.JID_MULTI, "Registered users"),
+        Field("registereduserjids", tuple(listed["items"]), FieldKind.JID_MULTI, "Registered users"),
         *(() if not listed["next"] else (_more(limit),)),
     )
 
@@ -148,7 +148,7 @@ async def last_login(door: Door, administrator: Jid, form: DataForm) -> Outcome:
     checked = await door.call(administrator, "account", "check", user=user)
     if not checked["exists"]:
         raise StanzaError("item-not-found", f"there is no account {checked['user']}")
-    sessions = (await door.call(administrator, "session", "list", user=user))["sessions"]
+    sessions = (await door.call(administrator, "session", "list", user=user))["items"]
     last = max((session["since"] for session in sessions), default=checked["last_activity"])
     return _shown(
         Field("accountjid", (checked["user"],), FieldKind.JID_SINGLE, "Account"),
@@ -158,9 +158,7 @@ async def last_login(door: Door, administrator: Jid, form: DataForm) -> Outcome:
 
 async def announce(door: Door, administrator: Jid, form: DataForm) -> Outcome:
     """Send a message to everybody who has a session (§4.23)."""
-    sessions = (await door.call(administrator, "session", "list", domain=door.domain, limit=10_000))[
-        "sessions"
-    ]
+    sessions = (await door.call(administrator, "session", "list", domain=door.domain, limit=10_000))["items"]
     text = form.text("announcement")
     for session in sessions:
         await door.call(
@@ -234,7 +232,7 @@ def service_commands(door: Door) -> Iterator[ServiceCommand]:
 
 async def _online(door: Door, administrator: Jid) -> set[Jid]:
     listed = await door.call(administrator, "session", "list", domain=door.domain, limit=10_000)
-    return {Jid(session["session"]).bare for session in listed["sessions"]}
+    return {Jid(session["session"]).bare for session in listed["items"]}
 
 
 def _said(text: str) -> Outcome:

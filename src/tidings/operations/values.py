@@ -1,0 +1,171 @@
+"""Values of requests and answers: addresses, times and pages, the same in every door.
+
+A door finds out which of them a field holds by `scalar_of`. In a request an address is a text that is read
+before the operation runs; in an answer it becomes a text again by `to_plain` or `to_json`.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Final, Generic, NamedTuple, TypeVar
+
+import msgspec
+from msgspec import Meta, inspect
+
+from tidings.base.jid import Jid, JidError
+from tidings.operations.errors import OperationError
+
+Item = TypeVar("Item")
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Scalar(enum.Enum):
+    """What kind of address a field holds."""
+
+    ACCOUNT = "AccountAddress"
+    SESSION = "SessionAddress"
+    ADDRESS = "Address"
+    DOMAIN = "Domain"
+
+
+AccountAddress = Annotated[Jid, Meta(extra={"scalar": Scalar.ACCOUNT})]
+"""The bare address of an account: `alice@example.org`."""
+SessionAddress = Annotated[Jid, Meta(extra={"scalar": Scalar.SESSION})]
+"""The address of an account, or with its resource that of one of its sessions."""
+Address = Annotated[Jid, Meta(extra={"scalar": Scalar.ADDRESS})]
+"""Any address, of this server or of another one."""
+Domain = Annotated[Jid, Meta(extra={"scalar": Scalar.DOMAIN})]
+"""The name of a domain alone."""
+Reason = Annotated[str, Meta(max_length=1000)]
+"""Why something is done, for the people whom it concerns."""
+Moment = Annotated[datetime, Meta(tz=True)]
+"""A time in UTC, written by ISO 8601: `2026-01-31T12:00:00Z`."""
+
+
+class Page(msgspec.Struct, Generic[Item], frozen=True, kw_only=True):
+    """A part of a list; `next` is what to ask for as `after` to get the following part, null at the end."""
+
+    items: tuple[Item, ...]
+    next: str | None = None
+
+
+class AddressField(NamedTuple):
+    """A field of a request that holds an address, or several."""
+
+    name: str
+    scalar: Scalar
+
+    def values_of(self, request: msgspec.Struct) -> tuple[Jid, ...]:
+        """Give the addresses that the request has in this field."""
+        value = getattr(request, self.name)
+        if value is None:
+            return ()
+        return value if isinstance(value, tuple) else (value,)
+
+
+def moment_of(seconds: float) -> datetime:
+    """Give the time of these seconds since the epoch, to the second."""
+    return datetime.fromtimestamp(int(seconds), UTC)
+
+
+def exact_moment_of(microseconds: int) -> datetime:
+    """Give the time of these microseconds since the epoch."""
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def address_fields(request: type[msgspec.Struct]) -> tuple[AddressField, ...]:
+    """Give the fields of a request that hold addresses."""
+    described = inspect.type_info(request)
+    assert isinstance(described, inspect.StructType)
+    found = ((field.name, scalar_of(field.type)) for field in described.fields)
+    return tuple(AddressField(name, scalar) for name, scalar in found if scalar is not None)
+
+
+def scalar_of(kind: inspect.Type) -> Scalar | None:
+    """Tell which address a type is, also where it may be null or is one of a list."""
+    return next((found for found in map(_scalar, _layers(kind)) if found is not None), None)
+
+
+def unwrapped(kind: inspect.Type) -> inspect.Type:
+    """Give a type without annotations and without null: what a value of it is where there is one."""
+    *_, innermost = _layers(kind, into_lists=False)
+    return innermost
+
+
+def read_address(text: object) -> Jid:
+    """Read an address of a request; raises `OperationError` for a text that is none."""
+    if isinstance(text, Jid):
+        return text
+    if not isinstance(text, str):
+        raise OperationError("invalid", f"{text!r} is not an address: it must be a text")
+    try:
+        return Jid(text)
+    except JidError as error:
+        raise OperationError("invalid", f"{text!r} is not an address: {error}") from None
+
+
+def check_address(jid: Jid, scalar: Scalar, example: str) -> None:
+    """Raise `OperationError` for an address that is not of this kind; `example` is a domain served here."""
+    match scalar:
+        case Scalar.ACCOUNT | Scalar.SESSION if not jid.local:
+            told = f"{str(jid)!r} names no account; write name@domain, such as {jid.domain}@{example}"
+            raise OperationError("invalid", told)
+        case Scalar.ACCOUNT if jid.resource:
+            raise OperationError("invalid", f"{jid} has a resource; write {jid.bare}")
+        case Scalar.DOMAIN if jid.local or jid.resource:
+            raise OperationError("invalid", f"{str(jid)!r} is not a domain; write {jid.domain}")
+
+
+def to_request(arguments: object, request: type[msgspec.Struct]) -> msgspec.Struct:
+    """Make a request of what JSON gives; raises `OperationError` that names the field that is wrong."""
+    try:
+        return msgspec.convert(arguments, request, dec_hook=_decode)
+    except msgspec.ValidationError as error:
+        reason, _, where = str(error).partition(" - at `$.")
+        place = f"`{where.rstrip('`')}`" if where else "the request"
+        raise OperationError("invalid", f"{place} is wrong: {reason}") from None
+
+
+def to_plain(answer: object) -> Any:  # noqa: ANN401  # plain JSON
+    """Give an answer as JSON has it: texts, numbers, lists and dicts."""
+    return msgspec.to_builtins(answer, enc_hook=_encode)
+
+
+def to_json(answer: object) -> bytes:
+    """Write an answer as JSON."""
+    return msgspec.json.encode(answer, enc_hook=_encode)
+
+
+def _decode(kind: type, value: object) -> object:
+    if kind is Jid:
+        return read_address(value)
+    raise NotImplementedError(f"no request has a {kind.__name__}")
+
+
+def _encode(value: object) -> str:
+    if isinstance(value, Jid):
+        return value.text
+    raise NotImplementedError(f"no answer has a {type(value).__name__}")
+
+
+def _scalar(kind: inspect.Type) -> Scalar | None:
+    if not isinstance(kind, inspect.Metadata):
+        return None
+    found = (kind.extra or {}).get("scalar")
+    return found if isinstance(found, Scalar) else None
+
+
+def _layers(kind: inspect.Type, *, into_lists: bool = True) -> Iterator[inspect.Type]:
+    """Give a type, and what it is made of, from the outside in."""
+    yield kind
+    match kind:
+        case inspect.Metadata(type=inner):
+            yield from _layers(inner, into_lists=into_lists)
+        case inspect.UnionType(types=types):
+            (inner, *_) = (one for one in types if not isinstance(one, inspect.NoneType))
+            yield from _layers(inner, into_lists=into_lists)
+        case inspect.VarTupleType(item_type=inner) if into_lists:
+            yield from _layers(inner)
