@@ -157,7 +157,8 @@ async def test_features_hear_what_has_happened(world, live):
     await call(live, "remove", user="alice@localhost")
     await call(live, "register", user="alice@other.test", password="x")
     jid = "alice@localhost"
-    assert heard == [AccountRegistered(jid), PasswordChanged(jid), AccountRemoved(jid)]
+    assert [type(event) for event in heard] == [AccountRegistered, PasswordChanged, AccountRemoved]
+    assert {event.account for event in heard} == {jid}
 
 
 async def test_the_running_server_knows_at_once_which_accounts_exist(world, live):

@@ -38,6 +38,7 @@ from tidings.features.vcard import VCardTemp
 from tidings.features.version import SoftwareVersion
 from tidings.gateways.administration import Administration
 from tidings.kernel.account import Account
+from tidings.kernel.accounts import FIRST_CLEANING, Accounts, token_cleaning
 from tidings.kernel.clock import Clock
 from tidings.kernel.directory import Directory
 from tidings.kernel.feature import Feature
@@ -124,10 +125,12 @@ def build_server(
     sessions_per_account: int = 50,
     accounts_in_memory: int = 10_000,
     database: str = "",
+    provides: Mapping[type, object] | None = None,
 ) -> tuple[Server, Context]:
     """Make a server with these hosts over these stores, and the context of operations on it.
 
     The server is not started and has no doors yet. `database` names the stores for people.
+    `provides` are more things that features may ask for, by type.
     """
     telemetry = Telemetry()
     supervisor = Supervisor(telemetry)
@@ -151,6 +154,15 @@ def build_server(
         anonymous=frozenset(plan.domain for plan in planned if plan.anonymous),
         database=database,
     )
+    accounts = Accounts(
+        stores.accounts,
+        stores.ledger,
+        clock,
+        hosts=server.hosts,
+        supervisor=supervisor,
+        is_anonymous=context.anonymous.__contains__,
+    )
+    server.jobs.append((token_cleaning(stores.accounts, clock, supervisor), FIRST_CLEANING))
     for plan in planned:
         exists = _nobody if plan.anonymous else stores.accounts.exists
         has_archives = plan.archives and not plan.anonymous and stores.ledger is not None
@@ -167,6 +179,7 @@ def build_server(
             Telemetry: server.telemetry,
             Clock: clock,
             PlainClock: clock,
+            Accounts: accounts,
             AccountStore: stores.accounts,
             RosterStore: stores.roster,
             PrivateStore: stores.private,
@@ -177,6 +190,7 @@ def build_server(
             Ledger: stores.ledger,
             Rules: rules,
             Context: context,
+            **(provides or {}),
         }
         served = [feature for feature in wanted if host.has_archives or not feature.serves_archives]
         load_features(host, served, provided, plan.options)

@@ -20,20 +20,20 @@ from tidings.app import certificates, data_directory, listening, storage
 from tidings.app.admin_socket import AdminSocket
 from tidings.app.banner import print_banner
 from tidings.app.certificates import Certificates
-from tidings.app.compose import HostPlan, build_server
+from tidings.app.compose import FEATURES, HostPlan, build_server
 from tidings.app.doors import Doors, open_doors
 from tidings.app.logs import configure_logs
 from tidings.app.options import Config
+from tidings.app.reset import Refill, ResetWhenEmpty
 from tidings.base.errors import TidingsError
 from tidings.base.jid import Jid
+from tidings.kernel.accounts import make_first_accounts
 from tidings.kernel.clock import SystemClock
 from tidings.kernel.server import Server
 from tidings.operations.all import CATALOGUE
 from tidings.operations.context import Context
-from tidings.ports.accounts import AccountExists
 from tidings.ports.stores import Stores
 from tidings.streams.login import Credentials, OpenCredentials, StoredCredentials
-from tidings.wire.xmpp.sasl.keys import make_scram_keys
 
 log = structlog.get_logger("tidings")
 
@@ -81,14 +81,12 @@ async def serve(config: Config) -> None:
         stores = await storage.open_stores(config)
         stack.push_async_callback(stores.close)
         server, context = _build(config, stores)
-        await _make_first_accounts(config, stores)
+        await make_first_accounts(context.accounts, _first_accounts(config))
         await server.start()
         admin = AdminSocket(CATALOGUE, context, config.admin_socket, server.supervisor)
         await admin.start()
         stack.push_async_callback(admin.close)
         doors = await _open(config, server, stores, sockets, tls, https)
-        if config.server.reset_when_empty:
-            _reset_when_empty(config, server, stores)
         gc.enable()
         gc.freeze()  # what is here now stays until the end: the collector need not look at it again
         gc.set_threshold(_GARBAGE_THRESHOLD, 20, 20)
@@ -145,14 +143,22 @@ def _build(config: Config, stores: Stores) -> tuple[Server, Context]:
         )
         for domain, host in config.hosts.items()
     ]
-    return build_server(
+    refill = Refill(lambda: make_first_accounts(context.accounts, _first_accounts(config)))
+    server, context = build_server(
         plans,
         stores,
         SystemClock(),
+        features=(*FEATURES, ResetWhenEmpty) if config.server.reset_when_empty else FEATURES,
+        provides={Refill: refill},
         sessions_per_account=config.limits.sessions_per_account,
         accounts_in_memory=config.limits.accounts_in_memory,
         database=storage.describe(config),
     )
+    return server, context
+
+
+def _first_accounts(config: Config) -> list[tuple[Jid, str]]:
+    return [(Jid(address), password) for address, password in config.first_accounts()]
 
 
 async def _open(
@@ -194,32 +200,3 @@ def _warn_of_certificates(config: Config) -> None:
     for pair, domains in by_pair.items():
         for finding in certificates.findings(pair, domains, datetime.now(UTC)):
             log.warning("certificate", problem=finding.text, mend=finding.mend)
-
-
-async def _make_first_accounts(config: Config, stores: Stores) -> None:
-    for address, password in config.first_accounts():
-        jid = Jid(address)
-        if not await stores.accounts.exists(jid):
-            with contextlib.suppress(AccountExists):
-                await stores.accounts.create(jid, make_scram_keys(password), SystemClock().now())
-
-
-async def _forget_archive(stores: Stores, jid: Jid) -> None:
-    if stores.ledger is not None:
-        while await stores.ledger.forget_account(jid):
-            pass
-
-
-def _reset_when_empty(config: Config, server: Server, stores: Stores) -> None:
-    """Wipe all accounts and their archives when the last session has ended."""
-
-    async def reset() -> None:
-        for host in server.hosts.values():
-            while page := await stores.accounts.list(host.domain):
-                for jid in page:
-                    await stores.accounts.remove(jid)
-                    await _forget_archive(stores, jid)
-                    host.directory.forget(jid)
-        await _make_first_accounts(config, stores)
-
-    server.when_empty = lambda: server.supervisor.start("reset", reset())

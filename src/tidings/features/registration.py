@@ -5,7 +5,6 @@ opens it. Left out: data forms and redirections of one's own making (§4, §5), 
 password is asked.
 """
 
-import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Iterable
 from typing import Annotated
@@ -13,23 +12,20 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from tidings.base.errors import StanzaError, StreamError
+from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid, JidError
 from tidings.base.network import is_loopback, network_of
 from tidings.kernel.account import Account
+from tidings.kernel.accounts import Accounts
 from tidings.kernel.clock import Clock
-from tidings.kernel.events import AccountRegistered, AccountRemoved, AccountWanted, PasswordChanged
 from tidings.kernel.feature import Addressee, Feature, Spec, StreamStage, handles
 from tidings.kernel.host import Host
 from tidings.kernel.iq import Iq
 from tidings.kernel.session import Session
-from tidings.kernel.supervisor import Supervisor
-from tidings.ports.accounts import AccountStore, ScramKeys
+from tidings.ports.accounts import NoSuchAccount
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.register import Register, registration_feature
-from tidings.wire.xmpp.sasl.keys import make_scram_keys
-from tidings.wire.xmpp.sasl.prepare import PreparationError
 
 HOUR = 3_600.0
 
@@ -72,14 +68,12 @@ class Registration(Feature):
         self,
         host: Host,
         clock: Clock,
-        supervisor: Supervisor,
-        store: AccountStore,
+        accounts: Accounts,
         options: RegistrationOptions,
     ) -> None:
         self._host = host
         self._clock = clock
-        self._supervisor = supervisor
-        self._store = store
+        self._accounts = accounts
         self._options = options
         self._reserved = frozenset(options.reserved_names)
         self._attempts = Attempts(options.attempts_per_hour, HOUR)
@@ -126,10 +120,7 @@ class Registration(Feature):
             raise StanzaError("resource-constraint", "too many registrations from your network; try later")
         if jid in self._host.admins or jid.local in self._reserved:
             raise StanzaError("conflict", "that name is taken")
-        await self._tell(AccountWanted(jid))
-        await self._store.create(jid, await make_keys(password), self._clock.now())
-        self._host.directory.forget(jid)
-        await self._tell(AccountRegistered(jid))
+        await self._accounts.create(jid, password)
 
     def _read_name(self, name: str) -> Jid:
         """Return the account that a name would have, or raise `not-acceptable` (§3.1)."""
@@ -153,21 +144,17 @@ class Registration(Feature):
         """Change the password, or remove the account."""
         account = self._own_account(request)
         if request.payload.is_removal:
-            await self._remove(account)
+            await self._remove(account, request.session)
         else:
             await self._change_password(request.own_session, request.payload)
 
-    async def _remove(self, account: Account) -> None:
+    async def _remove(self, account: Account, asked_by: Session | None) -> None:
         if not self._options.cancel:
             raise StanzaError("not-allowed", "accounts are not removed here")
-        if not await self._store.remove(account.jid):
-            raise StanzaError("registration-required", "there is no such account")
-        account.exists = False
-        error = StreamError("not-authorized", "the account has been removed")
         try:
-            await self._tell(AccountRemoved(account.jid))
-        finally:
-            self._supervisor.start("end sessions", _end(list(account.sessions.values()), error))
+            await self._accounts.remove(account.jid, asked_by=asked_by)
+        except NoSuchAccount:
+            raise _unregistered() from None
 
     async def _change_password(self, session: Session, query: Register) -> None:
         if not self._options.change_password:
@@ -179,14 +166,10 @@ class Registration(Feature):
             raise StanzaError("bad-request", "name and new password are needed")
         if name != account.jid and self._read_name(name) != account.jid:
             raise StanzaError("bad-request", "that is not the name of your account")
-        if not await self._store.set_keys(account.jid, await make_keys(query.get("password"))):
-            raise StanzaError("registration-required", "there is no such account")
-        error = StreamError("not-authorized", "the password has been changed")
         try:
-            await self._tell(PasswordChanged(account.jid))
-        finally:
-            others = [other for other in account.sessions.values() if other is not session]
-            self._supervisor.start("end sessions", _end(others, error))
+            await self._accounts.set_password(account.jid, query.get("password"), asked_by=session)
+        except NoSuchAccount:
+            raise _unregistered() from None
 
     def _own_account(self, request: Iq[Register]) -> Account:
         """Return the account of the asker, or raise `forbidden` for somebody of another domain."""
@@ -195,27 +178,9 @@ class Registration(Feature):
             raise StanzaError("forbidden", "this is for the accounts of this domain")
         return session.account
 
-    async def _tell(
-        self, event: AccountWanted | AccountRegistered | AccountRemoved | PasswordChanged
-    ) -> None:
-        hooks = self._host.hooks
-        wait = hooks.run(event) if isinstance(event, AccountWanted) else hooks.tell(event)
-        if wait is not None:
-            await wait
 
-
-async def _end(sessions: list[Session], error: StreamError) -> None:
-    """Close the sessions; a task of its own, so that the one who asked gets the answer first (§3.2)."""
-    for session in sessions:
-        session.close(error)
-
-
-async def make_keys(password: str) -> tuple[ScramKeys, ...]:
-    """Make the keys to store for a password, off the event loop; raise `not-acceptable` if it is none."""
-    try:
-        return await asyncio.to_thread(make_scram_keys, password)
-    except PreparationError as error:
-        raise StanzaError("not-acceptable", str(error)) from None
+def _unregistered() -> StanzaError:
+    return StanzaError("registration-required", "there is no such account")
 
 
 class Attempts:

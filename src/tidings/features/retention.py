@@ -19,8 +19,8 @@ import structlog
 from msgspec import Meta
 
 from tidings.base.clock import microseconds
-from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
+from tidings.kernel.accounts import AddressHeld
 from tidings.kernel.clock import Clock
 from tidings.kernel.events import AccountRemoved, AccountWanted
 from tidings.kernel.feature import Feature, listens
@@ -143,7 +143,7 @@ class Retention(Feature):
         head = await self._ledger.head(archive)
         if head.first <= head.position:
             log.warning("address_held", archive=str(archive))
-            raise StanzaError("conflict", "that name is taken")
+            raise AddressHeld(archive)
 
     # --- the pass
 

@@ -8,13 +8,11 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from tidings.base.errors import StanzaError, StreamError
 from tidings.base.jid import Jid
-from tidings.kernel.events import AccountRegistered, AccountRemoved, AccountWanted, PasswordChanged
+from tidings.kernel.accounts import AddressHeld
 from tidings.operations.catalogue import ADMINISTRATORS, EVERYBODY, operation
 from tidings.operations.context import Context
 from tidings.operations.errors import OperationError
-from tidings.operations.passwords import is_password, keys_for
 from tidings.operations.values import (
     AccountAddress,
     Domain,
@@ -24,7 +22,7 @@ from tidings.operations.values import (
     moment_of,
     read_address,
 )
-from tidings.ports.accounts import AccountRecord, Ban
+from tidings.ports.accounts import AccountRecord
 
 PAGE = 1000
 """The most accounts that one answer lists."""
@@ -67,16 +65,12 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
 )
 async def register(context: Context, request: Register) -> Changed:
     """Make an account."""
-    jid = request.user
-    if jid.domain in context.anonymous:
-        raise OperationError(
-            "not-allowed", f"{jid.domain} is for anonymous guests and has no lasting accounts"
-        )
-    await _begin_with_nothing(context, jid)
-    await context.stores.accounts.create(jid, await keys_for(request.password), context.clock.now())
-    context.forget(jid)
-    await context.tell(AccountRegistered(jid), jid.domain)
-    return Changed(user=jid)
+    try:
+        await context.accounts.create(request.user, request.password)
+    except AddressHeld as error:
+        told = f"messages of an earlier owner of {error.jid} are under legal hold; release them first"
+        raise OperationError("conflict", told) from error
+    return Changed(user=request.user)
 
 
 @operation("account", "remove", roles=ADMINISTRATORS, subjects=("user",), changes=True)
@@ -85,13 +79,7 @@ async def remove(context: Context, request: OneUser) -> Ended:
 
     This cannot be undone.
     """
-    jid = request.user
-    if not await context.stores.accounts.remove(jid):
-        raise _unknown(jid)
-    context.forget(jid)
-    ended = context.end_sessions(jid, StreamError("not-authorized", "the account has been removed"))
-    await context.tell(AccountRemoved(jid), jid.domain)
-    return Ended(user=jid, sessions_ended=ended)
+    return Ended(user=request.user, sessions_ended=await context.accounts.remove(request.user))
 
 
 class List(msgspec.Struct, frozen=True, kw_only=True):
@@ -215,22 +203,15 @@ class PasswordChecked(msgspec.Struct, frozen=True, kw_only=True):
 )
 async def check_password(context: Context, request: Register) -> PasswordChecked:
     """Tell whether this is the password of the account."""
-    jid = request.user
-    record = await context.stores.accounts.get(jid)
-    if record is None:
-        raise _unknown(jid)
-    return PasswordChecked(user=jid, correct=await is_password(request.password, record.keys))
+    correct = await context.accounts.has_password(request.user, request.password)
+    return PasswordChecked(user=request.user, correct=correct)
 
 
 @operation("account", "change-password", roles=ADMINISTRATORS, subjects=("user",), changes=True)
 async def change_password(context: Context, request: Register) -> Ended:
     """Give an account another password, and end its sessions."""
-    jid = request.user
-    if not await context.stores.accounts.set_keys(jid, await keys_for(request.password)):
-        raise _unknown(jid)
-    ended = context.end_sessions(jid, StreamError("not-authorized", "the password has been changed"))
-    await context.tell(PasswordChanged(jid), jid.domain)
-    return Ended(user=jid, sessions_ended=ended)
+    ended = await context.accounts.set_password(request.user, request.password)
+    return Ended(user=request.user, sessions_ended=ended)
 
 
 class BanRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -243,37 +224,15 @@ class BanRequest(msgspec.Struct, frozen=True, kw_only=True):
 @operation("account", "ban", roles=ADMINISTRATORS, subjects=("user",), changes=True)
 async def ban(context: Context, request: BanRequest) -> Ended:
     """Keep an account from logging in, and end its sessions; nothing of it is removed."""
-    jid = request.user
-    if not await context.stores.accounts.ban(jid, Ban(request.reason or "", context.clock.now())):
-        raise _unknown(jid)
-    text = f"the account is banned: {request.reason}" if request.reason else "the account is banned"
-    return Ended(user=jid, sessions_ended=context.end_sessions(jid, StreamError("not-authorized", text)))
+    ended = await context.accounts.ban(request.user, request.reason or "")
+    return Ended(user=request.user, sessions_ended=ended)
 
 
 @operation("account", "unban", roles=ADMINISTRATORS, subjects=("user",), changes=True)
 async def unban(context: Context, request: OneUser) -> Changed:
     """Let a banned account log in again."""
-    jid = request.user
-    if not await context.stores.accounts.unban(jid):
-        raise _unknown(jid)
-    return Changed(user=jid)
-
-
-async def _begin_with_nothing(context: Context, jid: Jid) -> None:
-    """Forget what an earlier owner of the address has left in its archive, before there is a new one."""
-    ledger = context.stores.ledger
-    if ledger is None or await context.stores.accounts.exists(jid):
-        return
-    try:
-        await context.tell(AccountWanted(jid), jid.domain)
-    except StanzaError as error:
-        raise _held(jid) from error
-    if context.host(jid.domain) is None:  # a running one has done it
-        while await ledger.forget_account(jid):
-            pass
-        head = await ledger.head(jid)
-        if head.first <= head.position:
-            raise _held(jid)
+    await context.accounts.unban(request.user)
+    return Changed(user=request.user)
 
 
 def _checked(record: AccountRecord) -> Checked:
@@ -286,16 +245,6 @@ def _checked(record: AccountRecord) -> Checked:
         banned=record.ban is not None,
         ban_reason=(record.ban.reason or None) if record.ban else None,
     )
-
-
-def _held(jid: Jid) -> OperationError:
-    return OperationError(
-        "conflict", f"messages of an earlier owner of {jid} are under legal hold; release them first"
-    )
-
-
-def _unknown(jid: Jid) -> OperationError:
-    return OperationError("not-found", f"there is no account {jid}")
 
 
 OPERATIONS = (

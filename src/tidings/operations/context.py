@@ -10,7 +10,7 @@ from tidings.base.clock import Clock
 from tidings.base.errors import StreamError
 from tidings.base.jid import Jid
 from tidings.kernel.account import sessions_of
-from tidings.kernel.hooks import Fact, Work
+from tidings.kernel.accounts import Accounts
 from tidings.kernel.host import Host
 from tidings.kernel.session import Session
 from tidings.messages.router import Router
@@ -137,6 +137,17 @@ class Context:
             return (domain.domain,)
         return tuple(each for each in self.domains if self.may_act_for(Jid(each)))
 
+    @property
+    def accounts(self) -> Accounts:
+        """The life cycle of accounts, on the running server or on the database alone."""
+        return Accounts(
+            self.stores.accounts,
+            self.stores.ledger,
+            self.clock,
+            hosts=self.live.hosts if self.live else None,
+            is_anonymous=self.anonymous.__contains__,
+        )
+
     def host(self, domain: str) -> Host | None:
         """Give the running virtual host of a domain."""
         return self.live.hosts.get(domain) if self.live else None
@@ -164,22 +175,3 @@ class Context:
         for session in ending:
             session.close(error)
         return len(ending)
-
-    def forget(self, jid: Jid) -> None:
-        """Let the running server read an account anew, since it was made or removed."""
-        host = self.host(jid.domain)
-        if host is None:
-            return
-        account = host.directory.get(jid)
-        if account is not None:
-            account.exists = False  # while it has sessions that are ending; what is stored says the rest
-        host.directory.forget(jid)
-
-    async def tell(self, event: Work | Fact, domain: str) -> None:
-        """Let the features of a running host do their part of work, or know what has happened."""
-        host = self.host(domain)
-        if host is None:
-            return
-        wait = host.hooks.run(event) if isinstance(event, Work) else host.hooks.tell(event)
-        if wait is not None:
-            await wait

@@ -42,7 +42,7 @@ class NoSuchAccount(StanzaError):  # noqa: N818
     """Something was to be stored for an account that does not exist: `item-not-found`."""
 
     def __init__(self, jid: Jid) -> None:
-        super().__init__("item-not-found", f"the account {jid} does not exist")
+        super().__init__("item-not-found", f"there is no account {jid}")
         self.jid = jid
 
 

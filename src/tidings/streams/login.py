@@ -8,11 +8,12 @@ from collections import OrderedDict
 from typing import Protocol
 
 from tidings.base.clock import Clock, format_utc
+from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
 from tidings.base.network import is_loopback, network_of
+from tidings.kernel.accounts import make_keys
 from tidings.ports.accounts import AccountExists, AccountRecord, AccountStore
-from tidings.wire.xmpp.sasl.keys import DEFAULT_ITERATIONS, ScramKeys, make_scram_keys, verify_password
-from tidings.wire.xmpp.sasl.prepare import PreparationError
+from tidings.wire.xmpp.sasl.keys import DEFAULT_ITERATIONS, ScramKeys, verify_password
 from tidings.wire.xmpp.sasl.tokens import FastToken, issue_token
 
 _TOKEN_SECONDS = 90 * 86_400
@@ -105,8 +106,8 @@ class OpenCredentials(StoredCredentials):
         found = await self.find(account)
         if found.record is None:
             try:
-                keys = await asyncio.to_thread(make_scram_keys, password, iterations=iterations)
-            except PreparationError:
+                keys = await make_keys(password, iterations)
+            except StanzaError:
                 return False, None  # no text that could be anybody's password
             with contextlib.suppress(AccountExists):  # another log-in was faster
                 await self._accounts.create(account, keys, self._clock.now())

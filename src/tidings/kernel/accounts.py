@@ -1,0 +1,220 @@
+"""Accounts: their life cycle in one place, from making one to removing it, whoever asks for it.
+
+Operations, clients (XEP-0077) and the configuration make, change and remove accounts here. So it is the same
+for all of them what features are told, which sessions end and why, and what the server forgets.
+
+- Passwords become keys off the event loop, since that is slow by design; no password is kept.
+- Features of the domain do their part before an account is made (`AccountWanted`), and are told afterwards
+  what has happened. Where no server runs, or the domain is not served, nobody is told.
+- The session that asked for it ends last, after it has got its answer; it survives a new password.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+from tidings.base.clock import Clock as PlainClock
+from tidings.base.errors import StanzaError, StreamError
+from tidings.base.jid import Jid
+from tidings.kernel.account import Account, account_of
+from tidings.kernel.clock import Clock
+from tidings.kernel.events import AccountRegistered, AccountRemoved, AccountWanted, PasswordChanged
+from tidings.kernel.hooks import Fact
+from tidings.kernel.host import Host
+from tidings.kernel.job import Job
+from tidings.kernel.maybe_awaitable import until_done
+from tidings.kernel.session import Session
+from tidings.kernel.supervisor import Supervisor
+from tidings.ports.accounts import AccountExists, AccountStore, Ban, NoSuchAccount, ScramKeys
+from tidings.ports.ledger import Ledger
+from tidings.wire.xmpp.sasl.keys import DEFAULT_ITERATIONS, make_scram_keys, verify_password
+from tidings.wire.xmpp.sasl.prepare import PreparationError
+
+FIRST_CLEANING: Final = 300.0
+"""Seconds from the start until tokens that have run out are removed."""
+CLEANING_INTERVAL: Final = 6 * 3_600.0
+"""Seconds until it is done again."""
+
+
+class AddressHeld(StanzaError):  # noqa: N818  # a fact about the archive, said in its word
+    """Legal hold keeps messages of an earlier owner, so that nobody can have the address: `conflict`.
+
+    What people read does not tell of the hold.
+    """
+
+    def __init__(self, jid: Jid) -> None:
+        super().__init__("conflict", "that name is taken")
+        self.jid = jid
+
+
+class Accounts:
+    """Makes, changes and removes accounts; `hosts` are those of the running server, if there is one."""
+
+    def __init__(
+        self,
+        store: AccountStore,
+        ledger: Ledger | None,
+        clock: PlainClock,
+        *,
+        hosts: Mapping[str, Host] | None = None,
+        supervisor: Supervisor | None = None,
+        is_anonymous: Callable[[str], bool] = lambda _domain: False,
+    ) -> None:
+        self._store = store
+        self._ledger = ledger
+        self._clock = clock
+        self._hosts = {} if hosts is None else hosts
+        self._supervisor = supervisor
+        self._is_anonymous = is_anonymous
+
+    async def create(self, jid: Jid, password: str, *, iterations: int = DEFAULT_ITERATIONS) -> None:
+        """Make an account, which begins with nothing of an earlier one.
+
+        Raises `AccountExists`; `AddressHeld`; StanzaError `not-allowed` where accounts are thrown away, and
+        `not-acceptable` for a text that can be no password; and what features refuse.
+        """
+        if self._is_anonymous(jid.domain):
+            told = f"{jid.domain} is for anonymous guests and has no lasting accounts"
+            raise StanzaError("not-allowed", told)
+        if await self._store.exists(jid):
+            raise AccountExists(jid)
+        keys = await make_keys(password, iterations)
+        await self._begin_with_nothing(jid)
+        await self._store.create(jid, keys, self._clock.now())
+        self._forget(jid)
+        await self._tell(jid, AccountRegistered(jid))
+
+    async def remove(self, jid: Jid, *, asked_by: Session | None = None) -> int:
+        """Remove an account and all that is stored for it; tell how many sessions end.
+
+        Raises `NoSuchAccount`.
+        """
+        host = self._hosts.get(jid.domain)
+        if host is None:
+            await self._remove_stored(jid)
+            return 0
+        # It stays in memory meanwhile: features learn from it whom to tell, and nobody reads it anew.
+        account = account_of(await host.directory.load(jid))
+        host.directory.pin(account)
+        try:
+            await self._remove_stored(jid)
+            account.exists = False
+            try:
+                await self._tell(jid, AccountRemoved(jid))
+            finally:
+                ended = self._end(jid, "the account has been removed", asked_by)
+        finally:
+            if not account.sessions:
+                host.directory.unpin(account)
+        return ended
+
+    async def _remove_stored(self, jid: Jid) -> None:
+        if not await self._store.remove(jid):
+            raise NoSuchAccount(jid)
+
+    async def set_password(self, jid: Jid, password: str, *, asked_by: Session | None = None) -> int:
+        """Give an account another password and forget its tokens; tell how many sessions end.
+
+        The session that asked goes on. Raises `NoSuchAccount`, and StanzaError `not-acceptable`.
+        """
+        if not await self._store.exists(jid):
+            raise NoSuchAccount(jid)
+        if not await self._store.set_keys(jid, await make_keys(password)):
+            raise NoSuchAccount(jid)
+        try:
+            await self._tell(jid, PasswordChanged(jid))
+        finally:
+            ended = self._end(jid, "the password has been changed", asked_by, goes_on=True)
+        return ended
+
+    async def ban(self, jid: Jid, reason: str = "") -> int:
+        """Keep an account from logging in; tell how many sessions end. Raises `NoSuchAccount`."""
+        if not await self._store.ban(jid, Ban(reason, self._clock.now())):
+            raise NoSuchAccount(jid)
+        return self._end(jid, f"the account is banned: {reason}" if reason else "the account is banned")
+
+    async def unban(self, jid: Jid) -> None:
+        """Let a banned account log in again; raises `NoSuchAccount`."""
+        if not await self._store.unban(jid):
+            raise NoSuchAccount(jid)
+
+    async def has_password(self, jid: Jid, password: str) -> bool:
+        """Tell whether this is the password of an account; raises `NoSuchAccount`."""
+        record = await self._store.get(jid)
+        if record is None:
+            raise NoSuchAccount(jid)
+        return await asyncio.to_thread(verify_password, password, record.keys)
+
+    async def _begin_with_nothing(self, jid: Jid) -> None:
+        """Let features clear what an earlier owner of the address has left; without a server, do it here."""
+        host = self._hosts.get(jid.domain)
+        if host is not None:
+            await until_done(host.hooks.run(AccountWanted(jid)))
+        elif self._ledger is not None:
+            while await self._ledger.forget_account(jid):
+                pass
+            head = await self._ledger.head(jid)
+            if head.first <= head.position:
+                raise AddressHeld(jid)
+
+    async def _tell(self, jid: Jid, event: Fact) -> None:
+        host = self._hosts.get(jid.domain)
+        if host is not None:
+            await until_done(host.hooks.tell(event))
+
+    def _forget(self, jid: Jid) -> None:
+        """Let the running server read an account anew, since it was made or removed."""
+        host = self._hosts.get(jid.domain)
+        if host is not None:
+            host.directory.forget(jid)
+
+    def _end(self, jid: Jid, text: str, asked_by: Session | None = None, *, goes_on: bool = False) -> int:
+        """End the sessions of an account; the one that asked ends last, or goes on."""
+        host = self._hosts.get(jid.domain)
+        account = None if host is None else host.directory.get(jid)
+        error = StreamError("not-authorized", text)
+        sessions = account.sessions.values() if isinstance(account, Account) else ()
+        ending = [session for session in sessions if not (goes_on and session is asked_by)]
+        for session in ending:
+            if session is asked_by and self._supervisor is not None:
+                self._supervisor.start("end session", _end(session, error))
+            else:
+                session.close(error)
+        return len(ending)
+
+
+async def make_keys(password: str, iterations: int = DEFAULT_ITERATIONS) -> tuple[ScramKeys, ...]:
+    """Make the keys to store for a password, off the event loop.
+
+    Raises StanzaError `not-acceptable` for a text that can be no password.
+    """
+    try:
+        return await asyncio.to_thread(make_scram_keys, password, iterations=iterations)
+    except PreparationError as error:
+        raise StanzaError("not-acceptable", str(error)) from None
+
+
+async def make_first_accounts(accounts: Accounts, wanted: Iterable[tuple[Jid, str]]) -> None:
+    """Make the accounts that the configuration names, as far as they are missing."""
+    for jid, password in wanted:
+        try:
+            await accounts.create(jid, password)
+        except AccountExists:
+            continue
+
+
+def token_cleaning(store: AccountStore, clock: Clock, supervisor: Supervisor) -> Job:
+    """Make the job that removes log-in tokens that have run out, of all accounts (XEP-0484 §4)."""
+
+    async def remove_expired() -> float:
+        await store.remove_expired_tokens(clock.now())
+        return CLEANING_INTERVAL
+
+    return Job("expired_tokens", remove_expired, clock, supervisor)
+
+
+async def _end(session: Session, error: StreamError) -> None:
+    """Close a session; a task of its own, so that its client gets the answer first."""
+    session.close(error)
