@@ -31,7 +31,7 @@ key = "{key}"
 level = "warning"
 """
 _NO_ARCHIVE = """
-[archive]
+[ledger]
 enabled = false
 """
 _DATABASE = """

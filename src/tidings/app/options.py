@@ -191,7 +191,7 @@ class DatabaseOptions(msgspec.Struct, frozen=True, kw_only=True):
     ] = ""
 
 
-class ArchiveOptions(msgspec.Struct, frozen=True, kw_only=True):
+class LedgerOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Whether messages are kept, and what happens when the database cannot keep up."""
 
     enabled: Annotated[
@@ -334,7 +334,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     listen: ListenOptions = field(default_factory=ListenOptions)
     tls: TlsOptions = field(default_factory=TlsOptions)
     database: DatabaseOptions = field(default_factory=DatabaseOptions)
-    archive: ArchiveOptions = field(default_factory=ArchiveOptions)
+    ledger: LedgerOptions = field(default_factory=LedgerOptions)
     limits: LimitsOptions = field(default_factory=LimitsOptions)
     log: LogOptions = field(default_factory=LogOptions)
     metrics: MetricsOptions = field(default_factory=MetricsOptions)

@@ -138,7 +138,7 @@ def _build(config: Config, stores: Stores) -> tuple[Server, Context]:
             domain=domain,
             admins=tuple(Jid(admin) for admin in host.admins),
             anonymous=host.authentication == "anonymous",
-            archives=config.archive.enabled,
+            archives=config.ledger.enabled,
             options=host.features,
         )
         for domain, host in config.hosts.items()

@@ -21,13 +21,13 @@ async def open_stores(config: Config) -> Stores:
         return MemoryStores(ledger, ledger.close)
     from tidings.adapters.sql import open_stores as open_sql  # noqa: PLC0415  # loading it takes a while
 
-    archive = config.archive
+    options = config.ledger
     return await open_sql(
         config.database_url,
-        repeat_days=archive.repeat_days,
-        wait_seconds=archive.wait_seconds,
-        waiting_octets=archive.waiting_bytes,
-        in_process=archive.writer == "process",
+        repeat_days=options.repeat_days,
+        wait_seconds=options.wait_seconds,
+        waiting_octets=options.waiting_bytes,
+        in_process=options.writer == "process",
         writes_as=f"{socket.gethostname()} {config.data_dir.resolve()}",
     )
 
