@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-
 from tests.harness.server_process import ServerProcess
 
 
@@ -16,11 +14,6 @@ def run(server: ServerProcess, *arguments: str) -> str:
     return done.stdout
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="An account that the configuration makes gets what is held of an earlier owner.",
-)
 def test_an_address_under_legal_hold_is_not_given_away_at_the_start(tmp_path: Path) -> None:
     alice = "alice@localhost"
     server = ServerProcess.start(tmp_path, environment={"TIDINGS_SERVER__CREATE_ADMINS": f"{alice}:pw"})

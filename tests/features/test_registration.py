@@ -186,11 +186,6 @@ def test_attempts_are_counted_in_bounded_memory() -> None:
     assert all(Attempts(0, 60.0).allow("x", 0.0) for _ in range(100))
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=pytest.fail.Exception,
-    reason="An account is made in-band where operations refuse to, since nobody could use it.",
-)
 async def test_nobody_registers_where_accounts_do_not_last() -> None:
     options = {"registration": RegistrationOptions(open=True)}
     world = await World.start(features=(Registration, Witness), options=options, anonymous=["localhost"])

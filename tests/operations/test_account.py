@@ -231,13 +231,7 @@ class Interrupted:
         return await self._store.remove(account)
 
 
-@pytest.mark.parametrize(
-    "how",
-    [
-        "operation",
-        "registration",
-    ],
-)
+@pytest.mark.parametrize("how", ["operation", "registration"])
 async def test_a_removed_account_gets_nothing_although_it_was_read_meanwhile(how):
     clock = VirtualClock()
     stores = await memory_stores(clock)

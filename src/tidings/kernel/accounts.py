@@ -15,6 +15,8 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
+import structlog
+
 from tidings.base.clock import Clock as PlainClock
 from tidings.base.errors import StanzaError, StreamError
 from tidings.base.jid import Jid
@@ -31,6 +33,8 @@ from tidings.ports.accounts import AccountExists, AccountStore, Ban, NoSuchAccou
 from tidings.ports.ledger import Ledger
 from tidings.wire.xmpp.sasl.keys import DEFAULT_ITERATIONS, make_scram_keys, verify_password
 from tidings.wire.xmpp.sasl.prepare import PreparationError
+
+log = structlog.get_logger("tidings.accounts")
 
 FIRST_CLEANING: Final = 300.0
 """Seconds from the start until tokens that have run out are removed."""
@@ -197,12 +201,14 @@ async def make_keys(password: str, iterations: int = DEFAULT_ITERATIONS) -> tupl
 
 
 async def make_first_accounts(accounts: Accounts, wanted: Iterable[tuple[Jid, str]]) -> None:
-    """Make the accounts that the configuration names, as far as they are missing."""
+    """Make the accounts that the configuration names, as far as they are missing and can be made."""
     for jid, password in wanted:
         try:
             await accounts.create(jid, password)
         except AccountExists:
             continue
+        except AddressHeld:
+            log.warning("first_account_not_made", account=str(jid), reason="legal hold on an earlier owner")
 
 
 def token_cleaning(store: AccountStore, clock: Clock, supervisor: Supervisor) -> Job:

@@ -7,6 +7,7 @@ from typing import Protocol
 from tidings.ports.accounts import AccountStore
 from tidings.ports.blocking import BlockingStore
 from tidings.ports.documents import DocumentStore
+from tidings.ports.domains import DomainStore
 from tidings.ports.ledger import Ledger
 from tidings.ports.preferences import PreferencesStore
 from tidings.ports.private import PrivateStore
@@ -20,6 +21,11 @@ class Stores(Protocol):
     @property
     def accounts(self) -> AccountStore:
         """The accounts with their keys and tokens."""
+        ...
+
+    @property
+    def domains(self) -> DomainStore:
+        """The domains that were added while the server ran."""
         ...
 
     @property

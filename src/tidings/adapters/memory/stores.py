@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from tidings.adapters.memory.accounts import MemoryAccounts
 from tidings.adapters.memory.blocking import MemoryBlocking
 from tidings.adapters.memory.documents import MemoryDocuments
+from tidings.adapters.memory.domains import MemoryDomains
 from tidings.adapters.memory.preferences import MemoryPreferences
 from tidings.adapters.memory.private import MemoryPrivate
 from tidings.adapters.memory.roster import MemoryRoster
@@ -27,6 +28,7 @@ class MemoryStores:
         state: Accounts = {}
         documents: Documents = {}
         self.accounts = MemoryAccounts(state, documents)
+        self.domains = MemoryDomains()
         self.roster = MemoryRoster(state)
         self.private = MemoryPrivate(state)
         self.vcards = MemoryVCards(state)

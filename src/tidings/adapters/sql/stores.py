@@ -5,6 +5,7 @@ from __future__ import annotations
 from tidings.adapters.sql.accounts import SqlAccounts
 from tidings.adapters.sql.blocking import SqlBlocking
 from tidings.adapters.sql.documents import SqlDocuments
+from tidings.adapters.sql.domains import SqlDomains
 from tidings.adapters.sql.engine import Database, database_file, describe, open_database, parse_url
 from tidings.adapters.sql.ledger import SqlLedger
 from tidings.adapters.sql.ledger.frames import WriterSetup
@@ -23,6 +24,7 @@ class SqlStores:
     def __init__(self, database: Database, ledger: SqlLedger) -> None:
         self.database = database
         self.accounts = SqlAccounts(database)
+        self.domains = SqlDomains(database)
         self.roster = SqlRoster(database)
         self.private = SqlPrivate(database)
         self.vcards = SqlVCards(database)

@@ -106,6 +106,17 @@ accounts = Table(
     mariadb_engine="InnoDB",
 )
 
+domains = Table(
+    "domains",
+    metadata,
+    Column("domain", Text(1023), primary_key=True),
+    Column("state", Text(16), nullable=False),  # enabled, disabled or removing
+    Column("created", Double, nullable=False),
+    Column("admins", RAW, nullable=False),  # a JSON list of addresses
+    mysql_engine="InnoDB",
+    mariadb_engine="InnoDB",
+)
+
 fast_tokens = Table(
     "fast_tokens",
     metadata,
