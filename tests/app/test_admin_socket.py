@@ -11,6 +11,7 @@ import pytest
 from tests.harness.clock import VirtualClock
 from tidings.adapters.memory import MemoryStores
 from tidings.app import admin_socket
+from tidings.kernel.domains import Domains
 from tidings.kernel.supervisor import Supervisor
 from tidings.kernel.telemetry import Telemetry
 from tidings.operations.all import CATALOGUE
@@ -20,7 +21,7 @@ from tidings.operations.errors import OperationError
 
 @pytest.fixture
 def context():
-    return Context(domains=("localhost",), stores=MemoryStores(), clock=VirtualClock())
+    return Context(domains=Domains.of("localhost"), stores=MemoryStores(), clock=VirtualClock())
 
 
 def make(context, path):

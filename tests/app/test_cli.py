@@ -9,6 +9,7 @@ import pytest
 from tests.harness.clock import VirtualClock
 from tidings.adapters.memory import MemoryStores
 from tidings.app import admin_socket, cli
+from tidings.kernel.domains import Domains
 from tidings.kernel.supervisor import Supervisor
 from tidings.kernel.telemetry import Telemetry
 from tidings.operations.all import CATALOGUE
@@ -181,7 +182,9 @@ def test_flags_of_serve_become_options():
 
 async def test_the_running_server_is_asked_where_there_is_one(run, directory):
     stores = MemoryStores()
-    context = Context(domains=("localhost",), stores=stores, clock=VirtualClock(), database="in memory")
+    context = Context(
+        domains=Domains.of("localhost"), stores=stores, clock=VirtualClock(), database="in memory"
+    )
     served = admin_socket.AdminSocket(
         CATALOGUE, context, directory / "data/admin.sock", Supervisor(Telemetry())
     )

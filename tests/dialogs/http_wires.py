@@ -45,7 +45,7 @@ class WebSocketWire:
 
     def __init__(self, server: ServerProcess, trace: list[str], *, tls: bool = False) -> None:
         scheme, port = ("wss", server.https_port) if tls else ("ws", server.http_port)
-        self._url = f"{scheme}://{server.domain}:{port}/xmpp-websocket"
+        self._url = f"{scheme}://{server.web_host}:{port}/xmpp-websocket"
         self._server = server
         self._trace = trace
         self._http: HttpDoor | None = None
@@ -106,7 +106,7 @@ class BoshWire:
 
     def __init__(self, server: ServerProcess, trace: list[str], *, tls: bool = False) -> None:
         scheme, port = ("https", server.https_port) if tls else ("http", server.http_port)
-        self._url = f"{scheme}://{server.domain}:{port}/http-bind"
+        self._url = f"{scheme}://{server.web_host}:{port}/http-bind"
         self._server = server
         self._trace = trace
         self._http: HttpDoor | None = None

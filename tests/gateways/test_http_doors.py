@@ -95,7 +95,7 @@ async def standing(
     listener_context = ListenerContext(
         server=server,
         policy=StreamPolicy(host=policies.get, secret=secret, starttls=False, default_domain="localhost"),
-        credentials={domain: OpenCredentials(stores.accounts, clock, secret) for domain in server.hosts},
+        credentials=lambda _: OpenCredentials(stores.accounts, clock, secret),
         throttle=LoginThrottle(clock),
         negotiator=Negotiator,
         options=limits or ConnectionOptions(),

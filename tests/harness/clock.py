@@ -50,6 +50,11 @@ class VirtualClock:
         self._timers.clear()
 
     @property
+    def waiting(self) -> int:
+        """How many timers wait."""
+        return sum(timer.function is not None for _, _, timer in self._timers)
+
+    @property
     def is_idle(self) -> bool:
         """Whether no timer waits."""
-        return not any(timer.function for _, _, timer in self._timers)
+        return not self.waiting

@@ -122,6 +122,8 @@ class ServerProcess:
 
     host = HOST
     domain = DOMAIN
+    web_host = DOMAIN
+    """What URLs of it name, whichever domain a client wants."""
 
     def __init__(
         self,

@@ -14,7 +14,6 @@ from tidings.kernel.accounts import CLEANING_INTERVAL, FIRST_CLEANING, Accounts,
 from tidings.kernel.events import AccountRegistered, AccountRemoved, AccountWanted, PasswordChanged
 from tidings.kernel.feature import Feature, listens
 from tidings.operations.all import CATALOGUE
-from tidings.operations.context import Context, Live
 from tidings.ports.accounts import FastToken
 from tidings.wire.xml.element import decode
 from tidings.wire.xmpp import ns
@@ -55,15 +54,6 @@ def witness(world: World) -> Witness:
     return found
 
 
-def context(world: World) -> Context:
-    return Context(
-        domains=tuple(world.server.hosts),
-        stores=world.stores,
-        clock=world.clock,
-        live=Live(world.server.hosts, world.router, world.server.started),
-    )
-
-
 def query(content: str) -> str:
     return f"<iq type='set' id='r' to='localhost'><query xmlns='jabber:iq:register'>{content}</query></iq>"
 
@@ -73,7 +63,7 @@ def query(content: str) -> str:
 
 async def register_by_operation(world: World) -> None:
     arguments = {"user": BILL, "password": "old"}
-    await CATALOGUE.call(context(world), "account", "register", arguments)
+    await CATALOGUE.call(world.context, "account", "register", arguments)
 
 
 async def register_by_client(world: World) -> None:
@@ -84,11 +74,11 @@ async def register_by_client(world: World) -> None:
 
 
 async def register_by_configuration(world: World) -> None:
-    await make_first_accounts(context(world).accounts, [(BILL, "old")])
+    await make_first_accounts(world.context.accounts, [(BILL, "old")])
 
 
 async def remove_by_operation(world: World, client: WorldClient) -> None:
-    await CATALOGUE.call(context(world), "account", "remove", {"user": BILL})
+    await CATALOGUE.call(world.context, "account", "remove", {"user": BILL})
 
 
 async def remove_by_client(world: World, client: WorldClient) -> None:
@@ -96,7 +86,7 @@ async def remove_by_client(world: World, client: WorldClient) -> None:
 
 
 async def change_by_operation(world: World, client: WorldClient) -> None:
-    await CATALOGUE.call(context(world), "account", "change-password", {"user": BILL, "password": "new"})
+    await CATALOGUE.call(world.context, "account", "change-password", {"user": BILL, "password": "new"})
 
 
 async def change_by_client(world: World, client: WorldClient) -> None:
@@ -130,7 +120,7 @@ async def test_an_account_is_made(world: World, register: Register) -> None:
     await register(world)
     assert (await directory.load(BILL)).exists
     assert witness(world).seen == ["AccountWanted", "AccountRegistered"]
-    assert await context(world).accounts.has_password(BILL, "old")
+    assert await world.context.accounts.has_password(BILL, "old")
 
 
 @REGISTER
@@ -147,7 +137,7 @@ async def test_it_begins_with_nothing(world: World, register: Register) -> None:
 
 @REGISTER
 async def test_it_does_not_touch_one_that_is_there(world: World, register: Register) -> None:
-    await context(world).accounts.create(BILL, "mine")
+    await world.context.accounts.create(BILL, "mine")
     before = list(witness(world).seen)
     if register is register_by_configuration:
         await register(world)
@@ -155,7 +145,7 @@ async def test_it_does_not_touch_one_that_is_there(world: World, register: Regis
         with pytest.raises(Exception, match="the account bill@localhost exists already"):
             await register(world)
     assert witness(world).seen == before
-    assert await context(world).accounts.has_password(BILL, "mine")
+    assert await world.context.accounts.has_password(BILL, "mine")
 
 
 @REMOVE
@@ -201,7 +191,7 @@ async def test_a_new_password_ends_the_other_sessions(world: World, change: Chan
     assert other.error is not None
     assert (other.error.condition, other.error.text) == ("not-authorized", "the password has been changed")
     assert client.closed == (change is change_by_operation)
-    assert await context(world).accounts.has_password(BILL, "new")
+    assert await world.context.accounts.has_password(BILL, "new")
     assert await world.stores.accounts.tokens(BILL, "d") == ()
 
 

@@ -9,16 +9,20 @@ from __future__ import annotations
 import ipaddress
 import os
 import ssl
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+import structlog
 
 from tidings.app.options import Config
 from tidings.base.errors import TidingsError
 
 if TYPE_CHECKING:  # cryptography takes a while to load; only what parses certificates needs it
     from cryptography import x509
+
+log = structlog.get_logger("tidings.certificates")
 
 SELF_SIGNED_DAYS: Final = 825  # what the strictest platforms still accept
 RENEW_DAYS: Final = 30
@@ -49,9 +53,20 @@ class CertificateFinding(NamedTuple):
 class Certificates:
     """The TLS contexts of a server, one for each certificate, chosen by the name that a client asks for."""
 
-    def __init__(self, contexts: Mapping[str, ssl.SSLContext], der: Mapping[str, bytes]) -> None:
+    def __init__(
+        self,
+        contexts: Mapping[str, ssl.SSLContext],
+        der: Mapping[str, bytes],
+        directory: Path | None = None,
+        make_context: Callable[[Pair], ssl.SSLContext] | None = None,
+    ) -> None:
         self._contexts = dict(contexts)
         self._der = dict(der)
+        self._directory = directory
+        self._make_context = make_context
+        self._by_name = {_ascii(domain): context for domain, context in self._contexts.items()}
+        for context in set(self._contexts.values()):
+            context.sni_callback = self._choose
 
     def context_for(self, domain: str) -> ssl.SSLContext:
         """Give the context for a domain; it changes over by itself when the client names another one."""
@@ -60,6 +75,34 @@ class Certificates:
     def certificate_for(self, domain: str) -> bytes:
         """Give the domain's certificate as DER, from which tls-server-end-point is made (RFC 5929 §4)."""
         return self._der[domain]
+
+    def add(self, domain: str) -> bool:
+        """Take the certificate of a domain from the certificate directory, and tell whether there is one.
+
+        What cannot be used is logged; clients that ask for the domain then get the first domain's.
+        """
+        pair = None if self._directory is None else find_pair(self._directory, domain)
+        if pair is None or self._make_context is None:
+            return False
+        try:
+            context = self._make_context(pair)
+            self._der[domain] = _to_der(pair)
+        except CertificateError as error:
+            log.warning("certificate", problem=str(error), domain=domain)
+            return False
+        context.sni_callback = self._choose
+        self._contexts[domain] = self._by_name[_ascii(domain)] = context
+        return True
+
+    def discard(self, domain: str) -> None:
+        """Forget the certificate of a domain that is not served any more."""
+        if self._contexts.pop(domain, None) is not None:
+            del self._by_name[_ascii(domain)], self._der[domain]
+
+    def _choose(self, connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
+        wanted = self._by_name.get((name or "").lower())
+        if wanted is not None:
+            connection.context = wanted
 
 
 def load(config: Config, now: datetime | None = None, alpn: Sequence[str] = ("xmpp-client",)) -> Certificates:
@@ -73,18 +116,17 @@ def load(config: Config, now: datetime | None = None, alpn: Sequence[str] = ("xm
     own = [domain for domain, pair in pairs.items() if pair.is_own]
     if own:
         ensure_self_signed(pairs[own[0]], own, now)
-    contexts: dict[Pair, ssl.SSLContext] = {}
-    by_domain: dict[str, ssl.SSLContext] = {}
-    der: dict[str, bytes] = {}
-    for domain, pair in pairs.items():
-        if pair not in contexts:
-            contexts[pair] = _context(pair, config.tls.minimum_version, alpn)
-            if config.tls.client_authority and "xmpp-client" in alpn:
-                _ask_clients(contexts[pair], Path(config.tls.client_authority))
-        by_domain[domain] = contexts[pair]
-        der[domain] = ssl.PEM_cert_to_DER_cert(_first_block(_read(pair.certificate)))
-    _choose_by_name(by_domain)
-    return Certificates(by_domain, der)
+
+    def make_context(pair: Pair) -> ssl.SSLContext:
+        context = _context(pair, config.tls.minimum_version, alpn)
+        if config.tls.client_authority and "xmpp-client" in alpn:
+            _ask_clients(context, Path(config.tls.client_authority))
+        return context
+
+    contexts = {pair: make_context(pair) for pair in dict.fromkeys(pairs.values())}
+    by_domain = {domain: contexts[pair] for domain, pair in pairs.items()}
+    der = {domain: _to_der(pair) for domain, pair in pairs.items()}
+    return Certificates(by_domain, der, config.certificate_directory, make_context)
 
 
 def pairs_of(config: Config) -> dict[str, Pair]:
@@ -92,10 +134,19 @@ def pairs_of(config: Config) -> dict[str, Pair]:
     default = Pair(config.data_dir / "self-signed.crt", config.data_dir / "self-signed.key", is_own=True)
     if config.tls.certificate:
         default = Pair(Path(config.tls.certificate), Path(config.tls.key))
+    directory = config.certificate_directory
     return {
-        domain: Pair(Path(host.certificate), Path(host.key)) if host.certificate else default
+        domain: Pair(Path(host.certificate), Path(host.key))
+        if host.certificate
+        else find_pair(directory, domain) or default
         for domain, host in config.hosts.items()
     }
+
+
+def find_pair(directory: Path, domain: str) -> Pair | None:
+    """Find the certificate of a domain in the certificate directory, where there is one."""
+    pair = Pair(directory / domain / "fullchain.pem", directory / domain / "privkey.pem")
+    return pair if pair.certificate.is_file() else None
 
 
 def ensure_self_signed(pair: Pair, domains: Iterable[str], now: datetime) -> bool:
@@ -248,16 +299,8 @@ def _load_failure(pair: Pair, error: ssl.SSLError) -> str:
     return f"{pair.certificate} with {pair.key} cannot be used: {text}; check both files with openssl"
 
 
-def _choose_by_name(by_domain: Mapping[str, ssl.SSLContext]) -> None:
-    by_name = {_ascii(domain): context for domain, context in by_domain.items()}
-
-    def choose(connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
-        wanted = by_name.get((name or "").lower())
-        if wanted is not None:
-            connection.context = wanted
-
-    for context in set(by_domain.values()):
-        context.sni_callback = choose
+def _to_der(pair: Pair) -> bytes:
+    return ssl.PEM_cert_to_DER_cert(_first_block(_read(pair.certificate)))
 
 
 def _parse(path: Path) -> x509.Certificate:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
-import msgspec
-
+from tidings.app.hosts import HostPlan, Hosts, ServiceKind
 from tidings.base.clock import Clock as PlainClock
-from tidings.base.jid import Jid
 from tidings.features.acceptance import Acceptance
 from tidings.features.archive import Archive
 from tidings.features.archive_preferences import ArchivePreferencesFeature
@@ -37,33 +35,32 @@ from tidings.features.time import ServerTime
 from tidings.features.vcard import VCardTemp
 from tidings.features.version import SoftwareVersion
 from tidings.gateways.administration import Administration
-from tidings.kernel.account import Account
 from tidings.kernel.accounts import FIRST_CLEANING, Accounts, token_cleaning
 from tidings.kernel.clock import Clock
-from tidings.kernel.directory import Directory
+from tidings.kernel.domain_removal import DomainRemoval
+from tidings.kernel.domains import Domains, ServedDomain, Source
 from tidings.kernel.feature import Feature
 from tidings.kernel.followers import Followers
-from tidings.kernel.hooks import Hooks
-from tidings.kernel.host import Host
-from tidings.kernel.loader import load_features
+from tidings.kernel.hosting import Hosting
 from tidings.kernel.outbox import Outbox
 from tidings.kernel.server import Server
 from tidings.kernel.supervisor import Supervisor
 from tidings.kernel.telemetry import Telemetry
-from tidings.messages.account_kind import AccountKind
-from tidings.messages.entries import Rules
 from tidings.messages.router import Router
 from tidings.messages.service_sender import ServiceSender
 from tidings.operations.context import Context, Live
 from tidings.ports.accounts import AccountStore
 from tidings.ports.blocking import BlockingStore
 from tidings.ports.documents import DocumentStore
+from tidings.ports.domains import DomainRecord
 from tidings.ports.ledger import Ledger
 from tidings.ports.preferences import PreferencesStore
 from tidings.ports.private import PrivateStore
 from tidings.ports.roster import RosterStore
 from tidings.ports.stores import Stores
 from tidings.ports.vcard import VCardStore
+
+__all__ = ["FEATURES", "SERVICES", "HostPlan", "ServiceKind", "build_server"]
 
 FEATURES: tuple[type[Feature], ...] = (
     SessionRequests,
@@ -103,17 +100,8 @@ FEATURES: tuple[type[Feature], ...] = (
 """What every host can do."""
 
 
-class HostPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """What a virtual host is to be."""
-
-    domain: str
-    admins: tuple[Jid, ...] = ()
-    anonymous: bool = False
-    """Its accounts last as long as their sessions and are stored nowhere."""
-    archives: bool = True
-    """What its accounts send and get is kept; without that, messages are delivered live or not at all."""
-    options: Mapping[str, msgspec.Struct] = {}
-    """The features' options by feature name."""
+SERVICES: tuple[ServiceKind, ...] = ()
+"""The services that every domain has."""
 
 
 def build_server(
@@ -122,6 +110,8 @@ def build_server(
     clock: Clock,
     *,
     features: Iterable[type[Feature]] = FEATURES,
+    services: Iterable[ServiceKind] = SERVICES,
+    plan_for: Callable[[DomainRecord], HostPlan] | None = None,
     sessions_per_account: int = 50,
     accounts_in_memory: int = 10_000,
     database: str = "",
@@ -129,8 +119,9 @@ def build_server(
 ) -> tuple[Server, Context]:
     """Make a server with these hosts over these stores, and the context of operations on it.
 
-    The server is not started and has no doors yet. `database` names the stores for people.
-    `provides` are more things that features may ask for, by type.
+    The server is not started and has no doors yet. `plan_for` says what a domain is to be that is added while
+    it runs. `database` names the stores for people. `provides` are more things that features may ask for, by
+    type.
     """
     telemetry = Telemetry()
     supervisor = Supervisor(telemetry)
@@ -144,59 +135,66 @@ def build_server(
         stores.ledger,
         sessions_per_account=sessions_per_account,
     )
-    wanted = tuple(features)
-    planned = tuple(plans)
-    context = Context(
-        domains=tuple(plan.domain for plan in planned),
-        stores=stores,
-        clock=clock,
-        live=Live(hosts=server.hosts, router=router, started=server.started),
-        anonymous=frozenset(plan.domain for plan in planned if plan.anonymous),
-        database=database,
-    )
+    domains = Domains()
     accounts = Accounts(
         stores.accounts,
         stores.ledger,
         clock,
         hosts=server.hosts,
         supervisor=supervisor,
-        is_anonymous=context.anonymous.__contains__,
+        is_anonymous=domains.is_anonymous,
     )
     server.jobs.append((token_cleaning(stores.accounts, clock, supervisor), FIRST_CLEANING))
-    for plan in planned:
-        exists = _nobody if plan.anonymous else stores.accounts.exists
-        has_archives = plan.archives and not plan.anonymous and stores.ledger is not None
-        kind = AccountKind(exists, router)
-        rules = Rules(stores.ledger if has_archives else None)
-        directory: Directory[Account] = Directory(kind, accounts_in_memory, rules.load)
-        host = Host(plan.domain, kind, directory, Hooks(supervisor, clock), plan.admins)
-        host.has_archives = has_archives
-        router.serve(host, kind)
-        provided: dict[type, object] = {
-            Server: server,
-            Router: router,
-            Supervisor: server.supervisor,
-            Telemetry: server.telemetry,
-            Clock: clock,
-            PlainClock: clock,
-            Accounts: accounts,
-            AccountStore: stores.accounts,
-            RosterStore: stores.roster,
-            PrivateStore: stores.private,
-            VCardStore: stores.vcards,
-            BlockingStore: stores.blocking,
-            PreferencesStore: stores.preferences,
-            DocumentStore: stores.documents,
-            Ledger: stores.ledger,
-            Rules: rules,
-            Context: context,
-            **(provides or {}),
-        }
-        served = [feature for feature in wanted if host.has_archives or not feature.serves_archives]
-        load_features(host, served, provided, plan.options)
+    provided: dict[type, object] = {
+        Server: server,
+        Router: router,
+        Supervisor: supervisor,
+        Telemetry: telemetry,
+        Clock: clock,
+        PlainClock: clock,
+        Accounts: accounts,
+        Domains: domains,
+        AccountStore: stores.accounts,
+        RosterStore: stores.roster,
+        PrivateStore: stores.private,
+        VCardStore: stores.vcards,
+        BlockingStore: stores.blocking,
+        PreferencesStore: stores.preferences,
+        DocumentStore: stores.documents,
+        Ledger: stores.ledger,
+        **(provides or {}),
+    }
+    hosts = Hosts(
+        server,
+        router,
+        stores,
+        clock,
+        features=features,
+        services=services,
+        provided=provided,
+        accounts_in_memory=accounts_in_memory,
+    )
+    plan_for = plan_for or _plain_plan
+
+    def serve(record: DomainRecord) -> ServedDomain:
+        return hosts.serve(plan_for(record), source=Source.DATABASE, state=record.state)
+
+    removal = DomainRemoval(
+        stores, clock, supervisor, services_of=hosts.services_of, is_served=domains.__contains__
+    )
+    hosting = Hosting(server, domains, stores.domains, removal, serve, hosts.withdraw)
+    live = Live(hosts=server.hosts, router=router, started=server.started, hosting=hosting)
+    context = Context(domains=domains, stores=stores, clock=clock, live=live, database=database)
+    provided[Context] = context
+    for plan in plans:
+        domains.put(hosts.serve(plan))
     if stores.ledger is not None:
         _add_workers(server, router, stores.ledger)
     return server, context
+
+
+def _plain_plan(record: DomainRecord) -> HostPlan:
+    return HostPlan(domain=record.domain, admins=record.admins)
 
 
 def _add_workers(server: Server, router: Router, ledger: Ledger) -> None:
@@ -208,8 +206,3 @@ def _add_workers(server: Server, router: Router, ledger: Ledger) -> None:
     sender = ServiceSender(router)
     outbox = Outbox(ledger.outbox, sender, sender.give_back, followers.bell, clock, supervisor, telemetry)
     server.workers += [followers, outbox]
-
-
-async def _nobody(_jid: Jid) -> bool:
-    """No account of an anonymous host exists but while it has sessions."""
-    return False

@@ -6,6 +6,7 @@ mistake is told even where a later layer would cover it, with the place where it
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 from collections.abc import Iterator, Mapping
@@ -217,7 +218,11 @@ def _assemble(
                 place = ("host", domain, "features", name) if name in of_features else ("features", name)
                 reader.blame(place, f"[{write_place(place)}] {error}")
         hosts[domain] = HostOptions(**own, features=features)
-    return Config(**sections, hosts=hosts, file=file, profile=profile)
+    added: dict[str, msgspec.Struct] = {}
+    for name, struct in feature_options.items():
+        with contextlib.suppress(ValueError, TypeError):  # told above: there is at least one domain
+            added[name] = _construct(struct, shared.get(name, {}))
+    return Config(**sections, hosts=hosts, added=HostOptions(features=added), file=file, profile=profile)
 
 
 def _construct(struct: type[msgspec.Struct], values: Mapping[str, Any]) -> Any:  # noqa: ANN401  # any section
@@ -247,7 +252,12 @@ def _complete(config: Config) -> Config:
             authentication=authentication,
             admins=tuple(dict.fromkeys(admins)),
         )
-    return msgspec.structs.replace(config, hosts=hosts)
+    added = msgspec.structs.replace(
+        config.added or HostOptions(),
+        authentication=config.server.authentication,
+        admins=tuple(Jid(admin) for admin in config.server.admins),
+    )
+    return msgspec.structs.replace(config, hosts=hosts, added=added)
 
 
 def _canonical_place(place: Place) -> Place:

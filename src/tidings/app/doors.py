@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from socket import socket
 from typing import Protocol
 
@@ -15,6 +15,7 @@ from tidings.gateways.connection_limiter import ConnectionLimiter
 from tidings.gateways.listener_policy import ListenerPolicy
 from tidings.gateways.tcp import TcpGateway
 from tidings.gateways.tls import TlsSetup
+from tidings.kernel.domains import DomainChanged, Domains, Source
 from tidings.kernel.feature import StreamStage
 from tidings.kernel.host import Host
 from tidings.kernel.server import Server
@@ -60,10 +61,16 @@ class ListenerContexts:
     """The contexts of all transports: they share credentials and the throttle, and differ in their policy."""
 
     def __init__(
-        self, config: Config, server: Server, credentials: dict[str, Credentials], secret: bytes
+        self,
+        config: Config,
+        server: Server,
+        domains: Domains,
+        credentials: Callable[[str], Credentials],
+        secret: bytes,
     ) -> None:
         self._config = config
         self._server = server
+        self._domains = domains
         self._credentials = credentials
         self._secret = secret
         self._throttle = LoginThrottle(server.clock)
@@ -86,12 +93,9 @@ class ListenerContexts:
     def _make(self, *, starttls: bool, local: bool) -> ListenerContext:
         required = self._config.tls.required
         must_encrypt = required == "always" or (required == "off-loopback" and not local)
-        policies = {
-            domain: self._host_policy(host, must_encrypt) for domain, host in self._server.hosts.items()
-        }
         domains = self._config.domains
         policy = StreamPolicy(
-            host=policies.get,
+            host=self._look_up(must_encrypt=must_encrypt),
             secret=self._secret,
             starttls=starttls,
             default_domain=domains[0] if domains else "",
@@ -106,9 +110,26 @@ class ListenerContexts:
             options=self._options,
         )
 
+    def _look_up(self, *, must_encrypt: bool) -> Callable[[str], HostPolicy | None]:
+        """Make the look-up of policies by domain; each is made when it is first asked for."""
+        made: dict[str, HostPolicy] = {}
+        self._domains.listen(lambda change: made.pop(change.domain, None))
+
+        def look_up(domain: str) -> HostPolicy | None:
+            policy = made.get(domain)
+            if policy is None:
+                host = self._server.hosts.get(domain)
+                if host is None or not host.takes_logins:
+                    return None
+                policy = made[domain] = self._host_policy(host, must_encrypt)
+            return policy
+
+        return look_up
+
     def _host_policy(self, host: Host, must_encrypt: bool) -> HostPolicy:
         limits = self._config.limits
-        authentication = self._config.hosts[host.domain].authentication or "accounts"
+        options = self._config.host(host.domain)
+        authentication = options.authentication or "accounts"
         before = host.stream_features(StreamStage.BEFORE_LOGIN)
         registration = [element for element in before if element.namespace == ns.REGISTER_FEATURE]
         inline = tuple(host.stream_features(StreamStage.INLINE))
@@ -116,7 +137,7 @@ class ListenerContexts:
         return HostPolicy(
             domain=host.domain,
             mechanisms=_MECHANISMS.get(authentication, self._config.server.mechanisms),
-            see_other_host=self._config.hosts[host.domain].see_other_host,
+            see_other_host=options.see_other_host,
             plain_without_tls=not must_encrypt,
             tls_required=must_encrypt,
             registration=bool(registration),
@@ -134,8 +155,9 @@ class ListenerContexts:
 async def open_doors(
     config: Config,
     server: Server,
+    domains: Domains,
     stores: Stores,
-    credentials: dict[str, Credentials],
+    credentials: Callable[[str], Credentials],
     secret: bytes,
     sockets: Mapping[str, list[socket]],
     tls: Certificates,
@@ -143,11 +165,11 @@ async def open_doors(
 ) -> Doors:
     """Begin to accept connections on sockets that listen already."""
     doors = Doors()
-    contexts = ListenerContexts(config, server, credentials, secret)
+    contexts = ListenerContexts(config, server, domains, credentials, secret)
     limiter = ConnectionLimiter(
         total=config.limits.connections, per_address=config.limits.connections_per_address
     )
-    setup = tls_setup(config, tls)
+    setup = tls_setup(config, tls, domains)
     for name, direct_tls in (("tcp", False), ("tls", True)):
         gateway = TcpGateway(
             policy=contexts.policy(starttls=not direct_tls),
@@ -160,13 +182,32 @@ async def open_doors(
     http_doors = await asyncio.to_thread(importlib.import_module, "tidings.app.http_doors")
     listener_policy = contexts.policy(starttls=False)
     gateway = await http_doors.open_http(
-        config, server, stores, listener_policy, limiter, tls_setup(config, https), sockets
+        config, server, stores, listener_policy, limiter, tls_setup(config, https, domains), sockets
     )
     doors.others.append(gateway)
     return doors
 
 
-def tls_setup(config: Config, loaded: Certificates) -> TlsSetup:
-    """Join the contexts of all domains; the first domain's answers clients that name none."""
+def tls_setup(config: Config, loaded: Certificates, domains: Domains) -> TlsSetup:
+    """Join the contexts of all domains; the first domain's answers clients that name none.
+
+    A domain that is added while the server runs brings its certificate from the certificate directory.
+    """
     contexts = {loaded.context_for(domain): loaded.certificate_for(domain) for domain in config.domains}
-    return TlsSetup(loaded.context_for(config.domains[0]), contexts)
+    setup = TlsSetup(loaded.context_for(config.domains[0]), contexts)
+
+    def follow(change: DomainChanged) -> None:
+        is_static = change.now is not None and change.now.source is Source.CONFIGURATION
+        if is_static or change.domain in config.hosts:
+            return
+        if change.now is None:
+            loaded.discard(change.domain)
+        elif loaded.add(change.domain):
+            setup.add(loaded.context_for(change.domain), loaded.certificate_for(change.domain))
+
+    for domain in domains:
+        served = domains.get(domain)
+        if served is not None:
+            follow(DomainChanged(domain, served))
+    domains.listen(follow)
+    return setup

@@ -159,6 +159,14 @@ class TlsOptions(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = ""
     key: Annotated[FilePath, Meta(description="PEM file with the private key, without a passphrase.")] = ""
+    directory: Annotated[
+        FilePath,
+        Meta(
+            description="Directory with a certificate for each domain that has one, as "
+            "`DOMAIN/fullchain.pem` and `DOMAIN/privkey.pem`; looked at when a domain is added, and at "
+            "start. Empty: `certificates` in `data_dir`."
+        ),
+    ] = ""
     required: Annotated[
         Literal["off-loopback", "always", "never"],
         Meta(
@@ -341,6 +349,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     http: HttpOptions = field(default_factory=HttpOptions)
     bosh: BoshOptions = field(default_factory=BoshOptions)
     hosts: Mapping[str, HostOptions] = field(default_factory=dict)
+    added: HostOptions | None = None
+    """What holds for a domain that is added while the server runs; set in a configuration that was read."""
     file: str = ""
     profile: str = ""
 
@@ -348,6 +358,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     def domains(self) -> tuple[str, ...]:
         """Every domain that is served, in canonical form."""
         return tuple(self.hosts)
+
+    def host(self, domain: str) -> HostOptions:
+        """Give what holds for a domain, of the configuration or added while the server runs."""
+        return self.hosts.get(domain) or self.added or HostOptions(authentication="accounts")
 
     @property
     def data_dir(self) -> Path:
@@ -363,6 +377,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     def is_in_memory(self) -> bool:
         """Tell whether everything is forgotten when the server stops."""
         return self.database.url == MEMORY_URL
+
+    @property
+    def certificate_directory(self) -> Path:
+        """The directory with certificates by domain, the default filled in."""
+        return Path(self.tls.directory) if self.tls.directory else self.data_dir / "certificates"
 
     @property
     def admin_socket(self) -> Path:

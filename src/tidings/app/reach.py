@@ -9,12 +9,15 @@ from typing import Any, Final
 
 from tidings.app import admin_socket, storage
 from tidings.app.options import Config
+from tidings.base.jid import Jid
 from tidings.kernel.clock import SystemClock
+from tidings.kernel.domains import Domains, ServedDomain, Source
 from tidings.operations.all import CATALOGUE
 from tidings.operations.catalogue import Operation
 from tidings.operations.context import Context
 from tidings.operations.errors import OperationError
 from tidings.operations.values import to_plain
+from tidings.ports.domains import DomainState
 from tidings.ports.stores import Stores
 
 _END: Final = object()
@@ -44,15 +47,29 @@ def stream(config: Config, operation: Operation, arguments: dict[str, Any]) -> I
             yield answer
 
 
-def context_for(config: Config, stores: Stores) -> Context:
+async def context_for(config: Config, stores: Stores) -> Context:
     """Make the context of operations on the database alone."""
+    domains = Domains(
+        ServedDomain(
+            domain=domain, is_anonymous=host.authentication == "anonymous", admins=_jids(host.admins)
+        )
+        for domain, host in config.hosts.items()
+    )
+    for record in await stores.domains.list():
+        if record.domain not in domains and record.state is not DomainState.REMOVING:
+            domains.put(
+                ServedDomain(
+                    domain=record.domain,
+                    source=Source.DATABASE,
+                    state=record.state,
+                    is_anonymous=config.host(record.domain).authentication == "anonymous",
+                    admins=record.admins,
+                )
+            )
     return Context(
-        domains=config.domains,
+        domains=domains,
         stores=stores,
         clock=SystemClock(),
-        anonymous=frozenset(
-            domain for domain, host in config.hosts.items() if host.authentication == "anonymous"
-        ),
         database=storage.describe(config),
     )
 
@@ -94,9 +111,13 @@ async def _next(answers: AsyncIterator[Any]) -> Any:  # noqa: ANN401  # plain JS
 async def _opened(config: Config) -> AsyncIterator[Context]:
     stores = await storage.open_stores(config)
     try:
-        yield context_for(config, stores)
+        yield await context_for(config, stores)
     finally:
         await stores.close()
+
+
+def _jids(texts: tuple[str, ...]) -> tuple[Jid, ...]:
+    return tuple(map(Jid, texts))
 
 
 def _place(config: Config) -> str:

@@ -83,10 +83,12 @@ async def serve(config: Config) -> None:
         server, context = _build(config, stores)
         await make_first_accounts(context.accounts, _first_accounts(config))
         await server.start()
+        assert context.live is not None
+        await context.live.hosting.restore()
         admin = AdminSocket(CATALOGUE, context, config.admin_socket, server.supervisor)
         await admin.start()
         stack.push_async_callback(admin.close)
-        doors = await _open(config, server, stores, sockets, tls, https)
+        doors = await _open(config, server, context, sockets, tls, https)
         gc.enable()
         gc.freeze()  # what is here now stays until the end: the collector need not look at it again
         gc.set_threshold(_GARBAGE_THRESHOLD, 20, 20)
@@ -133,28 +135,31 @@ def _place(bound: socket) -> str:
 
 
 def _build(config: Config, stores: Stores) -> tuple[Server, Context]:
-    plans = [
-        HostPlan(
-            domain=domain,
-            admins=tuple(Jid(admin) for admin in host.admins),
-            anonymous=host.authentication == "anonymous",
-            archives=config.ledger.enabled,
-            options=host.features,
-        )
-        for domain, host in config.hosts.items()
-    ]
     refill = Refill(lambda: make_first_accounts(context.accounts, _first_accounts(config)))
     server, context = build_server(
-        plans,
+        (_plan(config, domain) for domain in config.domains),
         stores,
         SystemClock(),
         features=(*FEATURES, ResetWhenEmpty) if config.server.reset_when_empty else FEATURES,
         provides={Refill: refill},
+        plan_for=lambda record: _plan(config, record.domain, record.admins),
         sessions_per_account=config.limits.sessions_per_account,
         accounts_in_memory=config.limits.accounts_in_memory,
         database=storage.describe(config),
     )
     return server, context
+
+
+def _plan(config: Config, domain: str, admins: tuple[Jid, ...] = ()) -> HostPlan:
+    """Say what a domain is to be; `admins` are those that were named when it was added."""
+    host = config.host(domain)
+    return HostPlan(
+        domain=domain,
+        admins=tuple(dict.fromkeys((*admins, *map(Jid, host.admins)))),
+        anonymous=host.authentication == "anonymous",
+        archives=config.ledger.enabled,
+        options=host.features,
+    )
 
 
 def _first_accounts(config: Config) -> list[tuple[Jid, str]]:
@@ -164,17 +169,21 @@ def _first_accounts(config: Config) -> list[tuple[Jid, str]]:
 async def _open(
     config: Config,
     server: Server,
-    stores: Stores,
+    context: Context,
     sockets: Mapping[str, list[socket]],
     tls: Certificates,
     https: Certificates,
 ) -> Doors:
     secret = _secret(config.data_dir / "secret")
-    credentials: dict[str, Credentials] = {}
-    for domain, host in config.hosts.items():
-        kind = OpenCredentials if host.authentication == "any" else StoredCredentials
-        credentials[domain] = kind(stores.accounts, server.clock, secret)
-    return await open_doors(config, server, stores, credentials, secret, sockets, tls, https)
+    of_accounts = (context.stores.accounts, server.clock, secret)
+    stored, for_anybody = StoredCredentials(*of_accounts), OpenCredentials(*of_accounts)
+
+    def credentials(domain: str) -> Credentials:
+        return for_anybody if config.host(domain).authentication == "any" else stored
+
+    return await open_doors(
+        config, server, context.domains, context.stores, credentials, secret, sockets, tls, https
+    )
 
 
 def _secret(path: Path) -> bytes:

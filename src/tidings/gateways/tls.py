@@ -21,6 +21,10 @@ class TlsSetup:
         self.context = context
         self._end_points = {used: tls_server_end_point(der) for used, der in certificates.items()}
 
+    def add(self, context: ssl.SSLContext, certificate: bytes) -> None:
+        """Know the certificate, as DER, of one more context."""
+        self._end_points[context] = tls_server_end_point(certificate)
+
     def info(self, channel: ssl.SSLObject) -> TlsInfo:
         """Tell what is known of an established channel.
 

@@ -42,6 +42,8 @@ class Host:
         """By kind, payload tag and addressee."""
         self.immediate: set[tuple[tuple[str, str], Addressee]] = set()
         """What need not wait for the messages before it: payload tag and addressee of iqs of type get."""
+        self.takes_logins = True
+        """Whether people can log in here now; they cannot where a domain is disabled, or is a service."""
         self.has_archives = False
         """Whether what its entities send and get is kept in archives."""
         self.nonza_handlers: dict[tuple[str, str], Callable[[Any, Element], Any]] = {}

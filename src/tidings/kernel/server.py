@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Final, Protocol
 
 import structlog
 
@@ -27,6 +27,8 @@ from tidings.ports.ledger import Ledger
 from tidings.wire.xml.element import Element
 
 log = structlog.get_logger("tidings.server")
+
+_TAKEN: Final = StreamError("conflict", "another client has taken this resource")
 
 
 class Closable(Protocol):
@@ -136,6 +138,8 @@ class Server:
         does, `not-authorized` when the account has been removed, and `BackendError`.
         """
         account = await self._account(host, jid.bare, client)
+        if not host.takes_logins:
+            raise StreamError("host-gone", f"{host.domain} is not served here any more")
         # Nothing is awaited from here until the session has its resource: two who want the same one at the
         # same time come one after the other.
         before = account.sessions.get(jid.resource)
@@ -145,7 +149,7 @@ class Server:
                 raise StanzaError(
                     "resource-constraint", f"an account may have {self._sessions_per_account} sessions"
                 )
-        ending = None if before is None else self._expel(before)
+        ending = None if before is None else self.expel(before, _TAKEN)
         session = Session(jid, account, host, client, link)
         session.inbound = self._make_inbound(session)
         session.end = self._end_session
@@ -176,9 +180,8 @@ class Server:
                 raise StanzaError("not-authorized", "the account has been removed")
         return directory.get(jid) or account
 
-    def _expel(self, session: Session) -> MaybeAwaitable:
-        """End a session whose resource another client takes."""
-        error = StreamError("conflict", "another client has taken this resource")
+    def expel(self, session: Session, error: StreamError) -> MaybeAwaitable:
+        """End a session now, before its stream has had its goodbye."""
         link, session.link = session.link, None
         wait = self.end_session(session, error)
         if link is not None:

@@ -237,7 +237,10 @@ class Pipeline:
             classification = classify(message)
             if keeper and classification.storage is not _NOT_STORED:
                 assert origin.host is not None
-                kept = self._kinds[origin.host.domain].keep(submission, classification)
+                home = self._kinds.get(origin.host.domain)
+                if home is None:
+                    raise StanzaError("service-unavailable", f"{origin.host.domain} is not served any more")
+                kept = home.keep(submission, classification)
         if host is not None and submission.entity is None:
             raise StanzaError("service-unavailable")  # the domain itself reads no messages
         submission.plan = kind.plan(submission, classification, kept)

@@ -62,6 +62,11 @@ class Router:
         self.hosts[host.domain] = host
         self._kinds[host.domain] = kind
 
+    def withdraw(self, domain: str) -> Host | None:
+        """Route no more to a host; what is for it goes where all other domains are."""
+        self._kinds.pop(domain, None)
+        return self.hosts.pop(domain, None)
+
     def inbound(self, session: Session) -> Inbound:
         """Make the queue of what a session's client sends."""
         origin = Origin(session.account.jid, session.host, Via.SESSION, session.account, session)
@@ -157,7 +162,10 @@ class Router:
                 return self._caught(stanza, host.hooks.run(PresenceArrived(entity, stanza)))
             assert stanza.to is not None
             if stanza.to.resource:
-                return self._caught(stanza, self._kinds[host.domain].to_resource(entity, stanza))
+                kind = self._kinds.get(host.domain)
+                if kind is None:  # withdrawn while the entity was loaded
+                    raise StanzaError("remote-server-not-found")
+                return self._caught(stanza, kind.to_resource(entity, stanza))
             is_own = session is not None and session.account is entity
             at = Addressee.SELF if is_own else Addressee.ENTITY
             return self._requests.ask(host, at, entity, stanza, session)

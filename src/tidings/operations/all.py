@@ -1,6 +1,6 @@
 """The one catalogue from which every door is made."""
 
-from tidings.operations import account, archive, retention, server, session, stanza
+from tidings.operations import account, archive, domain, retention, server, session, stanza
 from tidings.operations.catalogue import Catalogue
 
 CATALOGUE = Catalogue(
@@ -10,6 +10,7 @@ CATALOGUE = Catalogue(
         *stanza.OPERATIONS,
         *archive.OPERATIONS,
         *retention.OPERATIONS,
+        *domain.OPERATIONS,
         *server.OPERATIONS,
     )
 )

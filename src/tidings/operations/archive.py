@@ -107,7 +107,7 @@ async def sync(context: Context, request: Synchronise) -> Changes:
     if not await context.stores.accounts.exists(jid):
         raise OperationError("not-found", f"there is no account {jid}")
     ledger = context.stores.ledger
-    if ledger is None or jid.domain in context.anonymous:
+    if ledger is None or context.domains.is_anonymous(jid.domain):
         raise OperationError("not-found", f"{jid.domain} keeps no archives")
     return _changes(await read_page(ledger, jid, request.since, request.limit), jid)
 

@@ -11,7 +11,9 @@ from tidings.base.errors import StreamError
 from tidings.base.jid import Jid
 from tidings.kernel.account import sessions_of
 from tidings.kernel.accounts import Accounts
+from tidings.kernel.domains import Domains
 from tidings.kernel.host import Host
+from tidings.kernel.hosting import Hosting
 from tidings.kernel.session import Session
 from tidings.messages.router import Router
 from tidings.operations.errors import OperationError
@@ -38,7 +40,7 @@ class Caller:
     name: str
     role: Role
     domains: frozenset[str] | None = frozenset()
-    """The domains for which an administrator or a service may act; None is all of them."""
+    """The domains for which an administrator or a service may act, services included; None is all."""
     account: Jid | None = None
     """The account of a user."""
     scopes: frozenset[str] = frozenset()
@@ -90,18 +92,17 @@ class Live:
     router: Router
     started: float
     """When it started, in seconds since the epoch."""
+    hosting: Hosting
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
     """Everything an operation may use; `live` is None when it runs on the database alone."""
 
-    domains: tuple[str, ...]
+    domains: Domains
     stores: Stores
     clock: Clock
     live: Live | None = None
-    anonymous: frozenset[str] = frozenset()
-    """The domains whose accounts are thrown away, so that none can be made by hand."""
     database: str = ""
     """What the database is, for people; without its password."""
     caller: Caller = OPERATOR
@@ -115,7 +116,7 @@ class Context:
         caller = self.caller
         if caller.account is not None:
             return subject.bare == caller.account
-        return caller.domains is None or subject.domain in caller.domains
+        return caller.domains is None or self.domains.owner(subject.domain) in caller.domains
 
     def require(self, subject: Jid) -> None:
         """Raise `OperationError` unless the caller may act for the subject, and its domain is served.
@@ -145,7 +146,7 @@ class Context:
             self.stores.ledger,
             self.clock,
             hosts=self.live.hosts if self.live else None,
-            is_anonymous=self.anonymous.__contains__,
+            is_anonymous=self.domains.is_anonymous,
         )
 
     def host(self, domain: str) -> Host | None:

@@ -9,7 +9,7 @@ Code = Literal["invalid", "not-found", "conflict", "not-allowed", "unavailable"]
 CODES: Final[dict[Code, str]] = {
     "invalid": "a value of the request is not what it has to be",
     "not-found": "what the request names does not exist",
-    "conflict": "something of that name exists already",
+    "conflict": "something of that name exists already, or what holds stands against it",
     "not-allowed": "the caller may not do this, or not to this account",
     "unavailable": "the server or its database cannot do this now",
 }

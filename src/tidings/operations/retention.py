@@ -203,7 +203,8 @@ async def trim(context: Context, request: TrimRequest) -> Trimmed:
     if request.user:
         return Trimmed(archives=1, trimmed=await trim_one(request.user))
     archives = trimmed = 0
-    for domain in context.domains_for(request.domain):
+    domains = context.domains_for(request.domain)
+    for domain in (name for each in domains for name in context.domains.with_services(each)):
         after = ""
         while page := await ledger.archives(domain, after):
             for archive in page:

@@ -120,8 +120,8 @@ class ListenerContext(msgspec.Struct, frozen=True, kw_only=True):
 
     server: Server
     policy: StreamPolicy
-    credentials: dict[str, Credentials]
-    """By domain."""
+    credentials: Callable[[str], Credentials]
+    """Finds the credentials of a domain."""
     throttle: LoginThrottle
     negotiator: Callable[[ListenerContext, Any], StreamNegotiator]
     """Makes the negotiator of a stream from this and its `StreamOutput`; it says what may connect."""

@@ -21,6 +21,7 @@ from tidings.base.errors import BackendError, StanzaError, StreamError
 from tidings.base.ids import token
 from tidings.base.jid import Jid
 from tidings.kernel.feature import Spec
+from tidings.kernel.host import Host
 from tidings.kernel.session import Session
 from tidings.streams.buffered_link import BufferedLink
 from tidings.streams.client_input import ClientInput
@@ -360,7 +361,7 @@ class Negotiator:
                 raise TypeError(f"nobody answers {question!r}")
 
     async def _register(self, element: Element) -> None:
-        registrar = self._server.hosts[self._host_domain].feature(Registrar)  # type: ignore[type-abstract]
+        registrar = self._host(self._host_domain).feature(Registrar)  # type: ignore[type-abstract]
         if registrar is None:
             raise StanzaError("service-unavailable")
         client = self._output.client
@@ -369,7 +370,7 @@ class Negotiator:
 
     async def _resume(self, account: Jid, elements: tuple[Element, ...]) -> None:
         """Let the client go on with a session that it had, or say why it cannot."""
-        resumer = self._server.hosts[account.domain].feature(Resumer)  # type: ignore[type-abstract]
+        resumer = self._host(account.domain).feature(Resumer)  # type: ignore[type-abstract]
         if resumer is None:
             raise TypeError("the policy offers resumption, and no feature knows it")
         answers = []
@@ -385,7 +386,7 @@ class Negotiator:
     async def _bind(self, question: values.BindResource) -> None:
         server = self._server
         account = question.account
-        host = server.hosts[account.domain]
+        host = self._host(account.domain)
         jid = account.with_resource(question.resource or token(9))
         self._output.client.chose_resource = question.chosen
         buffer = BufferedLink(self._output, self._context.options.outbound_bytes)
@@ -399,8 +400,15 @@ class Negotiator:
         self._buffer = buffer
         self._negotiation.bound(session.jid, answers)
 
+    def _host(self, domain: str) -> Host:
+        """Give the host that people log in to; raises `StreamError` where it has been withdrawn meanwhile."""
+        host = self._server.hosts.get(domain)
+        if host is None or not host.takes_logins:
+            raise StreamError("host-gone", f"{domain} is not served here any more")
+        return host
+
     def _credentials(self, account: Jid) -> Credentials:
-        return self._context.credentials[account.domain]
+        return self._context.credentials(account.domain)
 
 
 _REFUSABLE = (values.BindResource, values.IssueToken, values.RegistrationRequest, values.NegotiateInline)

@@ -1,0 +1,136 @@
+"""Hosts: makes the hosts of a domain, its own and those of its services, at start and at run time.
+
+A service is a host under a name made of a prefix and the domain, with entities, features and options of its
+own. The domain's administrators administer its services, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+import msgspec
+
+from tidings.base.jid import Jid
+from tidings.kernel.account import Account
+from tidings.kernel.clock import Clock
+from tidings.kernel.directory import Directory
+from tidings.kernel.domains import ServedDomain, Source
+from tidings.kernel.feature import Feature
+from tidings.kernel.hooks import Hooks
+from tidings.kernel.host import Host
+from tidings.kernel.loader import load_features
+from tidings.kernel.server import Server
+from tidings.messages.account_kind import AccountKind
+from tidings.messages.entries import Rules
+from tidings.messages.router import Router
+from tidings.messages.submission import MessageKind
+from tidings.ports.domains import DomainState
+from tidings.ports.stores import Stores
+
+
+class HostPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What a virtual host is to be."""
+
+    domain: str
+    admins: tuple[Jid, ...] = ()
+    anonymous: bool = False
+    """Its accounts last as long as their sessions and are stored nowhere."""
+    archives: bool = True
+    """What its accounts send and get is kept; without that, messages are delivered live or not at all."""
+    options: Mapping[str, msgspec.Struct] = {}
+    """The features' options by feature name."""
+
+
+class ServiceKind(msgspec.Struct, frozen=True, kw_only=True):
+    """A service that every domain with lasting accounts has, under `prefix.DOMAIN`."""
+
+    prefix: str
+    make_kind: Callable[[str, Router, Stores], MessageKind]
+    """Makes what the entities of the service are, for the domain of the service."""
+    features: tuple[type[Feature], ...] = ()
+
+    def domain_for(self, owner: str) -> str:
+        """Give the service's name in a domain."""
+        return Jid(f"{self.prefix}.{owner}").domain
+
+
+class Hosts:
+    """Makes hosts, routes to them, and takes them from the router again."""
+
+    def __init__(
+        self,
+        server: Server,
+        router: Router,
+        stores: Stores,
+        clock: Clock,
+        *,
+        features: Iterable[type[Feature]],
+        services: Iterable[ServiceKind],
+        provided: Mapping[type, object],
+        accounts_in_memory: int,
+    ) -> None:
+        self._server = server
+        self._router = router
+        self._stores = stores
+        self._clock = clock
+        self._features = tuple(features)
+        self._services = tuple(services)
+        self._provided = provided
+        self._accounts_in_memory = accounts_in_memory
+
+    def services_of(self, domain: str) -> tuple[str, ...]:
+        """Give the names that the services of a domain have or would have."""
+        return tuple(service.domain_for(domain) for service in self._services)
+
+    def serve(
+        self,
+        plan: HostPlan,
+        *,
+        source: Source = Source.CONFIGURATION,
+        state: DomainState = DomainState.ENABLED,
+    ) -> ServedDomain:
+        """Make the hosts of a domain and route to them; raises what loading their features does."""
+        exists = _nobody if plan.anonymous else self._stores.accounts.exists
+        kind = AccountKind(exists, self._router)
+        made = [self._make(plan.domain, kind, plan, self._features)]
+        for service in () if plan.anonymous else self._services:
+            domain = service.domain_for(plan.domain)
+            if domain in self._router.hosts:  # the configuration says otherwise what it is
+                continue
+            its_kind = service.make_kind(domain, self._router, self._stores)
+            made.append(self._make(domain, its_kind, plan, service.features))
+            made[-1][0].takes_logins = False
+        for host, its_kind in made:
+            self._router.serve(host, its_kind)
+        return ServedDomain(
+            domain=plan.domain,
+            source=source,
+            state=state,
+            is_anonymous=plan.anonymous,
+            admins=plan.admins,
+            services=tuple(host.domain for host, _ in made[1:]),
+        )
+
+    def withdraw(self, domains: Iterable[str]) -> list[Host]:
+        """Route no more to these hosts, and give them."""
+        found = (self._router.withdraw(domain) for domain in domains)
+        return [host for host in found if host is not None]
+
+    def _make(
+        self, domain: str, kind: MessageKind, plan: HostPlan, features: Iterable[type[Feature]]
+    ) -> tuple[Host, MessageKind]:
+        ledger = self._stores.ledger
+        has_archives = plan.archives and not plan.anonymous and ledger is not None
+        rules = Rules(ledger if has_archives else None)
+        directory: Directory[Account] = Directory(kind, self._accounts_in_memory, rules.load)
+        hooks = Hooks(self._server.supervisor, self._clock)
+        host = Host(domain, kind, directory, hooks, plan.admins)
+        host.has_archives = has_archives
+        served = [feature for feature in features if has_archives or not feature.serves_archives]
+        load_features(host, served, {**self._provided, Rules: rules}, plan.options)
+        return host, kind
+
+
+async def _nobody(_jid: Jid) -> bool:
+    """No account of an anonymous host exists but while it has sessions."""
+    return False
