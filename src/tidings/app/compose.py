@@ -46,6 +46,7 @@ from tidings.kernel.outbox import Outbox
 from tidings.kernel.server import Server
 from tidings.kernel.supervisor import Supervisor
 from tidings.kernel.telemetry import Telemetry
+from tidings.kernel.turns import Turns
 from tidings.messages.router import Router
 from tidings.messages.service_sender import ServiceSender
 from tidings.operations.context import Context, Live
@@ -150,6 +151,7 @@ def build_server(
         Router: router,
         Supervisor: supervisor,
         Telemetry: telemetry,
+        Turns: Turns(clock, supervisor),
         Clock: clock,
         PlainClock: clock,
         Accounts: accounts,

@@ -1,7 +1,7 @@
 """Retention: archives keep what their domain wants to keep, and nothing of accounts that are no more.
 
 Goes through the archives of the domain in small steps beside the traffic, each a short transaction, with a
-pause after each:
+pause after each; the domains of a server take turns:
 
 - trims what is older than `keep_days` and what is more than `keep_messages`; legal hold goes before both;
 - forgets the archive of an account that was removed, also one that a stop of the server left half forgotten;
@@ -10,7 +10,7 @@ pause after each:
 - drops what was kept for devices that stay away, and the devices themselves, after their time.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from functools import partial
 from typing import Annotated, Final
 
@@ -26,9 +26,9 @@ from tidings.kernel.events import AccountRemoved, AccountWanted
 from tidings.kernel.feature import Feature, listens
 from tidings.kernel.hooks import Stage
 from tidings.kernel.host import Host
-from tidings.kernel.job import Job
 from tidings.kernel.supervisor import Supervisor
 from tidings.kernel.telemetry import Telemetry
+from tidings.kernel.turns import Turns
 from tidings.messages.router import Router
 from tidings.ports.ledger import Ledger
 
@@ -87,6 +87,7 @@ class Retention(Feature):
         router: Router,
         clock: Clock,
         supervisor: Supervisor,
+        turns: Turns,
         telemetry: Telemetry,
         options: RetentionOptions,
     ) -> None:
@@ -95,7 +96,7 @@ class Retention(Feature):
         self._router = router
         self._clock = clock
         self.options = options
-        self._sweep = Job("retention", self._step, clock, supervisor)
+        self._sweep = turns.join("retention", self._step)
         self._pass: AsyncGenerator[None, None] | None = None
         self._rests_until = 0.0
         self._removed: dict[Jid, None] = {}
@@ -250,12 +251,15 @@ class Retention(Feature):
 
     def _features(self) -> list["Retention"]:
         """Give this feature of every domain."""
+        return list(self._every())
+
+    def _every(self) -> Iterator["Retention"]:
         features = (host.feature(Retention) for host in self._router.hosts.values())
-        return [feature for feature in features if feature is not None]
+        return (feature for feature in features if feature is not None)
 
     def _is_first(self) -> bool:
         """Tell whether this domain does what is done once for all of them."""
-        return self._features()[0] is self
+        return next(self._every()) is self
 
     def _tell(self, telemetry: Telemetry) -> None:
         """Count for all domains together, whichever of them comes last to say so."""

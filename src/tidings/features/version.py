@@ -4,6 +4,7 @@ Implements XEP-0092 1.1; the marks § point at its sections.
 """
 
 import platform
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated
 
@@ -43,6 +44,7 @@ class SoftwareVersion(Feature):
         return self._answer
 
 
+@cache
 def _release() -> str:
     try:
         return version("tidings")

@@ -7,6 +7,7 @@ import inspect
 import itertools
 import typing
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -71,36 +72,49 @@ def _make(
     if feature_class.Options is not None:
         chosen = options.get(feature_class.name(), feature_class.Options())
         provided = {**provided, feature_class.Options: chosen}
-    if feature_class.__init__ is not object.__init__:
-        hints = typing.get_type_hints(feature_class.__init__)
-        for name in list(inspect.signature(feature_class).parameters):
-            wanted = hints.get(name)
-            if wanted is not None and wanted in provided:
-                arguments[name] = provided[wanted]
-            else:
-                raise FeatureError(f"{feature_class.name()} asks for {name}: {wanted}, which nobody provides")
+    for name, wanted in _parameters(feature_class):  # type: ignore[arg-type]  # a class can be hashed
+        if wanted is not None and wanted in provided:
+            arguments[name] = provided[wanted]
+        else:
+            raise FeatureError(f"{feature_class.name()} asks for {name}: {wanted}, which nobody provides")
     return feature_class(**arguments)
 
 
+@cache  # a server with a thousand hosts makes a thousand instances of each class
+def _parameters(feature_class: type[Feature]) -> tuple[tuple[str, Any], ...]:
+    """Give what a constructor asks for: names and types."""
+    if feature_class.__init__ is object.__init__:
+        return ()
+    hints = typing.get_type_hints(feature_class.__init__)
+    return tuple((name, hints.get(name)) for name in inspect.signature(feature_class).parameters)
+
+
+@cache
+def _marks(feature_class: type[Feature]) -> tuple[tuple[str, object], ...]:
+    """Give the marks of a class's handlers, each with the name of its method."""
+    methods = inspect.getmembers(feature_class, inspect.isfunction)
+    return tuple((name, mark) for name, method in methods for mark in getattr(method, "tidings_marks", ()))
+
+
 def _register(host: Host, feature: Feature) -> None:
-    for _, method in inspect.getmembers(feature, inspect.ismethod):
-        for mark in getattr(method, "tidings_marks", ()):
-            match mark:
-                case HandlesMark():
-                    _register_request(host, feature, mark, method)
-                case ListensMark():
-                    _register_listener(host, feature, mark, method)
-                case NonzaMark(namespace, name):
-                    if (namespace, name) in host.nonza_handlers:
-                        raise FeatureError(f"{feature.name()}: <{name}/> is handled by another feature")
-                    host.nonza_handlers[namespace, name] = method
-                case LoadsMark(slot):
-                    try:
-                        host.directory.add_loader(slot, method)
-                    except ValueError as error:
-                        raise FeatureError(f"{feature.name()}: {error}") from None
-                case _:
-                    raise FeatureError(f"{feature.name()}: unknown mark {mark!r}")
+    for attribute, mark in _marks(type(feature)):  # type: ignore[arg-type]  # a class can be hashed
+        method = getattr(feature, attribute)
+        match mark:
+            case HandlesMark():
+                _register_request(host, feature, mark, method)
+            case ListensMark():
+                _register_listener(host, feature, mark, method)
+            case NonzaMark(namespace, name):
+                if (namespace, name) in host.nonza_handlers:
+                    raise FeatureError(f"{feature.name()}: <{name}/> is handled by another feature")
+                host.nonza_handlers[namespace, name] = method
+            case LoadsMark(slot):
+                try:
+                    host.directory.add_loader(slot, method)
+                except ValueError as error:
+                    raise FeatureError(f"{feature.name()}: {error}") from None
+            case _:
+                raise FeatureError(f"{feature.name()}: unknown mark {mark!r}")
 
 
 def _register_listener(host: Host, feature: Feature, mark: ListensMark, method: Callable[[Any], Any]) -> None:

@@ -22,10 +22,9 @@ from tidings.kernel.clock import Clock
 from tidings.kernel.feature import Feature, Spec, handles, loads
 from tidings.kernel.host import Host
 from tidings.kernel.iq import Iq
-from tidings.kernel.job import Job
 from tidings.kernel.pulling import pulled
 from tidings.kernel.slots import Slot
-from tidings.kernel.supervisor import Supervisor
+from tidings.kernel.turns import Turns
 from tidings.messages.entries import READING
 from tidings.ports.ledger import Ledger
 from tidings.ports.ledger.reading import InboxQuery, InboxRow
@@ -189,14 +188,12 @@ class BinCleaning(Feature):
     option_name = "inbox"
     serves_archives = True
 
-    def __init__(
-        self, host: Host, ledger: Ledger, clock: Clock, supervisor: Supervisor, options: InboxOptions
-    ) -> None:
+    def __init__(self, host: Host, ledger: Ledger, clock: Clock, turns: Turns, options: InboxOptions) -> None:
         self._host = host
         self._ledger = ledger
         self._clock = clock
         self._options = options
-        self._rounds = Job("bin cleaning", self._clean, clock, supervisor)
+        self._rounds = turns.join("bin cleaning", self._clean)
 
     async def start(self) -> None:
         """Begin; the first round is one interval from now."""
