@@ -26,7 +26,6 @@ from tidings.kernel.events import AccountRemoved, AccountWanted
 from tidings.kernel.feature import Feature, listens
 from tidings.kernel.hooks import Stage
 from tidings.kernel.host import Host
-from tidings.kernel.supervisor import Supervisor
 from tidings.kernel.telemetry import Telemetry
 from tidings.kernel.turns import Turns
 from tidings.messages.router import Router
@@ -86,7 +85,6 @@ class Retention(Feature):
         ledger: Ledger,
         router: Router,
         clock: Clock,
-        supervisor: Supervisor,
         turns: Turns,
         telemetry: Telemetry,
         options: RetentionOptions,
