@@ -22,6 +22,7 @@ from tidings.base.jid import Jid
 from tidings.ports.ledger.batch import (
     Accepted,
     Append,
+    Conflict,
     CursorMove,
     Direction,
     Entry,
@@ -29,7 +30,10 @@ from tidings.ports.ledger.batch import (
     EntryRef,
     InboxChange,
     LedgerBatch,
+    MemberChange,
+    Outcome,
     ReadMove,
+    Stale,
     message_key,
 )
 from tidings.ports.ledger.reading import EntryId, InboxQuery, PageQuery
@@ -52,42 +56,97 @@ places = st.tuples(people, st.integers(0, 40))
 targets = st.lists(names | places, min_size=1, max_size=2).map(tuple)
 
 
+NICKS = {person: ROOM.with_resource(f"nick{number}") for number, person in enumerate(PEOPLE)}
+CONTENTS = [b"", b"one".ljust(16), b"two".ljust(16)]
+SHAPES = ["chat", "chat", "room", "room", "private", "wrong", "invitation", "member"]
+NEXT = -1
+"""Stands for where a stream stands before the batch, or for the version that an archive has then."""
+
+
 @st.composite
 def messages(draw: st.DrawFn) -> Append:
-    sender, recipient = draw(people), draw(people | st.just(ROOM))
-    kind = draw(st.sampled_from(KINDS))
+    """A message between two people, one in the room, or one that the room is about."""
+    sender = draw(people)
+    shape = draw(
+        st.sampled_from(["chat", "chat", "room", "room", "private", "wrong", "invitation", "member"])
+    )
+    kind = EntryKind.MESSAGE if shape in {"private", "invitation"} else draw(st.sampled_from(KINDS))
+    kind = EntryKind.MEMBERSHIP if shape == "member" else kind
     is_countable = kind is EntryKind.MESSAGE
-    is_offline_only = draw(st.sampled_from([False, False, False, True]))
-    if recipient == ROOM:
-        entries = (Entry(archive=ROOM, peer=ROOM, countable=is_countable, reader=sender),)
-    else:
-        reads = kind is EntryKind.DISPLAYED and draw(st.booleans())
-        entries = (
-            Entry(
-                archive=sender, peer=recipient, direction=Direction.SENT, countable=is_countable, reads=reads
-            ),
-            Entry(archive=recipient, peer=sender, countable=is_countable, offline_only=is_offline_only),
-        )
     name = message_key(sender, draw(st.integers(1, 12).map(str)))
     stream = draw(st.sampled_from([None, None, b"1" * 16, b"2" * 16]))
-    return Append(
-        body=f"{kind}".encode(),
-        entries=entries,
+    append = Append(
+        body=f"{kind} {draw(st.integers(1, 3))}".encode(),
+        entries=draw(_entries(shape, sender, kind)),
         kind=kind,
         keys=(name,) if is_countable else (),
         repeat=draw(st.sampled_from([None, name])) if is_countable else None,
-        refers_to=() if is_countable else draw(targets),
+        refers_to=() if is_countable or shape == "member" else draw(targets),
         stream=stream,
         number=draw(st.integers(1, 60)) if stream else 0,
+        follows=draw(st.sampled_from([None, None, NEXT, NEXT, 7])) if stream else None,
+        sender=draw(st.sampled_from(["", sender, f"{sender}/phone"])),
+        content=draw(st.sampled_from(CONTENTS)),
+        is_strict=draw(st.sampled_from([False, False, True])),
+        raises=draw(st.sampled_from([(), (), (ROOM,)])),
+        reads=draw(st.lists(reads(), max_size=1).map(tuple)),
     )
+    replace = msgspec.structs.replace
+    match shape:
+        case "room" if is_countable:
+            mentions = draw(st.sets(people, max_size=2))
+            return replace(append, mentions=tuple(mentions), mentions_all=draw(st.booleans()))
+        case "member":
+            return replace(append, members=draw(st.lists(_member_changes, min_size=1, max_size=2).map(tuple)))
+        case "private":
+            entry = Entry(archive=draw(people), peer=NICKS[sender], countable=True)
+            also = Append(body=b"the other side", entries=(entry,), sender=f"{sender}/phone")
+            return replace(append, sender=f"{sender}/phone", also=(also,))
+        case "wrong" | "invitation":
+            return replace(append, sender=f"{sender}/phone")
+    return append
+
+
+@st.composite
+def _entries(draw: st.DrawFn, shape: str, sender: Jid, kind: EntryKind) -> tuple[Entry, ...]:
+    is_countable = kind is EntryKind.MESSAGE
+    recipient = draw(people)
+    version = draw(st.sampled_from([None, None, None, NEXT, 0]))
+    sent = Entry(archive=sender, peer=recipient, direction=Direction.SENT, countable=is_countable)
+    received = Entry(archive=recipient, peer=sender, countable=is_countable)
+    replace = msgspec.structs.replace
+    match shape:
+        case "room":
+            entry = Entry(archive=ROOM, peer=ROOM, countable=is_countable, reader=sender, version=version)
+            return (replace(entry, reads=kind is EntryKind.DISPLAYED),)
+        case "member":
+            return (Entry(archive=ROOM, peer=ROOM, reader=sender, version=version),)
+        case "private":  # each side knows the other as an occupant; the room adds the second one
+            return (replace(sent, peer=NICKS[recipient]),)
+        case "wrong":  # as if the room were the other side
+            return replace(sent, peer=ROOM), replace(received, peer=ROOM)
+        case "invitation":
+            return (replace(received, peer=ROOM),)
+    reads = kind is EntryKind.DISPLAYED and draw(st.booleans())
+    is_offline_only = draw(st.sampled_from([False, False, False, True]))
+    return replace(sent, reads=reads, version=version), replace(received, offline_only=is_offline_only)
 
 
 @st.composite
 def reads(draw: st.DrawFn) -> ReadMove:
     peer = draw(people | st.just(ROOM))
     upto = draw(st.integers(0, 40) | targets)
-    return ReadMove(owner=draw(people), peer=peer, upto=upto, source=ROOM if peer == ROOM else None)
+    source = draw(st.sampled_from([ROOM, None])) if peer == ROOM else None
+    return ReadMove(owner=draw(people), peer=peer, upto=upto, source=source)
 
+
+_member_changes = st.builds(
+    MemberChange,
+    room=st.just(ROOM),
+    member=people,
+    affiliation=st.sampled_from(["member", "owner", "outcast", ""]),
+    joins=st.sampled_from([None, True, True, False]),
+)
 
 changes = st.builds(
     InboxChange,
@@ -151,14 +210,31 @@ class Machine(RuleBasedStateMachine):
         return tuple(told)
 
     def named(self, batch: LedgerBatch) -> LedgerBatch:
+        """Give the batch what only the ledger knows: epochs, versions, where streams stand."""
         replace = msgspec.structs.replace
-        return replace(
-            batch,
-            appends=tuple(replace(each, refers_to=self.told(each.refers_to)) for each in batch.appends),
-            reads=tuple(
-                replace(each, upto=self.told(each.upto)) if isinstance(each.upto, tuple) else each
-                for each in batch.reads
-            ),
+        appends = []
+        for append in batch.appends:
+            entries = tuple(
+                replace(entry, version=self.model.versions.get(entry.archive, 0))
+                if entry.version == NEXT
+                else entry
+                for entry in append.entries
+            )
+            follows = append.follows
+            if follows == NEXT:
+                follows = self.model.streams.get(append.stream, 0)
+            reads = self.named_reads(append.reads)
+            refers_to = self.told(append.refers_to)
+            appends.append(
+                replace(append, entries=entries, follows=follows, reads=reads, refers_to=refers_to)
+            )
+        return replace(batch, appends=tuple(appends), reads=self.named_reads(batch.reads))
+
+    def named_reads(self, reads: tuple[ReadMove, ...]) -> tuple[ReadMove, ...]:
+        replace = msgspec.structs.replace
+        return tuple(
+            replace(each, upto=self.told(each.upto)) if isinstance(each.upto, tuple) else each
+            for each in reads
         )
 
     @rule(batch=batches)
@@ -169,21 +245,31 @@ class Machine(RuleBasedStateMachine):
         self.now += 1
         batch = self.named(batch)
         answer = self.run(commit())
-        for append, outcome in zip(batch.appends, answer.outcomes, strict=True):
-            assert isinstance(outcome, Accepted)
-            before = len(self.model.messages)
-            message = self.model.append(append)
-            assert outcome.repeated == (len(self.model.messages) == before)
-            wanted = message.places if message else []
-            assert [(place.archive, place.position) for place in outcome.places] == wanted
-            if not outcome.repeated:
+        for outcome, wanted in zip(answer.outcomes, self.model.commit(batch.appends), strict=True):
+            assert kind_of(outcome) == wanted.kind
+            if wanted.kind == "stale":
+                continue
+            message = wanted.message
+            assert places_of(outcome) == (message.places if message else [])
+            if wanted.kind == "accepted":
                 assert list(outcome.targets) == (message.targets if any(message.targets) else [])
                 assert list(outcome.returned) == message.returned
+                assert [places_of(also) for also in outcome.also] == [also.places for also in message.also]
         moves = [(move, self.model.read(move)) for move in batch.reads]
         assert list(answer.moved) == [moved for _, moved in moves]
         assert list(answer.changed) == [self.model.change(change) for change in batch.changes]
         for move in batch.cursors:
             self.model.seen(move)
+
+    @rule(jid=st.sampled_from([*PEOPLE, ROOM, ROOM]))
+    def forget(self, jid: Jid) -> None:
+        """Destroy the room, or remove an account, if nothing of it is held."""
+        first = self.model.first(jid)
+        if any(item.is_held for item in self.model.archives.get(jid, [])[first - 1 :]):
+            return
+        while self.run(self.ledger.forget_account(jid, limit=3)):
+            pass
+        self.model.forget(jid)
 
     @rule(archive=st.sampled_from([*PEOPLE, ROOM]), positions=st.sets(st.integers(1, 40), max_size=8))
     def erase(self, archive: Jid, positions: set[int]) -> None:
@@ -275,12 +361,41 @@ class Machine(RuleBasedStateMachine):
                 assert row.pinned == wanted.pinned
                 if wanted.source == owner:
                     assert row.box == wanted.box
+            assert {row.peer: row.mentions for row in inbox.rows} == self.model.mentions(owner)
             outside = [row.unread for row in inbox.rows if row.box != "bin"]
             assert inbox.unread == sum(outside)
             assert inbox.unread_conversations == sum(1 for count in outside if count)
             devices = {device: at for (of, device), at in self.model.devices.items() if of == owner}
             known = self.run(self.ledger.devices(owner))
             assert {name: device.position for name, device in known.items()} == devices
+
+    @invariant()
+    def members_are_equal(self) -> None:
+        members = {member.member: member for member in self.run(self.ledger.members(ROOM))}
+        found = {(ROOM, jid): (each.affiliation, each.joined) for jid, each in members.items()}
+        assert found == self.model.members
+        for person in PEOPLE:
+            assert self.run(self.ledger.member(ROOM, person)) == members.get(person)
+            assert list(self.run(self.ledger.rooms_of(person))) == [
+                each for each in (members.get(person),) if each
+            ]
+        for archive, version in self.model.versions.items():
+            assert self.run(self.ledger.head(archive)).version == version
+
+
+def kind_of(outcome: Outcome) -> str:
+    match outcome:
+        case Accepted():
+            return "repeated" if outcome.repeated else "accepted"
+        case Stale():
+            return "stale"
+        case Conflict():
+            return "conflict"
+    raise AssertionError(outcome)
+
+
+def places_of(outcome: Accepted | Conflict) -> list[tuple[str, int]]:
+    return [(place.archive, place.position) for place in outcome.places]
 
 
 def clear(connection) -> None:

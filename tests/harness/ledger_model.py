@@ -13,6 +13,7 @@ from tidings.ports.ledger.batch import (
     EntryKind,
     EntryRef,
     InboxChange,
+    MemberChange,
     ReadMove,
     Target,
 )
@@ -23,12 +24,38 @@ UNKNOWN = "unknown"
 """The epoch of a place that nothing has."""
 
 
+CHANGING = (EntryKind.CORRECTION, EntryKind.RETRACTION)
+"""What only the sender of a message may do to it."""
+
+
 @dataclass
 class Message:
     append: Append
     places: list[Place] = field(default_factory=list)
     targets: list[int] = field(default_factory=list)
     returned: list[Jid] = field(default_factory=list)
+    also: list[Message] = field(default_factory=list)
+
+    @property
+    def sender(self) -> str:
+        """The bare JID of who sent it."""
+        if self.append.sender:
+            return self.append.sender.partition("/")[0]
+        for entry in self.append.entries:
+            if entry.reader is not None:
+                return entry.reader
+            if entry.direction is Direction.SENT:
+                return entry.archive
+        return self.append.entries[0].peer.partition("/")[0]
+
+
+@dataclass
+class Answer:
+    """What is to become of an append."""
+
+    kind: str
+    """accepted, repeated, stale or conflict"""
+    message: Message | None = None
 
 
 @dataclass
@@ -56,6 +83,11 @@ class Row:
     pinned: int = 0
     is_gone: bool = False
 
+    def bring_back(self) -> None:
+        """Stand in the inbox again, if it was archived or taken out."""
+        if self.box == "archive" or self.is_gone:
+            self.box, self.is_gone = "inbox", False
+
 
 @dataclass
 class Model:
@@ -65,31 +97,74 @@ class Model:
     messages: list[Message] = field(default_factory=list)
     streams: dict[bytes, int] = field(default_factory=dict)
     firsts: dict[Jid, int] = field(default_factory=dict)
+    versions: dict[Jid, int] = field(default_factory=dict)
+    members: dict[tuple[Jid, Jid], tuple[str, int | None]] = field(default_factory=dict)
+    """Affiliation and position at joining, by room and member."""
 
     # -- writing
 
-    def append(self, append: Append) -> Message | None:
-        """Give the message, the first one where it is a repeat; None where only its stream tells that."""
-        has_passed = append.stream is not None and append.number <= self.streams.get(append.stream, 0)
-        first = self.repeated(append)
-        if append.stream is not None and not has_passed:
+    def commit(self, appends: tuple[Append, ...]) -> list[Answer]:
+        """Append messages in one transaction: after a stale one, nothing passes on its stream."""
+        stale: set[bytes] = set()
+        answers = []
+        for append in appends:
+            answer = Answer("stale") if append.stream in stale else self.append(append)
+            if answer.kind == "stale" and append.stream is not None:
+                stale.add(append.stream)
+            answers.append(answer)
+        return answers
+
+    def append(self, append: Append) -> Answer:
+        stands = 0 if append.stream is None else self.streams.get(append.stream, 0)
+        has_passed = append.stream is not None and append.number <= stands
+        if append.stream is not None and not has_passed and append.follows not in (None, stands):
+            return Answer("stale")
+        first, other = self.repeated(append)
+        if has_passed:
+            return Answer("repeated", first)
+        if first is None and other is not None and append.is_strict:
+            return Answer("conflict", other)
+        if first is None:
+            parts = (append, *append.also)
+            if any(self.is_stale(entry) for part in parts for entry in part.entries):
+                return Answer("stale")
+        if append.stream is not None:
             self.streams[append.stream] = append.number
-        if first is not None or has_passed:
-            return first
+        if first is not None:
+            return Answer("repeated", first)
+        message, *also = [self._accept(part) for part in (append, *append.also)]
+        message.also = also
+        return Answer("accepted", message)
+
+    def is_stale(self, entry: Entry) -> bool:
+        return entry.version not in (None, self.versions.get(entry.archive, 0))
+
+    def repeated(self, append: Append) -> tuple[Message | None, Message | None]:
+        """Give the first send of the same, and the last one of something else with its key."""
+        if append.repeat is None:
+            return None, None
+        found = [each for each in self.messages if append.repeat in each.append.keys and self.is_there(each)]
+        same = [each for each in found if is_same(each.append.content, append.content)]
+        others = [each for each in found if each not in same]
+        return next(iter(same), None), next(reversed(others), None)
+
+    def _accept(self, append: Append) -> Message:
         message = Message(append)
         self.messages.append(message)
         for entry in append.entries:
             self._enter(message, entry)
+        for archive in append.raises:
+            self.versions[archive] = self.versions.get(archive, 0) + 1
+        for change in append.members:
+            self.change_member(change)
+        for read in append.reads:
+            self.read(read)
         return message
-
-    def repeated(self, append: Append) -> Message | None:
-        found = (message for message in self.messages if append.repeat in message.append.keys)
-        return next(filter(self.is_there, found), None)
 
     def _enter(self, message: Message, entry: Entry) -> None:
         append = message.append
         archive = self.archives.setdefault(entry.archive, [])
-        target = self.position_of(entry.archive, self.own(append))
+        target = self.position_of(entry.archive, append.refers_to, changed_by=(message, entry))
         item = Item(message, entry, target)
         archive.append(item)
         position = len(archive)
@@ -97,12 +172,13 @@ class Model:
         message.targets.append(target)
         if item.is_counted:
             row = self.rows.setdefault((entry.archive, entry.peer), Row(entry.archive))
-            if entry.direction is Direction.SENT:
+            if row.source == entry.archive and entry.direction is Direction.SENT:
                 row.pointer, row.is_marked = position, False
+            if row.source != entry.archive and entry.direction is Direction.RECEIVED:
+                row.is_marked = True  # for the member alone, beside what the room has
             if row.box == "archive" and not row.is_gone:
                 message.returned.append(entry.archive)
-            if row.box == "archive" or row.is_gone:
-                row.box, row.is_gone = "inbox", False
+            row.bring_back()
             if entry.reader is not None:
                 self.move(entry.reader, entry.peer, entry.archive, position)
         if target and append.kind is EntryKind.RETRACTION:
@@ -110,25 +186,67 @@ class Model:
         if target and entry.reads and archive[target - 1].entry.peer == entry.peer:
             self.move(entry.reader or entry.archive, entry.peer, entry.archive, target)
 
-    def own(self, append: Append) -> tuple[Target, ...]:
-        """Give the targets that the message may refer to: it changes what its sender sent to whom it goes."""
-        if append.kind not in (EntryKind.CORRECTION, EntryKind.RETRACTION):
-            return append.refers_to
-        return tuple(
-            each for each in append.refers_to if not isinstance(each, EntryRef) or self.is_own(each, append)
-        )
+    def may_change(self, message: Message, entry: Entry, position: int) -> bool:
+        """Tell whether a message may change another one: it is of the same sender, or the room sent it."""
+        there = self.archives[entry.archive][position - 1]
+        is_of_room = entry.archive == entry.peer == message.sender
+        return there.entry.peer == entry.peer and (is_of_room or there.message.sender == message.sender)
 
-    def is_own(self, target: EntryRef, append: Append) -> bool:
-        entry = next((entry for entry in append.entries if entry.archive == target.archive), None)
-        items = self.archives.get(target.archive, [])
-        if entry is None or not 1 <= target.position <= len(items):
-            return False
-        there = items[target.position - 1].entry
-        is_sent = there.direction is Direction.SENT or entry.peer == entry.archive
-        return there.peer == entry.peer and is_sent
+    # -- members
+
+    def change_member(self, change: MemberChange) -> None:
+        key = change.room, change.member
+        joined = self.members.get(key, ("", None))[1]
+        if change.joins is False or not change.affiliation:
+            joined = None
+            self.leave(change.member, change.room)
+        elif change.joins:
+            joined = len(self.archives.get(change.room, []))
+            self.join(change.member, change.room, joined)
+        self.members[key] = change.affiliation, joined
+        if not change.affiliation:
+            del self.members[key]
+
+    def join(self, owner: Jid, room: Jid, position: int) -> None:
+        row = self.rows.get((owner, room))
+        if row is None or row.source != room:
+            row = self.hold_by(owner, room, room)
+        row.bring_back()
+        row.pointer, row.is_marked = max(position, row.pointer), False
+
+    def leave(self, owner: Jid, room: Jid) -> None:
+        row = self.rows.get((owner, room))
+        if row is not None and row.source != owner:
+            row.source, row.is_marked, row.is_gone = owner, False, True
+            row.pointer = self.last(owner, room)
+
+    def hold_by(self, owner: Jid, peer: Jid, source: Jid) -> Row:
+        row = self.rows.setdefault((owner, peer), Row(source))
+        row.source, row.pointer = source, 0
+        row.bring_back()
+        return row
+
+    def forget(self, jid: Jid) -> None:
+        """Forget an account or a room, of which nothing is held."""
+        for owner, room in list(self.rows):
+            if self.rows[owner, room].source != owner and jid in (owner, room):
+                if jid == owner and (room, owner) not in self.members:
+                    self.versions[room] = self.versions.get(room, 0) + 1
+                self.leave(owner, room)
+        for room, member in list(self.members):
+            if jid in (room, member):
+                del self.members[room, member]
+                if jid == member:
+                    self.versions[room] = self.versions.get(room, 0) + 1
+        self.firsts[jid] = len(self.archives.get(jid, [])) + 1
+        self.rows = {key: row for key, row in self.rows.items() if key[0] != jid}
+        self.devices = {key: position for key, position in self.devices.items() if key[0] != jid}
+
+    # -- reading
 
     def read(self, read: ReadMove) -> bool:
-        source = read.source or read.owner
+        there = self.rows.get((read.owner, read.peer))
+        source = read.source or (read.owner if there is None else there.source)
         positions = [
             place
             for place, item in enumerate(self.archives.get(source, []), 1)
@@ -155,9 +273,13 @@ class Model:
         if row is None:
             if source == owner:
                 return False
-            self.rows[owner, peer] = Row(source, position)
-            return True
-        if position <= row.pointer and not (position and row.is_marked):
+            row = self.hold_by(owner, peer, source)
+        elif row.source != source:
+            if source == owner:
+                was_marked, row.is_marked = row.is_marked, row.is_marked and not position
+                return was_marked and not row.is_marked
+            row = self.hold_by(owner, peer, source)
+        elif position <= row.pointer and not (position and row.is_marked):
             return False
         row.pointer, row.is_marked = max(position, row.pointer), False
         return True
@@ -182,7 +304,15 @@ class Model:
 
     # -- looking
 
-    def position_of(self, archive: Jid, targets: tuple[Target, ...]) -> int:
+    def position_of(
+        self,
+        archive: Jid,
+        targets: tuple[Target, ...],
+        changed_by: tuple[Message, Entry] | None = None,
+    ) -> int:
+        """Give the first target that is there; for what changes it, of those that its sender may change."""
+        if changed_by is not None and changed_by[0].append.kind not in CHANGING:
+            changed_by = None
         for target in targets:
             for message in reversed(self.messages):
                 is_meant = (
@@ -193,7 +323,9 @@ class Model:
                     else target in message.append.keys
                 )
                 mine = [position for jid, position in message.places if jid == archive]
-                if is_meant and self.is_there(message) and mine and self.has(archive, mine[-1]):
+                if not (is_meant and self.is_there(message) and mine and self.has(archive, mine[-1])):
+                    continue
+                if changed_by is None or self.may_change(*changed_by, mine[-1]):
                     return mine[-1]
         return 0
 
@@ -224,6 +356,21 @@ class Model:
                 )
                 unread[peer] = max(count, int(row.is_marked))
         return unread
+
+    def mentions(self, owner: Jid) -> dict[Jid, int]:
+        """How many unread messages of each room mention somebody."""
+        found = {}
+        for (of, peer), row in self.rows.items():
+            if of == owner and not row.is_gone:
+                later = list(enumerate(self.archives.get(row.source, []), 1))[row.pointer :]
+                found[peer] = sum(
+                    (owner in item.message.append.mentions or item.message.append.mentions_all)
+                    and not item.is_withdrawn
+                    and self.has(row.source, position)
+                    for position, item in later
+                    if row.source != owner
+                )
+        return found
 
     def matching(self, archive: Jid, peer: Jid | None, *, is_all: bool = False) -> list[int]:
         items = enumerate(self.archives.get(archive, []), 1)
@@ -270,3 +417,8 @@ class Model:
             if row is not None:
                 row.pointer = max(row.pointer, position)
         self.erase(archive, list(positions))
+
+
+def is_same(one: bytes, other: bytes) -> bool:
+    """Tell whether two digests may be of the same content."""
+    return not one or not other or one == other

@@ -25,6 +25,7 @@ from tidings.ports.ledger.reading import (
     InboxPage,
     InboxQuery,
     InboxRow,
+    Member,
     PageQuery,
 )
 
@@ -136,6 +137,18 @@ class Ledger(Protocol):
         """
         ...
 
+    async def members(self, room: Jid, after: Jid | None = None, limit: int = 500) -> tuple[Member, ...]:
+        """List who has an affiliation with a room, in a fixed order, after that member."""
+        ...
+
+    async def member(self, room: Jid, jid: Jid) -> Member | None:
+        """Tell how somebody belongs to a room; None for who has no affiliation with it."""
+        ...
+
+    async def rooms_of(self, member: Jid, after: Jid | None = None, limit: int = 500) -> tuple[Member, ...]:
+        """List the rooms that somebody has an affiliation with, in a fixed order, after that room."""
+        ...
+
     async def devices(self, archive: Jid) -> dict[str, Device]:
         """Give every known device of an account."""
         ...
@@ -220,9 +233,11 @@ class Ledger(Protocol):
         ...
 
     async def forget_account(self, archive: Jid, *, limit: int = 500) -> int:
-        """Forget everything of an account that is removed, a step at a time: entries, inbox, devices.
+        """Forget everything of an account or a room that is removed, a step at a time.
 
-        Its positions go on in a new epoch, should the address be used again. Held entries stay.
+        A room leaves the inboxes of its members first, and has no members then; an account is a member of no
+        room any more, whose versions are raised. Entries, inbox and devices follow. Positions go on in a new
+        epoch, should the address be used again. Held entries stay.
         """
         ...
 

@@ -21,6 +21,9 @@ from tidings.base.jid import Jid
 BODY_OCTETS: Final = 1 << 20
 """The longest message; a longer one is refused."""
 
+AFFILIATION_OCTETS: Final = 32
+"""The longest name of an affiliation."""
+
 KEY_OCTETS: Final = 16
 """The length of a message key."""
 
@@ -45,6 +48,9 @@ class EntryKind(enum.IntEnum):
     ACKNOWLEDGED = 7
     FASTENING = 8
     MEMBERSHIP = 9
+    """Somebody joined or left a room, or is something else there now; it comes with `Append.members`."""
+    FAILED = 10
+    """What it refers to could not arrive. It is for all devices of the sender, and is not counted."""
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=True):
@@ -52,7 +58,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=True
 
     archive: str
     peer: str
-    """The conversation: the other party's bare JID, or the room in the room's own archive."""
+    """The conversation: the other party's bare JID; the room in the room's own archive; the occupant's full
+    JID for what passes between accounts through a room."""
     direction: Direction = Direction.RECEIVED
     resource: str = ""
     """The resource that a received message is meant for, empty for all devices; up to 1023 octets."""
@@ -103,8 +110,21 @@ class Outgoing(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """For whom there; empty where the body says it."""
 
 
+class MemberChange(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
+    """Somebody belongs to a room in another way from now on."""
+
+    room: str
+    member: str
+    """The bare JID."""
+    affiliation: str
+    """A word of up to `AFFILIATION_OCTETS`; empty removes the member, who leaves the room with that."""
+    joins: bool | None = None
+    """True: joins now. The room comes into the inbox, and nothing up to the append is unread. False: is in
+    the room no more, which leaves the inbox. None: is in it or not, as before."""
+
+
 class Append(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
-    """One message that is to be accepted, with its entries."""
+    """One message that is to be accepted, with its entries and with all that belongs to it."""
 
     body: bytes
     """The stanza as it shall be kept, without stanza-ids of ours; at most `BODY_OCTETS`; opaque here."""
@@ -127,6 +147,30 @@ class Append(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=Fals
     """Where it is sent to; a row for each waits from the commit on until it is sent, erased or given up."""
     events: tuple[Event, ...] = ()
     """What followers are told right behind it; nothing where it is a repeat."""
+    follows: int | None = None
+    """The number at which the stream stands before it: that of the last message on it which was accepted or
+    is under way. Where the stream stands elsewhere, the append is `Stale`. None is not compared."""
+    sender: str = ""
+    """Who really sent it: a full or bare JID, whose bare part decides who may correct or retract it. Empty:
+    what `entries` say, which is the reader in a room, the owner where one is sent, else the peer."""
+    content: bytes = b""
+    """A digest of what was submitted. With the same `repeat` and another content it is another message; empty
+    is not compared. The first 8 octets count."""
+    is_strict: bool = False
+    """Another content under a used `repeat` is a `Conflict`: it is the idempotency key of a door."""
+    mentions: tuple[str, ...] = ()
+    """Bare JIDs of members whom its entry in a room's archive mentions."""
+    mentions_all: bool = False
+    """It mentions every member."""
+    members: tuple[MemberChange, ...] = ()
+    """What becomes of members with it, once it has its position."""
+    reads: tuple[ReadMove, ...] = ()
+    """Pointers that move with it, after its members."""
+    raises: tuple[str, ...] = ()
+    """Archives whose version it raises: what guard reads of them has changed with it."""
+    also: tuple[Append, ...] = ()
+    """Other messages of the same plan, accepted, refused or stale together with it and numbered after it;
+    they have no `stream` and no `also`. A repeat of the first is a repeat of all."""
 
 
 class ReadMove(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
@@ -139,8 +183,8 @@ class ReadMove(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=Fa
 
     A position of another conversation moves the pointer to the last entry of this one before it."""
     source: Jid | None = None
-    """The archive that holds the conversation when it is not the owner's: the room's. Joining a room is a
-    move to its head."""
+    """The archive that holds the conversation when it is not the owner's: the room's, which holds it from
+    now on until the owner leaves. None: that which holds it now."""
 
 
 class InboxChange(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
@@ -212,6 +256,8 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag=T
     """The archives in which the message brought its conversation back from the box `archive`."""
     targets: tuple[int, ...] = ()
     """For each entry the position that it refers to, 0 for none; empty when none refers to anything."""
+    also: tuple[Accepted, ...] = ()
+    """What became of `Append.also`."""
 
 
 class Refused(msgspec.Struct, frozen=True, array_like=True, tag=True, gc=False):
@@ -221,15 +267,27 @@ class Refused(msgspec.Struct, frozen=True, array_like=True, tag=True, gc=False):
 
 
 class Stale(msgspec.Struct, frozen=True, array_like=True, tag=True, gc=False):
-    """What guard saw of this archive has changed: ask guard again.
+    """What guard saw of this archive has changed, or the stream stands elsewhere: ask guard again.
 
     Later messages of the same stream in the same transaction are stale with it: none overtakes another.
     """
 
     archive: str
+    """Empty where the stream stands elsewhere."""
+    number: int = 0
+    """Where the stream stands, for a message that named what it follows."""
 
 
-Outcome = Accepted | Refused | Stale
+class Conflict(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag=True, gc=False):
+    """Another content was accepted under the same strict key; nothing is stored."""
+
+    places: tuple[Place, ...]
+    """Where that is."""
+    time: int
+
+
+Outcome = Accepted | Refused | Stale | Conflict
+"""What is refused, stale or in conflict moves neither its stream nor anything else."""
 
 
 class Committed(msgspec.Struct, frozen=True, array_like=True, gc=False):

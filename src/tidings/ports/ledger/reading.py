@@ -134,6 +134,8 @@ class Archived(msgspec.Struct, frozen=True, kw_only=True):
     """The position that it refers to, 0 for none."""
     body: bytes | None
     """None for a tombstone."""
+    sender: Jid | None = None
+    """The bare JID of who really sent it, where direction and peer do not tell; not for everybody's eyes."""
     retracted: int | None = None
     """When it was retracted by a later entry; always told."""
     pointers: tuple[Archived, ...] = ()
@@ -202,6 +204,8 @@ class InboxRow(msgspec.Struct, frozen=True, kw_only=True):
     pinned: int
     feed: int
     """The transaction that changed it last."""
+    mentions: int = 0
+    """How many unread entries of a room mention the owner, or everybody."""
 
 
 class InboxPage(msgspec.Struct, frozen=True):
@@ -222,6 +226,16 @@ class Device(msgspec.Struct, frozen=True):
     position: int
     seen: int
     pulls: bool
+
+
+class Member(msgspec.Struct, frozen=True):
+    """Who belongs to a room, and how."""
+
+    room: Jid
+    member: Jid
+    affiliation: str
+    joined: int | None
+    """The position of the room's archive at which the member joined; None for who is not in the room."""
 
 
 class Changes(msgspec.Struct, frozen=True):

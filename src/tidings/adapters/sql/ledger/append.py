@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import msgspec
+
 from tidings.adapters.sql.ledger.archives import Archives
 from tidings.adapters.sql.ledger.encoding import (
+    CONTENT_OCTETS,
     COUNTABLE,
     ERASED,
     GONE,
@@ -17,16 +20,20 @@ from tidings.adapters.sql.ledger.encoding import (
     PER_FEED,
     SENT,
     UNREAD,
+    Places,
     encode_places,
     epoch_text,
 )
 from tidings.adapters.sql.ledger.feed_rows import FeedRows
-from tidings.adapters.sql.ledger.inboxes import Inboxes
-from tidings.adapters.sql.ledger.references import References
+from tidings.adapters.sql.ledger.inboxes import ARCHIVE_BOX, Inboxes
+from tidings.adapters.sql.ledger.members import Members
+from tidings.adapters.sql.ledger.references import Named, References
+from tidings.adapters.sql.ledger.repeats import Repeats
 from tidings.adapters.sql.ledger.rows import ArchiveRow, ConversationRow
 from tidings.adapters.sql.ledger.statements import Sql
 from tidings.adapters.sql.ledger.streams import Streams
 from tidings.ports.ledger.batch import (
+    AFFILIATION_OCTETS,
     BODY_OCTETS,
     Accepted,
     Append,
@@ -42,12 +49,13 @@ from tidings.ports.ledger.batch import (
     Target,
 )
 
-_PASSED: Final = Accepted(places=(), time=0, feed=0, repeated=True)
+_SENT: Final = Direction.SENT
 
-_SHOWN: Final = (EntryKind.CORRECTION, EntryKind.RETRACTION)
+SHOWN: Final = (EntryKind.CORRECTION, EntryKind.RETRACTION)
 """What changes how a conversation looks in the inbox without being counted."""
 
-_BOX_LEFT: Final = b"archive"
+EVERYBODY: Final = 0
+"""Stands for all members in `mentions`."""
 
 # Octets go as bytearrays: how to adapt bytes, and None, sqlite3 asks each time, and that costs as much as
 # five other values.
@@ -58,13 +66,21 @@ class Appends:
     """The messages of a transaction, one after another."""
 
     def __init__(
-        self, sql: Sql, archives: Archives, references: References, inboxes: Inboxes, streams: Streams
+        self,
+        sql: Sql,
+        archives: Archives,
+        references: References,
+        streams: Streams,
+        inboxes: Inboxes,
+        members: Members,
     ) -> None:
         self._sql = sql
         self._archives = archives
         self._references = references
         self._inboxes = inboxes
         self._streams = streams
+        self._members = members
+        self._repeats = Repeats(references, streams)
         self._ids = archives.ids
         self._rows = archives.rows
         self._conversations = inboxes.rows
@@ -75,87 +91,84 @@ class Appends:
         self._keys: list[Any] = []
         self._links: list[Any] = []
         self._offline_only: list[Any] = []
+        self._mentions: list[Any] = []
         self._uncounted: set[tuple[int, int, int]] = set()
         self._returned: list[str] = []
         self._time = 0
-        self._repeats_since = 0
         self._is_referred_to = False
         self.beside = FeedRows()
 
     def begin(self, time: int, window: int, *, is_referred_to: bool) -> None:
         """Set the time, how old a first send may be, and whether keys of these messages may be asked for."""
         self._time = time
-        self._repeats_since = time - window
+        self._repeats.since = time - window
         self._is_referred_to = is_referred_to
 
     def append(self, append: Append) -> Outcome:
-        """Accept a message, or tell why not."""
-        if len(append.body) > BODY_OCTETS:
-            return Refused(f"the message has {len(append.body)} octets, more than {BODY_OCTETS}")
-        if not append.entries and not append.outbox:
-            return Refused("the message belongs to no archive")
-        again = self._repeat_of(append)
+        """Accept a message with all that belongs to it, or tell why not."""
+        refused = self._refusal_of(append)
+        if refused is not None:
+            return refused
+        again = self._repeats.outcome_of(append)
         if again is not None:
             return again
         time = self._time
-        rows = []
-        for entry in append.entries:
-            row = self._rows[self._ids[entry.archive]]
-            if entry.version is not None and entry.version != row.version:
-                return self._refuse_stale(append, entry.archive)
-            if row.time > time:
-                time = row.time
-            rows.append(row)
-        return self._accept(append, rows, time)
+        parts = (append, *append.also) if append.also else (append,)
+        found = []
+        for part in parts:
+            rows = []
+            for entry in part.entries:
+                row = self._rows[self._ids[entry.archive]]
+                if entry.version is not None and entry.version != row.version:
+                    return self._streams.refuse(append, Stale(entry.archive))
+                if row.time > time:
+                    time = row.time
+                rows.append(row)
+            found.append(rows)
+        self._streams.move(append)
+        accepted = self._accept(append, found[0], time)
+        if not append.also:
+            return accepted
+        also = tuple([self._accept(*each, time) for each in zip(append.also, found[1:], strict=True)])
+        return msgspec.structs.replace(accepted, also=also)
 
-    def _repeat_of(self, append: Append) -> Outcome | None:
-        """Tell what became of the message when it came before; notes that its stream has come so far."""
-        stream, number = append.stream, append.number
-        if stream is not None and stream in self._streams.stale:
-            return self._streams.stale[stream]
-        first = None
-        if append.repeat is not None:
-            for found in self._by_key.get(append.repeat, ()):
-                if found[1] >= self._repeats_since:
-                    first = self._references.first_result(found)
-                    break
-        if stream is not None and number <= self._streams.numbers[stream]:
-            return first or _PASSED
-        if first is not None:
-            self._streams.move(append)
-        return first
+    def _refusal_of(self, append: Append) -> Refused | None:
+        """Tell why a message cannot be stored at all."""
+        for part in (append, *append.also) if append.also else (append,):
+            if len(part.body) > BODY_OCTETS:
+                return Refused(f"the message has {len(part.body)} octets, more than {BODY_OCTETS}")
+            if not part.entries and not part.outbox:
+                return Refused("the message belongs to no archive")
+            for change in part.members:
+                octets = len(change.affiliation.encode())
+                if octets > AFFILIATION_OCTETS:
+                    return Refused(f"the affiliation has {octets} octets, more than {AFFILIATION_OCTETS}")
+        return None
 
-    def _refuse_stale(self, append: Append, archive: str) -> Stale:
-        """Ask the caller again; what follows on the same stream must not overtake the message."""
-        stale = Stale(archive)
-        if append.stream is not None:
-            self._streams.stale[append.stream] = stale
-        return stale
+    # -- messages
 
     def _accept(self, append: Append, rows: list[ArchiveRow], time: int) -> Accepted:
         message = self._archives.feed * PER_FEED + self._number
         self._number += 1
-        self._streams.move(append)
-        places, kept, targets = [], [], []
-        incarnation, refers_to = self._archives.incarnation, append.refers_to
-        if refers_to and append.kind in _SHOWN:
-            refers_to = tuple([each for each in refers_to if self._is_own(each, append)])
+        sender = self._stored_sender(append)
+        if sender:
+            self._references.senders[message] = sender
+        places: list[Place] = []
+        kept: Places = []
+        targets: list[int] = []
         for entry, row in zip(append.entries, rows, strict=True):
-            if row.incarnation != incarnation:
+            if row.incarnation != self._archives.incarnation:
                 self._archives.open_epoch(row)
             target = 0
-            if refers_to:
-                target = self._references.position_of(refers_to, row.archive, row.first)
+            if append.refers_to:
+                target = self._target_of(append, entry, row)
                 targets.append(target)
             position = self._enter(append, entry, row, message, time, target)
             places.append(Place(entry.archive, epoch_text(row.epoch), position))
             kept.append((row.archive, row.epoch, position))
-        keys = append.keys
-        self._messages += (message, time, bytearray(encode_places((kept, keys))), bytearray(append.body), 0)
-        for key in keys if len(keys) < 2 else set(keys):
-            self._keys += (bytearray(key), message)
-            if self._is_referred_to:
-                self._by_key.setdefault(key, []).append((message, time, kept))
+        self._keep(append, message, time, sender, kept)
+        if append.raises or append.members or append.reads:
+            self._apply(append)
         if append.outbox:
             self.beside.add_outbox(append, message, time, self._ids)
         for event in append.events:
@@ -177,20 +190,62 @@ class Appends:
         self.beside.add_event(self._archives.feed * PER_FEED + self._number, self._time, event)
         self._number += 1
 
-    def _is_own(self, target: Target, append: Append) -> bool:
-        """Tell whether a message may be changed: by who sent it, in the conversation in which it was sent.
+    def _keep(self, append: Append, message: int, time: int, sender: int, kept: Places) -> None:
+        """Note the rows of the message and of its keys."""
+        keys, content = append.keys, append.content[:CONTENT_OCTETS]
+        places = encode_places((kept, keys, content) if content else (kept, keys))
+        self._messages += (message, time, bytearray(places), bytearray(append.body), sender)
+        for key in keys if len(keys) < 2 else set(keys):
+            self._keys += (bytearray(key), message)
+            if self._is_referred_to:
+                self._by_key.setdefault(key, []).append(Named(message, time, kept, content))
 
-        A key says that by what it was made of; a place does not.
-        """
-        if not isinstance(target, EntryRef):
-            return True
-        entry = next((entry for entry in append.entries if entry.archive == target.archive), None)
-        if entry is None:
-            return False
-        row = self._references.row(self._ids[entry.archive], target.position)
-        if row is None or row[0] != self._ids[entry.peer]:
-            return False
-        return bool(row[2] & SENT) or entry.peer == entry.archive
+    def _apply(self, append: Append) -> None:
+        """Do what belongs to the message beside its entries."""
+        for archive in append.raises:
+            row = self._rows[self._ids[archive]]
+            row.version += 1
+            row.is_changed = True
+        for change in append.members:
+            self._members.change(change)
+        for read in append.reads:
+            self._inboxes.read(read)
+
+    # -- senders
+
+    def _stored_sender(self, append: Append) -> int:
+        """Give the number of the sender, 0 where direction and peer of every entry tell it."""
+        sender = append.sender.partition("/")[0] if append.sender else _reader_of(append)
+        if sender:
+            for entry in append.entries:
+                if entry.direction is _SENT:
+                    if sender != entry.archive:
+                        return self._ids[sender]
+                elif sender != entry.peer and sender != entry.peer.partition("/")[0]:
+                    return self._ids[sender]
+        return 0
+
+    def _target_of(self, append: Append, entry: Entry, row: ArchiveRow) -> int:
+        """Give the position of what an entry refers to; of what it changes, only what its sender sent."""
+        position_of = self._references.position_of
+        if append.kind not in SHOWN:
+            return position_of(append.refers_to, row.archive, row.first)
+        archive, peer = row.archive, self._ids[entry.peer]
+        sender = append.sender.partition("/")[0] if append.sender else _told_sender(append)
+        asker = self._ids.get(sender, 0)
+
+        def is_own(target: Target, position: int) -> bool:
+            found = self._references.row(archive, position)
+            if found is None or found.peer != peer:
+                return False
+            if archive == peer == asker:  # a room may change what is said in it
+                return True
+            known = found.sender or (archive if found.flags & SENT else found.peer)
+            if known == archive == peer:  # not known: a key was made of the sender, a place was not
+                return not isinstance(target, EntryRef)
+            return known == asker
+
+        return position_of(append.refers_to, archive, row.first, is_own)
 
     # -- entries
 
@@ -202,7 +257,7 @@ class Appends:
         row.position = position = row.position + 1
         row.time = time
         row.is_changed = True
-        flags = SENT if entry.direction is Direction.SENT else 0
+        flags = SENT if entry.direction is _SENT else 0
         if entry.groupchat:
             flags |= GROUPCHAT
         conversation = self._conversations[archive, peer]
@@ -215,7 +270,7 @@ class Appends:
         count = 0
         if conversation is not None:
             count = conversation.count
-            if append.kind in _SHOWN:
+            if append.kind in SHOWN:
                 conversation.is_changed = True
         self._entries += (
             archive,
@@ -231,6 +286,11 @@ class Appends:
         )
         if entry.reader is not None and flags & COUNTABLE:
             self._inboxes.move(self._ids[entry.reader], peer, archive, position, count)
+        if archive == peer and (append.mentions or append.mentions_all):
+            mentioned = {self._ids[each] for each in append.mentions}
+            mentioned.update((EVERYBODY,) if append.mentions_all else ())
+            for member in sorted(mentioned):
+                self._mentions += (archive, member, position)
         if target:
             self._links += (archive, target, position)
             self._follow(append, entry, archive, peer, target)
@@ -252,12 +312,14 @@ class Appends:
         conversation.position = position
         conversation.time = time
         conversation.is_changed = True
-        if flags & SENT:
+        if not flags & SENT:
+            conversation.count += 1
+            if conversation.source != archive:  # a room's archive counts: this one is for the owner alone
+                conversation.flags |= UNREAD
+        elif conversation.source == archive:
             conversation.read_position, conversation.read_count = position, conversation.count
             conversation.flags &= ~UNREAD
-        else:
-            conversation.count += 1
-        if conversation.box == _BOX_LEFT or conversation.flags & GONE:
+        if conversation.box == ARCHIVE_BOX or conversation.flags & GONE:
             if not conversation.flags & GONE:
                 self._returned.append(name)
             conversation.box = conversation.boxed_count = conversation.boxed_time = None
@@ -269,16 +331,16 @@ class Appends:
         """Do what an entry does to the one that it refers to."""
         if append.kind is EntryKind.RETRACTION:
             row = self._references.row(archive, target)
-            if row is not None and row[2] & (COUNTABLE | SENT | ERASED) == COUNTABLE:
-                self._uncounted.add((archive, row[0], target))
-                conversation = self._inboxes.row(archive, row[0])
+            if row is not None and row.flags & (COUNTABLE | SENT | ERASED) == COUNTABLE:
+                self._uncounted.add((archive, row.peer, target))
+                conversation = self._inboxes.row(archive, row.peer)
                 if conversation is not None:
                     conversation.is_changed = True
         if entry.reads:
             row = self._references.row(archive, target)
-            if row is not None and row[0] == peer:  # the count of another conversation says nothing here
+            if row is not None and row.peer == peer:  # the count of another conversation says nothing here
                 owner = archive if entry.reader is None else self._ids[entry.reader]
-                self._inboxes.move(owner, peer, archive, target, row[1])
+                self._inboxes.move(owner, peer, archive, target, row.count)
 
     # -- writing
 
@@ -290,5 +352,22 @@ class Appends:
         insert("entries", self._entries)
         insert("message_links", self._links)
         insert("offline_only", self._offline_only)
+        insert("mentions", self._mentions)
         self._sql.add("uncounted", sorted(self._uncounted))
         self.beside.write(self._sql)
+
+
+def _reader_of(append: Append) -> str:
+    """Give the member who sent a message of a room, where its entries name one."""
+    return next((entry.reader for entry in append.entries if entry.reader is not None), "")
+
+
+def _told_sender(append: Append) -> str:
+    """Give the bare JID of the sender as the entries of a message tell it; empty where they do not."""
+    for entry in append.entries:
+        if entry.reader is not None:
+            return entry.reader
+        if entry.direction is _SENT:
+            return entry.archive
+    first = next(iter(append.entries), None)
+    return "" if first is None or first.peer == first.archive else first.peer.partition("/")[0]

@@ -29,9 +29,21 @@ PER_FEED: Final = 1 << 16
 Places = list[tuple[int, int, int]]
 """(archive, epoch, position) of every entry of a message."""
 
+CONTENT_OCTETS: Final = 8
+"""How much of the digest of what was submitted is kept: enough to tell contents of one key apart."""
+
+
+class Whereabouts(msgspec.Struct, array_like=True, gc=False):
+    """What the column `messages.places` has."""
+
+    places: Places
+    keys: list[bytes]
+    content: bytes = b""
+
+
 encode_places: Final = msgspec.msgpack.Encoder().encode
-decode_places: Final = msgspec.msgpack.Decoder(tuple[Places, list[bytes]]).decode
-"""The places of a message, and its keys."""
+"""Writes a tuple of what `Whereabouts` has; the content is left out where there is none."""
+decode_places: Final = msgspec.msgpack.Decoder(Whereabouts).decode
 
 _DIGITS: Final = "abcdefghijklmnopqrstuvwxyz234567"
 _EPOCH_DIGITS: Final = 10

@@ -105,7 +105,7 @@ class FeedReader:
 
     def _messages(self, start: int, stop: int) -> Iterable[FeedEntry]:
         rows = self._run(_MESSAGES, start, stop)
-        places = {row[0]: decode_places(bytes(row[2]))[0] for row in rows}
+        places = {row[0]: decode_places(bytes(row[2])).places for row in rows}
         pairs = sorted({place[::2] for each in places.values() for place in each})
         entries = {row[:2]: row for row in self._reader.sql.find(_ENTRIES, pairs)}
         names = self._reader.names_of(number for row in entries.values() for number in (row[0], row[2]))

@@ -26,7 +26,13 @@ _ROWS: Final = (
     f"SELECT i.peer, i.source, s.position, s.time, s.count, s.count - {_BEYOND.format('read_count')} - "  # noqa: S608  # ours
     "(SELECT COUNT(*) FROM uncounted w WHERE w.archive = i.source AND w.peer = i.peer "
     f"AND w.position > {_BEYOND.format('read_position')}), i.read_position, i.flags, i.box, i.boxed_count, "
-    "i.muted_until, i.pinned, CASE WHEN s.feed > i.feed THEN s.feed ELSE i.feed END "
+    "i.muted_until, i.pinned, CASE WHEN s.feed > i.feed THEN s.feed ELSE i.feed END, "
+    # Of rooms alone; 0 stands for all members.
+    "CASE WHEN i.source = i.owner THEN 0 ELSE ("
+    "SELECT COUNT(DISTINCT t.position) FROM mentions t WHERE t.archive = i.source "
+    f"AND t.member IN (i.owner, 0) AND t.position > {_BEYOND.format('read_position')} "
+    "AND NOT EXISTS (SELECT 1 FROM uncounted u WHERE u.archive = t.archive AND u.peer = i.peer "
+    "AND u.position = t.position)) END "
     "FROM inbox i LEFT JOIN inbox s ON s.owner = i.source AND s.peer = i.peer WHERE i.owner = ? "
 )
 
@@ -66,7 +72,7 @@ class InboxPages:
         names = self._reader.names_of(row[0] for row in found)
         return [
             (feed, names[peer])
-            for peer, _, _, _, received, _, _, _, _, boxed, *_, feed in found
+            for peer, _, _, _, received, _, _, _, _, boxed, *_, feed, _ in found
             if not _is_newer(received, boxed)
         ]
 
@@ -86,6 +92,7 @@ class InboxPages:
                 muted_until=muted_until or 0,
                 pinned=pinned or 0,
                 feed=feed,
+                mentions=mentions,
             )
             for (
                 peer,
@@ -101,6 +108,7 @@ class InboxPages:
                 muted_until,
                 pinned,
                 feed,
+                mentions,
             ) in found
             if not flags & GONE or _is_newer(received, boxed)
         ]

@@ -6,7 +6,6 @@ from typing import Any, Final
 
 from tidings.adapters.sql.ledger.archives import Archives
 from tidings.adapters.sql.ledger.caches import Caches
-from tidings.adapters.sql.ledger.conversations import find, stretches
 from tidings.adapters.sql.ledger.encoding import GONE, UNREAD
 from tidings.adapters.sql.ledger.references import References
 from tidings.adapters.sql.ledger.rows import ConversationRow
@@ -16,6 +15,9 @@ from tidings.ports.ledger.batch import InboxChange, ReadMove
 _SELECT: Final = f"SELECT {', '.join(COLUMNS['inbox'])} FROM inbox WHERE (owner, peer) IN PAIRS"  # noqa: S608  # ours
 
 _DEFAULT_BOX: Final = "inbox"
+
+ARCHIVE_BOX: Final = b"archive"
+"""The box that a new message brings a conversation back from."""
 
 
 class Inboxes:
@@ -27,6 +29,8 @@ class Inboxes:
         self._references = references
         self.rows: dict[tuple[int, int], ConversationRow | None] = {}
         """Every conversation that was asked for, by owner and peer; None where there is none."""
+        self.followed: set[tuple[int, int]] = set()
+        """(source, owner) of the rows that a room's archive holds from now on."""
 
     def ask(self, pairs: set[tuple[int, int]], caches: Caches) -> Asked:
         """Begin to load conversations; `take` ends it."""
@@ -77,7 +81,8 @@ class Inboxes:
         """Move a read pointer; tell whether it moved."""
         ids = self._archives.ids
         owner, peer = ids[read.owner], ids[read.peer]
-        source = owner if read.source is None else ids[read.source]
+        row = self.rows[owner, peer]
+        source = (owner if row is None else row.source) if read.source is None else ids[read.source]
         if read.upto == 0:
             last = self.row(source, peer)
             place = (0, 0) if last is None else (last.position, last.count)
@@ -92,20 +97,21 @@ class Inboxes:
         row = self._references.row(source, position) if position > 0 else None
         if row is None:
             return 0, 0
-        if row[0] == peer:
-            return position, row[1]
-        parts = stretches(self._sql, source, peer, 1, position - 1)
-        before = find(self._sql, parts, "e.position, e.count", newest=True, limit=1)
-        return (before[0][0], before[0][1]) if before else (0, 0)
+        if row.peer == peer:
+            return position, row.count
+        return self._references.last_before(source, peer, position)
 
     def move(self, owner: int, peer: int, source: int, position: int, count: int) -> bool:
-        """Move a read pointer; a member's row of a room is made by its first move."""
+        """Move a read pointer; the first move in a room lets its archive hold the conversation."""
         row = self.rows.get((owner, peer))
         if row is None:
             if source == owner:
                 return False
-            row = self.rows[owner, peer] = ConversationRow(source)
-            row.is_changed = True
+            row = self._hold_by(owner, peer, source)
+        elif row.source != source:
+            if source == owner:  # what is in the owner's archive says nothing of the room's
+                return self._unmark(row, position)
+            row = self._hold_by(owner, peer, source)
         elif position <= row.read_position and not (position and row.flags & UNREAD):
             return False
         if position > row.read_position:
@@ -113,6 +119,51 @@ class Inboxes:
         row.flags &= ~UNREAD
         row.is_changed = True
         return True
+
+    @staticmethod
+    def _unmark(row: ConversationRow, position: int) -> bool:
+        """Take the mark off a room's conversation that a message to the owner alone has left."""
+        if not position or not row.flags & UNREAD:
+            return False
+        row.flags &= ~UNREAD
+        row.is_changed = True
+        return True
+
+    # -- rooms
+
+    def join(self, owner: int, room: int, position: int) -> None:
+        """Let a room's archive hold the conversation, of which nothing up to the position is unread."""
+        row = self.rows.get((owner, room))
+        if row is None or row.source != room:
+            row = self._hold_by(owner, room, room)
+        _bring_back(row)
+        last = self.row(room, room)
+        if position > row.read_position:
+            row.read_position, row.read_count = position, 0 if last is None else last.count
+        row.flags &= ~UNREAD
+        row.is_changed = True
+
+    def leave(self, owner: int, room: int) -> None:
+        """Take a room's conversation out of the inbox: the owner's archive holds it again."""
+        row = self.row(owner, room)
+        if row is None or row.source == owner:
+            return
+        row.source = owner
+        row.read_position, row.read_count = row.position, row.count
+        row.flags = (row.flags | GONE) & ~UNREAD
+        row.boxed_count = row.count
+        row.is_rearranged = True
+
+    def _hold_by(self, owner: int, peer: int, source: int) -> ConversationRow:
+        """Let another archive hold a conversation, which need not be there."""
+        row = self.rows.get((owner, peer))
+        if row is None:
+            row = self.rows[owner, peer] = ConversationRow(source)
+        row.source = source
+        row.read_position = row.read_count = 0
+        _bring_back(row)
+        self.followed.add((source, owner))
+        return row
 
     # -- boxes
 
@@ -145,3 +196,11 @@ class Inboxes:
             if position > row.read_position:
                 row.read_position, row.read_count = position, count
         return True
+
+
+def _bring_back(row: ConversationRow) -> None:
+    """Let a conversation stand in the inbox that was taken out of it or archived."""
+    if row.box == ARCHIVE_BOX or row.flags & GONE:
+        row.box = row.boxed_count = row.boxed_time = None
+        row.flags &= ~GONE
+        row.is_rearranged = True

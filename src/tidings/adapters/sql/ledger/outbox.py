@@ -118,7 +118,7 @@ class _Queues:
         return tuple(sorted(found, key=lambda row: row.id)[:limit])
 
     def _decoded(self, domain: str, rows: Rows) -> tuple[OutboxRow, ...]:
-        places = [decode_places(bytes(row[4]))[0] for row in rows]
+        places = [decode_places(bytes(row[4])).places for row in rows]
         names = self._reader.names_of({archive for each in places for archive, _, _ in each})
         return tuple(
             OutboxRow(
@@ -143,22 +143,22 @@ def release_messages(sql: Sql, messages: Collection[int]) -> None:
     """
     ids = sorted(messages)
     found = sql.find(_MESSAGES + sql.locked, ids)
-    decoded = {row[0]: decode_places(bytes(row[1]))[:2] for row in found}
-    pairs = sorted({place[::2] for places, _ in decoded.values() for place in places})
+    decoded = {row[0]: decode_places(bytes(row[1])) for row in found}
+    pairs = sorted({place[::2] for stored in decoded.values() for place in stored.places})
     left = {row[:2]: row[2] for row in sql.find(_FLAGS, pairs)}
     waiting = sql.find("SELECT message FROM outbox WHERE message IN LIST", ids)
     unsent = {row[0] for row in waiting}
     gone = []
-    for message, (places, keys) in decoded.items():
-        flags = [left[place[::2]] for place in places if place[::2] in left]
+    for message, stored in decoded.items():
+        flags = [left[place[::2]] for place in stored.places if place[::2] in left]
         if flags and all(flag & ERASED for flag in flags):
             sql.run("UPDATE messages SET body = ? WHERE id = ?", b"", message)
             if message in unsent:
                 sql.run("DELETE FROM outbox WHERE message = ?", message)
         elif flags or message in unsent:
             continue
-        elif places:
-            delete_message(sql, message, keys)
+        elif stored.places:
+            delete_message(sql, message, stored.keys)
             gone.append(message)
         else:  # sent again, it is found by its names
             sql.run("UPDATE messages SET body = ? WHERE id = ?", b"", message)
@@ -181,7 +181,7 @@ def forget_outbound(sql: Sql, before: int, limit: int) -> int:
     )
     rows = sql.run(select, before * PER_FEED).all()
     for message, places in rows:
-        delete_message(sql, message, decode_places(bytes(places))[1])
+        delete_message(sql, message, decode_places(bytes(places)).keys)
         sql.run("DELETE FROM outbound_only WHERE message = ?", message)
     return len(rows)
 

@@ -23,7 +23,7 @@ from tidings.ports.ledger.reading import FOLDED, MARKED, Archived, Device, Entry
 EMPTY: Final = Head(first=1, position=0, time=0, version=0, epochs=())
 
 ENTRY: Final = (
-    "e.position, e.message, e.time, e.peer, e.kind, e.flags, e.resource, e.count, e.target, m.body "
+    "e.position, e.message, e.time, e.peer, e.kind, e.flags, e.resource, e.count, e.target, m.body, m.sender "
     "FROM entries e LEFT JOIN messages m ON m.id = e.message "
 )
 """The columns that `Reader.archived` takes, and where they come from."""
@@ -36,7 +36,7 @@ def entry_of(source: str) -> str:
 
 # CROSS JOIN tells SQLite, which has no statistics, what to begin with.
 _POINTING: Final = entry_of("message_links p CROSS JOIN entries e")
-_BARE_POINTING: Final = _POINTING.replace("m.body", "NULL").partition("LEFT JOIN")[0]
+_BARE_POINTING: Final = _POINTING.replace("m.body, m.sender", "NULL, 0").partition("LEFT JOIN")[0]
 
 _KINDS: Final = tuple(EntryKind)
 _DIRECTIONS: Final = tuple(Direction)
@@ -162,7 +162,8 @@ class Reader:
         pointing: dict[int, list[tuple[Any, ...]]] = defaultdict(list)
         for row in reversed(self.among(statement, [row[0] for row in rows], archive)):
             pointing[row[8]].append(row)
-        names = self.names_of({row[3] for group in (rows, *pointing.values()) for row in group})
+        shown = [row for group in (rows, *pointing.values()) for row in group]
+        names = self.names_of({row[3] for row in shown} | {row[10] for row in shown if row[10]})
         entries = []
         for row in rows:
             later = pointing.get(row[0])
@@ -229,7 +230,7 @@ def _entry(
     retracted: int | None = None,
     pointers: tuple[Archived, ...] = (),
 ) -> Archived:
-    position, message, time, peer, kind, flags, resource, count, target, body = row
+    position, message, time, peer, kind, flags, resource, count, target, body, sender = row
     epoch, start = head.epochs[-1]
     return Archived(
         id=EntryId(epoch if position >= start else head.epoch_at(position), position),
@@ -243,6 +244,7 @@ def _entry(
         count=count,
         target=target,
         body=None if body is None or flags & hidden else bytes(body),
+        sender=names[sender] if sender else None,
         retracted=retracted,
         pointers=pointers,
     )

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Final
 
+from tidings.adapters.sql.ledger.caches import Caches
 from tidings.adapters.sql.ledger.encoding import ERASED, GONE, HELD, PER_FEED
 from tidings.adapters.sql.ledger.feed_rows import forget_feed_rows
 from tidings.adapters.sql.ledger.outbox import forget_outbound
+from tidings.adapters.sql.ledger.inboxes import Inboxes
+from tidings.adapters.sql.ledger.members import Members
+from tidings.adapters.sql.ledger.references import References
 from tidings.adapters.sql.ledger.statements import Sql
 from tidings.adapters.sql.ledger.trimming import Trimming
 from tidings.base.jid import Jid
@@ -17,7 +21,14 @@ BIN: Final = b"bin"
 _ARCHIVES: Final = 64
 """How many archives one step may lock."""
 
-_OF_ACCOUNT: Final = (("inbox", "owner"), ("devices", "archive"), ("uncounted", "archive"))
+_OF_ACCOUNT: Final = (
+    ("inbox", "owner"),
+    ("devices", "archive"),
+    ("uncounted", "archive"),
+    ("mentions", "archive"),
+)
+_MEMBERS: Final = "SELECT room, member FROM members WHERE "
+_SOME: Final = f"LIMIT {_ARCHIVES // 2}"
 
 _UNNEEDED: Final = (
     "SELECT p.archive, p.position FROM offline_only p CROSS JOIN entries e CROSS JOIN archives h "  # noqa: S608  # ours
@@ -48,7 +59,10 @@ class Removal:
         return len(peers)
 
     def forget_account(self, archive: Jid, limit: int) -> int:
-        """Forget entries, and when none is left all else that belongs to the account."""
+        """Forget memberships, then entries, and when none is left all else that belongs to the account."""
+        gone = self._forget_members(archive)
+        if gone:
+            return gone
         head = self._archives.lock_one(archive)
         if head.incarnation:
             head.incarnation = 0  # the next append opens another epoch
@@ -59,6 +73,32 @@ class Removal:
             gone += int(self._run(f"SELECT COUNT(*) {condition}", head.archive).scalar())
             self._run(f"DELETE {condition}", head.archive)
         return gone
+
+    def _forget_members(self, jid: Jid) -> int:
+        """Take a room out of the inboxes of some of its members, or an account out of some of its rooms."""
+        archives = self._archives
+        archives.intern({jid})
+        number = archives.ids[jid]
+        # Whom it concerns is asked before the locks, which are taken in one order.
+        pairs = [(row[0], row[1]) for row in self._run(f"{_MEMBERS}room = ? {_SOME}", number).all()]
+        rooms = [(row[0], row[1]) for row in self._run(f"{_MEMBERS}member = ? {_SOME}", number).all()]
+        pairs += rooms
+        if not pairs:
+            return 0
+        archives.lock({each for pair in pairs for each in pair})
+        self._trimming.take_number()
+        inboxes = Inboxes(self._sql, archives, References(self._sql, archives))
+        members = Members(self._sql, archives, inboxes)
+        inboxes.take(inboxes.ask({(member, room) for room, member in pairs}, Caches()))
+        for room, member in pairs:
+            members.remove(room, member)
+        for room, _ in rooms:
+            row = archives.rows[room]
+            row.version += 1
+            archives.save(row)
+        inboxes.write()
+        members.write()
+        return len(pairs)
 
     def forget_offline_only(self, before: int, limit: int) -> int:
         """Erase offline-only entries that nobody waits for, or that are too old."""

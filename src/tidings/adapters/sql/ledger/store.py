@@ -19,6 +19,7 @@ from tidings.adapters.sql.ledger.followers import SqlFollowers
 from tidings.adapters.sql.ledger.inbox_pages import InboxPages
 from tidings.adapters.sql.ledger.indexing import index_page, is_behind
 from tidings.adapters.sql.ledger.outbox import SqlOutbox
+from tidings.adapters.sql.ledger.members import MemberReader
 from tidings.adapters.sql.ledger.pages import Pages
 from tidings.adapters.sql.ledger.reader import Addresses, Reader
 from tidings.adapters.sql.ledger.remote import RemoteWriter
@@ -42,6 +43,7 @@ from tidings.ports.ledger.reading import (
     InboxPage,
     InboxQuery,
     InboxRow,
+    Member,
     PageQuery,
 )
 
@@ -180,6 +182,18 @@ class SqlLedger:
     async def markers(self, owner: Jid, peer: Jid) -> tuple[Archived, ...]:
         """Give the newest markers of each direction of a conversation."""
         return await self._read(lambda reader: reader.markers(owner, peer))
+
+    async def members(self, room: Jid, after: Jid | None = None, limit: int = 500) -> tuple[Member, ...]:
+        """List who has an affiliation with a room."""
+        return await self._read(lambda reader: MemberReader(reader).members(room, after, limit))
+
+    async def member(self, room: Jid, jid: Jid) -> Member | None:
+        """Tell how somebody belongs to a room."""
+        return await self._read(lambda reader: MemberReader(reader).member(room, jid))
+
+    async def rooms_of(self, member: Jid, after: Jid | None = None, limit: int = 500) -> tuple[Member, ...]:
+        """List the rooms that somebody has an affiliation with."""
+        return await self._read(lambda reader: MemberReader(reader).rooms_of(member, after, limit))
 
     async def devices(self, archive: Jid) -> dict[str, Device]:
         """Give every known device of an account."""

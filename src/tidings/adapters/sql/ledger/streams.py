@@ -40,6 +40,12 @@ class Streams:
             self.numbers[append.stream] = append.number
             self._moved.add(append.stream)
 
+    def refuse(self, append: Append, stale: Stale) -> Stale:
+        """Send a message back to its caller; what follows on its stream must not overtake it."""
+        if append.stream is not None:
+            self.stale[append.stream] = stale
+        return stale
+
     def write(self, time: int) -> None:
         """Write how far they have come."""
         values: list[Any] = []

@@ -1,24 +1,25 @@
 """One transaction of the group commit: load and lock, append, write, then do what owners and devices ask.
 
 It reads what it needs under the locks, works it out in memory, and writes each table with a few statements.
-Each part keeps one kind of row: `archives`, `references`, `streams`, `inboxes`, `devices`; `append` has the
-rules for messages.
+Each part keeps one kind of row: `archives`, `references`, `streams`, `inboxes`, `members`, `devices`. The
+rules for messages are in `append` and `repeats`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from tidings.adapters.sql.ledger.append import Appends
+from tidings.adapters.sql.ledger.append import SHOWN, Appends
 from tidings.adapters.sql.ledger.archives import Archives
 from tidings.adapters.sql.ledger.caches import Caches
 from tidings.adapters.sql.ledger.devices import Devices
 from tidings.adapters.sql.ledger.inboxes import Inboxes
+from tidings.adapters.sql.ledger.members import Members
 from tidings.adapters.sql.ledger.references import References
 from tidings.adapters.sql.ledger.statements import Sql
 from tidings.adapters.sql.ledger.streams import Streams
 from tidings.adapters.sql.ledger.wanted import Item, Wanted
-from tidings.ports.ledger.batch import Append, CursorMove, EntryKind, Event, InboxChange, Outcome, ReadMove
+from tidings.ports.ledger.batch import Append, CursorMove, Event, InboxChange, Outcome, ReadMove
 
 
 class Transaction:
@@ -33,8 +34,9 @@ class Transaction:
         self._references = references = References(sql, archives)
         self._streams = streams = Streams(sql, caches.streams)
         self._inboxes = inboxes = Inboxes(sql, archives, references)
+        self._members = members = Members(sql, archives, inboxes)
         self._devices = Devices(sql, archives)
-        self._appends = Appends(sql, archives, references, inboxes, streams)
+        self._appends = Appends(sql, archives, references, streams, inboxes, members)
 
     @property
     def feed(self) -> int:
@@ -65,6 +67,7 @@ class Transaction:
             elif type(item) is InboxChange:
                 outcomes[index] = self._inboxes.change(item, time)
         self._inboxes.write()
+        self._members.write()
         cursors = [item for item in items if type(item) is CursorMove]
         if cursors:
             self._devices.move(cursors, time)
@@ -107,16 +110,16 @@ class Transaction:
             self._references.load_rows(self._pointed_at(items))
 
     def _pointed_at(self, items: Sequence[Item]) -> set[tuple[int, int]]:
-        """Give the entries whose counts are needed: those that are read or retracted."""
-        pairs = set()
+        """Give the entries of which more must be known: those that are read, corrected or retracted."""
+        pairs: set[tuple[int, int]] = set()
         for item in items:
-            if type(item) is not Append or not item.refers_to:
+            if type(item) is not Append:
                 continue
-            for entry in item.entries:
-                if entry.reads or item.kind is EntryKind.RETRACTION:
-                    archive = self._archives.ids[entry.archive]
-                    first = self._archives.rows[archive].first
-                    target = self._references.position_of(item.refers_to, archive, first)
-                    if target:
-                        pairs.add((archive, target))
+            for part in (item, *item.also):
+                for entry in part.entries if part.refers_to else ():
+                    if entry.reads or part.kind in SHOWN:
+                        archive = self._archives.ids[entry.archive]
+                        first = self._archives.rows[archive].first
+                        found = self._references.positions_of(part.refers_to, archive, first)
+                        pairs.update([(archive, position) for _, position in found])
         return pairs

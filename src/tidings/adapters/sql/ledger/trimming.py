@@ -77,7 +77,7 @@ class Trimming:
         if not found:
             return 0
         places: dict[int, list[int]] = defaultdict(list)
-        for each, _, position in decode_places(bytes(found[0]))[0]:
+        for each, _, position in decode_places(bytes(found[0])).places:
             places[each].append(position)
         self.archives.lock(places)
         return self.bury({each: self.at(self.archives.rows[each], places[each]) for each in places})
@@ -148,11 +148,13 @@ class Trimming:
             "WHERE archive = ? AND position = ?"
         )
         forgetting = "DELETE FROM message_links WHERE archive = ? AND target = ? AND position = ?"
-        for position, _, _, flags, target in rows:
+        for position, _, peer, flags, target in rows:
             self._run(statement, b"", archive, position)
             search.forget(self._sql, archive, position, position)
             if target:
                 self._run(forgetting, archive, target, position)
+            if peer == archive:  # a room's
+                self._run("DELETE FROM mentions WHERE archive = ? AND position = ?", archive, position)
             if flags & OFFLINE_ONLY:
                 self._run("DELETE FROM offline_only WHERE archive = ? AND position = ?", archive, position)
         unread = [(archive, row[2], row[0]) for row in rows if row[3] & (COUNTABLE | SENT) == COUNTABLE]
@@ -171,7 +173,7 @@ class Trimming:
         lasts = {row[2]: (row[0], row[3]) for row in sorted(rows)}
         pointer = (
             "UPDATE inbox SET read_position = ?, read_count = ? "
-            "WHERE owner = ? AND peer = ? AND read_position < ?"
+            "WHERE owner = ? AND peer = ? AND read_position < ? AND source = owner"
         )
         for peer, (position, count) in lasts.items():
             self._run(pointer, position, count, archive, peer, position)
@@ -181,6 +183,7 @@ class Trimming:
         self._run("DELETE FROM entries WHERE archive = ? AND position <= ?", archive, end)
         self._run("DELETE FROM message_links WHERE archive = ? AND target <= ?", archive, end)
         self._run("DELETE FROM offline_only WHERE archive = ? AND position <= ?", archive, end)
+        self._run("DELETE FROM mentions WHERE archive = ? AND position <= ?", archive, end)
         search.forget(self._sql, archive, head.first, end)
         self._note_change(archive, lasts)
         release_messages(self._sql, {row[1] for row in rows})

@@ -49,7 +49,9 @@ def octets_of(batch: LedgerBatch) -> int:
     items = (
         len(batch.appends) + len(batch.reads) + len(batch.changes) + len(batch.cursors) + len(batch.events)
     )
-    return sum([len(append.body) for append in batch.appends]) + OVERHEAD * items
+    octets = sum([len(append.body) for append in batch.appends]) + OVERHEAD * items
+    also = [part for append in batch.appends if append.also for part in append.also]
+    return octets + sum([len(part.body) + OVERHEAD for part in also]) if also else octets
 
 
 class Waiting:

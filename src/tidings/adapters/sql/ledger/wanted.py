@@ -35,6 +35,13 @@ class Wanted:
                 self.archives.add(item.archive)
 
     def _append(self, append: Append) -> None:
+        self._part(append)
+        if append.stream is not None:
+            self.streams.add(append.stream)
+        for part in append.also:
+            self._part(part)
+
+    def _part(self, append: Append) -> None:
         archives, pairs = self.archives, self.pairs
         for entry in append.entries:
             archives.add(entry.archive)
@@ -46,10 +53,19 @@ class Wanted:
             self.repeats.add(append.repeat)
         if append.refers_to:
             self.targets.update(append.refers_to)
-        if append.stream is not None:
-            self.streams.add(append.stream)
         if append.outbox:
             self.others.update(outgoing.domain for outgoing in append.outbox)
+        if append.sender:
+            self.others.add(append.sender.partition("/")[0])
+        if append.mentions:
+            self.others.update(append.mentions)
+        if append.raises:
+            archives.update(append.raises)
+        for change in append.members:
+            archives.update((change.room, change.member))
+            pairs.update(((change.member, change.room), (change.room, change.room)))
+        for read in append.reads:
+            self._read(read)
 
     def _read(self, read: ReadMove) -> None:
         self.archives.add(read.owner)
