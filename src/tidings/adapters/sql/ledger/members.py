@@ -32,8 +32,7 @@ class Members:
         room, member = self._archives.ids[change.room], self._archives.ids[change.member]
         affiliation = bytearray(change.affiliation, "utf-8")
         if not affiliation:
-            self._changed[room, member] = None
-            self._inboxes.leave(member, room)
+            self.remove(room, member)
         elif change.joins is None:
             self._changed[room, member] = affiliation, self._joined(room, member)
         elif change.joins:
@@ -48,6 +47,7 @@ class Members:
         """Let somebody belong to a room no more."""
         self._changed[room, member] = None
         self._inboxes.leave(member, room)
+        self._inboxes.followed.discard((room, member))
 
     def write(self) -> None:
         """Write what was changed, and who has a room in the inbox from now on."""
@@ -61,7 +61,7 @@ class Members:
             else:
                 put.append((room, member, *found, feed))
         self._sql.put("members", put)
-        new = sorted(followed - self._changed.keys())
+        new = sorted(pair for pair in followed if self._changed.get(pair) is None)
         self._sql.add("members", [(room, member, _NONE, None, feed) for room, member in new])
 
     def _joined(self, room: int, member: int) -> int | None:
