@@ -8,9 +8,9 @@ from typing import Final
 from tidings.adapters.sql.ledger.caches import Caches
 from tidings.adapters.sql.ledger.encoding import ERASED, GONE, HELD, PER_FEED
 from tidings.adapters.sql.ledger.feed_rows import forget_feed_rows
-from tidings.adapters.sql.ledger.outbox import forget_outbound
 from tidings.adapters.sql.ledger.inboxes import Inboxes
 from tidings.adapters.sql.ledger.members import Members
+from tidings.adapters.sql.ledger.outbox import forget_outbound
 from tidings.adapters.sql.ledger.references import References
 from tidings.adapters.sql.ledger.statements import Sql
 from tidings.adapters.sql.ledger.trimming import Trimming

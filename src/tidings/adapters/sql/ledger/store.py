@@ -18,8 +18,8 @@ from tidings.adapters.sql.ledger.feed import FeedReader
 from tidings.adapters.sql.ledger.followers import SqlFollowers
 from tidings.adapters.sql.ledger.inbox_pages import InboxPages
 from tidings.adapters.sql.ledger.indexing import index_page, is_behind
-from tidings.adapters.sql.ledger.outbox import SqlOutbox
 from tidings.adapters.sql.ledger.members import MemberReader
+from tidings.adapters.sql.ledger.outbox import SqlOutbox
 from tidings.adapters.sql.ledger.pages import Pages
 from tidings.adapters.sql.ledger.reader import Addresses, Reader
 from tidings.adapters.sql.ledger.remote import RemoteWriter
