@@ -161,7 +161,7 @@ async def test_without_a_subject_nothing_foreign_is_told(everything, found, role
     required = {field.name for field in msgspec.structs.fields(found.request) if field.required}
     arguments = {name: value for name, value in arguments_about(LOCAL, found).items() if name in required}
     if "stanza" in arguments:
-        arguments["stanza"] = f"<message to='bob@{LOCAL}'/>"
+        arguments["stanza"] = f"<message to='bob@{LOCAL}'><body>x</body></message>"
     if found.name == "trim":
         arguments["keep_messages"] = 1_000
     assert OTHER not in repr(await answers_of(context, found, arguments))

@@ -11,6 +11,7 @@ guard and here.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -23,6 +24,7 @@ from tidings.kernel.hooks import Fact
 from tidings.kernel.session import Session
 from tidings.kernel.slots import Slot
 from tidings.kernel.stored_copy import StoredCopy
+from tidings.messages.origin import Via
 from tidings.messages.submission import Submission
 from tidings.ports.ledger import Ledger
 from tidings.ports.ledger.batch import (
@@ -103,8 +105,8 @@ def received_entry(message: Stanza, account: Account, classification: Classifica
 
 def append_of(submission: Submission, classification: Classification, found: tuple[Entry, ...]) -> Append:
     """Give what the ledger is asked to write."""
-    message, number = submission.message, submission.number
-    peers = submission.origin.jid, submission.recipient
+    message, origin, number = submission.message, submission.origin, submission.number
+    peers = origin.jid, submission.recipient
     keys, repeat = _keys(message, peers)
     reference = classification.reference
     return Append(
@@ -113,10 +115,25 @@ def append_of(submission: Submission, classification: Classification, found: tup
         kind=_MESSAGE if reference is None else _KINDS[reference.kind],
         keys=keys,
         repeat=repeat,
+        content=b"" if repeat is None else digest_of(submission.submitted or message),
+        is_strict=repeat is not None and origin.via is Via.OPERATION,
         refers_to=() if reference is None else targets(reference, peers),
-        stream=submission.origin.stream_key if number else None,
+        stream=origin.stream_key if number else None,
         number=number,
     )
+
+
+def digest_of(message: Stanza) -> bytes:
+    """Give what says whether two messages are the same: their content, but for when each was sent.
+
+    A client that sends again what it could not see accepted stamps it with a delay (XEP-0198 §4).
+    """
+    content, kind = message.content, message.kind
+    if any(tag == _DELAY for tag, _ in message.index):
+        content = b"".join(
+            child.raw for child in message.children if (child.namespace, child.name) != _DELAYED
+        )
+    return hashlib.blake2b(content, digest_size=_DIGEST_OCTETS, person=kind.encode()[:16]).digest()
 
 
 def effects_of(
@@ -179,6 +196,9 @@ def _origin_id(message: Stanza) -> str | None:
 _MESSAGE: Final = EntryKind.MESSAGE
 _SENT: Final = Direction.SENT
 _UNTIL_DELIVERED: Final = Storage.UNTIL_DELIVERED
+_DELAY: Final = f"{ns.DELAY} delay"
+_DELAYED: Final = (ns.DELAY, "delay")
+_DIGEST_OCTETS: Final = 8
 _ORIGIN_ID: Final = f"{ns.STANZA_ID} origin-id"
 _PLAIN_ORIGIN_ID: Final = re.compile(
     rb"""<origin-id\s+(?:xmlns=["']urn:xmpp:sid:0["']\s+)?id=(?:"([\x20\x21\x23-\x25\x27-\x3b\x3d-\x7e]{1,256})"|"""

@@ -42,6 +42,7 @@ from tidings.ports.ledger.batch import (
     Accepted,
     Append,
     Committed,
+    Conflict,
     LedgerBatch,
     Refused,
     Stale,
@@ -57,6 +58,7 @@ BACKEND_TEXT: Final = "the server cannot store this now; try again later"
 _MESSAGE_KINDS: Final = KINDS["message"]
 _NOT_STORED: Final = Storage.NONE  # looking up a member of an enumeration costs more than a call
 _MOST_TRIES: Final = 5
+_USED_KEY: Final = "another message was accepted under this key"
 _ACCEPTED: Final = Outcome()
 _DROPPED: Final = Outcome(is_dropped=True)
 
@@ -114,11 +116,11 @@ class Pipeline:
         recipient = origin.jid if to is None else to.bare
         kind = self._kinds.get(recipient.domain)
         if kind is None:
-            return Submission(origin, message, recipient, None, self._elsewhere, None, number)
+            return Submission(origin, message, recipient, None, self._elsewhere, None, number=number)
         recipient = kind.address(recipient)
         host = self._routing.hosts[recipient.domain]
         entity = host.directory.get(recipient) if recipient.local else None
-        return Submission(origin, message, recipient, host, kind, entity, number)
+        return Submission(origin, message, recipient, host, kind, entity, number=number)
 
     # --- load
 
@@ -177,7 +179,9 @@ class Pipeline:
                     submission.message, origin.jid, submission.recipient, origin.via.value, origin.session
                 )
                 await until_done(host.hooks.decide(event))
-                submission.message = event.stanza.replace(sender=before.sender, to=before.to)
+                if event.stanza is not submission.message:
+                    submission.submitted = before
+                    submission.message = event.stanza.replace(sender=before.sender, to=before.to)
         except (StanzaError, BackendError) as error:
             self._refuse(submission, self._routing.refusal(error))
         except Dropped:
@@ -304,6 +308,9 @@ class Pipeline:
                 continue
             if type(answer) is Stale:
                 stale.append(submission)
+                continue
+            if type(answer) is Conflict:
+                self._refuse(submission, StanzaError("conflict", _USED_KEY))
                 continue
             accepted = answer if type(answer) is Accepted else None
             submission.outcome = _outcome(submission, accepted)

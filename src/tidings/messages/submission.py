@@ -103,6 +103,8 @@ class Submission(msgspec.Struct, eq=False):
     kind: MessageKind
     entity: Entity | None
     """The recipient, once it is loaded; None for what is no entity of this server."""
+    submitted: Stanza | None = None
+    """As it was submitted, where a decision has rewritten it since."""
     number: int = 0
     """Which stanza of its stream it is, 0 where nobody counts."""
     parties: tuple[tuple[Host, Entity], ...] | None = None

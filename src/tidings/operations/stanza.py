@@ -7,17 +7,21 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from tidings.base.clock import SECOND
 from tidings.base.errors import StreamError
 from tidings.base.ids import token
 from tidings.base.jid import Jid
 from tidings.base.limits import XmlLimits
+from tidings.kernel.maybe_awaitable import until_done
+from tidings.messages.origin import Via
 from tidings.operations.catalogue import ADMINISTRATORS, EVERYBODY, operation
 from tidings.operations.context import Context
 from tidings.operations.errors import OperationError
-from tidings.operations.values import Address
+from tidings.operations.values import Address, Moment, moment_of
 from tidings.wire.xml.element import Element
 from tidings.wire.xml.frames import FrameParser
 from tidings.wire.xmpp import ns
+from tidings.wire.xmpp.payloads.stanza_ids import OriginId
 from tidings.wire.xmpp.stanza import KINDS, Stanza
 
 Sender = Annotated[
@@ -39,6 +43,13 @@ class SendMessage(msgspec.Struct, frozen=True, kw_only=True):
     kind: Annotated[Literal["normal", "chat", "headline"], Meta(description="The type of the message.")] = (
         "chat"
     )
+    idempotency_key: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=256)] | None,
+        Meta(
+            description="The same request under the same key is carried out once, and answered with the "
+            "first result; another one under a used key is refused."
+        ),
+    ] = None
 
 
 class SendStanza(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,9 +61,15 @@ class SendStanza(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
-    """What was sent."""
+    """What was accepted, and is on its way."""
 
     id: str
+    archive_id: str | None = None
+    """Where the sender's archive has the message; null where that keeps nothing of it."""
+    time: Moment | None = None
+    """When it was accepted; null where nobody keeps it."""
+    repeated: bool = False
+    """The same was accepted before: this is the first result."""
 
 
 @operation(
@@ -62,13 +79,14 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
     subjects=("sender",),
     without_subject="own",
     changes=True,
-    errors=("not-found",),
+    errors=("not-found", "conflict"),
     needs_server=True,
 )
 async def send_message(context: Context, request: SendMessage) -> Sent:
     """Send a message in the name of an account or of the server."""
     await _must_exist(context, request.to)
-    content = [Element("body", ns.CLIENT, {}, request.body)]
+    key = request.idempotency_key or token(16)
+    content = [Element("body", ns.CLIENT, {}, request.body), OriginId(key).encode()]
     if request.subject:
         content.insert(0, Element("subject", ns.CLIENT, {}, request.subject))
     stanza = Stanza.build(
@@ -131,11 +149,12 @@ def _with_namespace(text: str) -> str:
 
 
 async def _must_exist(context: Context, recipient: Jid) -> None:
-    """Refuse what would come back as an error that nobody sees."""
-    if not recipient.local or recipient.domain not in context.domains or context.sessions_of(recipient):
+    """Say of somebody who is not there that he is not: a refusal of the message would not tell."""
+    host = context.host(recipient.domain)
+    if host is None or not recipient.local or context.sessions_of(recipient):
         return
-    if not await context.stores.accounts.exists(recipient.bare):
-        raise OperationError("not-found", f"there is no account {recipient.bare}")
+    if not await host.kind.exists(recipient.bare):
+        raise OperationError("not-found", f"there is no {host.kind.name} {recipient.bare}")
 
 
 def _own_address(context: Context) -> Jid:
@@ -145,10 +164,20 @@ def _own_address(context: Context) -> Jid:
 
 async def _send(context: Context, stanza: Stanza) -> Sent:
     assert context.live is not None  # declared with needs_server
-    wait = context.live.router.route(stanza)
-    if wait is not None:
-        await wait
-    return Sent(id=stanza.id or "")
+    router = context.live.router
+    if stanza.name != "message":
+        await until_done(router.route(stanza))
+        return Sent(id=stanza.id or "")
+    assert stanza.sender is not None
+    [outcome] = await router.send(router.origin_of(stanza.sender, Via.OPERATION), (stanza,))
+    if outcome.error is not None:
+        raise outcome.error
+    return Sent(
+        id=stanza.id or "",
+        archive_id=None if outcome.place is None else outcome.place.id,
+        time=moment_of(outcome.time / SECOND) if outcome.time else None,
+        repeated=outcome.is_repeated,
+    )
 
 
 OPERATIONS = (send_message, send_stanza)
