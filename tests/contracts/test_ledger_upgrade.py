@@ -21,6 +21,7 @@ from tests.contracts.old_schemas import take_back_to_0005
 from tidings.adapters.sql import open_database
 from tidings.adapters.sql.ledger import SqlLedger
 from tidings.ports.ledger.batch import EntryKind
+from tidings.ports.ledger.feed import Cursor
 from tidings.ports.ledger.reading import InboxQuery, PageQuery
 
 __all__ = ["clock"]
@@ -56,7 +57,7 @@ async def test_nothing_is_lost_by_the_upgrade_to_0006(fresh_url: str, clock: Clo
                 await ledger.devices(owner),
                 await ledger.changes(owner, 0),
             ]
-        return [*found, await ledger.feed_after(0)]
+        return [*found, await ledger.feed_after(Cursor(""))]
 
     before = await everything()
     await ledger._database.write(take_back_to_0005)

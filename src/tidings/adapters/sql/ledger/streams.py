@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from tidings.adapters.sql.ledger.caches import Caches
 from tidings.adapters.sql.ledger.statements import Asked, Sql
 from tidings.ports.ledger.batch import Append, Stale
 
@@ -13,9 +14,9 @@ _SELECT: Final = "SELECT stream, number FROM streams WHERE stream IN LIST ORDER 
 class Streams:
     """The streams of a transaction, locked."""
 
-    def __init__(self, sql: Sql, remembered: dict[bytes, int]) -> None:
+    def __init__(self, sql: Sql, caches: Caches) -> None:
         self._sql = sql
-        self._remembered = remembered
+        self._caches = caches
         self._moved: set[bytes] = set()
         self.numbers: dict[bytes, int] = {}
         """The highest number of each that is committed, or will be with this transaction."""
@@ -24,7 +25,7 @@ class Streams:
 
     def ask(self, streams: set[bytes]) -> Asked:
         """Begin to lock streams; `take` ends it."""
-        remembered = self._remembered
+        remembered = self._caches.streams
         self.numbers = {stream: remembered.get(stream, 0) for stream in streams}
         missing = sorted(stream for stream in streams if stream not in remembered)
         return self._sql.ask(_SELECT + self._sql.locked, missing)
@@ -56,4 +57,4 @@ class Streams:
     def keep(self) -> None:
         """Remember what is surely committed now."""
         if self._sql.is_sqlite:
-            self._remembered.update(self.numbers)
+            self._caches.streams.update(self.numbers)

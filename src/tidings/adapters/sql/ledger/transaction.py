@@ -32,7 +32,7 @@ class Transaction:
         self._window = window
         self._archives = archives = Archives(sql, caches)
         self._references = references = References(sql, archives)
-        self._streams = streams = Streams(sql, caches.streams)
+        self._streams = streams = Streams(sql, caches)
         self._inboxes = inboxes = Inboxes(sql, archives, references)
         self._members = members = Members(sql, archives, inboxes)
         self._devices = Devices(sql, archives)
