@@ -22,6 +22,7 @@ from tests.harness.clock import VirtualClock
 from tidings.adapters.memory import MemoryStores
 from tidings.adapters.sql.ledger import open_memory_ledger
 from tidings.app.compose import FEATURES, HostPlan, build_server
+from tidings.app.hosts import ServiceKind
 from tidings.base.errors import StreamError
 from tidings.base.jid import Jid
 from tidings.base.limits import XmlLimits
@@ -199,6 +200,7 @@ class World:
         stores: Stores | None = None,
         clock: VirtualClock | None = None,
         archives: bool = True,
+        services: Iterable[ServiceKind] = (),
         sessions_per_account: int = 50,
         accounts_in_memory: int = 10_000,
     ) -> World:
@@ -232,6 +234,7 @@ class World:
                 stores,
                 clock,
                 features=tuple(FEATURES if features is None else features),
+                services=tuple(services),
                 sessions_per_account=sessions_per_account,
                 accounts_in_memory=accounts_in_memory,
             )
