@@ -38,7 +38,7 @@ class Library(Feature):
 
     @listens(DiscoItems)
     async def add(self, event: DiscoItems) -> None:
-        if not event.node and event.account is None:
+        if not event.node and event.entity is None:
             event.items.append((Jid("library.localhost"), "", "Library"))
         if event.node == "books":
             event.known = True

@@ -18,6 +18,7 @@ from tests.harness.world import World
 from tidings.app.hosts import ServiceKind
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
+from tidings.features.disco import ServiceDiscovery
 from tidings.kernel.account import Account
 from tidings.kernel.entity import Entity
 from tidings.kernel.events import MessageDelivered
@@ -52,6 +53,8 @@ class MailingLists:
     """The kind of a list."""
 
     name = "list"
+    identity = ("conference", "list")
+    host_identity = ("conference", "list")
     has_parties = True
 
     def __init__(self, domain: str, router: Router, stores: Stores) -> None:
@@ -181,7 +184,7 @@ class Membership(Feature):
         return frozenset(each.member for each in await self._ledger.members(jid))
 
 
-LISTS = ServiceKind(prefix="lists", make_kind=MailingLists, features=(Membership,))
+LISTS = ServiceKind(prefix="lists", make_kind=MailingLists, features=(Membership, ServiceDiscovery))
 
 
 async def join(world: World, this: str, member: str) -> Place:

@@ -210,6 +210,19 @@ async def test_members_elsewhere_get_it_too(world: World) -> None:
     assert (got.get("from"), got.get("to")) == (f"{ALL}/alice", "romeo@far.example")
 
 
+async def test_disco_finds_the_service_and_says_what_its_entities_are(world: World) -> None:
+    alice = await world.online(f"{ALICE}/phone")
+    query = "<iq type='get' to='{}' id='d'><query xmlns='http://jabber.org/protocol/disco#{}'/></iq>"
+    items = await alice.request(query.format("localhost", "items"))
+    assert [item.get("jid") for item in items.children[0].children] == ["lists.localhost"]
+    for address in ("lists.localhost", ALL):
+        info = await alice.request(query.format(address, "info"))
+        [identity] = info.children[0].find_all("identity")
+        assert (identity.get("category"), identity.get("type")) == ("conference", "list")
+    nobody = await alice.request(query.format("none@lists.localhost", "info"))
+    assert nobody.get("type") == "error"
+
+
 async def test_what_accounts_say_to_each_other_stays_between_them(world: World) -> None:
     alice, bob = await world.online(f"{ALICE}/phone"), await world.online(f"{BOB}/phone")
     await alice.send(message("hello", to=BOB))

@@ -15,6 +15,8 @@ from msgspec import Meta
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
 from tidings.kernel.account import Account
+from tidings.kernel.domains import Domains
+from tidings.kernel.entity import Entity
 from tidings.kernel.events import DiscoInfo, DiscoItems
 from tidings.kernel.feature import Addressee, Feature, Spec, StreamStage, handles
 from tidings.kernel.host import Host
@@ -40,7 +42,7 @@ class DiscoOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ServiceDiscovery(Feature):
-    """Tells what the domain and its accounts are, and announces the domain's capabilities on every stream."""
+    """Tells what a domain and its entities are, and announces the domain's capabilities on every stream."""
 
     spec = (
         Spec.xep(30, version="2.5.0", advertises=(ns.DISCO_INFO, ns.DISCO_ITEMS)),
@@ -49,8 +51,9 @@ class ServiceDiscovery(Feature):
     )
     Options = DiscoOptions
 
-    def __init__(self, host: Host, options: DiscoOptions) -> None:
+    def __init__(self, host: Host, domains: Domains, options: DiscoOptions) -> None:
         self._host = host
+        self._domains = domains
         self._name = options.name
         self._known = Info()
         self._announced: tuple[Capabilities, CapabilityHashSet] | None = None
@@ -78,38 +81,43 @@ class ServiceDiscovery(Feature):
         return (await self._describe_server(node, request.sender)).encode()
 
     @handles(Info, kind="get", at=Addressee.SELF | Addressee.ENTITY)  # §3, §7
-    async def describe_account(self, request: Iq[Info]) -> Element:
-        """Answer for an account, to itself and to those who may see its presence."""
-        account, node = request.own_account, request.payload.node
-        if not self._may_see(account, request.sender):
+    async def describe_entity(self, request: Iq[Info]) -> Element:
+        """Answer for an entity; an account's to itself and to those who may see its presence."""
+        entity, node = self._visible(request), request.payload.node
+        if entity is None:
             raise StanzaError("service-unavailable")
-        event = DiscoInfo(account.jid, node, request.sender, account)
+        event = DiscoInfo(entity.jid, node, request.sender, entity)
         if not node:
-            kind = "admin" if account.jid in self._host.admins else "registered"
-            event.identities.append(("account", kind, ""))
-            event.features += self._account_features(request.sender.bare == account.jid)
+            category, kind = self._host.kind.identity
+            kind = "admin" if entity.jid in self._host.admins else kind
+            event.identities.append((category, kind, ""))
+            event.features += self._entity_features(request.sender.bare == entity.jid)
         return (await self._gather(event)).encode()
 
     @handles(Items, kind="get", at=Addressee.SERVER)  # §4
     async def list_server(self, request: Iq[Items]) -> Element:
-        """Answer with what belongs to the domain or to one of its nodes."""
-        return await self._list(DiscoItems(self._host.jid, request.payload.node, request.sender, None))
+        """Answer with what belongs to the domain, its services first, or to one of its nodes."""
+        event = DiscoItems(self._host.jid, request.payload.node, request.sender, None)
+        if not event.node:
+            services = self._domains.with_services(self._host.domain)[1:]
+            event.items += ((Jid(service), "", "") for service in services)
+        return await self._list(event)
 
     @handles(Items, kind="get", at=Addressee.SELF | Addressee.ENTITY)  # §4, §7
-    async def list_account(self, request: Iq[Items]) -> Element:
-        """Answer with what belongs to an account; who may not see its presence finds nothing."""
-        account, node = request.own_account, request.payload.node
-        if not self._may_see(account, request.sender):
+    async def list_entity(self, request: Iq[Items]) -> Element:
+        """Answer with what belongs to an entity; who may not see an account's presence finds nothing."""
+        entity, node = self._visible(request), request.payload.node
+        if entity is None:
             return Items(node).encode()
-        event = DiscoItems(account.jid, node, request.sender, account)
-        if not node:
-            event.items += ((session.jid, "", "") for session in account.available)
+        event = DiscoItems(entity.jid, node, request.sender, entity)
+        if not node and isinstance(entity, Account):
+            event.items += ((session.jid, "", "") for session in entity.available)
         return await self._list(event)
 
     async def _describe_server(self, node: str, asker: Jid) -> Info:
         event = DiscoInfo(self._host.jid, node, asker, None)
         if not node:
-            event.identities.append(("server", "im", self._name))
+            event.identities.append((*self._host.kind.host_identity, self._name))
             event.features += (each for _, spec in self._specs() for each in spec.advertises)
         return await self._gather(event)
 
@@ -138,15 +146,20 @@ class ServiceDiscovery(Feature):
     def _specs(self) -> Iterable[tuple[Feature, Spec]]:
         return ((feature, spec) for feature in self._host.features for spec in feature.specs())
 
-    def _account_features(self, is_own: bool) -> Iterable[str]:
-        """Give the advertised namespaces in which an account answers: its own, or those of others."""
+    def _entity_features(self, is_own: bool) -> Iterable[str]:
+        """Give the advertised namespaces in which an entity answers: to its owner, or to others."""
         where = Addressee.SELF if is_own else Addressee.ENTITY
         answered = {tag[0] for kind, tag, at in self._host.iq_handlers if at is where and kind == "get"}
         return (each for _, spec in self._specs() for each in spec.advertises if each in answered)
 
-    def _may_see(self, account: Account, asker: Jid) -> bool:
-        """Tell whether the asker may learn that there is such an account (§7)."""
-        if asker.bare == account.jid:
-            return True
+    def _visible(self, request: Iq[Info] | Iq[Items]) -> Entity | None:
+        """Give the addressed entity, if the asker may learn that there is such a one (§7)."""
+        entity, asker = request.entity, request.sender.bare
+        assert entity is not None  # of a handler at SELF and ENTITY
+        if asker == entity.jid:
+            return entity
+        if not isinstance(entity, Account):
+            return entity if entity.exists else None
         watchers = self._host.feature(Watchers)  # type: ignore[type-abstract]  # asks for whoever satisfies it
-        return account.exists and watchers is not None and watchers.is_watched_by(account, asker.bare)
+        is_seen = entity.exists and watchers is not None and watchers.is_watched_by(entity, asker)
+        return entity if is_seen else None

@@ -69,7 +69,7 @@ class DisplayedSync(Feature):
     @listens(DiscoInfo)  # §8: what clients look for before they publish
     def describe(self, event: DiscoInfo) -> None:
         """Announce on the own account what publishing to the node needs."""
-        if event.account is not None and not event.node and event.asker.bare == event.account.jid:
+        if event.entity is not None and not event.node and event.asker.bare == event.entity.jid:
             event.features += (ns.DISPLAYED_SYNC, ns.PUBSUB_PUBLISH_OPTIONS, ns.PUBSUB_CONFIG_NODE_MAX)
 
     async def publish(self, account: Account, item: PubSubItem, by: Session) -> str:  # §4.2

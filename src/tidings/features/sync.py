@@ -176,7 +176,7 @@ class Sync(Feature):
     @listens(DiscoInfo)  # §2
     def advertise(self, event: DiscoInfo) -> None:
         """Tell the owner of an account that it can be asked."""
-        if event.account is not None and not event.node and event.asker.bare == event.target:
+        if event.entity is not None and not event.node and event.asker.bare == event.target:
             event.features.append(ns.TIDINGS_SYNC)
 
     @handles(SyncRequest, kind="get")  # §3

@@ -36,6 +36,10 @@ class EntityKind(Protocol):
 
     name: str
     """One word: account, room."""
+    identity: tuple[str, str]
+    """What disco calls one of them (XEP-0030): category and type."""
+    host_identity: tuple[str, str]
+    """What it calls a host of them: server and im, conference and text."""
 
     async def exists(self, jid: Jid) -> bool:
         """Tell whether there is an entity of this bare JID. Raises `BackendError`."""

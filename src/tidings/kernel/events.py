@@ -232,13 +232,13 @@ class ContactUnblocked(Fact):
 class DiscoInfo(Question):
     """Somebody asks what an entity is (XEP-0030 §3); handlers add to the lists.
 
-    `target` is the domain or a bare JID of this host; `account` is the latter's account.
+    `target` is the domain or a bare JID of this host; `entity` is the latter's.
     """
 
     target: Jid
     node: str
     asker: Jid
-    account: Account | None
+    entity: Entity | None
     identities: list[tuple[str, str, str]] = msgspec.field(default_factory=list)
     """(category, type, name)"""
     features: list[str] = msgspec.field(default_factory=list)
@@ -253,7 +253,7 @@ class DiscoItems(Question):
     target: Jid
     node: str
     asker: Jid
-    account: Account | None
+    entity: Entity | None
     items: list[tuple[Jid, str, str]] = msgspec.field(default_factory=list)
     known: bool = False
     """A handler that knows the node sets this; an unknown node is answered `item-not-found`."""

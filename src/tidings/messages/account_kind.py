@@ -31,6 +31,8 @@ class AccountKind:
     """Hosts whose entities people log in to."""
 
     name = "account"
+    identity = ("account", "registered")
+    host_identity = ("server", "im")
     has_parties = False
 
     def __init__(self, exists: Callable[[Jid], Awaitable[bool]], routing: Routing) -> None:

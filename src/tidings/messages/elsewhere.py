@@ -20,6 +20,7 @@ class Elsewhere:
     """Whatever is not served here: the sender keeps what goes there, and a service takes it on."""
 
     name = "elsewhere"
+    identity = host_identity = ("", "")
     has_parties = False
 
     def __init__(self, routing: Routing) -> None:

@@ -113,7 +113,7 @@ class Archive(Feature):
     @listens(DiscoInfo)  # §8
     def describe(self, event: DiscoInfo) -> None:
         """Say to the owner of an account what its archive can do."""
-        if event.node or event.account is None or event.asker.bare != event.account.jid:
+        if event.node or event.entity is None or event.asker.bare != event.entity.jid:
             return
         event.features += _OF_ACCOUNTS
         if self._options.retracted != "original":
