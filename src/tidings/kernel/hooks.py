@@ -152,7 +152,7 @@ class Hooks:
         self._clock = clock
         self._listeners: dict[type[Any], list[Listener]] = {}
         self._compiled: dict[type[Any], tuple[Listener, ...]] = {}
-        self._guards: dict[type[Any], tuple[Handler, ...]] = {}
+        self._handlers: dict[type[Any], tuple[Handler, ...]] = {}  # the same, for the hot path
 
     def listen(self, listener: Listener) -> None:
         """Add a handler; takes effect with `compile`. Raises `HookError`."""
@@ -168,7 +168,7 @@ class Hooks:
                 at = [each for each in others if _stage_of(event, each) is stage]
                 ordered += _in_order(event, stage.name if stage is not None else "no stage", at)
             self._compiled[event] = tuple(ordered)
-            self._guards[event] = tuple(each.handler for each in ordered)
+            self._handlers[event] = tuple(each.handler for each in ordered)
 
     def has(self, event: type[Any]) -> bool:
         """Tell whether anybody listens, so that a hot path need not make the event."""
@@ -182,15 +182,17 @@ class Hooks:
 
     def guard(self, event: Guard) -> None:
         """Ask the guards; raises the StanzaError of the one that refuses, or `Dropped`."""
-        for position, handler in enumerate(self._guards.get(type(event), ())):
-            try:
+        position = 0
+        try:
+            for handler in self._handlers.get(type(event), ()):
                 if handler(event) is not None:
                     raise TypeError("a guard cannot be awaited")
-            except TidingsError:
-                raise
-            except Exception as error:  # the hook loop is where a handler's bug ends
-                self._supervisor.report(self._compiled[type(event)][position].name, error)
-                raise StanzaError("internal-server-error") from error
+                position += 1  # enumerate makes a tuple for each, on every message's way
+        except TidingsError:
+            raise
+        except Exception as error:
+            self._supervisor.report(self._compiled[type(event)][position].name, error)
+            raise StanzaError("internal-server-error") from error
 
     def decide(self, event: Decision) -> MaybeAwaitable:
         """Ask everybody who has a say, in order; what they write into the event is their answer.
@@ -205,15 +207,16 @@ class Hooks:
 
     def tell(self, event: Fact) -> MaybeAwaitable:
         """Call all handlers of what has happened: none can refuse it or keep it from the others."""
-        listeners = self._compiled.get(type(event), ())
-        for position, listener in enumerate(listeners):
+        position = 0
+        for handler in self._handlers.get(type(event), ()):
             try:
-                wait = listener.handler(event)
+                wait = handler(event)
             except Exception as error:  # noqa: BLE001  # the hook loop is where a handler's bug ends
-                self._told(listener, error)
-                continue
+                self._told(self._compiled[type(event)][position], error)
+                wait = None
             if wait is not None:
-                return self._tell_rest(wait, listeners[position:], event)
+                return self._tell_rest(wait, self._compiled[type(event)][position:], event)
+            position += 1  # noqa: SIM113  # enumerate makes a tuple for each, on every message's way
         return None
 
     async def _tell_rest(self, wait: Awaitable[None], listeners: Sequence[Listener], event: Fact) -> None:

@@ -208,7 +208,7 @@ class Session(Slotted):
 
     def send_written(self, xml: bytes, stanza: Callable[[], Stanza]) -> None:
         """Hand the client a stanza that is written as XML; it is made only for who needs another form."""
-        self.send_out(Outgoing(stanza, xml=xml))
+        self.send_out(Outgoing(stanza, None, xml))
 
     def send_out(self, out: Outgoing) -> None:
         """Hand the client a stanza that others may get, too."""

@@ -125,7 +125,7 @@ class AccountKind:
 def _send_live(delivered: MessageDelivered, body: bytes, place: Place, time: int) -> None:
     """Send an archived message to the sessions that it is for and that are not reading the archive."""
     xml = live_bytes(body, delivered.account.jid, place.id, time)
-    out = Outgoing(lambda: delivered.stanza, xml=xml)
+    out = Outgoing(lambda: delivered.stanza, None, xml)
     for session in delivered.recipients:
         if session.is_catching_up or place.position <= session.replayed_upto:
             continue

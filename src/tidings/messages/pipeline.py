@@ -125,8 +125,9 @@ class Pipeline:
     # --- load
 
     def _begin(self, submissions: list[Submission]) -> MaybeAwaitable:
+        """Go on at once with what is in memory and nobody has to decide about, as most messages are."""
         origin = submissions[0].origin
-        if origin.is_unloaded:
+        if origin.entity is None and origin.is_unloaded:
             return self._load(submissions)
         for submission in submissions:
             if (submission.entity is None or submission.kind.has_parties) and submission.is_unloaded:
@@ -134,7 +135,7 @@ class Pipeline:
         return self._decide(submissions)
 
     async def _load(self, submissions: list[Submission]) -> None:
-        """load: what guards need of the origin and of the recipients."""
+        """load: what guards need of the origin, of the recipients and of third parties."""
         origin = submissions[0].origin
         try:
             if origin.is_unloaded:
