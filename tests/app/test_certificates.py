@@ -86,6 +86,58 @@ async def test_clients_that_trust_it_get_the_certificate_of_the_name_they_ask_fo
     await server.wait_closed()
 
 
+def put(directory, domain):
+    """Put a certificate for a domain into a certificate directory."""
+    place = directory / domain
+    place.mkdir(parents=True)
+    made = write(place, "made", [domain])
+    made.certificate.rename(place / "fullchain.pem")
+    made.key.rename(place / "privkey.pem")
+    return place
+
+
+async def shown_for(port, domain):
+    """Give the certificate that somebody is shown who asks for a domain, and does not look whose it is."""
+    trusting = ssl.create_default_context()
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+    _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trusting, server_hostname=domain)
+    shown = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    writer.close()
+    await writer.wait_closed()
+    return shown
+
+
+@pytest.mark.parametrize("option", ["", "live"])
+async def test_the_certificate_of_a_domain_comes_and_goes_with_it(tmp_path, option):
+    text = f'[tls]\ndirectory = "{option}"\n'
+    directory = tmp_path / (option or "certificates")
+    put(directory, "example.org")
+    loaded = certificates.load(configuration(tmp_path, text))
+    put(directory, "new.example")
+    default = loaded.certificate_for("example.org")
+    server = await asyncio.start_server(
+        lambda _reader, writer: writer.close(), "127.0.0.1", 0, ssl=loaded.context_for("example.org")
+    )
+    port = server.sockets[0].getsockname()[1]
+    assert await shown_for(port, "new.example") == default
+    assert loaded.add("new.example")
+    assert not loaded.add("without.example")
+    added = loaded.certificate_for("new.example")
+    assert await shown_for(port, "new.example") == added != default
+    assert await shown_for(port, "without.example") == default
+    loaded.discard("new.example")
+    loaded.discard("without.example")
+    assert await shown_for(port, "new.example") == default
+    server.close()
+    await server.wait_closed()
+
+
+def test_a_certificate_that_cannot_be_used_does_not_stop_a_running_server(tmp_path):
+    loaded = certificates.load(configuration(tmp_path))
+    (put(tmp_path / "certificates", "new.example") / "privkey.pem").unlink()
+    assert not loaded.add("new.example")
+
+
 def test_a_good_one_needs_no_word(pair):
     assert told(pair) == []
 

@@ -1,5 +1,6 @@
 """Domains that come and go while the server runs."""
 
+import asyncio
 from typing import ClassVar
 
 import pytest
@@ -9,7 +10,7 @@ from tests.harness.world import World
 from tidings.adapters.memory import MemoryStores
 from tidings.adapters.sql.ledger import open_memory_ledger
 from tidings.app.compose import FEATURES, HostPlan, ServiceKind, build_server
-from tidings.base.errors import StreamError
+from tidings.base.errors import BackendError, StreamError
 from tidings.base.jid import Jid
 from tidings.features.disco import ServiceDiscovery
 from tidings.features.ping import XmppPing
@@ -219,6 +220,48 @@ async def test_without_a_server_the_database_is_changed(context):
     assert (await context.stores.domains.get(NEW)).state is DomainState.REMOVING
 
 
+async def test_changes_come_one_after_another(world, live):
+    answers = await asyncio.gather(
+        call(live, "add", domain=NEW),
+        call(live, "add", domain=NEW),
+        call(live, "disable", domain=NEW),
+        call(live, "remove", domain=NEW),
+        return_exceptions=True,
+    )
+    assert sum(isinstance(answer, OperationError) for answer in answers) == 1
+    assert NEW not in world.server.hosts
+    await run_removal(world)
+    assert NEW not in await states(live)
+
+
+class Broken(Feature):
+    """Cannot begin where it is wanted."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+
+    async def start(self) -> None:
+        if self.host.domain == NEW:
+            raise BackendError("the disk is full")
+
+
+async def test_a_domain_that_cannot_begin_is_not_added():
+    world = await World.start(features=(XmppPing, Broken))
+    assert await refused(world.context, "add", domain=NEW) == ("unavailable", "the disk is full")
+    assert NEW not in world.server.hosts
+    assert await world.stores.domains.list() == ()
+    await world.stop()
+
+
+async def test_more_domains_need_no_more_timers(added, live):
+    before = added.clock.waiting
+    for number in range(20):
+        await call(live, "add", domain=f"d{number}.test")
+    assert added.clock.waiting == before
+    await added.advance(86_400)
+    assert added.clock.waiting == before
+
+
 # --- services
 
 
@@ -241,9 +284,15 @@ class Announcer(Feature):
         self.running.discard(self.host.domain)
 
 
+class LobbyKind(AccountKind):
+    """Hosts with a lobby and nothing else."""
+
+    name = "lobby"
+
+
 SERVICE = ServiceKind(
     prefix="conference",
-    make_kind=lambda _domain, router, _stores: AccountKind(exists, router),
+    make_kind=lambda _domain, router, _stores: LobbyKind(exists, router),
     features=(ServiceDiscovery, XmppPing, Announcer),
 )
 
@@ -282,6 +331,10 @@ async def test_services_come_and_go_with_their_domain(with_services):
     )  # fmt: skip
     told = await refused(context, "remove", domain="conference.new.test")
     assert told == ("conflict", "conference.new.test is a service of new.test, and comes and goes with it")
+    for name in ("register", "remove"):
+        user = {"user": "bob@conference.new.test", "password": "x"}
+        with pytest.raises(OperationError, match=r"conference\.new\.test has no accounts"):
+            await CATALOGUE.call(context, "account", name, user)
     with pytest.raises(StreamError):
         await world.login("lobby@conference.new.test/x")
     await call(context, "remove", domain=NEW)

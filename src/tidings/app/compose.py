@@ -35,7 +35,7 @@ from tidings.features.time import ServerTime
 from tidings.features.vcard import VCardTemp
 from tidings.features.version import SoftwareVersion
 from tidings.gateways.administration import Administration
-from tidings.kernel.accounts import FIRST_CLEANING, Accounts, token_cleaning
+from tidings.kernel.accounts import Accounts, TokenCleaning
 from tidings.kernel.clock import Clock
 from tidings.kernel.domain_removal import DomainRemoval
 from tidings.kernel.domains import Domains, ServedDomain, Source
@@ -145,7 +145,6 @@ def build_server(
         supervisor=supervisor,
         is_anonymous=domains.is_anonymous,
     )
-    server.jobs.append((token_cleaning(stores.accounts, clock, supervisor), FIRST_CLEANING))
     provided: dict[type, object] = {
         Server: server,
         Router: router,
@@ -190,13 +189,10 @@ def build_server(
     provided[Context] = context
     for plan in plans:
         domains.put(hosts.serve(plan))
+    server.workers += [TokenCleaning(stores.accounts, clock, supervisor), removal]
     if stores.ledger is not None:
         _add_workers(server, router, stores.ledger)
     return server, context
-
-
-def _plain_plan(record: DomainRecord) -> HostPlan:
-    return HostPlan(domain=record.domain, admins=record.admins)
 
 
 def _add_workers(server: Server, router: Router, ledger: Ledger) -> None:
@@ -208,3 +204,7 @@ def _add_workers(server: Server, router: Router, ledger: Ledger) -> None:
     sender = ServiceSender(router)
     outbox = Outbox(ledger.outbox, sender, sender.give_back, followers.bell, clock, supervisor, telemetry)
     server.workers += [followers, outbox]
+
+
+def _plain_plan(record: DomainRecord) -> HostPlan:
+    return HostPlan(domain=record.domain, admins=record.admins)

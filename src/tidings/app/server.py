@@ -93,7 +93,7 @@ async def serve(config: Config) -> None:
         gc.freeze()  # what is here now stays until the end: the collector need not look at it again
         gc.set_threshold(_GARBAGE_THRESHOLD, 20, 20)
         print_banner(config, {name: _ports(bound) for name, bound in sockets.items()})
-        log.info("started", domains=list(config.domains))
+        log.info("started", domains=list(context.domains))
         await stop.wait()
         log.info("stopping")
         doors.refuse()

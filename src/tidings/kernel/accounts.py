@@ -41,6 +41,9 @@ FIRST_CLEANING: Final = 300.0
 CLEANING_INTERVAL: Final = 6 * 3_600.0
 """Seconds until it is done again."""
 
+_ACCOUNT: Final = "account"
+"""The name of the kind of hosts that people log in to."""
+
 
 class AddressHeld(StanzaError):  # noqa: N818  # a fact about the archive, said in its word
     """Legal hold keeps messages of an earlier owner, so that nobody can have the address: `conflict`.
@@ -82,6 +85,7 @@ class Accounts:
         if self._is_anonymous(jid.domain):
             told = f"{jid.domain} is for anonymous guests and has no lasting accounts"
             raise StanzaError("not-allowed", told)
+        self._must_have_accounts(jid.domain)
         if await self._store.exists(jid):
             raise AccountExists(jid)
         keys = await make_keys(password, iterations)
@@ -95,6 +99,7 @@ class Accounts:
 
         Raises `NoSuchAccount`.
         """
+        self._must_have_accounts(jid.domain)
         host = self._hosts.get(jid.domain)
         if host is None:
             await self._remove_stored(jid)
@@ -113,6 +118,12 @@ class Accounts:
             if not account.sessions:
                 host.directory.unpin(account)
         return ended
+
+    def _must_have_accounts(self, domain: str) -> None:
+        """Refuse what is about a service, whose entities are made otherwise."""
+        host = self._hosts.get(domain)
+        if host is not None and host.kind.name != _ACCOUNT:
+            raise StanzaError("not-allowed", f"{domain} has no accounts")
 
     async def _remove_stored(self, jid: Jid) -> None:
         if not await self._store.remove(jid):
@@ -211,14 +222,25 @@ async def make_first_accounts(accounts: Accounts, wanted: Iterable[tuple[Jid, st
             log.warning("first_account_not_made", account=str(jid), reason="legal hold on an earlier owner")
 
 
-def token_cleaning(store: AccountStore, clock: Clock, supervisor: Supervisor) -> Job:
-    """Make the job that removes log-in tokens that have run out, of all accounts (XEP-0484 §4)."""
+class TokenCleaning:
+    """Removes log-in tokens that have run out, of all accounts, now and then (XEP-0484 §4)."""
 
-    async def remove_expired() -> float:
-        await store.remove_expired_tokens(clock.now())
+    def __init__(self, store: AccountStore, clock: Clock, supervisor: Supervisor) -> None:
+        self._store = store
+        self._clock = clock
+        self._job = Job("expired_tokens", self._remove, clock, supervisor)
+
+    async def start(self) -> None:
+        """Begin soon after the start."""
+        self._job.begin(FIRST_CLEANING)
+
+    async def stop(self) -> None:
+        """Remove nothing any more."""
+        self._job.stop()
+
+    async def _remove(self) -> float:
+        await self._store.remove_expired_tokens(self._clock.now())
         return CLEANING_INTERVAL
-
-    return Job("expired_tokens", remove_expired, clock, supervisor)
 
 
 async def _end(session: Session, error: StreamError) -> None:

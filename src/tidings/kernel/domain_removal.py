@@ -45,15 +45,24 @@ class DomainRemoval:
         self._stores = stores
         self._services_of = services_of
         self._is_served = is_served
-        self.job: Final = Job("domain_removal", self._step, clock, supervisor)
+        self._job = Job("domain_removal", self._step, clock, supervisor)
         self._running: AsyncGenerator[None, None] | None = None
         self._held: set[str] = set()
         """Domains in which legal hold has kept something, as this run has found."""
 
+    async def start(self) -> None:
+        """Do nothing yet: whoever reads which domains there are says when to begin."""
+
+    async def stop(self) -> None:
+        """Do no step any more; the next start goes on."""
+        self._job.stop()
+        if self._running is not None:
+            await self._running.aclose()
+
     def begin(self) -> None:
         """Look at once for domains that are to be removed."""
         self._held.clear()
-        self.job.begin(0)
+        self._job.begin(0)
 
     async def _step(self) -> float | None:
         """Do the next step, and give the pause after it; None when there is nothing to remove."""

@@ -6,6 +6,7 @@ lets nobody in any more, ends its sessions, and only then stops its features.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
@@ -27,7 +28,7 @@ HOST_GONE: Final = "host-gone"  # RFC 6120 §4.9.3.5
 
 
 class Hosting:
-    """Begins and ends domains while the server runs."""
+    """Begins and ends domains while the server runs, one change after another."""
 
     def __init__(
         self,
@@ -46,55 +47,80 @@ class Hosting:
         """Makes the hosts of a domain and routes to them; its people cannot log in yet."""
         self._withdraw = withdraw
         """Routes no more to these hosts, and gives them."""
+        self._changing = asyncio.Lock()
 
     async def restore(self) -> None:
         """Serve the domains that were added before, and go on with removing those that are to go."""
-        for record in await self._store.list():
-            if record.state is DomainState.REMOVING:
-                self._removal.begin()
-            elif record.domain in self._domains:
-                log.warning("domain_named_twice", domain=record.domain, used="the configuration")
-            else:
-                await self.open(record)
+        async with self._changing:
+            for record in await self._store.list():
+                if record.state is DomainState.REMOVING:
+                    self._removal.begin()
+                elif record.domain in self._domains:
+                    log.warning("domain_named_twice", domain=record.domain, used="the configuration")
+                else:
+                    await self._open(record)
 
-    async def open(self, record: DomainRecord) -> None:
-        """Serve a domain from now on; people can log in when this returns, if it is enabled."""
+    async def add(self, record: DomainRecord) -> None:
+        """Keep a domain and serve it; people can log in when this returns. Raises `DomainExists`."""
+        async with self._changing:
+            await self._store.add(record)
+            try:
+                await self._open(record)
+            except BaseException:
+                await self._store.remove(record.domain)
+                raise
+
+    async def set_state(self, domain: str, state: DomainState) -> int | None:
+        """Let people log in to a domain or not; tell how many sessions end, None where it was not added."""
+        async with self._changing:
+            if not await self._store.set_state(domain, state):
+                return None
+            served = self._domains.get(domain)
+            if served is None or served.source is Source.CONFIGURATION:
+                return 0
+            self._server.hosts[domain].takes_logins = state is DomainState.ENABLED
+            self._domains.put(replace(served, state=state))
+            log.info("domain_changed", domain=domain, state=state.value)
+            return 0 if state is DomainState.ENABLED else await self._end_sessions(domain)
+
+    async def remove(self, domain: str) -> int | None:
+        """Serve a domain no more, and begin to remove what it has; the rest is as with `set_state`."""
+        async with self._changing:
+            if not await self._store.set_state(domain, DomainState.REMOVING):
+                return None
+            served = self._domains.get(domain)
+            ended = 0
+            if served is not None and served.source is not Source.CONFIGURATION:
+                ended = await self._close(served)
+            self._removal.begin()
+            return ended
+
+    async def _open(self, record: DomainRecord) -> None:
         served = self._serve(record)
-        for name in (served.domain, *served.services):
-            for feature in self._server.hosts[name].features:
-                await feature.start()
-        self._server.hosts[served.domain].takes_logins = served.state is DomainState.ENABLED
+        names = (served.domain, *served.services)
+        home = self._server.hosts[served.domain]
+        home.takes_logins = False
+        try:
+            for name in names:
+                for feature in self._server.hosts[name].features:
+                    await feature.start()
+        except BaseException:
+            self._withdraw(names)
+            raise
+        home.takes_logins = served.state is DomainState.ENABLED
         self._domains.put(served)
         log.info("domain_opened", domain=record.domain, services=list(served.services))
 
-    async def set_state(self, domain: str, state: DomainState) -> int:
-        """Let people log in to a domain or not; tell how many sessions end for that."""
-        served = self._domains.get(domain)
-        if served is None or served.source is Source.CONFIGURATION:
-            return 0
-        self._server.hosts[domain].takes_logins = state is DomainState.ENABLED
-        self._domains.put(replace(served, state=state))
-        log.info("domain_changed", domain=domain, state=state.value)
-        return 0 if state is DomainState.ENABLED else await self._end_sessions(domain)
-
-    async def close(self, domain: str) -> int:
-        """Serve a domain no more, and begin to remove it; tell how many sessions end for that.
-
-        Its row in the store says that it is being removed.
-        """
-        served = self._domains.get(domain)
-        if served is None or served.source is Source.CONFIGURATION:
-            return 0
-        self._server.hosts[domain].takes_logins = False
+    async def _close(self, served: ServedDomain) -> int:
+        self._server.hosts[served.domain].takes_logins = False
         self._domains.put(replace(served, state=DomainState.REMOVING))
-        ended = await self._end_sessions(domain)
-        hosts = self._withdraw(self._domains.with_services(domain))
-        self._domains.discard(domain)
+        ended = await self._end_sessions(served.domain)
+        hosts = self._withdraw((served.domain, *served.services))
+        self._domains.discard(served.domain)
         for host in hosts:
             for feature in reversed(host.features):
                 await feature.stop()
-        log.info("domain_closed", domain=domain, sessions=ended)
-        self._removal.begin()
+        log.info("domain_closed", domain=served.domain, sessions=ended)
         return ended
 
     async def _end_sessions(self, domain: str) -> int:

@@ -17,7 +17,6 @@ from tidings.kernel.directory import Directory
 from tidings.kernel.events import SessionBound, SessionDetached, SessionEnded, SessionResumed
 from tidings.kernel.hooks import Fact
 from tidings.kernel.host import Host
-from tidings.kernel.job import Job
 from tidings.kernel.maybe_awaitable import MaybeAwaitable, until_done
 from tidings.kernel.resting import Resting
 from tidings.kernel.session import Client, InboundQueue, Link, Session
@@ -81,10 +80,6 @@ class Server:
         """Every open connection, with or without a session."""
         self.workers: list[Worker] = []
         """What runs from the start to the end; it begins in this order and ends in the other."""
-        self.jobs: list[tuple[Job, float]] = []
-        """What is done once for all hosts, and after how many seconds it begins."""
-        self.when_empty: Callable[[], object] | None = None
-        """Called when the last session has ended."""
         self.draining = False
         self._sessions_per_account = sessions_per_account
         self._end_session = self._end_later  # one bound method for all sessions
@@ -121,8 +116,6 @@ class Server:
         """Begin what the server and the features of all hosts do by themselves."""
         for worker in self.workers:
             await worker.start()
-        for job, seconds in self.jobs:
-            job.begin(seconds)
         for host in self.hosts.values():
             for feature in host.features:
                 await feature.start()
@@ -263,8 +256,6 @@ class Server:
             connection.abort()
         for session in list(self.sessions()):  # those without a connection
             self._end_later(session, error)
-        for job, _ in self.jobs:
-            job.stop()
         await self.supervisor.finish(max(end - self.clock.monotonic(), 0))
         for host in self.hosts.values():
             for feature in reversed(host.features):

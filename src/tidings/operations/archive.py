@@ -104,7 +104,7 @@ async def sync(context: Context, request: Synchronise) -> Changes:
     list of conversations comes first. It is what docs/specs/sync.md gives to clients.
     """
     jid = request.user
-    if not await context.stores.accounts.exists(jid):
+    if not await context.exists(jid):
         raise OperationError("not-found", f"there is no account {jid}")
     ledger = context.stores.ledger
     if ledger is None or context.domains.is_anonymous(jid.domain):

@@ -153,6 +153,11 @@ class Context:
         """Give the running virtual host of a domain."""
         return self.live.hosts.get(domain) if self.live else None
 
+    async def exists(self, jid: Jid) -> bool:
+        """Tell whether there is an account or another entity of a bare address on this server."""
+        host = self.host(jid.domain)
+        return await (self.stores.accounts.exists(jid) if host is None else host.kind.exists(jid))
+
     def sessions(self, domains: Iterable[str]) -> Iterator[Session]:
         """Go through the sessions on these domains."""
         for domain in domains:

@@ -80,9 +80,10 @@ async def add(context: Context, request: AddDomain) -> DomainChange:
     if domain in context.domains:
         raise OperationError("conflict", f"the domain {domain} exists already")
     record = DomainRecord(domain=domain, created=context.clock.now(), admins=request.administrators)
-    await context.stores.domains.add(record)
-    if context.live is not None:
-        await context.live.hosting.open(record)
+    if context.live is None:
+        await context.stores.domains.add(record)
+    else:
+        await context.live.hosting.add(record)
     return DomainChange(domain=request.domain, state=record.state.value)
 
 
@@ -108,9 +109,12 @@ async def remove(context: Context, request: OneDomain) -> DomainChange:
     """
     domain = request.domain.domain
     _must_be_added(context, domain)
-    if not await context.stores.domains.set_state(domain, DomainState.REMOVING):
+    if context.live is not None:
+        ended = await context.live.hosting.remove(domain)
+    else:
+        ended = 0 if await context.stores.domains.set_state(domain, DomainState.REMOVING) else None
+    if ended is None:
         raise _unknown(domain)
-    ended = 0 if context.live is None else await context.live.hosting.close(domain)
     return DomainChange(domain=request.domain, state=DomainState.REMOVING.value, sessions_ended=ended)
 
 
@@ -129,9 +133,12 @@ async def list_domains(context: Context, request: ListDomains) -> Page[DomainInf
 async def _set_state(context: Context, request: OneDomain, state: DomainState) -> DomainChange:
     domain = request.domain.domain
     _must_be_added(context, domain)
-    if not await context.stores.domains.set_state(domain, state):
+    if context.live is not None:
+        ended = await context.live.hosting.set_state(domain, state)
+    else:
+        ended = 0 if await context.stores.domains.set_state(domain, state) else None
+    if ended is None:
         raise _unknown(domain)
-    ended = 0 if context.live is None else await context.live.hosting.set_state(domain, state)
     return DomainChange(domain=request.domain, state=state.value, sessions_ended=ended)
 
 
