@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from tidings.app import listening
-from tidings.app.options import ListenerOptions, TcpListener
+from tidings.app.listen_options import ListenerOptions, TcpListener
 
 
 def test_binds_every_address_of_a_listener_to_one_port():

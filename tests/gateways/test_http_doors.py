@@ -25,6 +25,7 @@ from tidings.gateways.http import HttpGateway, HttpOptions
 from tidings.gateways.listener_policy import ListenerPolicy
 from tidings.gateways.tls import TlsSetup
 from tidings.gateways.websocket import WebSocketDoor
+from tidings.kernel.accounts import Accounts
 from tidings.kernel.server import Server
 from tidings.streams.listener import ConnectionOptions, ListenerContext
 from tidings.streams.login import LoginThrottle, OpenCredentials
@@ -82,6 +83,7 @@ async def standing(
     world = await World.start()
     server, clock, stores = world.server, world.clock, world.stores
     secret = b"s" * 32
+    accounts = Accounts(stores.accounts, stores.ledger, clock, hosts=server.hosts)
     policies = {
         domain: HostPolicy(
             domain=domain,
@@ -95,7 +97,7 @@ async def standing(
     listener_context = ListenerContext(
         server=server,
         policy=StreamPolicy(host=policies.get, secret=secret, starttls=False, default_domain="localhost"),
-        credentials=lambda _: OpenCredentials(stores.accounts, clock, secret),
+        credentials=lambda _: OpenCredentials(stores.accounts, clock, secret, accounts),
         throttle=LoginThrottle(clock),
         negotiator=Negotiator,
         options=limits or ConnectionOptions(),

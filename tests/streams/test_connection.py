@@ -383,6 +383,21 @@ async def dawdling() -> Any:
     await world.stop()
 
 
+@pytest.mark.parametrize("is_withdrawn", [False, True])
+async def test_a_domain_that_is_closed_between_log_in_and_binding(world: World, is_withdrawn: bool) -> None:
+    bench = Bench(await door(world))
+    bench.push(HEADER)
+    bench.push(AUTH.format(plain("alice")))
+    await bench.hear("<success")
+    world.server.hosts["localhost"].takes_logins = False
+    if is_withdrawn:
+        world.router.withdraw("localhost")
+    bench.push(HEADER + BIND.format("phone"))
+    assert "<host-gone" in await bench.hear("</stream:stream>")
+    assert world.server.session_count == 0
+    assert not world.server.telemetry.bugs
+
+
 async def binding(world: World, bench: Bench) -> None:
     bench.push(HEADER)
     bench.push(AUTH.format(plain("alice")))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from tidings.app.options import ListenerOptions
+from tidings.app.listen_options import ListenerOptions
 from tidings.app.rules import EVERY_ADDRESS
 from tidings.base.errors import TidingsError
 

@@ -6,7 +6,8 @@ import ipaddress
 from collections.abc import Iterator
 from typing import Final
 
-from tidings.app.options import MEMORY_URL, Config, ListenerOptions
+from tidings.app.listen_options import ListenerOptions
+from tidings.app.options import MEMORY_URL, Config
 from tidings.base.jid import Jid, JidError
 from tidings.base.network import is_loopback, parse_address
 

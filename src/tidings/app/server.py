@@ -176,7 +176,8 @@ async def _open(
 ) -> Doors:
     secret = _secret(config.data_dir / "secret")
     of_accounts = (context.stores.accounts, server.clock, secret)
-    stored, for_anybody = StoredCredentials(*of_accounts), OpenCredentials(*of_accounts)
+    stored = StoredCredentials(*of_accounts)
+    for_anybody = OpenCredentials(*of_accounts, context.accounts)
 
     def credentials(domain: str) -> Credentials:
         return for_anybody if config.host(domain).authentication == "any" else stored

@@ -128,7 +128,8 @@ class Server:
         A session that holds the resource is closed with `conflict` (RFC 6120 §7.7.2.2); so may be the new one
         before this returns, and then it is `ended`. Where the account has as many sessions as it may have,
         the oldest that waits for its client makes room. Raises `StanzaError` `resource-constraint` when none
-        does, `not-authorized` when the account has been removed, and `BackendError`.
+        does, `not-authorized` when the account has been removed, `StreamError` `host-gone` when the domain
+        takes no log-ins any more, and `BackendError`.
         """
         account = await self._account(host, jid.bare, client)
         if not host.takes_logins:

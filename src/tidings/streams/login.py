@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import OrderedDict
 from typing import Protocol
 
@@ -11,7 +10,7 @@ from tidings.base.clock import Clock, format_utc
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
 from tidings.base.network import is_loopback, network_of
-from tidings.kernel.accounts import make_keys
+from tidings.kernel.accounts import Accounts
 from tidings.ports.accounts import AccountExists, AccountRecord, AccountStore
 from tidings.wire.xmpp.sasl.keys import DEFAULT_ITERATIONS, ScramKeys, verify_password
 from tidings.wire.xmpp.sasl.tokens import FastToken, issue_token
@@ -99,6 +98,10 @@ class StoredCredentials:
 class OpenCredentials(StoredCredentials):
     """Any name and any password are right and make the account: for tests on loopback only."""
 
+    def __init__(self, store: AccountStore, clock: Clock, secret: bytes, accounts: Accounts) -> None:
+        super().__init__(store, clock, secret)
+        self._life_cycle = accounts
+
     async def check_password(
         self, account: Jid, password: str, iterations: int = DEFAULT_ITERATIONS
     ) -> tuple[bool, str | None]:
@@ -106,11 +109,11 @@ class OpenCredentials(StoredCredentials):
         found = await self.find(account)
         if found.record is None:
             try:
-                keys = await make_keys(password, iterations)
+                await self._life_cycle.create(account, password, iterations=iterations)
+            except AccountExists:
+                pass  # another log-in was faster
             except StanzaError:
-                return False, None  # no text that could be anybody's password
-            with contextlib.suppress(AccountExists):  # another log-in was faster
-                await self._accounts.create(account, keys, self._clock.now())
+                return False, None  # no text that could be anybody's password, or an address that is held
         return True, found.banned
 
 
