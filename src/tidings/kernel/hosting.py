@@ -51,6 +51,7 @@ class Hosting:
 
     async def restore(self) -> None:
         """Serve the domains that were added before, and go on with removing those that are to go."""
+        count = 0
         async with self._changing:
             for record in await self._store.list():
                 if record.state is DomainState.REMOVING:
@@ -59,6 +60,9 @@ class Hosting:
                     log.warning("domain_named_twice", domain=record.domain, used="the configuration")
                 else:
                     await self._open(record)
+                    count += 1
+        if count:
+            log.info("domains_restored", count=count)
 
     async def add(self, record: DomainRecord) -> None:
         """Keep a domain and serve it; people can log in when this returns. Raises `DomainExists`."""
@@ -69,6 +73,7 @@ class Hosting:
             except BaseException:
                 await self._store.remove(record.domain)
                 raise
+            log.info("domain_added", domain=record.domain)
 
     async def set_state(self, domain: str, state: DomainState) -> int | None:
         """Let people log in to a domain or not; tell how many sessions end, None where it was not added."""
@@ -109,7 +114,6 @@ class Hosting:
             raise
         home.takes_logins = served.state is DomainState.ENABLED
         self._domains.put(served)
-        log.info("domain_opened", domain=record.domain, services=list(served.services))
 
     async def _close(self, served: ServedDomain) -> int:
         self._server.hosts[served.domain].takes_logins = False
