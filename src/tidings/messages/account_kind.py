@@ -68,7 +68,8 @@ class AccountKind:
 
     def plan(self, submission: Submission, classification: Classification, kept: Entry | None) -> Plan:
         """Keep what its devices can get later; deliver the rest now, or refuse it."""
-        message, host, account = submission.message, submission.host, account_of(submission.entity)
+        message, host, account = submission.message, submission.host, submission.entity
+        assert isinstance(account, Account)
         assert host is not None
         if classification.storage is not _NOT_STORED and message.kind != "groupchat":
             has_archive = host.has_archives and account.exists
@@ -87,8 +88,9 @@ class AccountKind:
 
     def deliver(self, submission: Submission, accepted: Accepted | None) -> MaybeAwaitable:
         """Send it to the sessions that it is for, and tell the features of the host."""
-        message, host, account = submission.message, submission.host, account_of(submission.entity)
+        message, host, account = submission.message, submission.host, submission.entity
         plan = submission.plan
+        assert isinstance(account, Account)
         assert host is not None
         sessions = delivery.recipients(message, account) if plan.sessions is None else plan.sessions
         stored = None

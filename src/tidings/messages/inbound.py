@@ -130,7 +130,7 @@ class Inbound:
                 self._supervisor.when_done("inbound", wait, functools.partial(self._finish, count))
                 self._throttle()
                 return
-            self._count(count)
+            self.session.flow.dealt_with(count)
 
     def _next(self) -> tuple[MaybeAwaitable, int]:
         """Submit what is at the head of the queue; tell how many places of the queue that takes up."""
@@ -167,7 +167,7 @@ class Inbound:
 
     def _finish(self, count: int) -> None:
         """The router is done, which answers its errors itself; if the server stops first, nothing counts."""
-        self._count(count)
+        self.session.flow.dealt_with(count)
         self._busy = False
         self._go()
         if self.progress is not None:
@@ -177,9 +177,6 @@ class Inbound:
             callbacks, self._when_idle = self._when_idle, []
             for callback in callbacks:
                 callback()
-
-    def _count(self, count: int) -> None:
-        self.session.flow.dealt_with(count)
 
     def _throttle(self) -> None:
         link = self.session.link

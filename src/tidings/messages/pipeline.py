@@ -102,25 +102,23 @@ class Pipeline:
     def _submissions(
         self, origin: Origin, messages: Sequence[Stanza], numbers: Sequence[int] = ()
     ) -> list[Submission]:
+        """Find out where messages go: without an address, to the sender's own account (§10.3.1)."""
         self._telemetry.stanzas_in["message"] += len(messages)
-        submission = self._submission
-        if not numbers:
-            return [submission(origin, message) for message in messages]
-        return [
-            submission(origin, message, number) for message, number in zip(messages, numbers, strict=True)
-        ]
-
-    def _submission(self, origin: Origin, message: Stanza, number: int = 0) -> Submission:
-        """Find out where a message goes: without an address, to the sender's own account (§10.3.1)."""
-        to = message.to
-        recipient = origin.jid if to is None else to.bare
-        kind = self._kinds.get(recipient.domain)
-        if kind is None:
-            return Submission(origin, message, recipient, None, self._elsewhere, None, number=number)
-        recipient = kind.address(recipient)
-        host = self._routing.hosts[recipient.domain]
-        entity = host.directory.get(recipient) if recipient.local else None
-        return Submission(origin, message, recipient, host, kind, entity, number=number)
+        submissions = []
+        for position, message in enumerate(messages):
+            to = message.to
+            recipient = origin.jid if to is None else to.bare
+            kind = self._kinds.get(recipient.domain, self._elsewhere)
+            host = entity = None
+            if kind is not self._elsewhere:
+                recipient = kind.address(recipient)
+                host = self._routing.hosts[recipient.domain]
+                entity = host.directory.get(recipient) if recipient.local else None
+            submission = Submission(origin, message, recipient, host, kind, entity)
+            if numbers:
+                submission.number = numbers[position]
+            submissions.append(submission)
+        return submissions
 
     # --- load
 
@@ -314,7 +312,9 @@ class Pipeline:
                 self._refuse(submission, StanzaError("conflict", _USED_KEY))
                 continue
             accepted = answer if type(answer) is Accepted else None
-            submission.outcome = _outcome(submission, accepted)
+            submission.outcome = (
+                _ACCEPTED if submission.origin.session is not None else _outcome(submission, accepted)
+            )
             try:
                 if accepted is None or not accepted.repeated:
                     wait = submission.kind.deliver(submission, accepted)
@@ -424,8 +424,8 @@ def _refresh(submissions: list[Submission]) -> None:
 
 
 def _outcome(submission: Submission, accepted: Accepted | None) -> Outcome:
-    """Say to the origin what became of its message; sessions hear of it by XEP-0198, and need no words."""
-    if accepted is None or submission.origin.session is not None:
+    """Say to an origin that is no session what became of its message."""
+    if accepted is None:
         return _ACCEPTED
     own = submission.origin.jid.text
     place = next((place for place in accepted.places if place.archive == own), None)
