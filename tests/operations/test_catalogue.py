@@ -49,6 +49,7 @@ def test_the_first_categories_are_complete():
         "stanza": ["send-message", "send-stanza"],
         "archive": ["sync"],
         "retention": ["erase-message", "erase-conversation", "erase-archive", "hold", "release", "trim"],
+        "followers": ["list", "rewind", "dead-letters", "retry"],
         "domain": ["add", "enable", "disable", "remove", "list"],
         "server": ["status"],
     }  # fmt: skip
@@ -89,6 +90,8 @@ def arguments_about(domain, found):
         "peer": f"bob@{LOCAL}",
         "password": "secret",
         "body": "text",
+        "follower": "text_index",
+        "cursor": "start",
         "id": "0k3f9-1",
         "keep_messages": 1_000,
         "stanza": f"<message from='alice@{domain}' to='bob@{LOCAL}'/>",
@@ -241,7 +244,7 @@ async def test_a_service_does_what_its_scopes_say(context, scopes, may):
 
 async def test_what_an_operation_changes_is_declared(everything):
     reading = {
-        "list", "export", "count", "check", "check-password", "sync", "status"
+        "list", "export", "count", "check", "check-password", "sync", "status", "dead-letters"
     }  # fmt: skip
     assert {one.name for one in CATALOGUE if not one.changes} == reading
 
@@ -301,6 +304,8 @@ async def test_which_domains_exist_is_not_told_to_an_administrator_of_another(co
 
 NOBODY = Caller.administrator(Jid("mallory@localhost"))
 ARGUMENTS = {
+    "follower": "text_index",
+    "cursor": "start",
     "user": "alice@localhost",
     "password": "x",
     "sender": "alice@localhost",

@@ -33,6 +33,8 @@ _SENTENCES: Final[Mapping[tuple[str, str], str]] = {
     ("retention", "erase-message"): "Erased from archives: {erased}.",
     ("retention", "erase-conversation"): "Messages erased: {erased}; kept by legal hold: {held}.",
     ("retention", "erase-archive"): "Messages erased: {erased}; kept by legal hold: {held}.",
+    ("followers", "rewind"): "{follower} goes on at {cursor}.",
+    ("followers", "retry"): "Dead letters that are tried again: {dead_letters}.",
     ("retention", "trim"): "Archives: {archives}; messages that went: {trimmed}.",
 }
 """What people are told when an operation has nothing more to show."""

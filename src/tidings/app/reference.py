@@ -6,6 +6,7 @@ With `--check` nothing is written; the exit code is 1 when a page is not what it
 from __future__ import annotations
 
 import ast
+import asyncio
 import importlib
 import inspect as python_inspect
 import itertools
@@ -17,10 +18,12 @@ from typing import Any, Final, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import inspect
+from prometheus_client.core import Metric
 
 from tidings.adapters.memory.stores import MemoryStores
+from tidings.adapters.sql.ledger import open_memory_ledger
 from tidings.app import arguments, cli, layers, schema
-from tidings.app.compose import build_server
+from tidings.app.compose import HostPlan, build_server
 from tidings.app.feature_options import feature_options, features
 from tidings.kernel.clock import SystemClock
 from tidings.operations.all import CATALOGUE
@@ -341,10 +344,19 @@ def _metrics() -> Iterator[str]:
     yield ""
     yield "| metric | kind | what it counts | label |"
     yield "|---|---|---|---|"
-    for family in build_server((), MemoryStores(), SystemClock())[0].telemetry.collect():
+    for family in asyncio.run(_families()):
         name = f"{family.name}_total" if family.type == "counter" else family.name
         labels = ", ".join(getattr(family, "_labelnames", ()))
         yield f"| `{name}` | {family.type} | {family.documentation} | {labels} |"
+
+
+async def _families() -> list[Metric]:
+    """Give what a scrape of a server with archives shows."""
+    ledger = await open_memory_ledger()
+    plans = (HostPlan(domain="example.org"),)
+    families = list(build_server(plans, MemoryStores(ledger), SystemClock())[0].telemetry.collect())
+    await ledger.close()
+    return families
 
 
 def _cell(text: str) -> str:

@@ -1,6 +1,6 @@
 """The one catalogue from which every door is made."""
 
-from tidings.operations import account, archive, domain, retention, server, session, stanza
+from tidings.operations import account, archive, domain, followers, retention, server, session, stanza
 from tidings.operations.catalogue import Catalogue
 
 CATALOGUE = Catalogue(
@@ -11,6 +11,7 @@ CATALOGUE = Catalogue(
         *archive.OPERATIONS,
         *retention.OPERATIONS,
         *domain.OPERATIONS,
+        *followers.OPERATIONS,
         *server.OPERATIONS,
     )
 )
