@@ -25,7 +25,7 @@ from tests.contracts.ledger_stories import (
 )
 from tidings.adapters.sql.ledger import SqlLedger
 from tidings.base.jid import Jid
-from tidings.ports.ledger.batch import Append, Direction, Entry, Event, LedgerBatch, Outgoing, Refused
+from tidings.ports.ledger.batch import Append, Direction, Entry, Event, LedgerBatch, OutboxTarget, Refused
 from tidings.ports.ledger.feed import Cursor, FeedEntry, FeedEvent, FeedGap
 from tidings.ports.ledger.outbox import OutboxId, OutboxRow
 from tidings.ports.ledger.reading import PageQuery
@@ -38,7 +38,7 @@ DORA = Jid("dora@far.example")
 def out(words: object, *domains: str, **more: Any) -> Append:
     """A message of Alice's to other servers, which her archive keeps."""
     entry = Entry(archive=ALICE, peer=DORA, direction=Direction.SENT, countable=True)
-    outbox = tuple(Outgoing(domain) for domain in domains or ("far.example",))
+    outbox = tuple(OutboxTarget(domain) for domain in domains or ("far.example",))
     return msgspec.structs.replace(Append(body=stanza(words), entries=(entry,), outbox=outbox), **more)
 
 
@@ -68,7 +68,7 @@ async def test_what_is_for_another_server_waits_in_its_order(ledger: SqlLedger, 
 
 
 async def test_one_message_may_have_many_recipients_in_a_domain(ledger: SqlLedger) -> None:
-    outbox = tuple(Outgoing("far.example", f"{name}@far.example/ü") for name in ("dora", "erin"))
+    outbox = tuple(OutboxTarget("far.example", f"{name}@far.example/ü") for name in ("dora", "erin"))
     await accept(ledger, out("hello", outbox=outbox))
     first, second = await ledger.outbox.rows("far.example")
     assert (first.recipient, second.recipient) == ("dora@far.example/ü", "erin@far.example/ü")

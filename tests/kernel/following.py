@@ -13,7 +13,7 @@ from tidings.adapters.sql.ledger import SqlLedger, open_memory_ledger
 from tidings.kernel.followers import Followers
 from tidings.kernel.supervisor import Supervisor
 from tidings.kernel.telemetry import Telemetry
-from tidings.ports.ledger.batch import Append, Direction, Entry, Outgoing
+from tidings.ports.ledger.batch import Append, Direction, Entry, OutboxTarget
 from tidings.ports.ledger.feed import FeedEntry, FeedItem
 from tidings.ports.ledger.outbox import OutboxRow
 
@@ -77,7 +77,7 @@ async def send_out(ledger: SqlLedger, *words: object, domain: str = "far.example
     """Send messages of Alice's to another server."""
     for each in words:
         entry = Entry(archive=ALICE, peer=f"dora@{domain}", direction=Direction.SENT, countable=True)
-        append = Append(body=chat(ALICE, BOB, each).body, entries=(entry,), outbox=(Outgoing(domain),))
+        append = Append(body=chat(ALICE, BOB, each).body, entries=(entry,), outbox=(OutboxTarget(domain),))
         await accept(ledger, append)
 
 

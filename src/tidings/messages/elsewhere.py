@@ -11,7 +11,7 @@ from tidings.kernel.maybe_awaitable import MaybeAwaitable
 from tidings.kernel.routing import Routing
 from tidings.messages import entries
 from tidings.messages.submission import Plan, Submission
-from tidings.ports.ledger.batch import Accepted, Entry, Outgoing
+from tidings.ports.ledger.batch import Accepted, Entry, OutboxTarget
 from tidings.wire.xmpp.classification import Classification, Storage
 from tidings.wire.xmpp.stanza import Stanza
 
@@ -54,7 +54,7 @@ class Elsewhere:
         if classification.storage is Storage.NONE:
             return Plan(classification, reason="it is worth nothing later: it goes straight, or not at all")
         append = entries.append_of(submission, classification, () if kept is None else (kept,))
-        append = msgspec.structs.replace(append, outbox=(Outgoing(domain),))
+        append = msgspec.structs.replace(append, outbox=(OutboxTarget(domain),))
         return Plan(classification, append, reason="it waits in the outbox until that server has it")
 
     def deliver(self, submission: Submission, accepted: Accepted | None) -> MaybeAwaitable:

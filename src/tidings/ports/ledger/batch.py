@@ -102,7 +102,7 @@ class Event(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The rest, as whoever tells it and who follows agree; small."""
 
 
-class Outgoing(msgspec.Struct, frozen=True, array_like=True, gc=False):
+class OutboxTarget(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Another server that a message is for."""
 
     domain: str
@@ -143,7 +143,7 @@ class Append(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=Fals
     """The key of the XEP-0198 stream that it came on, made by `message_key`."""
     number: int = 0
     """Its number among the stanzas of that stream. A number that the stream has passed is a repeat."""
-    outbox: tuple[Outgoing, ...] = ()
+    outbox: tuple[OutboxTarget, ...] = ()
     """Where it is sent to; a row for each waits from the commit on until it is sent, erased or given up."""
     events: tuple[Event, ...] = ()
     """What followers are told right behind it; nothing where it is a repeat."""

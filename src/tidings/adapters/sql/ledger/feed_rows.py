@@ -29,9 +29,9 @@ class FeedRows:
 
     def add_outbox(self, append: Append, message: int, time: int, ids: Mapping[str, int]) -> None:
         """Note for which domains a message is; `ids` are the numbers of addresses."""
-        for place, outgoing in enumerate(append.outbox):
-            recipient = bytearray(outgoing.recipient, "utf-8")
-            self._outbox += (ids[outgoing.domain], message, place, time, recipient)
+        for place, target in enumerate(append.outbox):
+            recipient = bytearray(target.recipient, "utf-8")
+            self._outbox += (ids[target.domain], message, place, time, recipient)
         self.sent += len(append.outbox)
         if not append.entries:
             self._outbound_only.append(message)

@@ -54,7 +54,7 @@ class Wanted:
         if append.refers_to:
             self.targets.update(append.refers_to)
         if append.outbox:
-            self.others.update(outgoing.domain for outgoing in append.outbox)
+            self.others.update(target.domain for target in append.outbox)
         if append.sender:
             self.others.add(append.sender.partition("/")[0])
         if append.mentions:
