@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any
 
 from tests.harness.world import World
+from tidings.base.errors import StanzaError
 from tidings.base.limits import XmlLimits
 from tidings.wire.xml.element import Element, decode
 from tidings.wire.xml.frames import FrameParser
@@ -62,6 +63,10 @@ class RemoteService:
     def fail(self, times: int = 1) -> None:
         """Lose the connection on the next stanzas that it is handed."""
         self._failures += [ConnectionResetError(f"{self.domain} is gone") for _ in range(times)]
+
+    def refuse(self, error: StanzaError) -> None:
+        """Refuse the next stanza that it is handed."""
+        self._failures.append(error)
 
     def stall(self) -> None:
         """Take nothing until `go_on`."""

@@ -160,7 +160,7 @@ async def test_a_server_that_fails_is_tried_again_and_gets_all(
     assert len(await waiting(ledger)) == 5
     assert node.count("domains") == 1
     peers.down.clear()
-    await node.pass_time(600)
+    await node.pass_time(1500, 5)  # the longest pause, and a half
     assert peers.got(FAR) == numbers(1, 5)
     assert (peers.doubled, node.count("failures_total"), node.count("domains")) == (0, tries, 0)
 

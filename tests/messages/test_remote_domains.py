@@ -7,12 +7,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.harness.archives import archived
+from tests.harness.archives import archived, unread
 from tests.harness.service import RemoteService
 from tests.harness.world import World
 from tests.messages.slow_ledger import SlowLedger
-from tidings.base.errors import BackendError
-from tidings.ports.ledger.batch import Refused, Stale
+from tidings.base.errors import BackendError, StanzaError
+from tidings.base.jid import Jid
+from tidings.ports.ledger.batch import EntryKind, Refused, Stale
+from tidings.ports.ledger.reading import PageQuery
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
 
@@ -166,3 +168,33 @@ async def test_a_domain_that_stands_still_holds_up_nobody(world: World, far: Rem
     far.go_on()
     await world.settle()
     assert [message.get("id") for message in far.take("message")] == ["1"]
+
+
+async def test_what_can_never_arrive_is_told_to_all_devices_of_its_sender(
+    world: World, far: RemoteService
+) -> None:
+    alice = await world.online("alice@localhost/phone")
+    laptop = await world.online("alice@localhost/laptop")
+    far.fail(10_000)
+    await alice.send(chat(alice.jid, ROMEO, id_="lost"))
+    laptop.take()
+    for _ in range(5 * 24):
+        await world.advance(HOUR)
+    for device in (alice, laptop):
+        assert conditions(device.take("message")) == [("lost", "remote-server-timeout")]
+    later = await world.online("alice@localhost/tablet")
+    await world.settle()
+    assert far.take("message") == later.take("presence") == []
+    page = await world.stores.ledger.page(Jid("alice@localhost"), PageQuery(folded=True))
+    sent, failed = page.entries
+    assert (failed.kind, failed.target, failed.countable) == (EntryKind.FAILED, sent.id.position, False)
+    assert await unread(world, "alice@localhost") == {ROMEO: 0}
+    assert await world.stores.ledger.outbox.domains() == ()
+
+
+async def test_what_the_other_server_refuses_is_told_at_once(world: World, far: RemoteService) -> None:
+    alice = await world.online("alice@localhost/phone")
+    far.refuse(StanzaError("item-not-found"))
+    await alice.send(chat(alice.jid, ROMEO, id_="1"), chat(alice.jid, ROMEO, id_="2"))
+    assert conditions(alice.take("message")) == [("1", "item-not-found")]
+    assert [message.get("id") for message in far.take("message")] == ["2"]

@@ -18,6 +18,7 @@ from tidings.kernel.routing import Routing
 from tidings.kernel.stored_copy import stored_copy
 from tidings.messages import delivery, entries
 from tidings.messages.delivery import Undelivered
+from tidings.messages.origin import Via
 from tidings.messages.submission import Plan, Submission
 from tidings.ports.ledger.batch import Accepted, Entry, Place
 from tidings.wire.xmpp.classification import Classification, Storage
@@ -79,6 +80,14 @@ class AccountKind:
                     found = (*found, entries.received_entry(message, account, classification))
                 if found:
                     return Plan(classification, entries.append_of(submission, classification, found))
+        if (
+            submission.origin.via is Via.SELF
+            and message.kind == "error"
+            and host.has_archives
+            and account.exists
+        ):
+            append = entries.failure_of(submission, account)
+            return Plan(classification, append, delivery.available(account), "what was sent could not arrive")
         sessions = delivery.recipients(message, account)
         if not sessions and delivery.outcome(message) is Undelivered.REFUSE:
             raise StanzaError("service-unavailable")

@@ -42,6 +42,11 @@ def recipients(message: Stanza, account: Account) -> list[Session]:
             return []  # §8.5.3.2.1
     if message.kind in {"groupchat", "error"}:
         return []  # §8.5.2.1.1
+    return available(account)
+
+
+def available(account: Account) -> list[Session]:
+    """Give the available sessions of non-negative priority."""
     return [
         session
         for session in account.sessions.values()

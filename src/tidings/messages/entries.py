@@ -136,6 +136,24 @@ def digest_of(message: Stanza) -> bytes:
     return hashlib.blake2b(content, digest_size=_DIGEST_OCTETS, person=kind.encode()[:16]).digest()
 
 
+def failure_of(submission: Submission, account: Account) -> Append:
+    """Give the entry that tells all devices of an account that what it sent could not arrive.
+
+    It points at that message, is not counted, and is stored once, however often it is told.
+    """
+    message, owner, peer = submission.message, account.jid.text, submission.origin.jid.text
+    id_ = message.id or ""
+    key = message_key("failed", owner, peer, id_)
+    return Append(
+        body=message.to_bytes(),
+        entries=(Entry(archive=owner, peer=peer, version=account.archive_version),),
+        kind=EntryKind.FAILED,
+        keys=(key,) if id_ else (),
+        repeat=key if id_ else None,
+        refers_to=tuple(message_key(kind, owner, peer, id_) for kind in ("id", "origin")) if id_ else (),
+    )
+
+
 def effects_of(
     account: Account, peer: Jid, stored: StoredCopy, *, is_own: bool, by: Session | None = None
 ) -> Iterator[Fact]:
