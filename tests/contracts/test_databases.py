@@ -116,6 +116,27 @@ async def test_a_migration_that_was_killed_halfway_is_taken_up_again(mariadb_ser
     mariadb_server.drop_database(url)
 
 
+async def test_the_text_search_goes_on_where_it_was_before_it_was_a_follower(fresh_url: str) -> None:
+    database = await open_database(fresh_url)
+
+    def go_back(connection: Connection) -> None:
+        connection.execute(
+            text("CREATE TABLE search_state (id SMALLINT PRIMARY KEY, message BIGINT NOT NULL)")
+        )
+        connection.execute(text(f"INSERT INTO search_state (id, message) VALUES (1, {(7 << 16) + 4})"))
+        connection.execute(text("DELETE FROM followers"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0006'"))
+
+    await database.write(go_back)
+    await database.close()
+    stores = await open_stores(fresh_url)
+    assert stores.ledger is not None
+    state = await stores.ledger.followers.follower("text_index")
+    assert state is not None
+    assert (state.cursor.feed, state.cursor.number) == (7, 5)
+    await stores.close()
+
+
 # -- connections
 
 

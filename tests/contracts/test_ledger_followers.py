@@ -120,6 +120,13 @@ async def test_an_entry_says_where_it_is_and_what(ledger: SqlLedger) -> None:
     assert (received.direction, received.countable, received.groupchat) == (Direction.RECEIVED, True, True)
     assert (await at(ledger, BOB, 1)).epoch == received.epoch
     assert [place.target for place in receipt.places] == [1, 1]
+    assert (message.sender, receipt.sender) == (ALICE, BOB)
+
+
+async def test_a_message_of_a_room_tells_which_member_sent_it(ledger: SqlLedger) -> None:
+    await accept(ledger, say(CAROL, "hello"))
+    (message,) = await follow(ledger)
+    assert (message.sender, message.places[0].archive, message.places[0].peer) == (CAROL, ROOM, ROOM)
 
 
 async def test_a_page_of_large_messages_is_short(ledger: SqlLedger) -> None:

@@ -73,6 +73,8 @@ class FeedEntry(msgspec.Struct, frozen=True):
     number: int
     kind: EntryKind
     time: int
+    sender: Jid
+    """The bare JID of who really sent it, also in a room."""
     places: tuple[FeedPlace, ...]
     """Those that have not been trimmed since."""
     body: bytes

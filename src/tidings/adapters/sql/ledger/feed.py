@@ -46,7 +46,7 @@ _FIRST_ERASURE: Final = PER_FEED // 2
 """The number of the first erasure of a transaction."""
 
 _LENGTHS: Final = "SELECT id, LENGTH(body) FROM messages WHERE id >= ? AND id < ? ORDER BY id LIMIT "
-_MESSAGES: Final = "SELECT id, time, places, body FROM messages WHERE id >= ? AND id < ? ORDER BY id"
+_MESSAGES: Final = "SELECT id, time, places, body, sender FROM messages WHERE id >= ? AND id < ? ORDER BY id"
 _ENTRIES: Final = (
     "SELECT archive, position, peer, kind, flags, target, resource FROM entries "
     "WHERE (archive, position) IN PAIRS"
@@ -108,20 +108,23 @@ class FeedReader:
         places = {row[0]: decode_places(bytes(row[2])).places for row in rows}
         pairs = sorted({place[::2] for each in places.values() for place in each})
         entries = {row[:2]: row for row in self._reader.sql.find(_ENTRIES, pairs)}
-        names = self._reader.names_of(number for row in entries.values() for number in (row[0], row[2]))
-        for message, time, _, body in rows:
+        numbers = {number for row in entries.values() for number in (row[0], row[2])}
+        names = self._reader.names_of(numbers | {row[4] for row in rows if row[4]})
+        for message, time, _, body, sender in rows:
             there = [
                 (entries[archive, position], epoch)
                 for archive, epoch, position in places[message]
                 if (archive, position) in entries
             ]
             if there:  # else no archive has it: it only waits for another server
+                found = tuple(_place(row, epoch, names) for row, epoch in there)
                 yield FeedEntry(
                     feed=message // PER_FEED,
                     number=message % PER_FEED,
                     kind=EntryKind(there[0][0][3]),
                     time=time,
-                    places=tuple(_place(row, epoch, names) for row, epoch in there),
+                    sender=names[sender] if sender else _sender_of(found[0]),
+                    places=found,
                     body=bytes(body),
                 )
 
@@ -173,6 +176,11 @@ def _place(row: Sequence[Any], epoch: int, names: dict[int, Jid]) -> FeedPlace:
         is_erased=bool(flags & ERASED),
         target=target,
     )
+
+
+def _sender_of(place: FeedPlace) -> Jid:
+    """Tell who sent a message to or from an account."""
+    return place.archive if place.direction is Direction.SENT else place.peer.bare
 
 
 def _event(row: Sequence[Any]) -> FeedEvent:
