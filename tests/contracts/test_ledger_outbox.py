@@ -23,7 +23,7 @@ from tests.contracts.ledger_stories import (
     stanza,
     texts,
 )
-from tidings.adapters.sql.ledger import SqlLedger
+from tidings.adapters.sql.ledger import SqlLedger, open_memory_ledger
 from tidings.base.jid import Jid
 from tidings.ports.ledger.batch import Append, Direction, Entry, Event, LedgerBatch, OutboxTarget, Refused
 from tidings.ports.ledger.feed import Cursor, FeedEntry, FeedEvent, FeedGap
@@ -179,3 +179,22 @@ async def test_the_writer_tells_that_something_waits(ledger: SqlLedger) -> None:
     assert ledger.state.sent == 0
     await accept(ledger, out(1, "far.example", "other.example"))
     assert ledger.state.sent == 2
+
+
+async def test_a_local_message_costs_no_statement_of_the_outbox_or_of_events() -> None:
+    ledger = await open_memory_ledger()
+    connection = ledger._database._writer.raw_connection()
+    statements: list[str] = []
+    connection.driver_connection.set_trace_callback(statements.append)
+    connection.close()
+
+    def touched() -> set[str]:
+        written = [each.split() for each in statements]
+        statements.clear()
+        return {words[words.index("INTO") + 1] for words in written if "INTO" in words}
+
+    await accept(ledger, out(1, events=(Event("sent", "alice"),)), chat(ALICE, BOB, 1))
+    assert touched() >= {"messages", "entries", "outbox", "feed_events"}
+    await accept(ledger, chat(ALICE, BOB, 2))
+    assert touched() == {"messages", "entries", "archives", "inbox"}
+    await ledger.close()
