@@ -13,6 +13,7 @@ from tidings.features.inbox import BinCleaning, Inbox
 from tidings.features.retention import FIRST_PASS, Retention, RetentionOptions
 from tidings.kernel.events import AccountRemoved, AccountWanted
 from tidings.ports.ledger.batch import CursorMove, LedgerBatch
+from tidings.ports.ledger.feed import FeedGap
 from tidings.ports.ledger.reading import EntryId, InboxQuery, NoSuchEntry, PageQuery
 
 ALICE, BOB, CAROL = (Jid(f"{name}@localhost") for name in ("alice", "bob", "carol"))
@@ -189,6 +190,29 @@ async def test_a_removed_account_is_no_reason_for_a_pass(world: World) -> None:
     assert await bodies(world, BOB) == []
     assert retention(world).passes == done
     await passes(world)
+
+
+async def test_what_a_follower_has_not_read_waits_for_it() -> None:
+    world = await start(keep_messages=2, follower_days=3)
+    await talk(world, 6)
+    followers = world.stores.ledger.followers
+    push = await followers.take_lease("push", "one", 10)
+    await passes(world)
+    assert len(await bodies(world, BOB)) == 6
+    page = await world.stores.ledger.feed_after(push.cursor, 3)
+    assert await followers.advance("push", "one", push.cursor, page.cursor)
+    await passes(world)
+    assert len(await bodies(world, BOB)) == 3
+    await world.advance(4 * DAY)  # and then it is waited for no more
+    await passes(world)
+    assert len(await bodies(world, BOB)) == 2
+    gaps = [
+        item
+        for item in (await world.stores.ledger.feed_after(page.cursor)).items
+        if isinstance(item, FeedGap)
+    ]
+    assert sum(gap.count for gap in gaps) == 1
+    await world.stop()
 
 
 async def test_what_a_stop_of_the_server_left_is_forgotten_later(world: World) -> None:

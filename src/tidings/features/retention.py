@@ -3,7 +3,8 @@
 Goes through the archives of the domain in small steps beside the traffic, each a short transaction, with a
 pause after each; the domains of a server take turns:
 
-- trims what is older than `keep_days` and what is more than `keep_messages`; legal hold goes before both;
+- trims what is older than `keep_days` and what is more than `keep_messages`; legal hold goes before both, and
+  followers that have not read it yet are waited for, `follower_days` at most;
 - forgets the archive of an account that was removed, also one that a stop of the server left half forgotten;
   whoever registers the address again begins with nothing, in a new epoch, and cannot have it while legal hold
   keeps something of the earlier owner;
@@ -66,6 +67,14 @@ class RetentionOptions(msgspec.Struct, frozen=True, kw_only=True):
             description="Days until an unused device is forgotten. The longest of all domains counts.", ge=1
         ),
     ] = 90
+    follower_days: Annotated[
+        int,
+        Meta(
+            description="Days that messages which are too old or too many wait for a follower, such as the "
+            "text search, that has not read them yet; then it is told of a gap.",
+            ge=0,
+        ),
+    ] = 7
     interval_hours: Annotated[float, Meta(description="Hours from one pass to the next.", gt=0)] = 6.0
     step: Annotated[
         int, Meta(description="The most messages that one step forgets, in one transaction.", ge=1, le=10_000)
@@ -199,9 +208,18 @@ class Retention(Feature):
         before = self._time_before(options.keep_days) if options.keep_days else None
         if not await self._has_too_much(archive, keep, before):
             return 0
-        count = await self._ledger.trim(archive, keep=keep, before=before, limit=options.step)
+        unread = await self._unread_from()
+        count = await self._ledger.trim(
+            archive, keep=keep, before=before, unread_from=unread, limit=options.step
+        )
         self.trimmed += count
         return count
+
+    async def _unread_from(self) -> int | None:
+        """Give the first transaction that a follower has not read, unless it has stood still for too long."""
+        since = self._time_before(self.options.follower_days)
+        followers = await self._ledger.followers.followers()
+        return min((each.cursor.feed for each in followers if each.moved >= since), default=None)
 
     async def _has_too_much(self, archive: Jid, keep: int | None, before: int | None) -> bool:
         """Look before anything is locked."""

@@ -223,10 +223,17 @@ class Ledger(Protocol):
         ...
 
     async def trim(
-        self, archive: Jid, *, keep: int | None = None, before: int | None = None, limit: int = 500
+        self,
+        archive: Jid,
+        *,
+        keep: int | None = None,
+        before: int | None = None,
+        unread_from: int | None = None,
+        limit: int = 500,
     ) -> int:
         """Forget the oldest entries: all but the last `keep`, and those of times before `before`.
 
+        Those of the transaction `unread_from` and later ones stay: a follower has not read them yet.
         `Head.first` moves over them, up to the first entry that is held; what should go behind that becomes
         tombstones. What is trimmed is not unread. Tells how many entries went.
         """

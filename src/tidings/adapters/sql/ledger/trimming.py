@@ -21,6 +21,7 @@ from tidings.adapters.sql.ledger.encoding import (
     GONE,
     HELD,
     OFFLINE_ONLY,
+    PER_FEED,
     SENT,
     UNREAD,
     decode_places,
@@ -99,15 +100,20 @@ class Trimming:
         columns = "e.position, e.message, e.peer, e.flags, e.target"
         return find(self._sql, parts, columns, condition=condition, limit=limit)
 
-    def trim(self, archive: Jid, keep: int | None, before: int | None, limit: int) -> int:
+    def trim(
+        self, archive: Jid, keep: int | None, before: int | None, unread_from: int | None, limit: int
+    ) -> int:
         """Forget the oldest entries."""
         head = self.archives.lock_one(archive)
         last = head.first - 1
         if keep is not None:
             last = max(last, head.position - keep)
+        number, state = self._reader.head(archive)
         if before is not None:
-            number, state = self._reader.head(archive)
             last = max(last, self._reader.first_at(number, state, "time", before) - 1)
+        if unread_from is not None:
+            unread = self._reader.first_at(number, state, "message", unread_from * PER_FEED)
+            last = min(last, unread - 1)
         return self.trim_to(head, last, limit)
 
     # -- steps
