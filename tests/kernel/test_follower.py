@@ -336,3 +336,19 @@ async def test_a_ledger_that_does_not_answer_is_waited_for(ledger: SqlLedger) ->
     ledger.feed_after = feed_after  # type: ignore[method-assign]
     await process.pass_time(60)
     assert (reader.read, follower.failures) == (["1"], 3)
+
+
+async def test_a_backlog_does_not_hold_up_the_end(ledger: SqlLedger) -> None:
+    await talk(ledger, *range(1, 101))
+    reader = Reader()
+    process, _ = await started(ledger, reader, Pace(limit=1))
+    process.clock.advance(POLL)
+    await until(lambda: len(reader.read) >= 5)
+    process.followers.wind_down()
+    await process.settle()  # the page under way comes to its end, and no other begins
+    await process.followers.stop()
+    assert len(reader.read) < 20
+    rest = Reader()
+    process, _ = await started(ledger, rest, clock=VirtualClock(process.clock.now()))
+    await process.pass_time(POLL)
+    assert reader.read + rest.read == numbers(1, 100)

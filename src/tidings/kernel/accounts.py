@@ -234,9 +234,13 @@ class TokenCleaning:
         """Begin soon after the start."""
         self._job.begin(FIRST_CLEANING)
 
-    async def stop(self) -> None:
+    def wind_down(self) -> None:
         """Remove nothing any more."""
         self._job.stop()
+
+    async def stop(self) -> None:
+        """Remove nothing any more."""
+        self.wind_down()
 
     async def _remove(self) -> float:
         await self._store.remove_expired_tokens(self._clock.now())

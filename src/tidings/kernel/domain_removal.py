@@ -53,9 +53,13 @@ class DomainRemoval:
     async def start(self) -> None:
         """Do nothing yet: whoever reads which domains there are says when to begin."""
 
-    async def stop(self) -> None:
+    def wind_down(self) -> None:
         """Do no step any more; the next start goes on."""
         self._job.stop()
+
+    async def stop(self) -> None:
+        """Leave the rest to the next start."""
+        self.wind_down()
         if self._running is not None:
             await self._running.aclose()
 

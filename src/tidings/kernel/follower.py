@@ -119,12 +119,20 @@ class Follower:
         """Begin."""
         self._job.begin(self._pace.delay or POLL)
 
-    async def stop(self) -> None:
-        """Do nothing more; what is done is noted, and the lease given back."""
+    def wind_down(self) -> None:
+        """Begin no page any more."""
         self._job.stop()
-        if self._leased_until > self._clock.monotonic():
+
+    async def stop(self) -> None:
+        """Note what is done, and give the lease back."""
+        self.wind_down()
+        if self._leased_until <= self._clock.monotonic():
+            return
+        try:
             await self._store()
             await self._ledger.followers.release(self.name, self._owner)
+        except BackendError as error:
+            log.warning("lease_not_released", follower=self.name, reason=str(error))
 
     # -- steps
 

@@ -48,9 +48,15 @@ class Followers:
         for follower in self:
             follower.start()
 
-    async def stop(self) -> None:
-        """Do nothing more, and give the leases back."""
+    def wind_down(self) -> None:
+        """Begin no page any more."""
         self.bell.stop()
+        for follower in self:
+            follower.wind_down()
+
+    async def stop(self) -> None:
+        """Note what is done, and give the leases back."""
+        self.wind_down()
         for follower in self:
             await follower.stop()
 

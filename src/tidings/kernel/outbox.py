@@ -106,13 +106,21 @@ class Outbox:
         self._bell.on_outbox(self._wake)
         self._job.begin(POLL)
 
-    async def stop(self) -> None:
+    def wind_down(self) -> None:
         """Send nothing more."""
         self._job.stop()
         for queue in self._queues.values():
             queue.job.stop()
-        if self.is_owner:
+
+    async def stop(self) -> None:
+        """Give the lease back."""
+        self.wind_down()
+        if not self.is_owner:
+            return
+        try:
             await self._store.release(self._owner)
+        except BackendError as error:
+            log.warning("lease_not_released", reason=str(error))
 
     @property
     def is_owner(self) -> bool:

@@ -49,8 +49,12 @@ class Worker(Protocol):
         """Begin."""
         ...
 
+    def wind_down(self) -> None:
+        """Begin nothing new; what is under way comes to its end."""
+        ...
+
     async def stop(self) -> None:
-        """End in order."""
+        """End in order, when that has ended."""
         ...
 
 
@@ -257,6 +261,8 @@ class Server:
             connection.abort()
         for session in list(self.sessions()):  # those without a connection
             self._end_later(session, error)
+        for worker in self.workers:
+            worker.wind_down()
         await self.supervisor.finish(max(end - self.clock.monotonic(), 0))
         for host in self.hosts.values():
             for feature in reversed(host.features):
