@@ -133,6 +133,13 @@ async def test_a_trimmed_room_is_not_unread(ledger: SqlLedger) -> None:
     assert (await unread(ledger, BOB))[ROOM] == 1
 
 
+async def test_trimming_leaves_what_a_follower_has_not_read(filled: SqlLedger) -> None:
+    fifth = (await filled.page(BOB, PageQuery())).entries[4]
+    assert await filled.trim(BOB, keep=1, unread_from=fifth.feed) == 4
+    assert await filled.trim(BOB, keep=1, unread_from=fifth.feed) == 0
+    assert (await filled.head(BOB)).first == 5
+
+
 # -- erasing
 
 
