@@ -4,7 +4,7 @@ from tests.harness.clock import VirtualClock
 from tests.harness.world import World
 from tidings.adapters.memory import MemoryStores
 from tidings.adapters.sql.ledger import open_memory_ledger
-from tidings.app.compose import HostPlan, build_server
+from tidings.app.compose import HostSettings, build_server
 from tidings.app.reset import Refill, ResetWhenEmpty
 from tidings.base.jid import Jid
 from tidings.kernel.accounts import make_first_accounts
@@ -20,7 +20,7 @@ async def test_it_begins_anew_when_nobody_is_left():
 
     def build(stores):
         refill = Refill(lambda: make_first_accounts(context.accounts, [(ADMIN, "secret")]))
-        plans = [HostPlan(domain="localhost"), HostPlan(domain="other.test")]
+        plans = [HostSettings(domain="localhost"), HostSettings(domain="other.test")]
         features = (ResetWhenEmpty,)
         server, context = build_server(plans, stores, clock, features=features, provides={Refill: refill})
         return server, context

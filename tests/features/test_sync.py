@@ -15,7 +15,7 @@ from tidings.features.archive import Archive
 from tidings.features.contacts import Presences, Rosters, Subscriptions
 from tidings.features.devices import Devices
 from tidings.features.disco import ServiceDiscovery
-from tidings.features.sync import Cursor, Sync, SyncOptions, goes_on, ranges
+from tidings.features.sync import Sync, SyncCursor, SyncOptions, goes_on, ranges
 from tidings.kernel.feature import Feature
 from tidings.ports.ledger import Ledger
 from tidings.ports.ledger.batch import InboxChange, LedgerBatch, ReadMove
@@ -42,13 +42,13 @@ epochs = st.sampled_from(["k3v9q2x", "a"])
 entry_ids = st.builds(EntryId, epochs, st.integers(1, 10**12))
 listed = st.tuples(st.integers(0, 10**16), st.sampled_from([JULIET, Jid("ü@bücher.example"), Jid("a.b@x.y")]))
 cursors = st.builds(
-    Cursor, st.just("p8m1zz"), st.integers(0, 10**15), st.none() | entry_ids, st.none() | listed
-) | st.builds(Cursor, st.just(""), st.just(0), st.none(), st.none() | listed)
+    SyncCursor, st.just("p8m1zz"), st.integers(0, 10**15), st.none() | entry_ids, st.none() | listed
+) | st.builds(SyncCursor, st.just(""), st.just(0), st.none(), st.none() | listed)
 
 
 @given(cursors)
-def test_a_cursor_is_read_as_it_was_written(cursor: Cursor) -> None:
-    assert Cursor.parse(str(cursor)) == cursor
+def test_a_cursor_is_read_as_it_was_written(cursor: SyncCursor) -> None:
+    assert SyncCursor.parse(str(cursor)) == cursor
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_a_cursor_is_read_as_it_was_written(cursor: Cursor) -> None:
     ],
 )
 def test_what_is_no_cursor(text: str) -> None:
-    assert Cursor.parse(text) is None
+    assert SyncCursor.parse(text) is None
 
 
 def head(first: int, position: int, *starts: tuple[str, int]) -> Head:
@@ -358,9 +358,9 @@ async def test_a_cursor_that_is_none_of_ours(romeo: WorldClient, since: str) -> 
 async def test_a_cursor_from_the_future(romeo: WorldClient, juliet: WorldClient) -> None:
     await say(juliet, 1)
     _, fin = await everything(romeo)
-    cursor = Cursor.parse(fin.cursor)
+    cursor = SyncCursor.parse(fin.cursor)
     assert cursor is not None
-    ahead = Cursor(cursor.incarnation, cursor.feed + 1, cursor.at)
+    ahead = SyncCursor(cursor.incarnation, cursor.feed + 1, cursor.at)
     assert (await ask(romeo, str(ahead)))[1].is_reset
 
 

@@ -21,7 +21,7 @@ import msgspec
 from tests.harness.clock import VirtualClock
 from tidings.adapters.memory import MemoryStores
 from tidings.adapters.sql.ledger import open_memory_ledger
-from tidings.app.compose import FEATURES, HostPlan, build_server
+from tidings.app.compose import FEATURES, HostSettings, build_server
 from tidings.app.hosts import ServiceKind
 from tidings.base.errors import StreamError
 from tidings.base.jid import Jid
@@ -34,7 +34,7 @@ from tidings.operations.context import Context
 from tidings.ports.ledger import Ledger
 from tidings.ports.stores import Stores
 from tidings.streams.acks import request_ack
-from tidings.streams.client_input import ClientInput
+from tidings.streams.client_input import ClientStreamInput
 from tidings.streams.listener import Resumer
 from tidings.wire.xml.element import Element, decode
 from tidings.wire.xml.frames import FrameParser
@@ -52,7 +52,7 @@ class WorldClient:
         self.closed = False
         self.paused = False
         self.session: Session = None  # type: ignore[assignment]  # set by World.login
-        self._input: ClientInput = None  # type: ignore[assignment]
+        self._input: ClientStreamInput = None  # type: ignore[assignment]
         self.answers: list[Element] = []  # to what it asked for inline
         self.stream_id = ""
         self.counted = 0  # stanzas that it has got
@@ -218,7 +218,7 @@ class World:
         else:
             stores = MemoryStores(ledger)
         plans = [
-            HostPlan(
+            HostSettings(
                 domain=domain,
                 admins=tuple(Jid(admin) for admin in admins if Jid(admin).domain == domain),
                 anonymous=domain in set(anonymous),
@@ -282,7 +282,7 @@ class World:
         client.session, client.answers = await self.server.open_session(
             host, address, way, _ClientLink(client), inline
         )
-        client._input = ClientInput(client.session, self.server.supervisor)
+        client._input = ClientStreamInput(client.session, self.server.supervisor)
         return client
 
     async def resume(
@@ -303,7 +303,7 @@ class World:
         answer, session = await resumer.negotiate_resumption(address.bare, request)
         if session is None:
             return answer
-        client.session, client._input = session, ClientInput(session, self.server.supervisor)
+        client.session, client._input = session, ClientStreamInput(session, self.server.supervisor)
         client.received.append(answer)
         way = Client(transport=transport, address="127.0.0.1", secure=True, since=self.clock.now())
         self.server.resume(session, way, _ClientLink(client))

@@ -16,7 +16,7 @@ from tidings.features.stream_management import StreamManagement
 from tidings.kernel.outgoing import Outgoing
 from tidings.kernel.session import Client, Session
 from tidings.streams.acks import request_ack
-from tidings.streams.client_input import ClientInput
+from tidings.streams.client_input import ClientStreamInput
 from tidings.wire.xml.element import Element, decode
 from tidings.wire.xml.frames import FrameParser
 from tidings.wire.xmpp import ns
@@ -79,7 +79,7 @@ class Phone:
     def __init__(self, world: World, session: Session) -> None:
         self.world = world
         self.session = session
-        self._input = ClientInput(session, world.server.supervisor)
+        self._input = ClientStreamInput(session, world.server.supervisor)
         self.wire = Wire(self)
         self.window: SentWindow[bytes] = SentWindow()
         self.said = 0
@@ -148,13 +148,13 @@ class Phone:
             if session is not None:
                 wire.down.append(answer)
                 server.resume(session, way, wire)
-                self._input = ClientInput(session, server.supervisor)
+                self._input = ClientStreamInput(session, server.supervisor)
                 return
             if wire.is_cut:
                 return
             self._was_late(Failed.decode(answer))
         session, _ = await server.open_session(host, self.session.jid, way, wire)
-        self.session, self._input = session, ClientInput(session, server.supervisor)
+        self.session, self._input = session, ClientStreamInput(session, server.supervisor)
         self._input.receive([self._parser.parse(ENABLE)])
 
     def _was_late(self, failed: Failed) -> None:

@@ -9,7 +9,7 @@ from tests.harness.clock import VirtualClock
 from tests.harness.world import World
 from tidings.adapters.memory import MemoryStores
 from tidings.adapters.sql.ledger import open_memory_ledger
-from tidings.app.compose import FEATURES, HostPlan, ServiceKind, build_server
+from tidings.app.compose import FEATURES, HostSettings, ServiceKind, build_server
 from tidings.base.errors import BackendError, StreamError
 from tidings.base.jid import Jid
 from tidings.features.disco import ServiceDiscovery
@@ -302,8 +302,8 @@ async def with_services():
     clock = VirtualClock()
     ledger = await open_memory_ledger(now=lambda: round(clock.now() * 1_000_000))
     plans = [
-        HostPlan(domain="localhost", admins=(Jid("boss@localhost"),)),
-        HostPlan(domain="guests.test", anonymous=True),
+        HostSettings(domain="localhost", admins=(Jid("boss@localhost"),)),
+        HostSettings(domain="guests.test", anonymous=True),
     ]
     world = World(
         MemoryStores(ledger, ledger.close),

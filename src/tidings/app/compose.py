@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from tidings.app.hosts import HostPlan, Hosts, ServiceKind
-from tidings.base.clock import Clock as PlainClock
+from tidings.app.hosts import Hosts, HostSettings, ServiceKind
+from tidings.base.clock import TimeSource
 from tidings.features.acceptance import Acceptance
 from tidings.features.archive import Archive
 from tidings.features.archive_preferences import ArchivePreferencesFeature
@@ -61,7 +61,7 @@ from tidings.ports.roster import RosterStore
 from tidings.ports.stores import Stores
 from tidings.ports.vcard import VCardStore
 
-__all__ = ["FEATURES", "SERVICES", "HostPlan", "ServiceKind", "build_server"]
+__all__ = ["FEATURES", "SERVICES", "HostSettings", "ServiceKind", "build_server"]
 
 FEATURES: tuple[type[Feature], ...] = (
     SessionRequests,
@@ -106,13 +106,13 @@ SERVICES: tuple[ServiceKind, ...] = ()
 
 
 def build_server(
-    plans: Iterable[HostPlan],
+    wanted: Iterable[HostSettings],
     stores: Stores,
     clock: Clock,
     *,
     features: Iterable[type[Feature]] = FEATURES,
     services: Iterable[ServiceKind] = SERVICES,
-    plan_for: Callable[[DomainRecord], HostPlan] | None = None,
+    settings_for: Callable[[DomainRecord], HostSettings] | None = None,
     sessions_per_account: int = 50,
     accounts_in_memory: int = 10_000,
     database: str = "",
@@ -120,9 +120,9 @@ def build_server(
 ) -> tuple[Server, Context]:
     """Make a server with these hosts over these stores, and the context of operations on it.
 
-    The server is not started and has no doors yet. `plan_for` says what a domain is to be that is added while
-    it runs. `database` names the stores for people. `provides` are more things that features may ask for, by
-    type.
+    The server is not started and has no doors yet. `settings_for` says what a domain is to be that is added
+    while it runs. `database` names the stores for people. `provides` are more things that features may ask
+    for, by type.
     """
     telemetry = Telemetry()
     supervisor = Supervisor(telemetry)
@@ -152,7 +152,7 @@ def build_server(
         Telemetry: telemetry,
         Turns: Turns(clock, supervisor),
         Clock: clock,
-        PlainClock: clock,
+        TimeSource: clock,
         Accounts: accounts,
         Domains: domains,
         AccountStore: stores.accounts,
@@ -175,10 +175,10 @@ def build_server(
         provided=provided,
         accounts_in_memory=accounts_in_memory,
     )
-    plan_for = plan_for or _plain_plan
+    settings_for = settings_for or _plain_settings
 
     def serve(record: DomainRecord) -> ServedDomain:
-        return hosts.serve(plan_for(record), source=Source.DATABASE, state=record.state)
+        return hosts.serve(settings_for(record), source=Source.DATABASE, state=record.state)
 
     removal = DomainRemoval(
         stores, clock, supervisor, services_of=hosts.services_of, is_served=domains.__contains__
@@ -187,8 +187,8 @@ def build_server(
     live = Live(hosts=server.hosts, router=router, started=server.started, hosting=hosting)
     context = Context(domains=domains, stores=stores, clock=clock, live=live, database=database)
     provided[Context] = context
-    for plan in plans:
-        domains.put(hosts.serve(plan))
+    for settings in wanted:
+        domains.put(hosts.serve(settings))
     server.workers += [TokenCleaning(stores.accounts, clock, supervisor), removal]
     if stores.ledger is not None:
         _add_workers(server, router, stores.ledger)
@@ -206,5 +206,5 @@ def _add_workers(server: Server, router: Router, ledger: Ledger) -> None:
     server.workers += [followers, outbox]
 
 
-def _plain_plan(record: DomainRecord) -> HostPlan:
-    return HostPlan(domain=record.domain, admins=record.admins)
+def _plain_settings(record: DomainRecord) -> HostSettings:
+    return HostSettings(domain=record.domain, admins=record.admins)

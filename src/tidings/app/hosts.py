@@ -28,7 +28,7 @@ from tidings.ports.domains import DomainState
 from tidings.ports.stores import Stores
 
 
-class HostPlan(msgspec.Struct, frozen=True, kw_only=True):
+class HostSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What a virtual host is to be."""
 
     domain: str
@@ -84,30 +84,30 @@ class Hosts:
 
     def serve(
         self,
-        plan: HostPlan,
+        settings: HostSettings,
         *,
         source: Source = Source.CONFIGURATION,
         state: DomainState = DomainState.ENABLED,
     ) -> ServedDomain:
         """Make the hosts of a domain and route to them; raises what loading their features does."""
-        exists = _nobody if plan.anonymous else self._stores.accounts.exists
+        exists = _nobody if settings.anonymous else self._stores.accounts.exists
         kind = AccountKind(exists, self._router)
-        made = [self._make(plan.domain, kind, plan, self._features)]
-        for service in () if plan.anonymous else self._services:
-            domain = service.domain_for(plan.domain)
+        made = [self._make(settings.domain, kind, settings, self._features)]
+        for service in () if settings.anonymous else self._services:
+            domain = service.domain_for(settings.domain)
             if domain in self._router.hosts:  # the configuration says otherwise what it is
                 continue
             its_kind = service.make_kind(domain, self._router, self._stores)
-            made.append(self._make(domain, its_kind, plan, service.features))
+            made.append(self._make(domain, its_kind, settings, service.features))
             made[-1][0].takes_logins = False
         for host, its_kind in made:
             self._router.serve(host, its_kind)
         return ServedDomain(
-            domain=plan.domain,
+            domain=settings.domain,
             source=source,
             state=state,
-            is_anonymous=plan.anonymous,
-            admins=plan.admins,
+            is_anonymous=settings.anonymous,
+            admins=settings.admins,
             services=tuple(host.domain for host, _ in made[1:]),
         )
 
@@ -117,17 +117,17 @@ class Hosts:
         return [host for host in found if host is not None]
 
     def _make(
-        self, domain: str, kind: MessageKind, plan: HostPlan, features: Iterable[type[Feature]]
+        self, domain: str, kind: MessageKind, settings: HostSettings, features: Iterable[type[Feature]]
     ) -> tuple[Host, MessageKind]:
         ledger = self._stores.ledger
-        has_archives = plan.archives and not plan.anonymous and ledger is not None
+        has_archives = settings.archives and not settings.anonymous and ledger is not None
         rules = Rules(ledger if has_archives else None)
         directory: Directory[Account] = Directory(kind, self._accounts_in_memory, rules.load)
         hooks = Hooks(self._server.supervisor, self._clock)
-        host = Host(domain, kind, directory, hooks, plan.admins)
+        host = Host(domain, kind, directory, hooks, settings.admins)
         host.has_archives = has_archives
         served = [feature for feature in features if has_archives or not feature.serves_archives]
-        load_features(host, served, {**self._provided, Rules: rules}, plan.options)
+        load_features(host, served, {**self._provided, Rules: rules}, settings.options)
         return host, kind
 
 

@@ -23,7 +23,7 @@ from prometheus_client.core import Metric
 from tidings.adapters.memory.stores import MemoryStores
 from tidings.adapters.sql.ledger import open_memory_ledger
 from tidings.app import arguments, cli, layers, schema
-from tidings.app.compose import HostPlan, build_server
+from tidings.app.compose import HostSettings, build_server
 from tidings.app.feature_options import feature_options, features
 from tidings.kernel.clock import SystemClock
 from tidings.operations.all import CATALOGUE
@@ -353,7 +353,7 @@ def _metrics() -> Iterator[str]:
 async def _families() -> list[Metric]:
     """Give what a scrape of a server with archives shows."""
     ledger = await open_memory_ledger()
-    plans = (HostPlan(domain="example.org"),)
+    plans = (HostSettings(domain="example.org"),)
     families = list(build_server(plans, MemoryStores(ledger), SystemClock())[0].telemetry.collect())
     await ledger.close()
     return families

@@ -20,7 +20,7 @@ from tidings.app import certificates, data_directory, listening, storage
 from tidings.app.admin_socket import AdminSocket
 from tidings.app.banner import print_banner
 from tidings.app.certificates import Certificates
-from tidings.app.compose import FEATURES, HostPlan, build_server
+from tidings.app.compose import FEATURES, HostSettings, build_server
 from tidings.app.doors import Doors, open_doors
 from tidings.app.logs import configure_logs
 from tidings.app.options import Config
@@ -137,12 +137,12 @@ def _place(bound: socket) -> str:
 def _build(config: Config, stores: Stores) -> tuple[Server, Context]:
     refill = Refill(lambda: make_first_accounts(context.accounts, _first_accounts(config)))
     server, context = build_server(
-        (_plan(config, domain) for domain in config.domains),
+        (_settings_of(config, domain) for domain in config.domains),
         stores,
         SystemClock(),
         features=(*FEATURES, ResetWhenEmpty) if config.server.reset_when_empty else FEATURES,
         provides={Refill: refill},
-        plan_for=lambda record: _plan(config, record.domain, record.admins),
+        settings_for=lambda record: _settings_of(config, record.domain, record.admins),
         sessions_per_account=config.limits.sessions_per_account,
         accounts_in_memory=config.limits.accounts_in_memory,
         database=storage.describe(config),
@@ -150,10 +150,10 @@ def _build(config: Config, stores: Stores) -> tuple[Server, Context]:
     return server, context
 
 
-def _plan(config: Config, domain: str, admins: tuple[Jid, ...] = ()) -> HostPlan:
+def _settings_of(config: Config, domain: str, admins: tuple[Jid, ...] = ()) -> HostSettings:
     """Say what a domain is to be; `admins` are those that were named when it was added."""
     host = config.host(domain)
-    return HostPlan(
+    return HostSettings(
         domain=domain,
         admins=tuple(dict.fromkeys((*admins, *map(Jid, host.admins)))),
         anonymous=host.authentication == "anonymous",

@@ -9,7 +9,7 @@ SECOND: Final = 1_000_000
 """Microseconds in a second."""
 
 
-class Clock(Protocol):
+class TimeSource(Protocol):
     """Tells the time."""
 
     def now(self) -> float:

@@ -54,7 +54,7 @@ class SyncOptions(msgspec.Struct, frozen=True, kw_only=True):
     ] = DEFAULT_PAGE
 
 
-class Cursor(msgspec.Struct, frozen=True):
+class SyncCursor(msgspec.Struct, frozen=True):
     """How far a device is: the last transaction it knows of, the last entry, and where a list goes on (§3).
 
     `incarnation` is empty while the ledger is, `at` is None while the archive is. `listed` is the last
@@ -100,7 +100,7 @@ async def read_page(ledger: Ledger, owner: Jid, since: str | None, limit: int) -
     """
     if since is None:
         return await _first_page(ledger, owner, limit)
-    cursor = Cursor.parse(since)
+    cursor = SyncCursor.parse(since)
     if cursor is None:
         return await _first_page(ledger, owner, limit, is_reset=True)
     incarnation, feed = await ledger.feed()
@@ -117,12 +117,12 @@ async def _first_page(ledger: Ledger, owner: Jid, limit: int, *, is_reset: bool 
     """§6: the point in time first, then the state."""
     head = await ledger.head(owner)
     incarnation, feed = await ledger.feed()
-    cursor = Cursor(incarnation, feed, _id_at(head, head.position))
+    cursor = SyncCursor(incarnation, feed, _id_at(head, head.position))
     return await _list_page(ledger, owner, cursor, limit, is_reset=is_reset)
 
 
 async def _list_page(
-    ledger: Ledger, owner: Jid, cursor: Cursor, limit: int, *, is_reset: bool = False
+    ledger: Ledger, owner: Jid, cursor: SyncCursor, limit: int, *, is_reset: bool = False
 ) -> SyncPage:
     query = InboxQuery(all_boxes=True, after=cursor.listed, limit=limit)
     inbox = await ledger.inbox(owner, query)
@@ -137,7 +137,7 @@ async def _list_page(
     )
 
 
-async def _changes_page(ledger: Ledger, owner: Jid, cursor: Cursor, limit: int) -> SyncPage:
+async def _changes_page(ledger: Ledger, owner: Jid, cursor: SyncCursor, limit: int) -> SyncPage:
     changes = await ledger.changes(owner, cursor.feed, limit)
     head = changes.head
     if changes.incarnation != cursor.incarnation or not goes_on(head, cursor.at):
@@ -150,7 +150,7 @@ async def _changes_page(ledger: Ledger, owner: Jid, cursor: Cursor, limit: int) 
     at = changes.entries[-1].id if changes.entries else cursor.at
     first = _id_at(head, head.first)
     fin = SyncFin(
-        cursor=str(Cursor(changes.incarnation, changes.feed, at)),
+        cursor=str(SyncCursor(changes.incarnation, changes.feed, at)),
         is_complete=changes.is_complete,
         first=None if first is None else str(first),
     )

@@ -17,7 +17,7 @@ from typing import Final
 
 import structlog
 
-from tidings.base.clock import Clock as PlainClock
+from tidings.base.clock import TimeSource
 from tidings.base.errors import StanzaError, StreamError
 from tidings.base.jid import Jid
 from tidings.kernel.account import Account, account_of
@@ -63,7 +63,7 @@ class Accounts:
         self,
         store: AccountStore,
         ledger: Ledger | None,
-        clock: PlainClock,
+        clock: TimeSource,
         *,
         hosts: Mapping[str, Host] | None = None,
         supervisor: Supervisor | None = None,

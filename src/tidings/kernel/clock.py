@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from tidings.base.clock import Clock as PlainClock
+from tidings.base.clock import TimeSource
 
 
 class Timer(Protocol):
@@ -18,7 +18,7 @@ class Timer(Protocol):
         ...
 
 
-class Clock(PlainClock, Protocol):
+class Clock(TimeSource, Protocol):
     """Tells the time and calls back when some has passed."""
 
     def call_later(self, seconds: float, function: Callable[[], object]) -> Timer:

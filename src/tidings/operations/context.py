@@ -6,7 +6,7 @@ import enum
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from tidings.base.clock import Clock
+from tidings.base.clock import TimeSource
 from tidings.base.errors import StreamError
 from tidings.base.jid import Jid
 from tidings.kernel.account import sessions_of
@@ -101,7 +101,7 @@ class Context:
 
     domains: Domains
     stores: Stores
-    clock: Clock
+    clock: TimeSource
     live: Live | None = None
     database: str = ""
     """What the database is, for people; without its password."""

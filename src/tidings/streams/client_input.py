@@ -13,7 +13,7 @@ from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.stanza import NAMES, Stanza
 
 
-class ClientInput:
+class ClientStreamInput:
     """Reads elements of one client's stream, in their order."""
 
     __slots__ = ("_lang", "_session", "_supervisor", "queue")

@@ -6,7 +6,7 @@ import asyncio
 from collections import OrderedDict
 from typing import Protocol
 
-from tidings.base.clock import Clock, format_utc
+from tidings.base.clock import TimeSource, format_utc
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
 from tidings.base.network import is_loopback, network_of
@@ -60,7 +60,7 @@ class Credentials(Protocol):
 class StoredCredentials:
     """The accounts of the store, with their passwords as SCRAM keys."""
 
-    def __init__(self, accounts: AccountStore, clock: Clock, secret: bytes) -> None:
+    def __init__(self, accounts: AccountStore, clock: TimeSource, secret: bytes) -> None:
         self._accounts = accounts
         self._clock = clock
         self._secret = secret
@@ -98,7 +98,7 @@ class StoredCredentials:
 class OpenCredentials(StoredCredentials):
     """Any name and any password are right and make the account: for tests on loopback only."""
 
-    def __init__(self, store: AccountStore, clock: Clock, secret: bytes, accounts: Accounts) -> None:
+    def __init__(self, store: AccountStore, clock: TimeSource, secret: bytes, accounts: Accounts) -> None:
         super().__init__(store, clock, secret)
         self._life_cycle = accounts
 
@@ -150,7 +150,7 @@ class LoginThrottle:
     _FORGET = 600.0
     _KEPT = 20_000
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: TimeSource) -> None:
         self._clock = clock
         self._records: OrderedDict[str, _Record] = OrderedDict()
         self._known: OrderedDict[tuple[str, str], None] = OrderedDict()

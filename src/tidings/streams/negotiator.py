@@ -24,7 +24,7 @@ from tidings.kernel.feature import Spec
 from tidings.kernel.host import Host
 from tidings.kernel.session import Session
 from tidings.streams.buffered_link import BufferedLink
-from tidings.streams.client_input import ClientInput
+from tidings.streams.client_input import ClientStreamInput
 from tidings.streams.listener import Item, ListenerContext, Registrar, Resumer
 from tidings.streams.login import Credentials
 from tidings.streams.stream_output import StreamOutput
@@ -235,8 +235,8 @@ class Negotiator:
             session.link = self._output
         self._output.established(self._input_of(session), session, buffer.kept, rest)
 
-    def _input_of(self, session: Session) -> ClientInput:
-        return ClientInput(session, self._server.supervisor, self._lang)
+    def _input_of(self, session: Session) -> ClientStreamInput:
+        return ClientStreamInput(session, self._server.supervisor, self._lang)
 
     # --- what is held back
 

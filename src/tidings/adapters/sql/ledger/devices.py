@@ -16,7 +16,7 @@ _SELECT: Final = "SELECT archive, device, name, position, seen, pulls FROM devic
 _FORGET: Final = "DELETE FROM devices WHERE archive = ? AND device = ?"
 
 
-class Devices:
+class DeviceCursors:
     """The devices that a transaction moves."""
 
     def __init__(self, sql: Sql, archives: Archives) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from tidings.adapters.sql.ledger.append import SHOWN, Appends
 from tidings.adapters.sql.ledger.archives import Archives
 from tidings.adapters.sql.ledger.caches import Caches
-from tidings.adapters.sql.ledger.devices import Devices
+from tidings.adapters.sql.ledger.devices import DeviceCursors
 from tidings.adapters.sql.ledger.inboxes import Inboxes
 from tidings.adapters.sql.ledger.members import Members
 from tidings.adapters.sql.ledger.references import References
@@ -35,7 +35,7 @@ class Transaction:
         self._streams = streams = Streams(sql, caches)
         self._inboxes = inboxes = Inboxes(sql, archives, references)
         self._members = members = Members(sql, archives, inboxes)
-        self._devices = Devices(sql, archives)
+        self._devices = DeviceCursors(sql, archives)
         self._appends = Appends(sql, archives, references, streams, inboxes, members)
 
     @property
