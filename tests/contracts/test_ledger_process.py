@@ -35,6 +35,7 @@ from tidings.ports.ledger.batch import (
     Accepted,
     Append,
     Committed,
+    Conflict,
     CursorMove,
     Direction,
     Entry,
@@ -42,6 +43,7 @@ from tidings.ports.ledger.batch import (
     EntryRef,
     InboxChange,
     LedgerBatch,
+    MemberChange,
     Place,
     ReadMove,
     Refused,
@@ -99,6 +101,16 @@ def test_batches_survive_the_way() -> None:
                 refers_to=(b"0" * 16, EntryRef(ALICE, "e", 7)),
                 stream=b"s" * 16,
                 number=5,
+                follows=4,
+                sender="alice@example.org/phone",
+                content=b"c" * 16,
+                is_strict=True,
+                mentions=(BOB,),
+                mentions_all=True,
+                members=(MemberChange(room=CAROL, member=BOB, affiliation="member", joins=True),),
+                reads=(ReadMove(owner=BOB, peer=CAROL, upto=0, source=CAROL),),
+                raises=(CAROL,),
+                also=(message(2),),
             ),
         ),
         reads=(ReadMove(owner=ALICE, peer=BOB, upto=7), ReadMove(owner=ALICE, peer=BOB, upto=(b"k" * 16,))),
@@ -111,7 +123,10 @@ def test_batches_survive_the_way() -> None:
 
 def test_answers_survive_the_way_in_any_pieces() -> None:
     accepted = Accepted(places=(Place(ALICE, "e", 1),), time=5, feed=6, returned=(ALICE,), targets=(3,))
-    committed = Committed((accepted, Refused("too long"), Stale(BOB)), (True,), (False,))
+    plan = Accepted(places=(), time=0, feed=6, also=(accepted, accepted))
+    conflict = Conflict(places=accepted.places, time=5)
+    outcomes = (accepted, Refused("too long"), Stale(BOB), Stale("", 7), plan, conflict)
+    committed = Committed(outcomes, (True,), (False,))
     counts = Counts(1, 2, 3, 0.5, 0.7, 4, 5, 6, "trouble", 1.5)
     answers = Answers([Answer(1, committed), Answer(2, None, "gone", is_bug=True)], counts)
     raw = encode(answers) + encode(answers)

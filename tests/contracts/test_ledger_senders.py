@@ -45,6 +45,7 @@ from tidings.ports.ledger.batch import (
     EntryKind,
     LedgerBatch,
 )
+from tidings.ports.ledger.feed import Cursor
 from tidings.ports.ledger.reading import PageQuery
 
 __all__ = ["Clock", "clock", "ledger", "ledger_url", "ledger_urls"]
@@ -212,6 +213,8 @@ async def test_who_really_sent_it_is_read_where_direction_and_peer_do_not_tell(l
     (in_room,) = (await ledger.page(ROOM, PageQuery())).entries
     private, plain = (await ledger.page(BOB, PageQuery())).entries
     assert (in_room.sender, private.sender, plain.sender) == (ALICE, ALICE, None)
+    feed = await ledger.feed_after(Cursor(""))
+    assert [entry.sender for entry in feed.items] == [ALICE, ALICE, ALICE, None]
 
 
 async def test_what_failed_points_at_the_message_and_is_not_counted(ledger: SqlLedger) -> None:
