@@ -414,7 +414,7 @@ class Model:
         self.firsts[archive] = end = held[0] if held else last + 1
         for position in range(positions.start, end):  # what is gone counts as read
             row = self.rows.get((archive, self.archives[archive][position - 1].entry.peer))
-            if row is not None:
+            if row is not None and row.source == archive:
                 row.pointer = max(row.pointer, position)
         self.erase(archive, list(positions))
 
