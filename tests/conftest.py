@@ -8,6 +8,9 @@ import pytest
 
 from tests.harness.world import World
 
+collect_ignore = ["extension"]
+"""A package of its own, whose tests run where it is installed: see tests/extending."""
+
 
 @pytest.fixture
 async def world() -> AsyncIterator[World]:

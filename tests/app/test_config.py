@@ -7,9 +7,11 @@ import pytest
 from msgspec import Meta
 
 from tidings.app import config
+from tidings.app.known_features import KnownFeatures
 from tidings.app.mistakes import ConfigError
 from tidings.app.options import Config
 from tidings.features.registration import RegistrationOptions
+from tidings.kernel.feature import Feature
 
 
 class EchoOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,12 +45,20 @@ class PickyOptions(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("`low` must not be above `high`")
 
 
-FEATURES = {
-    "echo": EchoOptions,
-    "services": ListOptions,
-    "picky": PickyOptions,
-    "registration": RegistrationOptions,  # which the interop profile opens
-}
+def feature(name, options=None, requires=()):
+    return type(name, (Feature,), {"option_name": name, "Options": options, "requires": requires})
+
+
+ECHO = feature("echo", EchoOptions)
+FEATURES = KnownFeatures(
+    (
+        ECHO,
+        feature("services", ListOptions),
+        feature("picky", PickyOptions),
+        feature("answer", requires=(ECHO,)),
+        feature("registration", RegistrationOptions),  # which the interop profile opens
+    )
+)
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """The reference pages are made from the code, and told to be stale when they are not."""
 
 from tidings.app import config, reference
-from tidings.app.feature_options import feature_options, features
+from tidings.app.known_features import known_features
 from tidings.operations.all import CATALOGUE
 
 
@@ -21,12 +21,13 @@ def test_pages_name_everything_there_is():
     pages = reference.pages()
     for section in ("server", "listen.https", "limits", 'host."example.org"'):
         assert f"## `[{section}]`" in pages["configuration.md"]
-    for name in feature_options():
+    known = known_features()
+    for name in known.options:
         assert f"## `[features.{name}]`" in pages["configuration.md"]
     for one in CATALOGUE:
         assert f"### {one.category} {one.name}\n" in pages["operations.md"]
         assert f"### tidings {one.category} {one.name}\n" in pages["command-line.md"]
-    for feature in features():
+    for feature in known.features:
         for spec in feature.specs():
             assert f"| {spec.document} |" in pages["standards.md"]
     assert "`tidings_logins_total`" in pages["metrics.md"]
@@ -40,5 +41,5 @@ def test_every_option_of_every_feature_is_described():
 
 
 def test_the_shipped_profile_fits_the_features_there_are():
-    found = config.load(None, {}, None, feature_options(), profile="interop")
+    found = config.load(None, {}, None, known_features(), profile="interop")
     assert found.hosts["localhost"].features["registration"].open

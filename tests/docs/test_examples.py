@@ -12,7 +12,7 @@ import pytest
 from tests.harness.server_process import ServerProcess
 from tidings.adapters.memory import MemoryStores
 from tidings.app import config
-from tidings.app.feature_options import feature_options
+from tidings.app.known_features import known_features
 from tidings.base.jid import Jid
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,7 +51,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 def test_a_configuration_loads(text: str, tmp_path: Path) -> None:
     file = tmp_path / "tidings.toml"
     file.write_text(text, encoding="utf-8")
-    config.load(file, {}, {}, feature_options())
+    config.load(file, {}, {}, known_features())
 
 
 @pytest.mark.parametrize("command", [*commands()])

@@ -194,6 +194,7 @@ class World:
         *,
         features: Iterable[type[Feature]] | None = None,
         options: Mapping[str, msgspec.Struct] | None = None,
+        disabled: Mapping[str, Iterable[str]] | None = None,
         admins: Iterable[str] = (),
         anonymous: Iterable[str] = (),
         ledger: Ledger | None = None,
@@ -205,6 +206,8 @@ class World:
         accounts_in_memory: int = 10_000,
     ) -> World:
         """Start a server; `options` are features' option structs by feature name, for every domain.
+
+        `disabled` are features that are left out, by domain.
 
         Without `stores` they are in memory, and without `ledger` so is that.
         """
@@ -224,6 +227,7 @@ class World:
                 anonymous=domain in set(anonymous),
                 archives=archives,
                 options=dict(options or {}),
+                disabled=frozenset((disabled or {}).get(domain, ())),
             )
             for domain in domains
         ]

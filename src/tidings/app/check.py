@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from tidings.app import admin_socket, certificates, data_directory, listening, rules
+from tidings.app import admin_socket, certificates, data_directory, extensions, listening, rules
 from tidings.app.mistakes import ConfigError
 from tidings.app.options import Config
 from tidings.base.errors import BackendError
@@ -37,6 +37,20 @@ def configuration_read(config: Config) -> Finding:
     source = config.file or (f"profile {config.profile}" if config.profile else "no file, defaults")
     domains = ", ".join(config.domains)
     return Finding(status="ok", subject="configuration", text=f"{source}; domains: {domains}")
+
+
+def extensions_loaded(config: Config) -> list[Finding]:
+    """Tell what the extensions are that the configuration names."""
+    loaded, _ = extensions.load(config.server.extensions)
+    return [
+        Finding(
+            status="ok",
+            subject="extension",
+            text=f"{each.name}, of {each.package}: "
+            + ", ".join(f"`{feature.name()}`" for feature in each.features),
+        )
+        for each in loaded
+    ]
 
 
 def configuration_mistakes(error: ConfigError) -> list[Finding]:

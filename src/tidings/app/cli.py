@@ -18,7 +18,7 @@ from tidings.base.errors import BackendError, TidingsError
 
 if TYPE_CHECKING:
     from tidings.app.options import Config
-    from tidings.operations.catalogue import Operation
+    from tidings.operations.catalogue import Catalogue, Operation
 
 OK: Final = 0
 REFUSED: Final = 1
@@ -119,10 +119,8 @@ def direct_parser(word: str) -> argparse.ArgumentParser:
     return _serve_parser() if word == "serve" else _check_parser()
 
 
-def catalogue_parser() -> argparse.ArgumentParser:
-    """Make the parser of all operations, from the catalogue."""
-    from tidings.operations.all import CATALOGUE  # noqa: PLC0415  # `serve` starts faster without
-
+def catalogue_parser(catalogue: Catalogue) -> argparse.ArgumentParser:
+    """Make the parser of all operations."""
     parser = _Parser(
         prog="tidings",
         description="A messaging server for applications.",
@@ -133,7 +131,7 @@ def catalogue_parser() -> argparse.ArgumentParser:
     words = parser.add_subparsers(title="commands", metavar="COMMAND", dest="category", required=True)
     for word, text in DIRECT.items():
         words.add_parser(word, help=text, add_help=False)
-    for category, operations in CATALOGUE.categories().items():
+    for category, operations in catalogue.categories().items():
         names = ", ".join(operation.name for operation in operations)
         described = words.add_parser(
             category,
@@ -232,7 +230,8 @@ def _check(given: argparse.Namespace) -> int:
 
     try:
         config = _load(given, with_features=True)
-        findings = [check.configuration_read(config), *asyncio.run(check.examine(config))]
+        findings = [check.configuration_read(config), *check.extensions_loaded(config)]
+        findings += asyncio.run(check.examine(config))
     except ConfigError as error:
         findings = check.configuration_mistakes(error)
     if given.json:
@@ -245,14 +244,14 @@ def _check(given: argparse.Namespace) -> int:
 def _operate(arguments: Sequence[str]) -> int:
     from tidings.app import arguments as request_arguments  # noqa: PLC0415  # `serve` starts faster without
     from tidings.app import presentation, reach  # noqa: PLC0415
-    from tidings.operations.all import CATALOGUE  # noqa: PLC0415
 
-    parser = catalogue_parser()
+    catalogue = _catalogue(arguments)
+    parser = catalogue_parser(catalogue)
     if not arguments:
         parser.print_help()
         return USAGE
     given = parser.parse_args(arguments)
-    operation = CATALOGUE.get(given.category, given.operation)
+    operation = catalogue.get(given.category, given.operation)
     values = request_arguments.collect(operation, vars(given), _ask)
     config = _load(given, with_features=False)
     if operation.is_stream:
@@ -267,6 +266,37 @@ def _operate(arguments: Sequence[str]) -> int:
     return REFUSED if operation.answer and not result[operation.answer] else OK
 
 
+def _catalogue(arguments: Sequence[str]) -> Catalogue:
+    """Give the operations there are, with those of the extensions that the configuration names.
+
+    What is wrong with the configuration is told once the command is understood; at once only where the
+    command may be that of an extension.
+    """
+    from tidings.app import config  # noqa: PLC0415  # `serve` starts faster without
+    from tidings.app.mistakes import ConfigError, Mistake  # noqa: PLC0415
+    from tidings.operations.all import CATALOGUE, catalogue_of  # noqa: PLC0415
+
+    finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    finder.add_argument("--config")
+    is_own = not arguments or arguments[0].startswith("-") or arguments[0] in CATALOGUE.categories()
+    try:
+        names = config.extensions_named(finder.parse_known_args(arguments)[0].config)
+    except argparse.ArgumentError:  # told by the parser of the command
+        return CATALOGUE
+    except ConfigError:
+        if is_own:
+            return CATALOGUE
+        raise
+    if not names:
+        return CATALOGUE
+    from tidings.app.extensions import load  # noqa: PLC0415  # hardly any server has extensions
+
+    extensions, problems = load(names)
+    if problems and not is_own:
+        raise ConfigError(Mistake("", f"`extensions` in [server]: {reason}") for reason in problems.values())
+    return catalogue_of(feature for extension in extensions for feature in extension.features)
+
+
 def _ask(prompt: str) -> str:
     """Read a secret without showing it, or the first line of what is piped in."""
     if sys.stdin.isatty():
@@ -275,12 +305,14 @@ def _ask(prompt: str) -> str:
 
 
 def _load(given: argparse.Namespace, *, with_features: bool) -> Config:
-    from tidings.app import config, feature_options  # noqa: PLC0415  # only once the command line is right
+    from tidings.app import config, known_features  # noqa: PLC0415  # only once the command line is right
 
-    known = feature_options.feature_options() if with_features else None
-    return config.load(
-        given.config, None, flags_of(vars(given)), known, profile=getattr(given, "profile", None) or ""
-    )
+    flags, profile = flags_of(vars(given)), getattr(given, "profile", None) or ""
+    known = None
+    if with_features:
+        names = config.extensions_named(given.config, None, flags, profile=profile)
+        known = known_features.known_features(names)
+    return config.load(given.config, None, flags, known, profile=profile)
 
 
 def flags_of(given: Mapping[str, Any]) -> dict[str, object]:

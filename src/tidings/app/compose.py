@@ -49,6 +49,8 @@ from tidings.kernel.telemetry import Telemetry
 from tidings.kernel.turns import Turns
 from tidings.messages.router import Router
 from tidings.messages.service_sender import ServiceSender
+from tidings.operations.all import catalogue_of
+from tidings.operations.catalogue import Catalogue
 from tidings.operations.context import Context, Live
 from tidings.ports.accounts import AccountStore
 from tidings.ports.blocking import BlockingStore
@@ -124,6 +126,7 @@ def build_server(
     while it runs. `database` names the stores for people. `provides` are more things that features may ask
     for, by type.
     """
+    features = tuple(features)
     telemetry = Telemetry()
     supervisor = Supervisor(telemetry)
     router = Router(stores.ledger, supervisor, telemetry)
@@ -163,6 +166,7 @@ def build_server(
         PreferencesStore: stores.preferences,
         DocumentStore: stores.documents,
         Ledger: stores.ledger,
+        Catalogue: catalogue_of(features),
         **(provides or {}),
     }
     hosts = Hosts(

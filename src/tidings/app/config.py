@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from tidings.app import rules, schema
+from tidings.app.known_features import DISABLED, KnownFeatures
 from tidings.app.layers import (
     Layer,
     Place,
@@ -36,7 +37,7 @@ def load(
     path: str | Path | None = None,
     environment: Mapping[str, str] | None = None,
     flags: Mapping[str, object] | None = None,
-    feature_options: Mapping[str, type[msgspec.Struct]] | None = None,
+    known: KnownFeatures | None = None,
     *,
     profile: str = "",
 ) -> Config:
@@ -44,11 +45,54 @@ def load(
 
     `path` is the file, else TIDINGS_CONFIG names it, else `tidings.toml` is read if there is one (not under a
     profile, which is meant to be the same everywhere). `flags` maps options (`server.data_dir`) to values.
-    `feature_options` gives the option struct of each feature by name; without it, the options of features are
-    not read.
+    `known` are the features there are; without it, the options of features are not read.
     """
+    root = schema.build(known)
+    file, layers = _layers(path, environment, flags, root, profile)
+    reader = _Reader(root)
+    for layer in layers:
+        reader.read(layer)
+    known = known or KnownFeatures(())
+    config = _assemble(reader, known, str(file or ""), profile)
+    touched = {mistake.place[:-1] for mistake in reader.mistakes}
+    for place, text in rules.find_mistakes(config):
+        if place[:-1] not in touched:
+            reader.blame(place, text)
+    for reason in known.problems.values():
+        reader.blame(("server", "extensions"), f"`extensions` in [server]: {reason}")
+    if reader.mistakes:
+        raise ConfigError(mistake.told for mistake in reader.mistakes)
+    return _complete(config)
+
+
+def extensions_named(
+    path: str | Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    flags: Mapping[str, object] | None = None,
+    *,
+    profile: str = "",
+) -> tuple[str, ...]:
+    """Tell which extensions the configuration names; of what else stands in it, nothing is checked.
+
+    Raises `ConfigError` where the file cannot be read.
+    """
+    root = schema.build(None)
+    reader = _Reader(root)
+    for layer in _layers(path, environment, flags, root, profile)[1]:
+        reader.read(layer)
+    named: tuple[str, ...] = reader.values.get("server", {}).get("extensions", ())
+    return named
+
+
+def _layers(
+    path: str | Path | None,
+    environment: Mapping[str, str] | None,
+    flags: Mapping[str, object] | None,
+    root: schema.Table,
+    profile: str,
+) -> tuple[Path | None, list[Layer]]:
+    """Read every source of the configuration, the weakest first; give the file, too."""
     environment = os.environ if environment is None else environment
-    root = schema.build(feature_options)
     layers: list[Layer] = []
     if profile:
         layers.append(profile_layer(profile))
@@ -59,18 +103,7 @@ def load(
     layers.append(flag_layer(flags or {}))
     if profile:
         _let_directory_replace_memory(layers)
-
-    reader = _Reader(root)
-    for layer in layers:
-        reader.read(layer)
-    config = _assemble(reader, feature_options or {}, str(file or ""), profile)
-    touched = {mistake.place[:-1] for mistake in reader.mistakes}
-    for place, text in rules.find_mistakes(config):
-        if place[:-1] not in touched:
-            reader.blame(place, text)
-    if reader.mistakes:
-        raise ConfigError(mistake.told for mistake in reader.mistakes)
-    return _complete(config)
+    return file, layers
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,9 +221,7 @@ def _let_directory_replace_memory(layers: list[Layer]) -> None:
         first.values.get("database", {}).pop("url", None)
 
 
-def _assemble(
-    reader: _Reader, feature_options: Mapping[str, type[msgspec.Struct]], file: str, profile: str
-) -> Config:
+def _assemble(reader: _Reader, known_features: KnownFeatures, file: str, profile: str) -> Config:
     values = reader.values
     sections: dict[str, Any] = {}
     for known in msgspec.structs.fields(Config):
@@ -207,22 +238,44 @@ def _assemble(
     hosts: dict[str, HostOptions] = {}
     # The first domain answers clients that name none: that of a profile stays first, whatever is added to it.
     for domain in dict.fromkeys([*domains, *named] if profile else [*named, *domains]):
-        own = dict(values.get("host", {}).get(domain, {}))
-        of_features = own.pop("features", {})
-        features: dict[str, msgspec.Struct] = {}
-        for name, struct in feature_options.items():
-            merged = {**shared.get(name, {}), **of_features.get(name, {})}
-            try:
-                features[name] = _construct(struct, merged)
-            except (ValueError, TypeError) as error:
-                place = ("host", domain, "features", name) if name in of_features else ("features", name)
-                reader.blame(place, f"[{write_place(place)}] {error}")
-        hosts[domain] = HostOptions(**own, features=features)
+        hosts[domain] = _host(reader, known_features, domain, shared, values.get("host", {}).get(domain, {}))
+    shared_disabled = shared.get(DISABLED, ())
+    _blame_disabled(reader, known_features, ("features",), shared_disabled)
     added: dict[str, msgspec.Struct] = {}
-    for name, struct in feature_options.items():
+    for name, struct in known_features.options.items():
         with contextlib.suppress(ValueError, TypeError):  # told above: there is at least one domain
             added[name] = _construct(struct, shared.get(name, {}))
-    return Config(**sections, hosts=hosts, added=HostOptions(features=added), file=file, profile=profile)
+    of_added = HostOptions(features=added, disabled=shared_disabled)
+    return Config(**sections, hosts=hosts, added=of_added, file=file, profile=profile)
+
+
+def _host(
+    reader: _Reader, known: KnownFeatures, domain: str, shared: Mapping[str, Any], given: Mapping[str, Any]
+) -> HostOptions:
+    """Put together what holds for one domain: what it says itself, else what is said for all."""
+    own = dict(given)
+    of_features = own.pop("features", {})
+    if DISABLED in of_features:
+        _blame_disabled(reader, known, ("host", domain, "features"), of_features[DISABLED])
+    disabled = of_features.get(DISABLED, shared.get(DISABLED, ()))
+    features: dict[str, msgspec.Struct] = {}
+    for name, struct in known.options.items():
+        if name in disabled:
+            continue
+        merged = {**shared.get(name, {}), **of_features.get(name, {})}
+        try:
+            features[name] = _construct(struct, merged)
+        except (ValueError, TypeError) as error:
+            place = ("host", domain, "features", name) if name in of_features else ("features", name)
+            reader.blame(place, f"[{write_place(place)}] {error}")
+    return HostOptions(**own, features=features, disabled=disabled)
+
+
+def _blame_disabled(reader: _Reader, known: KnownFeatures, section: Place, names: tuple[str, ...]) -> None:
+    """Note features that cannot be left out; where features are unread, all can."""
+    if known.features and not known.problems:
+        for reason in known.why_not_without(names):
+            reader.blame((*section, DISABLED), f"`{DISABLED}` in [{write_place(section)}] {reason}")
 
 
 def _construct(struct: type[msgspec.Struct], values: Mapping[str, Any]) -> Any:  # noqa: ANN401  # any section

@@ -39,6 +39,8 @@ class HostSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What its accounts send and get is kept; without that, messages are delivered live or not at all."""
     options: Mapping[str, msgspec.Struct] = {}
     """The features' options by feature name."""
+    disabled: frozenset[str] = frozenset()
+    """The features that are left out, by name."""
 
 
 class ServiceKind(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,7 +128,11 @@ class Hosts:
         hooks = Hooks(self._server.supervisor, self._clock)
         host = Host(domain, kind, directory, hooks, settings.admins)
         host.has_archives = has_archives
-        served = [feature for feature in features if has_archives or not feature.serves_archives]
+        served = [
+            feature
+            for feature in features
+            if (has_archives or not feature.serves_archives) and feature.name() not in settings.disabled
+        ]
         load_features(host, served, {**self._provided, Rules: rules}, settings.options)
         return host, kind
 

@@ -75,6 +75,13 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
             "with accounts) or `name@domain:password`; they may administer their domain."
         ),
     ] = ()
+    extensions: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Extensions to load, by name: features of Python packages that are installed beside "
+            "Tidings. Their options go to `[features.NAME]`, as those of all features."
+        ),
+    ] = ()
     drain_seconds: Annotated[
         Count,
         Meta(description="How long a stopping server waits for stanzas under way."),
@@ -266,6 +273,8 @@ class HostOptions(msgspec.Struct, frozen=True, kw_only=True):
     ] = ""
     key: Annotated[FilePath, Meta(description="PEM file with the private key of that certificate.")] = ""
     features: Mapping[str, msgspec.Struct] = field(default_factory=dict)
+    disabled: tuple[str, ...] = ()
+    """The features that are left out, as `[host."…".features]` says, else `[features]`."""
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,8 +12,7 @@ from tidings.app.options import Config
 from tidings.base.jid import Jid
 from tidings.kernel.clock import SystemClock
 from tidings.kernel.domains import Domains, ServedDomain, Source
-from tidings.operations.all import CATALOGUE
-from tidings.operations.catalogue import Operation
+from tidings.operations.catalogue import Catalogue, Operation
 from tidings.operations.context import Context
 from tidings.operations.errors import OperationError
 from tidings.operations.values import to_plain
@@ -91,7 +90,7 @@ def _may_do_without_server(config: Config, operation: Operation) -> None:
 
 async def _on_database(config: Config, operation: Operation, arguments: dict[str, Any]) -> Any:  # noqa: ANN401
     async with _opened(config) as context:
-        result = await CATALOGUE.call(context, operation.category, operation.name, arguments)
+        result = await Catalogue((operation,)).call(context, operation.category, operation.name, arguments)
     return to_plain(result)
 
 
@@ -99,7 +98,9 @@ async def _stream_database(
     config: Config, operation: Operation, arguments: dict[str, Any]
 ) -> AsyncIterator[Any]:
     async with _opened(config) as context:
-        async for answer in CATALOGUE.stream(context, operation.category, operation.name, arguments):
+        async for answer in Catalogue((operation,)).stream(
+            context, operation.category, operation.name, arguments
+        ):
             yield to_plain(answer)
 
 

@@ -24,7 +24,7 @@ from tidings.adapters.memory.stores import MemoryStores
 from tidings.adapters.sql.ledger import open_memory_ledger
 from tidings.app import arguments, cli, layers, schema
 from tidings.app.compose import HostSettings, build_server
-from tidings.app.feature_options import feature_options, features
+from tidings.app.known_features import known_features
 from tidings.kernel.clock import SystemClock
 from tidings.operations.all import CATALOGUE
 from tidings.operations.catalogue import Operation
@@ -91,7 +91,8 @@ def _configuration() -> Iterator[str]:
     yield ""
     yield "What is unknown or wrong is refused, with its line. `tidings check` looks at all of it without"
     yield "starting. Files named in a configuration file are relative to its directory."
-    root = schema.build(feature_options())
+    known = known_features()
+    root = schema.build(known)
     for name in [name for name in root.entries if name not in {"host", "features"}]:
         yield from _section(root.entries[name], name)
     host = root.entries["host"]
@@ -102,7 +103,12 @@ def _configuration() -> Iterator[str]:
     yield 'Options of a feature for one domain go to `[host."example.org".features.NAME]`.'
     shared = root.entries["features"]
     assert isinstance(shared, schema.Table)
+    yield from _section(shared, "features")
+    yield ""
+    yield "The features are " + ", ".join(f"`{name}`" for name in known.names) + "."
     for name, entry in sorted(shared.entries.items()):
+        if isinstance(entry, schema.Leaf):
+            continue
         yield from _section(entry, f"features.{name}")
 
 
@@ -322,7 +328,9 @@ def _standards() -> Iterator[str]:
     yield ""
     yield "| document | version | where | note |"
     yield "|---|---|---|---|"
-    declared = [(feature.__module__, spec) for feature in features() for spec in feature.specs()]
+    declared = [
+        (feature.__module__, spec) for feature in known_features().features for spec in feature.specs()
+    ]
     for module in _DECLARING:
         declared += [(module, spec) for spec in importlib.import_module(module).SPECS]
     rows = {(spec.document, spec.version, _title(module), spec.note) for module, spec in declared}

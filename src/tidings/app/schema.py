@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
 from msgspec import inspect
 
 from tidings.app import options
+from tidings.app.known_features import FeatureSelection, KnownFeatures
 
 _YES = frozenset({"true", "yes", "on", "1"})
 _NO = frozenset({"false", "no", "off", "0"})
@@ -75,19 +76,25 @@ class Table:
         return (entry for entry in self.entries.values() if isinstance(entry, Leaf))
 
 
-def build(feature_options: Mapping[str, type[msgspec.Struct]] | None) -> Table:
-    """Make the tree for a server with these features; None leaves the options of features unread."""
-    features = Table(
-        title="Options of single features, for all domains.",
-        entries={name: _table(struct) for name, struct in (feature_options or {}).items()},
-        is_open=feature_options is None,
+def build(known: KnownFeatures | None) -> Table:
+    """Make the tree for a server with these features; None leaves the options of features unread.
+
+    Where an extension cannot be loaded, sections that may be its own are not looked at.
+    """
+    features = replace(
+        _table(FeatureSelection),
+        every=Table(is_open=True) if known is not None and known.problems else None,
+        is_open=known is None,
+    )
+    features.entries.update(
+        (name, _table(struct)) for name, struct in (known.options if known else {}).items()
     )
     host = _table(options.HostOptions)
     host.entries["features"] = features
     root = Table(title="The whole configuration.")
-    for known in msgspec.structs.fields(options.Config):
-        if isinstance(known.type, type) and issubclass(known.type, msgspec.Struct):
-            root.entries[known.name] = _table(known.type)
+    for section in msgspec.structs.fields(options.Config):
+        if isinstance(section.type, type) and issubclass(section.type, msgspec.Struct):
+            root.entries[section.name] = _table(section.type)
     root.entries["host"] = Table(title="One section for each domain.", every=host)
     root.entries["features"] = features
     return root
@@ -138,7 +145,7 @@ def _table(struct: type[msgspec.Struct]) -> Table:
     assert isinstance(descriptions, inspect.StructType)
     kinds = {described.name: described.type for described in descriptions.fields}
     for known in msgspec.structs.fields(struct):
-        if known.name == "features" and struct is options.HostOptions:
+        if known.name in {"features", "disabled"} and struct is options.HostOptions:
             continue
         if isinstance(known.type, type) and issubclass(known.type, msgspec.Struct):
             table.entries[known.name] = _table(known.type)

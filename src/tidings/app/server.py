@@ -20,8 +20,9 @@ from tidings.app import certificates, data_directory, listening, storage
 from tidings.app.admin_socket import AdminSocket
 from tidings.app.banner import print_banner
 from tidings.app.certificates import Certificates
-from tidings.app.compose import FEATURES, HostSettings, build_server
+from tidings.app.compose import HostSettings, build_server
 from tidings.app.doors import Doors, open_doors
+from tidings.app.known_features import known_features
 from tidings.app.logs import configure_logs
 from tidings.app.options import Config
 from tidings.app.reset import Refill, ResetWhenEmpty
@@ -29,8 +30,9 @@ from tidings.base.errors import TidingsError
 from tidings.base.jid import Jid
 from tidings.kernel.accounts import make_first_accounts
 from tidings.kernel.clock import SystemClock
+from tidings.kernel.feature import Feature
 from tidings.kernel.server import Server
-from tidings.operations.all import CATALOGUE
+from tidings.operations.all import catalogue_of
 from tidings.operations.context import Context
 from tidings.ports.stores import Stores
 from tidings.streams.login import Credentials, OpenCredentials, StoredCredentials
@@ -85,7 +87,7 @@ async def serve(config: Config) -> None:
         await server.start()
         assert context.live is not None
         await context.live.hosting.restore()
-        admin = AdminSocket(CATALOGUE, context, config.admin_socket, server.supervisor)
+        admin = AdminSocket(catalogue_of(_features(config)), context, config.admin_socket, server.supervisor)
         await admin.start()
         stack.push_async_callback(admin.close)
         doors = await _open(config, server, context, sockets, tls, https)
@@ -135,12 +137,13 @@ def _place(bound: socket) -> str:
 
 
 def _build(config: Config, stores: Stores) -> tuple[Server, Context]:
+    features = _features(config)
     refill = Refill(lambda: make_first_accounts(context.accounts, _first_accounts(config)))
     server, context = build_server(
         (_settings_of(config, domain) for domain in config.domains),
         stores,
         SystemClock(),
-        features=(*FEATURES, ResetWhenEmpty) if config.server.reset_when_empty else FEATURES,
+        features=features,
         provides={Refill: refill},
         settings_for=lambda record: _settings_of(config, record.domain, record.admins),
         sessions_per_account=config.limits.sessions_per_account,
@@ -148,6 +151,12 @@ def _build(config: Config, stores: Stores) -> tuple[Server, Context]:
         database=storage.describe(config),
     )
     return server, context
+
+
+def _features(config: Config) -> tuple[type[Feature], ...]:
+    """Give the features of every host: the server's own and those of extensions."""
+    features = known_features(config.server.extensions).features
+    return (*features, ResetWhenEmpty) if config.server.reset_when_empty else features
 
 
 def _settings_of(config: Config, domain: str, admins: tuple[Jid, ...] = ()) -> HostSettings:
@@ -159,6 +168,7 @@ def _settings_of(config: Config, domain: str, admins: tuple[Jid, ...] = ()) -> H
         anonymous=host.authentication == "anonymous",
         archives=config.ledger.enabled,
         options=host.features,
+        disabled=frozenset(host.disabled),
     )
 
 

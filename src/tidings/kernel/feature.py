@@ -126,6 +126,8 @@ class Feature:
     """Its section of the configuration, `[features.<name>]`."""
     inline: ClassVar[tuple[str, ...]] = ()
     """What Bind 2 may enable together with a session (XEP-0386 §3.1), by namespace; `SessionBound` tells."""
+    operations: ClassVar[tuple[object, ...]] = ()
+    """What it adds to the catalogue of operations, declared with `@operation`."""
     serves_archives: ClassVar[bool] = False
     """It is of no use without archives, and left out on hosts that keep none."""
     option_name: ClassVar[str] = ""

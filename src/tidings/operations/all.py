@@ -1,7 +1,10 @@
-"""The one catalogue from which every door is made."""
+"""The one catalogue from which every door is made, and what the features of extensions add to it."""
 
+from collections.abc import Iterable
+
+from tidings.kernel.feature import Feature
 from tidings.operations import account, archive, domain, followers, retention, server, session, stanza
-from tidings.operations.catalogue import Catalogue
+from tidings.operations.catalogue import Catalogue, Operation
 
 CATALOGUE = Catalogue(
     (
@@ -15,4 +18,15 @@ CATALOGUE = Catalogue(
         *server.OPERATIONS,
     )
 )
-"""Every operation there is."""
+"""Every operation that comes with the server."""
+
+
+def operations_of(feature: type[Feature]) -> tuple[Operation, ...]:
+    """Give what a feature adds to the catalogue."""
+    return tuple(each for each in feature.operations if isinstance(each, Operation))
+
+
+def catalogue_of(features: Iterable[type[Feature]]) -> Catalogue:
+    """Give the catalogue of a server with these features."""
+    added = [operation for feature in features for operation in operations_of(feature)]
+    return Catalogue((*CATALOGUE, *dict.fromkeys(added))) if added else CATALOGUE

@@ -9,6 +9,7 @@ from tidings.gateways.commands import AdHocCommand, CommandsFeature
 from tidings.kernel.clock import Clock
 from tidings.kernel.feature import Spec
 from tidings.kernel.host import Host
+from tidings.operations.catalogue import Catalogue
 from tidings.operations.context import Context
 from tidings.wire.xmpp import ns
 
@@ -25,8 +26,8 @@ class Administration(CommandsFeature):
         Spec.xep(122, version="1.0.2"),
     )
 
-    def __init__(self, host: Host, clock: Clock, context: Context) -> None:
-        super().__init__(host, clock, tuple(commands_for(Door(context, host.domain))))
+    def __init__(self, host: Host, clock: Clock, context: Context, catalogue: Catalogue) -> None:
+        super().__init__(host, clock, tuple(commands_for(Door(catalogue, context, host.domain))))
 
 
 def commands_for(door: Door) -> Iterator[AdHocCommand]:

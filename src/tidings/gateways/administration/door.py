@@ -6,8 +6,7 @@ from typing import Any, Final
 
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
-from tidings.operations.all import CATALOGUE
-from tidings.operations.catalogue import Operation
+from tidings.operations.catalogue import Catalogue, Operation
 from tidings.operations.context import Caller, Context, Role
 from tidings.operations.errors import Code, OperationError
 from tidings.operations.values import to_plain
@@ -29,13 +28,14 @@ MOST_ANSWERS: Final = 1_000
 class Door:
     """Runs operations for the administrators of one domain, and for no other domain."""
 
-    def __init__(self, context: Context, domain: str) -> None:
+    def __init__(self, catalogue: Catalogue, context: Context, domain: str) -> None:
+        self._catalogue = catalogue
         self._context = context
         self.domain = domain
 
     def operations(self) -> Iterable[Operation]:
         """Give every operation that an administrator of a domain may call."""
-        return (each for each in CATALOGUE if Role.DOMAIN_ADMINISTRATOR in each.roles)
+        return (each for each in self._catalogue if Role.DOMAIN_ADMINISTRATOR in each.roles)
 
     async def call(self, administrator: Jid, category: str, name: str, **arguments: object) -> dict[str, Any]:
         """Run an operation and return its response as plain values; raise `StanzaError` if it refuses.
@@ -44,9 +44,9 @@ class Door:
         """
         context = self._context.acting_for(Caller.administrator(administrator.bare, self.domain))
         try:
-            if CATALOGUE.get(category, name).is_stream:
+            if self._catalogue.get(category, name).is_stream:
                 return {"items": [each async for each in self._first(context, category, name, arguments)]}
-            plain: dict[str, Any] = to_plain(await CATALOGUE.call(context, category, name, arguments))
+            plain: dict[str, Any] = to_plain(await self._catalogue.call(context, category, name, arguments))
         except OperationError as error:
             raise refusal(error) from error
         return plain
@@ -54,7 +54,7 @@ class Door:
     async def _first(
         self, context: Context, category: str, name: str, arguments: dict[str, object]
     ) -> AsyncIterator[Any]:
-        async with contextlib.aclosing(CATALOGUE.stream(context, category, name, arguments)) as answers:
+        async with contextlib.aclosing(self._catalogue.stream(context, category, name, arguments)) as answers:
             count = 0
             async for answer in answers:
                 yield to_plain(answer)

@@ -55,6 +55,10 @@ class Child(NamedTuple):
     name: str
     raw: bytes
 
+    def decode(self) -> Element:
+        """Give it as a tree."""
+        return decode(self.raw, ns.CLIENT)
+
 
 class Stanza(msgspec.Struct, eq=False):
     """A message, presence or iq.
