@@ -179,13 +179,17 @@ __all__ = [
 
 PROMISED: Final[Mapping[str, tuple[str, ...]]] = {
     "Account": ("jid", "exists", "sessions", "available"),
+    "Clock": ("now", "monotonic", "call_later"),
     "Context": ("caller", "clock", "domains", "stores", "host", "sessions_of"),
     "Entity": ("jid", "exists"),
     "Host": ("jid", "domain", "kind", "directory", "admins", "has_archives", "feature"),
     "Job": ("begin", "stop"),
     "Operation": ("category", "name"),
+    "Origin": ("jid", "host", "via"),
     "Router": ("send", "route", "origin_of"),
     "Session": ("jid", "account", "host", "priority", "secure", "address", "since", "send", "close"),
+    "StanzaError": ("condition", "text", "kind", "payload"),
+    "StreamError": ("condition", "text", "payload"),
     "Stanza": (
         *("name", "kind", "id", "to", "sender", "lang", "children"),
         *("build", "replace", "result", "error", "has", "child", "decode", "payload", "to_bytes"),

@@ -1,6 +1,8 @@
 """The reference pages are made from the code, and told to be stale when they are not."""
 
-from tidings.app import config, reference
+import re
+
+from tidings.app import config, hook_reference, reference
 from tidings.app.known_features import known_features
 from tidings.operations.all import CATALOGUE
 
@@ -43,3 +45,19 @@ def test_every_option_of_every_feature_is_described():
 def test_the_shipped_profile_fits_the_features_there_are():
     found = config.load(None, {}, None, known_features(), profile="interop")
     assert found.hosts["localhost"].features["registration"].open
+
+
+async def test_the_hooks_page_tells_of_every_event_who_listens_in_the_order_in_which_they_run(world):
+    page = reference.pages()["hooks.md"]
+    hooks = world.server.hosts["localhost"].hooks
+    for event in hook_reference.catalogue():
+        _, _, section = page.partition(f"\n## {event.__name__}\n")
+        listed = re.findall(r"^\d+\. `(\w+)`: `[\w.]+\.(\w+)`", section.partition("\n## ")[0], re.MULTILINE)
+        runs = [(each.feature, each.handler.__name__) for each in hooks.listeners(event)]
+        assert listed == runs, event
+
+
+def test_the_hooks_page_tells_what_an_event_is_and_carries():
+    section = reference.pages()["hooks.md"].partition("\n## MessageDelivered\n")[2]
+    assert section.startswith("\n*Fact.* A message has come to a local account.")
+    assert "| `stanza` | `Stanza` | The message as devices see it" in section

@@ -5,13 +5,9 @@ With `--check` nothing is written; the exit code is 1 when a page is not what it
 
 from __future__ import annotations
 
-import ast
 import asyncio
 import importlib
-import inspect as python_inspect
-import itertools
 import sys
-import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, get_args, get_origin, get_type_hints
@@ -22,9 +18,10 @@ from prometheus_client.core import Metric
 
 from tidings.adapters.memory.stores import MemoryStores
 from tidings.adapters.sql.ledger import open_memory_ledger
-from tidings.app import arguments, cli, layers, schema
+from tidings.app import api_reference, arguments, cli, hook_reference, layers, schema
 from tidings.app.compose import HostSettings, build_server
 from tidings.app.known_features import known_features
+from tidings.app.reference_text import attribute_docs, cell
 from tidings.kernel.clock import SystemClock
 from tidings.operations.all import CATALOGUE
 from tidings.operations.catalogue import Operation
@@ -47,8 +44,10 @@ _NOTE: Final = "<!-- Made by `make gen` from the code; do not edit. -->"
 def pages() -> dict[str, str]:
     """Make every page, by its file name in docs/reference."""
     makers: dict[str, Callable[[], Iterator[str]]] = {
+        "api.md": api_reference.page,
         "command-line.md": _command_line,
         "configuration.md": _configuration,
+        "hooks.md": hook_reference.page,
         "metrics.md": _metrics,
         "operations.md": _operations,
         "standards.md": _standards,
@@ -123,9 +122,9 @@ def _section(entry: schema.Leaf | schema.Table | None, name: str) -> Iterator[st
         yield ""
         yield "| option | what it is | default |"
         yield "|---|---|---|"
-        told = _attribute_docs(entry.struct) if entry.struct else {}
+        told = attribute_docs(entry.struct) if entry.struct else {}
         for leaf in leaves:
-            description = _cell(leaf.description or told.get(leaf.name, ""))
+            description = cell(leaf.description or told.get(leaf.name, ""))
             yield f"| `{leaf.name}` | {description} {_kind(leaf)} | {_default(leaf)} |"
     for leaf in leaves:
         if leaf.item is not None:
@@ -135,23 +134,11 @@ def _section(entry: schema.Leaf | schema.Table | None, name: str) -> Iterator[st
             yield from _section(table, f"{name}.{inner}")
 
 
-def _attribute_docs(struct: type[msgspec.Struct]) -> dict[str, str]:
-    """Read the texts that stand below the attributes, where a struct describes its options so."""
-    [definition] = ast.parse(textwrap.dedent(python_inspect.getsource(struct))).body
-    assert isinstance(definition, ast.ClassDef)
-    told: dict[str, str] = {}
-    for attribute, text in itertools.pairwise(definition.body):
-        match attribute, text:
-            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(said))):
-                told[name] = said
-    return told
-
-
 def _kind(leaf: schema.Leaf) -> str:
     if leaf.item is not None:
         return "*One section for each, below.*"
     words = leaf.expected.partition(", such as")[0]
-    return f"*{_cell(words[:1].upper() + words[1:])}.*"
+    return f"*{cell(words[:1].upper() + words[1:])}.*"
 
 
 def _default(leaf: schema.Leaf) -> str:
@@ -213,7 +200,7 @@ def _operation(operation: Operation) -> Iterator[str]:
         assert isinstance(described, inspect.StructType)
         for field, argument in zip(described.fields, fields, strict=True):
             default = "must be given" if field.required else _shown(field.default)
-            told = _cell(argument.description)
+            told = cell(argument.description)
             yield f"| `{argument.field}` | {_type(field.type)} | {told} | {default} |"
     yield ""
     yield ("Answers, as a stream: " if operation.is_stream else "Answer: ") + _answer(operation.response)
@@ -307,7 +294,7 @@ def _command_line() -> Iterator[str]:
                 must = "" if argument.is_required else " *Optional.*"
                 if argument.is_secret:
                     must = " *Asked for when missing or `-`.*"
-                yield f"| `{argument.flag}` | {_cell(argument.description)}{must} |"
+                yield f"| `{argument.flag}` | {cell(argument.description)}{must} |"
         if operation.answer:
             yield ""
             yield f"The exit code is 1 when `{operation.answer}` is false."
@@ -317,7 +304,7 @@ def _flags(flags: Iterable[cli.Flag]) -> Iterator[str]:
     yield "| option | what it is |"
     yield "|---|---|"
     for flag in flags:
-        yield f"| `{f'{flag.name} {flag.metavar}'.rstrip()}` | {_cell(flag.help)} |"
+        yield f"| `{f'{flag.name} {flag.metavar}'.rstrip()}` | {cell(flag.help)} |"
 
 
 def _standards() -> Iterator[str]:
@@ -335,7 +322,7 @@ def _standards() -> Iterator[str]:
         declared += [(module, spec) for spec in importlib.import_module(module).SPECS]
     rows = {(spec.document, spec.version, _title(module), spec.note) for module, spec in declared}
     for document, version, title, note in sorted(rows):
-        yield f"| {document} | {version} | {_cell(title)} | {_cell(note)} |"
+        yield f"| {document} | {version} | {cell(title)} | {cell(note)} |"
 
 
 def _title(module: str) -> str:
@@ -365,10 +352,6 @@ async def _families() -> list[Metric]:
     families = list(build_server(plans, MemoryStores(ledger), SystemClock())[0].telemetry.collect())
     await ledger.close()
     return families
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
 
 
 if __name__ == "__main__":

@@ -23,13 +23,14 @@ from tidings.wire.xmpp.stanza import Stanza
 
 
 class SessionBound(Work):
-    """A client has bound a resource; nothing has been sent to it yet."""
+    """A client binds a resource; it has been sent nothing yet, and gets the answer after the handlers."""
 
     session: Session
+    """The new session, which is among those of its account."""
     inline: tuple[Element, ...] = ()
     """What the client asked for together with the binding (XEP-0386 §3.2)."""
     answers: list[Element] = msgspec.field(default_factory=list)
-    """What <bound/> is to contain."""
+    """What <bound/> is to contain; handlers append."""
 
 
 class SessionEnded(Fact):
@@ -37,29 +38,40 @@ class SessionEnded(Fact):
 
     session: Session
     reason: StreamError | None
+    """Why; None where the client has ended it in order."""
 
 
 class PresenceSent(Work):
-    """A local session sends a presence stanza of any kind; `from` is stamped with its full JID."""
+    """A local session sends presence: to all, or to one address, of any type.
+
+    Handlers route it and remember it; nobody else does.
+    """
 
     session: Session
     stanza: Stanza
+    """With the full JID of the session as its `from`."""
 
 
 class PresenceArrived(Work):
-    """A presence stanza of any kind has come for a local entity, which may not exist, from anywhere."""
+    """Presence has come for a local entity, from a session, another domain or the server itself.
+
+    Handlers deliver it or answer it; nobody else does.
+    """
 
     entity: Entity
+    """Whom it is for; it may be that nobody has made it."""
     stanza: Stanza
+    """As it came; its `from` is verified."""
 
 
 class MessageSubmitted(Decision):
     """Somebody submits a message; asked on the sender's host, and on the recipient's if that is another.
 
-    A handler may refuse it, or put another stanza in its place; its addresses stay as they are.
+    A handler may put another stanza in its place; the addresses stay as they are.
     """
 
     stanza: Stanza
+    """The message; what a handler puts here is what is kept and delivered."""
     sender: Jid
     """The bare JID in whose name it is sent."""
     recipient: Jid
@@ -71,54 +83,59 @@ class MessageSubmitted(Decision):
 
 
 class StanzaSubmitted(Guard, frozen=True):
-    """A stanza is submitted in the name of a local entity, by whatever means; guards may refuse it."""
+    """A stanza is sent in the name of a local entity, by whatever means."""
 
     entity: Entity
+    """In whose name."""
     stanza: Stanza
 
 
 class StanzaArriving(Guard, frozen=True):
-    """A stanza is about to reach a local entity or one of its sessions; guards may refuse it."""
+    """A stanza is about to reach a local entity or one of its sessions."""
 
     entity: Entity
+    """Whom it is for."""
     stanza: Stanza
 
 
 class MessageAccepted(Fact):
-    """A message of a local account is durable, or needs no storage; COPY serves the sender's other devices.
+    """A message that a local account sends is durable, or needs no storage; its sender has been told.
 
-    Told of repeats, too, which are not delivered again. `session` is the one that sent it, None where an
-    operation or somebody else did in its account's name. `stored` is about the sender's archive, None where
-    nothing is stored; the stanza carries no stanza-id of that archive yet.
+    Told of repeats, too, which are not delivered again. At COPY the sender's other devices are served.
     """
 
     account: Account
+    """The sender."""
     session: Session | None
+    """The session that sent it, None where an operation did in the account's name."""
     stanza: Stanza
+    """As it is delivered, without a stanza-id of the sender's archive."""
     classification: Classification = NOTHING
+    """What kind of message it is, and which archives are to keep it."""
     accepted: Accepted | None = None
+    """The ledger's answer, None where nobody keeps the message."""
     _stored: StoredCopy | None = None
 
     @property
     def stored(self) -> StoredCopy | None:
-        """What the ledger answered; made when it is asked for, since most messages are not copied."""
+        """Where and when the sender's archive has it; None where it keeps nothing."""
+        # Made when it is asked for, since most messages are not copied.
         if self._stored is None and self.accepted is not None:
             self._stored = stored_copy(self.classification, self.accepted, self.account.jid)
         return self._stored
 
 
 class MessageDelivered(Fact):
-    """A message has come to a local account; COPY serves the devices that it was not for.
-
-    `recipients` are the sessions that it was for, among them those that are `behind`, which read it from the
-    archive.
-    """
+    """A message has come to a local account. At COPY the devices are served that it was not for."""
 
     account: Account
+    """The recipient."""
     message: Stanza
     """The message as it was sent."""
     recipients: list[Session]
+    """The sessions that it was for; one that is catching up reads it from the archive."""
     stored: StoredCopy | None = None
+    """Where and when the recipient's archive has it; None where it keeps nothing."""
     _stamped: Stanza | None = None
 
     @property
@@ -135,66 +152,74 @@ class MessageDelivered(Fact):
 
 
 class EntryReferenced(Fact):
-    """A new entry of a local account refers to an earlier one of its archive, `stored.target`.
-
-    `is_own`: the owner of the account has sent it; `by` is the session that did, where it was one.
-    """
+    """A new entry of an archive refers to an earlier one: it corrects, retracts, marks or reacts."""
 
     account: Account
+    """Whose archive it is."""
     peer: Jid
+    """The other side of the conversation."""
     stored: StoredCopy
+    """The new entry; `target` is the earlier one."""
     is_own: bool
+    """Whether the owner of the archive has sent it."""
     by: Session | None = None
+    """The owner's session that did, where it was one."""
 
 
 class ConversationReturned(Fact):
-    """A new message has brought a conversation of a local account back from the box `archive`."""
+    """A new message has brought a conversation back to the inbox, whose owner had put it into the archive."""
 
     account: Account
+    """Whose inbox it is."""
     peer: Jid
+    """The other side of the conversation."""
 
 
 class CommitUncertain(Fact):
-    """The ledger has not said in time whether it has taken a message for this account, and may take it yet.
+    """The ledger has not said in time whether it has a message for this account, and may take it yet.
 
     The message was not delivered; its sender was told to try again.
     """
 
     account: Account
+    """Whose archive may have it."""
 
 
 class ArchivePulled(Fact):
-    """A client has asked for archive, inbox or sync, for the first time in its session.
+    """A client asks for archive, inbox or sync, for the first time in its session.
 
-    It fetches by itself what its device has missed; `kernel/pulling.py` tells this.
+    It fetches by itself what its device has missed, and need not be sent that.
     """
 
     session: Session
 
 
 class RequestAnswered(Fact):
-    """A client has answered an iq request of the server; `stanza` is of kind result or error."""
+    """A client has answered an iq request of the server."""
 
     session: Session
     stanza: Stanza
+    """The answer, of type `result` or `error`."""
 
 
 class ConversationRead(Fact):
-    """The owner of the account has read a conversation up to a position of its archive, by whatever means.
-
-    `by` is the session that said so, None where it was no session of this server.
-    """
+    """The owner of an account has read a conversation up to a position of the archive, by whatever means."""
 
     account: Account
+    """Who has read."""
     peer: Jid
+    """The other side of the conversation."""
     position: int
+    """The last position that is read."""
     by: Session | None = None
+    """The session that said so, None where it was none of this server."""
 
 
 class AccountWanted(Work):
-    """An account is about to be made, unless there is one; a handler that raises StanzaError prevents it."""
+    """Somebody wants to make an account; a handler that refuses prevents it."""
 
     account: Jid
+    """The bare JID that it would have."""
 
 
 class AccountRegistered(Fact):
@@ -216,51 +241,57 @@ class PasswordChanged(Fact):
 
 
 class ContactBlocked(Fact):
-    """The owner of the account has blocked these addresses; nothing but this may tell them."""
+    """The owner of an account has blocked addresses; handlers show them no presence any more."""
 
     account: Account
     addresses: tuple[Jid, ...]
 
 
 class ContactUnblocked(Fact):
-    """The owner of the account has unblocked these addresses."""
+    """The owner of an account has unblocked addresses."""
 
     account: Account
     addresses: tuple[Jid, ...]
 
 
 class DiscoInfo(Question):
-    """Somebody asks what an entity is (XEP-0030 §3); handlers add to the lists.
-
-    `target` is the domain or a bare JID of this host; `entity` is the latter's.
-    """
+    """Somebody asks what the domain or an entity is (XEP-0030 §3); handlers add to the lists."""
 
     target: Jid
+    """The domain, or a bare JID of it."""
     node: str
+    """The node that is asked about; empty where it is `target` itself."""
     asker: Jid
     entity: Entity | None
+    """The entity of that bare JID; None for the domain."""
     identities: list[tuple[str, str, str]] = msgspec.field(default_factory=list)
     """(category, type, name)"""
     features: list[str] = msgspec.field(default_factory=list)
+    """Namespaces; those of `spec` are there already for the domain."""
     forms: list[Element] = msgspec.field(default_factory=list)
+    """Data forms with more about it (XEP-0128)."""
     known: bool = False
     """A handler that knows the node sets this; an unknown node is answered `item-not-found`."""
 
 
 class DiscoItems(Question):
-    """Somebody asks what an entity holds (XEP-0030 §4); handlers add (address, node, name)."""
+    """Somebody asks what the domain or an entity holds (XEP-0030 §4); handlers add to the list."""
 
     target: Jid
+    """The domain, or a bare JID of it."""
     node: str
+    """The node that is asked about; empty where it is `target` itself."""
     asker: Jid
     entity: Entity | None
+    """The entity of that bare JID; None for the domain."""
     items: list[tuple[Jid, str, str]] = msgspec.field(default_factory=list)
+    """(address, node, name)"""
     known: bool = False
     """A handler that knows the node sets this; an unknown node is answered `item-not-found`."""
 
 
 class SessionDetached(Fact):
-    """A session has lost its connection and waits for its client; its presence stays as it is."""
+    """A session has lost its connection and waits for its client to come back; its presence stays."""
 
     session: Session
 
@@ -272,7 +303,8 @@ class SessionResumed(Fact):
 
 
 class StanzasAcknowledged(Fact):
-    """The client has said that it has every stanza up to the number `sent`, as its flow counts them."""
+    """A client has said that it has what it was sent."""
 
     session: Session
     sent: int
+    """The number of the last stanza that it has, as the session's flow counts them."""

@@ -42,7 +42,7 @@ class StreamStage(enum.Enum):
 
 
 class Payload(Protocol):
-    """What a codec in `wire/xmpp/payloads` looks like."""
+    """A class that reads the payload of a request; those of the server are in `wire/xmpp/payloads`."""
 
     TAG: ClassVar[tuple[str, str]]
 
@@ -123,7 +123,7 @@ class Feature:
     requires: ClassVar[tuple[type[Feature], ...]] = ()
     """Features that must be loaded, too, and are loaded before."""
     Options: ClassVar[type[msgspec.Struct] | None] = None
-    """Its section of the configuration, `[features.<name>]`."""
+    """What can be set in its section of the configuration, `[features.<name>]`."""
     inline: ClassVar[tuple[str, ...]] = ()
     """What Bind 2 may enable together with a session (XEP-0386 §3.1), by namespace; `SessionBound` tells."""
     operations: ClassVar[tuple[object, ...]] = ()
@@ -181,7 +181,7 @@ def handles(
 
 
 def handles_nonza(namespace: str, name: str) -> Callable[[Method], Method]:
-    """Take elements of an established session that are no stanzas: `method(session, element) -> Wait`."""
+    """Take elements of an established session that are no stanzas: `method(session, element)`."""
     return _mark(NonzaMark(namespace, name))
 
 

@@ -35,7 +35,7 @@ def load_features(
     """
     instances: list[Feature] = []
     names: dict[str, type[Feature]] = {}
-    for feature_class in _in_order(classes):
+    for feature_class in in_order(classes):
         before = names.setdefault(feature_class.name(), feature_class)
         if before.Options is not feature_class.Options:
             raise FeatureError(
@@ -49,7 +49,8 @@ def load_features(
     host.hooks.compile()
 
 
-def _in_order(classes: Iterable[type[Feature]]) -> list[type[Feature]]:
+def in_order(classes: Iterable[type[Feature]]) -> list[type[Feature]]:
+    """Give the classes in the order in which they are loaded; raises `FeatureError`."""
     wanted = list(dict.fromkeys(classes))
     sorter: graphlib.TopologicalSorter[int] = graphlib.TopologicalSorter()
     position = {feature_class: number for number, feature_class in enumerate(wanted)}
@@ -70,7 +71,7 @@ def _make(
 ) -> Feature:
     arguments: dict[str, object] = {}
     if feature_class.Options is not None:
-        chosen = options.get(feature_class.name(), feature_class.Options())
+        chosen = options.get(feature_class.name()) or feature_class.Options()
         provided = {**provided, feature_class.Options: chosen}
     for name, wanted in _parameters(feature_class):  # type: ignore[arg-type]  # a class can be hashed
         if wanted is not None and wanted in provided:
@@ -90,14 +91,14 @@ def _parameters(feature_class: type[Feature]) -> tuple[tuple[str, Any], ...]:
 
 
 @cache
-def _marks(feature_class: type[Feature]) -> tuple[tuple[str, object], ...]:
+def marks_of(feature_class: type[Feature]) -> tuple[tuple[str, object], ...]:
     """Give the marks of a class's handlers, each with the name of its method."""
     methods = inspect.getmembers(feature_class, inspect.isfunction)
     return tuple((name, mark) for name, method in methods for mark in getattr(method, "tidings_marks", ()))
 
 
 def _register(host: Host, feature: Feature) -> None:
-    for attribute, mark in _marks(type(feature)):  # type: ignore[arg-type]  # a class can be hashed
+    for attribute, mark in marks_of(type(feature)):  # type: ignore[arg-type]  # a class can be hashed
         method = getattr(feature, attribute)
         match mark:
             case HandlesMark():
@@ -118,22 +119,25 @@ def _register(host: Host, feature: Feature) -> None:
 
 
 def _register_listener(host: Host, feature: Feature, mark: ListensMark, method: Callable[[Any], Any]) -> None:
-    event, stage, after, first, within, on_failure = mark
     try:
-        host.hooks.listen(
-            Listener(
-                event=event,
-                feature=feature.name(),
-                handler=method,
-                stage=stage,
-                after=after,
-                first=first,
-                within=within,
-                on_failure=on_failure,
-            )
-        )
+        host.hooks.listen(listener_of(feature.name(), mark, method))
     except HookError as error:
         raise FeatureError(str(error)) from None
+
+
+def listener_of(feature: str, mark: ListensMark, handler: Callable[[Any], Any]) -> Listener:
+    """Give the listener that a handler's mark declares."""
+    event, stage, after, first, within, on_failure = mark
+    return Listener(
+        event=event,
+        feature=feature,
+        handler=handler,
+        stage=stage,
+        after=after,
+        first=first,
+        within=within,
+        on_failure=on_failure,
+    )
 
 
 def _register_request(host: Host, feature: Feature, mark: HandlesMark, method: Callable[[Any], Any]) -> None:

@@ -1,4 +1,4 @@
-"""Wait: what a function of the hot path answers instead of being a coroutine.
+"""MaybeAwaitable: what a function of the hot path answers instead of being a coroutine.
 
 Most stanzas need nothing but memory. A function that returns `None` when it is done, and an awaitable only
 when there is something to wait for, costs them no coroutine and no turn of the event loop.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Iterable
 
 MaybeAwaitable = Awaitable[None] | None
-"""None: nothing to wait for."""
+"""Something to wait for, or None where there is nothing."""
 
 
 async def until_done(wait: MaybeAwaitable) -> None:
