@@ -3,7 +3,6 @@
 Only the bodies of messages are looked at, and what is encrypted cannot be.
 """
 
-import re
 from collections.abc import Awaitable
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -11,11 +10,8 @@ import msgspec
 from msgspec import Meta
 
 from tidings.api import (
-    ADMINISTRATORS,
-    AccountAddress,
     Addressee,
     Answer,
-    Context,
     DocumentStore,
     Element,
     Feature,
@@ -27,11 +23,10 @@ from tidings.api import (
     StanzaError,
     handles,
     listens,
-    operation,
 )
 from tidings_word_filter.counter import NAMESPACE, Counter
-
-BODY = ("jabber:client", "body")
+from tidings_word_filter.operations import count
+from tidings_word_filter.words import BODY, blotted, pattern_of
 
 
 class WordFilterOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,26 +50,6 @@ class CountRequest(msgspec.Struct, frozen=True):
         """Read the request, which says nothing but its name."""
         del element
         return cls()
-
-
-class CountOfUser(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose messages."""
-
-    user: Annotated[AccountAddress, Meta(description="Address of the account, such as alice@example.org.")]
-
-
-class Counted(msgspec.Struct, frozen=True, kw_only=True):
-    """How many messages of the account were filtered."""
-
-    user: AccountAddress
-    filtered: int
-
-
-@operation("word-filter", "count", roles=ADMINISTRATORS, subjects=("user",), changes=False)
-async def count(context: Context, request: CountOfUser) -> Counted:
-    """Tell how many messages of an account were filtered."""
-    counter = Counter(context.stores.documents)
-    return Counted(user=request.user, filtered=await counter.of(request.user))
 
 
 class WordFilter(Feature):
@@ -112,24 +87,3 @@ class WordFilter(Feature):
         """Answer the owner of an account."""
         filtered = await self._counter.of(request.own_account.jid)
         return Element("filtered", NAMESPACE, {"count": str(filtered)})
-
-
-def pattern_of(words: tuple[str, ...]) -> re.Pattern[str] | None:
-    """Make what finds any of the words; None where there are none."""
-    if not words:
-        return None
-    return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, words))})(?!\w)", re.IGNORECASE)
-
-
-def blotted(message: Stanza, pattern: re.Pattern[str], replacement: str) -> Stanza:
-    """Give the message with the replacement for each word; the same object where none was found."""
-    found, bodies = 0, []
-    for child in message.children:
-        if (child.namespace, child.name) == BODY:
-            body = child.decode()
-            text, times = pattern.subn(lambda _: replacement, body.text)
-            found += times
-            bodies.append(Element(body.name, body.namespace, body.attributes, text))
-    if not found:
-        return message
-    return message.replace(drop=lambda namespace, name: (namespace, name) == BODY, append=bodies)
