@@ -82,12 +82,13 @@ async def serve(config: Config) -> None:
         _warn_of_certificates(config)
         stores = await storage.open_stores(config)
         stack.push_async_callback(stores.close)
-        server, context = _build(config, stores)
+        features = _features(config)
+        server, context = _build(config, stores, features)
         await make_first_accounts(context.accounts, _first_accounts(config))
         await server.start()
         assert context.live is not None
         await context.live.hosting.restore()
-        admin = AdminSocket(catalogue_of(_features(config)), context, config.admin_socket, server.supervisor)
+        admin = AdminSocket(catalogue_of(features), context, config.admin_socket, server.supervisor)
         await admin.start()
         stack.push_async_callback(admin.close)
         doors = await _open(config, server, context, sockets, tls, https)
@@ -136,8 +137,7 @@ def _place(bound: socket) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _build(config: Config, stores: Stores) -> tuple[Server, Context]:
-    features = _features(config)
+def _build(config: Config, stores: Stores, features: tuple[type[Feature], ...]) -> tuple[Server, Context]:
     refill = Refill(lambda: make_first_accounts(context.accounts, _first_accounts(config)))
     server, context = build_server(
         (_settings_of(config, domain) for domain in config.domains),
