@@ -61,6 +61,20 @@ class Picky(Feature):
     operations = ("no operation",)
 
 
+class Needy(msgspec.Struct, frozen=True, kw_only=True):
+    '''It cannot do without.'''
+
+    key: str
+
+
+class Demanding(Feature):
+    option_name = "demanding"
+    Options = Needy
+
+    def __init__(self, options: Needy) -> None:
+        self.key = options.key
+
+
 BOTH = (Acme, Other)
 NO_FEATURE = 5
 """
@@ -78,6 +92,7 @@ def directory(tmp_path, monkeypatch):
         list="List",
         number="NO_FEATURE",
         picky="Picky",
+        demanding="Demanding",
         gone="Gone",
     )
     write_package(tmp_path / "site", "broken", "import nothing_of_that_name", broken="Broken")
@@ -127,7 +142,7 @@ def test_what_is_not_installed_is_told_with_what_is(directory):
     assert told.startswith('tidings.toml:2: `extensions` in [server]: "acme_filtr" is not installed; ')
     assert told.endswith(
         'did you mean "acme-filter"? installed: '
-        '"acme-filter", "archive", "both", "broken", "gone", "list", "number", "picky"'
+        '"acme-filter", "archive", "both", "broken", "demanding", "gone", "list", "number", "picky"'
     )
 
 
@@ -211,6 +226,20 @@ disabled = ["carbon", "other", "acme"]
         "tidings.toml:5: `disabled` in [features] names `acme`, which `other` requires; "
     )
     assert required.endswith("disable `other`, too, or neither")
+
+
+async def test_an_option_without_a_default_must_be_given(directory):
+    extension = '[server]\nextensions = ["demanding"]\n'
+    [told] = mistakes(directory, extension)
+    assert told == "[features.demanding] Missing required argument 'key'"
+    found = read(directory, extension + '[features.demanding]\nkey = "secret"\n')
+    known = known_features(found.server.extensions)
+    world = await World.start(features=known.features, options=found.hosts["localhost"].features)
+    [feature] = [each for each in world.server.hosts["localhost"].features if each.name() == "demanding"]
+    assert feature.key == "secret"
+    await world.stop()
+    left_out = read(directory, extension + '[features]\ndisabled = ["demanding"]\n')
+    assert left_out.hosts["localhost"].disabled == ("demanding",)
 
 
 async def test_a_domain_does_without_what_is_left_out():

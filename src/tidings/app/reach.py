@@ -90,6 +90,7 @@ def _may_do_without_server(config: Config, operation: Operation) -> None:
 
 async def _on_database(config: Config, operation: Operation, arguments: dict[str, Any]) -> Any:  # noqa: ANN401
     async with _opened(config) as context:
+        # That of the server may lack it: it may be an extension's.
         result = await Catalogue((operation,)).call(context, operation.category, operation.name, arguments)
     return to_plain(result)
 

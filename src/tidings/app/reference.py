@@ -102,17 +102,27 @@ def _configuration() -> Iterator[str]:
     yield 'Options of a feature for one domain go to `[host."example.org".features.NAME]`.'
     shared = root.entries["features"]
     assert isinstance(shared, schema.Table)
-    yield from _section(shared, "features")
+    yield from _options(shared, "features")
     yield ""
     yield "The features are " + ", ".join(f"`{name}`" for name in known.names) + "."
     for name, entry in sorted(shared.entries.items()):
-        if isinstance(entry, schema.Leaf):
-            continue
-        yield from _section(entry, f"features.{name}")
+        if isinstance(entry, schema.Table):
+            yield from _section(entry, f"features.{name}")
 
 
 def _section(entry: schema.Leaf | schema.Table | None, name: str) -> Iterator[str]:
+    """Give the options of a section, and the sections in it."""
     assert isinstance(entry, schema.Table)
+    yield from _options(entry, name)
+    for leaf in entry.leaves():
+        if leaf.item is not None:
+            yield from _section(leaf.item, f"[{name}.{leaf.name}]")
+    for inner, table in entry.entries.items():
+        if isinstance(table, schema.Table) and inner != "features":
+            yield from _section(table, f"{name}.{inner}")
+
+
+def _options(entry: schema.Table, name: str) -> Iterator[str]:
     yield ""
     yield f"## `[{name}]`"
     yield ""
@@ -126,12 +136,6 @@ def _section(entry: schema.Leaf | schema.Table | None, name: str) -> Iterator[st
         for leaf in leaves:
             description = cell(leaf.description or told.get(leaf.name, ""))
             yield f"| `{leaf.name}` | {description} {_kind(leaf)} | {_default(leaf)} |"
-    for leaf in leaves:
-        if leaf.item is not None:
-            yield from _section(leaf.item, f"[{name}.{leaf.name}]")
-    for inner, table in entry.entries.items():
-        if isinstance(table, schema.Table) and inner != "features":
-            yield from _section(table, f"{name}.{inner}")
 
 
 def _kind(leaf: schema.Leaf) -> str:
