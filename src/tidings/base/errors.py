@@ -52,14 +52,19 @@ class StanzaError(TidingsError):
     `payload` is the raw XML of an application-specific child.
     """
 
+    by = ""
+    """Who refused it and why, for logs and operators; whom it answers is not told."""
+
     def __init__(
-        self, condition: str, text: str = "", *, kind: str | None = None, payload: bytes = b""
+        self, condition: str, text: str = "", *, kind: str | None = None, payload: bytes = b"", by: str = ""
     ) -> None:
         super().__init__(text or condition)
         self.condition = condition
         self.text = text
         self.kind = kind or STANZA_ERROR_KINDS[condition]
         self.payload = payload
+        if by:
+            self.by = by
 
 
 class StreamError(TidingsError):

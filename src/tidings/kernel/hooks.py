@@ -105,6 +105,9 @@ Event = Decision | Guard | Question | Work | Fact
 class Dropped(TidingsError):  # noqa: N818  # a decision, no error
     """The stanza is not to be delivered and not to be answered."""
 
+    by = ""
+    """Who dropped it, for logs and operators."""
+
 
 class HookError(TidingsError):
     """A handler does not fit its event, or its order is ambiguous; the message names both."""
@@ -128,6 +131,11 @@ class Listener(msgspec.Struct, frozen=True, kw_only=True):
     def name(self) -> str:
         """The handler's name, for logs."""
         return getattr(self.handler, "__qualname__", "handler")
+
+    @property
+    def title(self) -> str:
+        """The feature and the handler, for people: who refused, dropped or rewrote."""
+        return f"{self.feature} ({self.name})"
 
     def check(self) -> None:
         """Raise `HookError` where it is not what the event's contract allows."""
@@ -188,18 +196,21 @@ class Hooks:
                 if handler(event) is not None:
                     raise TypeError("a guard cannot be awaited")
                 position += 1  # enumerate makes a tuple for each, on every message's way
-        except TidingsError:
+        except TidingsError as error:
+            _name(error, self._compiled[type(event)][position])
             raise
         except Exception as error:
-            self._supervisor.report(self._compiled[type(event)][position].name, error)
-            raise StanzaError("internal-server-error") from error
+            listener = self._compiled[type(event)][position]
+            self._supervisor.report(listener.name, error)
+            raise StanzaError("internal-server-error", by=f"a bug in {listener.title}") from error
 
-    def decide(self, event: Decision) -> MaybeAwaitable:
+    def decide(self, event: Decision, asked: Callable[[Listener], None] | None = None) -> MaybeAwaitable:
         """Ask everybody who has a say, in order; what they write into the event is their answer.
 
-        Raises StanzaError or `Dropped`, at once or when awaited.
+        `asked` is called when somebody has answered. Raises StanzaError or `Dropped`, at once or when
+        awaited.
         """
-        return self._ask(event, self._failed_decision)
+        return self._ask(event, self._failed_decision, asked)
 
     def run(self, event: Question | Work) -> MaybeAwaitable:
         """Call the handlers in order, and await those that must be; TidingsErrors go to the caller."""
@@ -237,7 +248,12 @@ class Hooks:
         else:
             self._supervisor.report(listener.name, error)
 
-    def _ask(self, event: Event, failed: Callable[[Listener, Exception], None]) -> MaybeAwaitable:
+    def _ask(
+        self,
+        event: Event,
+        failed: Callable[[Listener, Exception], None],
+        asked: Callable[[Listener], None] | None = None,
+    ) -> MaybeAwaitable:
         listeners = self._compiled.get(type(event), ())
         for position, listener in enumerate(listeners):
             try:
@@ -246,7 +262,9 @@ class Hooks:
                 failed(listener, error)
                 continue
             if wait is not None:
-                return self._ask_rest(wait, listeners[position:], event, failed)
+                return self._ask_rest(wait, listeners[position:], event, failed, asked)
+            if asked is not None:
+                asked(listener)
         return None
 
     async def _ask_rest(
@@ -255,6 +273,7 @@ class Hooks:
         listeners: Sequence[Listener],
         event: Event,
         failed: Callable[[Listener, Exception], None],
+        asked: Callable[[Listener], None] | None = None,
     ) -> None:
         pending: MaybeAwaitable = wait
         for position, listener in enumerate(listeners):
@@ -265,6 +284,9 @@ class Hooks:
                     await self._in_time(listener, pending)
             except Exception as error:  # noqa: BLE001  # the hook loop is where a handler's bug ends
                 failed(listener, error)
+                continue
+            if asked is not None:
+                asked(listener)
 
     async def _in_time(self, listener: Listener, pending: Awaitable[None]) -> None:
         """Await a handler; one of a decision has a time limit, which the clock of the server measures."""
@@ -287,6 +309,7 @@ class Hooks:
     def _failed_decision(self, listener: Listener, error: Exception) -> None:
         """A refusal is an answer; what else goes wrong passes or refuses, as the handler wants it."""
         if isinstance(error, StanzaError | Dropped):
+            _name(error, listener)
             raise error
         if isinstance(error, TidingsError | TimeoutError):
             reason = str(error) or f"no answer within {listener.within:g} s"
@@ -297,8 +320,16 @@ class Hooks:
             self._supervisor.report(listener.name, error)
         if listener.on_failure is OnFailure.REFUSE:
             raise StanzaError(
-                "resource-constraint", "what has to decide about this does not answer; try again later"
+                "resource-constraint",
+                "what has to decide about this does not answer; try again later",
+                by=f"{listener.title}, which failed",
             ) from error
+
+
+def _name(error: Exception, listener: Listener) -> None:
+    """Note who refuses or drops, where the error does not say it itself."""
+    if isinstance(error, StanzaError | Dropped):
+        error.by = listener.title
 
 
 def _stage_of(event: type[Any], listener: Listener) -> Stage | None:

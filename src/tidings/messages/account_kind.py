@@ -14,6 +14,7 @@ from tidings.kernel.entity import Entity
 from tidings.kernel.events import MessageDelivered
 from tidings.kernel.maybe_awaitable import MaybeAwaitable, in_turn
 from tidings.kernel.outgoing import Outgoing
+from tidings.kernel.reasons import Reason
 from tidings.kernel.routing import Routing
 from tidings.kernel.stored_copy import stored_copy
 from tidings.messages import delivery, entries
@@ -25,7 +26,11 @@ from tidings.wire.xmpp.classification import Classification, Storage
 from tidings.wire.xmpp.payloads.arrival import live_bytes
 from tidings.wire.xmpp.stanza import Stanza
 
-_NOT_STORED = Storage.NONE  # looking up a member of an enumeration costs more than a call
+# Looking up a member of an enumeration costs more than a call.
+_NOT_STORED = Storage.NONE
+_NOT_KEPT, _OF_A_ROOM, _NOBODY_KEEPS = Reason.NOT_KEPT, Reason.OF_A_ROOM, Reason.NOBODY_KEEPS
+_BOTH_KEEP, _SENDER_KEEPS, _RECIPIENT_KEEPS = Reason.BOTH_KEEP, Reason.SENDER_KEEPS, Reason.RECIPIENT_KEEPS
+_OWN_NOTE, _IGNORED = Reason.OWN_NOTE, Reason.IGNORED
 
 
 class AccountKind:
@@ -72,14 +77,23 @@ class AccountKind:
         message, host, account = submission.message, submission.host, submission.entity
         assert isinstance(account, Account)
         assert host is not None
-        if classification.storage is not _NOT_STORED and message.kind != "groupchat":
+        reason = _NOT_KEPT
+        if message.kind == "groupchat":
+            reason = _OF_A_ROOM
+        elif classification.storage is not _NOT_STORED:
             has_archive = host.has_archives and account.exists
             if delivery.is_stored(message, account, has_archive=has_archive):
-                found = () if kept is None or submission.origin.entity is account else (kept,)
+                is_own = submission.origin.entity is account
+                found = () if kept is None or is_own else (kept,)
                 if has_archive:
+                    reason = _OWN_NOTE if is_own else _BOTH_KEEP if found else _RECIPIENT_KEEPS
                     found = (*found, entries.received_entry(message, account, classification))
+                else:
+                    reason = _SENDER_KEEPS
                 if found:
-                    return Plan(classification, entries.append_of(submission, classification, found))
+                    append = entries.append_of(submission, classification, found)
+                    return Plan(classification, append, reason=reason)
+            reason = _NOBODY_KEEPS
         if (
             submission.origin.via is Via.SELF
             and message.kind == "error"
@@ -87,11 +101,11 @@ class AccountKind:
             and account.exists
         ):
             append = entries.failure_of(submission, account)
-            return Plan(classification, append, delivery.available(account), "what was sent could not arrive")
+            return Plan(classification, append, delivery.available(account), Reason.COULD_NOT_ARRIVE)
         sessions = delivery.recipients(message, account)
         if not sessions and delivery.outcome(message) is Undelivered.REFUSE:
-            raise StanzaError("service-unavailable")
-        return Plan(classification, None, sessions, "nobody keeps it" if sessions else "ignored")
+            raise StanzaError("service-unavailable", by=Reason.NOBODY_THERE)
+        return Plan(classification, None, sessions, reason if sessions else _IGNORED)
 
     # --- after it
 
@@ -115,7 +129,7 @@ class AccountKind:
             assert plan.append is not None
             _send_live(delivered, plan.append.body, stored.place, stored.time)
         if not sessions and stored is None and delivery.outcome(message) is Undelivered.REFUSE:
-            self._routing.refuse(message, StanzaError("service-unavailable"))
+            self._routing.refuse(message, StanzaError("service-unavailable", by=Reason.NOBODY_THERE))
             return None
         told = host.hooks.tell(delivered)
         if stored is not None and (stored.target or stored.returned):

@@ -8,6 +8,7 @@ from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
 from tidings.kernel.entity import Entity
 from tidings.kernel.maybe_awaitable import MaybeAwaitable
+from tidings.kernel.reasons import Reason
 from tidings.kernel.routing import Routing
 from tidings.messages import entries
 from tidings.messages.submission import Plan, Submission
@@ -50,12 +51,12 @@ class Elsewhere:
         """Let the sender keep it, if there is a way to where it goes."""
         domain = submission.recipient.domain
         if not self._routing.has_way_to(domain):
-            raise StanzaError("remote-server-not-found", f"{domain} is not served here")
+            raise StanzaError("remote-server-not-found", f"{domain} is not served here", by=Reason.NO_WAY)
         if classification.storage is Storage.NONE:
-            return Plan(classification, reason="it is worth nothing later: it goes straight, or not at all")
+            return Plan(classification, reason=Reason.STRAIGHT)
         append = entries.append_of(submission, classification, () if kept is None else (kept,))
         append = msgspec.structs.replace(append, outbox=(OutboxTarget(domain),))
-        return Plan(classification, append, reason="it waits in the outbox until that server has it")
+        return Plan(classification, append, reason=Reason.IN_OUTBOX)
 
     def deliver(self, submission: Submission, accepted: Accepted | None) -> MaybeAwaitable:
         """Hand what is in no outbox to the service that answers for its domain."""

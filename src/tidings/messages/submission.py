@@ -16,6 +16,7 @@ from tidings.base.jid import Jid
 from tidings.kernel.entity import Entity, EntityKind
 from tidings.kernel.host import Host
 from tidings.kernel.maybe_awaitable import MaybeAwaitable
+from tidings.kernel.reasons import Reason
 from tidings.kernel.session import Session
 from tidings.messages.origin import Origin
 from tidings.ports.ledger.batch import Accepted, Append, Entry, Place
@@ -35,7 +36,7 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
     """Why it is kept so, or not, in words for logs and `explain`."""
 
 
-UNPLANNED: Final = Plan(reason="not planned yet")
+UNPLANNED: Final = Plan(reason=Reason.UNPLANNED)
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

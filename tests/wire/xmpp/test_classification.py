@@ -8,7 +8,7 @@ from tests.wire.xmpp.payloads.messages import received
 from tidings.base.jid import Jid
 from tidings.base.limits import XmlLimits
 from tidings.wire.xml.frames import FrameParser
-from tidings.wire.xmpp.classification import Classification, Storage, classify, is_copied
+from tidings.wire.xmpp.classification import Classification, Rule, Storage, classify, is_copied, why_copied
 from tidings.wire.xmpp.content_namespaces import as_client
 from tidings.wire.xmpp.payloads.carbons import CarbonDirection
 from tidings.wire.xmpp.payloads.references import ReferenceKind
@@ -255,7 +255,8 @@ def test_a_private_message_in_a_room_is_copied_whatever_is_in_it() -> None:
     assert is_copied(message(NORMAL, OCCUPANT, "a@b/c", "room@muc/nick"), CarbonDirection.SENT)
     assert not is_copied(message(NORMAL, OCCUPANT, "a@b/c", "room@muc"), CarbonDirection.SENT)
     assert not is_copied(message(NORMAL, OCCUPANT, "room@muc/nick"), CarbonDirection.RECEIVED)
-    assert classify(received(f"<message>{OCCUPANT}</message>")) == Classification()
+    nothing = classify(received(f"<message>{OCCUPANT}</message>"))
+    assert nothing == Classification(rule=Rule.NOTHING_TO_KEEP)
 
 
 def test_an_occupants_invitation_is_copied() -> None:
@@ -288,3 +289,50 @@ def test_a_text_is_stored_and_counted_on_whatever_kind_of_stream_it_came(namespa
     assert classify(message) == classify(received(f"<message type='chat'>{BODY}</message>"))
     assert classify(message).storage is Storage.PERMANENT
     assert classify(message).is_counted
+
+
+STORED_BY = [
+    (CHAT, BODY, Rule.CONTENT),
+    (CHAT, BODY + NO_STORE, Rule.NO_STORE),
+    (CHAT, BODY + NO_PERMANENT_STORE, Rule.OFFLINE_ONLY),
+    (CHAT, GEOLOC + STORE, Rule.STORE),
+    (CHAT, COMPOSING, Rule.NOTHING_TO_KEEP),
+    (CHAT, RETRACT + NO_STORE, Rule.RETRACTION),
+    (CHAT, DISPLAYED, Rule.REFERENCE),
+    (NORMAL, DIRECT, Rule.INVITATION),
+    (HEADLINE, BODY, Rule.HEADLINE),
+    (ERROR, BODY, Rule.ERROR),
+    (CHAT, f"<received xmlns='urn:xmpp:carbons:2'>{FORWARDED}</received>", Rule.COPY),
+]
+COPIED_BY = [
+    (CHAT, BODY, Rule.CONVERSATION),
+    (CHAT, BODY + PRIVATE, Rule.UNCOPIED),
+    (NORMAL, DIRECT, Rule.INVITATION),
+    (ROOM, BODY, Rule.GROUPCHAT),
+    (CHAT, BODY + OCCUPANT, Rule.FROM_OCCUPANT),
+    (HEADLINE, BODY, Rule.NO_CONVERSATION),
+    (ERROR, BODY, Rule.ANSWERS_NOTHING),
+    (CHAT, f"<received xmlns='urn:xmpp:carbons:2'>{FORWARDED}</received>", Rule.COPY),
+]
+
+
+@pytest.mark.parametrize(("kind", "content", "rule"), STORED_BY)
+def test_it_says_by_which_rule_a_message_is_stored_or_not(kind, content, rule):
+    assert classify(message(kind, content)).rule is rule
+
+
+@pytest.mark.parametrize(("kind", "content", "rule"), COPIED_BY)
+def test_it_says_by_which_rule_a_message_is_copied_or_not(kind, content, rule):
+    assert why_copied(message(kind, content, "room@muc/nick"), CarbonDirection.RECEIVED) is rule
+
+
+def test_an_error_is_copied_because_it_answers_what_was_copied():
+    error = message(ERROR, BODY)
+    assert why_copied(error, CarbonDirection.RECEIVED, answers_copied=True) is Rule.ANSWERS_COPIED
+
+
+def test_every_rule_is_told_of_some_message_in_words_of_its_own():
+    told = {rule for _, _, rule in (*STORED_BY, *COPIED_BY)} | {Rule.UNASKED, Rule.ANSWERS_COPIED}
+    assert told == set(Rule)
+    assert len({rule.value for rule in Rule}) == len(Rule)
+    assert all(len(rule.value.split()) > 3 for rule in Rule)

@@ -43,6 +43,31 @@ class Storage(enum.Enum):
     """An entry of the archive."""
 
 
+class Rule(enum.StrEnum):
+    """Why a message is stored or not, and why it is copied or not, in words for logs and `explain`."""
+
+    UNASKED = "no archive takes part, so nothing was asked of the message"
+    ERROR = "errors are not stored"
+    COPY = "it shows other messages, such as a carbon or a result of an archive"
+    RETRACTION = "a retraction is stored whatever its hints say (XEP-0424 §5)"
+    NO_STORE = "it has the hint no-store (XEP-0334)"
+    HEADLINE = "headlines are not stored"
+    NOTHING_TO_KEEP = "it has no body, subject or other content to keep (XEP-0313 §6.1.1)"
+    OFFLINE_ONLY = "it has the hint no-permanent-store (XEP-0334): it is kept for devices that are away"
+    STORE = "it has the hint store (XEP-0334)"
+    REFERENCE = "it points at an earlier message, which the archive folds"
+    INVITATION = "it is an invitation to a room"
+    CONTENT = "it has content to keep (XEP-0313 §6.1.1)"
+
+    GROUPCHAT = "messages of rooms are not copied (XEP-0280 §6.1)"
+    UNCOPIED = "its sender wants no copies: private or no-copy (XEP-0280 §9)"
+    FROM_OCCUPANT = "the room sends it to every device itself (XEP-0280 §6.1)"
+    CONVERSATION = "it belongs to a conversation (XEP-0280 §6.1)"
+    NO_CONVERSATION = "it belongs to no conversation (XEP-0280 §6.1)"
+    ANSWERS_COPIED = "it is an error that answers a message which was copied (XEP-0280 §6.1)"
+    ANSWERS_NOTHING = "it is an error that answers no message which was copied lately (XEP-0280 §6.1)"
+
+
 class Classification(msgspec.Struct, frozen=True):
     """What a message is.
 
@@ -56,6 +81,8 @@ class Classification(msgspec.Struct, frozen=True):
     is_copied_sent: bool = False
     is_copied_received: bool = False
     reference: Reference | None = None
+    rule: Rule = Rule.UNASKED
+    """Why `storage` is what it is."""
 
 
 NOTHING: Final = Classification()
@@ -75,8 +102,10 @@ def classify(message: Stanza) -> Classification:
             _USUAL.clear()
         usual = _USUAL[key] = _both(traits)
         return usual[traits.has_text]
-    if traits.kind == "error" or not traits.tags.isdisjoint(_COPIES):
-        return Classification()
+    if traits.kind == "error":
+        return _ERROR
+    if not traits.tags.isdisjoint(_COPIES):
+        return _COPY
     if traits.tags.isdisjoint(_REFERENCES):
         return _judge(traits, None)
     reference = reference_of(message)
@@ -90,12 +119,17 @@ def is_copied(message: Stanza, direction: CarbonDirection, *, answers_copied: bo
     Whether an error answers a message that was copied is known to the caller only, who says so. Private
     messages between the occupants of a room are known by the element that the room puts into them.
     """
+    return why_copied(message, direction, answers_copied=answers_copied) in _RULES_OF_COPIES
+
+
+def why_copied(message: Stanza, direction: CarbonDirection, *, answers_copied: bool = False) -> Rule:
+    """Tell by which rule the other devices of an account get a copy of the message, or get none."""
     traits = _traits(message)
     if not traits.tags.isdisjoint(_COPIES):
-        return False
+        return Rule.COPY
     if traits.kind == "error":
-        return answers_copied
-    return _is_copied(traits, direction)
+        return Rule.ANSWERS_COPIED if answers_copied else Rule.ANSWERS_NOTHING
+    return _copy_rule(traits, direction)
 
 
 class _Traits(NamedTuple):
@@ -133,33 +167,49 @@ def _traits(message: Stanza) -> _Traits:
 def _both(traits: _Traits) -> tuple[Classification, Classification]:
     """Judge a message without and with a text."""
     if traits.kind == "error":
-        return Classification(), Classification()
+        return _ERROR, _ERROR
     has_body = _BODY in traits.tags
     return _judge(traits._replace(has_text=False), None), _judge(traits._replace(has_text=has_body), None)
 
 
 @lru_cache(maxsize=1_024)
 def _judge(traits: _Traits, refers: ReferenceKind | None) -> Classification:
-    storage = _storage(traits, refers)
+    storage, rule = _storage(traits, refers)
     return Classification(
         storage,
         storage is not Storage.NONE and _is_counted(traits, refers),
-        _is_copied(traits, CarbonDirection.SENT),
-        _is_copied(traits, CarbonDirection.RECEIVED),
+        _copy_rule(traits, CarbonDirection.SENT) in _RULES_OF_COPIES,
+        _copy_rule(traits, CarbonDirection.RECEIVED) in _RULES_OF_COPIES,
+        rule=rule,
     )
 
 
-def _storage(traits: _Traits, refers: ReferenceKind | None) -> Storage:
+def _storage(traits: _Traits, refers: ReferenceKind | None) -> tuple[Storage, Rule]:
     """Follow XEP-0313 §6.1.1 and the hints; where hints contradict, the one that keeps less wins."""
     tags = traits.tags
     if refers is ReferenceKind.RETRACTION:
-        return Storage.PERMANENT
-    has_meaning = traits.kind != "headline" and (
-        refers is not None or traits.is_invitation or not tags.isdisjoint(_MEANINGFUL)
-    )
-    if _NO_STORE in tags or not (has_meaning or _STORE in tags):
-        return Storage.NONE
-    return Storage.UNTIL_DELIVERED if _NO_PERMANENT_STORE in tags else Storage.PERMANENT
+        return Storage.PERMANENT, Rule.RETRACTION
+    if _NO_STORE in tags:
+        return Storage.NONE, Rule.NO_STORE
+    rule = _meaning(traits, refers)
+    if rule is Rule.HEADLINE or rule is Rule.NOTHING_TO_KEEP:
+        if _STORE not in tags:
+            return Storage.NONE, rule
+        rule = Rule.STORE
+    if _NO_PERMANENT_STORE in tags:
+        return Storage.UNTIL_DELIVERED, Rule.OFFLINE_ONLY
+    return Storage.PERMANENT, rule
+
+
+def _meaning(traits: _Traits, refers: ReferenceKind | None) -> Rule:
+    """Tell what there is to keep, were there no hints."""
+    if traits.kind == "headline":
+        return Rule.HEADLINE
+    if refers is not None:
+        return Rule.REFERENCE
+    if traits.is_invitation:
+        return Rule.INVITATION
+    return Rule.NOTHING_TO_KEEP if traits.tags.isdisjoint(_MEANINGFUL) else Rule.CONTENT
 
 
 def _is_counted(traits: _Traits, refers: ReferenceKind | None) -> bool:
@@ -177,19 +227,23 @@ def _is_counted(traits: _Traits, refers: ReferenceKind | None) -> bool:
     return _STORE in traits.tags and (traits.has_others or not traits.tags <= _UNREADABLE)
 
 
-def _is_copied(traits: _Traits, direction: CarbonDirection) -> bool:
+def _copy_rule(traits: _Traits, direction: CarbonDirection) -> Rule:
+    """Follow XEP-0280 §6.1 and §9, and XEP-0334 §4.3."""
     tags = traits.tags
-    if traits.kind == "groupchat" or not tags.isdisjoint(_UNCOPIED):  # §6.1; §9, XEP-0334 §4.3
-        return False
+    if traits.kind == "groupchat":
+        return Rule.GROUPCHAT
+    if not tags.isdisjoint(_UNCOPIED):
+        return Rule.UNCOPIED
     if traits.is_invitation:
-        return True
+        return Rule.INVITATION
     if direction is CarbonDirection.SENT and traits.to_occupant:
-        return True
+        return Rule.CONVERSATION
     if direction is CarbonDirection.RECEIVED and traits.from_occupant:
-        return False  # the room sends it to every device itself
+        return Rule.FROM_OCCUPANT
     if traits.kind == "chat" or not tags.isdisjoint(_CONVERSATIONAL):
-        return True
-    return traits.kind != "headline" and not tags.isdisjoint(_COPIED_AS_NORMAL)
+        return Rule.CONVERSATION
+    is_normal = traits.kind != "headline" and not tags.isdisjoint(_COPIED_AS_NORMAL)
+    return Rule.CONVERSATION if is_normal else Rule.NO_CONVERSATION
 
 
 def _is_mediated_invitation(message: Stanza) -> bool:
@@ -234,6 +288,9 @@ def _has_omemo_payload(message: Stanza) -> bool:
     )
 
 
+_ERROR: Final = Classification(rule=Rule.ERROR)
+_COPY: Final = Classification(rule=Rule.COPY)
+_RULES_OF_COPIES: Final = frozenset({Rule.INVITATION, Rule.CONVERSATION, Rule.ANSWERS_COPIED})
 _PLAIN_BODY: Final = b"<body>"
 _END: Final = b"</"
 _EMPTY: Final = re.compile(rb"""<[^>"']*(?:"[^"]*"[^>"']*|'[^']*'[^>"']*)*(?:/>|></)""")
