@@ -46,6 +46,7 @@ from tidings.kernel.outbox import Outbox
 from tidings.kernel.server import Server
 from tidings.kernel.supervisor import Supervisor
 from tidings.kernel.telemetry import Telemetry
+from tidings.kernel.traces import REMEMBERED, Traces
 from tidings.kernel.turns import Turns
 from tidings.messages.router import Router
 from tidings.messages.service_sender import ServiceSender
@@ -118,18 +119,22 @@ def build_server(
     sessions_per_account: int = 50,
     accounts_in_memory: int = 10_000,
     database: str = "",
+    explained_messages: int = REMEMBERED,
+    logs_debug: bool = False,
     provides: Mapping[type, object] | None = None,
 ) -> tuple[Server, Context]:
     """Make a server with these hosts over these stores, and the context of operations on it.
 
     The server is not started and has no doors yet. `settings_for` says what a domain is to be that is added
-    while it runs. `database` names the stores for people. `provides` are more things that features may ask
-    for, by type.
+    while it runs. `database` names the stores for people. `explained_messages` is how many messages are
+    remembered for `explain message`; `logs_debug` says that somebody reads the debug log. `provides` are more
+    things that features may ask for, by type.
     """
     features = tuple(features)
     telemetry = Telemetry()
     supervisor = Supervisor(telemetry)
-    router = Router(stores.ledger, supervisor, telemetry)
+    traces = Traces(explained_messages, is_logged=logs_debug, clock=clock.now)
+    router = Router(stores.ledger, supervisor, telemetry, traces)
     server = Server(
         clock,
         router.hosts,
@@ -153,6 +158,7 @@ def build_server(
         Router: router,
         Supervisor: supervisor,
         Telemetry: telemetry,
+        Traces: traces,
         Turns: Turns(clock, supervisor),
         Clock: clock,
         TimeSource: clock,
@@ -206,7 +212,16 @@ def _add_workers(server: Server, router: Router, ledger: Ledger) -> None:
     index = TextIndex(ledger)
     followers.follow(index.name, index.take, index.pace)
     sender = ServiceSender(router)
-    outbox = Outbox(ledger.outbox, sender, sender.give_back, followers.bell, clock, supervisor, telemetry)
+    outbox = Outbox(
+        ledger.outbox,
+        sender,
+        sender.give_back,
+        followers.bell,
+        clock,
+        supervisor,
+        telemetry,
+        traces=router.traces,
+    )
     server.workers += [followers, outbox]
 
 

@@ -14,6 +14,7 @@ from msgspec import Meta, field
 
 from tidings.app.listen_options import ListenOptions
 from tidings.gateways.http_options import HttpOptions
+from tidings.kernel.traces import REMEMBERED
 from tidings.wire.xmpp.bosh.options import BoshOptions
 
 Authentication = Literal["accounts", "any", "anonymous"]
@@ -234,6 +235,15 @@ class LogOptions(msgspec.Struct, frozen=True, kw_only=True):
         Literal["auto", "text", "json"],
         Meta(description="`text` for people, `json` for machines; `auto` is text on a terminal, else JSON."),
     ] = "auto"
+    explained_messages: Annotated[
+        int,
+        Meta(
+            description="How many of the messages that came last are remembered, without their content, for "
+            "`tidings explain message`; they take about 1.5 kB each. 0: none.",
+            ge=0,
+            le=1_000_000,
+        ),
+    ] = REMEMBERED
 
 
 class MetricsOptions(msgspec.Struct, frozen=True, kw_only=True):

@@ -149,6 +149,8 @@ def _build(config: Config, stores: Stores, features: tuple[type[Feature], ...]) 
         sessions_per_account=config.limits.sessions_per_account,
         accounts_in_memory=config.limits.accounts_in_memory,
         database=storage.describe(config),
+        explained_messages=config.log.explained_messages,
+        logs_debug=config.log.level == "debug",
     )
     return server, context
 

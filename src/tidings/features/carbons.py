@@ -14,7 +14,7 @@ Where the document leaves a choice, or leads to a message twice, Tidings decides
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from tidings.base.errors import StanzaError
@@ -25,11 +25,13 @@ from tidings.kernel.feature import Addressee, Feature, Spec, handles, listens
 from tidings.kernel.hooks import Stage
 from tidings.kernel.iq import Iq
 from tidings.kernel.pulling import HAS_PULLED
+from tidings.kernel.reasons import Reason
 from tidings.kernel.session import Session
 from tidings.kernel.slots import Slot
 from tidings.kernel.stored_copy import StoredCopy
+from tidings.kernel.traces import Traces
 from tidings.wire.xmpp import ns
-from tidings.wire.xmpp.classification import is_copied
+from tidings.wire.xmpp.classification import is_copied, why_copied
 from tidings.wire.xmpp.payloads import arrival
 from tidings.wire.xmpp.payloads.carbons import CarbonDirection, DisableCarbons, EnableCarbons, carbon_copy
 from tidings.wire.xmpp.stanza import Stanza
@@ -79,6 +81,9 @@ class Carbons(Feature):
     spec = Spec.xep(280, version="1.0.1", advertises=(ns.CARBONS, ns.CARBONS_RULES))  # §3, §6.2
     inline = (ns.CARBONS,)
 
+    def __init__(self, traces: Traces) -> None:
+        self._traces = traces
+
     @listens(SessionBound)  # XEP-0386 §3.2
     def begin(self, event: SessionBound) -> None:
         """Start with copies where the client asks for them together with its session."""
@@ -112,8 +117,11 @@ class Carbons(Feature):
             and session.jid != event.stanza.sender
             and not (_reads_later(session) and is_for_all_devices(event.stanza, stored, account))
         ]
-        if devices and _is_eligible(event.stanza, stored, account, CarbonDirection.RECEIVED):
+        is_eligible = bool(devices) and _is_eligible(event.stanza, stored, account, CarbonDirection.RECEIVED)
+        if is_eligible:
             _copy(event.stanza, account, CarbonDirection.RECEIVED, devices)
+        if self._traces.is_on:
+            self._tell_received(event, devices if is_eligible else ())
 
     @listens(MessageAccepted, stage=Stage.COPY)  # §8: they do not wait for a recipient
     def copy_sent(self, event: MessageAccepted) -> None:
@@ -125,12 +133,53 @@ class Carbons(Feature):
         if stored is not None and stored.repeated:
             return
         devices = [each for each in account.sessions.values() if each[WANTS_COPIES] and each is not session]
-        if not devices or is_to_own_account(message, account.jid):
-            return
-        if _is_eligible(message, stored, account, CarbonDirection.SENT):
+        is_own = is_to_own_account(message, account.jid)
+        is_eligible = (
+            bool(devices) and not is_own and _is_eligible(message, stored, account, CarbonDirection.SENT)
+        )
+        if self._traces.is_on and not is_own:
+            self._tell_sent(event, devices if is_eligible else ())
+        if is_eligible:
             if stored is not None and stored.place is not None:
                 message = arrival.stamped(message, account.jid, stored.place.id, stored.time, is_live=True)
             _copy(message, account, CarbonDirection.SENT, devices)
+
+    # --- for logs and `explain`
+
+    def _tell_received(self, event: MessageDelivered, copied: Collection[Session]) -> None:
+        """Tell of each device that the message was not for why it got a copy, or got none."""
+        stanza, account = event.stanza, event.account
+        for session in account.sessions.values():
+            if session in event.recipients:
+                continue
+            if session in copied:
+                reason: str = Reason.COPIED
+            elif session.jid == stanza.sender:
+                reason = Reason.OWN_MESSAGE
+            elif not session[WANTS_COPIES]:
+                reason = Reason.WANTS_NO_COPIES
+            elif _reads_later(session) and is_for_all_devices(stanza, event.stored, account):
+                reason = Reason.ARCHIVE_BRINGS_IT
+            else:
+                reason = _rule(stanza, account, CarbonDirection.RECEIVED)
+            self._traces.note(
+                event.traced, "copied" if session in copied else "not_copied", reason, session.jid
+            )
+
+    def _tell_sent(self, event: MessageAccepted, copied: Collection[Session]) -> None:
+        """Tell of each other device of the sender why it got a copy, or got none."""
+        for session in event.account.sessions.values():
+            if session is event.session:
+                continue
+            if session in copied:
+                reason: str = Reason.COPIED
+            elif not session[WANTS_COPIES]:
+                reason = Reason.WANTS_NO_COPIES
+            else:
+                reason = _rule(event.stanza, event.account, CarbonDirection.SENT)
+            self._traces.note(
+                event.traced, "copied" if session in copied else "not_copied", reason, session.jid
+            )
 
 
 def is_to_own_account(message: Stanza, account: Jid) -> bool:
@@ -174,6 +223,11 @@ def _is_eligible(
         )
     answers = message.kind == "error" and account[COPIED].has_answer(message, direction)
     return is_copied(message, direction, answers_copied=answers)
+
+
+def _rule(message: Stanza, account: Account, direction: CarbonDirection) -> str:
+    answers = message.kind == "error" and account[COPIED].has_answer(message, direction)
+    return why_copied(message, direction, answers_copied=answers)
 
 
 def _copy(message: Stanza, account: Account, direction: CarbonDirection, devices: Iterable[Session]) -> None:

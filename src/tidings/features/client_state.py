@@ -5,21 +5,28 @@ typing notifications are held back, only the newest from each sender; before any
 the client is active again, they go out in order. Whether a client is active is told to nobody.
 """
 
-from collections.abc import Iterable
+import functools
+from collections.abc import Callable, Iterable
 from typing import Annotated, Final
 
 import msgspec
+import structlog
 from msgspec import Meta
 
+from tidings.base.jid import Jid
 from tidings.kernel.events import SessionBound, SessionResumed
 from tidings.kernel.feature import Feature, Spec, StreamStage, handles_nonza, listens
 from tidings.kernel.outgoing import Outgoing
+from tidings.kernel.reasons import Reason
 from tidings.kernel.session import Session
 from tidings.kernel.slots import Slot
+from tidings.kernel.traces import Traces
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.client_state import client_state_feature
 from tidings.wire.xmpp.stanza import Stanza
+
+log = structlog.get_logger("tidings.client_state")
 
 
 class ClientStateOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,10 +43,11 @@ class ClientStateOptions(msgspec.Struct, frozen=True, kw_only=True):
 class HeldBack:
     """What an inactive client has not been sent yet: the newest unimportant stanza of each sender."""
 
-    __slots__ = ("_bytes", "_options", "_stanzas")
+    __slots__ = ("_bytes", "_options", "_stanzas", "_tell")
 
-    def __init__(self, options: ClientStateOptions) -> None:
+    def __init__(self, options: ClientStateOptions, tell: Callable[[Stanza], object] | None = None) -> None:
         self._options = options
+        self._tell = tell
         self._stanzas: dict[tuple[str, str], Stanza] = {}
         self._bytes = 0
 
@@ -48,9 +56,16 @@ class HeldBack:
         if is_important(stanza):
             return (*self.release(), stanza)
         self._hold(stanza)
+        if self._tell is not None:
+            self._tell(stanza)
         if len(self._stanzas) > self._options.held_stanzas or self._bytes > self._options.held_bytes:
             return self.release()
         return ()
+
+    def holds(self, id: str | None, sender: Jid) -> bool:  # noqa: A002  # what it is
+        """Tell whether a message waits here."""
+        message = self._stanzas.get(("message", sender))
+        return message is not None and message.id == id
 
     def release(self) -> tuple[Stanza, ...]:
         """Return everything that was held back, oldest first, and hold nothing any more."""
@@ -78,8 +93,9 @@ class ClientState(Feature):
     inline = (ns.CSI,)
     Options = ClientStateOptions
 
-    def __init__(self, options: ClientStateOptions) -> None:
+    def __init__(self, options: ClientStateOptions, traces: Traces) -> None:
         self._options = options
+        self._traces = traces
 
     def stream_features(self, stage: StreamStage) -> Iterable[Element]:
         """Offer it after log-in (§4.1)."""
@@ -96,7 +112,8 @@ class ClientState(Feature):
     def become_inactive(self, session: Session, element: Element) -> None:  # noqa: ARG002 - it says nothing more
         """Hold back from now on; a client that says it twice loses nothing."""
         if session[HELD_BACK] is None:
-            held = session[HELD_BACK] = HeldBack(self._options)
+            tell = functools.partial(_tell_held_back, session) if self._traces.is_logged else None
+            held = session[HELD_BACK] = HeldBack(self._options, tell)
             session.outbound_filter = held.pass_on
 
     @handles_nonza(ns.CSI, "active")  # §4.2, §5.1: before anything else of the client is dealt with
@@ -116,6 +133,12 @@ class ClientState(Feature):
             del session[HELD_BACK]
             for stanza in held.release():
                 session.write(Outgoing(stanza))
+
+
+def _tell_held_back(session: Session, stanza: Stanza) -> None:
+    sender = None if stanza.sender is None else stanza.sender.text
+    reason = Reason.HELD_BACK.value
+    log.debug("held_back", session=session.jid.text, stanza=stanza.name, sender=sender, reason=reason)
 
 
 WITHOUT_MEANING: Final = frozenset({ns.CHAT_STATES, ns.HINTS, ns.STANZA_ID, ns.DELAY})

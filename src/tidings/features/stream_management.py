@@ -26,6 +26,7 @@ from tidings.kernel.outgoing import Outgoing
 from tidings.kernel.server import Server
 from tidings.kernel.session import InboundQueue, Session
 from tidings.kernel.slots import Slot
+from tidings.kernel.traces import Traces
 from tidings.ports.ledger import Ledger
 from tidings.ports.ledger.batch import message_key
 from tidings.wire.xml.element import Element
@@ -94,7 +95,15 @@ class StreamManagement(Feature):
     inline = (ns.SM,)  # §9.1
     Options = StreamManagementOptions
 
-    def __init__(self, host: Host, server: Server, ledger: Ledger, options: StreamManagementOptions) -> None:
+    def __init__(
+        self,
+        host: Host,
+        server: Server,
+        ledger: Ledger,
+        traces: Traces,
+        options: StreamManagementOptions,
+    ) -> None:
+        self._traces = traces
         self._host = host
         self._server = server
         self._ledger = ledger
@@ -177,6 +186,8 @@ class StreamManagement(Feature):
             raise items.error()  # §6
         if not items:
             return None
+        if self._traces.is_logged:
+            log.debug("acknowledged", session=session.jid.text, stanzas=len(items), waiting=len(window))
         return self._host.hooks.tell(StanzasAcknowledged(session, session.flow.sent - len(window)))
 
     # --- resumption (§5)

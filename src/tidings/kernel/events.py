@@ -15,6 +15,7 @@ from tidings.kernel.entity import Entity
 from tidings.kernel.hooks import Decision, Fact, Guard, Question, Work
 from tidings.kernel.session import Session
 from tidings.kernel.stored_copy import StoredCopy, stored_copy
+from tidings.kernel.traces import Traced
 from tidings.ports.ledger.batch import Accepted
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp.classification import NOTHING, Classification
@@ -114,6 +115,8 @@ class MessageAccepted(Fact):
     """What kind of message it is, and which archives are to keep it."""
     accepted: Accepted | None = None
     """The ledger's answer, None where nobody keeps the message."""
+    traced: Traced | None = None
+    """The message on its way, for who tells what he decides about it."""
     _stored: StoredCopy | None = None
 
     @property
@@ -136,6 +139,8 @@ class MessageDelivered(Fact):
     """The sessions that it was for; one that is catching up reads it from the archive."""
     stored: StoredCopy | None = None
     """Where and when the recipient's archive has it; None where it keeps nothing."""
+    traced: Traced | None = None
+    """The message on its way, for who tells what he decides about it."""
     _stamped: Stanza | None = None
 
     @property

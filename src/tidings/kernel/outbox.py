@@ -24,6 +24,7 @@ from tidings.kernel.feed_bell import FeedBell
 from tidings.kernel.job import Job
 from tidings.kernel.supervisor import Supervisor
 from tidings.kernel.telemetry import Telemetry
+from tidings.kernel.traces import Traces
 from tidings.ports.ledger.outbox import OutboxId, OutboxRow, OutboxStore
 
 log = structlog.get_logger("tidings.outbox")
@@ -79,7 +80,9 @@ class Outbox:
         telemetry: Telemetry,
         *,
         expiry: float = EXPIRY,
+        traces: Traces | None = None,
     ) -> None:
+        self._traces = Traces() if traces is None else traces
         self.counts: Counter[str] = Counter()
         self._store = store
         self._sender = sender
@@ -170,6 +173,8 @@ class Outbox:
         for row in rows:
             if row.id in refused:
                 await self._end(row, refused[row.id])
+            elif row.id in report.acknowledged:
+                self._traces.left(domain, row.places)
         done = (*report.acknowledged, *refused)
         self.counts["sent"] += len(report.acknowledged)
         await self._store.done(domain, done)
@@ -186,6 +191,7 @@ class Outbox:
     async def _end(self, row: OutboxRow, error: StanzaError) -> None:
         self.counts["given_back"] += 1
         log.info("given_back", domain=row.domain, id=str(row.id), condition=error.condition)
+        self._traces.left(row.domain, row.places, str(error))
         await self._give_back(row, error)
 
 

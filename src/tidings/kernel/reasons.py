@@ -52,6 +52,8 @@ class Reason(enum.StrEnum):
     STALE = "what guards had read has changed before it was stored: they were asked again"
     REPEATED = "the same was accepted before: nothing was stored or delivered a second time"
     CATCHING_UP = "the device is reading what it missed, and gets it from the archive"
+    SENT_ON = "the other server has it"
+    GIVEN_BACK = "the other server could not be reached in time, or refused it: its sender was told"
     HELD_BACK = "the client is inactive, and this can wait (XEP-0352)"
 
     # --- copies
@@ -59,4 +61,3 @@ class Reason(enum.StrEnum):
     WANTS_NO_COPIES = "the device has not asked for copies (XEP-0280 §4)"
     OWN_MESSAGE = "the device has sent it"
     ARCHIVE_BRINGS_IT = "the device has not caught up yet, and the archive will bring it"
-    OWN_ACCOUNT = "what goes to the own account is copied as received (XEP-0280)"

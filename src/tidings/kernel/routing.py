@@ -9,6 +9,7 @@ from tidings.base.jid import Jid
 from tidings.kernel.host import Host
 from tidings.kernel.maybe_awaitable import MaybeAwaitable
 from tidings.kernel.session import Session
+from tidings.kernel.traces import Traces
 from tidings.wire.xmpp.stanza import Stanza
 
 
@@ -17,6 +18,8 @@ class Routing(Protocol):
 
     hosts: dict[str, Host]
     """By domain."""
+    traces: Traces
+    """What became of the messages that came last."""
 
     def route(self, stanza: Stanza, session: Session | None = None) -> MaybeAwaitable:
         """Take a stanza to its address; its `from` is verified."""

@@ -17,6 +17,7 @@ from tidings.kernel.outgoing import Outgoing
 from tidings.kernel.reasons import Reason
 from tidings.kernel.routing import Routing
 from tidings.kernel.stored_copy import stored_copy
+from tidings.kernel.traces import Traces
 from tidings.messages import delivery, entries
 from tidings.messages.delivery import Undelivered
 from tidings.messages.origin import Via
@@ -116,19 +117,21 @@ class AccountKind:
         assert isinstance(account, Account)
         assert host is not None
         sessions = delivery.recipients(message, account) if plan.sessions is None else plan.sessions
+        submission.sent_to = sessions
         stored = None
         if accepted is not None:
             stored = stored_copy(plan.classification, accepted, account.jid)
             if stored.place is not None:
                 account.position = stored.place.position
-        delivered = MessageDelivered(account, message, sessions, stored)
+        delivered = MessageDelivered(account, message, sessions, stored, submission)
         if stored is None or stored.place is None:
             for session in sessions:
                 session.send(message)
         elif sessions:
             assert plan.append is not None
-            _send_live(delivered, plan.append.body, stored.place, stored.time)
+            _send_live(delivered, plan.append.body, stored.place, stored.time, self._routing.traces)
         if not sessions and stored is None and delivery.outcome(message) is Undelivered.REFUSE:
+            self._routing.traces.note(submission, "refused", "service-unavailable", Reason.NOBODY_THERE)
             self._routing.refuse(message, StanzaError("service-unavailable", by=Reason.NOBODY_THERE))
             return None
         told = host.hooks.tell(delivered)
@@ -147,11 +150,12 @@ class AccountKind:
         return None
 
 
-def _send_live(delivered: MessageDelivered, body: bytes, place: Place, time: int) -> None:
+def _send_live(delivered: MessageDelivered, body: bytes, place: Place, time: int, traces: Traces) -> None:
     """Send an archived message to the sessions that it is for and that are not reading the archive."""
     xml = live_bytes(body, delivered.account.jid, place.id, time)
     out = Outgoing(lambda: delivered.stanza, None, xml)
     for session in delivered.recipients:
         if session.is_catching_up or place.position <= session.replayed_upto:
+            traces.note(delivered.traced, "not_sent", Reason.CATCHING_UP, session.jid)
             continue
         session.send_out(out)

@@ -31,10 +31,11 @@ from tidings.kernel.events import (
 from tidings.kernel.hooks import Dropped
 from tidings.kernel.host import Host
 from tidings.kernel.maybe_awaitable import MaybeAwaitable, in_turn, until_done
+from tidings.kernel.reasons import Reason
 from tidings.kernel.routing import Routing
 from tidings.kernel.supervisor import Supervisor
 from tidings.kernel.telemetry import Telemetry
-from tidings.messages import entries
+from tidings.messages import entries, tracing
 from tidings.messages.origin import Origin
 from tidings.messages.submission import MessageKind, Outcome, Submission
 from tidings.ports.ledger import Ledger
@@ -81,6 +82,7 @@ class Pipeline:
         self._ledger = ledger
         self._supervisor = supervisor
         self._telemetry = telemetry
+        self._traces = routing.traces
 
     # --- who submits
 
@@ -146,6 +148,8 @@ class Pipeline:
             for submission in submissions:
                 self._refuse(submission, refusal)
             return
+        if self._traces.is_logged:
+            tracing.tell_loaded(submissions)
         _refresh(submissions)
         await until_done(self._decide(submissions))
 
@@ -177,14 +181,14 @@ class Pipeline:
                 event = MessageSubmitted(
                     submission.message, origin.jid, submission.recipient, origin.via.value, origin.session
                 )
-                await until_done(host.hooks.decide(event))
+                await until_done(host.hooks.decide(event, tracing.rewriting(self._traces, submission, event)))
                 if event.stanza is not submission.message:
                     submission.submitted = before
                     submission.message = event.stanza.replace(sender=before.sender, to=before.to)
         except (StanzaError, BackendError) as error:
             self._refuse(submission, self._routing.refusal(error))
-        except Dropped:
-            submission.outcome = _DROPPED
+        except Dropped as error:
+            self._drop(submission, error)
 
     # --- guard, plan, append: from here on nothing is awaited but the commit
 
@@ -198,14 +202,17 @@ class Pipeline:
             except (StanzaError, BackendError) as error:
                 self._refuse(submission, self._routing.refusal(error))
                 continue
-            except Dropped:
-                submission.outcome = _DROPPED
+            except Dropped as error:
+                self._drop(submission, error)
                 continue
             accepted.append(submission)
             if submission.plan.append is not None:
                 appends.append(submission.plan.append)
         if not accepted:
             return None
+        if self._traces.is_logged:
+            for submission in accepted:
+                tracing.tell_planned(submission)
         if not appends:
             return self._accept(accepted, ())
         assert self._ledger is not None  # hosts with archives have one
@@ -220,7 +227,9 @@ class Pipeline:
         """guard: may it pass? Asked of the sender's side, then of the recipient's, then of third parties."""
         message, origin = submission.message, submission.origin
         if message.kind not in _MESSAGE_KINDS:
-            raise StanzaError("bad-request", f"a message cannot be of type {message.kind!r}")
+            raise StanzaError(
+                "bad-request", f"a message cannot be of type {message.kind!r}", by=Reason.NO_SUCH_KIND
+            )
         if origin.entity is not None:
             assert origin.host is not None
             origin.host.hooks.guard(StanzaSubmitted(origin.entity, message))
@@ -242,10 +251,13 @@ class Pipeline:
                 assert origin.host is not None
                 home = self._kinds.get(origin.host.domain)
                 if home is None:
-                    raise StanzaError("service-unavailable", f"{origin.host.domain} is not served any more")
+                    domain = origin.host.domain
+                    raise StanzaError(
+                        "service-unavailable", f"{domain} is not served any more", by=Reason.UNSERVED
+                    )
                 kept = home.keep(submission, classification)
         if host is not None and submission.entity is None:
-            raise StanzaError("service-unavailable")  # the domain itself reads no messages
+            raise StanzaError("service-unavailable", by=Reason.NO_MESSAGES)
         submission.plan = kind.plan(submission, classification, kept)
 
     # --- ack
@@ -300,16 +312,18 @@ class Pipeline:
         waits: list[Awaitable[None]] = []
         stale: list[Submission] = []
         remaining = iter(answers)
+        traces = self._traces
         for submission in submissions:
             answer = None if submission.plan.append is None else next(remaining)
             if type(answer) is Refused:
-                self._refuse(submission, StanzaError("not-acceptable", answer.reason))
+                self._refuse(submission, StanzaError("not-acceptable", answer.reason, by=Reason.UNSTORABLE))
                 continue
             if type(answer) is Stale:
                 stale.append(submission)
+                self._traces.note(submission, "stale", Reason.STALE, answer.archive)
                 continue
             if type(answer) is Conflict:
-                self._refuse(submission, StanzaError("conflict", _USED_KEY))
+                self._refuse(submission, StanzaError("conflict", _USED_KEY, by=Reason.USED_KEY))
                 continue
             accepted = answer if type(answer) is Accepted else None
             submission.outcome = (
@@ -324,6 +338,8 @@ class Pipeline:
                 self._supervisor.report("deliver", error)
             if submission.origin.entity is not None:
                 waits += self._tell_sender(submission, accepted)
+            if traces.is_on:
+                tracing.remember(traces, submission, accepted, has_more=bool(waits))
         if stale:
             waits.append(self._submit_again(stale))
         return self._all(waits) if waits else None
@@ -337,7 +353,9 @@ class Pipeline:
         is_new = accepted is not None and not accepted.repeated
         if is_new and accepted is not None and accepted.places and accepted.places[0].archive == entity.jid:
             entity.position = accepted.places[0].position
-        event = MessageAccepted(entity, origin.session, submission.message, plan.classification, accepted)
+        event = MessageAccepted(
+            entity, origin.session, submission.message, plan.classification, accepted, submission
+        )
         told = host.hooks.tell(event)
         if is_new and accepted is not None and (accepted.targets or accepted.returned):
             stored = event.stored
@@ -363,7 +381,8 @@ class Pipeline:
         for submission in submissions:
             submission.tries += 1
             if submission.tries > _MOST_TRIES:
-                self._refuse(submission, StanzaError("resource-constraint", BACKEND_TEXT))
+                error = StanzaError("resource-constraint", BACKEND_TEXT, by=Reason.TOO_STALE)
+                self._refuse(submission, error)
         submissions = [submission for submission in submissions if submission.tries <= _MOST_TRIES]
         try:
             for submission in submissions:
@@ -394,7 +413,7 @@ class Pipeline:
         """Nothing of the batch is accepted: say so to the origin."""
         if isinstance(error, BackendError):
             log.error("commit_failed", messages=len(submissions), reason=str(error))
-            refusal = StanzaError("resource-constraint", BACKEND_TEXT)
+            refusal = StanzaError("resource-constraint", BACKEND_TEXT, by=Reason.NO_ANSWER)
         else:
             self._supervisor.report("commit", error)
             refusal = StanzaError("internal-server-error")
@@ -404,8 +423,16 @@ class Pipeline:
     def _refuse(self, submission: Submission, error: StanzaError) -> None:
         """Give the origin the reason: as a stanza, or as the outcome alone."""
         submission.outcome = Outcome(error=error)
+        if self._traces.is_on:
+            tracing.remember_refusal(self._traces, submission, error)
         if submission.origin.is_answered:
             self._routing.refuse(submission.message, error)
+
+    def _drop(self, submission: Submission, error: Dropped) -> None:
+        """Say nothing to anybody."""
+        submission.outcome = _DROPPED
+        if self._traces.is_on:
+            tracing.remember_refusal(self._traces, submission, error)
 
 
 def _deciding_hosts(submission: Submission) -> tuple[Host, ...]:

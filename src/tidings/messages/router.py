@@ -21,6 +21,7 @@ from tidings.kernel.maybe_awaitable import MaybeAwaitable, until_done
 from tidings.kernel.session import Session
 from tidings.kernel.supervisor import Supervisor
 from tidings.kernel.telemetry import Telemetry
+from tidings.kernel.traces import Traces
 from tidings.messages.elsewhere import Elsewhere
 from tidings.messages.inbound import Inbound
 from tidings.messages.origin import Origin, Via
@@ -46,7 +47,14 @@ class Service(Protocol):
 class Router:
     """Routes between sessions, entities, hosts and services."""
 
-    def __init__(self, ledger: Ledger | None, supervisor: Supervisor, telemetry: Telemetry) -> None:
+    def __init__(
+        self,
+        ledger: Ledger | None,
+        supervisor: Supervisor,
+        telemetry: Telemetry,
+        traces: Traces | None = None,
+    ) -> None:
+        self.traces = Traces() if traces is None else traces
         self._supervisor = supervisor
         self._telemetry = telemetry
         self.hosts: dict[str, Host] = {}

@@ -12,12 +12,14 @@ from typing import Final, Protocol
 import msgspec
 
 from tidings.base.errors import StanzaError
+from tidings.base.ids import token
 from tidings.base.jid import Jid
 from tidings.kernel.entity import Entity, EntityKind
 from tidings.kernel.host import Host
 from tidings.kernel.maybe_awaitable import MaybeAwaitable
 from tidings.kernel.reasons import Reason
 from tidings.kernel.session import Session
+from tidings.kernel.traces import Note
 from tidings.messages.origin import Origin
 from tidings.ports.ledger.batch import Accepted, Append, Entry, Place
 from tidings.wire.xmpp.classification import NOTHING, Classification
@@ -113,6 +115,19 @@ class Submission(msgspec.Struct, eq=False):
     plan: Plan = UNPLANNED
     tries: int = 0
     outcome: Outcome | None = None
+    sent_to: list[Session] | None = None
+    """The sessions that it was for, once it is delivered."""
+    notes: list[Note] | None = None
+    """What was decided about it; see `kernel/traces.py`."""
+    trace_id: str = ""
+    """Its id in logs, empty while nobody has asked for it."""
+
+    @property
+    def trace(self) -> str:
+        """Its short id in logs, made when it is asked for first."""
+        if not self.trace_id:
+            self.trace_id = token(6)
+        return self.trace_id
 
     @property
     def is_unloaded(self) -> bool:

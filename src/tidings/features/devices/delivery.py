@@ -44,6 +44,7 @@ from tidings.kernel.events import (
 from tidings.kernel.feature import Feature, Spec, listens
 from tidings.kernel.session import Session
 from tidings.kernel.supervisor import Supervisor
+from tidings.kernel.traces import Traces
 from tidings.ports.ledger import Ledger
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.presence import priority_of
@@ -73,11 +74,18 @@ class Devices(Feature):
     Options = DeviceOptions
     option_name = "devices"
 
-    def __init__(self, ledger: Ledger, clock: Clock, supervisor: Supervisor, options: DeviceOptions) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        clock: Clock,
+        supervisor: Supervisor,
+        traces: Traces,
+        options: DeviceOptions,
+    ) -> None:
         self._ledger = ledger
         self._supervisor = supervisor
         self._cursors = Cursors(ledger)
-        self._keeper = CursorKeeper(self._cursors, clock, supervisor)
+        self._keeper = CursorKeeper(self._cursors, clock, supervisor, traces)
         self._replay = Replay(
             ledger, self._cursors, self._keeper, clock, supervisor, options.offline_messages
         )

@@ -12,6 +12,7 @@ from tidings.features.devices.progress import PROGRESS, Progress
 from tidings.kernel.clock import Clock, Timer
 from tidings.kernel.session import Session
 from tidings.kernel.supervisor import Supervisor
+from tidings.kernel.traces import Traces
 
 log = structlog.get_logger("tidings.devices")
 
@@ -22,7 +23,8 @@ PERSISTED_WITHIN: Final = 5.0
 class CursorKeeper:
     """Looks after the cursors of one host: at most one timer, and one write at a time."""
 
-    def __init__(self, cursors: Cursors, clock: Clock, supervisor: Supervisor) -> None:
+    def __init__(self, cursors: Cursors, clock: Clock, supervisor: Supervisor, traces: Traces) -> None:
+        self._traces = traces
         self._cursors = cursors
         self._clock = clock
         self._supervisor = supervisor
@@ -42,6 +44,13 @@ class CursorKeeper:
         progress = session[PROGRESS]
         if progress.cursor > progress.noted:
             progress.noted = progress.cursor
+            if self._traces.is_logged:
+                log.debug(
+                    "device_has",
+                    account=session.account.jid.text,
+                    device=progress.device,
+                    position=progress.cursor,
+                )
             if session.account.exists:
                 self._cursors.move(session.account.jid, progress.device, progress.cursor)
         if progress.has_marks and not session.ended:

@@ -1,0 +1,149 @@
+"""Traces: what became of the messages that came last, remembered in memory and told to the debug log.
+
+Nothing of a message's content is kept, and what is kept of its addresses and ids is bounded. Where neither
+anybody reads the debug log nor anything is remembered, a message costs one test.
+
+Invariants:
+- a message is remembered once, when its outcome is known: accepted, repeated, refused or dropped;
+- what is decided about it later, where somebody had to be waited for, is added to its notes.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple, Protocol
+
+import structlog
+
+from tidings.base.jid import Jid
+from tidings.kernel.reasons import Reason
+from tidings.ports.ledger.batch import Accepted, Outgoing, Place
+
+log = structlog.get_logger("tidings.traces")
+
+REMEMBERED: Final = 2_000
+"""So many messages are remembered unless the configuration says otherwise; they take some 3 MB."""
+
+_LONGEST: Final = 256
+"""Characters of an id or a text that are remembered."""
+
+
+class Note(NamedTuple):
+    """One decision about a message."""
+
+    what: str
+    """The name of the event in the log: `refused`, `copied`, `not_copied` …"""
+    reason: str
+    """By which rule: a `Reason`, or a `Rule` of the classification."""
+    who: str = ""
+    """Whom it concerns, or who decided: a session, a feature."""
+
+
+class Traced(Protocol):
+    """A message on its way, as far as those know it who tell what they decide about it."""
+
+    notes: list[Note] | None
+    """What was decided, besides what is the same for every message; None while there is nothing."""
+
+    @property
+    def trace(self) -> str:
+        """The short id of the message in logs, made when it is asked for first."""
+        ...
+
+
+class Trace(NamedTuple):
+    """What is remembered of a message."""
+
+    time: int
+    """When its outcome was known, in microseconds; 0 where `accepted` says it."""
+    id: str
+    """The id that logs have for it; empty where no log has told of it."""
+    sender: Jid
+    """Its `from`."""
+    to: Jid | None
+    recipient: Jid
+    """The bare JID that it is for."""
+    stanza_id: str | None
+    kind: str
+    via: enum.Enum
+    """How it came: session, operation, server or self."""
+    reason: str
+    """Why it was kept so, or not."""
+    rule: str
+    """Why it is worth storing, or not."""
+    keys: tuple[bytes, ...]
+    """Its message keys."""
+    outbox: tuple[Outgoing, ...]
+    """The other servers that it is for."""
+    accepted: Accepted | None
+    sent_to: list[Jid] | None
+    """The sessions that it was for, those that `notes` tell of excepted."""
+    notes: list[Note] | None
+
+
+class Departure(NamedTuple):
+    """A message that has left the outbox."""
+
+    time: int
+    domain: str
+    places: tuple[Place, ...]
+    """Its entries in archives here."""
+    refusal: str
+    """Why it was given back to its sender; empty where the other server has it."""
+
+
+class Traces:
+    """The messages that came last, the newest at the end; `keeps` is how many."""
+
+    def __init__(
+        self, keeps: int = 0, *, is_logged: bool = False, clock: Callable[[], float] = lambda: 0.0
+    ) -> None:
+        self.keeps = keeps
+        self._clock = clock
+        self.is_logged = is_logged
+        """Whether somebody reads the debug log."""
+        self.is_on = is_logged or keeps > 0
+        self._recent: deque[Any] = deque(maxlen=keeps)
+        self._departures: deque[Departure] = deque(maxlen=keeps)
+        self.remember: Callable[[tuple[Any, ...]], None] = self._recent.append
+        """Remember a message, given as the fields of a `Trace`."""
+
+    def now(self) -> int:
+        """Give the time in microseconds."""
+        return round(self._clock() * 1_000_000)
+
+    @property
+    def recent(self) -> list[Trace]:
+        """What is remembered, the newest first."""
+        return [Trace(*fields) for fields in reversed(self._recent)]
+
+    def note(self, of: Traced | None, what: str, reason: str, who: object = "") -> None:
+        """Tell of a decision about a message; None is one that came to be sent by another way."""
+        if of is None or not self.is_on:
+            return
+        if of.notes is None:
+            of.notes = []
+        of.notes.append(Note(what, reason, str(who)))
+        if self.is_logged:
+            told = {"who": str(who)} if who else {}
+            log.debug(what, trace=of.trace, reason=str(reason), **told)
+
+    def left(self, domain: str, places: tuple[Place, ...], refusal: str = "") -> None:
+        """Note that a message has left the outbox: the other server has it, or it was given back."""
+        if self.keeps:
+            self._departures.append(Departure(self.now(), domain, places, short(refusal) or ""))
+        if self.is_logged:
+            ids = {place.archive: place.id for place in places}
+            what = "given_back" if refusal else "sent_on"
+            log.debug(what, domain=domain, places=ids, reason=short(refusal) or Reason.SENT_ON.value)
+
+    def departures(self, place: Place) -> list[Departure]:
+        """Give what is remembered of a message that has left the outbox."""
+        return [departure for departure in self._departures if place in departure.places]
+
+
+def short(text: str | None) -> str | None:
+    """Cut what somebody else has written to what is remembered of it."""
+    return text if text is None or len(text) <= _LONGEST else text[:_LONGEST] + "…"

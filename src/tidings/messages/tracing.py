@@ -1,0 +1,129 @@
+"""Tracing: the debug lines of the pipeline's steps, and what is remembered of a message.
+
+Every line names the event and has the trace id; none has a body. The pipeline calls this only where somebody
+reads the debug log, or where something is remembered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import structlog
+
+from tidings.base.errors import StanzaError
+from tidings.kernel.events import MessageSubmitted
+from tidings.kernel.hooks import Dropped, Listener
+from tidings.kernel.reasons import Reason
+from tidings.kernel.traces import Traces, short
+from tidings.messages.submission import Submission
+from tidings.ports.ledger.batch import Accepted
+from tidings.wire.xmpp.payloads.stanza_ids import origin_id_of
+
+log = structlog.get_logger("tidings.traces")
+
+_LONG: Final = 256
+
+
+def tell_loaded(submissions: Iterable[Submission]) -> None:
+    """Tell that sender and recipient had to be brought into memory."""
+    for submission in submissions:
+        log.debug("loaded", trace=submission.trace, recipient=submission.recipient.text)
+
+
+def tell_planned(submission: Submission) -> None:
+    """Tell that guards have let it pass, and who is to keep it and why."""
+    message, origin, plan = submission.message, submission.origin, submission.plan
+    sender = message.sender
+    log.debug(
+        "guarded",
+        trace=submission.trace,
+        sender=None if sender is None else sender.text,
+        recipient=submission.recipient.text,
+        id=short(message.id),
+        origin_id=short(origin_id_of(message)),
+        kind=short(message.kind),
+        via=origin.via.value,
+    )
+    append = plan.append
+    log.debug(
+        "planned",
+        trace=submission.trace,
+        storage=plan.classification.storage.name.lower(),
+        rule=str(plan.classification.rule),
+        kept_by=() if append is None else tuple(entry.archive for entry in append.entries),
+        outbox=() if append is None else tuple(outgoing.domain for outgoing in append.outbox),
+        reason=str(plan.reason),
+    )
+
+
+def tell_outcome(submission: Submission, accepted: Accepted | None) -> None:
+    """Tell where it is kept, and which sessions were sent it."""
+    what = "accepted" if accepted is None or not accepted.repeated else "repeated"
+    log.debug(
+        what,
+        trace=submission.trace,
+        places={} if accepted is None else {place.archive: place.id for place in accepted.places},
+        time=None if accepted is None else accepted.time,
+    )
+    if what == "accepted" and submission.sent_to is not None:
+        passed_over = {note.who for note in submission.notes or () if note.what == "not_sent"}
+        sessions = [session.jid.text for session in submission.sent_to if session.jid.text not in passed_over]
+        log.debug("delivered", trace=submission.trace, sessions=sessions)
+
+
+def rewriting(traces: Traces, submission: Submission, event: MessageSubmitted) -> Callable[[Listener], None]:
+    """Give what notes who has put another message in the place of this one."""
+    before = event.stanza
+
+    def asked(listener: Listener) -> None:
+        nonlocal before
+        if event.stanza is not before:
+            before = event.stanza
+            traces.note(submission, "rewritten", Reason.REWRITTEN, listener.title)
+
+    return asked
+
+
+def remember(traces: Traces, submission: Submission, accepted: Accepted | None, *, has_more: bool) -> None:
+    """Remember what became of a message; where somebody is waited for, there may be more to note."""
+    if traces.is_logged:
+        tell_outcome(submission, accepted)
+    if has_more and submission.notes is None:
+        submission.notes = []
+    traces.remember(
+        _trace(submission, accepted, 0 if accepted is not None and accepted.time else traces.now())
+    )
+
+
+def remember_refusal(traces: Traces, submission: Submission, error: StanzaError | Dropped) -> None:
+    """Remember that a message is refused or dropped, why, and by whom."""
+    if isinstance(error, Dropped):
+        traces.note(submission, "dropped", Reason.DROPPED, error.by)
+    else:
+        told = f"{error.condition}: {error.text}" if error.text else error.condition
+        traces.note(submission, "refused", short(told) or "", error.by)
+    traces.remember(_trace(submission, None, traces.now()))
+
+
+def _trace(submission: Submission, accepted: Accepted | None, time: int) -> tuple[Any, ...]:
+    """Give the fields of the `Trace` of a message; nothing here grows with it."""
+    message, plan = submission.message, submission.plan
+    append, sent_to, id_ = plan.append, submission.sent_to, message.id
+    return (
+        time,
+        submission.trace_id,
+        message.sender,
+        message.to,
+        submission.recipient,
+        id_ if id_ is None or len(id_) <= _LONG else short(id_),
+        message.kind,
+        submission.origin.via,
+        plan.reason,
+        plan.classification.rule,
+        () if append is None else append.keys,
+        () if append is None else append.outbox,
+        accepted,
+        None if sent_to is None else [session.jid for session in sent_to],
+        submission.notes,
+    )
