@@ -204,6 +204,8 @@ class World:
         services: Iterable[ServiceKind] = (),
         sessions_per_account: int = 50,
         accounts_in_memory: int = 10_000,
+        explained_messages: int = 100,
+        logs_debug: bool = False,
     ) -> World:
         """Start a server; `options` are features' option structs by feature name, for every domain.
 
@@ -241,6 +243,8 @@ class World:
                 services=tuple(services),
                 sessions_per_account=sessions_per_account,
                 accounts_in_memory=accounts_in_memory,
+                explained_messages=explained_messages,
+                logs_debug=logs_debug,
             )
 
         world = cls(stores, clock, build)

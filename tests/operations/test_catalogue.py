@@ -48,6 +48,7 @@ def test_the_first_categories_are_complete():
         "session": ["list", "count", "kick"],
         "stanza": ["send-message", "send-stanza"],
         "archive": ["sync"],
+        "explain": ["message"],
         "retention": ["erase-message", "erase-conversation", "erase-archive", "hold", "release", "trim"],
         "followers": ["list", "rewind", "dead-letters", "retry"],
         "domain": ["add", "enable", "disable", "remove", "list"],
@@ -167,6 +168,11 @@ async def test_without_a_subject_nothing_foreign_is_told(everything, found, role
         arguments["stanza"] = f"<message to='bob@{LOCAL}'><body>x</body></message>"
     if found.name == "trim":
         arguments["keep_messages"] = 1_000
+    if found.category == "explain":  # of a message that nobody has sent
+        with pytest.raises(OperationError) as caught:
+            await answers_of(context, found, arguments)
+        assert (caught.value.code, OTHER in caught.value.text) == ("not-found", False)
+        return
     assert OTHER not in repr(await answers_of(context, found, arguments))
 
 
@@ -244,7 +250,7 @@ async def test_a_service_does_what_its_scopes_say(context, scopes, may):
 
 async def test_what_an_operation_changes_is_declared(everything):
     reading = {
-        "list", "export", "count", "check", "check-password", "sync", "status", "dead-letters"
+        "list", "export", "count", "check", "check-password", "sync", "status", "dead-letters", "message"
     }  # fmt: skip
     assert {one.name for one in CATALOGUE if not one.changes} == reading
 

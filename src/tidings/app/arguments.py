@@ -16,7 +16,7 @@ from tidings.operations.values import unwrapped
 
 
 class Argument(NamedTuple):
-    """One field of a request as an option."""
+    """One field of a request as an option, or as the word that stands without one (`flag` is its name)."""
 
     field: str
     flag: str
@@ -51,10 +51,11 @@ def collect(operation: Operation, given: Mapping[str, Any], ask: Callable[[str],
 
 
 def _argument(field: inspect.Field) -> Argument:
-    outer, description, is_secret = field.type, "", False
+    outer, description, is_secret, is_positional = field.type, "", False, False
     while isinstance(outer, inspect.Metadata):
         description = description or str((outer.extra_json_schema or {}).get("description", ""))
         is_secret = is_secret or bool((outer.extra or {}).get("secret"))
+        is_positional = is_positional or bool((outer.extra or {}).get("positional"))
         outer = outer.type
     required = field.required and not is_secret
     settings: dict[str, Any] = {"help": _help(description, field, is_secret=is_secret), "dest": field.name}
@@ -69,6 +70,9 @@ def _argument(field: inspect.Field) -> Argument:
             settings["choices"] = sorted(str(value) for value in values)
         case _:
             settings["metavar"] = field.name.upper()
+    if is_positional:
+        del settings["dest"]
+        return Argument(field.name, field.name, is_secret, required, description, settings)
     settings["required"] = required
     flag = "--" + field.encode_name.replace("_", "-")
     return Argument(field.name, flag, is_secret, required, description, settings)

@@ -63,6 +63,9 @@ def print_result(operation: Operation, result: Mapping[str, Any]) -> None:
         if result["next"]:
             sys.stderr.write(f"There are more: --after {shlex.quote(result['next'])}\n")
         return
+    if "steps" in result:
+        _print_steps(result)
+        return
     _print_facts(result)
 
 
@@ -118,6 +121,26 @@ def _print_facts(result: Mapping[str, Any]) -> None:
         if value not in ("", None, [], ()):
             table.add_row(name.replace("_", " "), _show(value))
     _console().print(table)
+
+
+def _print_steps(result: Mapping[str, Any]) -> None:
+    """Print what became of something: what it is, a line a step, and what cannot be told."""
+    from rich.table import Table  # noqa: PLC0415  # tables are slow to load
+
+    _print_facts({name: value for name, value in result.items() if name not in {"steps", "unknown"}})
+    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for step in result["steps"]:
+        table.add_row(_show(step["time"]), step["step"], step["text"])
+    console = _console()
+    console.print()
+    console.print(table)
+    if result["unknown"]:
+        console.print("\nWhat cannot be told:")
+        for text in result["unknown"]:
+            console.print(f"- {text}")
 
 
 def _console() -> Console:

@@ -37,7 +37,6 @@ class Reason(enum.StrEnum):
     TOO_STALE = "what guards had read changed again and again before it was stored"
     UNSTORABLE = "the database cannot hold it"
     NO_ANSWER = "the database did not answer in time"
-    REFUSED = "it was refused"
     DROPPED = "it was dropped without a word"
 
     # --- whom it is for

@@ -19,7 +19,7 @@ import structlog
 
 from tidings.base.jid import Jid
 from tidings.kernel.reasons import Reason
-from tidings.ports.ledger.batch import Accepted, Outgoing, Place
+from tidings.ports.ledger.batch import Accepted, OutboxTarget, Place
 
 log = structlog.get_logger("tidings.traces")
 
@@ -56,8 +56,8 @@ class Traced(Protocol):
 class Trace(NamedTuple):
     """What is remembered of a message."""
 
-    time: int
-    """When its outcome was known, in microseconds; 0 where `accepted` says it."""
+    time: float
+    """When its outcome was known, in seconds; 0 where `accepted` says it."""
     id: str
     """The id that logs have for it; empty where no log has told of it."""
     sender: Jid
@@ -75,18 +75,27 @@ class Trace(NamedTuple):
     """Why it is worth storing, or not."""
     keys: tuple[bytes, ...]
     """Its message keys."""
-    outbox: tuple[Outgoing, ...]
+    outbox: tuple[OutboxTarget, ...]
     """The other servers that it is for."""
     accepted: Accepted | None
     sent_to: list[Jid] | None
-    """The sessions that it was for, those that `notes` tell of excepted."""
+    """The sessions that it was for; `notes` tells of those that were not sent it."""
     notes: list[Note] | None
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """Where archives have it."""
+        return () if self.accepted is None else self.accepted.places
+
+    def noted(self, what: str) -> list[Note]:
+        """Give the notes of one kind."""
+        return [note for note in self.notes or () if note.what == what]
 
 
 class Departure(NamedTuple):
     """A message that has left the outbox."""
 
-    time: int
+    time: float
     domain: str
     places: tuple[Place, ...]
     """Its entries in archives here."""
@@ -101,7 +110,8 @@ class Traces:
         self, keeps: int = 0, *, is_logged: bool = False, clock: Callable[[], float] = lambda: 0.0
     ) -> None:
         self.keeps = keeps
-        self._clock = clock
+        self.clock = clock
+        """The time in seconds."""
         self.is_logged = is_logged
         """Whether somebody reads the debug log."""
         self.is_on = is_logged or keeps > 0
@@ -109,10 +119,6 @@ class Traces:
         self._departures: deque[Departure] = deque(maxlen=keeps)
         self.remember: Callable[[tuple[Any, ...]], None] = self._recent.append
         """Remember a message, given as the fields of a `Trace`."""
-
-    def now(self) -> int:
-        """Give the time in microseconds."""
-        return round(self._clock() * 1_000_000)
 
     @property
     def recent(self) -> list[Trace]:
@@ -133,15 +139,15 @@ class Traces:
     def left(self, domain: str, places: tuple[Place, ...], refusal: str = "") -> None:
         """Note that a message has left the outbox: the other server has it, or it was given back."""
         if self.keeps:
-            self._departures.append(Departure(self.now(), domain, places, short(refusal) or ""))
+            self._departures.append(Departure(self.clock(), domain, places, short(refusal) or ""))
         if self.is_logged:
             ids = {place.archive: place.id for place in places}
             what = "given_back" if refusal else "sent_on"
             log.debug(what, domain=domain, places=ids, reason=short(refusal) or Reason.SENT_ON.value)
 
-    def departures(self, place: Place) -> list[Departure]:
-        """Give what is remembered of a message that has left the outbox."""
-        return [departure for departure in self._departures if place in departure.places]
+    def departures(self, place: Place, domain: str) -> list[Departure]:
+        """Give what is remembered of a message that has left the outbox of a domain."""
+        return [each for each in self._departures if each.domain == domain and place in each.places]
 
 
 def short(text: str | None) -> str | None:

@@ -13,8 +13,11 @@ Where the document leaves a choice:
 from __future__ import annotations
 
 import enum
+from collections.abc import Collection
 
+from tidings.base.jid import Jid
 from tidings.kernel.account import Account
+from tidings.kernel.reasons import Reason
 from tidings.kernel.session import Session
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.stanza import Stanza
@@ -73,3 +76,12 @@ def outcome(message: Stanza) -> Undelivered:
         return Undelivered.IGNORE
     is_typing = any(tag.startswith(_CHAT_STATE) for tag, _ in message.index)
     return Undelivered.IGNORE if is_typing and not message.has(ns.CLIENT, "body") else Undelivered.REFUSE
+
+
+def rule_of(kind: str, to: Jid | None, reached: Collection[Jid]) -> Reason:
+    """Tell by which rule a message was for these sessions, or for none."""
+    if reached:
+        return Reason.TO_RESOURCE if to is not None and to in reached else Reason.TO_ALL
+    if to is not None and to.resource and kind != "chat":
+        return Reason.RESOURCE_GONE
+    return Reason.NOT_FOR_ALL if kind in {"groupchat", "error"} else Reason.NONE_AVAILABLE

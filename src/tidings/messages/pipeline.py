@@ -313,19 +313,14 @@ class Pipeline:
         stale: list[Submission] = []
         remaining = iter(answers)
         traces = self._traces
+        if traces.is_logged:
+            tracing.tell_accepted(submissions, answers)
         for submission in submissions:
             answer = None if submission.plan.append is None else next(remaining)
-            if type(answer) is Refused:
-                self._refuse(submission, StanzaError("not-acceptable", answer.reason, by=Reason.UNSTORABLE))
+            if answer is not None and type(answer) is not Accepted:
+                self._not_accepted(submission, answer, stale)
                 continue
-            if type(answer) is Stale:
-                stale.append(submission)
-                self._traces.note(submission, "stale", Reason.STALE, answer.archive)
-                continue
-            if type(answer) is Conflict:
-                self._refuse(submission, StanzaError("conflict", _USED_KEY, by=Reason.USED_KEY))
-                continue
-            accepted = answer if type(answer) is Accepted else None
+            accepted = answer
             submission.outcome = (
                 _ACCEPTED if submission.origin.session is not None else _outcome(submission, accepted)
             )
@@ -339,10 +334,26 @@ class Pipeline:
             if submission.origin.entity is not None:
                 waits += self._tell_sender(submission, accepted)
             if traces.is_on:
-                tracing.remember(traces, submission, accepted, has_more=bool(waits))
+                if traces.is_logged:
+                    tracing.tell_delivered(submission)
+                if waits and submission.notes is None:
+                    submission.notes = []  # who is waited for may decide something yet
+                tracing.remember(traces, submission, accepted)
         if stale:
             waits.append(self._submit_again(stale))
         return self._all(waits) if waits else None
+
+    def _not_accepted(self, submission: Submission, answer: LedgerOutcome, stale: list[Submission]) -> None:
+        """Refuse a message, or put it among those of which guard is asked again."""
+        match answer:
+            case Stale():
+                stale.append(submission)
+                self._traces.note(submission, "stale", Reason.STALE, answer.archive)
+            case Refused():
+                error = StanzaError("not-acceptable", answer.reason, by=Reason.UNSTORABLE)
+                self._refuse(submission, error)
+            case Conflict():
+                self._refuse(submission, StanzaError("conflict", _USED_KEY, by=Reason.USED_KEY))
 
     def _tell_sender(self, submission: Submission, accepted: Accepted | None) -> Iterable[Awaitable[None]]:
         """copy, observe, on the sender's side."""

@@ -6,8 +6,8 @@ reads the debug log, or where something is remembered.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
 
 import structlog
 
@@ -18,6 +18,7 @@ from tidings.kernel.reasons import Reason
 from tidings.kernel.traces import Traces, short
 from tidings.messages.submission import Submission
 from tidings.ports.ledger.batch import Accepted
+from tidings.ports.ledger.batch import Outcome as LedgerOutcome
 from tidings.wire.xmpp.payloads.stanza_ids import origin_id_of
 
 log = structlog.get_logger("tidings.traces")
@@ -57,16 +58,24 @@ def tell_planned(submission: Submission) -> None:
     )
 
 
-def tell_outcome(submission: Submission, accepted: Accepted | None) -> None:
-    """Tell where it is kept, and which sessions were sent it."""
-    what = "accepted" if accepted is None or not accepted.repeated else "repeated"
-    log.debug(
-        what,
-        trace=submission.trace,
-        places={} if accepted is None else {place.archive: place.id for place in accepted.places},
-        time=None if accepted is None else accepted.time,
-    )
-    if what == "accepted" and submission.sent_to is not None:
+def tell_accepted(submissions: Iterable[Submission], answers: Sequence[LedgerOutcome]) -> None:
+    """Tell what the ledger has accepted, where it is kept, and what needed no storage."""
+    remaining = iter(answers)
+    for submission in submissions:
+        answer = None if submission.plan.append is None else next(remaining)
+        if answer is not None and not isinstance(answer, Accepted):
+            continue  # the refusal is told, or that guard is asked again
+        log.debug(
+            "accepted" if answer is None or not answer.repeated else "repeated",
+            trace=submission.trace,
+            places={} if answer is None else {place.archive: place.id for place in answer.places},
+            time=None if answer is None else answer.time,
+        )
+
+
+def tell_delivered(submission: Submission) -> None:
+    """Tell which sessions were sent it."""
+    if submission.sent_to is not None:
         passed_over = {note.who for note in submission.notes or () if note.what == "not_sent"}
         sessions = [session.jid.text for session in submission.sent_to if session.jid.text not in passed_over]
         log.debug("delivered", trace=submission.trace, sessions=sessions)
@@ -85,14 +94,28 @@ def rewriting(traces: Traces, submission: Submission, event: MessageSubmitted) -
     return asked
 
 
-def remember(traces: Traces, submission: Submission, accepted: Accepted | None, *, has_more: bool) -> None:
-    """Remember what became of a message; where somebody is waited for, there may be more to note."""
-    if traces.is_logged:
-        tell_outcome(submission, accepted)
-    if has_more and submission.notes is None:
-        submission.notes = []
+def remember(traces: Traces, submission: Submission, accepted: Accepted | None) -> None:
+    """Remember what became of a message, as the fields of a `Trace`; nothing here grows with its content."""
+    message, plan, sent_to = submission.message, submission.plan, submission.sent_to
+    append, id_ = plan.append, message.id
     traces.remember(
-        _trace(submission, accepted, 0 if accepted is not None and accepted.time else traces.now())
+        (
+            traces.clock() if accepted is None else 0.0,
+            submission.trace_id,
+            message.sender,
+            message.to,
+            submission.recipient,
+            id_ if id_ is None or len(id_) <= _LONG else short(id_),
+            message.kind,
+            submission.origin.via,
+            plan.reason,
+            plan.classification.rule,
+            () if append is None else append.keys,
+            () if append is None else append.outbox,
+            accepted,
+            None if sent_to is None else [session.jid for session in sent_to],
+            submission.notes,
+        )
     )
 
 
@@ -103,27 +126,4 @@ def remember_refusal(traces: Traces, submission: Submission, error: StanzaError 
     else:
         told = f"{error.condition}: {error.text}" if error.text else error.condition
         traces.note(submission, "refused", short(told) or "", error.by)
-    traces.remember(_trace(submission, None, traces.now()))
-
-
-def _trace(submission: Submission, accepted: Accepted | None, time: int) -> tuple[Any, ...]:
-    """Give the fields of the `Trace` of a message; nothing here grows with it."""
-    message, plan = submission.message, submission.plan
-    append, sent_to, id_ = plan.append, submission.sent_to, message.id
-    return (
-        time,
-        submission.trace_id,
-        message.sender,
-        message.to,
-        submission.recipient,
-        id_ if id_ is None or len(id_) <= _LONG else short(id_),
-        message.kind,
-        submission.origin.via,
-        plan.reason,
-        plan.classification.rule,
-        () if append is None else append.keys,
-        () if append is None else append.outbox,
-        accepted,
-        None if sent_to is None else [session.jid for session in sent_to],
-        submission.notes,
-    )
+    remember(traces, submission, None)

@@ -3,7 +3,17 @@
 from collections.abc import Iterable
 
 from tidings.kernel.feature import Feature
-from tidings.operations import account, archive, domain, followers, retention, server, session, stanza
+from tidings.operations import (
+    account,
+    archive,
+    domain,
+    explain,
+    followers,
+    retention,
+    server,
+    session,
+    stanza,
+)
 from tidings.operations.catalogue import Catalogue, Operation
 
 CATALOGUE = Catalogue(
@@ -12,6 +22,7 @@ CATALOGUE = Catalogue(
         *session.OPERATIONS,
         *stanza.OPERATIONS,
         *archive.OPERATIONS,
+        *explain.OPERATIONS,
         *retention.OPERATIONS,
         *domain.OPERATIONS,
         *followers.OPERATIONS,
