@@ -48,7 +48,7 @@ def test_the_shipped_profile_fits_the_features_there_are():
 
 
 async def test_the_hooks_page_tells_of_every_event_who_listens_in_the_order_in_which_they_run(world):
-    page = reference.pages()["hooks.md"]
+    page = "\n".join(hook_reference.page())
     hooks = world.server.hosts["localhost"].hooks
     for event in hook_reference.catalogue():
         _, _, section = page.partition(f"\n## {event.__name__}\n")
