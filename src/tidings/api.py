@@ -181,6 +181,7 @@ PROMISED: Final[Mapping[str, tuple[str, ...]]] = {
     "Account": ("jid", "exists", "sessions", "available"),
     "Clock": ("now", "monotonic", "call_later"),
     "Context": ("caller", "clock", "domains", "stores", "host", "sessions_of"),
+    "Dropped": (),
     "Entity": ("jid", "exists"),
     "Host": ("jid", "domain", "kind", "directory", "admins", "has_archives", "feature"),
     "Job": ("begin", "stop"),

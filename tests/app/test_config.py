@@ -217,7 +217,10 @@ admins = "bob"
             'not "inof"; did you mean `info`?'
         ),
         "tidings.toml:14: unknown option `port` in [log]; it belongs in [listen.tcp]",
-        "tidings.toml:15: unknown option `colour` in [log]; the options here are `level`, `format`",
+        (
+            "tidings.toml:15: unknown option `colour` in [log]; the options here are `level`, `format`, "
+            "`explained_messages`"
+        ),
         "tidings.toml:17: unknown section [features.ehco]; did you mean [features.echo]?",
         "tidings.toml:21: `seconds` in [features.echo] must be a whole number of at least 1, not 0",
         "tidings.toml:23: [host.\"exa mple\"] must name a domain: 'exa mple' is not a domain name",
