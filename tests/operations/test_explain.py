@@ -1,5 +1,7 @@
 """Stories of messages, and what `explain message` says of each: what happened, and why what did not."""
 
+import gc
+
 import pytest
 
 from tests.harness.service import RemoteService
@@ -9,7 +11,8 @@ from tidings.base.jid import Jid
 from tidings.kernel.events import MessageSubmitted
 from tidings.kernel.feature import Feature, listens
 from tidings.kernel.hooks import Dropped
-from tidings.kernel.traces import Traces
+from tidings.kernel.session import Session
+from tidings.kernel.traces import SUMMED_UP_AFTER, Traces
 from tidings.operations.all import CATALOGUE
 from tidings.operations.context import Caller
 from tidings.operations.errors import OperationError
@@ -450,9 +453,22 @@ async def test_who_blocks_is_not_told_to_the_administrator_of_the_sender(world):
     assert await steps(world, "m1", "refused", caller=boss) == ["service-unavailable"]
 
 
-def test_a_trace_without_a_keeper_costs_nothing_to_note():
-    traces = Traces(0)
+async def test_what_a_session_was_sent_outlives_the_session_and_keeps_nothing_of_it(world):
+    alice = await world.online(f"{ALICE}/phone")
+    bob = await world.online(f"{BOB}/desk")
+    await alice.send(chat("m1"))
+    await world.advance(SUMMED_UP_AFTER)
+    await bob.leave()
+    bob.session = bob._input = None
+    gc.collect()
+    sessions = [each.jid for each in gc.get_objects() if isinstance(each, Session)]
+    assert alice.jid in sessions
+    assert Jid(f"{BOB}/desk") not in sessions
+    assert len(await steps(world, "m1", "sent")) == 1
+
+
+async def test_a_way_that_is_not_traced_is_no_obstacle():
+    traces = Traces()
     traces.note(None, "copied", "a reason")
-    traces.remember(())
     assert not traces.is_on
     assert traces.recent == []

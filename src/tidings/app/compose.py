@@ -133,7 +133,7 @@ def build_server(
     features = tuple(features)
     telemetry = Telemetry()
     supervisor = Supervisor(telemetry)
-    traces = Traces(explained_messages, is_logged=logs_debug, clock=clock.now)
+    traces = Traces(explained_messages, is_logged=logs_debug, clock=clock)
     router = Router(stores.ledger, supervisor, telemetry, traces)
     server = Server(
         clock,

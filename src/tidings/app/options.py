@@ -239,7 +239,7 @@ class LogOptions(msgspec.Struct, frozen=True, kw_only=True):
         int,
         Meta(
             description="How many of the messages that came last are remembered, without their content, for "
-            "`tidings explain message`; they take about 1.5 kB each. 0: none.",
+            "`tidings explain message`; they take up to 4 kB each. 0: none.",
             ge=0,
             le=1_000_000,
         ),

@@ -1,33 +1,40 @@
 """Traces: what became of the messages that came last, remembered in memory and told to the debug log.
 
-Nothing of a message's content is kept, and what is kept of its addresses and ids is bounded. Where neither
-anybody reads the debug log nor anything is remembered, a message costs one test.
+Where neither anybody reads the debug log nor anything is remembered, a message costs one test. Where
+messages are remembered, each is put into a list as it is and summed up a second later: when there are so many
+that they are forgotten before, nobody has taken the trouble.
 
 Invariants:
+- nothing of a message's content is kept for longer than that, and nothing large is kept at all;
 - a message is remembered once, when its outcome is known: accepted, repeated, refused or dropped;
 - what is decided about it later, where somebody had to be waited for, is added to its notes.
 """
 
 from __future__ import annotations
 
-import enum
 from collections import deque
-from collections.abc import Callable
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import structlog
 
 from tidings.base.jid import Jid
+from tidings.kernel.clock import Clock, Timer
 from tidings.kernel.reasons import Reason
 from tidings.ports.ledger.batch import Accepted, OutboxTarget, Place
+from tidings.wire.xmpp.stanza import Stanza
 
 log = structlog.get_logger("tidings.traces")
 
-REMEMBERED: Final = 2_000
-"""So many messages are remembered unless the configuration says otherwise; they take some 3 MB."""
+REMEMBERED: Final = 1_000
+"""So many messages are remembered unless the configuration says otherwise; they take less than 4 MB."""
+
+SUMMED_UP_AFTER: Final = 1.0
+"""Seconds after which messages are summed up."""
 
 _LONGEST: Final = 256
 """Characters of an id or a text that are remembered."""
+_LARGE: Final = 512
+"""Octets of content; a message that has more is summed up at once."""
 
 
 class Note(NamedTuple):
@@ -44,6 +51,7 @@ class Note(NamedTuple):
 class Traced(Protocol):
     """A message on its way, as far as those know it who tell what they decide about it."""
 
+    message: Stanza
     notes: list[Note] | None
     """What was decided, besides what is the same for every message; None while there is nothing."""
 
@@ -52,12 +60,16 @@ class Traced(Protocol):
         """The short id of the message in logs, made when it is asked for first."""
         ...
 
+    def summary(self, now: float) -> Trace:
+        """Give what is to be remembered; `now` is the time, for what has none."""
+        ...
+
 
 class Trace(NamedTuple):
     """What is remembered of a message."""
 
     time: float
-    """When its outcome was known, in seconds; 0 where `accepted` says it."""
+    """When its outcome was known, in seconds; to the second where it was not stored."""
     id: str
     """The id that logs have for it; empty where no log has told of it."""
     sender: Jid
@@ -67,7 +79,7 @@ class Trace(NamedTuple):
     """The bare JID that it is for."""
     stanza_id: str | None
     kind: str
-    via: enum.Enum
+    via: str
     """How it came: session, operation, server or self."""
     reason: str
     """Why it was kept so, or not."""
@@ -78,7 +90,7 @@ class Trace(NamedTuple):
     outbox: tuple[OutboxTarget, ...]
     """The other servers that it is for."""
     accepted: Accepted | None
-    sent_to: list[Jid] | None
+    sent_to: tuple[Jid, ...] | None
     """The sessions that it was for; `notes` tells of those that were not sent it."""
     notes: list[Note] | None
 
@@ -106,24 +118,41 @@ class Departure(NamedTuple):
 class Traces:
     """The messages that came last, the newest at the end; `keeps` is how many."""
 
-    def __init__(
-        self, keeps: int = 0, *, is_logged: bool = False, clock: Callable[[], float] = lambda: 0.0
-    ) -> None:
-        self.keeps = keeps
-        self.clock = clock
-        """The time in seconds."""
+    def __init__(self, keeps: int = 0, *, is_logged: bool = False, clock: Clock | None = None) -> None:
+        self.keeps = keeps if clock is not None else 0
+        self._clock = clock
         self.is_logged = is_logged
         """Whether somebody reads the debug log."""
-        self.is_on = is_logged or keeps > 0
-        self._recent: deque[Any] = deque(maxlen=keeps)
-        self._departures: deque[Departure] = deque(maxlen=keeps)
-        self.remember: Callable[[tuple[Any, ...]], None] = self._recent.append
-        """Remember a message, given as the fields of a `Trace`."""
+        self.is_on = is_logged or self.keeps > 0
+        self._fresh: deque[Traced] = deque(maxlen=self.keeps)
+        self._recent: deque[Trace] = deque(maxlen=self.keeps)
+        self._departures: deque[Departure] = deque(maxlen=self.keeps)
+        self._timer: Timer | None = None
 
     @property
     def recent(self) -> list[Trace]:
         """What is remembered, the newest first."""
-        return [Trace(*fields) for fields in reversed(self._recent)]
+        self._sum_up()
+        return list(reversed(self._recent))
+
+    def remember(self, traced: Traced) -> None:
+        """Remember a message whose outcome is known."""
+        self._fresh.append(traced)
+        if self._timer is None and self._clock is not None:
+            self._timer = self._clock.call_later(SUMMED_UP_AFTER, self._sum_up)
+        if len(traced.message.content) > _LARGE:
+            self._sum_up()
+
+    def _sum_up(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        now = self._now()
+        self._recent += [traced.summary(now) for traced in self._fresh]
+        self._fresh.clear()
+
+    def _now(self) -> float:
+        return 0.0 if self._clock is None else self._clock.now()
 
     def note(self, of: Traced | None, what: str, reason: str, who: object = "") -> None:
         """Tell of a decision about a message; None is one that came to be sent by another way."""
@@ -139,7 +168,7 @@ class Traces:
     def left(self, domain: str, places: tuple[Place, ...], refusal: str = "") -> None:
         """Note that a message has left the outbox: the other server has it, or it was given back."""
         if self.keeps:
-            self._departures.append(Departure(self.clock(), domain, places, short(refusal) or ""))
+            self._departures.append(Departure(self._now(), domain, places, short(refusal) or ""))
         if self.is_logged:
             ids = {place.archive: place.id for place in places}
             what = "given_back" if refusal else "sent_on"

@@ -320,7 +320,7 @@ class Pipeline:
             if answer is not None and type(answer) is not Accepted:
                 self._not_accepted(submission, answer, stale)
                 continue
-            accepted = answer
+            accepted = submission.accepted = answer
             submission.outcome = (
                 _ACCEPTED if submission.origin.session is not None else _outcome(submission, accepted)
             )
@@ -338,7 +338,7 @@ class Pipeline:
                     tracing.tell_delivered(submission)
                 if waits and submission.notes is None:
                     submission.notes = []  # who is waited for may decide something yet
-                tracing.remember(traces, submission, accepted)
+                traces.remember(submission)
         if stale:
             waits.append(self._submit_again(stale))
         return self._all(waits) if waits else None

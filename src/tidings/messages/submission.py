@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from tidings.base.clock import SECOND
 from tidings.base.errors import StanzaError
 from tidings.base.ids import token
 from tidings.base.jid import Jid
@@ -19,7 +20,7 @@ from tidings.kernel.host import Host
 from tidings.kernel.maybe_awaitable import MaybeAwaitable
 from tidings.kernel.reasons import Reason
 from tidings.kernel.session import Session
-from tidings.kernel.traces import Note
+from tidings.kernel.traces import Note, Trace, short
 from tidings.messages.origin import Origin
 from tidings.ports.ledger.batch import Accepted, Append, Entry, Place
 from tidings.wire.xmpp.classification import NOTHING, Classification
@@ -119,6 +120,8 @@ class Submission(msgspec.Struct, eq=False):
     """The sessions that it was for, once it is delivered."""
     notes: list[Note] | None = None
     """What was decided about it; see `kernel/traces.py`."""
+    accepted: Accepted | None = None
+    """What the ledger has answered, where it has accepted it."""
     trace_id: str = ""
     """Its id in logs, empty while nobody has asked for it."""
 
@@ -128,6 +131,29 @@ class Submission(msgspec.Struct, eq=False):
         if not self.trace_id:
             self.trace_id = token(6)
         return self.trace_id
+
+    def summary(self, now: float) -> Trace:
+        """Give what is remembered of it; nothing of that grows with it."""
+        message, plan, accepted, sent_to = self.message, self.plan, self.accepted, self.sent_to
+        append = plan.append
+        assert message.sender is not None  # stamped, or verified
+        return Trace(
+            time=accepted.time / SECOND if accepted is not None and accepted.time else now,
+            id=self.trace_id,
+            sender=message.sender,
+            to=message.to,
+            recipient=self.recipient,
+            stanza_id=short(message.id),
+            kind=short(message.kind) or "normal",
+            via=self.origin.via.value,
+            reason=plan.reason,
+            rule=plan.classification.rule,
+            keys=() if append is None else append.keys,
+            outbox=() if append is None else append.outbox,
+            accepted=accepted,
+            sent_to=None if sent_to is None else tuple(session.jid for session in sent_to),
+            notes=self.notes,
+        )
 
     @property
     def is_unloaded(self) -> bool:

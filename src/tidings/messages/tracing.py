@@ -7,7 +7,6 @@ reads the debug log, or where something is remembered.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final
 
 import structlog
 
@@ -22,8 +21,6 @@ from tidings.ports.ledger.batch import Outcome as LedgerOutcome
 from tidings.wire.xmpp.payloads.stanza_ids import origin_id_of
 
 log = structlog.get_logger("tidings.traces")
-
-_LONG: Final = 256
 
 
 def tell_loaded(submissions: Iterable[Submission]) -> None:
@@ -94,31 +91,6 @@ def rewriting(traces: Traces, submission: Submission, event: MessageSubmitted) -
     return asked
 
 
-def remember(traces: Traces, submission: Submission, accepted: Accepted | None) -> None:
-    """Remember what became of a message, as the fields of a `Trace`; nothing here grows with its content."""
-    message, plan, sent_to = submission.message, submission.plan, submission.sent_to
-    append, id_ = plan.append, message.id
-    traces.remember(
-        (
-            traces.clock() if accepted is None else 0.0,
-            submission.trace_id,
-            message.sender,
-            message.to,
-            submission.recipient,
-            id_ if id_ is None or len(id_) <= _LONG else short(id_),
-            message.kind,
-            submission.origin.via,
-            plan.reason,
-            plan.classification.rule,
-            () if append is None else append.keys,
-            () if append is None else append.outbox,
-            accepted,
-            None if sent_to is None else [session.jid for session in sent_to],
-            submission.notes,
-        )
-    )
-
-
 def remember_refusal(traces: Traces, submission: Submission, error: StanzaError | Dropped) -> None:
     """Remember that a message is refused or dropped, why, and by whom."""
     if isinstance(error, Dropped):
@@ -126,4 +98,4 @@ def remember_refusal(traces: Traces, submission: Submission, error: StanzaError 
     else:
         told = f"{error.condition}: {error.text}" if error.text else error.condition
         traces.note(submission, "refused", short(told) or "", error.by)
-    remember(traces, submission, None)
+    traces.remember(submission)

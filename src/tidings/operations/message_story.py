@@ -152,12 +152,11 @@ async def of_entry(context: Context, traces: Traces | None, owner: Jid, entry: A
 
 def _tell_submission(story: _Story, trace: Trace) -> None:
     """Tell how a message came, what was decided, and to whom it was sent."""
-    time = trace.accepted.time / SECOND if trace.accepted is not None else trace.time
-    kind = trace.kind or "normal"
+    time = trace.time
     told = trace.to or trace.recipient
     is_repeat = trace.accepted is not None and trace.accepted.repeated
     when = 0.0 if is_repeat else time
-    story.tell("submitted", f"{trace.sender} sent it to {told}, type {kind}, {_WAYS[trace.via.value]}", when)
+    story.tell("submitted", f"{trace.sender} sent it to {told}, type {trace.kind}, {_WAYS[trace.via]}", when)
     for note in trace.notes or ():
         if note.what == "rewritten":
             story.tell("rewritten", f"{note.reason}: {note.who}")
