@@ -1,0 +1,156 @@
+"""The bus port: what the nodes of a server tell each other.
+
+Three ways, each for what it is good for:
+
+- `hand_over` is for what goes to the sessions of another node. It never waits: what is handed over in one
+  turn of the event loop goes to a node in one frame, and each frame has one answer. What is not answered in
+  time, or is too much to wait, comes back to `Receiver.undelivered` of the node that handed it over.
+- `call` asks another node and waits for its answer.
+- `publish` tells all other nodes that what they keep in memory of the stores is out of date.
+
+The bus promises little: a frame may be lost, come late, come twice or overtake another. Correctness hangs on
+the archives: whoever gets a `Delivery` knows by its position whether it is the next one. Items are plain
+values that msgspec can encode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+import msgspec
+
+from tidings.base.errors import BackendError
+
+WAITING_ITEMS: Final = 10_000
+"""So many items may wait to be sent to one node or to be answered by it."""
+
+ANSWERED_WITHIN: Final = 1.0
+"""Seconds after which a frame or a call without an answer is taken for lost."""
+
+
+class Delivery(msgspec.Struct, frozen=True, tag=True, array_like=True, gc=False):
+    """A message that has been accepted for an account, or that its owner has sent from another node.
+
+    The node that gets it tells its features what they are told of every message, with its own sessions.
+    """
+
+    account: str
+    """The bare JID of the archive's owner."""
+    body: bytes
+    """The stanza as it was accepted."""
+    position: int = 0
+    """Where the archive of the account has it; 0 where it has not, and then only who is there gets it."""
+    epoch: str = ""
+    time: int = 0
+    """When it was accepted, in microseconds."""
+    is_sent: bool = False
+    """The owner of the account has sent it; it was not sent to the account."""
+
+
+class Missed(msgspec.Struct, frozen=True, tag=True, array_like=True, gc=False):
+    """What was handed over may not have come: the archive of the account has entries up to this position."""
+
+    account: str
+    position: int
+
+
+class ToResource(msgspec.Struct, frozen=True, tag=True, array_like=True, gc=False):
+    """An iq or a presence for one session of the node, by its full JID."""
+
+    stanza: bytes
+
+
+class ToDevices(msgspec.Struct, frozen=True, tag=True, array_like=True, gc=False):
+    """A stanza for those sessions of an account that belong to an audience."""
+
+    account: str
+    audience: str
+    """The name of a `kernel.audience.Audience`."""
+    stanza: bytes
+    """Without `to` it is addressed to each session."""
+
+
+class ShowPresence(msgspec.Struct, frozen=True, tag=True, array_like=True, gc=False):
+    """The sessions of the node are to show themselves to somebody who has asked, or may see them now."""
+
+    account: str
+    asker: str
+    resource: str = ""
+    """Only the session of this resource; empty for all."""
+    is_allowed: bool = True
+    """The asker may see the account; otherwise only sessions that have shown themselves answer."""
+
+
+class EndSessions(msgspec.Struct, frozen=True, tag=True, array_like=True, gc=False):
+    """The sessions of an account on the node are to end, or one of them."""
+
+    account: str
+    condition: str
+    """The condition of the stream error that their clients are told."""
+    text: str = ""
+    resource: str = ""
+    """Only the session of this resource; empty for all."""
+    id: str = ""
+    """Only if that is this claim; empty for whoever holds it."""
+
+
+Item = Delivery | Missed | ToResource | ToDevices | ShowPresence | EndSessions
+"""What can be handed over."""
+
+
+class Changed(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What the stores say of an entity has changed: whoever keeps it in memory reads it anew."""
+
+    entity: str
+    slot: str
+    """The name of the slot that holds it; empty for all that guards read, and whether the entity exists."""
+
+
+class NoAnswer(BackendError):  # noqa: N818  # what has happened
+    """A node has not answered in time, or is not there."""
+
+
+class Receiver(Protocol):
+    """A node, as the bus knows it; its methods raise nothing and wait for nothing."""
+
+    def take(self, sender: str, items: Sequence[Item]) -> None:
+        """Take the items of one frame, in the order in which they were handed over."""
+        ...
+
+    def undelivered(self, node: str, items: Sequence[Item]) -> None:
+        """Take back what this node has handed over to another that has not said that it has it."""
+        ...
+
+    def answer(self, question: Item, done: Callable[[], object]) -> None:
+        """Do what another node asks for, and call this when it is done."""
+        ...
+
+    def changed(self, change: Changed) -> None:
+        """Take note of what another node has published."""
+        ...
+
+
+class Bus(Protocol):
+    """One node's end of the bus."""
+
+    def attach(self, receiver: Receiver) -> None:
+        """Give what comes to this receiver from now on."""
+        ...
+
+    def hand_over(self, node: str, item: Item) -> None:
+        """Send an item to another node, soon; never waits."""
+        ...
+
+    async def call(self, node: str, question: Item) -> None:
+        """Have another node do something, and return when it is done. Raises `NoAnswer`."""
+        ...
+
+    def publish(self, change: Changed) -> None:
+        """Tell all other nodes, soon; never waits, and is lost for who is not there."""
+        ...
+
+    @property
+    def waiting(self) -> int:
+        """How many items wait to be sent or answered, over all nodes."""
+        ...
