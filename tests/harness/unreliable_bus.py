@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable
 
@@ -27,4 +28,7 @@ class UnreliableHub:
         if self._random.random() < self.loss:
             self.lost += 1
             return
-        self._clock.call_later(self._random.uniform(0, self.delay), arrive)
+        if self.delay:
+            self._clock.call_later(self._random.uniform(0, self.delay), arrive)
+        else:
+            asyncio.get_running_loop().call_soon(arrive)

@@ -31,7 +31,9 @@ from tidings.kernel.outgoing import Outgoing
 from tidings.kernel.server import Server
 from tidings.kernel.session import Client, Session
 from tidings.operations.context import Context
+from tidings.ports.bus import Bus
 from tidings.ports.ledger import Ledger
+from tidings.ports.sessions import SessionRegistry
 from tidings.ports.stores import Stores
 from tidings.streams.acks import request_ack
 from tidings.streams.client_input import ClientStreamInput
@@ -204,6 +206,8 @@ class World:
         services: Iterable[ServiceKind] = (),
         sessions_per_account: int = 50,
         accounts_in_memory: int = 10_000,
+        registry: SessionRegistry | None = None,
+        bus: Bus | None = None,
         explained_messages: int = 100,
         logs_debug: bool = False,
     ) -> World:
@@ -211,7 +215,8 @@ class World:
 
         `disabled` are features that are left out, by domain.
 
-        Without `stores` they are in memory, and without `ledger` so is that.
+        Without `stores` they are in memory, and without `ledger` so is that. With `registry` and `bus` it is
+        one node of several.
         """
         clock = clock or VirtualClock()
         if stores is not None:
@@ -243,6 +248,8 @@ class World:
                 services=tuple(services),
                 sessions_per_account=sessions_per_account,
                 accounts_in_memory=accounts_in_memory,
+                registry=registry,
+                bus=bus,
                 explained_messages=explained_messages,
                 logs_debug=logs_debug,
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
+from tidings.adapters.memory.sessions import MemorySessions
 from tidings.app.hosts import Hosts, HostSettings, ServiceKind
 from tidings.base.clock import TimeSource
 from tidings.features.acceptance import Acceptance
@@ -37,6 +38,7 @@ from tidings.features.version import SoftwareVersion
 from tidings.gateways.administration import Administration
 from tidings.kernel.accounts import Accounts, TokenCleaning
 from tidings.kernel.clock import Clock
+from tidings.kernel.cluster import Cluster
 from tidings.kernel.domain_removal import DomainRemoval
 from tidings.kernel.domains import Domains, ServedDomain, Source
 from tidings.kernel.feature import Feature
@@ -44,10 +46,12 @@ from tidings.kernel.followers import Followers
 from tidings.kernel.hosting import Hosting
 from tidings.kernel.outbox import Outbox
 from tidings.kernel.server import Server
+from tidings.kernel.session_manager import SessionManager
 from tidings.kernel.supervisor import Supervisor
 from tidings.kernel.telemetry import Telemetry
 from tidings.kernel.traces import REMEMBERED, Traces
 from tidings.kernel.turns import Turns
+from tidings.messages.handover import Handover
 from tidings.messages.router import Router
 from tidings.messages.service_sender import ServiceSender
 from tidings.operations.all import catalogue_of
@@ -55,12 +59,14 @@ from tidings.operations.catalogue import Catalogue
 from tidings.operations.context import Context, Live
 from tidings.ports.accounts import AccountStore
 from tidings.ports.blocking import BlockingStore
+from tidings.ports.bus import Bus
 from tidings.ports.documents import DocumentStore
 from tidings.ports.domains import DomainRecord
 from tidings.ports.ledger import Ledger
 from tidings.ports.preferences import PreferencesStore
 from tidings.ports.private import PrivateStore
 from tidings.ports.roster import RosterStore
+from tidings.ports.sessions import SessionRegistry
 from tidings.ports.stores import Stores
 from tidings.ports.vcard import VCardStore
 
@@ -122,23 +128,33 @@ def build_server(
     explained_messages: int = REMEMBERED,
     logs_debug: bool = False,
     provides: Mapping[type, object] | None = None,
+    registry: SessionRegistry | None = None,
+    bus: Bus | None = None,
 ) -> tuple[Server, Context]:
     """Make a server with these hosts over these stores, and the context of operations on it.
 
     The server is not started and has no doors yet. `settings_for` says what a domain is to be that is added
     while it runs. `database` names the stores for people. `explained_messages` is how many messages are
     remembered for `explain message`; `logs_debug` says that somebody reads the debug log. `provides` are more
-    things that features may ask for, by type.
+    things that features may ask for, by type. `registry` and `bus` join this node to others of the server;
+    without them it is the only one.
     """
     features = tuple(features)
     telemetry = Telemetry()
     supervisor = Supervisor(telemetry)
     traces = Traces(explained_messages, is_logged=logs_debug, clock=clock)
     router = Router(stores.ledger, supervisor, telemetry, traces)
+    cluster = Cluster(bus, router.hosts, clock, supervisor)
+    sessions = SessionManager(registry or MemorySessions(), cluster, router, supervisor)
+    handover = None
+    if not sessions.is_alone:
+        handover = Handover(sessions, cluster, router.hosts, stores.ledger, clock, supervisor, traces)
+        router.join(handover)
     server = Server(
         clock,
         router.hosts,
         router.inbound,
+        sessions,
         supervisor,
         telemetry,
         stores.ledger,
@@ -152,6 +168,8 @@ def build_server(
         hosts=server.hosts,
         supervisor=supervisor,
         is_anonymous=domains.is_anonymous,
+        sessions=sessions,
+        cluster=cluster,
     )
     provided: dict[type, object] = {
         Server: server,
@@ -159,6 +177,8 @@ def build_server(
         Supervisor: supervisor,
         Telemetry: telemetry,
         Traces: traces,
+        Cluster: cluster,
+        SessionManager: sessions,
         Turns: Turns(clock, supervisor),
         Clock: clock,
         TimeSource: clock,
@@ -180,6 +200,8 @@ def build_server(
         router,
         stores,
         clock,
+        sessions,
+        handover,
         features=features,
         services=services,
         provided=provided,
@@ -194,7 +216,14 @@ def build_server(
         stores, clock, supervisor, services_of=hosts.services_of, is_served=domains.__contains__
     )
     hosting = Hosting(server, domains, stores.domains, removal, serve, hosts.withdraw)
-    live = Live(hosts=server.hosts, router=router, started=server.started, hosting=hosting)
+    live = Live(
+        hosts=server.hosts,
+        router=router,
+        started=server.started,
+        hosting=hosting,
+        sessions=sessions,
+        cluster=cluster,
+    )
     context = Context(domains=domains, stores=stores, clock=clock, live=live, database=database)
     provided[Context] = context
     for settings in wanted:

@@ -20,8 +20,10 @@ from tidings.kernel.hooks import Hooks
 from tidings.kernel.host import Host
 from tidings.kernel.loader import load_features
 from tidings.kernel.server import Server
+from tidings.kernel.session_manager import SessionManager
 from tidings.messages.account_kind import AccountKind
 from tidings.messages.entries import Rules
+from tidings.messages.handover import Handover
 from tidings.messages.router import Router
 from tidings.messages.submission import MessageKind
 from tidings.ports.domains import DomainState
@@ -65,6 +67,8 @@ class Hosts:
         router: Router,
         stores: Stores,
         clock: Clock,
+        sessions: SessionManager,
+        handover: Handover | None,
         *,
         features: Iterable[type[Feature]],
         services: Iterable[ServiceKind],
@@ -75,6 +79,8 @@ class Hosts:
         self._router = router
         self._stores = stores
         self._clock = clock
+        self._sessions = sessions
+        self._handover = handover
         self._features = tuple(features)
         self._services = tuple(services)
         self._provided = provided
@@ -93,7 +99,7 @@ class Hosts:
     ) -> ServedDomain:
         """Make the hosts of a domain and route to them; raises what loading their features does."""
         exists = _nobody if settings.anonymous else self._stores.accounts.exists
-        kind = AccountKind(exists, self._router)
+        kind = AccountKind(exists, self._router, self._handover)
         made = [self._make(settings.domain, kind, settings, self._features)]
         for service in () if settings.anonymous else self._services:
             domain = service.domain_for(settings.domain)
@@ -128,6 +134,7 @@ class Hosts:
         hooks = Hooks(self._server.supervisor, self._clock)
         host = Host(domain, kind, directory, hooks, settings.admins)
         host.has_archives = has_archives
+        self._sessions.serve(host)
         served = [
             feature
             for feature in features

@@ -16,6 +16,7 @@ from msgspec import Meta
 
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
+from tidings.kernel.cluster import Cluster
 from tidings.kernel.feature import Addressee, Feature, Spec, handles, loads
 from tidings.kernel.host import Host
 from tidings.kernel.iq import Iq
@@ -43,9 +44,15 @@ class ArchivePreferencesFeature(Feature):
     serves_archives = True
 
     def __init__(
-        self, host: Host, store: PreferencesStore, rules: Rules, options: PreferencesOptions
+        self,
+        host: Host,
+        cluster: Cluster,
+        store: PreferencesStore,
+        rules: Rules,
+        options: PreferencesOptions,
     ) -> None:
         self._host = host
+        self._cluster = cluster
         self._store = store
         self._rules = rules
         self._unset = StoredPreferences(ArchiveDefault(options.default))
@@ -69,6 +76,7 @@ class ArchivePreferencesFeature(Feature):
         await self._store.put(account.jid, preferences)
         account[ARCHIVE_RULE] = self._rule(account.jid, preferences)
         await self._rules.changed(account)
+        self._cluster.publish(account.jid, ARCHIVE_RULE)
         return _shown(preferences, wanted.namespace)
 
     @handles(ArchivePreferences, kind="get", at=Addressee.ENTITY)

@@ -6,7 +6,7 @@ means for the presence that an account broadcasts is the contacts feature's, whi
 `ContactBlocked`.
 """
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
@@ -15,12 +15,15 @@ from tidings.base.errors import StanzaError
 from tidings.base.ids import token
 from tidings.base.jid import Jid
 from tidings.kernel.account import Account
+from tidings.kernel.audience import Audience
+from tidings.kernel.cluster import Cluster
 from tidings.kernel.entity import Entity
 from tidings.kernel.events import ContactBlocked, ContactUnblocked, StanzaArriving, StanzaSubmitted
-from tidings.kernel.feature import Feature, Spec, handles, listens, loads
+from tidings.kernel.feature import Feature, Spec, handles, listens, loads, reloads
 from tidings.kernel.hooks import Dropped
 from tidings.kernel.host import Host
 from tidings.kernel.iq import Iq
+from tidings.kernel.session_manager import SessionManager
 from tidings.kernel.slots import Slot
 from tidings.messages.entries import Rules
 from tidings.ports.blocking import BlockingStore
@@ -31,6 +34,8 @@ from tidings.wire.xmpp.stanza import Stanza
 
 BLOCKED: Slot[frozenset[Jid]] = Slot("blocking.blocked", default=frozenset(), is_guarded=True)
 WANTS_PUSHES: Slot[bool] = Slot("blocking.pushes", default=False)
+PUSHED: Final = Audience("blocking.pushed", lambda session: session[WANTS_PUSHES])
+"""The sessions that have asked for the list."""
 
 
 class BlockingOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,9 +49,20 @@ class Blocking(Feature):
 
     spec = Spec.xep(191, version="1.3", advertises=(ns.BLOCKING,))  # §3.1
     Options = BlockingOptions
+    audiences = (PUSHED,)
 
-    def __init__(self, host: Host, store: BlockingStore, rules: Rules, options: BlockingOptions) -> None:
+    def __init__(
+        self,
+        host: Host,
+        sessions: SessionManager,
+        cluster: Cluster,
+        store: BlockingStore,
+        rules: Rules,
+        options: BlockingOptions,
+    ) -> None:
         self._host = host
+        self._sessions = sessions
+        self._cluster = cluster
         self._store = store
         self._rules = rules
         self._limit = options.limit
@@ -55,6 +71,16 @@ class Blocking(Feature):
     async def load_blocked(self, account: Jid) -> frozenset[Jid]:
         """Bring the list into memory with its account."""
         return await self._store.list(account)
+
+    @reloads(BLOCKED)
+    async def reload_blocked(self, account: Account) -> None:
+        """Take over what the account's owner has done on another node, for the sessions of this one."""
+        before, after = account[BLOCKED], await self._store.list(account.jid)
+        while account[BLOCKED] is not before:  # changed here meanwhile
+            before, after = account[BLOCKED], await self._store.list(account.jid)
+        account[BLOCKED] = after
+        await self._tell(ContactBlocked(account, tuple(sorted(after - before))))
+        await self._tell(ContactUnblocked(account, tuple(sorted(before - after))))
 
     @handles(BlockList, kind="get")  # §3.2
     def show(self, request: Iq[BlockList]) -> Element:
@@ -72,8 +98,7 @@ class Blocking(Feature):
         await self._store.add(account.jid, jids)
         added = tuple(jid for jid in jids if jid not in account[BLOCKED])
         account[BLOCKED] |= set(jids)
-        await self._rules.changed(account)
-        _push(account, request.payload.encode())
+        await self._changed(account, request.payload.encode())
         await self._tell(ContactBlocked(account, added))
 
     @handles(Unblock, kind="set")  # §3.4, §3.5
@@ -87,8 +112,7 @@ class Blocking(Feature):
         else:
             await self._store.clear(account.jid)
         account[BLOCKED] -= set(removed)
-        await self._rules.changed(account)
-        _push(account, request.payload.encode())
+        await self._changed(account, request.payload.encode())
         await self._tell(ContactUnblocked(account, removed))
 
     @listens(StanzaArriving)  # §3.3
@@ -117,17 +141,17 @@ class Blocking(Feature):
         blocked = account[BLOCKED]
         return bool(blocked) and jid.bare not in (account.jid, self._host.jid) and is_listed(jid, blocked)
 
+    async def _changed(self, account: Account, command: Element) -> None:
+        """Have guards, other nodes and the devices that have asked for the list know (§3.3, §3.4)."""
+        await self._rules.changed(account)
+        self._cluster.publish(account.jid, BLOCKED)
+        push = Stanza.build("iq", kind="set", id=token(6), content=(command,))
+        self._sessions.to_devices(account, PUSHED, push)
+
     async def _tell(self, event: ContactBlocked | ContactUnblocked) -> None:
         wait = self._host.hooks.tell(event) if event.addresses else None
         if wait is not None:
             await wait
-
-
-def _push(account: Account, command: Element) -> None:
-    """Send the command to the sessions that have asked for the list (§3.3, §3.4)."""
-    for session in account.sessions.values():
-        if session[WANTS_PUSHES]:
-            session.send(Stanza.build("iq", kind="set", to=session.jid, id=token(6), content=(command,)))
 
 
 def is_listed(jid: Jid, blocked: frozenset[Jid]) -> bool:

@@ -191,7 +191,7 @@ def is_for_all_devices(message: Stanza, stored: StoredCopy | None, account: Acco
     """Tell whether every device finds the message in the archive: one for a device is for that one alone."""
     if stored is None or stored.place is None:
         return False
-    return message.to is None or message.to.resource not in account.sessions
+    return message.to is None or not account.has(message.to.resource)
 
 
 def _reads_later(session: Session) -> bool:

@@ -111,7 +111,7 @@ class ServiceDiscovery(Feature):
             return Items(node).encode()
         event = DiscoItems(entity.jid, node, request.sender, entity)
         if not node and isinstance(entity, Account):
-            event.items += ((session.jid, "", "") for session in entity.available)
+            event.items += ((jid, "", "") for jid in entity.available_jids)
         return await self._list(event)
 
     async def _describe_server(self, node: str, asker: Jid) -> Info:

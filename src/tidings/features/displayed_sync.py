@@ -22,12 +22,14 @@ from tidings.base.errors import StanzaError
 from tidings.base.ids import token
 from tidings.base.jid import Jid, JidError
 from tidings.kernel.account import Account
+from tidings.kernel.audience import Audience
 from tidings.kernel.events import ConversationRead, DiscoInfo
 from tidings.kernel.feature import Feature, Spec, listens
 from tidings.kernel.host import Host
 from tidings.kernel.maybe_awaitable import until_done
 from tidings.kernel.refreshing import Refresher
 from tidings.kernel.session import Session
+from tidings.kernel.session_manager import SessionManager
 from tidings.kernel.slots import Slot
 from tidings.kernel.supervisor import Supervisor
 from tidings.ports.ledger import Ledger
@@ -47,6 +49,9 @@ KEPT_ITEMS: Final = 1_000
 LISTENS: Final[Slot[bool]] = Slot("displayed_sync.listens", default=False)
 """Whether a session has used the node."""
 
+LISTENERS: Final = Audience("displayed_sync.listeners", lambda session: session[LISTENS])
+"""The sessions that have used the node."""
+
 CHANGING: Final[Slot[asyncio.Lock]] = Slot("displayed_sync.changing", factory=asyncio.Lock)
 """Held while the kept items of an account are changed."""
 
@@ -59,9 +64,18 @@ class DisplayedSync(Feature):
     spec = Spec.xep(490, version="1.0.1")
     serves_archives = True
     node = ns.DISPLAYED_SYNC
+    audiences = (LISTENERS,)
 
-    def __init__(self, host: Host, ledger: Ledger, store: PrivateStore, supervisor: Supervisor) -> None:
+    def __init__(
+        self,
+        host: Host,
+        sessions: SessionManager,
+        ledger: Ledger,
+        store: PrivateStore,
+        supervisor: Supervisor,
+    ) -> None:
         self._host = host
+        self._sessions = sessions
         self._ledger = ledger
         self._store = store
         self._read = Refresher(supervisor, "displayed sync", self._notify_read)
@@ -106,7 +120,7 @@ class DisplayedSync(Feature):
     @listens(ConversationRead)  # §4.3, §4.5
     def on_read(self, event: ConversationRead) -> None:
         """Have the devices notified, by whatever means the conversation was read."""
-        if any(session[LISTENS] for session in event.account.sessions.values()):
+        if self._sessions.has_devices(event.account, LISTENERS):
             self._read.ask((event.account.jid, event.peer))
 
     async def _move(self, account: Account, row: InboxRow, entry: EntryId, by: Session) -> None:
@@ -133,7 +147,7 @@ class DisplayedSync(Feature):
             return
         item = item_of(row, await self._ledger.head(row.source))
         if item is not None:
-            _notify(account, item)
+            self._notify(account, item)
 
     # --- chats that the inbox does not have
 
@@ -149,7 +163,12 @@ class DisplayedSync(Feature):
             kept = [each for each in await self._kept(account.jid) if each.id != item.id]
             kept = [*kept, item][-KEPT_ITEMS:]
             await self._store.put(account.jid, *_KEPT, _kept_element(kept).to_bytes())
-        _notify(account, item)
+        self._notify(account, item)
+
+    def _notify(self, account: Account, item: PubSubItem) -> None:
+        news = PubSubEvent(ns.DISPLAYED_SYNC, (item,)).encode()
+        message = Stanza.build("message", kind="headline", id=token(6), sender=account.jid, content=(news,))
+        self._sessions.to_devices(account, LISTENERS, message)
 
 
 def item_of(row: InboxRow, head: Head) -> PubSubItem | None:
@@ -174,11 +193,3 @@ def _chat(item_id: str | None) -> Jid | None:
     except JidError:
         return None
     return chat if chat.is_bare else None
-
-
-def _notify(account: Account, item: PubSubItem) -> None:
-    news = PubSubEvent(ns.DISPLAYED_SYNC, (item,)).encode()
-    message = Stanza.build("message", kind="headline", id=token(6), sender=account.jid, content=(news,))
-    for session in account.sessions.values():
-        if session[LISTENS]:
-            session.send(message, session.jid)

@@ -46,7 +46,7 @@ class LastActivityFeature(Feature):
         """Answer with 0 while a session is there, else with the time and the words of the last good-bye."""
         account = request.own_account
         self._check(account, request.sender)
-        if account.sessions:
+        if account.is_connected:
             return LastActivity(0).encode()
         record = await self._store.get(account.jid)
         if record is None:
@@ -82,7 +82,7 @@ class LastActivityFeature(Feature):
     async def note_absence(self, event: SessionEnded) -> None:
         """Store when the account was last there, once nothing of it is there any more."""
         account = event.session.account
-        if account.sessions or not account.exists:
+        if account.is_connected or not account.exists:
             return
         try:
             await self._store.touch_last(account.jid, self._clock.now(), account[LAST_STATUS])

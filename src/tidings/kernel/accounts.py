@@ -20,14 +20,16 @@ import structlog
 from tidings.base.clock import TimeSource
 from tidings.base.errors import StanzaError, StreamError
 from tidings.base.jid import Jid
-from tidings.kernel.account import Account, account_of
+from tidings.kernel.account import account_of
 from tidings.kernel.clock import Clock
+from tidings.kernel.cluster import Cluster
 from tidings.kernel.events import AccountRegistered, AccountRemoved, AccountWanted, PasswordChanged
 from tidings.kernel.hooks import Fact
 from tidings.kernel.host import Host
 from tidings.kernel.job import Job
 from tidings.kernel.maybe_awaitable import until_done
 from tidings.kernel.session import Session
+from tidings.kernel.session_manager import SessionManager
 from tidings.kernel.supervisor import Supervisor
 from tidings.ports.accounts import AccountExists, AccountStore, Ban, NoSuchAccount, ScramKeys
 from tidings.ports.ledger import Ledger
@@ -68,6 +70,8 @@ class Accounts:
         hosts: Mapping[str, Host] | None = None,
         supervisor: Supervisor | None = None,
         is_anonymous: Callable[[str], bool] = lambda _domain: False,
+        sessions: SessionManager | None = None,
+        cluster: Cluster | None = None,
     ) -> None:
         self._store = store
         self._ledger = ledger
@@ -75,6 +79,8 @@ class Accounts:
         self._hosts = {} if hosts is None else hosts
         self._supervisor = supervisor
         self._is_anonymous = is_anonymous
+        self._sessions = sessions
+        self._cluster = cluster
 
     async def create(self, jid: Jid, password: str, *, iterations: int = DEFAULT_ITERATIONS) -> None:
         """Make an account, which begins with nothing of an earlier one.
@@ -110,10 +116,11 @@ class Accounts:
         try:
             await self._remove_stored(jid)
             account.exists = False
+            self._publish(jid)
             try:
                 await self._tell(jid, AccountRemoved(jid))
             finally:
-                ended = self._end(jid, "the account has been removed", asked_by)
+                ended = await self._end(jid, "the account has been removed", asked_by)
         finally:
             if not account.sessions:
                 host.directory.unpin(account)
@@ -141,14 +148,14 @@ class Accounts:
         try:
             await self._tell(jid, PasswordChanged(jid))
         finally:
-            ended = self._end(jid, "the password has been changed", asked_by, goes_on=True)
+            ended = await self._end(jid, "the password has been changed", asked_by, goes_on=True)
         return ended
 
     async def ban(self, jid: Jid, reason: str = "") -> int:
         """Keep an account from logging in; tell how many sessions end. Raises `NoSuchAccount`."""
         if not await self._store.ban(jid, Ban(reason, self._clock.now())):
             raise NoSuchAccount(jid)
-        return self._end(jid, f"the account is banned: {reason}" if reason else "the account is banned")
+        return await self._end(jid, f"the account is banned: {reason}" if reason else "the account is banned")
 
     async def unban(self, jid: Jid) -> None:
         """Let a banned account log in again; raises `NoSuchAccount`."""
@@ -184,20 +191,27 @@ class Accounts:
         host = self._hosts.get(jid.domain)
         if host is not None:
             host.directory.forget(jid)
+        self._publish(jid)
 
-    def _end(self, jid: Jid, text: str, asked_by: Session | None = None, *, goes_on: bool = False) -> int:
-        """End the sessions of an account; the one that asked ends last, or goes on."""
+    def _publish(self, jid: Jid) -> None:
+        """Have other nodes find out anew whether an account exists."""
+        if self._cluster is not None:
+            self._cluster.publish(jid)
+
+    async def _end(
+        self, jid: Jid, text: str, asked_by: Session | None = None, *, goes_on: bool = False
+    ) -> int:
+        """End the sessions of an account on all nodes; the one that asked ends last, or goes on."""
         host = self._hosts.get(jid.domain)
-        account = None if host is None else host.directory.get(jid)
+        if host is None or self._sessions is None or not self._sessions.may_be_connected(jid):
+            return 0
+        account = account_of(await host.directory.load(jid))
         error = StreamError("not-authorized", text)
-        sessions = account.sessions.values() if isinstance(account, Account) else ()
-        ending = [session for session in sessions if not (goes_on and session is asked_by)]
-        for session in ending:
-            if session is asked_by and self._supervisor is not None:
-                self._supervisor.start("end session", _end(session, error))
-            else:
-                session.close(error)
-        return len(ending)
+        ended = self._sessions.end_sessions(account, error, keep=asked_by)
+        if asked_by is not None and not goes_on and self._supervisor is not None:
+            self._supervisor.start("end session", _end(asked_by, error))
+            ended += 1
+        return ended
 
 
 async def make_keys(password: str, iterations: int = DEFAULT_ITERATIONS) -> tuple[ScramKeys, ...]:

@@ -16,9 +16,11 @@ from typing import Any, Generic, TypeVar
 
 from tidings.base.jid import Jid
 from tidings.kernel.entity import Entity, EntityKind
+from tidings.kernel.maybe_awaitable import MaybeAwaitable
 from tidings.kernel.slots import Slot
 
 Loader = Callable[[Jid], Awaitable[Any]]
+Reloader = Callable[[Any], Awaitable[None]]
 E = TypeVar("E", bound=Entity)
 
 
@@ -30,6 +32,9 @@ class Directory(Generic[E]):
         self._limit = limit
         self._load_version = load_version
         self._loaders: list[tuple[Slot[Any], Loader]] = []
+        self._reloaders: dict[str, Reloader] = {}
+        self.locate: Callable[[E], MaybeAwaitable] | None = None
+        """Finds out where else an entity that comes into memory is; set where there are other nodes."""
         self._pinned: dict[Jid, E] = {}
         self._recent: OrderedDict[Jid, E] = OrderedDict()
         self._loading: dict[Jid, asyncio.Future[E]] = {}
@@ -40,6 +45,12 @@ class Directory(Generic[E]):
         if any(slot is filled for filled, _ in self._loaders):
             raise ValueError(f"{slot!r} has a loader already")
         self._loaders.append((slot, loader))
+
+    def add_reloader(self, slot: Slot[Any], reloader: Reloader) -> None:
+        """Have this slot, whose value lives on, brought up to date by its owner."""
+        if slot.name in self._reloaders:
+            raise ValueError(f"{slot!r} has a reloader already")
+        self._reloaders[slot.name] = reloader
 
     def get(self, jid: Jid) -> E | None:
         """Give the entity of a bare JID if it is in memory; nothing is read."""
@@ -93,6 +104,9 @@ class Directory(Generic[E]):
             self._stale.discard(jid)
             entity: E = self._kind.make(jid, exists=await self._kind.exists(jid))  # type: ignore[assignment]
             await self._fill(entity, self._loaders)
+            wait = None if self.locate is None else self.locate(entity)
+            if wait is not None:
+                await wait
             if jid not in self._stale:
                 return entity
 
@@ -104,6 +118,32 @@ class Directory(Generic[E]):
         entity.exists = await self._kind.exists(entity.jid) or entity.exists
         await self._fill(entity, [loader for loader in self._loaders if loader[0].is_guarded])
 
+    async def reload(self, entity: E, name: str) -> None:
+        """Read anew what one slot of an entity in memory holds, by the slot's name; raises `BackendError`.
+
+        Without a name, what guards read, and whether the entity exists.
+        """
+        if not name:
+            entity.exists = await self._kind.exists(entity.jid)
+            await self.refresh(entity)
+            return
+        reloader = self._reloaders.get(name)
+        if reloader is not None:
+            await reloader(entity)
+            return
+        for slot, loader in self._loaders:
+            if slot.name == name:
+                await self._replace(entity, slot, loader)
+
+    async def _replace(self, entity: E, slot: Slot[Any], loader: Loader) -> None:
+        """Load a slot again, once more where somebody here writes it meanwhile."""
+        while True:
+            before = entity[slot]
+            after = await loader(entity.jid)
+            if entity[slot] is before:
+                entity[slot] = after
+                return
+
     async def _fill(self, entity: E, loaders: list[tuple[Slot[Any], Loader]]) -> None:
         if self._load_version is not None:  # before what it is the version of
             entity.archive_version = await self._load_version(entity.jid)
@@ -114,6 +154,10 @@ class Directory(Generic[E]):
         """Keep an entity in memory from now on."""
         self._recent.pop(entity.jid, None)
         self._pinned[entity.jid] = entity
+
+    def is_pinned(self, jid: Jid) -> bool:
+        """Tell whether an entity is kept in memory."""
+        return jid in self._pinned
 
     def unpin(self, entity: E) -> None:
         """Let an entity go when there are too many; at once where it does not exist. Twice is once."""

@@ -65,6 +65,19 @@ class PresenceArrived(Work):
     """As it came; its `from` is verified."""
 
 
+class PresenceWanted(Work):
+    """Sessions on another node than the asker's are to show themselves, as in answer to a probe.
+
+    `resource` is that of the only session that is asked for, empty for all. `is_allowed`: the asker may see
+    the account; otherwise only a session answers that has shown itself to him.
+    """
+
+    account: Account
+    asker: Jid
+    resource: str
+    is_allowed: bool
+
+
 class MessageSubmitted(Decision):
     """Somebody submits a message; asked on the sender's host, and on the recipient's if that is another.
 

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, Self, TypeVar
 import msgspec
 
 from tidings.base.jid import Jid
+from tidings.kernel.audience import Audience
 from tidings.kernel.hooks import DECIDED_WITHIN, Event, OnFailure, Stage
 from tidings.kernel.slots import Slot
 from tidings.wire.xml.element import Element
@@ -115,6 +116,12 @@ class LoadsMark(NamedTuple):
     slot: Slot[Any]
 
 
+class ReloadsMark(NamedTuple):
+    """The mark of who brings account state up to date."""
+
+    slot: Slot[Any]
+
+
 class Feature:
     """A capability of one virtual host."""
 
@@ -130,6 +137,8 @@ class Feature:
     """What it adds to the catalogue of operations, declared with `@operation`."""
     serves_archives: ClassVar[bool] = False
     """It is of no use without archives, and left out on hosts that keep none."""
+    audiences: ClassVar[tuple[Audience, ...]] = ()
+    """Which sessions what it sends to an account's devices is for."""
     option_name: ClassVar[str] = ""
     """The name of that section; by default that of the module."""
 
@@ -212,3 +221,11 @@ def loads(
 
 
 T_ = TypeVar("T_")
+
+
+def reloads(slot: Slot[Any]) -> Callable[[Method], Method]:
+    """Bring this slot up to date when another node has changed what is stored: `async def method(account)`.
+
+    For values that live on, with locks and tasks; a slot without one is loaded again and replaced.
+    """
+    return _mark(ReloadsMark(slot))

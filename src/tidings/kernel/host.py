@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from tidings.base.jid import Jid
+from tidings.kernel.audience import AVAILABLE, Audience
 from tidings.kernel.directory import Directory
 from tidings.kernel.entity import EntityKind
 from tidings.kernel.feature import Addressee, Feature, StreamStage
@@ -44,6 +45,8 @@ class Host:
         """What need not wait for the messages before it: payload tag and addressee of iqs of type get."""
         self.takes_logins = True
         """Whether people can log in here now; they cannot where a domain is disabled, or is a service."""
+        self.audiences: dict[str, Audience] = {AVAILABLE.name: AVAILABLE}
+        """By name; the features' own are added by the loader."""
         self.has_archives = False
         """Whether what its entities send and get is kept in archives."""
         self.nonza_handlers: dict[tuple[str, str], Callable[[Any, Element], Any]] = {}

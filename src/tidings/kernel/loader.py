@@ -13,7 +13,15 @@ from typing import Any
 import msgspec
 
 from tidings.base.errors import TidingsError
-from tidings.kernel.feature import Addressee, Feature, HandlesMark, ListensMark, LoadsMark, NonzaMark
+from tidings.kernel.feature import (
+    Addressee,
+    Feature,
+    HandlesMark,
+    ListensMark,
+    LoadsMark,
+    NonzaMark,
+    ReloadsMark,
+)
 from tidings.kernel.hooks import HookError, Listener
 from tidings.kernel.host import Host
 
@@ -98,6 +106,9 @@ def marks_of(feature_class: type[Feature]) -> tuple[tuple[str, object], ...]:
 
 
 def _register(host: Host, feature: Feature) -> None:
+    for audience in feature.audiences:
+        if host.audiences.setdefault(audience.name, audience) is not audience:
+            raise FeatureError(f"{feature.name()}: another feature has an audience {audience.name}")
     for attribute, mark in marks_of(type(feature)):  # type: ignore[arg-type]  # a class can be hashed
         method = getattr(feature, attribute)
         match mark:
@@ -114,6 +125,8 @@ def _register(host: Host, feature: Feature) -> None:
                     host.directory.add_loader(slot, method)
                 except ValueError as error:
                     raise FeatureError(f"{feature.name()}: {error}") from None
+            case ReloadsMark(slot):
+                host.directory.add_reloader(slot, method)
             case _:
                 raise FeatureError(f"{feature.name()}: unknown mark {mark!r}")
 

@@ -20,6 +20,7 @@ from tidings.kernel.host import Host
 from tidings.kernel.maybe_awaitable import MaybeAwaitable, until_done
 from tidings.kernel.resting import Resting
 from tidings.kernel.session import Client, InboundQueue, Link, Session
+from tidings.kernel.session_manager import SessionManager
 from tidings.kernel.supervisor import Supervisor
 from tidings.kernel.telemetry import Telemetry
 from tidings.ports.ledger import Ledger
@@ -66,6 +67,7 @@ class Server:
         clock: Clock,
         hosts: dict[str, Host],
         make_inbound: Callable[[Session], InboundQueue],
+        sessions: SessionManager,
         supervisor: Supervisor,
         telemetry: Telemetry,
         ledger: Ledger | None = None,
@@ -79,6 +81,8 @@ class Server:
         self.telemetry = telemetry
         self.supervisor = supervisor
         self._make_inbound = make_inbound
+        self._manager = sessions
+        sessions.expel = self.expel
         self.resting = Resting(clock)
         self.connections: set[Closable] = set()
         """Every open connection, with or without a session."""
@@ -138,17 +142,17 @@ class Server:
         account = await self._account(host, jid.bare, client)
         if not host.takes_logins:
             raise StreamError("host-gone", f"{host.domain} is not served here any more")
-        # Nothing is awaited from here until the session has its resource: two who want the same one at the
-        # same time come one after the other.
-        before = account.sessions.get(jid.resource)
-        if before is None and len(account.sessions) >= self._sessions_per_account:
-            before = next((session for session in account.sessions.values() if session.detached), None)
-            if before is None:
-                raise StanzaError(
-                    "resource-constraint", f"an account may have {self._sessions_per_account} sessions"
-                )
+        # Where this is the only node nothing is awaited from here until the session has its resource: two who
+        # want the same one at the same time come one after the other. Else the later claim has it.
+        before = self._in_the_way(account, jid.resource)
+        claim = await self._manager.claim(account, jid.resource)
+        account = host.directory.get(account.jid) or account
+        if not self._manager.is_claimed(jid, claim):
+            raise StanzaError("conflict", "another client has taken this resource")
+        before = account.sessions.get(jid.resource, before)
         ending = None if before is None else self.expel(before, _TAKEN)
         session = Session(jid, account, host, client, link)
+        session.claim = claim
         session.inbound = self._make_inbound(session)
         session.end = self._end_session
         admit(session)
@@ -164,6 +168,18 @@ class Server:
             self._end_later(session, None)
             raise
         return session, event.answers
+
+    def _in_the_way(self, account: Account, resource: str) -> Session | None:
+        """Give the session of this node that has to end for another; raises StanzaError if none may."""
+        before = account.sessions.get(resource)
+        bound = len(account.sessions) + len(account.elsewhere)
+        if before is None and bound >= self._sessions_per_account and resource not in account.elsewhere:
+            before = next((session for session in account.sessions.values() if session.detached), None)
+            if before is None:
+                raise StanzaError(
+                    "resource-constraint", f"an account may have {self._sessions_per_account} sessions"
+                )
+        return before
 
     async def _account(self, host: Host, jid: Jid, client: Client) -> Account:
         """Give the account that somebody has logged in to."""
@@ -237,6 +253,7 @@ class Server:
             return None
         session.ended = True
         dismiss(session)
+        self._manager.release(session)
         self._count -= 1
         self._sent_before += session.flow.sent
         session.flow.stop_expiry()

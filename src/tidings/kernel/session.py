@@ -128,6 +128,7 @@ class Session(Slotted):
 
     __slots__ = (
         "account",
+        "claim",
         "client",
         "end",
         "ended",
@@ -153,10 +154,12 @@ class Session(Slotted):
         self.host = host
         self.client = client
         self.link = link
+        self.claim = ""
+        """What it holds its resource by, among the nodes of the server; empty where there is one node."""
         self.flow = Flow()
         """What is counted between it and its client."""
         self.priority: int | None = None
-        """The priority of its presence, or None while it is not available."""
+        """The priority of its presence, or None while it is not available; see `SessionManager`."""
         self.presence: Stanza | None = None
         """Its last available presence to all, with its full JID as `from`."""
         self.is_catching_up = False

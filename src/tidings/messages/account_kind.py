@@ -5,6 +5,7 @@ Each local account that takes part has one entry; a note to oneself has one alto
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Awaitable, Callable
 
 from tidings.base.errors import StanzaError
@@ -12,19 +13,18 @@ from tidings.base.jid import Jid
 from tidings.kernel.account import Account, account_of
 from tidings.kernel.entity import Entity
 from tidings.kernel.events import MessageDelivered
+from tidings.kernel.host import Host
 from tidings.kernel.maybe_awaitable import MaybeAwaitable, in_turn
-from tidings.kernel.outgoing import Outgoing
 from tidings.kernel.reasons import Reason
 from tidings.kernel.routing import Routing
-from tidings.kernel.stored_copy import stored_copy
-from tidings.kernel.traces import Traces
+from tidings.kernel.stored_copy import StoredCopy, stored_copy
 from tidings.messages import delivery, entries
 from tidings.messages.delivery import Undelivered
+from tidings.messages.handover import Handover
 from tidings.messages.origin import Via
 from tidings.messages.submission import Plan, Submission
-from tidings.ports.ledger.batch import Accepted, Entry, Place
+from tidings.ports.ledger.batch import Accepted, Entry
 from tidings.wire.xmpp.classification import Classification, Storage
-from tidings.wire.xmpp.payloads.arrival import live_bytes
 from tidings.wire.xmpp.stanza import Stanza
 
 # Looking up a member of an enumeration costs more than a call.
@@ -42,9 +42,16 @@ class AccountKind:
     host_identity = ("server", "im")
     has_parties = False
 
-    def __init__(self, exists: Callable[[Jid], Awaitable[bool]], routing: Routing) -> None:
+    def __init__(
+        self,
+        exists: Callable[[Jid], Awaitable[bool]],
+        routing: Routing,
+        handover: Handover | None = None,
+    ) -> None:
         self._exists = exists
         self._routing = routing
+        self._handover = handover
+        """The way to sessions on other nodes; None where this is the only one."""
 
     async def exists(self, jid: Jid) -> bool:
         """Tell whether somebody has registered the account."""
@@ -104,58 +111,74 @@ class AccountKind:
             append = entries.failure_of(submission, account)
             return Plan(classification, append, delivery.available(account), Reason.COULD_NOT_ARRIVE)
         sessions = delivery.recipients(message, account)
-        if not sessions and delivery.outcome(message) is Undelivered.REFUSE:
+        is_for_somebody = bool(sessions) or (
+            bool(account.elsewhere) and delivery.reaches_somebody(message, account)
+        )
+        if not is_for_somebody and delivery.outcome(message) is Undelivered.REFUSE:
             raise StanzaError("service-unavailable", by=Reason.NOBODY_THERE)
-        return Plan(classification, None, sessions, reason if sessions else _IGNORED)
+        return Plan(classification, None, sessions, reason if is_for_somebody else _IGNORED)
 
     # --- after it
 
-    def deliver(self, submission: Submission, accepted: Accepted | None) -> MaybeAwaitable:
-        """Send it to the sessions that it is for, and tell the features of the host."""
+    def deliver(
+        self, submission: Submission, accepted: Accepted | None, *, is_next: bool = False
+    ) -> MaybeAwaitable:
+        """Send it to the sessions that it is for, and tell the features of the host.
+
+        `is_next`: it is the turn of this message among those that the nodes of the server have committed.
+        """
         message, host, account = submission.message, submission.host, submission.entity
         plan = submission.plan
         assert isinstance(account, Account)
         assert host is not None
         sessions = delivery.recipients(message, account) if plan.sessions is None else plan.sessions
         submission.sent_to = sessions
-        stored = None
-        if accepted is not None:
-            stored = stored_copy(plan.classification, accepted, account.jid)
-            if stored.place is not None:
-                account.position = stored.place.position
+        stored = None if accepted is None else stored_copy(plan.classification, accepted, account.jid)
+        if self._handover is not None and not is_next:
+            here = functools.partial(self.deliver, submission, accepted, is_next=True)
+            effects = functools.partial(_tell_effects, submission, host, account, stored)
+            return self._handover.deliver(account, submission.body(), stored, here, effects)
         delivered = MessageDelivered(account, message, sessions, stored, submission)
         if stored is None or stored.place is None:
             for session in sessions:
                 session.send(message)
-        elif sessions:
-            assert plan.append is not None
-            _send_live(delivered, plan.append.body, stored.place, stored.time, self._routing.traces)
-        if not sessions and stored is None and delivery.outcome(message) is Undelivered.REFUSE:
+        else:
+            account.position = stored.place.position
+            if sessions:
+                assert plan.append is not None
+                traces = self._routing.traces
+                delivery.send_live(delivered, plan.append.body, stored.place, stored.time, traces)
+        if (
+            not sessions
+            and stored is None
+            and delivery.outcome(message) is Undelivered.REFUSE
+            and not delivery.reaches_somebody(message, account)
+        ):
             self._routing.traces.note(submission, "refused", "service-unavailable", Reason.NOBODY_THERE)
             self._routing.refuse(message, StanzaError("service-unavailable", by=Reason.NOBODY_THERE))
             return None
         told = host.hooks.tell(delivered)
         if stored is not None and (stored.target or stored.returned):
-            effects = entries.effects_of(account, submission.origin.jid, stored, is_own=False)
-            return in_turn((told, *map(host.hooks.tell, effects)))
+            return in_turn((told, _tell_effects(submission, host, account, stored)))
         return told
 
     def to_resource(self, entity: Entity, stanza: Stanza) -> MaybeAwaitable:
         """Send it to the session of that resource (RFC 6121 §8.5.3)."""
         assert stanza.to is not None
-        session = account_of(entity).sessions.get(stanza.to.resource)
-        if session is None:
+        account = account_of(entity)
+        session = account.sessions.get(stanza.to.resource)
+        if session is not None:
+            session.send(stanza)
+        elif self._handover is None or not self._handover.sessions.to_resource(account, stanza):
             raise StanzaError("service-unavailable")  # §8.5.3.2.3
-        session.send(stanza)
         return None
 
 
-def _send_live(delivered: MessageDelivered, body: bytes, place: Place, time: int, traces: Traces) -> None:
-    """Send an archived message to the sessions that it is for and that are not reading the archive."""
-    xml = live_bytes(body, delivered.account.jid, place.id, time)
-    out = Outgoing(lambda: delivered.stanza, None, xml)
-    for session in delivered.recipients:
-        if session.is_catching_up or place.position <= session.replayed_upto:
-            traces.note(delivered.traced, "not_sent", Reason.CATCHING_UP, session.jid)
-            continue
-        session.send_out(out)
+def _tell_effects(
+    submission: Submission, host: Host, account: Account, stored: StoredCopy | None
+) -> MaybeAwaitable:
+    """Tell what a message that is stored has done to others; the node that has committed it does."""
+    if stored is None:
+        return None
+    effects = entries.effects_of(account, submission.origin.jid, stored, is_own=False)
+    return in_turn(map(host.hooks.tell, effects))

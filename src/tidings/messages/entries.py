@@ -184,7 +184,7 @@ def _keeps(account: Entity, peer: Jid) -> bool:
 def _resource(message: Stanza, recipient: Account) -> str:
     """RFC 6121 §8.5.3.2.1: what a resource that is gone was to get is for all."""
     to = message.to
-    if to is None or not to.resource or to.resource not in recipient.sessions:
+    if to is None or not to.resource or not recipient.has(to.resource):
         return ""
     return to.resource
 

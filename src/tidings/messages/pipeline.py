@@ -36,6 +36,7 @@ from tidings.kernel.routing import Routing
 from tidings.kernel.supervisor import Supervisor
 from tidings.kernel.telemetry import Telemetry
 from tidings.messages import entries, tracing
+from tidings.messages.handover import Handover
 from tidings.messages.origin import Origin
 from tidings.messages.submission import MessageKind, Outcome, Submission
 from tidings.ports.ledger import Ledger
@@ -83,6 +84,8 @@ class Pipeline:
         self._supervisor = supervisor
         self._telemetry = telemetry
         self._traces = routing.traces
+        self.handover: Handover | None = None
+        """The way to sessions on other nodes; None where this is the only one."""
 
     # --- who submits
 
@@ -362,12 +365,18 @@ class Pipeline:
         if host is None or not isinstance(entity, Account):
             return ()
         is_new = accepted is not None and not accepted.repeated
-        if is_new and accepted is not None and accepted.places and accepted.places[0].archive == entity.jid:
-            entity.position = accepted.places[0].position
         event = MessageAccepted(
             entity, origin.session, submission.message, plan.classification, accepted, submission
         )
-        told = host.hooks.tell(event)
+        if self.handover is None:
+            places = accepted.places if is_new and accepted is not None else ()
+            if places and places[0].archive == entity.jid:
+                entity.position = places[0].position
+            told = host.hooks.tell(event)
+        else:
+            told = self.handover.tell_sender(
+                host, event, submission.body, is_to_self=submission.entity is entity
+            )
         if is_new and accepted is not None and (accepted.targets or accepted.returned):
             stored = event.stored
             if stored is not None:

@@ -23,6 +23,7 @@ from tidings.kernel.supervisor import Supervisor
 from tidings.kernel.telemetry import Telemetry
 from tidings.kernel.traces import Traces
 from tidings.messages.elsewhere import Elsewhere
+from tidings.messages.handover import Handover
 from tidings.messages.inbound import Inbound
 from tidings.messages.origin import Origin, Via
 from tidings.messages.pipeline import BACKEND_TEXT, Pipeline
@@ -69,6 +70,10 @@ class Router:
         """Route to a host from now on; `kind` is that of its entities."""
         self.hosts[host.domain] = host
         self._kinds[host.domain] = kind
+
+    def join(self, handover: Handover) -> None:
+        """Reach sessions on other nodes from now on; to be called before anything is routed."""
+        self._pipeline.handover = handover
 
     def withdraw(self, domain: str) -> Host | None:
         """Route no more to a host; what is for it goes where all other domains are."""

@@ -162,6 +162,10 @@ class Submission(msgspec.Struct, eq=False):
             return self.host is not None and bool(self.recipient.local)
         return self.kind.has_parties and self.parties is None
 
+    def body(self) -> bytes:
+        """Give the message as it is kept, or would be."""
+        return self.message.to_bytes() if self.plan.append is None else self.plan.append.body
+
     async def load(self, hosts: Mapping[str, Host]) -> None:
         """Bring the recipient and third parties into memory. Raises `BackendError`."""
         assert self.host is not None

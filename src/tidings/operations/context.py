@@ -9,12 +9,14 @@ from dataclasses import dataclass, replace
 from tidings.base.clock import TimeSource
 from tidings.base.errors import StreamError
 from tidings.base.jid import Jid
-from tidings.kernel.account import sessions_of
+from tidings.kernel.account import Account, sessions_of
 from tidings.kernel.accounts import Accounts
+from tidings.kernel.cluster import Cluster
 from tidings.kernel.domains import Domains
 from tidings.kernel.host import Host
 from tidings.kernel.hosting import Hosting
 from tidings.kernel.session import Session
+from tidings.kernel.session_manager import SessionManager
 from tidings.messages.router import Router
 from tidings.operations.errors import OperationError
 from tidings.ports.stores import Stores
@@ -93,6 +95,8 @@ class Live:
     started: float
     """When it started, in seconds since the epoch."""
     hosting: Hosting
+    sessions: SessionManager
+    cluster: Cluster
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +151,8 @@ class Context:
             self.clock,
             hosts=self.live.hosts if self.live else None,
             is_anonymous=self.domains.is_anonymous,
+            sessions=self.live.sessions if self.live else None,
+            cluster=self.live.cluster if self.live else None,
         )
 
     def host(self, domain: str) -> Host | None:
@@ -166,18 +172,32 @@ class Context:
                 yield from sessions_of(host)
 
     def sessions_of(self, jid: Jid) -> list[Session]:
-        """Give the sessions of an account, or the one that a full address names."""
+        """Give the sessions of an account on this node, or the one that a full address names."""
         host = self.host(jid.domain)
         account = host.directory.get(jid.bare) if host else None
-        if account is None:
+        if not isinstance(account, Account):
             return []
         return [
             session for session in account.sessions.values() if jid.resource in {"", session.jid.resource}
         ]
 
-    def end_sessions(self, jid: Jid, error: StreamError) -> int:
-        """End the sessions of an account, or the one that a full address names; tell how many there were."""
-        ending = self.sessions_of(jid)
-        for session in ending:
-            session.close(error)
-        return len(ending)
+    def is_connected(self, jid: Jid) -> bool:
+        """Tell whether an account may have sessions, on any node."""
+        host = self.host(jid.domain)
+        entity = None if host is None else host.directory.get(jid.bare)
+        if self.live is None or (entity is not None and not isinstance(entity, Account)):
+            return False
+        return self.live.sessions.may_be_connected(jid)
+
+    async def end_sessions(self, jid: Jid, error: StreamError) -> int:
+        """End the sessions of an account, or the one that a full address names; tell how many there were.
+
+        It does so on all nodes. Raises `BackendError`.
+        """
+        host = self.host(jid.domain)
+        if host is None or self.live is None or not self.live.sessions.may_be_connected(jid):
+            return 0
+        account = await host.directory.load(jid.bare)
+        if not isinstance(account, Account):
+            return 0
+        return self.live.sessions.end_sessions(account, error, resource=jid.resource)

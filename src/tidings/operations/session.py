@@ -107,7 +107,7 @@ class Kicked(msgspec.Struct, frozen=True, kw_only=True):
 async def kick(context: Context, request: Kick) -> Kicked:
     """End the sessions of an account, or one of them; it may log in again."""
     error = StreamError("policy-violation", request.reason or "ended by an administrator")
-    ended = context.end_sessions(request.user, error)
+    ended = await context.end_sessions(request.user, error)
     if not ended:
         raise OperationError("not-found", f"{request.user} is not connected")
     return Kicked(sessions_ended=ended)

@@ -151,7 +151,7 @@ def _with_namespace(text: str) -> str:
 async def _must_exist(context: Context, recipient: Jid) -> None:
     """Say of somebody who is not there that he is not: a refusal of the message would not tell."""
     host = context.host(recipient.domain)
-    if host is None or not recipient.local or context.sessions_of(recipient):
+    if host is None or not recipient.local or context.is_connected(recipient):
         return
     if not await host.kind.exists(recipient.bare):
         raise OperationError("not-found", f"there is no {host.kind.name} {recipient.bare}")

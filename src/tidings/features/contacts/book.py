@@ -2,12 +2,14 @@
 
 It is loaded with the account and lives as long as the account is in memory. Invariants:
 - what the book says, the store has said before: a change is written first, and fails as a whole;
-- one change at a time (`changing`), so that two devices never overwrite each other's change.
+- one change at a time (`changing`), so that two devices never overwrite each other's change; what another
+  node has changed is taken over between two changes.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Annotated
 
 import msgspec
@@ -40,6 +42,7 @@ class ContactBook:
     __slots__ = (
         "_account",
         "_entries",
+        "_published",
         "_requests",
         "_store",
         "_watched",
@@ -50,7 +53,14 @@ class ContactBook:
         "version",
     )
 
-    def __init__(self, account: Jid, roster: Roster, store: RosterStore, options: RosterOptions) -> None:
+    def __init__(
+        self,
+        account: Jid,
+        roster: Roster,
+        store: RosterStore,
+        options: RosterOptions,
+        published: Callable[[], object],
+    ) -> None:
         self.version = roster.version
         """What a client that has this roster knows it by."""
         self.changing = asyncio.Lock()
@@ -59,6 +69,7 @@ class ContactBook:
         """Held while a presence goes out to the watchers, so that the next one comes after it everywhere."""
         self._account = account
         self._store = store
+        self._published = published
         self.options = options
         self._entries = {entry.jid: entry for entry in roster.entries}
         self._watchers: frozenset[Jid] | None = None
@@ -115,7 +126,16 @@ class ContactBook:
             raise StanzaError("not-allowed", "an account that is not registered keeps no contacts") from None
         self.version = version
         self._watchers = self._watched = self._requests = None
+        self._published()
         return True
+
+    async def reload(self) -> None:
+        """Take over what another node has changed in the store. Raises `BackendError`."""
+        async with self.changing:
+            roster = await self._store.load(self._account)
+            self.version = roster.version
+            self._entries = {entry.jid: entry for entry in roster.entries}
+            self._watchers = self._watched = self._requests = None
 
     def _check_room(self, before: RosterEntry | None, entry: RosterEntry) -> None:
         options = self.options

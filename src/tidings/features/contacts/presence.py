@@ -22,15 +22,17 @@ from msgspec import Meta
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
 from tidings.features.contacts.book import BOOK, ContactBook
-from tidings.features.contacts.pushes import interested_sessions
+from tidings.features.contacts.pushes import INTERESTED
 from tidings.features.contacts.roster import Rosters
 from tidings.features.contacts.showing import unavailable
 from tidings.kernel.account import Account, account_of
+from tidings.kernel.audience import AVAILABLE
 from tidings.kernel.events import (
     ContactBlocked,
     ContactUnblocked,
     PresenceArrived,
     PresenceSent,
+    PresenceWanted,
     SessionEnded,
     StanzaSubmitted,
 )
@@ -39,8 +41,10 @@ from tidings.kernel.hooks import Dropped, Stage
 from tidings.kernel.host import Host
 from tidings.kernel.maybe_awaitable import MaybeAwaitable, in_turn
 from tidings.kernel.session import Session
+from tidings.kernel.session_manager import SessionManager
 from tidings.kernel.slots import Slot
 from tidings.messages.router import Router
+from tidings.ports.bus import ShowPresence
 from tidings.wire.xml.element import decode
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.presence import priority_of
@@ -78,9 +82,12 @@ class Presences(Feature):
     requires = (Rosters,)
     Options = PresenceOptions
 
-    def __init__(self, host: Host, router: Router, options: PresenceOptions) -> None:
+    def __init__(
+        self, host: Host, router: Router, sessions: SessionManager, options: PresenceOptions
+    ) -> None:
         self._host = host
         self._router = router
+        self._sessions = sessions
         self._options = options
 
     @listens(PresenceSent, stage=Stage.DELIVER)
@@ -111,19 +118,25 @@ class Presences(Feature):
         assert stanza.to is not None  # else it would not have arrived
         match stanza.kind:
             case "" | "unavailable" | "error" if stanza.to.resource:
-                session = account.sessions.get(stanza.to.resource)
-                if session is not None:
-                    session.send(stanza)
+                self._sessions.to_resource(account, stanza)
             case "" | "unavailable":
-                for session in account.available:
-                    session.send(stanza)
+                self._sessions.to_devices(account, AVAILABLE, stanza)
             case "error":
                 # What went wrong with a subscription concerns those who show the roster.
-                for session in interested_sessions(account):
-                    session.send(stanza)
+                self._sessions.to_devices(account, INTERESTED, stanza)
             case "probe" if stanza.sender is not None:
                 return self._answer_probe(account, stanza.to, stanza.sender)
         return None
+
+    @listens(PresenceWanted, stage=Stage.DELIVER)
+    def on_wanted(self, event: PresenceWanted) -> MaybeAwaitable:
+        """Show the sessions of this node to somebody who has asked on another."""
+        account, asker = event.account, event.asker
+        to = account.jid.with_resource(event.resource) if event.resource else account.jid
+        sessions = _addressed(account, to)
+        if not event.is_allowed:
+            sessions = _shown_to(asker, sessions)
+        return in_turn(self._show(session, asker) for session in sessions)
 
     @listens(ContactBlocked, stage=Stage.DELIVER)
     def on_blocked(self, event: ContactBlocked) -> MaybeAwaitable:
@@ -143,7 +156,7 @@ class Presences(Feature):
 
     def _announce(self, session: Session, presence: Stanza) -> MaybeAwaitable:
         """Available presence: the first since it was gone is the initial one."""
-        session.priority = priority_of(presence)
+        self._sessions.set_priority(session, priority_of(presence))
         session.presence = presence
         shown = session[SHOWN]
         is_initial, shown.to_all = not shown.to_all, True
@@ -152,14 +165,15 @@ class Presences(Feature):
     async def _tell_present(self, session: Session, presence: Stanza, *, is_initial: bool) -> None:
         book = session.account[BOOK]
         async with book.telling:
-            _tell_own(session.account, presence)
+            self._tell_own(session.account, presence)
             await self._broadcast(session, presence, book.watchers)
             if is_initial:
                 await self._look_around(session, book)
 
     def _withdraw(self, session: Session, presence: Stanza) -> MaybeAwaitable:
         """Unavailable presence, the session's own or one that the server makes for it."""
-        session.priority = session.presence = None
+        self._sessions.set_priority(session, None)
+        session.presence = None
         shown, session[SHOWN] = session[SHOWN], Shown()
         if shown.to_all and not session.ended:
             session.send(presence, session.account.jid)  # §4.5.2: the one that leaves is told, too
@@ -171,7 +185,7 @@ class Presences(Feature):
             watchers: frozenset[Jid] = frozenset()
             if shown.to_all:
                 watchers = book.watchers
-                _tell_own(session.account, presence)
+                self._tell_own(session.account, presence)
             await self._broadcast(session, presence, watchers)
             await self._broadcast(
                 session, presence, (jid for jid in shown.directed if jid.bare not in watchers)
@@ -192,6 +206,8 @@ class Presences(Feature):
         for other in session.account.available:
             if other is not session and other.presence is not None:
                 session.send(other.presence, session.jid)
+        account = session.account
+        self._sessions.hand_over(account, ShowPresence(account.jid.text, session.jid.text))
         probe = Stanza.build("presence", kind="probe", sender=session.jid)
         await self._broadcast(session, probe, book.watched)
         for entry in book.requests:
@@ -214,27 +230,25 @@ class Presences(Feature):
 
     def _answer_probe(self, account: Account, to: Jid, asker: Jid) -> MaybeAwaitable:
         """§4.3.2, and §4.6.3 for those who were shown a session."""
-        if asker.bare == account.jid or asker.bare in account[BOOK].watchers:
-            sessions = _addressed(account, to)
-            if not sessions:
-                return self._router.route(unavailable(to, asker))
-        else:
-            sessions = [
-                session
-                for session in _addressed(account, to)
-                if not session[SHOWN].directed.isdisjoint((asker, asker.bare))
-            ]
-            if not sessions:
-                entry = account[BOOK].get(asker.bare)
-                if entry is not None and entry.pending_in is not None:
-                    return None  # it has asked, and nobody has answered yet
-                answer = Stanza.build("presence", kind="unsubscribed", sender=account.jid, to=asker.bare)
-                return self._router.route(answer)
-        return in_turn(
-            self._router.route(session.presence.addressed(asker))
-            for session in sessions
-            if session.presence is not None
-        )
+        is_allowed = asker.bare == account.jid or asker.bare in account[BOOK].watchers
+        sessions = _addressed(account, to)
+        if not is_allowed:
+            sessions = _shown_to(asker, sessions)
+        wanted = ShowPresence(account.jid.text, asker.text, to.resource, is_allowed)
+        if is_allowed and not sessions and not _is_available(account, to):
+            return self._router.route(unavailable(to, asker))
+        if not is_allowed and not sessions and not account.elsewhere:
+            entry = account[BOOK].get(asker.bare)
+            if entry is not None and entry.pending_in is not None:
+                return None  # it has asked, and nobody has answered yet
+            answer = Stanza.build("presence", kind="unsubscribed", sender=account.jid, to=asker.bare)
+            return self._router.route(answer)
+        # Whether a session on another node has shown itself is known there; if none has, nobody answers.
+        self._sessions.hand_over(account, wanted)
+        return in_turn(self._show(session, asker) for session in sessions)
+
+    def _show(self, session: Session, to: Jid) -> MaybeAwaitable:
+        return None if session.presence is None else self._router.route(session.presence.addressed(to))
 
     # --- block lists
 
@@ -274,18 +288,25 @@ class Presences(Feature):
         """Tell whether this is an account of the same host where nobody can hear anything."""
         if recipient.domain != self._host.domain or not recipient.local:
             return False
-        account = self._host.directory.get(recipient.bare)
-        return account is None or not account.sessions
+        return not self._sessions.may_be_connected(recipient)
+
+    def _tell_own(self, account: Account, presence: Stanza) -> None:
+        """An account is subscribed to itself: all its devices are told, also the one it is about (§4.2.2)."""
+        self._sessions.to_devices(account, AVAILABLE, presence.addressed(account.jid))
 
 
-def _tell_own(account: Account, presence: Stanza) -> None:
-    """An account is subscribed to itself: all its devices are told, the one it is about included (§4.2.2)."""
-    for session in account.available:
-        session.send(presence, account.jid)
+def _shown_to(asker: Jid, sessions: list[Session]) -> list[Session]:
+    """Give the sessions that have shown themselves to somebody by directed presence (§4.6)."""
+    return [session for session in sessions if not session[SHOWN].directed.isdisjoint((asker, asker.bare))]
+
+
+def _is_available(account: Account, to: Jid) -> bool:
+    """Tell whether a session that an address means is available, on any node."""
+    return any(jid == to for jid in account.available_jids) if to.resource else bool(account.available_jids)
 
 
 def _addressed(account: Account, to: Jid) -> list[Session]:
-    """Give the available sessions that an address means: all for the account's, one for a session's."""
+    """Give the available sessions of this node that an address means: all, or that of a resource."""
     return [session for session in account.available if not to.resource or session.jid == to]
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from enum import Enum, auto
+from typing import Final
 
 from tidings.base.ids import token
 from tidings.base.jid import Jid
 from tidings.features.contacts.book import BOOK
 from tidings.kernel.account import Account
+from tidings.kernel.audience import Audience
 from tidings.kernel.session import Session
+from tidings.kernel.session_manager import SessionManager
 from tidings.kernel.slots import Slot
 from tidings.ports.roster import RosterEntry
 from tidings.wire.xmpp.payloads.roster import ItemSubscription, RosterItem, RosterQuery
@@ -27,30 +30,33 @@ class Interest(Enum):
 
 INTEREST: Slot[Interest] = Slot("contacts.interest", default=Interest.NONE)
 
+INTERESTED: Final = Audience("contacts.interested", lambda session: session[INTEREST] is not Interest.NONE)
+"""The sessions that have asked for the roster."""
+PLAIN: Final = Audience("contacts.plain", lambda session: session[INTEREST] is Interest.PLAIN)
+VERSIONED: Final = Audience("contacts.versioned", lambda session: session[INTEREST] is Interest.VERSIONED)
 
-def push(account: Account, contact: Jid, entry: RosterEntry | None) -> None:
-    """Tell the interested sessions that this is the contact's entry now, None: that it is gone."""
-    interested = interested_sessions(account)
-    if not interested:
+
+def push(sessions: SessionManager, account: Account, contact: Jid, entry: RosterEntry | None) -> None:
+    """Tell the interested devices that this is the contact's entry now, None: that it is gone."""
+    if not sessions.has_devices(account, INTERESTED):
         return
     item = RosterItem(contact, subscription=ItemSubscription.REMOVE) if entry is None else item_of(entry)
-    version = account[BOOK].version
-    for session in interested:
-        send_push(session, item, version if session[INTEREST] is Interest.VERSIONED else None)
+    sessions.to_devices(account, PLAIN, _push_of(item, None))
+    sessions.to_devices(account, VERSIONED, _push_of(item, account[BOOK].version))
 
 
 def send_push(session: Session, item: RosterItem, version: str | None) -> None:
-    """Send one item to one session.
+    """Send one item to one session."""
+    session.send(_push_of(item, version), session.jid)
+
+
+def _push_of(item: RosterItem, version: str | None) -> Stanza:
+    """Write one item.
 
     A push has no `from`, which means the account itself (§2.1.6); what anybody else sends has one.
     """
     query = RosterQuery(version, (item,)).encode()
-    session.send(Stanza.build("iq", kind="set", to=session.jid, id=token(6), content=(query,)))
-
-
-def interested_sessions(account: Account) -> list[Session]:
-    """Give the sessions that have asked for the roster."""
-    return [session for session in account.sessions.values() if session[INTEREST] is not Interest.NONE]
+    return Stanza.build("iq", kind="set", id=token(6), content=(query,))
 
 
 def item_of(entry: RosterEntry) -> RosterItem:

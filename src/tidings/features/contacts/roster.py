@@ -7,6 +7,7 @@ requests for somebody else's are refused, and so is what looks like a push and c
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Awaitable, Iterable, Iterator
 
 import msgspec
@@ -14,16 +15,27 @@ import msgspec
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
 from tidings.features.contacts.book import BOOK, ContactBook, RosterOptions, state_of
-from tidings.features.contacts.pushes import INTEREST, Interest, item_of, push, send_push
+from tidings.features.contacts.pushes import (
+    INTEREST,
+    INTERESTED,
+    PLAIN,
+    VERSIONED,
+    Interest,
+    item_of,
+    push,
+    send_push,
+)
 from tidings.features.contacts.showing import hide
 from tidings.features.contacts.subscription import State, Verb
 from tidings.kernel.account import Account
+from tidings.kernel.cluster import Cluster
 from tidings.kernel.events import AccountRemoved, StanzaArriving
-from tidings.kernel.feature import Addressee, Feature, Spec, StreamStage, handles, listens, loads
+from tidings.kernel.feature import Addressee, Feature, Spec, StreamStage, handles, listens, loads, reloads
 from tidings.kernel.host import Host
 from tidings.kernel.iq import Answer, Iq
 from tidings.kernel.maybe_awaitable import MaybeAwaitable, in_turn
 from tidings.kernel.session import Session
+from tidings.kernel.session_manager import SessionManager
 from tidings.kernel.supervisor import Supervisor
 from tidings.messages.router import Router
 from tidings.ports.roster import UNTOUCHED, Roster, RosterEntry, RosterRemoval, RosterStore
@@ -38,11 +50,21 @@ class Rosters(Feature):
 
     spec = Spec.rfc(6121, note="§2")
     Options = RosterOptions
+    audiences = (INTERESTED, PLAIN, VERSIONED)
 
     def __init__(
-        self, host: Host, router: Router, supervisor: Supervisor, store: RosterStore, options: RosterOptions
+        self,
+        host: Host,
+        router: Router,
+        sessions: SessionManager,
+        cluster: Cluster,
+        supervisor: Supervisor,
+        store: RosterStore,
+        options: RosterOptions,
     ) -> None:
         self._host = host
+        self._sessions = sessions
+        self._cluster = cluster
         self._router = router
         self._supervisor = supervisor
         self._store = store
@@ -51,7 +73,16 @@ class Rosters(Feature):
     @loads(BOOK)
     async def load_book(self, account: Jid) -> ContactBook:
         """Bring the roster into memory with its account."""
-        return ContactBook(account, await self._store.load(account), self._store, self._options)
+        return self._book(account, await self._store.load(account))
+
+    @reloads(BOOK)
+    async def reload_book(self, account: Account) -> None:
+        """Take over what another node has changed; the book, with its locks, lives on."""
+        await account[BOOK].reload()
+
+    def _book(self, account: Jid, roster: Roster) -> ContactBook:
+        published = functools.partial(self._cluster.publish, account, BOOK)
+        return ContactBook(account, roster, self._store, self._options, published)
 
     def stream_features(self, stage: StreamStage) -> Iterable[Element]:
         """Say that versions (§2.6.1) and pre-approval (§3.4.1) are understood."""
@@ -101,7 +132,7 @@ class Rosters(Feature):
         if account is None:
             return None
         entries = account[BOOK].entries()
-        account[BOOK] = ContactBook(account.jid, Roster(UNTOUCHED), self._store, self._options)
+        account[BOOK] = self._book(account.jid, Roster(UNTOUCHED))
         return in_turn(step for entry in entries for step in self._part(account, entry.jid, state_of(entry)))
 
     async def _since(self, session: Session, book: ContactBook, known: str) -> Answer:
@@ -139,7 +170,7 @@ class Rosters(Feature):
                 listed=True,
             )
             await book.write(item.jid, entry)
-            push(account, item.jid, entry)
+            push(self._sessions, account, item.jid, entry)
 
     async def _remove(self, account: Account, contact: Jid) -> None:
         """Remove a contact and end what subscriptions there are (§2.5)."""
@@ -149,7 +180,7 @@ class Rosters(Feature):
             if before is None or not before.listed:
                 raise StanzaError("item-not-found", f"{contact} is not on the roster")
             await book.write(contact, None)
-            push(account, contact, None)
+            push(self._sessions, account, contact, None)
         wait = in_turn(self._part(account, contact, state_of(before)))
         if wait is not None:
             await wait

@@ -12,15 +12,17 @@ from collections.abc import Iterator
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
 from tidings.features.contacts.book import BOOK, ContactBook, entry_after, state_of
-from tidings.features.contacts.pushes import interested_sessions, push
+from tidings.features.contacts.pushes import INTERESTED, push
 from tidings.features.contacts.roster import Rosters
 from tidings.features.contacts.showing import hide, show
 from tidings.features.contacts.subscription import State, Step, Verb, receive, send
 from tidings.kernel.account import Account, account_of
+from tidings.kernel.audience import AVAILABLE
 from tidings.kernel.events import PresenceArrived, PresenceSent
 from tidings.kernel.feature import Feature, Spec, listens
 from tidings.kernel.hooks import Stage
 from tidings.kernel.maybe_awaitable import MaybeAwaitable, in_turn
+from tidings.kernel.session_manager import SessionManager
 from tidings.messages.router import Router
 from tidings.ports.roster import is_visible_change
 from tidings.wire.xmpp.stanza import Stanza
@@ -34,8 +36,9 @@ class Subscriptions(Feature):
     spec = Spec.rfc(6121, note="§3")
     requires = (Rosters,)
 
-    def __init__(self, router: Router) -> None:
+    def __init__(self, router: Router, sessions: SessionManager) -> None:
         self._router = router
+        self._sessions = sessions
 
     @listens(PresenceSent, stage=Stage.DELIVER)
     def on_sent(self, event: PresenceSent) -> MaybeAwaitable:
@@ -68,7 +71,7 @@ class Subscriptions(Feature):
             after = entry_after(contact, before, step)
             await book.write(contact, after)
             if is_visible_change(before, after):
-                push(account, contact, after)
+                push(self._sessions, account, contact, after)
         stanza = stanza.replace(to=contact, sender=account.jid)  # §3.1.2: subscriptions are between accounts
         wait = in_turn(self._tell_contact(account, contact, state_of(before), step, stanza))
         if wait is not None:
@@ -82,7 +85,7 @@ class Subscriptions(Feature):
         if step.passes:
             yield self._router.route(stanza)
         if step.state.seen_by_contact and not before.seen_by_contact:
-            yield show(self._router, account, contact)  # §3.1.5
+            yield show(self._router, self._sessions, account, contact)  # §3.1.5
 
     async def _receive(self, account: Account, contact: Jid, verb: Verb, stanza: Stanza) -> None:
         book = account[BOOK]
@@ -95,10 +98,10 @@ class Subscriptions(Feature):
             await book.write(contact, after)
             if step.passes:
                 # A request is for whoever is there (§3.1.3), the rest for those who show the roster (§3.1.6).
-                for session in account.available if verb is Verb.SUBSCRIBE else interested_sessions(account):
-                    session.send(stanza)
+                audience = AVAILABLE if verb is Verb.SUBSCRIBE else INTERESTED
+                self._sessions.to_devices(account, audience, stanza)
             if is_visible_change(before, after):
-                push(account, contact, after)
+                push(self._sessions, account, contact, after)
         wait = in_turn(self._answer(account, contact, state_of(before), step))
         if wait is not None:
             await wait
@@ -107,7 +110,7 @@ class Subscriptions(Feature):
         if step.reply is not None:
             answer = Stanza.build("presence", kind=step.reply.value, sender=account.jid, to=contact)
             yield self._router.route(answer)
-            yield show(self._router, account, contact)
+            yield show(self._router, self._sessions, account, contact)
         elif before.seen_by_contact and not step.state.seen_by_contact:
             yield hide(self._router, account, contact)  # §3.3.3
 

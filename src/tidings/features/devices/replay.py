@@ -178,7 +178,7 @@ class Replay:
             if (
                 entry.body is not None
                 and position not in progress.early
-                and is_meant_for(entry, session.jid.resource, account.sessions)
+                and is_meant_for(entry, session.jid.resource, account.resources)
             ):
                 if not room.take(len(entry.body)):
                     return False

@@ -6,12 +6,15 @@ to the devices that use the inbox. What was asked for goes to every available de
 message has brought a conversation back from the archive.
 """
 
+from typing import Final
+
 from tidings.base.clock import SECOND, microseconds
 from tidings.base.ids import token
 from tidings.base.jid import Jid
 from tidings.features.inbox.results import properties_of, update_of
 from tidings.features.inbox.service import HAS_ASKED, InboxOptions
 from tidings.kernel.account import Account
+from tidings.kernel.audience import Audience
 from tidings.kernel.clock import Clock
 from tidings.kernel.events import ConversationRead, ConversationReturned, EntryReferenced
 from tidings.kernel.feature import Feature, handles, listens
@@ -20,6 +23,7 @@ from tidings.kernel.iq import Iq
 from tidings.kernel.maybe_awaitable import MaybeAwaitable, until_done
 from tidings.kernel.refreshing import Refresher
 from tidings.kernel.session import Session
+from tidings.kernel.session_manager import SessionManager
 from tidings.kernel.stored_copy import StoredCopy
 from tidings.kernel.supervisor import Supervisor
 from tidings.messages.entries import READING
@@ -38,6 +42,15 @@ from tidings.wire.xmpp.payloads.conversation import (
 from tidings.wire.xmpp.payloads.inbox_state import Pin
 from tidings.wire.xmpp.stanza import Stanza
 
+READERS: Final = Audience("inbox.readers", lambda session: session[HAS_ASKED])
+"""The sessions that use the inbox."""
+
+DEVICES: Final = Audience(
+    "inbox.devices",
+    lambda session: session[HAS_ASKED] or (session.priority is not None and session.priority >= 0),
+)
+"""The sessions that a message to the account's bare JID is for, and those that use the inbox."""
+
 
 class Conversations(Feature):
     """Tells and changes how a conversation stands."""
@@ -45,11 +58,19 @@ class Conversations(Feature):
     Options = InboxOptions
     option_name = "inbox"
     serves_archives = True
+    audiences = (READERS, DEVICES)
 
     def __init__(
-        self, host: Host, ledger: Ledger, clock: Clock, supervisor: Supervisor, options: InboxOptions
+        self,
+        host: Host,
+        sessions: SessionManager,
+        ledger: Ledger,
+        clock: Clock,
+        supervisor: Supervisor,
+        options: InboxOptions,
     ) -> None:
         self._host = host
+        self._sessions = sessions
         self._ledger = ledger
         self._clock = clock
         self._boxes = options.boxes
@@ -111,7 +132,7 @@ class Conversations(Feature):
         """Have the other devices that use the inbox told, unless a change here has told them."""
         if any(event is told for told in self._told):
             return
-        if any(each[HAS_ASKED] and each is not event.by for each in event.account.sessions.values()):
+        if self._sessions.has_devices(event.account, READERS, event.by):
             key = event.account.jid, event.peer
             if self._readers.setdefault(key, event.by) is not event.by:
                 self._readers[key] = None
@@ -126,7 +147,7 @@ class Conversations(Feature):
         row = await self._ledger.conversation(account.jid, change.peer) if committed.changed[0] else None
         if row is None:
             raise changed_entry_not_found()
-        self._tell(account, row, devices_of(account), query_id or request_id, request_id)
+        self._tell(account, row, DEVICES, query_id=query_id or request_id, message_id=request_id)
         if change.unread is False:
             read = ConversationRead(account, change.peer, row.read_position, session)
             self._told.append(read)
@@ -138,11 +159,11 @@ class Conversations(Feature):
     async def _tell_returned(self, key: tuple[Jid, Jid]) -> None:
         owner, peer = key
         account = self._host.directory.get(owner)
-        if account is None or not devices_of(account):
+        if account is None or not self._sessions.has_devices(account, DEVICES):
             return
         row = await self._ledger.conversation(owner, peer)
         if row is not None:
-            self._tell(account, row, devices_of(account))
+            self._tell(account, row, DEVICES)
 
     async def _tell_read(self, key: tuple[Jid, Jid]) -> None:
         owner, peer = key
@@ -150,14 +171,15 @@ class Conversations(Feature):
         row = await self._ledger.conversation(owner, peer)
         account = self._host.directory.get(owner)
         if row is not None and account is not None:
-            others = [each for each in account.sessions.values() if each[HAS_ASKED] and each is not reader]
-            self._tell(account, row, others)
+            self._tell(account, row, READERS, skip=reader)
 
     def _tell(
         self,
         account: Account,
         row: InboxRow,
-        devices: list[Session],
+        audience: Audience,
+        *,
+        skip: Session | None = None,
         query_id: str | None = None,
         message_id: str | None = None,
     ) -> None:
@@ -166,17 +188,7 @@ class Conversations(Feature):
         message = Stanza.build(
             "message", id=message_id or token(6), to=account.jid, sender=account.jid, content=(update,)
         )
-        for session in devices:
-            session.send(message)
-
-
-def devices_of(account: Account) -> list[Session]:
-    """Give the sessions that a message to the account's bare JID is for, and those that use the inbox."""
-    return [
-        session
-        for session in account.sessions.values()
-        if session[HAS_ASKED] or (session.priority is not None and session.priority >= 0)
-    ]
+        self._sessions.to_devices(account, audience, message, skip)
 
 
 def change_of(wanted: ConversationChange, owner: Jid, now: int) -> InboxChange:

@@ -1,0 +1,90 @@
+"""Nodes: two servers over one database, with stores of their own, one table of sessions and one bus.
+
+Without a URL both have the same stores in memory.
+
+nodes = await Nodes.start(url, loss=0.3, delay=0.2)
+alice = await nodes.one.online("alice@localhost/phone")
+bob = await nodes.two.online("bob@localhost/desk")
+alice.push("<message to='bob@localhost' type='chat'><body>hi</body></message>")
+await nodes.run(5)
+await nodes.stop()
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from tests.harness.clock import VirtualClock
+from tests.harness.unreliable_bus import UnreliableHub
+from tests.harness.world import World, memory_stores
+from tidings.adapters.memory.sessions import MemorySessionTable
+from tidings.adapters.sql import open_stores
+
+STEP = 0.02
+
+
+class Nodes:
+    """A server of two nodes in one process, on one clock."""
+
+    def __init__(self, clock: VirtualClock, hub: UnreliableHub) -> None:
+        self.clock = clock
+        self.hub = hub
+        self.worlds: list[World] = []
+
+    @classmethod
+    async def start(
+        cls,
+        url: str | None = None,
+        *,
+        loss: float = 0.0,
+        delay: float = 0.0,
+        seed: int = 0,
+        stale: float = 0.0,
+    ) -> Nodes:
+        """Start both; a node hears `stale` seconds late what the other does with sessions."""
+        clock = VirtualClock()
+        nodes = cls(clock, UnreliableHub(clock, seed=seed, loss=loss, delay=delay))
+        table = MemorySessionTable()
+        shared = await memory_stores(clock) if url is None else None
+        for name in ("one", "two"):
+            registry = table.join(name)
+            world = await World.start(
+                ("localhost",),
+                stores=shared or await open_stores(url, readers=1),
+                clock=clock,
+                registry=registry,
+                bus=nodes.hub.hub.join(name),
+            )
+            world.settle = nodes.settle  # type: ignore[method-assign]  # what one does, the other may have to
+            nodes.worlds.append(world)
+            if stale:
+                told = registry.on_change
+                registry.on_change = lambda jid, told=told: clock.call_later(stale, lambda: told(jid))
+        return nodes
+
+    @property
+    def one(self) -> World:
+        return self.worlds[0]
+
+    @property
+    def two(self) -> World:
+        return self.worlds[1]
+
+    async def settle(self) -> None:
+        """Wait until neither server has anything left to do before more time passes."""
+        quiet = 0
+        while quiet < 5:
+            self.clock.advance(0)
+            await asyncio.sleep(0)
+            busy = any(world.server.supervisor.busy for world in self.worlds)
+            quiet = 0 if busy else quiet + 1
+
+    async def run(self, seconds: float) -> None:
+        """Let time pass in small steps, and wait at each for what it causes."""
+        for _ in range(round(seconds / STEP)):
+            self.clock.advance(STEP)
+            await self.settle()
+
+    async def stop(self) -> None:
+        for world in self.worlds:
+            await world.stop()
