@@ -37,9 +37,13 @@ class Outgoing(msgspec.Struct, gc=False, eq=False):
     @property
     def xml(self) -> bytes:
         """The stanza as XML, written for the content namespace `jabber:client`."""
-        if self.written is None:
-            self.written = self.stanza.to_bytes(self.to)
-        return self.written
+        written = self.written
+        if written is None:
+            source = self.source
+            if type(source) is not Stanza:
+                source = self.stanza
+            written = self.written = source.to_bytes(self.to)
+        return written
 
     @property
     def octets(self) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from tidings.base.jid import Jid
 from tidings.kernel.maybe_awaitable import MaybeAwaitable, in_turn
+from tidings.kernel.outgoing import Outgoing
 from tidings.kernel.routing import Routing
 from tidings.kernel.session import Session
 from tidings.wire.xmpp.stanza import Stanza
@@ -23,5 +24,8 @@ def fan_out(
     Nothing is waited for but ways to other servers, one after another.
     """
     for session in sessions:
-        session.send(stanza, session.jid)
+        if session.outbound_filter is None:
+            session.write(Outgoing(stanza, session.jid))
+        else:
+            session.send(stanza, session.jid)
     return in_turn(routing.pass_on(stanza.addressed(jid), jid) for jid in elsewhere)
