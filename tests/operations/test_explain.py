@@ -334,8 +334,13 @@ async def test_it_says_why_another_server_did_not_get_it(world):
     await alice.send(chat("m1", to=ROMEO))
     for _ in range(5):
         await world.advance(86_400)
-    [text] = await steps(world, "m1", "given back")
-    assert text.startswith("far.example: the other server could not be reached in time")
+    story = await explained(world, "m1")
+    assert told(story, "given back")[0] == ("it could not arrive: all devices of its sender are told")
+    assert told(story, "given back")[1].startswith("far.example: the other server could not be reached in")
+    assert told(story, "error") == [f"{ROMEO} has answered {ALICE} with an error"]
+    await world.restart()
+    story = await explained(world, told(story, "kept")[0].rpartition(" ")[2], ALICE)
+    assert (story.source, len(told(story, "given back"))) == ("ledger", 1)
 
 
 async def test_what_nobody_remembers_of_the_outbox_is_said(world):
@@ -355,6 +360,17 @@ async def test_a_domain_that_nobody_answers_for_is_named(world):
     await alice.send(chat("m1", to=ROMEO))
     [refused] = await steps(world, "m1", "refused")
     assert refused.startswith("remote-server-not-found: far.example is not served here")
+
+
+async def test_receipts_and_corrections_are_told_once(world):
+    alice = await world.online(f"{ALICE}/phone")
+    bob = await world.online(f"{BOB}/desk")
+    await alice.send(chat("m1"))
+    await bob.send(chat("r1", "<received xmlns='urn:xmpp:receipts' id='m1'/>", to=ALICE))
+    await alice.send(chat("m2", "<body>b</body><replace xmlns='urn:xmpp:message-correct:0' id='m1'/>"))
+    story = await explained(world, "m1")
+    assert told(story, "receipt") == ["the recipient's client has confirmed it (XEP-0184)"]
+    assert told(story, "corrected") == ["a later message puts another text in its place (XEP-0308)"]
 
 
 # --- what is not remembered any more

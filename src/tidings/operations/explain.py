@@ -68,9 +68,12 @@ async def explain_message(context: Context, request: ExplainMessage) -> Explanat
     """
     traces = None if context.live is None else context.live.router.traces
     if traces is not None:
-        found = _one_message(_remembered(context, traces, request))
+        remembered = _remembered(context, traces, request)
+        answers = [trace for trace in remembered if trace.kind == "error"]
+        found = _one_message([trace for trace in remembered if trace.kind != "error"] or answers)
         if found:
-            return await message_story.of_traces(context, traces, found)
+            errors = [trace for trace in answers if trace not in found]
+            return await message_story.of_traces(context, traces, found, errors)
     entry = None
     if request.user is not None and context.stores.ledger is not None:
         entry = await _archived(context.stores.ledger, request.user, request.id)

@@ -76,6 +76,11 @@ class _Story:
         """Tell whether an address is served here."""
         return jid.domain in self.context.domains
 
+    def tell_once(self, step: str, text: str, time: float) -> None:
+        """Add a step that two archives may tell of."""
+        if all((one.step, one.text) != (step, text) for one in self.steps):
+            self.tell(step, text, time)
+
     def tell(self, step: str, text: str, time: float = 0.0) -> None:
         """Add a step; its time is in seconds, 0 where it is not known."""
         moment = exact_moment_of(round(time * SECOND)) if time else None
@@ -90,15 +95,21 @@ def name_of(trace: Trace) -> str:
 
 def entry_query(entry: EntryId) -> PageQuery:
     """Ask for one entry, whatever has become of it."""
-    return PageQuery(ids=(entry,), offline_only=True, tombstones=True, counted=False)
+    return PageQuery(ids=(entry,), offline_only=True, tombstones=True, counted=False, folded=True)
 
 
-async def of_traces(context: Context, traces: Traces, found: list[Trace]) -> Explanation:
-    """Tell what is remembered of a message, with its repeats, and what the ledger adds to it."""
+async def of_traces(context: Context, traces: Traces, found: list[Trace], errors: list[Trace]) -> Explanation:
+    """Tell what is remembered of a message, of its repeats and of the errors that answer it.
+
+    The ledger adds what it knows of it.
+    """
     story = _Story(context, traces)
     for trace in found:
         _tell_submission(story, trace)
     first = found[0]
+    for error in errors:
+        if context.may_act_for(error.recipient):
+            story.tell("error", f"{error.sender} has answered {error.to} with an error", error.time)
     await _tell_ledger(story, first)
     return Explanation(
         trace=next((trace.id for trace in found if trace.id), None),
@@ -248,6 +259,20 @@ def _tell_entry(story: _Story, owner: Jid, entry: Archived) -> None:
         story.tell("retracted", f"for {owner}", entry.retracted / SECOND)
     elif entry.body is None:
         story.tell("erased", f"{owner} has no content of it any more")
+    for pointer in entry.pointers:
+        if pointer.kind in _LATER:
+            story.tell_once(*_LATER[pointer.kind], pointer.time / SECOND)
+
+
+_LATER: Final = {
+    EntryKind.CORRECTION: ("corrected", "a later message puts another text in its place (XEP-0308)"),
+    EntryKind.RECEIPT: ("receipt", "the recipient's client has confirmed it (XEP-0184)"),
+    EntryKind.RECEIVED: ("receipt", "the recipient's client has confirmed it (XEP-0333)"),
+    EntryKind.DISPLAYED: ("read", "the recipient's client has shown it (XEP-0333)"),
+    EntryKind.ACKNOWLEDGED: ("read", "the recipient has acknowledged it (XEP-0333)"),
+    EntryKind.FAILED: ("given back", "it could not arrive: all devices of its sender are told"),
+}
+"""What entries say that point at the message."""
 
 
 async def _entry_at(ledger: Ledger, place: Place) -> Archived | None:
@@ -281,7 +306,7 @@ async def _tell_outbox(story: _Story, ledger: Ledger, domain: str, place: Place 
             story.tell("given back", text, departure.time)
         else:
             story.tell("sent on", f"{domain}: {Reason.SENT_ON}", departure.time)
-    if left:
+    if left or any(one.step == "given back" for one in story.steps):
         return
     after: OutboxId | None = None
     for _ in range(_MOST_WAITING // 100):
