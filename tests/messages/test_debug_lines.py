@@ -1,5 +1,6 @@
 """The debug log: one line for each decision about a message, with its trace id and without its content."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -8,6 +9,9 @@ from structlog.testing import capture_logs
 
 from tests.harness.service import RemoteService
 from tests.harness.world import World
+from tests.messages.slow_ledger import SlowLedger
+from tidings.operations.all import CATALOGUE
+from tidings.ports.ledger.batch import Refused
 
 ALICE, BOB = "alice@localhost", "bob@localhost"
 CARBONS = "<iq type='set' id='e'><enable xmlns='urn:xmpp:carbons:2'/></iq>"
@@ -98,6 +102,41 @@ async def test_what_leaves_the_outbox_is_told(told: World) -> None:
     assert lines(logs, "planned")[0]["outbox"] == ("far.example",)
     [sent] = lines(logs, "sent_on")
     assert sent["places"] == lines(logs, "accepted")[0]["places"]
+
+
+async def test_what_cannot_be_stored_has_a_trace_id_in_the_usual_log_that_can_be_explained() -> None:
+    ledger = SlowLedger()
+    world = await World.start(ledger=ledger)  # type: ignore[arg-type]
+    alice = await world.online(f"{ALICE}/phone")
+    await world.register(BOB)
+    with capture_logs() as logs:
+        alice.push(chat())
+        while not ledger.waiting:
+            await asyncio.sleep(0)
+        ledger.accept(Refused("too long"))
+        await world.settle()
+    [line] = lines(logs, "message_unstorable")
+    story = await CATALOGUE.call(world.context, "explain", "message", {"id": line["trace"]})
+    assert [step.text for step in story.steps if step.step == "refused"] == [
+        "not-acceptable: too long; by: the database cannot hold it"
+    ]
+    await world.stop()
+
+
+async def test_a_message_is_stale_when_what_guards_read_has_changed(told: World) -> None:
+    alice = await told.online(f"{ALICE}/phone")
+    bob = await told.online(f"{BOB}/desk")
+    ledger = told.stores.ledger
+    assert ledger is not None
+    await ledger.bump_version(bob.jid.bare)  # as another node does
+    with capture_logs() as logs:
+        await alice.send(chat())
+    [stale] = lines(logs, "stale")
+    assert stale["who"] == BOB
+    assert len(lines(logs, "planned")) == 2
+    assert len(lines(logs, "accepted")) == 1
+    story = await CATALOGUE.call(told.context, "explain", "message", {"id": stale["trace"]})
+    assert len([step for step in story.steps if step.step == "asked again"]) == 1
 
 
 async def test_without_the_debug_log_nothing_is_told(world: World) -> None:

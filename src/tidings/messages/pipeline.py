@@ -353,6 +353,7 @@ class Pipeline:
                 stale.append(submission)
                 self._traces.note(submission, "stale", Reason.STALE, answer.archive)
             case Refused():
+                log.warning("message_unstorable", trace=submission.trace, reason=answer.reason)
                 error = StanzaError("not-acceptable", answer.reason, by=Reason.UNSTORABLE)
                 self._refuse(submission, error)
             case Conflict():
@@ -401,6 +402,7 @@ class Pipeline:
         for submission in submissions:
             submission.tries += 1
             if submission.tries > _MOST_TRIES:
+                log.warning("message_too_stale", trace=submission.trace)
                 error = StanzaError("resource-constraint", BACKEND_TEXT, by=Reason.TOO_STALE)
                 self._refuse(submission, error)
         submissions = [submission for submission in submissions if submission.tries <= _MOST_TRIES]
