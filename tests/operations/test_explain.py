@@ -4,6 +4,7 @@ import gc
 
 import pytest
 
+from tests.harness.mailing_lists import LISTS, join
 from tests.harness.service import RemoteService
 from tests.harness.world import World
 from tidings.base.errors import StanzaError
@@ -371,6 +372,22 @@ async def test_receipts_and_corrections_are_told_once(world):
     story = await explained(world, "m1")
     assert told(story, "receipt") == ["the recipient's client has confirmed it (XEP-0184)"]
     assert told(story, "corrected") == ["a later message puts another text in its place (XEP-0308)"]
+
+
+async def test_a_message_to_a_list_is_kept_by_that_alone():
+    world = await World.start(("localhost",), services=(LISTS,))
+    alice = await world.online(f"{ALICE}/phone")
+    await join(world, "all@lists.localhost", ALICE)
+    await alice.send(chat("m1", to="all@lists.localhost"))
+    story = await explained(world, "m1")
+    assert [text.partition(",")[0] for text in told(story, "kept")] == [
+        "all@lists.localhost has it as received"
+    ]
+    assert told(story, "sent") == []
+    assert story.unknown == (
+        "whom all@lists.localhost has passed it to: only for accounts that is remembered",
+    )
+    await world.stop()
 
 
 # --- what is not remembered any more

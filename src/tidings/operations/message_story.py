@@ -206,6 +206,7 @@ _WAYS: Final = {
 def _sent(story: _Story, trace: Trace) -> Iterator[tuple[str, str]]:
     """Tell which sessions were sent it, and why none was, or not that one."""
     if trace.sent_to is None:
+        story.unknown[f"whom {trace.recipient} has passed it to: only for accounts that is remembered"] = None
         return
     rule = delivery.rule_of(trace.kind, trace.to, trace.sent_to)
     if not trace.sent_to:
