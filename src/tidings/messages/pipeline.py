@@ -17,8 +17,6 @@ import functools
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from typing import Final
 
-import structlog
-
 from tidings.base.errors import BackendError, StanzaError
 from tidings.kernel.account import Account
 from tidings.kernel.events import (
@@ -38,7 +36,16 @@ from tidings.kernel.telemetry import Telemetry
 from tidings.messages import entries, tracing
 from tidings.messages.handover import Handover
 from tidings.messages.origin import Origin
-from tidings.messages.submission import MessageKind, Outcome, Submission
+from tidings.messages.refusals import Refusals
+from tidings.messages.submission import (
+    ACCEPTED,
+    MessageKind,
+    Outcome,
+    Submission,
+    deciding_hosts,
+    outcome_of,
+    refresh,
+)
 from tidings.ports.ledger import Ledger
 from tidings.ports.ledger.batch import (
     Accepted,
@@ -54,15 +61,9 @@ from tidings.wire.xmpp.classification import NOTHING, Storage, classify
 from tidings.wire.xmpp.payloads.arrival import without_forgeries
 from tidings.wire.xmpp.stanza import KINDS, Stanza
 
-log = structlog.get_logger("tidings.messages")
-
-BACKEND_TEXT: Final = "the server cannot store this now; try again later"
 _MESSAGE_KINDS: Final = KINDS["message"]
 _NOT_STORED: Final = Storage.NONE  # looking up a member of an enumeration costs more than a call
 _MOST_TRIES: Final = 5
-_USED_KEY: Final = "another message was accepted under this key"
-_ACCEPTED: Final = Outcome()
-_DROPPED: Final = Outcome(is_dropped=True)
 
 
 class Pipeline:
@@ -84,6 +85,7 @@ class Pipeline:
         self._supervisor = supervisor
         self._telemetry = telemetry
         self._traces = routing.traces
+        self._refusals = Refusals(routing, supervisor)
         self.handover: Handover | None = None
         """The way to sessions on other nodes; None where this is the only one."""
 
@@ -102,7 +104,7 @@ class Pipeline:
         """Take messages of one origin and give their outcomes, in order, when all that they cause is done."""
         submissions = self._submissions(origin, messages)
         await until_done(self._begin(submissions))
-        return [submission.outcome or _ACCEPTED for submission in submissions]
+        return [submission.outcome or ACCEPTED for submission in submissions]
 
     def _submissions(
         self, origin: Origin, messages: Sequence[Stanza], numbers: Sequence[int] = ()
@@ -149,11 +151,11 @@ class Pipeline:
         except Exception as error:  # noqa: BLE001  # where a loader's bug ends
             refusal = self._routing.refusal(error, "load")
             for submission in submissions:
-                self._refuse(submission, refusal)
+                self._refusals.refuse(submission, refusal)
             return
         if self._traces.is_logged:
             tracing.tell_loaded(submissions)
-        _refresh(submissions)
+        refresh(submissions)
         await until_done(self._decide(submissions))
 
     # --- decide
@@ -174,13 +176,13 @@ class Pipeline:
         await asyncio.gather(*(self._decide_one(submission) for submission in submissions))
         remaining = [submission for submission in submissions if submission.outcome is None]
         if remaining:
-            _refresh(remaining)
+            refresh(remaining)
             await until_done(self._commit(remaining))
 
     async def _decide_one(self, submission: Submission) -> None:
         origin, before = submission.origin, submission.message
         try:
-            for host in _deciding_hosts(submission):
+            for host in deciding_hosts(submission):
                 event = MessageSubmitted(
                     submission.message, origin.jid, submission.recipient, origin.via.value, origin.session
                 )
@@ -188,10 +190,8 @@ class Pipeline:
                 if event.stanza is not submission.message:
                     submission.submitted = before
                     submission.message = event.stanza.replace(sender=before.sender, to=before.to)
-        except (StanzaError, BackendError) as error:
-            self._refuse(submission, self._routing.refusal(error))
-        except Dropped as error:
-            self._drop(submission, error)
+        except (StanzaError, BackendError, Dropped) as error:
+            self._refusals.refuse_for(submission, error)
 
     # --- guard, plan, append: from here on nothing is awaited but the commit
 
@@ -202,11 +202,8 @@ class Pipeline:
             try:
                 self._guard(submission)
                 self._plan(submission)
-            except (StanzaError, BackendError) as error:
-                self._refuse(submission, self._routing.refusal(error))
-                continue
-            except Dropped as error:
-                self._drop(submission, error)
+            except (StanzaError, BackendError, Dropped) as error:
+                self._refusals.refuse_for(submission, error)
                 continue
             accepted.append(submission)
             if submission.plan.append is not None:
@@ -222,7 +219,7 @@ class Pipeline:
         try:
             committing = self._ledger.commit(LedgerBatch(appends=tuple(appends)))
         except Exception as error:  # noqa: BLE001  # where a ledger's bug ends
-            self._refuse_all(accepted, error)
+            self._refusals.refuse_all(accepted, error)
             return None
         return self._accept_later(committing, accepted)
 
@@ -291,11 +288,11 @@ class Pipeline:
             session = submissions[0].origin.session
             if session is not None and session.ended:
                 session.flow.stop_counting = True  # nobody is there to be told of the error
-            self._refuse_all(submissions, error)
+            self._refusals.refuse_all(submissions, error)
             self._settle(done, in_turn(self._doubt(submissions)))
             return
         # What was loaded before the commit may have been dropped since, and then it has no session.
-        _refresh(submissions)
+        refresh(submissions)
         wait = None
         try:
             wait = self._accept(submissions, committing.result().outcomes)
@@ -320,12 +317,16 @@ class Pipeline:
             tracing.tell_accepted(submissions, answers)
         for submission in submissions:
             answer = None if submission.plan.append is None else next(remaining)
-            if answer is not None and type(answer) is not Accepted:
-                self._not_accepted(submission, answer, stale)
+            if isinstance(answer, Stale):
+                stale.append(submission)
+                traces.note(submission, "stale", Reason.STALE, answer.archive)
+                continue
+            if isinstance(answer, Refused | Conflict):
+                self._refusals.refuse_by_ledger(submission, answer)
                 continue
             accepted = submission.accepted = answer
             submission.outcome = (
-                _ACCEPTED if submission.origin.session is not None else _outcome(submission, accepted)
+                ACCEPTED if submission.origin.session is not None else outcome_of(submission, accepted)
             )
             try:
                 if accepted is None or not accepted.repeated:
@@ -337,27 +338,10 @@ class Pipeline:
             if submission.origin.entity is not None:
                 waits += self._tell_sender(submission, accepted)
             if traces.is_on:
-                if traces.is_logged:
-                    tracing.tell_delivered(submission)
-                if waits and submission.notes is None:
-                    submission.notes = []  # who is waited for may decide something yet
-                traces.remember(submission)
+                tracing.observe(traces, submission, is_waited_for=bool(waits))
         if stale:
             waits.append(self._submit_again(stale))
         return self._all(waits) if waits else None
-
-    def _not_accepted(self, submission: Submission, answer: LedgerOutcome, stale: list[Submission]) -> None:
-        """Refuse a message, or put it among those of which guard is asked again."""
-        match answer:
-            case Stale():
-                stale.append(submission)
-                self._traces.note(submission, "stale", Reason.STALE, answer.archive)
-            case Refused():
-                log.warning("message_unstorable", trace=submission.trace, reason=answer.reason)
-                error = StanzaError("not-acceptable", answer.reason, by=Reason.UNSTORABLE)
-                self._refuse(submission, error)
-            case Conflict():
-                self._refuse(submission, StanzaError("conflict", _USED_KEY, by=Reason.USED_KEY))
 
     def _tell_sender(self, submission: Submission, accepted: Accepted | None) -> Iterable[Awaitable[None]]:
         """copy, observe, on the sender's side."""
@@ -402,9 +386,7 @@ class Pipeline:
         for submission in submissions:
             submission.tries += 1
             if submission.tries > _MOST_TRIES:
-                log.warning("message_too_stale", trace=submission.trace)
-                error = StanzaError("resource-constraint", BACKEND_TEXT, by=Reason.TOO_STALE)
-                self._refuse(submission, error)
+                self._refusals.refuse_stale(submission)
         submissions = [submission for submission in submissions if submission.tries <= _MOST_TRIES]
         try:
             for submission in submissions:
@@ -416,7 +398,7 @@ class Pipeline:
                 for host, party in submission.parties or ():
                     await host.directory.refresh(party)
         except Exception as error:  # noqa: BLE001  # where a loader's bug ends
-            self._refuse_all(submissions, error)
+            self._refusals.refuse_all(submissions, error)
             return
         if submissions:
             await until_done(self._commit(submissions))
@@ -430,52 +412,3 @@ class Pipeline:
                 concerned[submission.entity] = submission.host
         for account, host in concerned.items():
             yield host.hooks.tell(CommitUncertain(account))
-
-    def _refuse_all(self, submissions: list[Submission], error: BaseException) -> None:
-        """Nothing of the batch is accepted: say so to the origin."""
-        if isinstance(error, BackendError):
-            log.error("commit_failed", messages=len(submissions), reason=str(error))
-            refusal = StanzaError("resource-constraint", BACKEND_TEXT, by=Reason.NO_ANSWER)
-        else:
-            self._supervisor.report("commit", error)
-            refusal = StanzaError("internal-server-error")
-        for submission in submissions:
-            self._refuse(submission, refusal)
-
-    def _refuse(self, submission: Submission, error: StanzaError) -> None:
-        """Give the origin the reason: as a stanza, or as the outcome alone."""
-        submission.outcome = Outcome(error=error)
-        if self._traces.is_on:
-            tracing.remember_refusal(self._traces, submission, error)
-        if submission.origin.is_answered:
-            self._routing.refuse(submission.message, error)
-
-    def _drop(self, submission: Submission, error: Dropped) -> None:
-        """Say nothing to anybody."""
-        submission.outcome = _DROPPED
-        if self._traces.is_on:
-            tracing.remember_refusal(self._traces, submission, error)
-
-
-def _deciding_hosts(submission: Submission) -> tuple[Host, ...]:
-    """Give the hosts where somebody has a say: the origin's, and the recipient's if that is another."""
-    ours, theirs = submission.origin.host, submission.host
-    first = () if ours is None or not ours.hooks.has(MessageSubmitted) else (ours,)
-    if theirs is None or theirs is ours or not theirs.hooks.has(MessageSubmitted):
-        return first
-    return (*first, theirs)
-
-
-def _refresh(submissions: list[Submission]) -> None:
-    submissions[0].origin.refresh()
-    for submission in submissions:
-        submission.refresh()
-
-
-def _outcome(submission: Submission, accepted: Accepted | None) -> Outcome:
-    """Say to an origin that is no session what became of its message."""
-    if accepted is None:
-        return _ACCEPTED
-    own = submission.origin.jid.text
-    place = next((place for place in accepted.places if place.archive == own), None)
-    return Outcome(place=place, time=accepted.time, is_repeated=accepted.repeated)

@@ -26,7 +26,8 @@ from tidings.messages.elsewhere import Elsewhere
 from tidings.messages.handover import Handover
 from tidings.messages.inbound import Inbound
 from tidings.messages.origin import Origin, Via
-from tidings.messages.pipeline import BACKEND_TEXT, Pipeline
+from tidings.messages.pipeline import Pipeline
+from tidings.messages.refusals import BACKEND_TEXT
 from tidings.messages.requests import Requests
 from tidings.messages.submission import MessageKind, Outcome
 from tidings.ports.ledger import Ledger

@@ -16,6 +16,7 @@ from tidings.base.errors import StanzaError
 from tidings.base.ids import token
 from tidings.base.jid import Jid
 from tidings.kernel.entity import Entity, EntityKind
+from tidings.kernel.events import MessageSubmitted
 from tidings.kernel.host import Host
 from tidings.kernel.maybe_awaitable import MaybeAwaitable
 from tidings.kernel.reasons import Reason
@@ -55,6 +56,10 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """Why it was refused."""
     is_dropped: bool = False
     """It was taken and will reach nobody, without a word to whom it was for."""
+
+
+ACCEPTED: Final = Outcome()
+"""The outcome of what nobody keeps, and of what a session sends: it hears by XEP-0198."""
 
 
 class MessageKind(EntityKind, Protocol):
@@ -184,3 +189,28 @@ class Submission(msgspec.Struct, eq=False):
             self.parties = tuple(
                 (host, host.directory.get(party.jid) or party) for host, party in self.parties
             )
+
+
+def refresh(submissions: list[Submission]) -> None:
+    """Take the objects that are in memory now, for messages of one origin."""
+    submissions[0].origin.refresh()
+    for submission in submissions:
+        submission.refresh()
+
+
+def deciding_hosts(submission: Submission) -> tuple[Host, ...]:
+    """Give the hosts where somebody has a say: the origin's, and the recipient's if that is another."""
+    ours, theirs = submission.origin.host, submission.host
+    first = () if ours is None or not ours.hooks.has(MessageSubmitted) else (ours,)
+    if theirs is None or theirs is ours or not theirs.hooks.has(MessageSubmitted):
+        return first
+    return (*first, theirs)
+
+
+def outcome_of(submission: Submission, accepted: Accepted | None) -> Outcome:
+    """Say to an origin that is no session what became of its message."""
+    if accepted is None:
+        return ACCEPTED
+    own = submission.origin.jid.text
+    place = next((place for place in accepted.places if place.archive == own), None)
+    return Outcome(place=place, time=accepted.time, is_repeated=accepted.repeated)

@@ -78,6 +78,15 @@ def tell_delivered(submission: Submission) -> None:
         log.debug("delivered", trace=submission.trace, sessions=sessions)
 
 
+def observe(traces: Traces, submission: Submission, *, is_waited_for: bool) -> None:
+    """Remember what became of a message that was accepted, and tell it where somebody reads that."""
+    if traces.is_logged:
+        tell_delivered(submission)
+    if is_waited_for and submission.notes is None:
+        submission.notes = []  # who is waited for may decide something yet
+    traces.remember(submission)
+
+
 def rewriting(traces: Traces, submission: Submission, event: MessageSubmitted) -> Callable[[Listener], None]:
     """Give what notes who has put another message in the place of this one."""
     before = event.stanza
