@@ -11,7 +11,9 @@ from typing import Final
 from tidings.base.errors import BackendError, StanzaError, StreamError, TidingsError
 from tidings.base.jid import Jid, JidError
 from tidings.kernel.account import Account
+from tidings.kernel.audience import AVAILABLE, Audience
 from tidings.kernel.clock import Clock
+from tidings.kernel.cluster import Cluster
 from tidings.kernel.entity import Entity
 from tidings.kernel.events import (
     AccountRegistered,
@@ -32,6 +34,7 @@ from tidings.kernel.events import (
     PasswordChanged,
     PresenceArrived,
     PresenceSent,
+    PresenceWanted,
     RequestAnswered,
     SessionBound,
     SessionDetached,
@@ -52,6 +55,7 @@ from tidings.kernel.feature import (
     handles_nonza,
     listens,
     loads,
+    reloads,
 )
 from tidings.kernel.hooks import (
     Decision,
@@ -68,6 +72,7 @@ from tidings.kernel.iq import Answer, Iq
 from tidings.kernel.job import Job
 from tidings.kernel.maybe_awaitable import MaybeAwaitable
 from tidings.kernel.session import Session
+from tidings.kernel.session_manager import SessionManager
 from tidings.kernel.slots import Slot
 from tidings.kernel.supervisor import Supervisor
 from tidings.messages.origin import Origin, Via
@@ -89,6 +94,7 @@ from tidings.wire.xmpp.stanza import Child, Stanza
 
 __all__ = [
     "ADMINISTRATORS",
+    "AVAILABLE",
     "EVERYBODY",
     "OPERATORS",
     "Account",
@@ -100,10 +106,12 @@ __all__ = [
     "Addressee",
     "Answer",
     "ArchivePulled",
+    "Audience",
     "BackendError",
     "Caller",
     "Child",
     "Clock",
+    "Cluster",
     "CommitUncertain",
     "ContactBlocked",
     "ContactUnblocked",
@@ -145,6 +153,7 @@ __all__ = [
     "Payload",
     "PresenceArrived",
     "PresenceSent",
+    "PresenceWanted",
     "Question",
     "RequestAnswered",
     "Role",
@@ -154,6 +163,7 @@ __all__ = [
     "SessionBound",
     "SessionDetached",
     "SessionEnded",
+    "SessionManager",
     "SessionResumed",
     "Slot",
     "Spec",
@@ -175,11 +185,13 @@ __all__ = [
     "listens",
     "loads",
     "operation",
+    "reloads",
 ]
 
 PROMISED: Final[Mapping[str, tuple[str, ...]]] = {
-    "Account": ("jid", "exists", "sessions", "available"),
+    "Account": ("jid", "exists", "sessions", "available", "is_connected", "has", "available_jids"),
     "Clock": ("now", "monotonic", "call_later"),
+    "Cluster": ("publish",),
     "Context": ("caller", "clock", "domains", "stores", "host", "sessions_of"),
     "Dropped": (),
     "Entity": ("jid", "exists"),
@@ -189,6 +201,7 @@ PROMISED: Final[Mapping[str, tuple[str, ...]]] = {
     "Origin": ("jid", "host", "via"),
     "Router": ("send", "route", "origin_of"),
     "Session": ("jid", "account", "host", "priority", "secure", "address", "since", "send", "close"),
+    "SessionManager": ("to_devices", "has_devices", "may_be_connected", "end_sessions"),
     "StanzaError": ("condition", "text", "kind", "payload"),
     "StreamError": ("condition", "text", "payload"),
     "Stanza": (

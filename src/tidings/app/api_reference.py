@@ -22,6 +22,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "Entities and sessions": (
         *("tidings.kernel.entity", "tidings.kernel.account", "tidings.kernel.session"),
+        *("tidings.kernel.audience", "tidings.kernel.cluster"),
         "tidings.base.jid",
     ),
     "What an event allows": ("tidings.kernel.hooks", "tidings.kernel.maybe_awaitable"),

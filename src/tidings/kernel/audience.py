@@ -13,7 +13,7 @@ import msgspec
 
 
 class Audience(msgspec.Struct, frozen=True, eq=False):
-    """A feature lists its own in `Feature.audiences`."""
+    """Which sessions of an account something is for; a feature lists its own in `Feature.audiences`."""
 
     name: str
     """Unique on a host: the feature's name, a dot, and a word."""

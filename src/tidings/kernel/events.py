@@ -66,16 +66,16 @@ class PresenceArrived(Work):
 
 
 class PresenceWanted(Work):
-    """Sessions on another node than the asker's are to show themselves, as in answer to a probe.
-
-    `resource` is that of the only session that is asked for, empty for all. `is_allowed`: the asker may see
-    the account; otherwise only a session answers that has shown itself to him.
-    """
+    """Sessions on another node than the asker's are to show themselves, as in answer to a probe."""
 
     account: Account
+    """Whose sessions."""
     asker: Jid
+    """To whom they are to show themselves."""
     resource: str
+    """That of the only session that is asked for, empty for all."""
     is_allowed: bool
+    """The asker may see the account; otherwise only a session answers that has shown itself to him."""
 
 
 class MessageSubmitted(Decision):

@@ -8,6 +8,8 @@ A claim stands until it is released, or another claim takes its resource: whoeve
 taken it from, and of two who claim at the same time one is told of the other. `BoundSession.id` names one
 claim for good, so that a late `release` or `update` never changes what somebody else has claimed meanwhile.
 
+A node that has died loses its claims after a moment, with whatever the adapter knows it to live by.
+
 What is read may be a moment old, and nothing that matters hangs on it: "somebody is there" is found out to be
 wrong by whoever is asked there; against "nobody is there" a device claims before it reads its archive, and
 reads the head of the archive again a moment after it is bound.
