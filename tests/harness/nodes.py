@@ -13,14 +13,58 @@ await nodes.stop()
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from tests.harness.clock import VirtualClock
 from tests.harness.unreliable_bus import UnreliableHub
 from tests.harness.world import World, memory_stores
-from tidings.adapters.memory.sessions import MemorySessionTable
+from tidings.adapters.memory.sessions import MemorySessions, MemorySessionTable
 from tidings.adapters.sql import open_stores
+from tidings.base.jid import Jid
+from tidings.ports.sessions import Bound, BoundSession
 
 STEP = 0.02
+
+
+class SlowRegistry:
+    """A registry whose answers all have to be waited for, as those that are in no cache."""
+
+    def __init__(self, registry: MemorySessions) -> None:
+        self._registry = registry
+        self.node = registry.node
+        self.is_alone = registry.is_alone
+
+    @property
+    def on_change(self) -> Callable[[Jid], object] | None:
+        return self._registry.on_change
+
+    @on_change.setter
+    def on_change(self, told: Callable[[Jid], object] | None) -> None:
+        self._registry.on_change = told
+
+    async def claim(self, account: Jid, resource: str, bound: BoundSession) -> BoundSession | None:
+        await asyncio.sleep(0)
+        before = self._registry.claim(account, resource, bound)
+        await asyncio.sleep(0)
+        return before
+
+    async def release(self, account: Jid, resource: str, id: str) -> bool:  # noqa: A002
+        await asyncio.sleep(0)
+        return self._registry.release(account, resource, id)
+
+    async def update(self, account: Jid, resource: str, bound: BoundSession) -> bool:
+        await asyncio.sleep(0)
+        return self._registry.update(account, resource, bound)
+
+    async def of(self, account: Jid) -> Bound:
+        await asyncio.sleep(0)
+        bound = self._registry.of(account)
+        await asyncio.sleep(0)
+        return bound
+
+    async def nodes_of(self, account: Jid) -> frozenset[str]:
+        await asyncio.sleep(0)
+        return self._registry.nodes_of(account)
 
 
 class Nodes:
@@ -40,8 +84,12 @@ class Nodes:
         delay: float = 0.0,
         seed: int = 0,
         stale: float = 0.0,
+        is_slow: bool = False,
     ) -> Nodes:
-        """Start both; a node hears `stale` seconds late what the other does with sessions."""
+        """Start both; a node hears `stale` seconds late what the other does with sessions.
+
+        `is_slow`: whoever asks the registry has to wait for the answer.
+        """
         clock = VirtualClock()
         nodes = cls(clock, UnreliableHub(clock, seed=seed, loss=loss, delay=delay))
         table = MemorySessionTable()
@@ -52,7 +100,7 @@ class Nodes:
                 ("localhost",),
                 stores=shared or await open_stores(url, readers=1),
                 clock=clock,
-                registry=registry,
+                registry=SlowRegistry(registry) if is_slow else registry,
                 bus=nodes.hub.hub.join(name),
             )
             world.settle = nodes.settle  # type: ignore[method-assign]  # what one does, the other may have to

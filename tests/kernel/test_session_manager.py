@@ -22,9 +22,10 @@ STANZA_ERRORS = "urn:ietf:params:xml:ns:xmpp-stanzas"
 BOB = Jid("bob@localhost")
 
 
-@pytest.fixture
-async def nodes() -> AsyncIterator[Nodes]:
-    started = await Nodes.start()
+@pytest.fixture(params=[False, True], ids=["known", "asked"])
+async def nodes(request: pytest.FixtureRequest) -> AsyncIterator[Nodes]:
+    """Two nodes whose registry has its answers at once, or makes them wait."""
+    started = await Nodes.start(is_slow=request.param)
     yield started
     await started.stop()
 
@@ -43,6 +44,7 @@ async def account(nodes: Nodes, number: int, jid: Jid = BOB):
 async def test_every_node_knows_what_an_account_has_on_others(nodes: Nodes) -> None:
     phone = await nodes.one.online("bob@localhost/phone", "<presence><priority>-1</priority></presence>")
     desk = await nodes.two.login("bob@localhost/desk")
+    await nodes.settle()
     here, there = await account(nodes, 0), await account(nodes, 1)
     assert {resource: bound.priority for resource, bound in here.elsewhere.items()} == {"desk": None}
     assert {resource: bound.priority for resource, bound in there.elsewhere.items()} == {"phone": -1}
@@ -57,8 +59,18 @@ async def test_every_node_knows_what_an_account_has_on_others(nodes: Nodes) -> N
 async def test_an_account_that_comes_into_memory_later_is_known_as_well(nodes: Nodes) -> None:
     await nodes.two.online("bob@localhost/desk")
     assert manager(nodes, 0).may_be_connected(BOB)
-    assert not manager(nodes, 0).may_be_connected(Jid("nobody@localhost"))
     assert set((await account(nodes, 0)).elsewhere) == {"desk"}
+
+
+async def test_that_nobody_is_there_is_known_without_loading_the_account() -> None:
+    nodes = await Nodes.start()
+    assert not manager(nodes, 0).may_be_connected(BOB)
+    desk = await nodes.two.login("bob@localhost/desk")
+    assert manager(nodes, 0).may_be_connected(BOB)
+    await desk.leave()
+    assert not manager(nodes, 0).may_be_connected(BOB)
+    assert nodes.one.server.hosts["localhost"].directory.get(BOB) is None
+    await nodes.stop()
 
 
 async def test_of_two_who_take_a_resource_at_the_same_time_one_stays(nodes: Nodes) -> None:
@@ -79,6 +91,7 @@ async def test_all_nodes_together_have_so_many_sessions_of_an_account(nodes: Nod
         world.server._sessions_per_account = 2
     await nodes.one.login("bob@localhost/a")
     await nodes.two.login("bob@localhost/b")
+    await nodes.settle()
     with pytest.raises(StanzaError, match="2 sessions"):
         await nodes.one.login("bob@localhost/c")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.harness.nodes import Nodes
 from tests.harness.world import WorldClient
 from tidings.base.jid import Jid
+from tidings.operations.all import CATALOGUE
 from tidings.ports.bus import Delivery, Missed
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
@@ -91,6 +92,18 @@ async def test_what_does_not_come_is_read_from_the_archive_after_a_moment() -> N
     assert bodies(desk) == []
     await nodes.run(0.06)
     assert bodies(desk) == ["lost", "lost, too", "here"]
+    await nodes.stop()
+
+
+async def test_it_is_told_to_which_node_a_message_was_handed_over() -> None:
+    nodes = await Nodes.start()
+    alice = await nodes.one.online("alice@localhost/phone")
+    await nodes.two.online("bob@localhost/desk")
+    await alice.send(chat(BOB, "over"))
+    explained = await CATALOGUE.call(nodes.one.context, "explain", "message", {"id": "over"})
+    told = [step.text for step in explained.steps if step.step == "handed over"]
+    assert told == ["to the node two: its account has sessions there, which that node serves"]
+    assert "not sent" not in {step.step for step in explained.steps}
     await nodes.stop()
 
 

@@ -49,6 +49,11 @@ class Account(Entity):
         return {*self.sessions, *self.elsewhere} if self.elsewhere else self.sessions
 
     @property
+    def nodes_elsewhere(self) -> set[str]:
+        """The other nodes that have sessions of the account."""
+        return {bound.node for bound in self.elsewhere.values()}
+
+    @property
     def available_jids(self) -> list[Jid]:
         """The addresses of the sessions, on any node, that have sent available presence."""
         here = [session.jid for session in self.available]

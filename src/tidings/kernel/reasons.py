@@ -50,6 +50,7 @@ class Reason(enum.StrEnum):
     REWRITTEN = "a decision has put another message in its place"
     STALE = "what guards had read has changed before it was stored: they were asked again"
     REPEATED = "the same was accepted before: nothing was stored or delivered a second time"
+    ON_OTHER_NODE = "its account has sessions there, which that node serves"
     CATCHING_UP = "the device is reading what it missed, and gets it from the archive"
     SENT_ON = "the other server has it"
     GIVEN_BACK = "the other server could not be reached in time, or refused it: its sender was told"

@@ -156,7 +156,7 @@ class SessionManager:
 
     def hand_over(self, account: Account, item: Item) -> None:
         """Hand an item to every other node that has sessions of an account."""
-        for node in {bound.node for bound in account.elsewhere.values()}:
+        for node in account.nodes_elsewhere:
             self._cluster.hand_over(node, item)
 
     def end_sessions(
@@ -182,7 +182,10 @@ class SessionManager:
         if self.is_alone:
             return False
         bound = self._registry.of(jid.bare)
-        return not isinstance(bound, Mapping) or bool(bound)
+        if isinstance(bound, Mapping):
+            return bool(bound)
+        self._supervisor.start("sessions", _until(bound))  # so that it is known the next time
+        return True
 
     async def nodes_of(self, jid: Jid) -> frozenset[str]:
         """Give the nodes that have sessions of an account, in memory here or not. Raises `BackendError`."""

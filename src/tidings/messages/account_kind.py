@@ -135,6 +135,8 @@ class AccountKind:
         submission.sent_to = sessions
         stored = None if accepted is None else stored_copy(plan.classification, accepted, account.jid)
         if self._handover is not None and not is_next:
+            for node in account.nodes_elsewhere:
+                self._routing.traces.note(submission, "handed_over", Reason.ON_OTHER_NODE, node)
             here = functools.partial(self.deliver, submission, accepted, is_next=True)
             effects = functools.partial(_tell_effects, submission, host, account, stored)
             return self._handover.deliver(account, submission.body(), stored, here, effects)

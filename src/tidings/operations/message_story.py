@@ -209,7 +209,10 @@ def _sent(story: _Story, trace: Trace) -> Iterator[tuple[str, str]]:
         story.unknown[f"whom {trace.recipient} has passed it to: only for accounts that is remembered"] = None
         return
     rule = delivery.rule_of(trace.kind, trace.to, trace.sent_to)
-    if not trace.sent_to:
+    handed_over = trace.noted("handed_over")
+    for note in handed_over:
+        yield "handed over", f"to the node {note.who}: {note.reason}"
+    if not trace.sent_to and not handed_over:
         yield "not sent", f"to no session: {rule}"
     passed_over = {note.who: note.reason for note in trace.noted("not_sent")}
     for jid in trace.sent_to:
