@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from tests.harness.nodes import Nodes
 from tests.harness.world import WorldClient
+from tidings.base.errors import BackendError
 from tidings.base.jid import Jid
 from tidings.operations.all import CATALOGUE
 from tidings.ports.bus import Delivery, Missed
+from tidings.ports.ledger import Ledger
+from tidings.ports.ledger.batch import Committed, LedgerBatch
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
 
@@ -104,6 +109,36 @@ async def test_it_is_told_to_which_node_a_message_was_handed_over() -> None:
     told = [step.text for step in explained.steps if step.step == "handed over"]
     assert told == ["to the node two: its account has sessions there, which that node serves"]
     assert "not sent" not in {step.step for step in explained.steps}
+    await nodes.stop()
+
+
+class Silent:
+    """A ledger that writes and never says so."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def commit(self, batch: LedgerBatch) -> asyncio.Future[Committed]:
+        unanswered: asyncio.Future[Committed] = asyncio.get_running_loop().create_future()
+        error = BackendError("the database has not answered in time")
+        self._ledger.commit(batch).add_done_callback(lambda _: unanswered.set_exception(error))
+        return unanswered
+
+
+async def test_what_the_ledger_has_not_answered_for_reaches_the_devices_of_all_nodes() -> None:
+    nodes = await Nodes.start()
+    alice = await nodes.one.online("alice@localhost/phone")
+    phone = await nodes.one.online("bob@localhost/phone")
+    desk = await nodes.two.online("bob@localhost/desk")
+    pipeline = nodes.one.router._pipeline
+    pipeline._ledger = Silent(pipeline._ledger)
+    await alice.send(chat(BOB, "perhaps"))
+    assert [each.get("type") for each in alice.take("message")] == ["error"]
+    await nodes.run(2)
+    assert bodies(phone) == ["perhaps"]
+    assert bodies(desk) == ["perhaps"]
+    await nodes.run(40)
+    assert bodies(phone) == bodies(desk) == []
     await nodes.stop()
 
 

@@ -10,6 +10,7 @@ the bus loses, delays or doubles costs nothing: it comes once, in order.
 
 - Before the first session of an account is admitted, the head of its archive is read; and again a moment
   later, when every node has heard of the session.
+- Where the ledger has not said in time whether it has taken a message, the head is read a few times later.
 - What is not archived goes to who is there, without any order.
 """
 
@@ -51,6 +52,8 @@ LOOKS_AGAIN_AFTER: Final = 1.0
 REMINDS_AFTER: Final = 1.0
 """Seconds after which a node is told again of what it may have missed."""
 RETRY_SECONDS: Final = 5.0
+DOUBTED_AFTER: Final = (1.0, 5.0, 30.0)
+"""Seconds after which it is looked whether an archive has a message that the ledger has not answered for."""
 MOST_EARLY: Final = 1_000
 """So many messages of an account wait in memory for earlier ones; the rest is read from the archive."""
 PAGE: Final = 100
@@ -135,6 +138,25 @@ class Handover:
             return tell()
         # What a session of this node has sent is told by this alone: see `_read_page`.
         return self._in_turn(account, place.position, tell, None if event.session is None else tell)
+
+    def doubt(self, account: Account) -> None:
+        """Find out later whether an archive has got a message after all, and have all nodes read it."""
+        for seconds in DOUBTED_AFTER:
+            self._clock.call_later(seconds, functools.partial(self._tell_head_soon, account))
+
+    def _tell_head_soon(self, account: Account) -> None:
+        self._supervisor.start("tell head", self._tell_head(account))
+
+    async def _tell_head(self, account: Account) -> None:
+        assert self._ledger is not None
+        try:
+            head = await self._ledger.head(account.jid)
+        except BackendError as error:
+            log.error("head_not_read", account=str(account.jid), reason=str(error))
+            return
+        self.sessions.hand_over(account, Missed(account.jid.text, head.position))
+        if account.sessions:
+            self._expect(account, head.position)
 
     def _hand_over(
         self, account: Account, body: bytes, place: Place | None, time: int, *, is_sent: bool = False

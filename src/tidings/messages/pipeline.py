@@ -411,4 +411,6 @@ class Pipeline:
                 assert submission.host is not None
                 concerned[submission.entity] = submission.host
         for account, host in concerned.items():
+            if self.handover is not None:
+                self.handover.doubt(account)
             yield host.hooks.tell(CommitUncertain(account))
