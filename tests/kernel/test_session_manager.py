@@ -8,13 +8,14 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.harness.nodes import Nodes
-from tidings.base.errors import StanzaError
+from tidings.base.errors import BackendError, StanzaError
 from tidings.base.jid import Jid
 from tidings.kernel.account import account_of
 from tidings.kernel.audience import AVAILABLE, Audience
 from tidings.kernel.feature import Feature
 from tidings.kernel.loader import FeatureError, load_features
 from tidings.operations.all import CATALOGUE
+from tidings.ports.ledger.reading import Head
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.stanza import Stanza
 
@@ -84,6 +85,26 @@ async def test_of_two_who_take_a_resource_at_the_same_time_one_stays(nodes: Node
     assert len(alive) == 1
     for number in (0, 1):
         assert set((await account(nodes, number)).resources) == {"desk"}
+
+
+class Unreadable:
+    """A ledger that cannot be read."""
+
+    async def head(self, archive: Jid) -> Head:
+        raise BackendError("the database is down")
+
+
+async def test_a_session_that_cannot_begin_leaves_its_resource_free(nodes: Nodes) -> None:
+    handover = nodes.one.router._pipeline.handover
+    assert handover is not None
+    ledger, handover._ledger = handover._ledger, Unreadable()
+    with pytest.raises(BackendError, match="down"):
+        await nodes.one.login("bob@localhost/desk")
+    await nodes.settle()
+    assert not (await account(nodes, 1)).is_connected
+    handover._ledger = ledger
+    desk = await nodes.one.login("bob@localhost/desk")
+    assert not desk.session.ended
 
 
 async def test_all_nodes_together_have_so_many_sessions_of_an_account(nodes: Nodes) -> None:

@@ -82,15 +82,22 @@ class SessionManager:
         """
         if self.is_alone:
             return ""
-        claim = token(9)
-        self._claims[account.jid.with_resource(resource)] = claim
+        jid, claim = account.jid.with_resource(resource), token(9)
+        self._claims[jid] = claim
+        try:
+            await self._claim(account, resource, claim)
+        except BaseException:
+            self._release(jid, claim)
+            raise
+        return claim
+
+    async def _claim(self, account: Account, resource: str, claim: str) -> None:
         before = await _answer(self._registry.claim(account.jid, resource, BoundSession(self.node, claim)))
         if before is not None and before.node != self.node:
             question = EndSessions(account.jid.text, "conflict", TAKEN, resource, before.id)
             await self._cluster.call(before.node, question)
         if self.when_claimed is not None:
             await self.when_claimed(account)
-        return claim
 
     def is_claimed(self, jid: Jid, claim: str) -> bool:
         """Tell whether nobody has taken a resource from this claim."""
@@ -98,18 +105,13 @@ class SessionManager:
 
     def release(self, session: Session) -> None:
         """Free the resource of a session that has ended."""
-        if self.is_alone:
-            return
-        if self._claims.get(session.jid) == session.claim:
-            del self._claims[session.jid]
-        self._when_known(self._registry.release(session.account.jid, session.jid.resource, session.claim))
-
-    def withdraw(self, jid: Jid, claim: str) -> None:
-        """Free a resource that was claimed for a session that was not made."""
         if not self.is_alone:
-            if self._claims.get(jid) == claim:
-                del self._claims[jid]
-            self._when_known(self._registry.release(jid.bare, jid.resource, claim))
+            self._release(session.jid, session.claim)
+
+    def _release(self, jid: Jid, claim: str) -> None:
+        if self._claims.get(jid) == claim:
+            del self._claims[jid]
+        self._when_known(self._registry.release(jid.bare, jid.resource, claim))
 
     def set_priority(self, session: Session, priority: int | None) -> None:
         """Note the priority of a session's presence; None: it is not available."""

@@ -145,7 +145,8 @@ class Handover:
             self._clock.call_later(seconds, functools.partial(self._tell_head_soon, account))
 
     def _tell_head_soon(self, account: Account) -> None:
-        self._supervisor.start("tell head", self._tell_head(account))
+        if account.is_connected:
+            self._supervisor.start("tell head", self._tell_head(account))
 
     async def _tell_head(self, account: Account) -> None:
         assert self._ledger is not None
