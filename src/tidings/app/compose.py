@@ -215,7 +215,8 @@ def build_server(
     removal = DomainRemoval(
         stores, clock, supervisor, services_of=hosts.services_of, is_served=domains.__contains__
     )
-    hosting = Hosting(server, domains, stores.domains, removal, serve, hosts.withdraw)
+    hosting = Hosting(server, domains, stores.domains, removal, serve, hosts.withdraw, cluster.publish_domain)
+    cluster.reload_domain = hosting.reload
     live = Live(
         hosts=server.hosts,
         router=router,

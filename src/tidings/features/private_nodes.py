@@ -3,14 +3,14 @@
 Implements of XEP-0060 1.30.0 and XEP-0223 1.1.1 what the nodes found among the host's features need:
 publishing one item (§7.1) and reading items (§6.5), for the account itself. It is no service for nodes that
 clients make: they are answered `item-not-found`, and what would change a node `feature-not-implemented`. A
-feature that serves such nodes takes this one's place and asks the same `NodeView`s.
+feature that serves such nodes takes this one's place and asks the same `PubSubNode`s.
 """
 
 from tidings.base.errors import StanzaError
 from tidings.kernel.feature import Feature, Spec, handles
 from tidings.kernel.host import Host
 from tidings.kernel.iq import Iq
-from tidings.kernel.node_view import NodeView
+from tidings.kernel.pubsub_node import PubSubNode
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp.payloads.pubsub import (
     PubSubRequest,
@@ -67,10 +67,10 @@ class PrivateNodes(Feature):
         published = await view.publish(request.own_account, asked.items[0], request.own_session)
         return published_answer(asked.node, (published,))
 
-    def _view(self, node: str) -> NodeView:
+    def _view(self, node: str) -> PubSubNode:
         if not node:
             raise unfit_payload("nodeid-required")
         for feature in self._host.features:
-            if isinstance(feature, NodeView) and feature.node == node:
+            if isinstance(feature, PubSubNode) and feature.node == node:
                 return feature
         raise StanzaError("item-not-found", "there is no such node")

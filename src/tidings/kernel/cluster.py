@@ -10,7 +10,7 @@ A server that is one node has nobody to tell, and all of this does nothing.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -24,7 +24,7 @@ from tidings.kernel.maybe_awaitable import MaybeAwaitable, until_done
 from tidings.kernel.refreshing import Refresher
 from tidings.kernel.slots import Slot
 from tidings.kernel.supervisor import Supervisor
-from tidings.ports.bus import Bus, Changed, Item, NoAnswer
+from tidings.ports.bus import DOMAIN, Bus, Changed, Item, NoAnswer
 
 log = structlog.get_logger("tidings.cluster")
 
@@ -47,6 +47,9 @@ class Cluster:
         self._takers: dict[type[Any], Callable[[str, Any], MaybeAwaitable]] = {}
         self._returns: dict[type[Any], Callable[[str, Any], object]] = {}
         self._reloads = Refresher(supervisor, "reload", self._reload)
+        self._domain_reloads = Refresher(supervisor, "reload domain", self._reload_domain)
+        self.reload_domain: Callable[[str], Awaitable[None]] | None = None
+        """Makes of a domain what is stored of it, which another node has changed."""
         if bus is not None:
             bus.attach(self)
 
@@ -74,6 +77,11 @@ class Cluster:
         """
         if self._bus is not None:
             self._bus.publish(Changed(entity.text, "" if slot is None else slot.name))
+
+    def publish_domain(self, domain: str) -> None:
+        """Say that a domain was added, closed or opened again, or is to go."""
+        if self._bus is not None:
+            self._bus.publish(Changed(domain, DOMAIN))
 
     # --- who takes what
 
@@ -119,6 +127,9 @@ class Cluster:
 
     def changed(self, change: Changed) -> None:
         """Read anew what is in memory of it."""
+        if change.slot == DOMAIN:
+            self._domain_reloads.ask(change.entity)
+            return
         entity = Jid(change.entity)
         host = self._hosts.get(entity.domain)
         if host is None:
@@ -127,6 +138,15 @@ class Cluster:
             self._reloads.ask((entity, change.slot))
         else:
             host.directory.forget(entity)
+
+    async def _reload_domain(self, domain: str) -> None:
+        if self.reload_domain is None:
+            return
+        try:
+            await self.reload_domain(domain)
+        except BackendError as error:
+            log.error("reload_delayed", entity=domain, reason=str(error))
+            self._clock.call_later(RETRY_SECONDS, functools.partial(self._domain_reloads.ask, domain))
 
     async def _reload(self, key: tuple[Jid, str]) -> None:
         jid, slot = key

@@ -38,6 +38,7 @@ class Hosting:
         removal: DomainRemoval,
         serve: Callable[[DomainRecord], ServedDomain],
         withdraw: Callable[[Iterable[str]], Sequence[Host]],
+        tell: Callable[[str], object],
     ) -> None:
         self._server = server
         self._domains = domains
@@ -47,6 +48,8 @@ class Hosting:
         """Makes the hosts of a domain and routes to them; its people cannot log in yet."""
         self._withdraw = withdraw
         """Routes no more to these hosts, and gives them."""
+        self._tell = tell
+        """Says to other nodes that a domain has changed."""
         self._changing = asyncio.Lock()
 
     async def restore(self) -> None:
@@ -74,6 +77,7 @@ class Hosting:
                 await self._store.remove(record.domain)
                 raise
             log.info("domain_added", domain=record.domain)
+            self._tell(record.domain)
 
     async def set_state(self, domain: str, state: DomainState) -> int | None:
         """Let people log in to a domain or not; tell how many sessions end, None where it was not added."""
@@ -83,10 +87,8 @@ class Hosting:
             served = self._domains.get(domain)
             if served is None or served.source is Source.CONFIGURATION:
                 return 0
-            self._server.hosts[domain].takes_logins = state is DomainState.ENABLED
-            self._domains.put(replace(served, state=state))
-            log.info("domain_changed", domain=domain, state=state.value)
-            return 0 if state is DomainState.ENABLED else await self._end_sessions(domain)
+            self._tell(domain)
+            return await self._put_state(served, state)
 
     async def remove(self, domain: str) -> int | None:
         """Serve a domain no more, and begin to remove what it has; the rest is as with `set_state`."""
@@ -96,9 +98,32 @@ class Hosting:
             served = self._domains.get(domain)
             ended = 0
             if served is not None and served.source is not Source.CONFIGURATION:
+                self._tell(domain)
                 ended = await self._close(served)
             self._removal.begin()
             return ended
+
+    async def reload(self, domain: str) -> None:
+        """Make of a domain what is stored of it now: another node has changed that. Raises `BackendError`."""
+        async with self._changing:
+            record, served = await self._store.get(domain), self._domains.get(domain)
+            if served is not None and served.source is Source.CONFIGURATION:
+                return
+            if record is None or record.state is DomainState.REMOVING:
+                if served is not None:
+                    await self._close(served)
+            elif served is None:
+                await self._open(record)
+            elif served.state is not record.state:
+                await self._put_state(served, record.state)
+
+    async def _put_state(self, served: ServedDomain, state: DomainState) -> int:
+        """Let people log in or not; tell how many sessions ended for that."""
+        domain = served.domain
+        self._server.hosts[domain].takes_logins = state is DomainState.ENABLED
+        self._domains.put(replace(served, state=state))
+        log.info("domain_changed", domain=domain, state=state.value)
+        return 0 if state is DomainState.ENABLED else await self._end_sessions(domain)
 
     async def _open(self, record: DomainRecord) -> None:
         served = self._serve(record)

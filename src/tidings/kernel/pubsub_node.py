@@ -1,4 +1,4 @@
-"""Nodes: what a feature offers to whoever serves nodes, when clients see its state as one."""
+"""PubSub node: what a feature offers to whoever serves nodes, when clients see its state as one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tidings.wire.xmpp.payloads.pubsub import PubSubItem
 
 
 @runtime_checkable
-class NodeView(Protocol):
+class PubSubNode(Protocol):
     """A node of every account that shows, and changes, what is kept elsewhere; found among `Host.features`.
 
     Only the account itself has it (XEP-0223). It notifies by itself, and its items cannot be retracted.
