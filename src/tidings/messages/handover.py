@@ -149,15 +149,12 @@ class Handover:
             self._supervisor.start("tell head", self._tell_head(account))
 
     async def _tell_head(self, account: Account) -> None:
-        assert self._ledger is not None
-        try:
-            head = await self._ledger.head(account.jid)
-        except BackendError as error:
-            log.error("head_not_read", account=str(account.jid), reason=str(error))
+        position = await self._read_head(account)
+        if position is None:
             return
-        self.sessions.hand_over(account, Missed(account.jid.text, head.position))
+        self.sessions.hand_over(account, Missed(account.jid.text, position))
         if account.sessions:
-            self._expect(account, head.position)
+            self._expect(account, position)
 
     def _hand_over(
         self, account: Account, body: bytes, place: Place | None, time: int, *, is_sent: bool = False
@@ -364,14 +361,21 @@ class Handover:
             self._supervisor.start("look again", self._look_again(account))
 
     async def _look_again(self, account: Account) -> None:
+        position = await self._read_head(account)
+        if position is None:
+            self._clock.call_later(RETRY_SECONDS, functools.partial(self._look_again_soon, account))
+            return
+        self._expect(account, position)
+
+    async def _read_head(self, account: Account) -> int | None:
+        """Give the position at which an archive stands; None, which is logged, where nobody can say."""
         assert self._ledger is not None
         try:
             head = await self._ledger.head(account.jid)
         except BackendError as error:
             log.error("head_not_read", account=str(account.jid), reason=str(error))
-            self._clock.call_later(RETRY_SECONDS, functools.partial(self._look_again_soon, account))
-            return
-        self._expect(account, head.position)
+            return None
+        return head.position
 
 
 def _delivery(account: Account, entry: Archived) -> Delivery:
