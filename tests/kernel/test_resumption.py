@@ -11,12 +11,15 @@ import pytest
 
 from tests.harness.world import World, WorldClient
 from tests.messages.slow_ledger import SlowLedger
+from tests.messages.slow_world import ledger, slow, turns
 from tests.streams.stand import AUTH, BIND, HEADER, Raw, Stand, plain, standing, until
 from tidings.features.stream_management import stream_key
 from tidings.streams.listener import ConnectionOptions
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.stream_management import Ack, Failed, Resumed
+
+__all__ = ["ledger", "slow"]
 
 R = f"<r xmlns='{ns.SM}'/>"
 ENABLE = f"<enable xmlns='{ns.SM}' resume='true'/>"
@@ -38,27 +41,7 @@ def ids(client: WorldClient) -> list[str | None]:
     return [element.get("id") for element in client.take("message")]
 
 
-async def turns(count: int = 20) -> None:
-    """Let the event loop run; commits stay open."""
-    for _ in range(count):
-        await asyncio.sleep(0)
-
-
 # --- slow commits
-
-
-@pytest.fixture
-def ledger() -> SlowLedger:
-    return SlowLedger()
-
-
-@pytest.fixture
-async def slow(ledger: SlowLedger) -> AsyncIterator[World]:
-    world = await World.start(ledger=ledger)
-    yield world
-    for future in ledger.waiting:
-        future.cancel()
-    await world.stop()
 
 
 async def ready(world: World) -> tuple[WorldClient, WorldClient]:

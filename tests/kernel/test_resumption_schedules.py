@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.harness.world import World, WorldClient
 from tests.messages.slow_ledger import SlowLedger
+from tests.messages.slow_world import turns
 from tidings.base.errors import StreamError
 from tidings.base.limits import XmlLimits
 from tidings.features.stream_management import StreamManagement
@@ -221,7 +222,7 @@ async def perform(schedule: list[tuple[str, int]]) -> None:
     }
     for step, count in schedule:
         steps[step](count)
-        await turns()
+        await turns(12)
     await finish(phone, ledger)
     assert ids(bob) == [str(number) for number in range(phone.said)]
     if phone.was_late:  # what it has missed with its session it finds in the archive
@@ -237,7 +238,7 @@ async def perform(schedule: list[tuple[str, int]]) -> None:
 async def finish(phone: Phone, ledger: SlowLedger) -> None:
     """Let everything come to its end: connect where that is needed, and transmit all there is."""
     for _ in range(2_000):
-        await turns()
+        await turns(12)
         if ledger.waiting:
             ledger.accept()
         elif any(not coming.done() for coming in phone.comings):
@@ -259,11 +260,6 @@ async def finish(phone: Phone, ledger: SlowLedger) -> None:
 
 def ids(client: WorldClient) -> list[str | None]:
     return [element.get("id") for element in client.take("message")]
-
-
-async def turns(count: int = 12) -> None:
-    for _ in range(count):
-        await asyncio.sleep(0)
 
 
 STEPS = (

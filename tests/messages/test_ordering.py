@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
 from tests.harness.world import World, WorldClient
 from tests.messages.slow_ledger import SlowLedger
+from tests.messages.slow_world import ledger, slow, turns
 from tidings.kernel.feature import Feature, handles_nonza
 from tidings.ports.ledger.batch import Accepted, Place, Refused, Stale
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
+
+__all__ = ["ledger", "slow"]
 
 PING = "<iq type='get' id='{}' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>"
 ROSTER = "<iq type='get' id='{}'><query xmlns='jabber:iq:roster'/></iq>"
@@ -24,26 +26,6 @@ def chat(number: object, to: str = "bob@localhost/desk") -> str:
 
 def ids(client: WorldClient, name: str = "message") -> list[str | None]:
     return [element.get("id") for element in client.take(name)]
-
-
-async def turns(count: int = 20) -> None:
-    """Let the event loop run; commits stay open."""
-    for _ in range(count):
-        await asyncio.sleep(0)
-
-
-@pytest.fixture
-def ledger() -> SlowLedger:
-    return SlowLedger()
-
-
-@pytest.fixture
-async def slow(ledger: SlowLedger) -> AsyncIterator[World]:
-    world = await World.start(ledger=ledger)
-    yield world
-    for future in ledger.waiting:
-        future.cancel()
-    await world.stop()
 
 
 @pytest.fixture

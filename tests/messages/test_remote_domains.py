@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -11,12 +10,15 @@ from tests.harness.archives import archived, unread
 from tests.harness.service import RemoteService
 from tests.harness.world import World
 from tests.messages.slow_ledger import SlowLedger
+from tests.messages.slow_world import ledger, slow
 from tidings.base.errors import BackendError, StanzaError
 from tidings.base.jid import Jid
 from tidings.ports.ledger.batch import EntryKind, Refused, Stale
 from tidings.ports.ledger.reading import PageQuery
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
+
+__all__ = ["ledger", "slow"]
 
 ROMEO, BOB = "romeo@far.example", "bob@localhost"
 HOUR = 3_600
@@ -64,18 +66,6 @@ async def test_a_message_from_somebody_blocked_is_refused(world: World, far: Rem
     await far.send(chat(ROMEO, BOB))
     assert bob.take("message") == []
     assert conditions(far.take()) == [("1", "service-unavailable")]
-
-
-@pytest.fixture
-async def ledger() -> SlowLedger:
-    return SlowLedger()
-
-
-@pytest.fixture
-async def slow(ledger: SlowLedger) -> AsyncIterator[World]:
-    world = await World.start(ledger=ledger)  # type: ignore[arg-type]
-    yield world
-    await world.stop()
 
 
 async def waits(ledger: SlowLedger) -> None:
