@@ -165,6 +165,21 @@ async def test_a_server_that_fails_is_tried_again_and_gets_all(
     assert (peers.doubled, node.count("failures_total"), node.count("domains")) == (0, tries, 0)
 
 
+@pytest.mark.parametrize("seed", range(10))
+async def test_a_try_for_which_there_was_no_lease_is_not_one_that_failed(
+    node: Node, ledger: SqlLedger, peers: Peers, seed: int
+) -> None:
+    random.seed(seed)  # how long the pause is
+    peers.down.add(FAR)
+    await send_out(ledger, 1)
+    await node.settle()
+    assert peers.calls == [FAR]
+    peers.down.clear()
+    node.clock.advance(LEASE)  # the process stood still for so long, and the try is due
+    await node.settle()
+    assert peers.got(FAR) == ["1"]
+
+
 async def test_one_that_fails_or_stands_still_holds_up_nobody(
     node: Node, ledger: SqlLedger, peers: Peers
 ) -> None:

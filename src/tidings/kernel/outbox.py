@@ -205,11 +205,12 @@ class _DomainQueue:
         self.job = outbox.job(domain, self._step)
 
     def go_on(self) -> None:
-        """Send what waits, unless that has just failed."""
-        if not self._backoff.failures:
+        """Send what waits, unless that has failed and will be tried again by itself.
+
+        A try that found the lease at its end was none: it is made up for with the new lease.
+        """
+        if not (self._backoff.failures and self.job.is_waiting):
             self.job.begin(0)
-        elif not self.job.is_waiting:
-            self.job.begin(self._backoff.failed())
 
     async def _step(self) -> float | None:
         rows = await self._outbox.rows(self._domain)
