@@ -208,7 +208,7 @@ class World:
         accounts_in_memory: int = 10_000,
         registry: SessionRegistry | None = None,
         bus: Bus | None = None,
-        explained_messages: int = 100,
+        explained_messages: int = 1000,
         logs_debug: bool = False,
     ) -> World:
         """Start a server; `options` are features' option structs by feature name, for every domain.

@@ -13,7 +13,7 @@ from tidings.kernel.events import MessageSubmitted
 from tidings.kernel.feature import Feature, listens
 from tidings.kernel.hooks import Dropped
 from tidings.kernel.session import Session
-from tidings.kernel.traces import SUMMED_UP_AFTER, Traces
+from tidings.kernel.traces import REACHES_BACK, Traces
 from tidings.operations.all import CATALOGUE
 from tidings.operations.context import Caller
 from tidings.operations.errors import OperationError
@@ -420,10 +420,31 @@ async def test_as_many_are_remembered_as_the_option_says():
     await world.register(BOB)
     for number in range(3):
         await alice.send(chat(f"m{number}"))
+        await world.advance(1)
     assert [trace.stanza_id for trace in world.router.traces.recent] == ["m2", "m1"]
-    with pytest.raises(OperationError, match="not among the 2 messages that came last") as caught:
+    with pytest.raises(OperationError, match="not among the last 2 messages") as caught:
         await explained(world, "m0")
     assert caught.value.code == "not-found"
+    await world.stop()
+
+
+async def test_what_is_remembered_reaches_back_for_a_while_however_many_messages_come():
+    world = await World.start(explained_messages=20)
+    alice = await world.online(f"{ALICE}/phone")
+    await world.register(BOB)
+    for second in range(REACHES_BACK):
+        for number in range(50):
+            await alice.send(chat(f"m{second}-{number}"))
+            await alice.send(chat(f"r{second}-{number}", to="nobody@localhost"))
+        await world.advance(1)
+    remembered = [trace.stanza_id for trace in world.router.traces.recent]
+    seconds = reversed(range(REACHES_BACK))
+    assert remembered == [
+        f"{kind}{second}-{number}" for second in seconds for number in (1, 0) for kind in "rm"
+    ]
+    alice.take()
+    with pytest.raises(OperationError, match="of each second the first 2 accepted and the first 2 refused"):
+        await explained(world, "m0-2")
     await world.stop()
 
 
@@ -490,7 +511,6 @@ async def test_what_a_session_was_sent_outlives_the_session_and_keeps_nothing_of
     alice = await world.online(f"{ALICE}/phone")
     bob = await world.online(f"{BOB}/desk")
     await alice.send(chat("m1"))
-    await world.advance(SUMMED_UP_AFTER)
     await bob.leave()
     # By identity: what an earlier test has left behind may have the same address.
     gone, there = id(bob.session), id(alice.session)

@@ -238,8 +238,9 @@ class LogOptions(msgspec.Struct, frozen=True, kw_only=True):
     explained_messages: Annotated[
         int,
         Meta(
-            description="How many of the messages that came last are remembered, without their content, for "
-            "`tidings explain message`; they take up to 4 kB each. 0: none.",
+            description="How many messages are remembered, without their content, for `tidings explain "
+            "message`; they take up to 4 kB each. Of those that are accepted within a second a tenth of "
+            "that, and of those that are refused as many. 0: none.",
             ge=0,
             le=1_000_000,
         ),

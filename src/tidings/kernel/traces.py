@@ -1,12 +1,12 @@
 """Traces: what became of the messages that came last, remembered in memory and told to the debug log.
 
-Where neither anybody reads the debug log nor anything is remembered, a message costs one test. Where
-messages are remembered, each is put into a list as it is and summed up a second later: when there are so many
-that they are forgotten before, nobody has taken the trouble.
+Of the messages that come within one second, the first are remembered, whether accepted or refused; the others
+cost one test. So what is remembered reaches back for a while however many come, and keeps little in memory.
 
 Invariants:
-- nothing of a message's content is kept for longer than that, and nothing large is kept at all;
+- nothing of a message's content is kept, and nothing large;
 - a message is remembered once, when its outcome is known: accepted, repeated, refused or dropped;
+- those that were refused take no room from those that were accepted;
 - what is decided about it later, where somebody had to be waited for, is added to its notes.
 """
 
@@ -28,13 +28,11 @@ log = structlog.get_logger("tidings.traces")
 REMEMBERED: Final = 1_000
 """So many messages are remembered unless the configuration says otherwise; they take less than 4 MB."""
 
-SUMMED_UP_AFTER: Final = 1.0
-"""Seconds after which messages are summed up."""
+REACHES_BACK: Final = 5
+"""What is remembered reaches back so many seconds at least."""
 
 _LONGEST: Final = 256
 """Characters of an id or a text that are remembered."""
-_LARGE: Final = 512
-"""Octets of content; a message that has more is summed up at once."""
 
 
 class Note(NamedTuple):
@@ -124,7 +122,11 @@ class Traces:
         self.is_logged = is_logged
         """Whether somebody reads the debug log."""
         self.is_on = is_logged or self.keeps > 0
-        self._fresh: deque[Traced] = deque(maxlen=self.keeps)
+        self.a_second = -(-self.keeps // (2 * REACHES_BACK))
+        """So many that were accepted within a second are remembered, and so many that were refused."""
+        self.has_room = self.is_on
+        """Whether a message that is accepted now is remembered, or told to the debug log."""
+        self._accepted_left = self._refused_left = self.a_second
         self._recent: deque[Trace] = deque(maxlen=self.keeps)
         self._departures: deque[Departure] = deque(maxlen=self.keeps)
         self._timer: Timer | None = None
@@ -132,24 +134,30 @@ class Traces:
     @property
     def recent(self) -> list[Trace]:
         """What is remembered, the newest first."""
-        self._sum_up()
         return list(reversed(self._recent))
 
     def remember(self, traced: Traced) -> None:
-        """Remember a message whose outcome is known."""
-        self._fresh.append(traced)
-        if self._timer is None and self._clock is not None:
-            self._timer = self._clock.call_later(SUMMED_UP_AFTER, self._sum_up)
-        if len(traced.message.content) > _LARGE:
-            self._sum_up()
+        """Remember a message that is accepted, if there is room."""
+        if self._accepted_left:
+            self._accepted_left -= 1
+            self.has_room = self.is_logged or self._accepted_left > 0
+            self._add(traced)
 
-    def _sum_up(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        now = self._now()
-        self._recent += [traced.summary(now) for traced in self._fresh]
-        self._fresh.clear()
+    def remember_refused(self, traced: Traced) -> None:
+        """Remember a message that is refused or dropped, if there is room."""
+        if self._refused_left:
+            self._refused_left -= 1
+            self._add(traced)
+
+    def _add(self, traced: Traced) -> None:
+        if self._timer is None and self._clock is not None:
+            self._timer = self._clock.call_later(1.0, self._begin_second)
+        self._recent.append(traced.summary(self._now()))
+
+    def _begin_second(self) -> None:
+        self._timer = None
+        self._accepted_left = self._refused_left = self.a_second
+        self.has_room = self.is_on
 
     def _now(self) -> float:
         return 0.0 if self._clock is None else self._clock.now()

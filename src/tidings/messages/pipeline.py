@@ -337,7 +337,7 @@ class Pipeline:
                 self._supervisor.report("deliver", error)
             if submission.origin.entity is not None:
                 waits += self._tell_sender(submission, accepted)
-            if traces.is_on:
+            if traces.has_room:
                 tracing.observe(traces, submission, is_waited_for=bool(waits))
         if stale:
             waits.append(self._submit_again(stale))

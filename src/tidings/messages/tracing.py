@@ -107,4 +107,4 @@ def remember_refusal(traces: Traces, submission: Submission, error: StanzaError 
     else:
         told = f"{error.condition}: {error.text}" if error.text else error.condition
         traces.note(submission, "refused", short(told) or "", error.by)
-    traces.remember(submission)
+    traces.remember_refused(submission)

@@ -145,7 +145,10 @@ def _not_found(traces: Traces | None, request: ExplainMessage) -> str:
     elif not traces.keeps:
         looked.append("no messages are remembered, since `explained_messages` in [log] is 0")
     else:
-        looked.append(f"it is not among the {traces.keeps} messages that came last to this node")
+        looked.append(
+            f"it is not among the last {traces.keeps} messages that this node remembers, of each second the "
+            f"first {traces.a_second} accepted and the first {traces.a_second} refused ones"
+        )
     if request.user is None:
         looked.append("name the account that sent or got it (`user`) to look into its archive, too")
     else:
