@@ -91,32 +91,35 @@ class AccountKind:
         elif classification.storage is not _NOT_STORED:
             has_archive = host.has_archives and account.exists
             if delivery.is_stored(message, account, has_archive=has_archive):
-                is_own = submission.origin.entity is account
-                found = () if kept is None or is_own else (kept,)
                 if has_archive:
-                    reason = _OWN_NOTE if is_own else _BOTH_KEEP if found else _RECIPIENT_KEEPS
-                    found = (*found, entries.received_entry(message, account, classification))
-                else:
-                    reason = _SENDER_KEEPS
-                if found:
+                    received = entries.received_entry(message, account, classification)
+                    found: tuple[Entry, ...]
+                    if submission.origin.entity is account:
+                        found, reason = (received,), _OWN_NOTE
+                    elif kept is None:
+                        found, reason = (received,), _RECIPIENT_KEEPS
+                    else:
+                        found, reason = (kept, received), _BOTH_KEEP
                     append = entries.append_of(submission, classification, found)
-                    return Plan(classification, append, reason=reason)
+                    return Plan(classification, append, None, reason)
+                if kept is not None and submission.origin.entity is not account:
+                    append = entries.append_of(submission, classification, (kept,))
+                    return Plan(classification, append, None, _SENDER_KEEPS)
             reason = _NOBODY_KEEPS
         if (
-            submission.origin.via is Via.SELF
-            and message.kind == "error"
+            message.kind == "error"
+            and submission.origin.via is Via.SELF
             and host.has_archives
             and account.exists
         ):
             append = entries.failure_of(submission, account)
             return Plan(classification, append, delivery.available(account), Reason.COULD_NOT_ARRIVE)
         sessions = delivery.recipients(message, account)
-        is_for_somebody = bool(sessions) or (
-            bool(account.elsewhere) and delivery.reaches_somebody(message, account)
-        )
-        if not is_for_somebody and delivery.outcome(message) is Undelivered.REFUSE:
-            raise StanzaError("service-unavailable", by=Reason.NOBODY_THERE)
-        return Plan(classification, None, sessions, reason if is_for_somebody else _IGNORED)
+        if not sessions and not (account.elsewhere and delivery.reaches_somebody(message, account)):
+            if delivery.outcome(message) is Undelivered.REFUSE:
+                raise StanzaError("service-unavailable", by=Reason.NOBODY_THERE)
+            reason = _IGNORED
+        return Plan(classification, None, sessions, reason)
 
     # --- after it
 

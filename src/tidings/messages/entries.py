@@ -116,7 +116,7 @@ def append_of(submission: Submission, classification: Classification, found: tup
         keys=keys,
         repeat=repeat,
         content=b"" if repeat is None else digest_of(submission.submitted or message),
-        is_strict=repeat is not None and origin.via is Via.OPERATION,
+        is_strict=repeat is not None and origin.via is _OPERATION,
         refers_to=() if reference is None else targets(reference, peers),
         stream=origin.stream_key if number else None,
         number=number,
@@ -213,6 +213,7 @@ def _origin_id(message: Stanza) -> str | None:
 # Members of enumerations that every message needs: looking one up costs more than a call.
 _MESSAGE: Final = EntryKind.MESSAGE
 _SENT: Final = Direction.SENT
+_OPERATION: Final = Via.OPERATION
 _UNTIL_DELIVERED: Final = Storage.UNTIL_DELIVERED
 _DELAY: Final = f"{ns.DELAY} delay"
 _DELAYED: Final = (ns.DELAY, "delay")

@@ -51,9 +51,7 @@ from tidings.ports.ledger.batch import (
     Accepted,
     Append,
     Committed,
-    Conflict,
     LedgerBatch,
-    Refused,
     Stale,
 )
 from tidings.ports.ledger.batch import Outcome as LedgerOutcome
@@ -88,6 +86,8 @@ class Pipeline:
         self._refusals = Refusals(routing, supervisor)
         self.handover: Handover | None = None
         """The way to sessions on other nodes; None where this is the only one."""
+        self.may_decide = False
+        """Whether somebody has a say about messages before guard, on any host that was ever served."""
 
     # --- who submits
 
@@ -112,7 +112,7 @@ class Pipeline:
         """Find out where messages go: without an address, to the sender's own account (§10.3.1)."""
         self._telemetry.stanzas_in["message"] += len(messages)
         submissions = []
-        for position, message in enumerate(messages):
+        for message in messages:
             to = message.to
             recipient = origin.jid if to is None else to.bare
             kind = self._kinds.get(recipient.domain, self._elsewhere)
@@ -121,10 +121,10 @@ class Pipeline:
                 recipient = kind.address(recipient)
                 host = self._routing.hosts[recipient.domain]
                 entity = host.directory.get(recipient) if recipient.local else None
-            submission = Submission(origin, message, recipient, host, kind, entity)
-            if numbers:
-                submission.number = numbers[position]
-            submissions.append(submission)
+            submissions.append(Submission(origin, message, recipient, host, kind, entity))
+        if numbers:
+            for submission, number in zip(submissions, numbers, strict=True):
+                submission.number = number
         return submissions
 
     # --- load
@@ -137,7 +137,7 @@ class Pipeline:
         for submission in submissions:
             if (submission.entity is None or submission.kind.has_parties) and submission.is_unloaded:
                 return self._load(submissions)
-        return self._decide(submissions)
+        return self._decide(submissions) if self.may_decide else self._commit(submissions)
 
     async def _load(self, submissions: list[Submission]) -> None:
         """load: what guards need of the origin, of the recipients and of third parties."""
@@ -236,29 +236,27 @@ class Pipeline:
         if submission.entity is not None:
             assert submission.host is not None
             submission.host.hooks.guard(StanzaArriving(submission.entity, message))
-            for host, party in submission.parties or ():
-                host.hooks.guard(StanzaArriving(party, message))
+            if submission.parties:
+                for host, party in submission.parties:
+                    host.hooks.guard(StanzaArriving(party, message))
 
     def _plan(self, submission: Submission) -> None:
         """plan: who keeps it and who gets it, from what is loaded; or why not."""
-        origin, host, kind = submission.origin, submission.host, submission.kind
+        origin, host, ours = submission.origin, submission.host, submission.origin.host
         message = submission.message = without_forgeries(submission.message, origin.jid, submission.recipient)
-        keeper = origin.host is not None and origin.host.has_archives and origin.entity is not None
+        home = ours if ours is not None and ours.has_archives and origin.entity is not None else None
         classification, kept = NOTHING, None
-        if self._ledger is not None and (keeper or host is None or host.has_archives):
+        if self._ledger is not None and (home is not None or host is None or host.has_archives):
             classification = classify(message)
-            if keeper and classification.storage is not _NOT_STORED:
-                assert origin.host is not None
-                home = self._kinds.get(origin.host.domain)
-                if home is None:
-                    domain = origin.host.domain
-                    raise StanzaError(
-                        "service-unavailable", f"{domain} is not served any more", by=Reason.UNSERVED
-                    )
-                kept = home.keep(submission, classification)
+            if home is not None and classification.storage is not _NOT_STORED:
+                kind = self._kinds.get(home.domain)
+                if kind is None:
+                    text = f"{home.domain} is not served any more"
+                    raise StanzaError("service-unavailable", text, by=Reason.UNSERVED)
+                kept = kind.keep(submission, classification)
         if host is not None and submission.entity is None:
             raise StanzaError("service-unavailable", by=Reason.NO_MESSAGES)
-        submission.plan = kind.plan(submission, classification, kept)
+        submission.plan = submission.kind.plan(submission, classification, kept)
 
     # --- ack
 
@@ -312,22 +310,22 @@ class Pipeline:
         waits: list[Awaitable[None]] = []
         stale: list[Submission] = []
         remaining = iter(answers)
-        traces = self._traces
+        origin, traces = submissions[0].origin, self._traces
         if traces.is_logged:
             tracing.tell_accepted(submissions, answers)
         for submission in submissions:
-            answer = None if submission.plan.append is None else next(remaining)
-            if isinstance(answer, Stale):
-                stale.append(submission)
-                traces.note(submission, "stale", Reason.STALE, answer.archive)
-                continue
-            if isinstance(answer, Refused | Conflict):
-                self._refusals.refuse_by_ledger(submission, answer)
-                continue
-            accepted = submission.accepted = answer
-            submission.outcome = (
-                ACCEPTED if submission.origin.session is not None else outcome_of(submission, accepted)
-            )
+            accepted = None
+            if submission.plan.append is not None:
+                answer = next(remaining)
+                if isinstance(answer, Stale):
+                    stale.append(submission)
+                    traces.note(submission, "stale", Reason.STALE, answer.archive)
+                    continue
+                if not isinstance(answer, Accepted):
+                    self._refusals.refuse_by_ledger(submission, answer)
+                    continue
+                accepted = submission.accepted = answer
+            submission.outcome = ACCEPTED if origin.session is not None else outcome_of(submission, accepted)
             try:
                 if accepted is None or not accepted.repeated:
                     wait = submission.kind.deliver(submission, accepted)
@@ -335,7 +333,7 @@ class Pipeline:
                         waits.append(wait)
             except Exception as error:  # noqa: BLE001  # one message that cannot be handed over, not its batch
                 self._supervisor.report("deliver", error)
-            if submission.origin.entity is not None:
+            if origin.entity is not None:
                 waits += self._tell_sender(submission, accepted)
             if traces.has_room:
                 tracing.observe(traces, submission, is_waited_for=bool(waits))
@@ -349,28 +347,22 @@ class Pipeline:
         host, entity = origin.host, origin.entity
         if host is None or not isinstance(entity, Account):
             return ()
-        is_new = accepted is not None and not accepted.repeated
+        new = None if accepted is None or accepted.repeated else accepted
         event = MessageAccepted(
             entity, origin.session, submission.message, plan.classification, accepted, submission
         )
-        if self.handover is None:
-            places = accepted.places if is_new and accepted is not None else ()
-            if places and places[0].archive == entity.jid:
-                entity.position = places[0].position
-            told = host.hooks.tell(event)
+        if self.handover is not None:
+            is_to_self = submission.entity is entity
+            told = self.handover.tell_sender(host, event, submission.body, is_to_self=is_to_self)
         else:
-            told = self.handover.tell_sender(
-                host, event, submission.body, is_to_self=submission.entity is entity
-            )
-        if is_new and accepted is not None and (accepted.targets or accepted.returned):
-            stored = event.stored
-            if stored is not None:
-                effects = entries.effects_of(
-                    entity, submission.recipient, stored, is_own=True, by=origin.session
-                )
-                waits = [told, *map(host.hooks.tell, effects)]
-                return [wait for wait in waits if wait is not None]
-        return () if told is None else (told,)
+            if new is not None and new.places and new.places[0].archive == entity.jid:
+                entity.position = new.places[0].position
+            told = host.hooks.tell(event)
+        if new is None or not (new.targets or new.returned) or event.stored is None:
+            return () if told is None else (told,)
+        peer, session = submission.recipient, origin.session
+        effects = entries.effects_of(entity, peer, event.stored, is_own=True, by=session)
+        return [wait for wait in (told, *map(host.hooks.tell, effects)) if wait is not None]
 
     async def _all(self, waits: list[Awaitable[None]]) -> None:
         for wait in waits:

@@ -13,7 +13,13 @@ import structlog
 from tidings.base.errors import BackendError, StanzaError, StreamError
 from tidings.base.jid import Jid
 from tidings.kernel.entity import Entity
-from tidings.kernel.events import PresenceArrived, PresenceSent, StanzaArriving, StanzaSubmitted
+from tidings.kernel.events import (
+    MessageSubmitted,
+    PresenceArrived,
+    PresenceSent,
+    StanzaArriving,
+    StanzaSubmitted,
+)
 from tidings.kernel.feature import Addressee
 from tidings.kernel.hooks import Dropped
 from tidings.kernel.host import Host
@@ -71,6 +77,7 @@ class Router:
         """Route to a host from now on; `kind` is that of its entities."""
         self.hosts[host.domain] = host
         self._kinds[host.domain] = kind
+        self._pipeline.may_decide |= host.hooks.has(MessageSubmitted)
 
     def join(self, handover: Handover) -> None:
         """Reach sessions on other nodes from now on; to be called before anything is routed."""

@@ -134,16 +134,15 @@ class Appends:
 
     def _refusal_of(self, append: Append) -> Refused | None:
         """Tell why a message cannot be stored at all."""
-        for part in (append, *append.also) if append.also else (append,):
-            if len(part.body) > BODY_OCTETS:
-                return Refused(f"the message has {len(part.body)} octets, more than {BODY_OCTETS}")
-            if not part.entries and not part.outbox:
-                return Refused("the message belongs to no archive")
-            for change in part.members:
-                octets = len(change.affiliation.encode())
-                if octets > AFFILIATION_OCTETS:
-                    return Refused(f"the affiliation has {octets} octets, more than {AFFILIATION_OCTETS}")
-        return None
+        if len(append.body) > BODY_OCTETS:
+            return Refused(f"the message has {len(append.body)} octets, more than {BODY_OCTETS}")
+        if not append.entries and not append.outbox:
+            return Refused("the message belongs to no archive")
+        if append.members:
+            octets = max(len(change.affiliation.encode()) for change in append.members)
+            if octets > AFFILIATION_OCTETS:
+                return Refused(f"the affiliation has {octets} octets, more than {AFFILIATION_OCTETS}")
+        return next(filter(None, map(self._refusal_of, append.also)), None) if append.also else None
 
     # -- messages
 
@@ -215,14 +214,20 @@ class Appends:
 
     def _stored_sender(self, append: Append) -> int:
         """Give the number of the sender, 0 where direction and peer of every entry tell it."""
-        sender = append.sender.partition("/")[0] if append.sender else _reader_of(append)
-        if sender:
+        sender = append.sender.partition("/")[0]
+        if not sender:
             for entry in append.entries:
-                if entry.direction is _SENT:
-                    if sender != entry.archive:
-                        return self._ids[sender]
-                elif sender != entry.peer and sender != entry.peer.partition("/")[0]:
+                if entry.reader is not None:  # the member who sent a message of a room
+                    sender = entry.reader
+                    break
+            else:
+                return 0
+        for entry in append.entries:
+            if entry.direction is _SENT:
+                if sender != entry.archive:
                     return self._ids[sender]
+            elif sender != entry.peer and sender != entry.peer.partition("/")[0]:
+                return self._ids[sender]
         return 0
 
     def _target_of(self, append: Append, entry: Entry, row: ArchiveRow) -> int:
@@ -355,11 +360,6 @@ class Appends:
         insert("mentions", self._mentions)
         self._sql.add("uncounted", sorted(self._uncounted))
         self.beside.write(self._sql)
-
-
-def _reader_of(append: Append) -> str:
-    """Give the member who sent a message of a room, where its entries name one."""
-    return next((entry.reader for entry in append.entries if entry.reader is not None), "")
 
 
 def _told_sender(append: Append) -> str:
