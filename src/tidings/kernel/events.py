@@ -112,7 +112,7 @@ class StanzaArriving(Guard, frozen=True):
     stanza: Stanza
 
 
-class MessageAccepted(Fact):
+class MessageAccepted(Fact, gc=False):
     """A message that a local account sends is durable, or needs no storage; its sender has been told.
 
     Told of repeats, too, which are not delivered again. At COPY the sender's other devices are served.
@@ -141,7 +141,7 @@ class MessageAccepted(Fact):
         return self._stored
 
 
-class MessageDelivered(Fact):
+class MessageDelivered(Fact, gc=False):
     """A message has come to a local account. At COPY the devices are served that it was not for."""
 
     account: Account

@@ -67,7 +67,7 @@ class Decision(msgspec.Struct):
     """Whether its handlers may be coroutines."""
 
 
-class Guard(msgspec.Struct, frozen=True):
+class Guard(msgspec.Struct, frozen=True, gc=False):
     """May this pass? Asked between loading and the commit, where nothing is awaited.
 
     It cannot be written to: what has to be rewritten is rewritten when it is decided.

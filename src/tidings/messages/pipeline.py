@@ -38,7 +38,6 @@ from tidings.messages.handover import Handover
 from tidings.messages.origin import Origin
 from tidings.messages.refusals import Refusals
 from tidings.messages.submission import (
-    ACCEPTED,
     MessageKind,
     Outcome,
     Submission,
@@ -104,7 +103,7 @@ class Pipeline:
         """Take messages of one origin and give their outcomes, in order, when all that they cause is done."""
         submissions = self._submissions(origin, messages)
         await until_done(self._begin(submissions))
-        return [submission.outcome or ACCEPTED for submission in submissions]
+        return [submission.outcome or outcome_of(submission) for submission in submissions]
 
     def _submissions(
         self, origin: Origin, messages: Sequence[Stanza], numbers: Sequence[int] = ()
@@ -243,7 +242,9 @@ class Pipeline:
     def _plan(self, submission: Submission) -> None:
         """plan: who keeps it and who gets it, from what is loaded; or why not."""
         origin, host, ours = submission.origin, submission.host, submission.origin.host
-        message = submission.message = without_forgeries(submission.message, origin.jid, submission.recipient)
+        message = without_forgeries(submission.message, origin.jid, submission.recipient)
+        if message is not submission.message:
+            submission.message = message
         home = ours if ours is not None and ours.has_archives and origin.entity is not None else None
         classification, kept = NOTHING, None
         if self._ledger is not None and (home is not None or host is None or host.has_archives):
@@ -325,7 +326,6 @@ class Pipeline:
                     self._refusals.refuse_by_ledger(submission, answer)
                     continue
                 accepted = submission.accepted = answer
-            submission.outcome = ACCEPTED if origin.session is not None else outcome_of(submission, accepted)
             try:
                 if accepted is None or not accepted.repeated:
                     wait = submission.kind.deliver(submission, accepted)

@@ -28,7 +28,7 @@ from tidings.wire.xmpp.classification import NOTHING, Classification
 from tidings.wire.xmpp.stanza import Stanza
 
 
-class Plan(msgspec.Struct, frozen=True, eq=False):
+class Plan(msgspec.Struct, frozen=True, eq=False, gc=False):
     """Who keeps a message and who gets it."""
 
     classification: Classification = NOTHING
@@ -121,6 +121,7 @@ class Submission(msgspec.Struct, eq=False):
     plan: Plan = UNPLANNED
     tries: int = 0
     outcome: Outcome | None = None
+    """Why it was not accepted, once that is known."""
     sent_to: list[Session] | None = None
     """The sessions that it was for, once it is delivered."""
     notes: list[Note] | None = None
@@ -207,8 +208,9 @@ def deciding_hosts(submission: Submission) -> tuple[Host, ...]:
     return (*first, theirs)
 
 
-def outcome_of(submission: Submission, accepted: Accepted | None) -> Outcome:
-    """Say to an origin that is no session what became of its message."""
+def outcome_of(submission: Submission) -> Outcome:
+    """Say what became of a message that was accepted."""
+    accepted = submission.accepted
     if accepted is None:
         return ACCEPTED
     own = submission.origin.jid.text

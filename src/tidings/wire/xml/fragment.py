@@ -28,7 +28,7 @@ class StreamTail:
     """The closing tag of a stream."""
 
 
-class Fragment(msgspec.Struct, eq=False):
+class Fragment(msgspec.Struct, eq=False, gc=False):
     """A first-level element: its root as values, what it contains as raw bytes.
 
     `content` are the bytes between the root's tags; they inherit `namespace` as default and lean on no other

@@ -60,7 +60,7 @@ class Child(NamedTuple):
         return decode(self.raw, ns.CLIENT)
 
 
-class Stanza(msgspec.Struct, eq=False):
+class Stanza(msgspec.Struct, eq=False, gc=False):
     """A message, presence or iq.
 
     `kind` is the `type` attribute and empty where there is none; `sender` is `from`. `content` are the raw

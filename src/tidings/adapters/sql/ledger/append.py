@@ -5,6 +5,7 @@ All that this needs was loaded before, under locks; what it makes is written whe
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any, Final
 
 import msgspec
@@ -112,25 +113,26 @@ class Appends:
         again = self._repeats.outcome_of(append)
         if again is not None:
             return again
-        time = self._time
-        parts = (append, *append.also) if append.also else (append,)
-        found = []
-        for part in parts:
-            rows = []
-            for entry in part.entries:
-                row = self._rows[self._ids[entry.archive]]
-                if entry.version is not None and entry.version != row.version:
-                    return self._streams.refuse(append, Stale(entry.archive))
-                if row.time > time:
-                    time = row.time
-                rows.append(row)
-            found.append(rows)
-        self._streams.move(append)
-        accepted = self._accept(append, found[0], time)
+        entries, time, rows = append.entries, self._time, []
+        for part in append.also:
+            entries += part.entries
+        for entry in entries:
+            row = self._rows[self._ids[entry.archive]]
+            if entry.version is not None and entry.version != row.version:
+                return self._streams.refuse(append, Stale(entry.archive))
+            if row.time > time:
+                time = row.time
+            rows.append(row)
+        if append.stream is not None:
+            self._streams.move(append)
         if not append.also:
-            return accepted
-        also = tuple([self._accept(*each, time) for each in zip(append.also, found[1:], strict=True)])
-        return msgspec.structs.replace(accepted, also=also)
+            return self._accept(append, rows, time)
+        remaining = iter(rows)
+        accepted, *also = [
+            self._accept(part, list(islice(remaining, len(part.entries))), time)
+            for part in (append, *append.also)
+        ]
+        return msgspec.structs.replace(accepted, also=tuple(also))
 
     def _refusal_of(self, append: Append) -> Refused | None:
         """Tell why a message cannot be stored at all."""
