@@ -24,7 +24,7 @@ class Outgoing(msgspec.Struct, gc=False, eq=False):
     to: Jid | None = None
     """The address that its recipient has in it; None where that is the stanza's own."""
     written: bytes | None = None
-    """It as XML, once that is written."""
+    """It as XML, where that was written already."""
 
     @property
     def stanza(self) -> Stanza:
@@ -37,13 +37,12 @@ class Outgoing(msgspec.Struct, gc=False, eq=False):
     @property
     def xml(self) -> bytes:
         """The stanza as XML, written for the content namespace `jabber:client`."""
-        written = self.written
-        if written is None:
-            source = self.source
-            if type(source) is not Stanza:
-                source = self.stanza
-            written = self.written = source.to_bytes(self.to)
-        return written
+        if self.written is not None:
+            return self.written
+        source = self.source
+        if type(source) is not Stanza:
+            source = self.stanza
+        return source.to_bytes(self.to)  # not kept: it is asked for once, and the stanza has it in two parts
 
     @property
     def octets(self) -> int:
