@@ -14,6 +14,7 @@ from tidings.ports.roster import (
     HISTORY,
     UNTOUCHED,
     Roster,
+    RosterChange,
     RosterEntry,
     RosterRemoval,
     RosterStore,
@@ -46,7 +47,7 @@ def number(version: str) -> int:
 async def test_a_roster_begins_empty(roster: RosterStore) -> None:
     assert await roster.load(ALICE) == Roster(UNTOUCHED, ())
     assert await roster.load(BOB) == Roster(UNTOUCHED, ())
-    assert await roster.changes_since(ALICE, UNTOUCHED) == (UNTOUCHED, ())
+    assert await roster.changes_since(ALICE, UNTOUCHED) == ()
 
 
 @pytest.mark.parametrize("subscription", Subscription)
@@ -93,27 +94,29 @@ async def test_versions_count_visible_changes(roster: RosterStore) -> None:
 async def test_changes_since_tells_the_last_of_each_contact(roster: RosterStore) -> None:
     start = await roster.put(ALICE, entry())
     await roster.put(ALICE, entry(ROMEO, name="R"))
-    await roster.put(ALICE, entry(name="Juliet"))
+    renamed = await roster.put(ALICE, entry(name="Juliet"))
     await roster.put(ALICE, entry(BOB))
-    await roster.remove(ALICE, BOB)
+    removed = await roster.remove(ALICE, BOB)
     end = await roster.put(ALICE, entry(ROMEO, name="Romeo"))
     assert await roster.changes_since(ALICE, start) == (
-        end,
-        (entry(name="Juliet"), RosterRemoval(BOB), entry(ROMEO, name="Romeo")),
+        RosterChange(renamed, entry(name="Juliet")),
+        RosterChange(removed, RosterRemoval(BOB)),
+        RosterChange(end, entry(ROMEO, name="Romeo")),
     )
-    assert await roster.changes_since(ALICE, end) == (end, ())
+    assert await roster.changes_since(ALICE, removed) == (RosterChange(end, entry(ROMEO, name="Romeo")),)
+    assert await roster.changes_since(ALICE, end) == ()
 
 
 async def test_an_empty_roster_is_a_version_to_go_on_from(roster: RosterStore) -> None:
     end = await roster.put(ALICE, entry())
-    assert await roster.changes_since(ALICE, UNTOUCHED) == (end, (entry(),))
+    assert await roster.changes_since(ALICE, UNTOUCHED) == (RosterChange(end, entry()),)
 
 
 async def test_a_contact_that_returns_is_no_removal(roster: RosterStore) -> None:
     start = await roster.put(ALICE, entry())
     await roster.remove(ALICE, JULIET)
     end = await roster.put(ALICE, entry(name="again"))
-    assert await roster.changes_since(ALICE, start) == (end, (entry(name="again"),))
+    assert await roster.changes_since(ALICE, start) == (RosterChange(end, entry(name="again")),)
 
 
 @pytest.mark.parametrize(
@@ -149,7 +152,7 @@ async def test_a_version_too_old_needs_the_whole_roster(roster: RosterStore) -> 
         await roster.put(ALICE, entry(name=str(turn)))
     changes = await roster.changes_since(ALICE, start)
     assert changes is not None
-    assert changes[1] == (RosterRemoval(ROMEO), entry(name=str(HISTORY - 2)))
+    assert [change.contact for change in changes] == [RosterRemoval(ROMEO), entry(name=str(HISTORY - 2))]
     await roster.remove(ALICE, JULIET)
     assert await roster.changes_since(ALICE, start) is None
     assert await roster.changes_since(ALICE, UNTOUCHED) is None
@@ -160,7 +163,7 @@ async def test_an_unlisted_request_is_kept_but_changes_no_version(roster: Roster
     request = entry(listed=False, pending_in=b"<presence type='subscribe'/>")
     assert await roster.put(ALICE, request) == UNTOUCHED
     assert await roster.load(ALICE) == Roster(UNTOUCHED, (request,))
-    assert await roster.changes_since(ALICE, UNTOUCHED) == (UNTOUCHED, ())
+    assert await roster.changes_since(ALICE, UNTOUCHED) == ()
     assert await roster.remove(ALICE, JULIET) == UNTOUCHED
     assert await roster.load(ALICE) == Roster(UNTOUCHED, ())
 
@@ -169,18 +172,18 @@ async def test_an_entry_that_becomes_unlisted_is_told_as_a_removal(roster: Roste
     start = await roster.put(ALICE, entry())
     unlisted = await roster.put(ALICE, entry(listed=False, pending_in=b"<presence/>"))
     assert number(unlisted) == number(start) + 1
-    assert await roster.changes_since(ALICE, start) == (unlisted, (RosterRemoval(JULIET),))
+    assert await roster.changes_since(ALICE, start) == (RosterChange(unlisted, RosterRemoval(JULIET)),)
     assert await roster.remove(ALICE, JULIET) == unlisted
-    assert await roster.changes_since(ALICE, start) == (unlisted, (RosterRemoval(JULIET),))
+    assert await roster.changes_since(ALICE, start) == (RosterChange(unlisted, RosterRemoval(JULIET)),)
 
 
 async def test_a_request_over_a_removed_contact_keeps_the_removal(roster: RosterStore) -> None:
     start = await roster.put(ALICE, entry())
     removed = await roster.remove(ALICE, JULIET)
     await roster.put(ALICE, entry(listed=False, pending_in=b"<presence/>"))
-    assert await roster.changes_since(ALICE, start) == (removed, (RosterRemoval(JULIET),))
+    assert await roster.changes_since(ALICE, start) == (RosterChange(removed, RosterRemoval(JULIET)),)
     listed = await roster.put(ALICE, entry(name="Juliet"))
-    assert await roster.changes_since(ALICE, start) == (listed, (entry(name="Juliet"),))
+    assert await roster.changes_since(ALICE, start) == (RosterChange(listed, entry(name="Juliet")),)
 
 
 async def test_removing_what_is_not_there_changes_nothing(roster: RosterStore) -> None:

@@ -81,6 +81,14 @@ class RosterRemoval(msgspec.Struct, frozen=True):
     jid: Jid
 
 
+class RosterChange(msgspec.Struct, frozen=True):
+    """What a contact became last."""
+
+    version: str
+    """That of the roster after it: the last one is that of the roster now (RFC 6121 §2.6.3)."""
+    contact: RosterEntry | RosterRemoval
+
+
 class Roster(msgspec.Struct, frozen=True):
     """All entries of an account, the unlisted ones included, at a version."""
 
@@ -107,10 +115,8 @@ class RosterStore(Protocol):
         """Remove the entry if there is one; give the roster's version after it. Raises `NoSuchAccount`."""
         ...
 
-    async def changes_since(
-        self, account: Jid, version: str
-    ) -> tuple[str, tuple[RosterEntry | RosterRemoval, ...]] | None:
-        """Give the version now and the last change of every contact that changed since, oldest first.
+    async def changes_since(self, account: Jid, version: str) -> tuple[RosterChange, ...] | None:
+        """Give the last change of every contact that changed since, oldest first.
 
         None when the version is not of this roster, is no version at all, or is more than `HISTORY` changes
         old: send the whole roster then. An entry that became unlisted is told as a removal. The result never

@@ -21,7 +21,7 @@ from tidings.base.jid import Jid
 from tidings.features.contacts.book import RosterOptions
 from tidings.kernel.feature import StreamStage
 from tidings.ports import roster as port
-from tidings.ports.roster import RosterEntry
+from tidings.ports.roster import UNTOUCHED, RosterEntry
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.roster import ItemSubscription, RosterItem, RosterQuery
 
@@ -33,7 +33,7 @@ async def test_a_new_account_has_an_empty_roster(world):
     alice = await world.login("alice@localhost/phone")
     answer = await alice.request("<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>")
     query = answer.find("query", ns.ROSTER)
-    assert (answer.get("type"), query.children, query.get("ver")) == ("result", [], None)
+    assert (answer.get("type"), query.children, query.get("ver")) == ("result", [], UNTOUCHED)
 
 
 async def test_a_contact_is_added_changed_and_removed_on_all_devices_that_show_the_roster(world):
@@ -195,7 +195,11 @@ async def test_a_client_that_was_away_gets_what_has_changed_and_then_is_up_to_da
         RosterItem(Jid("eve@localhost"), "Eve"),
         RosterItem(BOB, subscription=ItemSubscription.REMOVE),
     ]
-    assert queries[0].version == version
+    versions = [query.version for query in queries]
+    assert len({version, *versions}) == 3  # each push has its own (§2.6.3)
+    await laptop.send(f"<iq type='get' id='r'><query xmlns='jabber:iq:roster' ver='{versions[0]}'/></iq>")
+    _, again = laptop.take()  # the stream broke there
+    assert RosterQuery.decode(again.children[0]) == queries[1]
     answer = await laptop.request(
         f"<iq type='get' id='r'><query xmlns='jabber:iq:roster' ver='{queries[-1].version}'/></iq>"
     )
@@ -209,16 +213,22 @@ async def test_a_version_of_another_roster_gets_everything(world, version):
     assert {item.jid for item in await show_roster(alice, version)} | {i.jid for i in pushed(alice)} == {BOB}
 
 
-async def test_pushes_carry_the_version_to_those_who_keep_versions_only(world):
+async def test_every_result_and_push_carries_the_version_whether_it_was_asked_for(world):
     old = await world.login("alice@localhost/old")
     new = await world.login("alice@localhost/new")
-    await show_roster(old)
-    await show_roster(new, "")
+    answer = await old.request("<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>")
+    assert answer.find("query", ns.ROSTER).get("ver") == await version_of(new)
     await change(old, "<item jid='bob@localhost'/>")
-    [to_old] = old.take("iq")
-    [to_new] = new.take("iq")
-    assert to_old.children[0].get("ver") is None
-    assert to_new.children[0].get("ver") == await version_of(new)
+    pushes = [client.take("iq")[0] for client in (old, new)]
+    version = await version_of(new)
+    assert [push.children[0].get("ver") for push in pushes] == [version, version]
+
+
+async def test_a_roster_set_for_a_resource_that_is_not_there_is_answered_as_any_request(world):
+    alice = await world.login("alice@localhost/phone")
+    item = "<query xmlns='jabber:iq:roster'><item jid='eve@localhost'/></query>"
+    answer = await alice.request(f"<iq type='set' id='a' to='bob@localhost/nobody'>{item}</iq>")
+    assert condition(answer) == "service-unavailable"
 
 
 # --- removal ends what there is (§2.5)

@@ -8,6 +8,7 @@ from tidings.base.jid import Jid
 from tidings.ports.roster import (
     UNTOUCHED,
     Roster,
+    RosterChange,
     RosterEntry,
     RosterRemoval,
     is_answerable,
@@ -47,17 +48,17 @@ class MemoryRoster:
             _count(roster, contact)
         return _version(roster)
 
-    async def changes_since(
-        self, account: Jid, version: str
-    ) -> tuple[str, tuple[RosterEntry | RosterRemoval, ...]] | None:
-        """Give the version now and what changed, or None when that cannot be told."""
+    async def changes_since(self, account: Jid, version: str) -> tuple[RosterChange, ...] | None:
+        """Give what changed, or None when that cannot be told."""
         state = self._accounts.get(account)
         roster = state.roster if state else RosterState()
         known = parse_version(version)
         if known is None or not is_answerable(known, epoch=roster.epoch, number=roster.number):
             return None
         changed = sorted((change, jid) for jid, change in roster.changes.items() if change > known[1])
-        return _version(roster), tuple(_told(roster, jid) for _, jid in changed)
+        return tuple(
+            RosterChange(write_version(roster.epoch, number), _told(roster, jid)) for number, jid in changed
+        )
 
 
 def _version(roster: RosterState) -> str:

@@ -22,6 +22,7 @@ from tidings.ports.roster import (
     HISTORY,
     UNTOUCHED,
     Roster,
+    RosterChange,
     RosterEntry,
     RosterRemoval,
     Subscription,
@@ -56,7 +57,7 @@ _WHOLE: Final = (
     .where(rosters.c.account == bindparam("account"))
 )
 _CHANGES: Final = (
-    select(rosters.c.epoch, rosters.c.number, *_SHOWN)
+    select(rosters.c.epoch, rosters.c.number, roster_entries.c.changed, *_SHOWN)
     .select_from(
         rosters.outerjoin(
             roster_entries,
@@ -126,25 +127,25 @@ class SqlRoster:
 
         return await self._database.write(work, refused=NoSuchAccount(account))
 
-    async def changes_since(
-        self, account: Jid, version: str
-    ) -> tuple[str, tuple[RosterEntry | RosterRemoval, ...]] | None:
-        """Give the version now and what changed, or None when that cannot be told."""
+    async def changes_since(self, account: Jid, version: str) -> tuple[RosterChange, ...] | None:
+        """Give what changed, or None when that cannot be told."""
         known = parse_version(version)
         if known is None:
             return None
 
-        def work(connection: Connection) -> tuple[str, tuple[RosterEntry | RosterRemoval, ...]] | None:
+        def work(connection: Connection) -> tuple[RosterChange, ...] | None:
             rows = connection.execute(_CHANGES, {"account": key_of(account), "known": known[1]}).all()
             epoch, number = (rows[0].epoch, rows[0].number) if rows else ("", 0)
             if not is_answerable(known, epoch=epoch, number=number):
                 return None
-            changes = tuple(
-                RosterRemoval(Jid(row.jid)) if row.removed or not row.listed else _entry(row)
+            return tuple(
+                RosterChange(
+                    write_version(epoch, row.changed),
+                    RosterRemoval(Jid(row.jid)) if row.removed or not row.listed else _entry(row),
+                )
                 for row in rows
                 if row.jid is not None
             )
-            return write_version(epoch, number), changes
 
         return await self._database.read(work)
 

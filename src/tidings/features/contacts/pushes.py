@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import Enum, auto
 from typing import Final
 
 from tidings.base.ids import token
@@ -17,23 +16,11 @@ from tidings.ports.roster import RosterEntry
 from tidings.wire.xmpp.payloads.roster import ItemSubscription, RosterItem, RosterQuery
 from tidings.wire.xmpp.stanza import Stanza
 
+HAS_ASKED: Slot[bool] = Slot("contacts.has_asked", default=False)
+"""Whether a session has asked for the roster (§2.2), and so hears of its changes."""
 
-class Interest(Enum):
-    """What a session wants to hear of the roster (§2.2)."""
-
-    NONE = auto()
-    """It never asked for the roster."""
-    PLAIN = auto()
-    VERSIONED = auto()
-    """It keeps the roster by version (§2.6)."""
-
-
-INTEREST: Slot[Interest] = Slot("contacts.interest", default=Interest.NONE)
-
-INTERESTED: Final = Audience("contacts.interested", lambda session: session[INTEREST] is not Interest.NONE)
+INTERESTED: Final = Audience("contacts.interested", lambda session: session[HAS_ASKED])
 """The sessions that have asked for the roster."""
-PLAIN: Final = Audience("contacts.plain", lambda session: session[INTEREST] is Interest.PLAIN)
-VERSIONED: Final = Audience("contacts.versioned", lambda session: session[INTEREST] is Interest.VERSIONED)
 
 
 def push(sessions: SessionManager, account: Account, contact: Jid, entry: RosterEntry | None) -> None:
@@ -41,17 +28,16 @@ def push(sessions: SessionManager, account: Account, contact: Jid, entry: Roster
     if not sessions.has_devices(account, INTERESTED):
         return
     item = RosterItem(contact, subscription=ItemSubscription.REMOVE) if entry is None else item_of(entry)
-    sessions.to_devices(account, PLAIN, _push_of(item, None))
-    sessions.to_devices(account, VERSIONED, _push_of(item, account[BOOK].version))
+    sessions.to_devices(account, INTERESTED, _push_of(item, account[BOOK].version))
 
 
-def send_push(session: Session, item: RosterItem, version: str | None) -> None:
+def send_push(session: Session, item: RosterItem, version: str) -> None:
     """Send one item to one session."""
     session.send(_push_of(item, version), session.jid)
 
 
-def _push_of(item: RosterItem, version: str | None) -> Stanza:
-    """Write one item.
+def _push_of(item: RosterItem, version: str) -> Stanza:
+    """Write one item with the version that the roster has after it, whether the client keeps one (§2.6.3).
 
     A push has no `from`, which means the account itself (§2.1.6); what anybody else sends has one.
     """

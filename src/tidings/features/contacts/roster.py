@@ -15,19 +15,10 @@ import msgspec
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
 from tidings.features.contacts.book import BOOK, ContactBook, RosterOptions, state_of
-from tidings.features.contacts.pushes import (
-    INTEREST,
-    INTERESTED,
-    PLAIN,
-    VERSIONED,
-    Interest,
-    item_of,
-    push,
-    send_push,
-)
+from tidings.features.contacts.pushes import HAS_ASKED, INTERESTED, item_of, push, send_push
 from tidings.features.contacts.showing import hide
 from tidings.features.contacts.subscription import State, Verb
-from tidings.kernel.account import Account
+from tidings.kernel.account import Account, account_of
 from tidings.kernel.cluster import Cluster
 from tidings.kernel.events import AccountRemoved, StanzaArriving
 from tidings.kernel.feature import Addressee, Feature, Spec, StreamStage, handles, listens, loads, reloads
@@ -50,7 +41,7 @@ class Rosters(Feature):
 
     spec = Spec.rfc(6121, note="§2")
     Options = RosterOptions
-    audiences = (INTERESTED, PLAIN, VERSIONED)
+    audiences = (INTERESTED,)
 
     def __init__(
         self,
@@ -95,12 +86,9 @@ class Rosters(Feature):
         """Give the roster, or nothing but what has changed to a client that remembers a version."""
         session, book = request.own_session, request.own_account[BOOK]
         known = request.payload.version
-        if known is None:
-            session[INTEREST] = Interest.PLAIN
-            return _whole(book, None)
-        if known == book.version:
-            session[INTEREST] = Interest.VERSIONED
-            return None
+        if known is None or known == book.version:
+            session[HAS_ASKED] = True
+            return _whole(book) if known is None else None
         return self._since(session, book, known)
 
     @handles(RosterQuery, kind="set", at=Addressee.SELF)  # §2.3, §2.4, §2.5
@@ -123,6 +111,9 @@ class Rosters(Feature):
         """Keep a client from taking somebody else's change for its own (§2.1.6, the security warning)."""
         stanza = event.stanza
         if stanza.name == "iq" and stanza.kind == "set" and stanza.payload_tag == RosterQuery.TAG:
+            account, to = account_of(event.entity), stanza.to
+            if to is None or not account.has(to.resource):
+                return  # who asks is told that nobody is there (§8.5.3.2.3), or by `refuse`
             raise StanzaError("forbidden", "a roster is changed by its owner's server")
 
     @listens(AccountRemoved)
@@ -140,24 +131,22 @@ class Rosters(Feature):
         async with book.changing:
             changes = await self._store.changes_since(session.account.jid, known) if known else None
             if changes is None:
-                session[INTEREST] = Interest.VERSIONED
-                return _whole(book, book.version)
+                session[HAS_ASKED] = True
+                return _whole(book)
         self._supervisor.start("roster changes", self._catch_up(session, book, known))
         return None
 
     async def _catch_up(self, session: Session, book: ContactBook, known: str) -> None:
         """Push what has changed, after the empty result; later changes wait, so that they come later.
 
-        All but the last push carry the version that the client has: if it loses the stream in between, it
-        will ask for the same changes again.
+        A client that loses the stream in between goes on from the version of the last push that it has got.
         """
         async with book.changing:
             changes = await self._store.changes_since(session.account.jid, known)
-            session[INTEREST] = Interest.VERSIONED
+            session[HAS_ASKED] = True
             if changes is not None and not session.ended:
-                version, items = changes[0], [_changed(change) for change in changes[1]]
-                for left, item in zip(range(len(items) - 1, -1, -1), items, strict=True):
-                    send_push(session, item, known if left else version)
+                for change in changes:
+                    send_push(session, _changed(change.contact), change.version)
 
     async def _update(self, account: Account, item: RosterItem) -> None:
         """Set name and groups of a contact; subscriptions stay what they are (§2.1.2.5)."""
@@ -195,8 +184,9 @@ class Rosters(Feature):
             yield self._router.route(_presence(Verb.UNSUBSCRIBED, account.jid, contact))
 
 
-def _whole(book: ContactBook, version: str | None) -> Element:
-    return RosterQuery(version, tuple(item_of(entry) for entry in book.entries() if entry.listed)).encode()
+def _whole(book: ContactBook) -> Element:
+    items = tuple(item_of(entry) for entry in book.entries() if entry.listed)
+    return RosterQuery(book.version, items).encode()
 
 
 def _changed(change: RosterEntry | RosterRemoval) -> RosterItem:
