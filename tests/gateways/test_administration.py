@@ -107,8 +107,7 @@ async def test_add_user(world: World, boss: WorldClient) -> None:  # §4.1
         ("juliet@other.test", "forbidden"),
         ("juliet@elsewhere.example", "forbidden"),
         ("localhost", "bad-request bad-payload"),
-        ("juliet@localhost/x", "bad-request bad-payload"),
-        ("@", "bad-request bad-payload"),
+        ("@", "jid-malformed"),
         ("", "bad-request bad-payload"),
     ],
 )
@@ -116,6 +115,29 @@ async def test_users_that_cannot_be_added(world: World, boss: WorldClient, jid: 
     values = {"accountjid": jid, "password": "x", "password-verify": "x"}
     assert await run(boss, "add-user", **values) == expected
     assert [await world.stores.accounts.count(domain) for domain in ("localhost", "other.test")] == [1, 0]
+
+
+async def test_an_account_is_meant_though_one_of_its_sessions_is_named(
+    world: World, boss: WorldClient
+) -> None:  # §4.2
+    await done(boss, "add-user", accountjid="juliet@localhost/x", password="x", **{"password-verify": "x"})
+    await done(boss, "change-user-password", accountjid="juliet@localhost/x", password="y")
+    last = await told(boss, "get-user-lastlogin", accountjids=("juliet@localhost/x", "boss@localhost"))
+    assert last.values("accountjids") == ("juliet@localhost", "boss@localhost")
+    assert len(last.values("lastlogin")) == 2
+    await done(boss, "disable-user", accountjids="juliet@localhost/x")
+    await done(boss, "delete-user", accountjids=("juliet@localhost/x", "juliet@localhost/y"))
+    assert await world.stores.accounts.count("localhost") == 1
+
+
+async def test_everybody_may_ping(world: World) -> None:
+    alice = await world.login("alice@localhost/x")
+    query = f"<query xmlns='http://jabber.org/protocol/disco#items' node='{ns.COMMANDS}'/>"
+    answer = await alice.request(f"<iq type='get' id='d' to='localhost'>{query}</iq>")
+    assert [item.node for item in Items.decode(answer.children[0]).items] == ["ping"]
+    done = await step(alice, Command("ping"))
+    assert isinstance(done, Command)
+    assert (done.status, [note.text for note in done.notes]) == (CommandStatus.COMPLETED, ["Pong"])
 
 
 async def test_delete_users(world: World, boss: WorldClient) -> None:  # §4.2
@@ -170,14 +192,14 @@ async def test_change_a_password(world: World, boss: WorldClient) -> None:  # §
 
 async def test_when_somebody_was_last_there(world: World, boss: WorldClient) -> None:  # §4.9
     juliet = await world.login("juliet@localhost/x")
-    form = await told(boss, "get-user-lastlogin", accountjid="juliet@localhost")
+    form = await told(boss, "get-user-lastlogin", accountjids="juliet@localhost")
     assert form.form_type == ns.ADMIN
     assert form.text("lastlogin") == "2026-01-01T00:00:00Z"
     await juliet.leave()
     await world.stores.accounts.touch_last(Jid("juliet@localhost"), world.clock.now() + 60, "")
-    form = await told(boss, "get-user-lastlogin", accountjid="juliet@localhost")
+    form = await told(boss, "get-user-lastlogin", accountjids="juliet@localhost")
     assert form.text("lastlogin") == "2026-01-01T00:01:00Z"
-    assert await run(boss, "get-user-lastlogin", accountjid="nobody@localhost") == "item-not-found"
+    assert await run(boss, "get-user-lastlogin", accountjids="nobody@localhost") == "item-not-found"
 
 
 async def test_registered_users(world: World, boss: WorldClient) -> None:  # §4.13, §4.18

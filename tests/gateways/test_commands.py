@@ -34,6 +34,7 @@ class Configure:
 
     node = "config"
     name = "Configure Service"
+    is_for_everybody = False
     stages = (
         DataForm(
             FormKind.FORM,
@@ -54,6 +55,7 @@ class Tell:
 
     node = "list"
     name = "List"
+    is_for_everybody = False
     stages = ()
 
     async def run(self, administrator: Jid, answers: Sequence[DataForm]) -> Outcome:
@@ -228,7 +230,7 @@ async def test_what_does_not_fit_can_be_mended(boss: WorldClient) -> None:  # §
 @pytest.mark.parametrize(
     ("step", "expected"),
     [
-        ({"node": "nothing"}, "feature-not-implemented"),
+        ({"node": "nothing"}, "item-not-found"),
         ({"action": Action.CANCEL}, "bad-request bad-action"),
         ({"action": Action.PREV}, "bad-request bad-action"),
         ({"session": "made up"}, "not-allowed session-expired"),
@@ -281,7 +283,7 @@ async def test_others_find_and_run_nothing(world: World, who: str) -> None:
     assert conditions(await discover(other, "info", "config")) == ["forbidden"]
     assert await run(other) == "forbidden"
     assert await run(other, "list") == "forbidden"
-    assert await run(other, "nothing") == "forbidden"
+    assert await run(other, "nothing") == "item-not-found"
 
 
 async def test_an_administrator_of_one_domain_has_no_say_in_another(world: World, boss: WorldClient) -> None:

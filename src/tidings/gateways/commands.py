@@ -1,8 +1,8 @@
 """Ad-Hoc Commands: administrators run the server's operations from their chat client.
 
 Implements XEP-0050 1.3.0; the marks § point at its sections. `gateways/administration` says which commands
-there are. Only the administrators of a domain see its commands and run them. Left out: payloads other than
-data forms (§3.2), and translations (§3.4), since everything is said in English.
+there are. Only the administrators of a domain see and run those that are not for everybody. Left out:
+payloads other than data forms (§3.2), and translations (§3.4), since everything is said in English.
 
 Invariants:
 - an open session belongs to one command and to the full JID that began it;
@@ -54,7 +54,12 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class AdHocCommand(Protocol):
-    """Something that an administrator may run."""
+    """Something that an administrator may run, or everybody."""
+
+    @property
+    def is_for_everybody(self) -> bool:
+        """Whether one need not be an administrator."""
+        ...
 
     @property
     def node(self) -> str:
@@ -106,35 +111,40 @@ class CommandsFeature(Feature):
 
     @listens(DiscoItems)  # §2.2
     def list_commands(self, event: DiscoItems) -> None:
-        """List the commands to administrators; others find an empty list."""
+        """List the commands that whoever asks may run."""
         if event.target != self._host.jid or event.node not in (ns.COMMANDS, *self._commands):
             return
         event.known = True
-        if event.node == ns.COMMANDS and self._may_run(event.asker):
-            event.items += ((self._host.jid, node, command.name) for node, command in self._commands.items())
+        if event.node == ns.COMMANDS:
+            event.items += (
+                (self._host.jid, node, command.name)
+                for node, command in self._commands.items()
+                if self._may_run(event.asker, command)
+            )
 
     @listens(DiscoInfo)  # §2.2
     def describe_command(self, event: DiscoInfo) -> None:
-        """Tell an administrator what a command is."""
+        """Tell who may run a command what it is."""
         if event.target != self._host.jid:
             return
         if event.node == ns.COMMANDS:
             event.known = True
             event.identities.append(("automation", "command-list", "Administration"))
         elif event.node in self._commands:
-            self._check(event.asker)
+            command = self._commands[event.node]
+            self._check(event.asker, command)
             event.known = True
-            event.identities.append(("automation", "command-node", self._commands[event.node].name))
+            event.identities.append(("automation", "command-node", command.name))
             event.features += (ns.COMMANDS, ns.DATA_FORMS)
 
     @handles(Command, kind="set", at=Addressee.SERVER)  # §2.4
     async def execute(self, request: Iq[Command]) -> Element:
         """Begin a command, or take the next step of one."""
-        self._check(request.sender)
         step = request.payload
         command = self._commands.get(step.node)
         if command is None:
-            raise StanzaError("feature-not-implemented", "there is no such command")  # XEP-0133 §5
+            raise StanzaError("item-not-found", f"there is no command {step.node}")  # §4.4
+        self._check(request.sender, command)
         if not step.session:
             return (await self._begin(request.sender, command, step)).encode()
         session = self._sessions.take(step.session, request.sender, command)
@@ -186,11 +196,11 @@ class CommandsFeature(Feature):
             lang="en",
         )
 
-    def _may_run(self, asker: Jid) -> bool:
-        return asker.bare in self._host.admins
+    def _may_run(self, asker: Jid, command: AdHocCommand) -> bool:
+        return command.is_for_everybody or asker.bare in self._host.admins
 
-    def _check(self, asker: Jid) -> None:
-        if not self._may_run(asker):
+    def _check(self, asker: Jid, command: AdHocCommand) -> None:
+        if not self._may_run(asker, command):
             raise StanzaError("forbidden", "this is for administrators")
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from tidings.gateways.administration.door import Door
 from tidings.gateways.administration.generated import generated_commands
-from tidings.gateways.administration.service import service_commands
+from tidings.gateways.administration.service import Ping, service_commands
 from tidings.gateways.commands import AdHocCommand, CommandsFeature
 from tidings.kernel.clock import Clock
 from tidings.kernel.feature import Spec
@@ -31,6 +31,7 @@ class Administration(CommandsFeature):
 
 
 def commands_for(door: Door) -> Iterator[AdHocCommand]:
-    """Give the commands of one domain: first the standard ones, then those for what they leave out."""
+    """Give the commands of a domain: for everybody, the standard ones, and those for what they leave out."""
+    yield Ping()
     yield from service_commands(door)
     yield from generated_commands(door)

@@ -28,6 +28,7 @@ class GeneratedCommand(msgspec.Struct, frozen=True):
 
     door: Door
     operation: Operation
+    is_for_everybody: bool = False
 
     @property
     def node(self) -> str:

@@ -49,6 +49,7 @@ class ServiceCommand(msgspec.Struct, frozen=True):
     name: str
     fields: tuple[Field, ...]
     do: Do
+    is_for_everybody: bool = False
 
     @property
     def node(self) -> str:
@@ -67,19 +68,43 @@ class ServiceCommand(msgspec.Struct, frozen=True):
         return await self.do(self.door, administrator, answers[0] if answers else DataForm(FormKind.SUBMIT))
 
 
+class Ping:
+    """Tells everybody that commands are answered."""
+
+    node = "ping"
+    name = "Ping"
+    stages = ()
+    is_for_everybody = True
+
+    async def run(self, administrator: Jid, answers: Sequence[DataForm]) -> Outcome:
+        """Answer."""
+        del administrator, answers
+        return _said("Pong")
+
+
+def _accounts(form: DataForm) -> tuple[Jid, ...]:
+    """Give the accounts that are named, though somebody named their sessions."""
+    return tuple(dict.fromkeys(jid.bare for jid in form.jids("accountjids")))
+
+
+def _account(form: DataForm) -> str:
+    """Give the account that is named, though somebody named a session of it."""
+    return str(form.jids("accountjid")[0].bare)
+
+
 async def add_user(door: Door, administrator: Jid, form: DataForm) -> Outcome:
     """Make an account (§4.1)."""
     password = form.text("password")
     if password != form.text("password-verify"):
         raise bad_request("bad-payload", "the two passwords are not the same")
-    user = form.text("accountjid")
+    user = _account(form)
     await door.call(administrator, "account", "register", user=user, password=password)
     return _said("The account has been made.")
 
 
 async def change_user_password(door: Door, administrator: Jid, form: DataForm) -> Outcome:
     """Give an account another password (§4.7)."""
-    user, password = form.text("accountjid"), form.text("password")
+    user, password = _account(form), form.text("password")
     await door.call(administrator, "account", "change-password", user=user, password=password)
     return _said("The password has been changed.")
 
@@ -87,13 +112,13 @@ async def change_user_password(door: Door, administrator: Jid, form: DataForm) -
 def each_account(category: str, name: str, done: str) -> Do:
     """Return a use case that runs one operation for each address of `accountjids` (§4.2 to §4.5).
 
-    Addresses for which it was refused are named in notes; if it was refused for all, the first refusal is
-    raised.
+    An account is named by its bare JID, a session by its full one (§4.2, the note). Addresses for which it
+    was refused are named in notes; if it was refused for all, the first refusal is raised.
     """
 
     async def do(door: Door, administrator: Jid, form: DataForm) -> Outcome:
         refusals: list[tuple[Jid, StanzaError]] = []
-        jids = form.jids("accountjids")
+        jids = form.jids("accountjids") if category == "session" else _accounts(form)
         for jid in jids:
             try:
                 await door.call(administrator, category, name, user=str(jid))
@@ -143,17 +168,22 @@ async def list_online(door: Door, administrator: Jid, form: DataForm) -> Outcome
 
 
 async def last_login(door: Door, administrator: Jid, form: DataForm) -> Outcome:
-    """Tell when an account was last there: now, or when its last session ended (§4.9)."""
-    user = form.text("accountjid")
+    """Tell when accounts were last there: now, or when their last sessions ended (§4.9)."""
+    users = [str(jid) for jid in _accounts(form)]
+    times = [await _last_of(door, administrator, user) for user in users]
+    kind = FieldKind.TEXT_SINGLE if len(times) == 1 else FieldKind.TEXT_MULTI
+    return _shown(
+        Field("accountjids", tuple(users), FieldKind.JID_MULTI, "Accounts"),
+        Field("lastlogin", () if times == [""] else tuple(times), kind, "Last there"),
+    )
+
+
+async def _last_of(door: Door, administrator: Jid, user: str) -> str:
     checked = await door.call(administrator, "account", "check", user=user)
     if not checked["exists"]:
         raise StanzaError("item-not-found", f"there is no account {checked['user']}")
     sessions = (await door.call(administrator, "session", "list", user=user))["items"]
-    last = max((session["since"] for session in sessions), default=checked["last_activity"])
-    return _shown(
-        Field("accountjid", (checked["user"],), FieldKind.JID_SINGLE, "Account"),
-        Field("lastlogin", (last,) if last else (), FieldKind.TEXT_SINGLE, "Last there"),
-    )
+    return max((session["since"] for session in sessions), default=checked["last_activity"]) or ""
 
 
 async def announce(door: Door, administrator: Jid, form: DataForm) -> Outcome:
@@ -196,7 +226,7 @@ COMMANDS: Final[tuple[tuple[str, str, tuple[Field, ...], Do], ...]] = (
         (ACCOUNT, _password("password", "New password")),
         change_user_password,
     ),
-    ("get-user-lastlogin", "Tell when a user was last there", (ACCOUNT,), last_login),
+    ("get-user-lastlogin", "Tell when users were last there", (ACCOUNTS,), last_login),
     ("get-registered-users-num", "Count registered users", (), count_registered),
     ("get-online-users-num", "Count online users", (), count_online),
     ("get-registered-users-list", "List registered users", (MOST,), list_registered),
