@@ -32,7 +32,6 @@ class Reason(enum.StrEnum):
     NO_WAY = "nobody answers for that domain"
     NO_MESSAGES = "the domain itself reads no messages"
     UNSERVED = "the sender's domain is not served any more"
-    NO_SUCH_KIND = "there is no such type of message (RFC 6121 §5.2.2)"
     USED_KEY = "another message was accepted under this key"
     TOO_STALE = "what guards had read changed again and again before it was stored"
     UNSTORABLE = "the database cannot hold it"

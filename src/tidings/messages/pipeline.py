@@ -55,10 +55,9 @@ from tidings.ports.ledger.batch import (
 )
 from tidings.ports.ledger.batch import Outcome as LedgerOutcome
 from tidings.wire.xmpp.classification import NOTHING, Storage, classify
-from tidings.wire.xmpp.payloads.arrival import without_forgeries
-from tidings.wire.xmpp.stanza import KINDS, Stanza
+from tidings.wire.xmpp.payloads.arrival import has_claims, without_forgeries
+from tidings.wire.xmpp.stanza import Stanza
 
-_MESSAGE_KINDS: Final = KINDS["message"]
 _NOT_STORED: Final = Storage.NONE  # looking up a member of an enumeration costs more than a call
 _MOST_TRIES: Final = 5
 
@@ -225,10 +224,6 @@ class Pipeline:
     def _guard(self, submission: Submission) -> None:
         """guard: may it pass? Asked of the sender's side, then of the recipient's, then of third parties."""
         message, origin = submission.message, submission.origin
-        if message.kind not in _MESSAGE_KINDS:
-            raise StanzaError(
-                "bad-request", f"a message cannot be of type {message.kind!r}", by=Reason.NO_SUCH_KIND
-            )
         if origin.entity is not None:
             assert origin.host is not None
             origin.host.hooks.guard(StanzaSubmitted(origin.entity, message))
@@ -242,9 +237,9 @@ class Pipeline:
     def _plan(self, submission: Submission) -> None:
         """plan: who keeps it and who gets it, from what is loaded; or why not."""
         origin, host, ours = submission.origin, submission.host, submission.origin.host
-        message = without_forgeries(submission.message, origin.jid, submission.recipient)
-        if message is not submission.message:
-            submission.message = message
+        if has_claims(submission.message):
+            submission.message = without_forgeries(submission.message, *submission.ours())
+        message = submission.message
         home = ours if ours is not None and ours.has_archives and origin.entity is not None else None
         classification, kept = NOTHING, None
         if self._ledger is not None and (home is not None or host is None or host.has_archives):

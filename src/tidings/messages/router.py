@@ -37,6 +37,7 @@ from tidings.messages.refusals import BACKEND_TEXT
 from tidings.messages.requests import Requests
 from tidings.messages.submission import MessageKind, Outcome
 from tidings.ports.ledger import Ledger
+from tidings.wire.xmpp.payloads.arrival import without_forgeries
 from tidings.wire.xmpp.stanza import KINDS, Stanza
 
 log = structlog.get_logger("tidings.router")
@@ -125,6 +126,7 @@ class Router:
             self._check(stanza)
             hooks = session.host.hooks
             if stanza.name == "presence":
+                stanza = without_forgeries(stanza, account.jid)
                 if stanza.to is not None and hooks.has(StanzaSubmitted):
                     hooks.guard(StanzaSubmitted(account, stanza))
                 return self._caught(stanza, hooks.run(PresenceSent(session, stanza)))
@@ -180,6 +182,7 @@ class Router:
             if host.hooks.has(StanzaArriving):
                 host.hooks.guard(StanzaArriving(entity, stanza))
             if stanza.name == "presence":
+                stanza = without_forgeries(stanza, entity.jid)
                 return self._caught(stanza, host.hooks.run(PresenceArrived(entity, stanza)))
             assert stanza.to is not None
             if stanza.to.resource:

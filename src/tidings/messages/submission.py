@@ -168,6 +168,11 @@ class Submission(msgspec.Struct, eq=False):
             return self.host is not None and bool(self.recipient.local)
         return self.kind.has_parties and self.parties is None
 
+    def ours(self) -> tuple[Jid, ...]:
+        """Name the parties that are served here: nobody else may speak in their name."""
+        sides = ((self.origin.jid, self.origin.host), (self.recipient, self.host))
+        return tuple(jid for jid, host in sides if host is not None)
+
     def body(self) -> bytes:
         """Give the message as it is kept, or would be."""
         return self.message.to_bytes() if self.plan.append is None else self.plan.append.body

@@ -72,6 +72,7 @@ PRIVATE: Final = "jabber:iq:private"  # XEP-0049
 
 # Messages
 DELAY: Final = "urn:xmpp:delay"  # XEP-0203
+LEGACY_DELAY: Final = "jabber:x:delay"  # XEP-0091
 FORWARD: Final = "urn:xmpp:forward:0"  # XEP-0297
 CHAT_STATES: Final = "http://jabber.org/protocol/chatstates"  # XEP-0085
 RECEIPTS: Final = "urn:xmpp:receipts"  # XEP-0184

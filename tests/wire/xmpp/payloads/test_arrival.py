@@ -43,7 +43,7 @@ def test_a_stored_message_carries_a_delay_instead() -> None:
     stored = stamped(message(), OMAR, "e1-7", TIME, is_live=False)
     delay = stored.decode(ns.DELAY, "delay")
     assert delay is not None
-    assert (delay.get("from"), delay.get("stamp")) == (OMAR, stamp_of(TIME))
+    assert (delay.get("from"), delay.get("stamp")) == ("clinic.example", stamp_of(TIME))
     assert time_of(stored) is None
 
 
@@ -111,3 +111,18 @@ def test_only_the_archive_says_what_it_says() -> None:
     assert stanza_id_of(clean, OMAR) is None
     plain = message()
     assert without_forgeries(plain, OMAR) is plain
+
+
+@pytest.mark.parametrize("author", [OMAR, "clinic.example", "CLINIC.example", "Omar@Clinic.Example"])
+@pytest.mark.parametrize("tag", [f"delay xmlns='{ns.DELAY}'", f"x xmlns='{ns.LEGACY_DELAY}'"])
+def test_nobody_stamps_in_the_name_of_the_server_however_he_spells_it(author: str, tag: str) -> None:
+    forged = message(f"<body>Hi</body><{tag} from='{author}' stamp='1999-01-01T00:00:00Z'/>")
+    assert [child.name for child in without_forgeries(forged, OMAR).children] == ["body"]
+
+
+@pytest.mark.parametrize(
+    "author", ["", "from='@'", "from='clinic.example.org'", "from='omar@clinic.example/x'"]
+)
+def test_a_time_in_the_name_of_others_stays(author: str) -> None:
+    told = message(f"<delay xmlns='{ns.DELAY}' {author} stamp='1999-01-01T00:00:00Z'/>")
+    assert without_forgeries(told, OMAR) is told
