@@ -68,12 +68,17 @@ class StanzaError(TidingsError):
 
 
 class StreamError(TidingsError):
-    """Send this condition and close the stream (RFC 6120 §4.9)."""
+    """Send this condition and close the stream (RFC 6120 §4.9).
 
-    def __init__(self, condition: str, text: str = "", *, payload: bytes = b"") -> None:
+    `content` is the text inside the condition, which an address alone is (§4.9.3.19); `payload` is the raw
+    XML of an application-specific element beside it (§4.9.4).
+    """
+
+    def __init__(self, condition: str, text: str = "", *, content: str = "", payload: bytes = b"") -> None:
         super().__init__(text or condition)
         self.condition = condition
         self.text = text
+        self.content = content
         self.payload = payload
 
 

@@ -15,6 +15,7 @@ from tidings.wire.xml.fragment import StreamHead, StreamTail
 from tidings.wire.xml.frames import FrameParser
 from tidings.wire.xml.parser import StreamParser
 from tidings.wire.xmpp import ns
+from tidings.wire.xmpp.acks import HandledTooHigh
 from tidings.wire.xmpp.framing import TcpFraming, WebSocketFraming, stream_error_element
 from tidings.wire.xmpp.negotiation.values import StreamHeader
 from tidings.wire.xmpp.stanza import Stanza
@@ -76,8 +77,16 @@ def test_a_stanza_declares_its_namespace_in_a_frame(stanza):
     assert TcpFraming().stanza(stanza.to_bytes()) == stanza.to_bytes()
 
 
+def test_what_an_application_adds_to_a_stream_error_stands_beside_the_condition():  # RFC 6120 §4.9.4
+    condition, text, counts = stream_error_element(HandledTooHigh(77, 3).error()).children
+    assert (condition.name, condition.text) == ("undefined-condition", "")
+    assert text.name == "text"
+    assert (counts.namespace, counts.name) == (ns.SM, "handled-count-too-high")
+    assert (counts.get("h"), counts.get("send-count")) == ("77", "3")
+
+
 def test_a_stream_error_says_condition_content_and_text():
-    error = StreamError("see-other-host", "over\0 <there>", payload=b"[::1]:5222")
+    error = StreamError("see-other-host", "over\0 <there>", content="[::1]:5222")
     for raw in (
         OWN_HEADER + TcpFraming().element(stream_error_element(error)) + TAIL,
         b"<s>" + WebSocketFraming().element(stream_error_element(error)) + b"</s>",

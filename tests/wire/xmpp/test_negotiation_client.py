@@ -311,13 +311,13 @@ def test_an_old_server():
 
 def test_the_servers_error():
     machine = client()
-    machine.received(stream_error_element(StreamError("see-other-host", "moved", payload=b"other.example")))
+    machine.received(stream_error_element(StreamError("see-other-host", "moved", content="other.example")))
     told, closed = machine.take()
     assert isinstance(told, StreamErrorReceived)
-    assert (told.error.condition, told.error.text, told.error.payload) == (
+    assert (told.error.condition, told.error.text, told.error.content) == (
         "see-other-host",
         "moved",
-        b"other.example",
+        "other.example",
     )
     assert closed == CloseStream(None)
     machine.received(Element("error", ns.STREAMS))

@@ -44,6 +44,7 @@ from tidings.wire.xmpp.negotiation.values import (
     TlsInfo,
 )
 from tidings.wire.xmpp.payloads.stream_limits import StreamLimits
+from tidings.wire.xmpp.payloads.stream_management import Failed
 from tidings.wire.xmpp.sasl.keys import make_scram_keys
 
 JULIET = Jid("juliet@im.example.com")
@@ -273,7 +274,7 @@ def test_our_header():
 def test_another_host_to_go_to():
     stream = Stream(TLS, see_other_host="[2001:db8::1]:5222").open()
     assert stream.error == "see-other-host"
-    assert stream.actions[-1].error.payload == b"[2001:db8::1]:5222"
+    assert stream.actions[-1].error.content == "[2001:db8::1]:5222"
     hidden = Stream(see_other_host="other.example").open()
     hidden.take()
     assert not hidden.machine.closed  # not told in plain text where TLS is required
@@ -536,7 +537,10 @@ def test_own_address_as_authzid_is_fine():
 
 def test_the_stream_is_from_who_logs_in():
     stream = Stream(TLS).open(sender="romeo@im.example.com")
-    assert stream.feed(auth(PLAIN))[0] == AuthenticationFailed(JULIET, "PLAIN", "invalid-authzid")
+    named = encode("juliet@im.example.com\0juliet\0pw")
+    for request in (auth(named), authenticate(named)):  # XEP-0388 §2.4
+        assert stream.feed(request)[0] == AuthenticationFailed(JULIET, "PLAIN", "invalid-authzid")
+    assert stream.feed(auth(PLAIN)) == [CheckPassword(JULIET, "r0m30myr0m30")]  # he named nobody to act for
     stream = Stream(TLS).open(sender="juliet@im.example.com/balcony")
     assert stream.feed(auth(PLAIN)) == [CheckPassword(JULIET, "r0m30myr0m30")]
 
@@ -789,6 +793,15 @@ def test_inline_requests_that_were_not_advertised_are_passed_over():
     stream = logged_in(authenticate(PLAIN, more="<resume xmlns='urn:xmpp:sm:3'/><x xmlns='urn:example'/>"))
     assert not [action for action in stream.actions if isinstance(action, NegotiateInline)]
     assert stream.machine.state is ServerStreamState.AUTHENTICATED
+
+
+@pytest.mark.parametrize("request_", ["<enable xmlns='urn:xmpp:sm:3'/>", "<resume xmlns='urn:xmpp:sm:3'/>"])
+def test_counting_before_log_in_fails_and_log_in_goes_on(request_):  # XEP-0198 §3
+    stream = opened(extensions=(ns.SM,))
+    (sent,) = stream.feed(request_)
+    assert sent.element == Failed("unexpected-request").encode()
+    assert stream.feed(auth(PLAIN)) == [CheckPassword(JULIET, "r0m30myr0m30")]
+    assert stream.feed(request_) == [sent]
 
 
 def test_an_extension_between_log_in_and_binding():

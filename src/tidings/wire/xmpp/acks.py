@@ -33,12 +33,16 @@ class HandledTooHigh(msgspec.Struct, frozen=True):
 
     handled: int
     sent: int
+    acknowledged: int = 0
+    """What it has acknowledged before."""
 
     def error(self) -> StreamError:
         """Return the error with which the stream is closed."""
         counts = {"h": str(self.handled), "send-count": str(self.sent)}
         payload = Element("handled-count-too-high", ns.SM, counts).to_bytes()
         text = f"You acknowledged {self.handled} stanzas, but I only sent you {self.sent} so far."
+        if self.handled < self.acknowledged:
+            text = f"You acknowledged {self.handled} stanzas, and {self.acknowledged} before that."
         return StreamError("undefined-condition", text, payload=payload)
 
 
@@ -86,7 +90,7 @@ class SentWindow(Generic[T]):
         """
         count = (handled - self._acknowledged) % MODULUS
         if count > len(self._items):
-            return HandledTooHigh(handled, self.sent)
+            return HandledTooHigh(handled, self.sent, self._acknowledged)
         items = tuple(self._pop() for _ in range(count))
         self._acknowledged = handled
         return items

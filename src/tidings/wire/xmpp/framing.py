@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from tidings.base.errors import StreamError
-from tidings.wire.xml.element import Element
+from tidings.wire.xml.element import Element, decode
 from tidings.wire.xml.fragment import StreamHead
 from tidings.wire.xml.writer import escape_attribute, escape_text, strip_characters
 from tidings.wire.xmpp import ns
@@ -116,13 +116,14 @@ _CLIENT_DECLARATION = f' xmlns="{ns.CLIENT}"'.encode()
 
 
 def stream_error_element(error: StreamError) -> Element:
-    """Write a stream error (RFC 6120 §4.9.2); the `payload` is the condition's content."""
-    element = Element(
-        "error", ns.STREAMS, None, Element(error.condition, ns.STREAM_ERRORS, None, error.payload.decode())
-    )
+    """Write a stream error (RFC 6120 §4.9.2)."""
+    condition = Element(error.condition, ns.STREAM_ERRORS, None, error.content)
+    element = Element("error", ns.STREAMS, None, condition)
     if error.text:
         text = strip_characters(error.text)
         element.append(Element("text", ns.STREAM_ERRORS, {"xml:lang": "en"}, text))
+    if error.payload:
+        element.append(decode(error.payload, ns.CLIENT))
     return element
 
 

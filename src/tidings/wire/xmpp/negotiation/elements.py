@@ -91,9 +91,11 @@ def _answer_to(request: Element, kind: str) -> dict[str, str]:
 
 
 def read_stream_error(element: Element) -> StreamError:
-    """Read a stream error (RFC 6120 §4.9.2); the `payload` is the condition's content, such as an address."""
+    """Read a stream error (RFC 6120 §4.9.2)."""
     text = element.text_of("text", ns.STREAM_ERRORS) or ""
+    others = (child.to_bytes() for child in element.children if child.namespace != ns.STREAM_ERRORS)
+    payload = next(others, b"")
     for child in element.children:
         if child.namespace == ns.STREAM_ERRORS and child.name != "text":
-            return StreamError(child.name, text, payload=child.text.encode())
-    return StreamError("undefined-condition", text)
+            return StreamError(child.name, text, content=child.text, payload=payload)
+    return StreamError("undefined-condition", text, payload=payload)

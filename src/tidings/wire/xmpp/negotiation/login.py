@@ -197,14 +197,14 @@ class Login:
         return self._resolve(self._mechanism.keys_found(shown, genuine=keys is not None))
 
     def _claim(self, username: str, authzid: str) -> Failure | None:
-        """Note who the client says it is; authzid and the stream's `from` may name nobody else."""
+        """Note who the client says it is; an authzid may name nobody else, and must fit the stream."""
         try:
             self.account = Jid.of(username, self._host.domain)
         except JidError:
             self.account = None
         if authzid and _jid(authzid) != self.account:
             return Failure(Condition.INVALID_AUTHZID, "log in as yourself")
-        return self._check_claim()
+        return self._check_claim() if authzid else None
 
     def _claim_certified(self, authzid: str) -> Failure | None:
         """Note the account that the certificate is for (XEP-0178 §2)."""
@@ -216,7 +216,7 @@ class Login:
         return self._check_claim()
 
     def _check_claim(self) -> Failure | None:
-        """Compare with the `from` of the stream (XEP-0388 §2.4)."""
+        """Compare the authzid with the `from` of the stream, which alone says nothing (XEP-0388 §2.4)."""
         if self._claimed is None or self._claimed == self.account:
             return None
         return Failure(Condition.INVALID_AUTHZID, "the stream was opened from another address")

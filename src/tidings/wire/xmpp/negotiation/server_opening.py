@@ -21,6 +21,7 @@ from tidings.wire.xmpp.negotiation.values import (
     StreamHeader,
     TlsInfo,
 )
+from tidings.wire.xmpp.payloads.stream_management import Enable, Failed, Resume
 from tidings.wire.xmpp.sasl.offer import Offer
 
 NO_HEADER = StreamHeader()
@@ -92,7 +93,7 @@ class ServerOpeningPhase:
         if not encrypts and not may_log_in(self.host, self.tls):
             raise StreamError("policy-violation", "this host is served on encrypted connections only")
         if self.host.see_other_host and not (encrypts and self.host.tls_required):
-            raise StreamError("see-other-host", payload=self.host.see_other_host.encode())  # §4.9.3.19
+            raise StreamError("see-other-host", content=self.host.see_other_host)  # §4.9.3.19
         self._open_own()
         self.offer = offer_for(self.host, self.tls)
         self._machine.act(Send(features_before(self.host, self.offer, self.tls, can_starttls=encrypts)))
@@ -186,6 +187,13 @@ class ServerOpeningPhase:
         """Pass the answer on."""
         self._machine.act(Send(answer))
         return ServerStreamState.OPENED
+
+    def extend_too_early(self, element: Element) -> ServerStreamState:
+        """Refuse to count stanzas, or to resume, before log-in (XEP-0198 §3); nothing else has an answer."""
+        if (element.namespace, element.name) not in (Enable.TAG, Resume.TAG):
+            raise StreamError("not-authorized", "log in first")
+        self._machine.act(Send(Failed("unexpected-request").encode()))
+        return self._machine.state
 
     def registration_refused(self, error: StanzaError) -> ServerStreamState:
         """Answer the request with the reason."""

@@ -165,6 +165,12 @@ _LATE: Final[dict[ServerInput, Cell]] = _EARLY | {  # XEP-0388 §4.7: one log-in
 
 _UNAVAILABLE: Final = Go("login.unavailable", (S.OPENED,))
 
+
+def _too_early(state: ServerStreamState) -> Go:
+    """Answer an extension before log-in in the extension's own words, where it has any (XEP-0198 §3)."""
+    return Go("opening.extend_too_early", (state,))
+
+
 SERVER_TABLE: Final[Table[ServerStreamState, ServerInput]] = {
     S.CONNECTED: row(
         _EARLY,
@@ -178,6 +184,7 @@ SERVER_TABLE: Final[Table[ServerStreamState, ServerInput]] = {
         authenticate=Go("login.authenticate", _SASL2_STARTED),
         abort=Go("login.abort", (S.OPENED,)),  # it crossed our failure on the way
         register=Go("opening.register", (S.OPENED, S.REGISTERING)),
+        extension=_too_early(S.OPENED),
     ),
     S.ENCRYPTING: row(  # what arrives in plain text after <proceed/> is never looked at (RFC 6120 §5.4.3.3)
         {kind: Ignore() for kind in _EARLY},
@@ -189,16 +196,31 @@ SERVER_TABLE: Final[Table[ServerStreamState, ServerInput]] = {
         _EARLY,
         registered=Go("opening.registered", (S.OPENED,)),
         refused=Go("opening.registration_refused", (S.OPENED,)),
+        extension=_too_early(S.REGISTERING),
     ),
     S.CHALLENGED: row(
         _EARLY,
         response=Go("login.response", _ANSWERED),
         abort=Go("login.abort", (S.OPENED,)),
+        extension=_too_early(S.CHALLENGED),
     ),
-    S.LOOKING_UP_KEYS: row(_EARLY, keys=Go("login.keys", (S.CHALLENGED,)), unavailable=_UNAVAILABLE),
-    S.CHECKING: row(_EARLY, checked=Go("login.checked", (S.OPENED, *_SUCCESS)), unavailable=_UNAVAILABLE),
+    S.LOOKING_UP_KEYS: row(
+        _EARLY,
+        keys=Go("login.keys", (S.CHALLENGED,)),
+        unavailable=_UNAVAILABLE,
+        extension=_too_early(S.LOOKING_UP_KEYS),
+    ),
+    S.CHECKING: row(
+        _EARLY,
+        checked=Go("login.checked", (S.OPENED, *_SUCCESS)),
+        unavailable=_UNAVAILABLE,
+        extension=_too_early(S.CHECKING),
+    ),
     S.LOOKING_UP_TOKENS: row(
-        _EARLY, tokens=Go("login.tokens", (S.OPENED, S.ISSUING, *_SESSION_NEXT)), unavailable=_UNAVAILABLE
+        _EARLY,
+        tokens=Go("login.tokens", (S.OPENED, S.ISSUING, *_SESSION_NEXT)),
+        unavailable=_UNAVAILABLE,
+        extension=_too_early(S.LOOKING_UP_TOKENS),
     ),
     S.ISSUING: row(
         _LATE, issued=Go("session.issued", _SESSION_NEXT), refused=Go("session.not_issued", _SESSION_NEXT)
