@@ -59,6 +59,30 @@ async def test_log_in_chat_and_leave() -> None:
         await until(lambda: stand.server.session_count == 1)
 
 
+async def test_a_stream_without_prefixes() -> None:  # RFC 6120 §4.8.3
+    header = f"<stream xmlns='{ns.STREAMS}' to='localhost' version='1.0'>"
+    client, sasl = "xmlns='jabber:client'", AUTH.format(plain("alice"))
+    async with standing() as stand:
+        await stand.register("alice@localhost")
+        alice = await stand.connect()
+        await alice.say(f"<?xml version='1.0'?>{header}", until="</stream:features>")
+        await alice.say(sasl, until="<success")
+        await alice.say(header, until="</stream:features>")
+        bind = "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>x</resource></bind>"
+        answer = await alice.say(f"<iq type='set' id='b' {client}>{bind}</iq>", until="</iq>")
+        assert 'type="result"' in answer
+        alice.push(f"<message {client} to='alice@localhost/x' type='chat'><body>hi</body></message></stream>")
+        assert "<body>hi</body>" in await alice.hear("</message>")
+        assert await alice.rest() == "</stream:stream>"
+
+
+async def test_a_stanza_that_declares_nothing_in_a_stream_without_prefixes_is_none() -> None:
+    async with standing() as stand:
+        client = await stand.connect()
+        client.push(f"<stream xmlns='{ns.STREAMS}' to='localhost' version='1.0'><message/>")
+        assert conditions(await client.rest()) == ["unsupported-stanza-type"]
+
+
 async def test_an_error_before_the_stream_is_open_comes_in_a_stream() -> None:
     async with standing() as stand:
         client = await stand.connect()

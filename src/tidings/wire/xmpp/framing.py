@@ -38,10 +38,13 @@ class Framing(Protocol):
 
 
 def opening_error(head: StreamHead, content_namespace: str) -> StreamError | None:
-    """Tell what is wrong with the namespaces of a stream's opening tag (RFC 6120 §4.8)."""
+    """Tell what is wrong with the namespaces of a stream's opening tag (RFC 6120 §4.8).
+
+    Where the streams' own namespace is the default, each stanza declares the one that it has (§4.8.3).
+    """
     if head.namespace != ns.STREAMS or head.name != "stream":
         return StreamError("invalid-namespace", "a stream begins with <stream:stream/>")
-    if head.content_namespace != content_namespace:
+    if head.content_namespace not in (content_namespace, ns.STREAMS):
         return StreamError("invalid-namespace", f"what connects here speaks {content_namespace}")
     return None
 
