@@ -249,7 +249,49 @@ async def test_a_proxy_is_believed_only_when_it_is_trusted():
     async with serving(trusted_proxies=("127.0.0.0/8",)) as served:
         assert (await served.ask("GET", "/who", headers=forwarded))[2] == "192.0.2.7 True\n"
         nonsense = {"X-Forwarded-For": "many", "X-Forwarded-Proto": "gopher"}
-        assert (await served.ask("GET", "/who", headers=nonsense))[2] == "127.0.0.1 False\n"
+        for headers in (
+            nonsense,
+            {},
+            {"X-Forwarded-For": "127.0.0.1"},
+        ):  # its proxy is not this machine's user
+            assert (await served.ask("GET", "/who", headers=headers))[2] == "unknown False\n"
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (["For: 127.0.0.1", "For: 192.0.2.7"], "192.0.2.7 False"),  # a proxy that appends a line of its own
+        (["For: 192.0.2.7", "For: 127.0.0.3"], "192.0.2.7 False"),  # two proxies of ours
+        (["For: 192.0.2.7, 127.0.0.3,", "Proto: https", "Proto: http"], "192.0.2.7 False"),
+        (["For: 192.0.2.7", "Proto: http", "Proto: HTTPS"], "192.0.2.7 True"),
+        (["For: 192.0.2.7", "Proto: wss"], "192.0.2.7 True"),
+        (["For: 2001:DB8::7", "Proto: http,wss"], "2001:db8::7 True"),
+        (["For: 192.0.2.7", "Proto: ws"], "192.0.2.7 False"),
+    ],
+)
+async def test_the_client_is_the_last_one_that_is_no_proxy_over_all_lines(lines, expected):
+    headers = "".join(f"X-Forwarded-{line}\r\n" for line in lines)
+    async with serving(trusted_proxies=("127.0.0.0/8",)) as served:
+        answer = await served.raw(f"GET /who HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n")
+        assert answer.endswith(f"{expected}\n".encode())
+
+
+async def test_who_waits_for_leave_to_send_a_body_gets_it():  # RFC 9110 §10.1.1
+    fields = "Host: x\r\nContent-Length: 5\r\nExpect: 100-Continue\r\nConnection: close\r\n\r\n"
+    head = f"POST /echo HTTP/1.1\r\n{fields}"
+    async with serving() as served:
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        writer.write(head.encode())
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(b"hello")
+        assert (await reader.read()).endswith(b"hello")
+        writer.close()
+
+
+async def test_who_would_send_too_much_is_told_before_he_sends_it():
+    head = f"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: {10**9}\r\nExpect: 100-continue\r\n\r\n"
+    async with serving() as served:
+        assert (await served.raw(head)).startswith(b"HTTP/1.1 413 ")
 
 
 async def test_health_and_readiness():
@@ -262,12 +304,13 @@ async def test_health_and_readiness():
 
 
 async def test_figures_are_given_to_the_networks_that_may_read_them():
-    async with serving(trusted_proxies=("127.0.0.0/8",)) as served:
+    async with serving() as served:
         status, headers, text = await served.ask("GET", "/metrics")
         assert (status, headers["Content-Type"].startswith("text/plain")) == (200, True)
         assert "tidings_answer 42.0" in text
-        outside = {"X-Forwarded-For": "192.0.2.7"}
-        assert (await served.ask("GET", "/metrics", headers=outside))[0] == 403
+    async with serving(trusted_proxies=("127.0.0.0/8",)) as served:
+        for outside in ({"X-Forwarded-For": "192.0.2.7"}, {"X-Forwarded-For": "127.0.0.1"}, {}):
+            assert (await served.ask("GET", "/metrics", headers=outside))[0] == 403
 
 
 async def test_host_meta_tells_where_the_doors_are():

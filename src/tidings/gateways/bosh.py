@@ -21,7 +21,7 @@ from aiohttp import web
 from tidings.base.errors import LocalProtocolError
 from tidings.base.ids import token
 from tidings.base.jid import Jid, JidError
-from tidings.gateways.http import HttpGateway, Peer
+from tidings.gateways.http import HttpGateway, Peer, text_response
 from tidings.gateways.listener_policy import ListenerPolicy
 from tidings.kernel.feature import Spec
 from tidings.kernel.session import Client
@@ -89,7 +89,7 @@ class BoshDoor:
         self.options = options
         self._sessions: dict[str, BoshStream] = {}
         self._waiting = 0
-        gateway.add(PATH, {"POST": self._post}, about=_ABOUT, origins=gateway.options.origins)
+        gateway.add(PATH, {"POST": self._post, "GET": _tell}, about=_ABOUT, origins=gateway.options.origins)
         telemetry = policy.local.server.telemetry
         telemetry.gauge("bosh_sessions", "BOSH sessions", lambda: len(self._sessions))
         telemetry.gauge("bosh_requests", "BOSH requests that wait for an answer", lambda: self._waiting)
@@ -363,6 +363,11 @@ def _serves(context: ListenerContext, domain: str) -> bool:
 
 def _header(to: str, sender: str | None, language: str | None, version: str) -> StreamHeader:
     return StreamHeader(to=to, sender=sender or "", version=version, lang=language or "")
+
+
+async def _tell(_request: web.BaseRequest) -> web.StreamResponse:
+    """Tell a person, or who watches the server, what is here."""
+    return text_response(_ABOUT)
 
 
 def _refusal(error: BindingError, body: Body | None) -> web.Response:

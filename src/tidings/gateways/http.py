@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from socket import socket
 from typing import Any, Final, cast
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from aiohttp.typedefs import LooseHeaders
 from aiohttp.web_protocol import RequestHandler
 
@@ -32,6 +32,9 @@ from tidings.wire.xmpp.negotiation.values import TlsInfo
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+UNKNOWN: Final = "unknown"
+"""The address of a client whose proxy does not name it; it is not this machine (RFC 7239 §6.3)."""
 
 _HANDSHAKE_SECONDS: Final = 15.0
 _SHORTEST_CLOSE: Final = 0.01  # aiohttp takes 0 for ever
@@ -184,18 +187,21 @@ class HttpGateway:
         self._http.clear()
 
     def peer(self, request: web.BaseRequest) -> Peer:
-        """Tell who asks; a proxy is believed only when it is trusted."""
+        """Tell who asks; a proxy is believed only when it is trusted.
+
+        Each proxy adds whom it has heard to the end of what it was sent, in a line of its own or not: the
+        last one that is no trusted proxy is the client. Where there is none the address is `UNKNOWN`, and
+        never that of this machine.
+        """
         transport = request.transport
         name = transport.get_extra_info("peername") if transport is not None else None
         address = str(name[0]) if isinstance(name, tuple) else ""
         secure = transport is not None and transport.get_extra_info("ssl_object") is not None
         is_proxied = self.is_proxy(address)
         if is_proxied:
-            # The last entry is the one that our proxy wrote itself.
-            forwarded = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
-            if parse_address(forwarded) is not None:
-                address = forwarded
-            secure = request.headers.get("X-Forwarded-Proto", "").strip().lower() == "https"
+            heard = [each for each in _entries(request, "X-Forwarded-For") if not self.is_proxy(each)]
+            address = heard[-1] if heard and parse_address(heard[-1]) is not None else UNKNOWN
+            secure = _entries(request, "X-Forwarded-Proto")[-1:] in (["https"], ["wss"])
         return Peer(address, secure, is_proxied)
 
     def tls_info(self, request: web.BaseRequest) -> TlsInfo | None:
@@ -218,6 +224,9 @@ class HttpGateway:
         too_large = HttpError(413, f"A body may have {limit} octets here.", {"Connection": "close"})
         if request.content_length is not None and request.content_length > limit:
             raise too_large
+        if request.headers.get("Expect", "").lower() == "100-continue" and request.version >= HttpVersion11:
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")  # RFC 9110 §10.1.1
+            request.writer.output_size = 0  # the answer itself has not begun
         body = bytearray()
         try:
             async with asyncio.timeout(self.options.body_seconds):
@@ -282,6 +291,12 @@ def text_response(text: str, *, status: int = 200, headers: LooseHeaders | None 
 def may_ask(origin: str | None, origins: tuple[str, ...] | None) -> bool:
     """Tell whether a request with this `Origin` may be served; browsers alone send one."""
     return origin is None or origins is None or ANY in origins or origin in origins
+
+
+def _entries(request: web.BaseRequest, name: str) -> list[str]:
+    """Give the entries of a list header over all its lines, in lower case, in their order."""
+    entries = ",".join(request.headers.getall(name, ())).split(",")
+    return [entry.strip().lower() for entry in entries if entry.strip()]
 
 
 def _common_headers(route: Route | None, origin: str | None) -> dict[str, str]:

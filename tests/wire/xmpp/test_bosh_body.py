@@ -87,6 +87,42 @@ def test_anything_but_one_clean_wrapper_is_refused(raw):
 
 
 @pytest.mark.parametrize(
+    "prologue",
+    [
+        "<?xml version='1.0'?>",
+        '<?xml version="1.0" encoding="UTF-8"?>\n',
+        "<?xml version='1.0' encoding='utf-8' standalone='yes' ?>\r\n",
+        "\ufeff",
+        '\ufeff<?xml version="1.0" encoding="us-ascii"?>',
+        " \n",
+    ],
+)
+def test_a_document_may_begin_as_documents_do(prologue):  # XML 1.0 §2.8
+    body = read(prologue + BODY + "><presence/></body>")
+    assert (body.rid, [payload.name for payload in body.payloads]) == (7, ["presence"])
+    with pytest.raises(BindingError):
+        read(prologue + BODY + ">text</body>")
+
+
+@pytest.mark.parametrize(
+    "prologue",
+    [
+        "<?xml version='1.0' encoding='iso-8859-1'?>",
+        " <?xml version='1.0'?>",
+        "<?xml version='1.0'?><?xml version='1.0'?>",
+        "<?xml?>",
+        "<?xml version='1.0'?><?php x?>",
+        "<?xml version='1.0'?><!DOCTYPE body>",
+        "\ufeff\ufeff",
+    ],
+)
+def test_no_other_prologue_is_read(prologue):
+    with pytest.raises(BindingError) as caught:
+        read(prologue + BODY + "/>")
+    assert caught.value.condition is TerminalCondition.BAD_REQUEST
+
+
+@pytest.mark.parametrize(
     "content",
     [
         "<message><body>" + "x" * 5000 + "</body></message>",

@@ -19,6 +19,12 @@ HIGHEST_RID = 2**53 - 1  # §14.1: what an IEEE 754 double still counts
 _NUMBER = re.compile(r"[0-9]{1,16}\Z", re.ASCII)
 _NAME = re.compile(rb"<[^\s/>]+")
 _TEXT_FIRST = re.compile(rb"""\s*<[^>"']*(?:(?:"[^"]*"|'[^']*')[^>"']*)*(?<!/)>\s*[^<\s]""")
+_PROLOGUE = re.compile(
+    rb"(?:\xef\xbb\xbf)?(?:<\?xml\s+version\s*=\s*['\"]1\.[0-9]+['\"]"
+    rb"(?:\s+encoding\s*=\s*(?:'([\w.-]+)'|\"([\w.-]+)\"))?"
+    rb"(?:\s+standalone\s*=\s*['\"](?:yes|no)['\"])?\s*\?>)?"
+)
+_ENCODINGS = frozenset({b"utf-8", b"us-ascii"})
 _TRUE = frozenset({"true", "1"})
 
 
@@ -116,6 +122,7 @@ def read_body(raw: bytes, limits: XmlLimits) -> Body:
 
 
 def _read(parser: FrameParser, raw: bytes) -> Body:
+    raw = _without_prologue(raw)
     wrapper = _parse(parser, raw)
     if (wrapper.namespace, wrapper.name) != (ns.BOSH, "body"):
         raise BindingError(TerminalCondition.BAD_REQUEST, f"the request must be one <body/> in {ns.BOSH}")
@@ -141,6 +148,19 @@ def write_body(attributes: Mapping[str, str], payloads: Iterable[bytes] = ()) ->
     if not content:
         return ("".join(parts) + "/>").encode()
     return ("".join(parts) + ">").encode() + content + b"</body>"
+
+
+def _without_prologue(raw: bytes) -> bytes:
+    """Pass over a byte order mark and an XML declaration, which documents begin with (XML 1.0 §2.8)."""
+    found = _PROLOGUE.match(raw)
+    if found is None:
+        return raw
+    encoding = found[1] or found[2]
+    if encoding is not None and encoding.lower() not in _ENCODINGS:
+        raise BindingError(
+            TerminalCondition.BAD_REQUEST, f"{encoding.decode()} is not read here: write UTF-8"
+        )
+    return raw[found.end() :]
 
 
 def _as_client(raw: bytes) -> bytes:

@@ -31,6 +31,8 @@ from tidings.wire.xmpp.bosh.options import BoshOptions
 from tidings.wire.xmpp.bosh.request import Arrival, Request, SentAnswer
 from tidings.wire.xmpp.bosh.terms import XMPP_VERSION, Terms
 
+SLACK: Final = 0.5
+"""Seconds by which an empty request may come too soon: two that were sent in pace arrive out of it."""
 REPORT_AFTER: Final = 1.0
 """An answer that the client has not seen after so many seconds is reported to it (§9.2)."""
 
@@ -204,7 +206,7 @@ class BoshSession:
         """§11 and §12: no empty request so soon after another."""
         empty = request.body.is_empty and request.rid != self._first
         since = float("inf") if self._last_arrival is None else request.arrived - self._last_arrival
-        if empty and since < self.terms.polling:
+        if empty and since < self.terms.polling - min(SLACK, self.terms.polling / 2):
             if self.terms.is_polling:
                 broken = self._last_was_empty and self._last_answer_was_empty
             else:
