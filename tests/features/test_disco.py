@@ -215,3 +215,16 @@ async def test_everything_the_server_speaks_is_told_once() -> None:
     assert set(told.features) == advertised
     assert is_well_formed(told)
     await world.stop()
+
+
+@pytest.mark.parametrize(("anonymous", "kind"), [([], "registered"), (["localhost"], "anonymous")])
+async def test_a_guest_is_not_said_to_be_registered(anonymous: list[str], kind: str) -> None:  # XEP-0175 §5
+    world = await World.start(anonymous=anonymous)
+    alice = await world.login("alice@localhost/x")
+    query = "<query xmlns='http://jabber.org/protocol/disco#info'/>"
+    answer = await alice.request(f"<iq type='get' id='d' to='alice@localhost'>{query}</iq>")
+    identities = Info.decode(answer.children[0]).identities
+    assert [(each.category, each.kind) for each in identities if each.category == "account"] == [
+        ("account", kind)
+    ]
+    await world.stop()

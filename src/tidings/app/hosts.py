@@ -99,7 +99,7 @@ class Hosts:
     ) -> ServedDomain:
         """Make the hosts of a domain and route to them; raises what loading their features does."""
         exists = _nobody if settings.anonymous else self._stores.accounts.exists
-        kind = AccountKind(exists, self._router, self._handover)
+        kind = AccountKind(exists, self._router, self._handover, is_anonymous=settings.anonymous)
         made = [self._make(settings.domain, kind, settings, self._features)]
         for service in () if settings.anonymous else self._services:
             domain = service.domain_for(settings.domain)
@@ -138,7 +138,9 @@ class Hosts:
         served = [
             feature
             for feature in features
-            if (has_archives or not feature.serves_archives) and feature.name() not in settings.disabled
+            if (has_archives or not feature.serves_archives)
+            and (not settings.anonymous or not feature.serves_passwords)
+            and feature.name() not in settings.disabled
         ]
         load_features(host, served, {**self._provided, Rules: rules}, settings.options)
         return host, kind

@@ -63,6 +63,7 @@ class Registration(Feature):
 
     spec = Spec.xep(77, version="2.4", advertises=(ns.REGISTER,))  # §10
     Options = RegistrationOptions
+    serves_passwords = True
 
     def __init__(
         self,

@@ -137,6 +137,8 @@ class Feature:
     """What it adds to the catalogue of operations, declared with `@operation`."""
     serves_archives: ClassVar[bool] = False
     """It is of no use without archives, and left out on hosts that keep none."""
+    serves_passwords: ClassVar[bool] = False
+    """It makes or changes accounts, and is left out on hosts whose accounts have no passwords of ours."""
     audiences: ClassVar[tuple[Audience, ...]] = ()
     """Which sessions what it sends to an account's devices is for."""
     option_name: ClassVar[str] = ""

@@ -38,7 +38,6 @@ class AccountKind:
     """Hosts whose entities people log in to."""
 
     name = "account"
-    identity = ("account", "registered")
     host_identity = ("server", "im")
     has_parties = False
 
@@ -47,7 +46,11 @@ class AccountKind:
         exists: Callable[[Jid], Awaitable[bool]],
         routing: Routing,
         handover: Handover | None = None,
+        *,
+        is_anonymous: bool = False,
     ) -> None:
+        self.identity = ("account", "anonymous" if is_anonymous else "registered")
+        """XEP-0175 §5: nobody has registered a guest."""
         self._exists = exists
         self._routing = routing
         self._handover = handover
