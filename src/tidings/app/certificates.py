@@ -252,7 +252,8 @@ def _context(pair: Pair, minimum_version: str = "1.2", alpn: Sequence[str] = ())
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     newest_only = minimum_version == "1.3"
     context.minimum_version = ssl.TLSVersion.TLSv1_3 if newest_only else ssl.TLSVersion.TLSv1_2
-    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
+    # A ticket of TLS 1.2 is under one key for as long as the process lives: who gets that reads all of it.
+    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION | ssl.OP_NO_TICKET
     if alpn:
         context.set_alpn_protocols(list(alpn))
     context.num_tickets = 0  # they cost memory on every connection, and XMPP clients keep theirs for hours
