@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from typing import Final
 
 import structlog
 
 from tidings.base.network import is_loopback, network_of
 
 log = structlog.get_logger("tidings.limiter")
+
+TOLD_EVERY: Final = 60.0
+"""Seconds until the log tells again that an address is refused."""
+MOST_TOLD: Final = 1_000
+"""So many addresses are remembered for that; of others it may tell sooner."""
 
 
 class ConnectionLimiter:
@@ -17,12 +25,17 @@ class ConnectionLimiter:
     An IPv6 client has a whole /64 to itself, so that these are counted instead of single addresses.
     """
 
-    def __init__(self, *, total: int = 0, per_address: int = 0) -> None:
+    def __init__(
+        self, *, total: int = 0, per_address: int = 0, now: Callable[[], float] = time.monotonic
+    ) -> None:
         self._total = total
         self._per_address = per_address
         self._count = 0
         self._is_full = False  # so that a flood is told of once
         self._addresses: Counter[str] = Counter()
+        self._now = now
+        self._refused: OrderedDict[str, tuple[float, int]] = OrderedDict()
+        """When it was last told of each attacker, and how many of its connections were refused since."""
 
     def admit(self, address: str) -> bool:
         """Tell whether one more may come in from there; if so, `leave` must be called once."""
@@ -33,12 +46,23 @@ class ConnectionLimiter:
             return False
         network = network_of(address)
         if self._per_address and self._addresses[network] >= self._per_address and not is_loopback(address):
-            log.info("too_many_connections_from_address", address=address, limit=self._per_address)
+            self._tell(address, network)
             return False
         self._is_full = False
         self._count += 1
         self._addresses[network] += 1
         return True
+
+    def _tell(self, address: str, network: str) -> None:
+        """Log that an address is refused, once a minute: strangers must not fill the disk."""
+        told, refused = self._refused.pop(network, (-TOLD_EVERY, 0))
+        if self._now() - told < TOLD_EVERY:
+            self._refused[network] = told, refused + 1
+            return
+        log.info("too_many_connections_from_address", address=address, limit=self._per_address, more=refused)
+        self._refused[network] = self._now(), 0
+        if len(self._refused) > MOST_TOLD:
+            self._refused.popitem(last=False)
 
     def leave(self, address: str) -> None:
         """One that was admitted is gone."""
