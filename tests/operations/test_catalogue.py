@@ -184,6 +184,18 @@ async def test_malformed_addresses_do_not_reach_the_function(everything, found):
             assert await code_of(everything, found, arguments) == "invalid", (field, wrong)
 
 
+@pytest.mark.parametrize("found", EVERY)
+async def test_text_that_no_stream_can_carry_is_refused_in_every_field(everything, found):
+    """Whatever a script pastes: the operation says what is wrong and where, and nothing fails."""
+    for field in msgspec.structs.fields(found.request):
+        arguments = arguments_about(LOCAL, found)
+        for wrong in ("a\x0bb", "\x00", "a\ufffe", ["ok", "a\x1f"], {"key": "\x08"}, "\ud800"):
+            with pytest.raises(OperationError) as caught:
+                await answers_of(everything, found, {**arguments, field.name: wrong})
+            assert caught.value.code == "invalid"
+            assert field.name in str(caught.value)
+
+
 def test_every_account_that_a_request_names_is_a_subject():
     for one in CATALOGUE:
         for field in one.addresses:

@@ -97,6 +97,11 @@ async def test_a_stanza_is_sent_as_it_is_given(world, live):
         "<query xmlns='jabber:iq:roster'/>",
         "<message xmlns='urn:x' to='bob@localhost'/>",
         "<!DOCTYPE x><message to='bob@localhost'/>",
+        "<iq type='get' id='1' to='bob@localhost/phone'/>",
+        "<iq type='set' id='1' to='bob@localhost/phone'><a xmlns='a'/><b xmlns='b'/></iq>",
+        "<iq type='get' id='1' to='localhost'/>",
+        "<presence type='odd' to='bob@localhost'/>",
+        "<message to='bob@localhost'><body>a\x0bb</body></message>",
     ],
 )
 async def test_what_is_no_stanza_of_ours_is_refused(world, live, text):

@@ -14,7 +14,19 @@ from tidings.kernel.maybe_awaitable import MaybeAwaitable, until_done
 from tidings.kernel.routing import Routing
 from tidings.kernel.session import Session
 from tidings.wire.xml.element import Element
-from tidings.wire.xmpp.stanza import Stanza
+from tidings.wire.xmpp.stanza import KINDS, Stanza
+
+
+def check(stanza: Stanza) -> None:
+    """Refuse what is no proper presence or iq (RFC 6120 §8.2.3, §8.3.3.1); raises `bad-request`."""
+    kind = stanza.kind
+    if kind not in KINDS[stanza.name]:
+        raise StanzaError("bad-request", f"a {stanza.name} cannot be of type {kind!r}")
+    if stanza.name == "iq":
+        if stanza.id is None:
+            raise StanzaError("bad-request", "an iq needs an id")
+        if kind in {"get", "set"} and len(stanza.index) != 1:
+            raise StanzaError("bad-request", "a request has exactly one child")
 
 
 class Requests:

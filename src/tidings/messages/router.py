@@ -34,11 +34,11 @@ from tidings.messages.inbound import Inbound
 from tidings.messages.origin import Origin, Via
 from tidings.messages.pipeline import Pipeline
 from tidings.messages.refusals import BACKEND_TEXT
-from tidings.messages.requests import Requests
+from tidings.messages.requests import Requests, check
 from tidings.messages.submission import MessageKind, Outcome
 from tidings.ports.ledger import Ledger
 from tidings.wire.xmpp.payloads.arrival import without_forgeries
-from tidings.wire.xmpp.stanza import KINDS, Stanza
+from tidings.wire.xmpp.stanza import Stanza
 
 log = structlog.get_logger("tidings.router")
 
@@ -123,7 +123,7 @@ class Router:
         self._telemetry.stanzas_in[stanza.name] += 1
         account = session.account
         try:
-            self._check(stanza)
+            check(stanza)
             hooks = session.host.hooks
             if stanza.name == "presence":
                 stanza = without_forgeries(stanza, account.jid)
@@ -156,6 +156,12 @@ class Router:
         if stanza.name == "message":
             assert stanza.sender is not None
             return self._pipeline.submit(self.origin_of(stanza.sender, Via.SERVER), (stanza,))
+        if session is None:  # what a session sends was looked at before
+            try:
+                check(stanza)
+            except StanzaError as error:
+                self.refuse(stanza, error)
+                return None
         host = self.hosts.get(to.domain)
         if host is None:
             return self.pass_on(stanza, to)
@@ -264,17 +270,6 @@ class Router:
             return self._kinds[host.domain].to_resource(entity, error)
         except StanzaError:
             return None  # it has gone, and an error is not answered with an error
-
-    def _check(self, stanza: Stanza) -> None:
-        """RFC 6120 §8.2.3 and §8.3.3.1: what is no proper stanza is refused."""
-        kind = stanza.kind
-        if kind not in KINDS[stanza.name]:
-            raise StanzaError("bad-request", f"a {stanza.name} cannot be of type {kind!r}")
-        if stanza.name == "iq":
-            if stanza.id is None:
-                raise StanzaError("bad-request", "an iq needs an id")
-            if kind in {"get", "set"} and len(stanza.index) != 1:
-                raise StanzaError("bad-request", "a request has exactly one child")
 
     def _caught(self, stanza: Stanza, wait: MaybeAwaitable) -> MaybeAwaitable:
         return None if wait is None else self._catch(stanza, wait)

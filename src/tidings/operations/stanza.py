@@ -14,6 +14,7 @@ from tidings.base.jid import Jid
 from tidings.base.limits import XmlLimits
 from tidings.kernel.maybe_awaitable import until_done
 from tidings.messages.origin import Via
+from tidings.messages.requests import check
 from tidings.operations.catalogue import ADMINISTRATORS, EVERYBODY, operation
 from tidings.operations.context import Context
 from tidings.operations.errors import OperationError
@@ -119,8 +120,10 @@ async def send_stanza(context: Context, request: SendStanza) -> Sent:
     stanza = _parse(request.stanza)
     if stanza.to is None:
         raise OperationError("invalid", "the stanza has no `to`")
-    sender = stanza.sender or _own_address(context)
-    return await _send(context, stanza.replace(sender=sender, id=stanza.id or token()))
+    stanza = stanza.replace(sender=stanza.sender or _own_address(context), id=stanza.id or token())
+    if stanza.name != "message":
+        check(stanza)
+    return await _send(context, stanza)
 
 
 def _parse(text: str) -> Stanza:

@@ -7,7 +7,7 @@ before the operation runs; in an answer it becomes a text again by `to_plain` or
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final, Generic, NamedTuple, TypeVar
 
@@ -16,6 +16,7 @@ from msgspec import Meta, inspect
 
 from tidings.base.jid import Jid, JidError
 from tidings.operations.errors import OperationError
+from tidings.wire.xml.writer import check_characters
 
 Item = TypeVar("Item")
 
@@ -119,8 +120,27 @@ def check_address(jid: Jid, scalar: Scalar, example: str) -> None:
             raise OperationError("invalid", f"{str(jid)!r} is not a domain; write {jid.domain}")
 
 
+def _check_characters(name: str, value: object) -> None:
+    """Refuse text that no stream could carry, wherever it stands in an argument."""
+    if isinstance(value, str):
+        try:
+            check_characters(value)
+        except ValueError as error:
+            raise OperationError("invalid", f"`{name}`: {error}") from None
+    elif isinstance(value, Mapping):
+        for key, each in value.items():
+            _check_characters(name, key)
+            _check_characters(f"{name}.{key}", each)
+    elif isinstance(value, (list, tuple)):
+        for each in value:
+            _check_characters(name, each)
+
+
 def to_request(arguments: object, request: type[msgspec.Struct]) -> msgspec.Struct:
     """Make a request of what JSON gives; raises `OperationError` that names the field that is wrong."""
+    if isinstance(arguments, Mapping):
+        for name, value in arguments.items():
+            _check_characters(str(name), value)
     try:
         return msgspec.convert(arguments, request, dec_hook=_decode)
     except msgspec.ValidationError as error:
