@@ -9,7 +9,7 @@ from tidings.operations.all import CATALOGUE
 from tidings.operations.catalogue import ADMINISTRATORS, EVERYBODY, OPERATORS, Catalogue, operation
 from tidings.operations.context import OPERATOR, Caller, Context, Role
 from tidings.operations.errors import CODES, OperationError
-from tidings.operations.values import Domain, Scalar
+from tidings.operations.values import Domain, Scalar, check_characters
 
 
 class Nothing(msgspec.Struct, frozen=True):
@@ -361,3 +361,10 @@ async def test_an_operation_need_not_ask_by_itself_who_calls_it(context):
     with pytest.raises(OperationError) as caught:
         await Catalogue([peek]).call(context.acting_for(NOBODY), "test", "peek", {})
     assert caught.value.code == "not-allowed"
+
+
+def test_what_is_not_utf8_on_a_command_line_is_told_before_it_is_sent():
+    with pytest.raises(OperationError, match=r"^`body`: the octet 0xFF is not UTF-8$") as caught:
+        check_characters({"to": "bob@localhost", "body": "a\udcffb"})
+    assert caught.value.code == "invalid"
+    check_characters({"body": "tabs\tand\r\nlines \U0001f600", "of": ["any", 1, None, True]})
