@@ -37,8 +37,9 @@ class Outgoing(msgspec.Struct, gc=False, eq=False):
     @property
     def xml(self) -> bytes:
         """The stanza as XML, written for the content namespace `jabber:client`."""
-        if self.written is not None:
-            return self.written
+        written = self.written
+        if written is not None:
+            return written
         source = self.source
         if type(source) is not Stanza:
             source = self.stanza

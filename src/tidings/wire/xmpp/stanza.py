@@ -34,6 +34,7 @@ KINDS: Final = {
 _KIND_ATTRIBUTES: Final = {
     kind: f' type="{kind}"' if kind else "" for kinds in KINDS.values() for kind in kinds
 }
+_TO: Final = ' to="'
 _LANG: Final = "http://www.w3.org/XML/1998/namespace lang"
 _CACHED_LANG: Final = 35  # RFC 5646 §4.4.1: real ones are not longer
 _ERROR_KINDS: Final = frozenset({"auth", "cancel", "continue", "modify", "wait"})
@@ -77,8 +78,8 @@ class Stanza(msgspec.Struct, eq=False, gc=False):
     index: list[tuple[str, int]]
     content: bytes
     extra: dict[str, str] | None = None
-    _before: str | None = None
-    """What stands before the address, once that is written."""
+    _before: bytes = b""
+    """What stands before the address, once that is written; empty until then."""
     _after: bytes = b""
     """What stands after it."""
     _encodings: dict[Callable[[Stanza], bytes], bytes] | None = None
@@ -203,7 +204,7 @@ class Stanza(msgspec.Struct, eq=False, gc=False):
 
     def addressed(self, to: Jid) -> Self:
         """Give the stanza for another address; what stands before and after that is written once for all."""
-        if self._before is None:
+        if not self._before:
             self._render()
         return type(self)(
             self.name,
@@ -237,7 +238,7 @@ class Stanza(msgspec.Struct, eq=False, gc=False):
             self.content + raw,
             self.extra,
         )
-        if self._before is not None and length:
+        if self._before and length:
             closing = len(self.name) + 3
             copy._before = self._before  # noqa: SLF001  # its own class
             copy._after = self._after[:-closing] + raw + self._after[-closing:]  # noqa: SLF001
@@ -287,12 +288,12 @@ class Stanza(msgspec.Struct, eq=False, gc=False):
 
         What stands before and after the address is written once for all addresses.
         """
-        if self._before is None:
+        if not self._before:
             self._render()
         address = self.to if to is None else to
         if address is None:
-            return f"{self._before}".encode() + self._after
-        return f'{self._before} to="{address.xml}"'.encode() + self._after
+            return self._before[: -len(_TO)] + self._after[1:]
+        return b"".join((self._before, address.xml.encode(), self._after))
 
     def to_bytes_for(self, content_namespace: str, to: Jid | None = None) -> bytes:
         """Write the stanza for a stream of this content namespace, `jabber:server` for one."""
@@ -315,7 +316,8 @@ class Stanza(msgspec.Struct, eq=False, gc=False):
     def _render(self) -> None:
         name = self.name
         sender = self.sender
-        self._before = f"<{name}" if sender is None else f'<{name} from="{sender.xml}"'
+        before = f"<{name}" if sender is None else f'<{name} from="{sender.xml}"'
+        self._before = f"{before}{_TO}".encode()
         after = _KIND_ATTRIBUTES.get(self.kind)
         if after is None:
             after = f' type="{escape_attribute(self.kind)}"'
@@ -327,9 +329,9 @@ class Stanza(msgspec.Struct, eq=False, gc=False):
         if self.extra:
             after += _write_extra(self.extra)
         if self.content:
-            self._after = b"".join((f"{after}>".encode(), self.content, f"</{name}>".encode()))
+            self._after = b"".join((f'"{after}>'.encode(), self.content, f"</{name}>".encode()))
         else:
-            self._after = f"{after}/>".encode()
+            self._after = f'"{after}/>'.encode()
 
     def __repr__(self) -> str:
         return f"Stanza({self.to_bytes().decode(errors='replace')})"
