@@ -84,7 +84,7 @@ async def test_a_handshake_that_is_none_is_refused(headers, status):
     await expect(headers, status)
 
 
-@pytest.mark.parametrize("key", ["x", base64.b64encode(os.urandom(36)).decode(), "not base64"])
+@pytest.mark.parametrize("key", ["x", "A" * 48, "not base64"])
 async def test_a_key_of_any_length_is_taken_as_others_take_it(key):
     await expect({"Sec-WebSocket-Key": key}, 101)
 

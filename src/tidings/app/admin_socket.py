@@ -22,7 +22,7 @@ from tidings.kernel.supervisor import Supervisor
 from tidings.operations.catalogue import Catalogue
 from tidings.operations.context import Context
 from tidings.operations.errors import OperationError
-from tidings.operations.values import to_json
+from tidings.operations.values import check_characters, to_json
 
 LINE_BYTES: Final = 1024 * 1024
 ANSWER_SECONDS: Final = 60
@@ -209,6 +209,7 @@ def stream(path: Path, category: str, operation: str, arguments: dict[str, Any])
 
 def _ask(path: Path, request: Request) -> Generator[Answer, None, None]:
     """Give the answers to a request, one line each."""
+    check_characters(request.arguments)  # JSON cannot carry what is not UTF-8
     try:
         with _connected(path) as connection, connection.makefile("rb") as lines:
             connection.sendall(msgspec.json.encode(request) + b"\n")

@@ -15,7 +15,7 @@ from tidings.kernel.domains import Domains, ServedDomain, Source
 from tidings.operations.catalogue import Catalogue, Operation
 from tidings.operations.context import Context
 from tidings.operations.errors import OperationError
-from tidings.operations.values import check_characters, to_plain
+from tidings.operations.values import to_plain
 from tidings.ports.domains import DomainState
 from tidings.ports.stores import Stores
 
@@ -24,7 +24,6 @@ _END: Final = object()
 
 def call(config: Config, operation: Operation, arguments: dict[str, Any]) -> Any:  # noqa: ANN401  # plain JSON
     """Carry out an operation and give its answer as plain values; raises what the operation raises."""
-    check_characters(arguments)
     try:
         return admin_socket.call(config.admin_socket, operation.category, operation.name, arguments)
     except admin_socket.NotRunningError:
@@ -35,7 +34,6 @@ def call(config: Config, operation: Operation, arguments: dict[str, Any]) -> Any
 
 def stream(config: Config, operation: Operation, arguments: dict[str, Any]) -> Iterator[Any]:
     """Carry out an operation with many answers and give them as plain values; raises what it raises."""
-    check_characters(arguments)
     try:
         yield from admin_socket.stream(config.admin_socket, operation.category, operation.name, arguments)
         return

@@ -222,12 +222,12 @@ class Session(Slotted):
 
     def write(self, out: Outgoing) -> None:
         """Send a stanza past the filter."""
-        flow, link = self.flow, self.link
+        flow = self.flow
         flow.sent += 1
         if flow.window is not None and not flow.window.push(out, out.octets):
             self._overflow()
-        elif link is not None:
-            link.send(out)
+        elif self.link is not None:
+            self.link.send(out)
 
     def send_nonza(self, raw: bytes) -> None:
         """Send an element that is no stanza, if there is a connection; it is not counted."""

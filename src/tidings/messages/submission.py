@@ -58,10 +58,6 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """It was taken and will reach nobody, without a word to whom it was for."""
 
 
-ACCEPTED: Final = Outcome()
-"""The outcome of what nobody keeps, and of what a session sends: it hears by XEP-0198."""
-
-
 class MessageKind(EntityKind, Protocol):
     """What a kind of entity says about messages from it and for it.
 
@@ -217,7 +213,7 @@ def outcome_of(submission: Submission) -> Outcome:
     """Say what became of a message that was accepted."""
     accepted = submission.accepted
     if accepted is None:
-        return ACCEPTED
+        return Outcome()
     own = submission.origin.jid.text
     place = next((place for place in accepted.places if place.archive == own), None)
     return Outcome(place=place, time=accepted.time, is_repeated=accepted.repeated)

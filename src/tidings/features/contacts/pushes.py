@@ -37,7 +37,7 @@ def send_push(session: Session, item: RosterItem, version: str) -> None:
 
 
 def _push_of(item: RosterItem, version: str) -> Stanza:
-    """Write one item with the version that the roster has after it, whether the client keeps one (§2.6.3).
+    """Write one item with the version that the roster has after it, asked for or not (§2.6.3).
 
     A push has no `from`, which means the account itself (§2.1.6); what anybody else sends has one.
     """
