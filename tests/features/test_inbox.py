@@ -109,7 +109,7 @@ async def test_an_inactive_device_with_any_name_gets_the_same_entries(world: Wor
     bob = await world.online("bob@localhost/x")
     other.take()
     await bob.send("<presence to='alice@localhost'/>")
-    await bob.send(f"<presence to='{other.jid.xml}'><status>later</status></presence>")
+    await bob.send(f"<presence to='{other.jid.xml.decode()}'><status>later</status></presence>")
     assert other.take() == []
     await other.send(fetch(query_id="q"))
     assert [each.name for each in other.take()] == ["presence", "message", "message", "message", "iq"]

@@ -67,7 +67,7 @@ class WorldClient:
     # --- the kernel's Link
 
     def send_out(self, out: Outgoing) -> None:
-        self.received.append(decode(out.xml, ns.CLIENT))
+        self.received.append(decode(out.to_bytes(), ns.CLIENT))
         self.counted += 1
         if self.session is not None and self.session.flow.window is not None:
             asyncio.get_running_loop().call_soon(self._ask)

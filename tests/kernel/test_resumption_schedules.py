@@ -54,7 +54,7 @@ class Wire:
         """Whether the phone knows that its session goes on here."""
 
     def send(self, out: Outgoing) -> None:
-        self.send_nonza(out.xml)
+        self.send_nonza(out.to_bytes())
 
     def send_nonza(self, raw: bytes) -> None:
         self.down.append(decode(raw, ns.CLIENT))

@@ -40,7 +40,7 @@ class Link:
         self.closed = False
 
     def send(self, out: Outgoing) -> None:
-        self.sent.append(out.xml)
+        self.sent.append(out.to_bytes())
 
     def send_nonza(self, raw: bytes) -> None:
         self.sent.append(raw)

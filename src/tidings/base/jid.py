@@ -46,8 +46,8 @@ class Jid(str):
     resource: str
     text: str
     """The address as a plain string, which costs less to write."""
-    xml: str
-    """The address as it stands in an XML attribute."""
+    xml: bytes
+    """The address as it stands in an XML attribute, encoded: each copy of a stanza has it."""
     _bare: Jid | None
 
     def __new__(cls, text: str) -> Self:
@@ -98,7 +98,7 @@ def _build(local: str, domain: str, resource: str) -> Jid:
     jid = str.__new__(Jid, text)
     jid.text = text
     # Only a resource can have such characters, and few do: html.escape is loaded with them.
-    jid.xml = text if _XML_SPECIAL.search(resource) is None else html.escape(text)
+    jid.xml = (text if _XML_SPECIAL.search(resource) is None else html.escape(text)).encode()
     jid.local, jid.domain, jid.resource, jid._bare = local, domain, resource, bare  # noqa: SLF001  # its maker
     return jid
 

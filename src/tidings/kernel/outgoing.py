@@ -34,16 +34,15 @@ class Outgoing(msgspec.Struct, gc=False, eq=False):
             source = self.source = source()
         return source
 
-    @property
-    def xml(self) -> bytes:
-        """The stanza as XML, written for the content namespace `jabber:client`."""
+    def to_bytes(self) -> bytes:
+        """Write the stanza for a stream of `jabber:client`."""
         written = self.written
         if written is not None:
             return written
         source = self.source
         if type(source) is not Stanza:
             source = self.stanza
-        return source.to_bytes(self.to)  # not kept: it is asked for once, and the stanza has it in two parts
+        return source.to_bytes(self.to)  # not kept: it is written once, and the stanza has it in two parts
 
     @property
     def octets(self) -> int:

@@ -161,7 +161,7 @@ class Connection:
 
     def send(self, out: Outgoing) -> None:
         """Write a stanza; it leaves with everything else of this turn of the event loop."""
-        self._write(self._framing.stanza(out.xml) if self._frames else out.xml)
+        self._write(self._framing.stanza(out.to_bytes()) if self._frames else out.to_bytes())
 
     def send_nonza(self, raw: bytes) -> None:
         """Write an element that is no stanza and declares its own namespace."""

@@ -34,7 +34,7 @@ KINDS: Final = {
 _KIND_ATTRIBUTES: Final = {
     kind: f' type="{kind}"' if kind else "" for kinds in KINDS.values() for kind in kinds
 }
-_TO: Final = ' to="'
+_TO: Final = b' to="'
 _LANG: Final = "http://www.w3.org/XML/1998/namespace lang"
 _CACHED_LANG: Final = 35  # RFC 5646 §4.4.1: real ones are not longer
 _ERROR_KINDS: Final = frozenset({"auth", "cancel", "continue", "modify", "wait"})
@@ -293,7 +293,7 @@ class Stanza(msgspec.Struct, eq=False, gc=False):
         address = self.to if to is None else to
         if address is None:
             return self._before[: -len(_TO)] + self._after[1:]
-        return b"".join((self._before, address.xml.encode(), self._after))
+        return b"".join((self._before, address.xml, self._after))
 
     def to_bytes_for(self, content_namespace: str, to: Jid | None = None) -> bytes:
         """Write the stanza for a stream of this content namespace, `jabber:server` for one."""
@@ -316,8 +316,8 @@ class Stanza(msgspec.Struct, eq=False, gc=False):
     def _render(self) -> None:
         name = self.name
         sender = self.sender
-        before = f"<{name}" if sender is None else f'<{name} from="{sender.xml}"'
-        self._before = f"{before}{_TO}".encode()
+        before = f"<{name}".encode()
+        self._before = before + _TO if sender is None else b'%b from="%b"%b' % (before, sender.xml, _TO)
         after = _KIND_ATTRIBUTES.get(self.kind)
         if after is None:
             after = f' type="{escape_attribute(self.kind)}"'

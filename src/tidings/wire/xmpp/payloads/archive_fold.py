@@ -145,7 +145,7 @@ def _written_message(name: str, message: FoldedMessage) -> bytes:
 
 
 def _author(by: Jid, stamp: int) -> str:
-    return f' by="{by.xml}" stamp="{format_date_time(stamp)}"'
+    return f' by="{by.xml.decode()}" stamp="{format_date_time(stamp)}"'
 
 
 def _safe(text: str) -> str:

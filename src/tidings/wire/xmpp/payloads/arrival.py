@@ -25,6 +25,8 @@ _OPENING: Final = b"<message"
 _CLOSING: Final = b"</message>"
 _MESSAGE: Final = f'<message xmlns="{ns.CLIENT}"'.encode()
 _FORWARDED: Final = f'<forwarded xmlns="{ns.FORWARD}"><delay xmlns="{ns.DELAY}" stamp="'.encode()
+_DELAY_FROM: Final = f'<delay xmlns="{ns.DELAY}" from="'.encode()
+_STANZA_ID_BY: Final = f'<stanza-id xmlns="{ns.STANZA_ID}" by="'.encode()
 _DELAYS: Final = frozenset({(ns.DELAY, "delay"), (ns.LEGACY_DELAY, "x")})
 _TIMES: Final = _DELAYS | {(ns.TIDINGS_TIME, "time")}
 _OURS: Final = frozenset({_STANZA_ID, _TIME, _DELAY, f"{ns.LEGACY_DELAY} x"})
@@ -131,10 +133,10 @@ def _live_time(time: int) -> bytes:
 
 
 def _delay(by: Jid, time: int) -> bytes:
-    return f'<delay xmlns="{ns.DELAY}" from="{by.host.xml}" stamp="{stamp_of(time)}"/>'.encode()
+    return b'%b%b" stamp="%b"/>' % (_DELAY_FROM, by.host.xml, stamp_of(time).encode())
 
 
 def _stanza_id(by: Jid, id_: str) -> bytes:
     # Ids are of this project's making, or a room's; the usual ones need no escaping.
     shown = id_ if id_.replace("-", "").isalnum() else escape_attribute(id_)
-    return f'<stanza-id xmlns="{ns.STANZA_ID}" by="{by.xml}" id="{shown}"/>'.encode()
+    return b'%b%b" id="%b"/>' % (_STANZA_ID_BY, by.xml, shown.encode())

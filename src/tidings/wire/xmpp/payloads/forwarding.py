@@ -108,7 +108,7 @@ class ResultMessages:
         self._sender = sender
         self._mark = mark
         self._number = 0
-        self._root = f'<message from="{sender.xml}" to="{to.xml}" id="{mark}'.encode()
+        self._root = b'<message from="%b" to="%b" id="%b' % (sender.xml, to.xml, mark.encode())
 
     def around(self, raw: bytes) -> tuple[bytes, Callable[[], Stanza]]:
         """Return the next message, written, and what makes the same as a stanza; `raw` is as in `carry`."""

@@ -71,7 +71,7 @@ class StandardInboxEntry(msgspec.Struct, frozen=True):
     def to_bytes(self) -> bytes:
         """Return `<entry/>`, written for any default namespace."""
         last = "" if self.id is None else f' id="{escape_attribute(self.id)}"'
-        opening = f'<entry xmlns="{ns.INBOX1}" unread="{self.unread}" jid="{self.peer.xml}"'
+        opening = f'<entry xmlns="{ns.INBOX1}" unread="{self.unread}" jid="{self.peer.xml.decode()}"'
         return check_characters(f"{opening}{last}/>").encode()
 
     def message(
