@@ -88,6 +88,7 @@ def messages(draw: st.DrawFn) -> Append:
         sender=draw(st.sampled_from(["", sender, f"{sender}/phone"])),
         content=draw(st.sampled_from(CONTENTS)),
         is_strict=draw(st.sampled_from([False, False, True])),
+        repeat_within=draw(st.sampled_from([0, 0, 1, 3])),  # in commits, each of which is a microsecond later
         raises=draw(st.sampled_from([(), (), (ROOM,)])),
         reads=draw(st.lists(reads(), max_size=1).map(tuple)),
     )

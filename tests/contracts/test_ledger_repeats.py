@@ -97,6 +97,19 @@ async def test_a_strict_key_is_used_for_one_content(ledger: SqlLedger, clock: Cl
     assert not late.repeated
 
 
+async def test_a_key_may_make_a_repeat_for_a_while_only(ledger: SqlLedger, clock: Clock) -> None:
+    (first,) = await accept(ledger, once(1, "same"))
+    clock.now += 60
+    (again,) = await accept(ledger, once(2, "same", repeat_within=60))
+    assert again.places == first.places
+    clock.now += 1
+    (later,) = await accept(ledger, once(3, "same", repeat_within=60))
+    assert not later.repeated
+    (newest,) = await accept(ledger, once(4, "same", repeat_within=60))
+    assert newest.places == later.places
+    assert await texts(ledger, BOB) == ["1", "3"]
+
+
 # -- the order of a stream
 
 

@@ -31,6 +31,8 @@ CHANGING = (EntryKind.CORRECTION, EntryKind.RETRACTION)
 @dataclass
 class Message:
     append: Append
+    batch: int = 0
+    """The number of the commit that accepted it."""
     places: list[Place] = field(default_factory=list)
     targets: list[int] = field(default_factory=list)
     returned: list[Jid] = field(default_factory=list)
@@ -100,11 +102,14 @@ class Model:
     versions: dict[Jid, int] = field(default_factory=dict)
     members: dict[tuple[Jid, Jid], tuple[str, int | None]] = field(default_factory=dict)
     """Affiliation and position at joining, by room and member."""
+    batch: int = 0
+    """How many commits there were: the model's time."""
 
     # -- writing
 
     def commit(self, appends: tuple[Append, ...]) -> list[Answer]:
         """Append messages in one transaction: after a stale one, nothing passes on its stream."""
+        self.batch += 1
         stale: set[bytes] = set()
         answers = []
         for append in appends:
@@ -143,13 +148,15 @@ class Model:
         """Give the first send of the same, and the last one of something else with its key."""
         if append.repeat is None:
             return None, None
-        found = [each for each in self.messages if append.repeat in each.append.keys and self.is_there(each)]
+        since = self.batch - append.repeat_within if append.repeat_within else 0
+        young = [each for each in self.messages if each.batch >= since]
+        found = [each for each in young if append.repeat in each.append.keys and self.is_there(each)]
         same = [each for each in found if is_same(each.append.content, append.content)]
         others = [each for each in found if each not in same]
         return next(iter(same), None), next(reversed(others), None)
 
     def _accept(self, append: Append) -> Message:
-        message = Message(append)
+        message = Message(append, self.batch)
         self.messages.append(message)
         for entry in append.entries:
             self._enter(message, entry)

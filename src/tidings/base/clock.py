@@ -7,6 +7,7 @@ from typing import Final, Protocol
 
 SECOND: Final = 1_000_000
 """Microseconds in a second."""
+MINUTE: Final = 60 * SECOND
 
 
 class TimeSource(Protocol):

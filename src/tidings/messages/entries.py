@@ -16,6 +16,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from tidings.base.clock import MINUTE
 from tidings.base.jid import Jid
 from tidings.kernel.account import Account
 from tidings.kernel.entity import Entity
@@ -50,6 +51,14 @@ READING: Slot[frozenset[ReferenceKind]] = Slot(
     "entries.reading", default=frozenset({ReferenceKind.DISPLAYED, ReferenceKind.ACKNOWLEDGED})
 )
 """Which markers of the owner say that a conversation is read."""
+
+
+UNIQUE_CHARACTERS: Final = 16
+"""An origin-id of fewer is not taken for unique for long: it may be that of a client that counts from 1."""
+
+SHORT_ID_WINDOW: Final = 15 * MINUTE
+"""How long such an id makes a repeat, in microseconds: a client that lost its connection sends again what it
+did not see accepted as soon as it is back, and its stream waits 5 minutes for it."""
 
 
 class Rules:
@@ -107,8 +116,9 @@ def append_of(submission: Submission, classification: Classification, found: tup
     """Give what the ledger is asked to write."""
     message, origin, number = submission.message, submission.origin, submission.number
     peers = origin.jid, submission.recipient
-    keys, repeat = _keys(message, peers)
+    keys, repeat, repeat_within = _keys(message, peers)
     reference = classification.reference
+    is_strict = repeat is not None and origin.via is _OPERATION
     return Append(
         body=message.to_bytes(),
         entries=found,
@@ -116,10 +126,11 @@ def append_of(submission: Submission, classification: Classification, found: tup
         keys=keys,
         repeat=repeat,
         content=b"" if repeat is None else digest_of(submission.submitted or message),
-        is_strict=repeat is not None and origin.via is _OPERATION,
+        is_strict=is_strict,
         refers_to=() if reference is None else targets(reference, peers),
         stream=origin.stream_key if number else None,
         number=number,
+        repeat_within=0 if is_strict else repeat_within,
     )
 
 
@@ -189,16 +200,18 @@ def _resource(message: Stanza, recipient: Account) -> str:
     return to.resource
 
 
-def _keys(message: Stanza, peers: tuple[Jid, Jid]) -> tuple[tuple[bytes, ...], bytes | None]:
+def _keys(message: Stanza, peers: tuple[Jid, Jid]) -> tuple[tuple[bytes, ...], bytes | None, int]:
+    """Give the keys, the one that makes a repeat, and for how long it does."""
     sender, recipient = peers[0].text, peers[1].text
     id_ = message.id
     origin = _origin_id(message)
     if origin is None:
-        return ((message_key("id", sender, recipient, id_),) if id_ else ()), None
+        return ((message_key("id", sender, recipient, id_),) if id_ else ()), None, 0
     key = message_key("origin", sender, recipient, origin)
+    within = 0 if len(origin) >= UNIQUE_CHARACTERS else SHORT_ID_WINDOW
     if not id_ or id_ == origin:
-        return (key,), key
-    return (key, message_key("id", sender, recipient, id_)), key
+        return (key,), key, within
+    return (key, message_key("id", sender, recipient, id_)), key, within
 
 
 def _origin_id(message: Stanza) -> str | None:

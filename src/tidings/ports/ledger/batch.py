@@ -171,6 +171,9 @@ class Append(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=Fals
     also: tuple[Append, ...] = ()
     """Other messages of the same plan, accepted, refused or stale together with it and numbered after it;
     they have no `stream` and no `also`. A repeat of the first is a repeat of all."""
+    repeat_within: int = 0
+    """How old what makes it a repeat may be, in microseconds, where its key is not meant to be unique for
+    long; 0: as old as the window."""
 
 
 class ReadMove(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):

@@ -102,7 +102,7 @@ class Appends:
     def begin(self, time: int, window: int, *, is_referred_to: bool) -> None:
         """Set the time, how old a first send may be, and whether keys of these messages may be asked for."""
         self._time = time
-        self._repeats.since = time - window
+        self._repeats.begin(time, window)
         self._is_referred_to = is_referred_to
 
     def append(self, append: Append) -> Outcome:

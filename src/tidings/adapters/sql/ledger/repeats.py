@@ -20,8 +20,12 @@ class Repeats:
     def __init__(self, references: References, streams: Streams) -> None:
         self._references = references
         self._streams = streams
-        self.since = 0
-        """A message that is older is not the first send of anything."""
+        self._now = 0
+        self._since = 0
+
+    def begin(self, now: int, window: int) -> None:
+        """Set the time; a message that is older than the window is not the first send of anything."""
+        self._now, self._since = now, now - window
 
     def outcome_of(self, append: Append) -> Outcome | None:
         """Tell what became of the message when it came before; notes that its stream has come so far."""
@@ -44,10 +48,11 @@ class Repeats:
     def _first_of(self, append: Append) -> Accepted | Conflict | None:
         """Give the first result of a message that was sent before; or what stands against a strict key."""
         assert append.repeat is not None
+        since = max(self._since, self._now - append.repeat_within) if append.repeat_within else self._since
         content = append.content[:CONTENT_OCTETS]
         other = None
         for found in self._references.by_key.get(append.repeat, ()):
-            if found.time < self.since:
+            if found.time < since:
                 continue
             if not content or not found.content or content == found.content:
                 first = self._references.first_result(found)
