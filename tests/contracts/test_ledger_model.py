@@ -334,6 +334,7 @@ class Machine(RuleBasedStateMachine):
         for entry in page.entries:
             item = self.model.archives[archive][entry.id.position - 1]
             assert (entry.body, entry.target) == (item.message.append.body, item.target)
+            assert (entry.retracted is not None) is self.model.is_retracted(archive, entry.id.position)
 
     @invariant()
     def archives_are_equal(self) -> None:

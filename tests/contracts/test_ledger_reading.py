@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 
 from tests.contracts.ledger_stories import (
@@ -18,6 +19,7 @@ from tests.contracts.ledger_stories import (
     change,
     chat,
     clock,
+    key,
     ledger,
     ledger_url,
     ledger_urls,
@@ -245,7 +247,41 @@ async def test_what_refers_to_an_entry_is_folded(ledger: SqlLedger, clock: Clock
         ]
     await ledger.erase(BOB, (3, 6))
     one, two = (await ledger.page(BOB, PageQuery(limit=2, folded=True))).entries
-    assert ([said(entry) for entry in one.pointers], two.retracted) == (["eins"], None)
+    assert ([said(entry) for entry in one.pointers], two.retracted) == (["eins"], START + 4 * SECOND)
+
+
+async def test_what_was_retracted_itself_refers_to_nothing(ledger: SqlLedger) -> None:
+    await accept(ledger, chat(ALICE, BOB, "one", name=1))
+    for kind, name, words in (
+        (EntryKind.CORRECTION, 2, "uno"),
+        (EntryKind.CORRECTION, 3, "eins"),
+        (EntryKind.REACTIONS, 4, "+"),
+    ):
+        append = pointing(ALICE, BOB, kind, 1, words)
+        await accept(ledger, msgspec.structs.replace(append, keys=(key(ALICE, name),)))
+    await accept(ledger, *(pointing(ALICE, BOB, EntryKind.RETRACTION, name) for name in (3, 4)))
+    for archive in (ALICE, BOB):
+        one, uno, eins, plus, *_ = (await ledger.page(archive, PageQuery(folded=True))).entries
+        assert [said(entry) for entry in one.pointers] == ["uno"]
+        assert [entry.retracted is None for entry in (one, uno, eins, plus)] == [True, True, False, False]
+
+
+async def test_what_corrects_a_correction_corrects_the_original(ledger: SqlLedger) -> None:
+    await accept(ledger, chat(ALICE, BOB, "one", name=1))
+    chain = [
+        msgspec.structs.replace(
+            pointing(ALICE, BOB, EntryKind.CORRECTION, number, number + 1), keys=(key(ALICE, number + 1),)
+        )
+        for number in (1, 2, 3)
+    ]
+    await accept(ledger, chain[0])
+    outcomes = await accept(ledger, *chain[1:])  # of the same transaction, and of an earlier one
+    assert [outcome.targets for outcome in outcomes] == [(1, 1), (1, 1)]
+    await accept(ledger, pointing(ALICE, BOB, EntryKind.RETRACTION, 1))
+    for archive in (ALICE, BOB):
+        page = await ledger.page(archive, PageQuery(limit=4))
+        assert all(entry.retracted is not None for entry in page.entries)
+        assert await ledger.erase(archive, (1,)) == 4
 
 
 async def test_the_newest_markers_of_a_conversation(ledger: SqlLedger) -> None:

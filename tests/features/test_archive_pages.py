@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,9 +10,10 @@ from hypothesis import strategies as st
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
 from tidings.features.archive.folding import fold
-from tidings.features.archive.results import ArchiveResultWriter, Withdrawal, shown_body, withdrawn_of
+from tidings.features.archive.results import ArchiveResultWriter, taken_back
 from tidings.features.archive.selection import UnknownId, bounds_of, fin_of, page_query, words_of
 from tidings.features.archive.stored import author_of, is_with, root_of
+from tidings.messages.shown import shown_body
 from tidings.ports.ledger.batch import Direction, EntryKind
 from tidings.ports.ledger.reading import Archived, ArchivePage, EntryId, Head, PageQuery
 from tidings.wire.xml.element import Element, decode
@@ -241,29 +243,35 @@ STONES = {
 @pytest.mark.parametrize(("retraction", "expected"), STONES.values(), ids=STONES)
 def test_what_stands_in_place_of_a_retracted_message(retraction: str, expected: Tombstone) -> None:
     by = entry(9, message("gone", more=retraction), kind=EntryKind.RETRACTION, target=7)
-    stone = kept(shown_body(entry(7, ORIGINAL, retracted=NOON), {7: Withdrawal(NOON, by)}, ALICE))
+    stone = kept(shown_body(entry(7, ORIGINAL, retracted=NOON), ALICE, by) or b"")
     assert (stone.sender, stone.to, stone.kind, stone.id) == (DESK, ALICE, "chat", "m")
     (child,) = stone.children
     assert Tombstone.decode(decode(child.raw, ns.CLIENT)) == expected
 
 
 def test_a_tombstone_whose_retraction_is_gone() -> None:
-    body = shown_body(entry(7, ORIGINAL, retracted=NOON), {7: Withdrawal(NOON)}, ALICE)
+    body = shown_body(entry(7, ORIGINAL, retracted=NOON), ALICE)
+    assert body is not None
     assert b"secret" not in body
     (child,) = kept(body).children
     assert Tombstone.decode(decode(child.raw, ns.CLIENT)) == Tombstone(NOON)
 
 
-def test_a_correction_does_not_tell_what_was_retracted() -> None:
-    correction = entry(8, message("secret, too"), kind=EntryKind.CORRECTION, target=7)
-    assert b"secret" not in shown_body(correction, {7: Withdrawal(NOON)}, ALICE)
-    assert b"secret" in shown_body(correction, {6: Withdrawal(NOON)}, ALICE)
-    assert withdrawn_of(page(entry(4), correction, entry(9, retracted=NOON))) == (
+def test_what_was_erased_is_not_shown_at_all() -> None:
+    for retracted in (None, NOON):
+        assert shown_body(msgspec.structs.replace(entry(7, retracted=retracted), body=None), ALICE) is None
+
+
+def test_the_retractions_that_a_page_needs() -> None:
+    taken = entry(8, kind=EntryKind.CORRECTION, target=7, retracted=NOON)
+    other = entry(6, kind=EntryKind.CORRECTION, target=5)
+    assert taken_back(page(entry(4), other, taken, entry(9, retracted=NOON))) == (
+        EntryId("NEW", 8),
         EntryId("NEW", 7),
         EntryId("NEW", 9),
     )
-    trimmed = entry(8, kind=EntryKind.CORRECTION, target=2)
-    assert withdrawn_of(page(trimmed)) == ()
+    trimmed = entry(8, kind=EntryKind.CORRECTION, target=2, retracted=NOON)
+    assert taken_back(page(trimmed)) == (EntryId("NEW", 8),)
 
 
 # --- folds
@@ -317,11 +325,6 @@ def test_everybody_has_their_newest_reactions() -> None:
     assert folded(reacting(8, "👋"), reacting(9)).reactions == ()
 
 
-def test_a_reaction_that_was_taken_back_is_none() -> None:
-    withdrawn = entry(8, reacting(8, "👋").body, kind=EntryKind.REACTIONS, target=7, retracted=NOON)
-    assert folded(withdrawn).reactions == ()
-
-
 def test_how_far_it_has_come_with_whom() -> None:
     found = folded(
         pointer(8, EntryKind.RECEIPT), pointer(9, EntryKind.RECEIVED), pointer(10, EntryKind.DISPLAYED)
@@ -359,8 +362,9 @@ def test_fastenings_of_one_kind_replace_each_other() -> None:
     assert len(folded(fastened(8, "", "shell='true'"), fastened(9, "", "shell='true'")).fastenings) == 2
 
 
-def test_of_what_is_withdrawn_nothing_else_is_told() -> None:
-    found = folded(pointer(8, EntryKind.CORRECTION), reacting(9, "👋"), withdrawal=Withdrawal(NOON, entry(9)))
+def test_of_what_was_taken_back_nothing_else_is_told() -> None:
+    pointers = pointer(8, EntryKind.CORRECTION), reacting(9, "👋")
+    found = fold(entry(7, pointers=pointers, retracted=NOON), ALICE, retraction=entry(9))
     assert found.correction is None
     assert found.reactions == ()
     assert found.retraction is not None

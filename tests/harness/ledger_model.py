@@ -66,8 +66,13 @@ class Item:
     entry: Entry
     target: int
     is_withdrawn: bool = False
+    is_retracted: bool = False
     is_erased: bool = False
     is_held: bool = False
+
+    @property
+    def is_correction(self) -> bool:
+        return self.message.append.kind is EntryKind.CORRECTION
 
     @property
     def is_counted(self) -> bool:
@@ -172,6 +177,8 @@ class Model:
         append = message.append
         archive = self.archives.setdefault(entry.archive, [])
         target = self.position_of(entry.archive, append.refers_to, changed_by=(message, entry))
+        if append.kind is EntryKind.CORRECTION and target:
+            target = self.original_of(entry.archive, target)
         item = Item(message, entry, target)
         archive.append(item)
         position = len(archive)
@@ -189,7 +196,7 @@ class Model:
             if entry.reader is not None:
                 self.move(entry.reader, entry.peer, entry.archive, position)
         if target and append.kind is EntryKind.RETRACTION:
-            archive[target - 1].is_withdrawn = True
+            archive[target - 1].is_withdrawn = archive[target - 1].is_retracted = True
         if target and entry.reads and archive[target - 1].entry.peer == entry.peer:
             self.move(entry.reader or entry.archive, entry.peer, entry.archive, target)
 
@@ -336,6 +343,17 @@ class Model:
                     return mine[-1]
         return 0
 
+    def original_of(self, archive: Jid, position: int) -> int:
+        """Give what an entry corrects, or the entry itself."""
+        item = self.archives[archive][position - 1]
+        return item.target if item.is_correction and self.has(archive, item.target) else position
+
+    def is_retracted(self, archive: Jid, position: int) -> bool:
+        """Tell whether an entry was taken back, or what it corrects."""
+        item = self.archives[archive][position - 1]
+        is_original = item.is_correction and item.target
+        return item.is_retracted or bool(is_original and self.archives[archive][item.target - 1].is_retracted)
+
     def has(self, archive: Jid, position: int) -> bool:
         return self.first(archive) <= position <= len(self.archives.get(archive, []))
 
@@ -397,13 +415,18 @@ class Model:
             self.archives[archive][position - 1].is_held = is_held
 
     def erase(self, archive: Jid, positions: list[int]) -> int:
-        items = [
-            self.archives[archive][position - 1] for position in positions if self.has(archive, position)
+        positions = [position for position in positions if self.has(archive, position)]
+        corrections = [
+            position
+            for position, item in enumerate(self.archives.get(archive, []), 1)
+            if item.is_correction and item.target in positions and self.has(archive, position)
         ]
+        items = [self.archives[archive][position - 1] for position in {*positions, *corrections}]
         items = [item for item in items if not item.is_held and not item.is_erased]
         for item in items:
             item.is_erased = item.is_withdrawn = True
-            item.target = 0
+            if item.message.append.kind is not EntryKind.RETRACTION:
+                item.target = 0
         return len(items)
 
     def erase_conversation(self, archive: Jid, peer: Jid) -> None:

@@ -274,10 +274,12 @@ class World:
         secure: bool = True,
         device: str | None = None,
         inline: tuple[Element, ...] = (),
+        is_bind2: bool = False,
     ) -> WorldClient:
         """Bind a resource of an account, which is made when it is missing; without a resource one is chosen.
 
-        `inline` is what Bind 2 asks for together with the session.
+        `inline` is what Bind 2 asks for together with the session; without `is_bind2` nothing else of it is
+        done.
         """
         address = Jid(jid)
         if not address.resource:
@@ -295,7 +297,7 @@ class World:
         )
         host = self.server.hosts[address.domain]
         client.session, client.answers = await self.server.open_session(
-            host, address, way, _ClientLink(client), inline
+            host, address, way, _ClientLink(client), inline, is_bind2=is_bind2
         )
         client._input = ClientStreamInput(client.session, self.server.supervisor)
         return client

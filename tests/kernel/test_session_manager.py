@@ -145,6 +145,18 @@ async def test_a_kick_and_a_new_password_end_sessions_on_all_nodes(nodes: Nodes)
     assert phone.closed
 
 
+async def test_bind_2_ends_earlier_sessions_of_the_same_client_on_all_nodes(nodes: Nodes) -> None:
+    app, other = "bob@localhost/app/1", "bob@localhost/app/2"
+    first = await nodes.one.login(app, device="4f2b", is_bind2=True)
+    bystander = await nodes.one.login(other, device="71cd", is_bind2=True)
+    await nodes.settle()
+    again = await nodes.two.login("bob@localhost/app/3", device="4f2b", is_bind2=True)
+    await nodes.settle()
+    assert first.session.ended
+    assert not bystander.session.ended
+    assert not again.session.ended
+
+
 async def test_a_removed_account_is_gone_on_all_nodes(nodes: Nodes) -> None:
     desk = await nodes.two.online("bob@localhost/desk")
     await nodes.one.context.accounts.remove(BOB)

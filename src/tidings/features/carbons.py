@@ -7,9 +7,9 @@ and the time. It is sent once, when the message is; what a device misses of it s
 Where the document leaves a choice, or leads to a message twice, Tidings decides:
 
 - A message to the own account is copied as received only, and not to the device that sent it.
-- A device that has not said yet that it is there, or is still catching up, gets no copy of a message that is
-  for all devices: the archive will bring it. One that reads the archive by itself gets the copy, since it may
-  have looked already.
+- A device that has not said yet that it is there, has a negative priority, or is still catching up gets no
+  copy of a message that is for all devices: the archive will bring it. One that reads the archive by itself
+  gets the copy, since it may have looked already.
 - Of errors, those are copied that answer one of the last 128 messages that were copied (§6.1).
 """
 
@@ -24,7 +24,7 @@ from tidings.kernel.events import MessageAccepted, MessageDelivered, SessionBoun
 from tidings.kernel.feature import Addressee, Feature, Spec, handles, listens
 from tidings.kernel.hooks import Stage
 from tidings.kernel.iq import Iq
-from tidings.kernel.pulling import HAS_PULLED
+from tidings.kernel.pulling import reads_later
 from tidings.kernel.reasons import Reason
 from tidings.kernel.session import Session
 from tidings.kernel.slots import Slot
@@ -115,7 +115,7 @@ class Carbons(Feature):
             if session[WANTS_COPIES]
             and session not in event.recipients
             and session.jid != event.stanza.sender
-            and not (_reads_later(session) and is_for_all_devices(event.stanza, stored, account))
+            and not (reads_later(session) and is_for_all_devices(event.stanza, stored, account))
         ]
         is_eligible = bool(devices) and _is_eligible(event.stanza, stored, account, CarbonDirection.RECEIVED)
         if is_eligible:
@@ -158,7 +158,7 @@ class Carbons(Feature):
                 reason = Reason.OWN_MESSAGE
             elif not session[WANTS_COPIES]:
                 reason = Reason.WANTS_NO_COPIES
-            elif _reads_later(session) and is_for_all_devices(stanza, event.stored, account):
+            elif reads_later(session) and is_for_all_devices(stanza, event.stored, account):
                 reason = Reason.ARCHIVE_BRINGS_IT
             else:
                 reason = _rule(stanza, account, CarbonDirection.RECEIVED)
@@ -192,14 +192,6 @@ def is_for_all_devices(message: Stanza, stored: StoredCopy | None, account: Acco
     if stored is None or stored.place is None:
         return False
     return message.to is None or not account.has(message.to.resource)
-
-
-def _reads_later(session: Session) -> bool:
-    """Tell whether the archive will bring the session what is for all devices.
-
-    A client that has pulled may have read before the message came.
-    """
-    return session.is_catching_up or (session.priority is None and not session[HAS_PULLED])
 
 
 def _session_of(request: Iq[EnableCarbons] | Iq[DisableCarbons]) -> Session:

@@ -19,6 +19,7 @@ from tidings.kernel.events import DiscoInfo
 from tidings.kernel.feature import Feature, Spec, handles, listens
 from tidings.kernel.iq import Iq
 from tidings.kernel.pulling import pulled
+from tidings.messages.shown import shown_body
 from tidings.ports.ledger import Ledger
 from tidings.ports.ledger.batch import Direction
 from tidings.ports.ledger.reading import Archived, EntryId, Head, InboxQuery, InboxRow
@@ -264,6 +265,7 @@ def _conversation(
 
 
 def _forwarded(entry: Archived, archive: Jid) -> Forwarded | None:
-    if entry.body is None:
+    body = shown_body(entry, archive)
+    if body is None:
         return None
-    return Forwarded(with_archive_id(entry.body, archive, str(entry.id)), Delay(entry.time))
+    return Forwarded(with_archive_id(body, archive, str(entry.id)), Delay(entry.time))

@@ -30,6 +30,8 @@ class SessionBound(Work):
     """The new session, which is among those of its account."""
     inline: tuple[Element, ...] = ()
     """What the client asked for together with the binding (XEP-0386 §3.2)."""
+    is_bind2: bool = False
+    """Whether it binds by XEP-0386, and so reads the archive for what it has missed."""
     answers: list[Element] = msgspec.field(default_factory=list)
     """What <bound/> is to contain; handlers append."""
 

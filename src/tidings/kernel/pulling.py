@@ -1,4 +1,8 @@
-"""Pulling: a client that asks for archive, inbox or sync fetches by itself what its device has missed."""
+"""Pulling: a client that asks for archive, inbox or sync fetches by itself what its device has missed.
+
+So does one that binds by XEP-0386. Whether a session is sent what is archived, or finds it later, is asked
+here alone.
+"""
 
 from __future__ import annotations
 
@@ -22,3 +26,14 @@ async def pulled(session: Session) -> None:
     if not session[HAS_PULLED]:
         session[HAS_PULLED] = True
         await until_done(session.host.hooks.tell(ArchivePulled(session)))
+
+
+def reads_later(session: Session) -> bool:
+    """Tell whether the archive will bring a session what is for all devices, by a replay.
+
+    So it is while the session is not available for such messages, as with a negative priority, or catches up.
+    A client that has pulled may have read before the message came.
+    """
+    if session.is_catching_up:
+        return True
+    return (session.priority is None or session.priority < 0) and not session[HAS_PULLED]

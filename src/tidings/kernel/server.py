@@ -29,6 +29,7 @@ from tidings.wire.xml.element import Element
 log = structlog.get_logger("tidings.server")
 
 _TAKEN: Final = StreamError("conflict", "another client has taken this resource")
+_BEGUN_ANEW: Final = StreamError("conflict", "this client has begun another session")
 
 
 class Closable(Protocol):
@@ -129,13 +130,21 @@ class Server:
                 await feature.start()
 
     async def open_session(
-        self, host: Host, jid: Jid, client: Client, link: Link, inline: tuple[Element, ...] = ()
+        self,
+        host: Host,
+        jid: Jid,
+        client: Client,
+        link: Link,
+        inline: tuple[Element, ...] = (),
+        *,
+        is_bind2: bool = False,
     ) -> tuple[Session, list[Element]]:
         """Bind a resource of an account that has proved who it is; give the answers to inline requests, too.
 
         A session that holds the resource is closed with `conflict` (RFC 6120 §7.7.2.2); so may be the new one
-        before this returns, and then it is `ended`. Where the account has as many sessions as it may have,
-        the oldest that waits for its client makes room. Raises `StanzaError` `resource-constraint` when none
+        before this returns, and then it is `ended`. So are, with Bind 2, earlier sessions of the same device
+        (XEP-0386 §3.2). Where the account has as many sessions as it may have, the oldest that waits for its
+        client makes room. Raises `StanzaError` `resource-constraint` when none
         does, `not-authorized` when the account has been removed, `StreamError` `host-gone` when the domain
         takes no log-ins any more, and `BackendError`.
         """
@@ -144,23 +153,28 @@ class Server:
             raise StreamError("host-gone", f"{host.domain} is not served here any more")
         # Where this is the only node nothing is awaited from here until the session has its resource: two who
         # want the same one at the same time come one after the other. Else the later claim has it.
-        before = self._in_the_way(account, jid.resource)
+        device = client.device if is_bind2 else None
+        before = self._in_the_way(account, jid.resource, device)
         claim = await self._manager.claim(account, jid.resource)
         account = host.directory.get(account.jid) or account
         if not self._manager.is_claimed(jid, claim):
-            raise StanzaError("conflict", "another client has taken this resource")
-        before = account.sessions.get(jid.resource, before)
-        ending = None if before is None else self.expel(before, _TAKEN)
+            raise StanzaError("conflict", _TAKEN.text)
+        before += [each for each in _replaced(account, jid.resource, device) if each not in before]
+        ending = [
+            self.expel(each, _TAKEN if each.jid == jid else _BEGUN_ANEW) for each in before if not each.ended
+        ]
+        if device:
+            self._manager.end_device_elsewhere(account, device, _BEGUN_ANEW)
         session = Session(jid, account, host, client, link)
         session.claim = claim
         session.inbound = self._make_inbound(session)
         session.end = self._end_session
         admit(session)
         self._count += 1
-        event = SessionBound(session, inline)
+        event = SessionBound(session, inline, is_bind2)
         try:
-            if ending is not None:
-                await ending
+            for wait in ending:
+                await until_done(wait)
             wait = host.hooks.run(event)
             if wait is not None:
                 await wait
@@ -169,13 +183,13 @@ class Server:
             raise
         return session, event.answers
 
-    def _in_the_way(self, account: Account, resource: str) -> Session | None:
-        """Give the session of this node that has to end for another; raises StanzaError if none may."""
-        before = account.sessions.get(resource)
+    def _in_the_way(self, account: Account, resource: str, device: str | None) -> list[Session]:
+        """Give the sessions of this node that have to end for another; raises StanzaError if none may."""
+        before = _replaced(account, resource, device)
         bound = len(account.sessions) + len(account.elsewhere)
-        if before is None and bound >= self._sessions_per_account and resource not in account.elsewhere:
-            before = next((session for session in account.sessions.values() if session.detached), None)
-            if before is None:
+        if not before and bound >= self._sessions_per_account and resource not in account.elsewhere:
+            before = [session for session in account.sessions.values() if session.detached][:1]
+            if not before:
                 raise StanzaError(
                     "resource-constraint", f"an account may have {self._sessions_per_account} sessions"
                 )
@@ -303,6 +317,15 @@ class Server:
     def _wake(self) -> None:
         if self._emptied is not None and not self._emptied.done():
             self._emptied.set_result(None)
+
+
+def _replaced(account: Account, resource: str, device: str | None) -> list[Session]:
+    """Give the sessions of this node that a new one takes the place of."""
+    return [
+        session
+        for name, session in account.sessions.items()
+        if name == resource or (device and session.client.device == device)
+    ]
 
 
 def _tell_of_trouble(reason: str) -> None:

@@ -175,6 +175,12 @@ class SessionManager:
             self._cluster.hand_over(node, item)
         return sum(session is not keep for session in here) + len(elsewhere)
 
+    def end_device_elsewhere(self, account: Account, device: str, error: StreamError) -> None:
+        """End the sessions that a device has on other nodes now, not one that it begins there later."""
+        for resource, bound in account.elsewhere.items():
+            item = EndSessions(account.jid.text, error.condition, error.text, resource, bound.id, device)
+            self._cluster.hand_over(bound.node, item)
+
     def may_be_connected(self, jid: Jid) -> bool:
         """Tell of an account that may not be in memory whether a session of it may be there."""
         host = self._routing.hosts.get(jid.domain)
@@ -272,7 +278,7 @@ class SessionManager:
 
     def _take_end(self, _node: str, item: EndSessions) -> MaybeAwaitable:
         jid = Jid(item.account)
-        if item.id:
+        if item.id and not item.device:
             full = jid.with_resource(item.resource)
             if self._claims.get(full) == item.id:
                 del self._claims[full]  # it may not be admitted yet
@@ -280,7 +286,9 @@ class SessionManager:
         if found is None or self.expel is None:
             return None
         ending = [
-            session for session in _of(found[1].sessions, item.resource) if item.id in {"", session.claim}
+            session
+            for session in _of(found[1].sessions, item.resource)
+            if item.id in {"", session.claim} and item.device in {"", session.client.device}
         ]
         error = StreamError(item.condition, item.text)
         return in_turn([self.expel(session, error) for session in ending])

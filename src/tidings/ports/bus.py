@@ -93,6 +93,8 @@ class EndSessions(msgspec.Struct, frozen=True, tag=True, array_like=True, gc=Fal
     """Only the session of this resource; empty for all."""
     id: str = ""
     """Only if that is this claim; empty for whoever holds it."""
+    device: str = ""
+    """Only if it is of this device; empty for any."""
 
 
 Item = Delivery | Missed | ToResource | ToDevices | ShowPresence | EndSessions

@@ -47,7 +47,7 @@ SPECS = (
     Spec.rfc(7622),
     Spec.xep(175, "1.2"),
     Spec.xep(178, "1.2", note="§2"),
-    Spec.xep(386, "1.1.0"),
+    Spec.xep(386, "1.1.0", note="what was missed is cleared for the device that binds, not for others"),
     Spec.xep(388, "1.0.4", note="without tasks"),
     Spec.xep(440, "1.0.0"),
     Spec.xep(474, "0.5.0"),
@@ -390,7 +390,9 @@ class Negotiator:
         jid = account.with_resource(question.resource or token(9))
         self._output.client.chose_resource = question.chosen
         buffer = BufferedLink(self._output, self._context.options.outbound_bytes)
-        session, answers = await server.open_session(host, jid, self._output.client, buffer, question.inline)
+        session, answers = await server.open_session(
+            host, jid, self._output.client, buffer, question.inline, is_bind2=question.is_bind2
+        )
         if self._is_over:  # the client left while its session was being made
             server.abandon(session, None)
             return

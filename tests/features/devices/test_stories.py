@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.features.pulling import pull
 from tests.harness.world import World, WorldClient
 from tidings.base.errors import BackendError
 from tidings.base.jid import Jid
@@ -19,7 +20,7 @@ from tidings.features.disco import ServiceDiscovery
 from tidings.features.stream_management import StreamManagement
 from tidings.kernel.feature import Feature
 from tidings.ports.ledger.batch import Append, Entry, LedgerBatch
-from tidings.wire.xml.element import Element
+from tidings.wire.xml.element import Element, decode
 from tidings.wire.xmpp import ns
 
 FEATURES: tuple[type[Feature], ...] = (
@@ -36,6 +37,7 @@ FEATURES: tuple[type[Feature], ...] = (
 ROMEO, PHONE, DESK = Jid("romeo@localhost"), "romeo@localhost/phone", "romeo@localhost/desk"
 AWAY = "<presence type='unavailable'/>"
 HIDDEN = "<presence><priority>-1</priority></presence>"
+COPY = "<iq type='set' id='c'><enable xmlns='urn:xmpp:carbons:2'/></iq>"
 
 
 @pytest.fixture
@@ -599,3 +601,104 @@ async def test_the_server_stops(juliet: WorldClient, world: World) -> None:
     feature._keeper.note(phone.session)
     await feature.stop()
     assert (await world.stores.ledger.devices(ROMEO))["resource:phone"].position == 1
+
+
+# --- negative priority, Bind 2
+
+
+async def test_a_device_of_negative_priority_gets_each_message_once(
+    world: World, juliet: WorldClient
+) -> None:
+    phone = await come(world, PHONE, HIDDEN)
+    await phone.manage()
+    await phone.send(COPY)
+    await say(juliet, 1)
+    assert phone.take("message") == []  # it comes as itself, not as a copy
+    await phone.send("<presence><priority>0</priority></presence>")
+    assert got(phone) == ["1"]
+    await phone.send(HIDDEN)
+    await say(juliet, 2)
+    await phone.send("<presence/>")
+    assert got(phone) == ["2"]
+
+
+async def test_one_of_negative_priority_that_reads_the_archive_gets_copies(
+    world: World, juliet: WorldClient
+) -> None:
+    phone = await come(world, PHONE, HIDDEN)
+    await phone.send(COPY)
+    await pull(phone)
+    await say(juliet, 1)
+    [carbon] = phone.take("message")
+    assert carbon.find("received", ns.CARBONS) is not None
+    await phone.send("<presence/>")
+    assert got(phone) == []
+
+
+@pytest.mark.parametrize("inline", ["", "<enable xmlns='urn:xmpp:carbons:2'/>"])
+async def test_who_binds_by_bind_2_reads_the_archive_and_is_replayed_nothing(
+    world: World, juliet: WorldClient, inline: str
+) -> None:  # XEP-0386 §3.2
+    await say(juliet, 1, 2, 3)
+    asked = (decode(inline.encode(), ""),) if inline else ()
+    phone = await come(world, "romeo@localhost/app/x", device="4f2b", inline=asked, is_bind2=True)
+    assert got(phone) == []
+    await say(juliet, 4)
+    assert got(phone) == ["4"]
+    assert (await pull(phone)).texts == ["1", "2", "3", "4"]
+
+
+async def test_what_bind_2_clears_is_cleared_for_that_device_alone(world: World, juliet: WorldClient) -> None:
+    desk = await come(world, DESK)
+    await desk.leave()
+    await say(juliet, 1)
+    await come(world, "romeo@localhost/app/x", device="4f2b", is_bind2=True)
+    assert got(await come(world, DESK)) == ["1"]
+
+
+async def test_bind_2_tells_the_ends_of_the_archive(world: World, juliet: WorldClient) -> None:
+    first = await come(world, "romeo@localhost/app/x", device="4f2b", is_bind2=True)
+    [nothing] = [each for each in first.answers if each.name == "metadata"]
+    assert list(nothing.children) == []
+    await say(juliet, 1, 2, 3)
+    ids = (await pull(first)).ids
+    again = await come(world, "romeo@localhost/app/y", device="4f2b", is_bind2=True)
+    [metadata] = [each for each in again.answers if each.name == "metadata"]
+    assert [each.get("id") for each in metadata.children] == [ids[0], ids[-1]]
+    legacy = await come(world, PHONE)
+    assert legacy.answers == []
+
+
+async def test_bind_2_ends_earlier_sessions_of_the_same_client(world: World, juliet: WorldClient) -> None:
+    """An app that was killed comes back with a new resource; nobody is to see it twice."""
+    sessions = []
+    for number in range(4):
+        app = await world.login(f"romeo@localhost/app/{number}", device="4f2b", is_bind2=True)
+        await app.manage()
+        await app.send("<presence/>")
+        await app.lose()
+        sessions.append(app.session)
+    other = await come(world, "romeo@localhost/app/z", device="71cd", is_bind2=True)
+    legacy = await come(world, PHONE)
+    assert [session.ended for session in sessions] == [True, True, True, False]
+    assert not other.session.ended
+    last = await world.login("romeo@localhost/app/9", device="4f2b", is_bind2=True)
+    assert sessions[-1].ended
+    account = last.session.account
+    assert set(account.sessions.values()) == {last.session, other.session, legacy.session}
+
+
+async def test_a_connected_session_is_told_why_bind_2_ends_it(world: World) -> None:
+    await world.register("romeo@localhost")
+    first = await come(world, "romeo@localhost/app/1", device="4f2b", is_bind2=True)
+    await come(world, "romeo@localhost/app/2", device="4f2b", is_bind2=True)
+    assert first.error is not None
+    assert (first.error.condition, first.error.text) == ("conflict", "this client has begun another session")
+
+
+@pytest.mark.parametrize("device", [None, "4f2b"])
+async def test_other_bindings_end_no_session_of_the_same_client(world: World, device: str | None) -> None:
+    await world.register("romeo@localhost")
+    first = await come(world, PHONE, device=device, is_bind2=device is None)
+    await come(world, DESK, device=device, is_bind2=device is None)
+    assert not first.closed

@@ -54,6 +54,9 @@ INNER = "<message xmlns='jabber:client'><body>x</body></message>"
 FORWARDED = f"<forwarded xmlns='urn:xmpp:forward:0'>{INNER}</forwarded>"
 PROPOSE = "<propose xmlns='urn:xmpp:jingle-message:0' id='1'/>"
 GEOLOC = "<geoloc xmlns='http://jabber.org/protocol/geoloc'><lat>1</lat></geoloc>"
+OOB = "<x xmlns='jabber:x:oob'><url>https://example.org/a.jpg</url></x>"
+FORM = "<x xmlns='jabber:x:data' type='form'/>"
+CONTACTS = "<x xmlns='http://jabber.org/protocol/rosterx'><item action='add' jid='a@b'/></x>"
 EVENT = "<event xmlns='http://jabber.org/protocol/pubsub#event'><items node='n'/></event>"
 
 CHAT, NORMAL, ROOM, HEADLINE, ERROR = "chat", "normal", "groupchat", "headline", "error"
@@ -74,13 +77,29 @@ TABLE = [
     (CHAT, BODY + DELAY, "Sc><", None),  # XEP-0198 §4: what is sent again
     (CHAT, BODY + REPLY, "Sc><", None),
     (CHAT, BODY + REPLY + PART, "Sc><", None),
-    (NORMAL, "<body xmlns='urn:other'>hi</body>", "", None),
+    (NORMAL, "<body xmlns='urn:other'>hi</body>", "S", None),
     # nothing but payloads
     (CHAT, "", "><", None),
     (NORMAL, "", "", None),
     (NORMAL, "<thread>t</thread>", "", None),
-    (NORMAL, GEOLOC, "", None),
+    (NORMAL, GEOLOC, "S", None),  # XEP-0160 §3
+    (CHAT, GEOLOC, "S><", None),
+    (CHAT, GEOLOC + NO_STORE, "><", None),
+    (CHAT, GEOLOC + NO_PERMANENT_STORE, "T><", None),
+    (CHAT, GEOLOC + COMPOSING, "S><", None),
+    (ROOM, GEOLOC, "", None),
+    (HEADLINE, GEOLOC, "", None),
+    (ERROR, GEOLOC, "", None),
+    ("unheard-of", GEOLOC, "S", None),
+    (CHAT, OOB, "Sc><", None),
+    (NORMAL, OOB, "Sc><", None),
+    (NORMAL, FORM, "S", None),
+    (NORMAL, CONTACTS, "S", None),
+    (CHAT, PROPOSE, "S><", None),
     (NORMAL, EVENT, "", None),
+    (NORMAL, "<data xmlns='http://jabber.org/protocol/ibb' sid='1' seq='0'>AAAA</data>", "", None),
+    (CHAT, "<x xmlns='jabber:x:event'><composing/><id/></x>", "><", None),
+    (CHAT, ACTIVE + "<nick xmlns='http://jabber.org/protocol/nick'>i</nick>", "><", None),
     (HEADLINE, EVENT, "", None),
     # chat states
     (CHAT, COMPOSING, "><", None),
@@ -221,7 +240,8 @@ def test_the_predicate_of_carbons_agrees(kind: str, content: str, expected: str,
 def test_the_order_of_children_does_not_matter(order: list[int], row) -> None:
     kind, content, expected, _ = row
     extra = [f"<x{number} xmlns='urn:x'/>" for number in order[:2]]
-    if STORE not in content:  # an unknown child beside the hint is something to read
+    # An unknown child beside the hint is something to read, and one alone is something to keep.
+    if STORE not in content and ("S" in expected or kind in {ROOM, HEADLINE, ERROR}):
         parts = [*extra, content, *(f"<y{number} xmlns='urn:y'/>" for number in order[2:])]
         assert letters(classify(message(kind, "".join(parts)))) == expected
 
@@ -295,7 +315,8 @@ STORED_BY = [
     (CHAT, BODY, Rule.CONTENT),
     (CHAT, BODY + NO_STORE, Rule.NO_STORE),
     (CHAT, BODY + NO_PERMANENT_STORE, Rule.OFFLINE_ONLY),
-    (CHAT, GEOLOC + STORE, Rule.STORE),
+    (CHAT, COMPOSING + STORE, Rule.STORE),
+    (CHAT, GEOLOC, Rule.PAYLOAD),
     (CHAT, COMPOSING, Rule.NOTHING_TO_KEEP),
     (CHAT, RETRACT + NO_STORE, Rule.RETRACTION),
     (CHAT, DISPLAYED, Rule.REFERENCE),

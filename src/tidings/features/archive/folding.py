@@ -10,7 +10,6 @@ from typing import Final
 
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
-from tidings.features.archive.results import Withdrawal
 from tidings.features.archive.stored import author_of
 from tidings.ports.ledger.batch import EntryKind
 from tidings.ports.ledger.reading import Archived
@@ -35,20 +34,17 @@ _PROGRESS: Final = {
 
 
 def fold(
-    entry: Archived, archive: Jid, *, markers: Iterable[Archived] = (), withdrawal: Withdrawal | None = None
+    entry: Archived, archive: Jid, *, markers: Iterable[Archived] = (), retraction: Archived | None = None
 ) -> Folded:
     """Give what has become of an entry, which was read with its pointers.
 
     `markers` are the newest of its conversation: who has read a later message has read this one, too
-    (XEP-0333 §4.2). Of a message that is withdrawn nothing but this is told.
+    (XEP-0333 §4.2). Of a message that was taken back nothing but this is told, with the id of `retraction`.
     """
-    if withdrawal is not None:
-        return Folded(
-            retraction=FoldedRetraction(
-                withdrawal.stamp, None if withdrawal.by is None else str(withdrawal.by.id)
-            )
-        )
-    pointers = [each for each in entry.pointers if each.body is not None and each.retracted is None]
+    if entry.retracted is not None:
+        id_ = None if retraction is None else str(retraction.id)
+        return Folded(retraction=FoldedRetraction(entry.retracted, id_))
+    pointers = [each for each in entry.pointers if each.body is not None]
     corrections = [each for each in pointers if each.kind is EntryKind.CORRECTION]
     later = [each for each in markers if _covers(each, entry)]
     return Folded(

@@ -8,32 +8,27 @@ which id, is decided where messages are accepted; this feature reads. Left out: 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Final, Literal
 
 import msgspec
+import structlog
 from msgspec import Meta
 
-from tidings.base.errors import StanzaError
+from tidings.base.errors import BackendError, StanzaError
 from tidings.base.ids import token
 from tidings.base.jid import Jid
 from tidings.features.archive import erasing
 from tidings.features.archive.folding import conversations, fold
-from tidings.features.archive.results import (
-    ArchiveResultWriter,
-    Withdrawal,
-    shown_body,
-    withdrawal_for,
-    withdrawal_of,
-    withdrawn_of,
-)
+from tidings.features.archive.results import ArchiveResultWriter, retraction_of, taken_back
 from tidings.features.archive.scanning import scan
 from tidings.features.archive.selection import UnknownId, bounds_of, fin_of, page_query, wanted_resource
-from tidings.kernel.events import DiscoInfo, EntryReferenced
+from tidings.kernel.events import DiscoInfo, EntryReferenced, SessionBound
 from tidings.kernel.feature import Addressee, Feature, Spec, handles, listens
 from tidings.kernel.iq import Iq
 from tidings.kernel.pulling import pulled
 from tidings.kernel.supervisor import Supervisor
+from tidings.messages.shown import shown_body
 from tidings.ports.ledger import Ledger
 from tidings.ports.ledger.reading import Archived, ArchivePage, EntryId, NoSuchEntry, PageQuery
 from tidings.wire.xml.element import Element
@@ -47,6 +42,8 @@ from tidings.wire.xmpp.payloads.archive import (
 )
 from tidings.wire.xmpp.payloads.data_form import Field, FieldKind
 from tidings.wire.xmpp.payloads.references import ReferenceKind
+
+log = structlog.get_logger("tidings.archive")
 
 
 class ArchiveOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,13 +127,17 @@ class Archive(Feature):
         query, session, archive = request.payload, request.own_session, request.own_account.jid
         await pulled(session)
         wanted, page = await self._page(archive, query)
-        withdrawals = await self._withdrawals(archive, page)
+        retractions = await self._retractions(archive, page)
         writer = ArchiveResultWriter(query, archive=archive, to=session.jid, mark=token(9))
-        folds = await self._folds(archive, page.entries, withdrawals) if query.is_folded else None
+        folds = await self._folds(archive, page.entries, retractions) if query.is_folded else None
         for entry in page.entries:
-            if wanted.words and withdrawal_for(entry, withdrawals) is not None:
+            if self._options.retracted == "original":
+                body = entry.body
+            elif wanted.words and entry.retracted is not None:
                 continue  # what was taken back is not found by its words
-            body = shown_body(entry, withdrawals, archive)
+            else:
+                body = shown_body(entry, archive, _found(retractions, entry))
+            assert body is not None  # erased entries are on no page
             folded = b"" if folds is None else folds[entry.id.position]
             session.send_written(*writer.message(entry, body, folded))
         return fin_of(query, page, limit=wanted.limit).encode()
@@ -144,12 +145,17 @@ class Archive(Feature):
     @handles(ArchiveMetadata, kind="get")  # §5
     async def show_metadata(self, request: Iq[ArchiveMetadata]) -> Element:
         """Answer with the first and the last message of the archive."""
-        namespace = request.payload.namespace
-        ends = await self._ledger.ends(request.own_account.jid)
-        if ends is None:
-            return ArchiveMetadata(namespace=namespace).encode()
-        start, end = (Landmark(str(entry.id), entry.time) for entry in ends)
-        return ArchiveMetadata(start, end, namespace).encode()
+        return await self._metadata(request.own_account.jid, request.payload.namespace)
+
+    @listens(SessionBound)  # XEP-0386 §3.2
+    async def tell_metadata(self, event: SessionBound) -> None:
+        """Tell the same to a client that binds by XEP-0386, which is to read what it has missed."""
+        if not event.is_bind2:
+            return
+        try:
+            event.answers.append(await self._metadata(event.session.account.jid, ns.MAM2))
+        except BackendError as error:  # it has its session all the same, and asks when it reads
+            log.warning("metadata_not_told", session=str(event.session.jid), reason=str(error))
 
     @handles(ArchiveQuery, kind="get", at=Addressee.ENTITY)
     @handles(ArchiveQuery, kind="set", at=Addressee.ENTITY)
@@ -169,6 +175,13 @@ class Archive(Feature):
             work = erasing.erase(self._ledger, event.account.jid, event.stored.target)
             self._supervisor.start("erase what was retracted", work)
 
+    async def _metadata(self, archive: Jid, namespace: str) -> Element:
+        ends = await self._ledger.ends(archive)
+        if ends is None:
+            return ArchiveMetadata(namespace=namespace).encode()
+        start, end = (Landmark(str(entry.id), entry.time) for entry in ends)
+        return ArchiveMetadata(start, end, namespace).encode()
+
     async def _page(self, archive: Jid, query: ArchiveQuery) -> tuple[PageQuery, ArchivePage]:
         """Read the page; an id that is not there is answered with the bounds of the archive (§4.3.2)."""
         options = self._options
@@ -183,16 +196,14 @@ class Archive(Feature):
         except NoSuchEntry as error:
             raise unknown_id_error(bounds_of(error.head)) from None
 
-    async def _withdrawals(self, archive: Jid, page: ArchivePage) -> dict[int, Withdrawal]:
-        """Find out how the messages of the page were taken back; few pages need this second look."""
-        wanted = () if self._options.retracted == "original" else withdrawn_of(page)
-        if not wanted:
-            return {}
-        found = {entry.id.position: Withdrawal(entry.retracted) for entry in page.entries if entry.retracted}
-        for entry in await self._with_pointers(archive, wanted):
-            withdrawal = withdrawal_of(entry)
-            if withdrawal is not None:
-                found[entry.id.position] = withdrawal
+    async def _retractions(self, archive: Jid, page: ArchivePage) -> dict[int, Archived]:
+        """Find what took messages of the page back, by their positions; few pages need this second look."""
+        wanted = () if self._options.retracted == "original" else taken_back(page)
+        found = {}
+        for entry in await self._with_pointers(archive, wanted) if wanted else ():
+            retraction = retraction_of(entry)
+            if retraction is not None:
+                found[entry.id.position] = retraction
                 if entry.body is not None and self._options.retracted == "erase":
                     work = erasing.erase(self._ledger, archive, entry.id.position)
                     self._supervisor.start("erase what was retracted", work)
@@ -206,7 +217,7 @@ class Archive(Feature):
             return ()
 
     async def _folds(
-        self, archive: Jid, entries: Iterable[Archived], withdrawals: dict[int, Withdrawal]
+        self, archive: Jid, entries: Iterable[Archived], retractions: dict[int, Archived]
     ) -> dict[int, bytes]:
         """Give what has become of each entry of the page, written."""
         entries = tuple(entries)
@@ -216,7 +227,12 @@ class Archive(Feature):
                 entry,
                 archive,
                 markers=markers.get(entry.peer, ()),
-                withdrawal=withdrawal_for(entry, withdrawals) or withdrawal_of(entry),
+                retraction=_found(retractions, entry) or retraction_of(entry),
             ).to_bytes()
             for entry in entries
         }
+
+
+def _found(retractions: Mapping[int, Archived], entry: Archived) -> Archived | None:
+    """Give what took back an entry, or what the entry corrects."""
+    return retractions.get(entry.id.position) or retractions.get(entry.target)

@@ -42,6 +42,7 @@ from tidings.kernel.events import (
     StanzasAcknowledged,
 )
 from tidings.kernel.feature import Feature, Spec, listens
+from tidings.kernel.pulling import pulled
 from tidings.kernel.session import Session
 from tidings.kernel.supervisor import Supervisor
 from tidings.kernel.traces import Traces
@@ -103,9 +104,14 @@ class Devices(Feature):
 
     @listens(SessionBound)
     async def know(self, event: SessionBound) -> None:
-        """Make a device that is new known for good before it is told that it is there."""
+        """Make a device that is new known for good before it is told that it is there.
+
+        With Bind 2 what it has missed is cleared, since its client reads that in the archive (XEP-0386 §3.2).
+        """
         if event.session.account.exists:
             await self._replay.know(event.session)
+        if event.is_bind2:
+            await pulled(event.session)
 
     @listens(PresenceSent, first=True)  # before anything counts it as available
     def available(self, event: PresenceSent) -> None:

@@ -177,6 +177,7 @@ class Replay:
             position = entry.id.position
             if (
                 entry.body is not None
+                and entry.retracted is None
                 and position not in progress.early
                 and is_meant_for(entry, session.jid.resource, account.resources)
             ):

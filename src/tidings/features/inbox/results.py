@@ -10,18 +10,18 @@ from typing import Final
 
 from tidings.base.jid import Jid
 from tidings.features.inbox.selection import page_of
-from tidings.ports.ledger.reading import Archived, InboxPage, InboxRow
+from tidings.messages.shown import shown_body
+from tidings.ports.ledger.reading import InboxPage, InboxRow
 from tidings.wire.xml.element import Element, decode
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.archive import ArchiveResult
-from tidings.wire.xmpp.payloads.arrival import forwarded, kept, with_archive_id
+from tidings.wire.xmpp.payloads.arrival import forwarded, with_archive_id
 from tidings.wire.xmpp.payloads.boxes import Standing
 from tidings.wire.xmpp.payloads.conversation import Conversation, ConversationUpdate
 from tidings.wire.xmpp.payloads.delay import Delay
 from tidings.wire.xmpp.payloads.forwarding import Forwarded, ResultMessages, query_attribute
 from tidings.wire.xmpp.payloads.inbox import InboxFin, InboxResult, InboxTotals
 from tidings.wire.xmpp.payloads.inbox_state import ConversationState, Corrected
-from tidings.wire.xmpp.payloads.retraction import Tombstone
 from tidings.wire.xmpp.stanza import Stanza
 
 _OPENING: Final = f'<result xmlns="{ns.INBOX}" unread="'.encode()
@@ -96,17 +96,19 @@ def properties_of(row: InboxRow, owner: Jid, now: int, *, is_complete: bool) -> 
 def last_message(row: InboxRow, owner: Jid) -> Forwarded:
     """Give the last message of a conversation with its id in the archive that holds it."""
     delay, last = Delay(row.time), row.last
-    if last is None or last.body is None:
+    body = None if last is None else shown_body(last, row.source)
+    if last is None or body is None:
         return Forwarded(_erased(row, owner), delay)
-    return Forwarded(with_archive_id(_shown(last, last.body), row.source, str(last.id)), delay)
+    return Forwarded(with_archive_id(body, row.source, str(last.id)), delay)
 
 
 def shown_message(row: InboxRow, owner: Jid) -> bytes:
     """Write that as `<forwarded/>`, for any default namespace."""
     last = row.last
-    if last is None or last.body is None:
+    body = None if last is None else shown_body(last, row.source)
+    if last is None or body is None:
         return Forwarded(_erased(row, owner), Delay(row.time)).to_bytes()
-    return forwarded(_shown(last, last.body), row.source, str(last.id), row.time)
+    return forwarded(body, row.source, str(last.id), row.time)
 
 
 def correction_of(row: InboxRow) -> bytes:
@@ -130,13 +132,3 @@ def archive_result_of(row: InboxRow, owner: Jid, query_id: str | None) -> Archiv
 def _erased(row: InboxRow, owner: Jid) -> bytes:
     """Give what stands in place of a message that was erased: there was something, nobody is to know what."""
     return Stanza.build("message", to=owner, sender=row.peer).to_bytes()
-
-
-def _shown(last: Archived, body: bytes) -> bytes:
-    return body if last.retracted is None else _without_content(body, last.retracted)
-
-
-def _without_content(body: bytes, retracted: int) -> bytes:
-    """Leave of a retracted message who wrote it to whom, and that it was retracted (XEP-0424 §4)."""
-    message = kept(body).replace(drop=lambda _namespace, _name: True)
-    return message.replace(append=(Tombstone(retracted).encode(),)).to_bytes()

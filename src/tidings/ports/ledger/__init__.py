@@ -197,7 +197,7 @@ class Ledger(Protocol):
         ...
 
     async def erase(self, archive: Jid, positions: tuple[int, ...]) -> int:
-        """Turn these entries into tombstones; tells how many were turned.
+        """Turn these entries, and what corrects them, into tombstones; tells how many were turned.
 
         A tombstone keeps its position and its time, not its content, and is not unread. The message itself
         goes when no other archive has it. Held entries stay.
@@ -205,7 +205,7 @@ class Ledger(Protocol):
         ...
 
     async def erase_everywhere(self, at: EntryId, archive: Jid) -> int:
-        """Erase one message from every archive that has it."""
+        """Erase one message, and what corrects it, from every archive that has it."""
         ...
 
     async def erase_conversation(self, archive: Jid, peer: Jid, *, limit: int = 500) -> int:

@@ -138,7 +138,8 @@ class Append(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=Fals
     answered with the first result and stored no second time."""
     refers_to: tuple[Target, ...] = ()
     """What it corrects, retracts, reacts to or acknowledges, by every name that this may have; the first that
-    an archive of `entries` knows counts, the newest message where several have the key."""
+    an archive of `entries` knows counts, the newest message where several have the key. What corrects a
+    correction corrects the original."""
     stream: bytes | None = None
     """The key of the XEP-0198 stream that it came on, made by `message_key`."""
     number: int = 0

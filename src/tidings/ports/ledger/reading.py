@@ -137,9 +137,10 @@ class Archived(msgspec.Struct, frozen=True, kw_only=True):
     sender: Jid | None = None
     """The bare JID of who really sent it, where direction and peer do not tell; not for everybody's eyes."""
     retracted: int | None = None
-    """When it was retracted by a later entry; always told."""
+    """When a later entry retracted it, or the message that it corrects; always told."""
     pointers: tuple[Archived, ...] = ()
-    """The entries that refer to it, oldest first, where `PageQuery.folded` asks for them."""
+    """The entries that refer to it and are not retracted themselves, oldest first, where `PageQuery.folded`
+    asks for them."""
 
 
 class ArchivePage(msgspec.Struct, frozen=True):

@@ -12,7 +12,11 @@ Where documents leave a choice, or disagree, Tidings decides:
 - A retraction is stored whatever its hints say (XEP-0424 §5: MUST).
 - What the store hint alone makes storable is counted, as MongooseIM does, unless it is known to give nothing
   to read: call signalling (XEP-0353), encrypted messages that only carry keys (XEP-0384), chat states.
-- A subject without a body, and an invitation without one, are stored and not counted.
+- A subject without a body, and an invitation without one, are stored and not counted. So is what else a
+  message has to say (XEP-0160 §3): what an application puts into it, a form, contacts, a call. An address to
+  fetch something from (XEP-0066) is read by people, and counted.
+- What is of no use a moment later is not: chat states, notifications of nodes, which come anew with the next
+  presence, and the octets of a stream between two devices (XEP-0047).
 - A copy of a copy is nothing: results of archives and inboxes, carbons and inbox news are neither stored nor
   copied.
 """
@@ -58,6 +62,7 @@ class Rule(enum.StrEnum):
     REFERENCE = "it points at an earlier message, which the archive folds"
     INVITATION = "it is an invitation to a room"
     CONTENT = "it has content to keep (XEP-0313 §6.1.1)"
+    PAYLOAD = "it has a payload, and is not of chat states alone (XEP-0160 §3)"
 
     GROUPCHAT = "messages of rooms are not copied (XEP-0280 §6.1)"
     UNCOPIED = "its sender wants no copies: private or no-copy (XEP-0280 §9)"
@@ -209,7 +214,10 @@ def _meaning(traits: _Traits, refers: ReferenceKind | None) -> Rule:
         return Rule.REFERENCE
     if traits.is_invitation:
         return Rule.INVITATION
-    return Rule.NOTHING_TO_KEEP if traits.tags.isdisjoint(_MEANINGFUL) else Rule.CONTENT
+    if not traits.tags.isdisjoint(_MEANINGFUL):
+        return Rule.CONTENT
+    has_payload = traits.has_others or not traits.tags <= _PASSING
+    return Rule.PAYLOAD if has_payload and traits.kind != "groupchat" else Rule.NOTHING_TO_KEEP
 
 
 def _is_counted(traits: _Traits, refers: ReferenceKind | None) -> bool:
@@ -218,7 +226,7 @@ def _is_counted(traits: _Traits, refers: ReferenceKind | None) -> bool:
         return False
     if refers is not None:  # a mark may ride on a message of its own
         return refers in _MARKS and traits.has_text and not traits.has_fallback
-    if traits.has_text:
+    if traits.has_text or _OOB in traits.tags:
         return True
     if not traits.tags.isdisjoint(_OMEMO):
         return traits.has_payload
@@ -308,6 +316,7 @@ _NO_PERMANENT_STORE: Final = f"{ns.HINTS} no-permanent-store"
 _MUC_USER: Final = f"{ns.MUC_USER} x"
 _INVITATION: Final = f"{ns.CONFERENCE} x"
 _FALLBACK: Final = f"{ns.FALLBACK} fallback"
+_OOB: Final = f"{ns.OOB} x"
 
 _COPIES: Final = frozenset(
     {
@@ -338,7 +347,7 @@ _MARKS: Final = frozenset(
 )
 _OMEMO: Final = frozenset(f"{namespace} encrypted" for namespace in _OMEMO_NAMESPACES)
 _ENCRYPTED: Final = _OMEMO | {f"{ns.OPENPGP} openpgp", f"{ns.OPENPGP_LEGACY} x", f"{ns.EME} encryption"}
-_MEANINGFUL: Final = _ENCRYPTED | {_BODY, _SUBJECT}
+_MEANINGFUL: Final = _ENCRYPTED | {_BODY, _SUBJECT, _OOB}
 _UNCOPIED: Final = frozenset({f"{ns.CARBONS} private", f"{ns.HINTS} no-copy"})
 _CONVERSATIONAL: Final = _CHAT_STATES | {  # XEP-0280 §6.1, third rule
     f"{ns.RECEIPTS} request",
@@ -348,9 +357,9 @@ _CONVERSATIONAL: Final = _CHAT_STATES | {  # XEP-0280 §6.1, third rule
     f"{ns.MARKERS} displayed",
     f"{ns.MARKERS} acknowledged",
 }
-_COPIED_AS_NORMAL: Final = _ENCRYPTED | _REFERENCES | {_BODY}
+_COPIED_AS_NORMAL: Final = _ENCRYPTED | _REFERENCES | {_BODY, _OOB}
 """What makes a message of type normal conversation: a body, and what stands for one or changes one."""
-_UNREADABLE: Final = (
+_SIGNS: Final = (
     _CHAT_STATES
     | _UNCOPIED
     | {_BODY, _SUBJECT, _STORE, _NO_STORE, _NO_PERMANENT_STORE}
@@ -361,17 +370,28 @@ _UNREADABLE: Final = (
         f"{ns.DELAY} delay",
         _FALLBACK,
     }
-    | {
-        f"{ns.JINGLE_MESSAGE} {name}"
-        for name in ("propose", "ringing", "proceed", "accept", "reject", "retract", "finish")
-    }
 )
+"""Children that say something about a message, or about who writes it, and not to anybody."""
+_UNREADABLE: Final = _SIGNS | {
+    f"{ns.JINGLE_MESSAGE} {name}"
+    for name in ("propose", "ringing", "proceed", "accept", "reject", "retract", "finish")
+}
 """Children that give nobody anything to read."""
+_PASSING: Final = _SIGNS | {
+    _MUC_USER,
+    f"{ns.PUBSUB_EVENT} event",
+    f"{ns.IBB} data",
+    f"{ns.LEGACY_EVENT} x",
+    f"{ns.LEGACY_DELAY} x",
+    f"{ns.NICK} nick",
+}
+"""Children that nobody misses who was away; what else is there is a payload."""
 _KNOWN: Final = (
     _UNREADABLE
+    | _PASSING
     | _COPIES
     | _REFERENCES
     | _ENCRYPTED
     | _CONVERSATIONAL
-    | {_BODY, _SUBJECT, _MUC_USER, _INVITATION, _FALLBACK}
+    | {_BODY, _SUBJECT, _OOB, _INVITATION}
 )

@@ -252,7 +252,12 @@ class Appends:
                 return not isinstance(target, EntryRef)
             return known == asker
 
-        return position_of(append.refers_to, archive, row.first, is_own)
+        position = position_of(append.refers_to, archive, row.first, is_own)
+        if append.kind is EntryKind.CORRECTION and position:
+            found = self._references.row(archive, position)
+            if found is not None and found.kind == EntryKind.CORRECTION and found.target >= row.first:
+                return found.target  # who corrects a correction corrects what that corrects
+        return position
 
     # -- entries
 

@@ -152,28 +152,43 @@ class Reader:
         kinds in `folded` is given with them.
         """
         hidden = ERASED if offline_only else HIDDEN
-        kinds = ", ".join(str(int(kind)) for kind in {*folded, EntryKind.RETRACTION})
-        statement = (
-            f"SELECT {_POINTING if folded else _BARE_POINTING}WHERE p.archive = ? AND p.target IN LIST "
-            f"AND e.archive = p.archive AND e.position = p.position AND e.kind IN ({kinds}) "
-            f"AND e.flags & {HIDDEN} = 0 "
-            f"ORDER BY e.position DESC LIMIT {FOLDED}"
-        )
-        pointing: dict[int, list[tuple[Any, ...]]] = defaultdict(list)
-        for row in reversed(self.among(statement, [row[0] for row in rows], archive)):
-            pointing[row[8]].append(row)
+        corrected = {row[8] for row in rows if row[4] == EntryKind.CORRECTION and row[8]}
+        positions = sorted(corrected.union(row[0] for row in rows)) if corrected else [row[0] for row in rows]
+        pointing = self._pointing(archive, positions, folded)
+        pointers = [row[0] for group in pointing.values() for row in group if row[4] in folded]
+        retracted = _retractions(pointing)
+        retracted_too = _retractions(self._pointing(archive, pointers, ())) if pointers else retracted
         shown = [row for group in (rows, *pointing.values()) for row in group]
         names = self.names_of({row[3] for row in shown} | {row[10] for row in shown if row[10]})
         entries = []
         for row in rows:
-            later = pointing.get(row[0])
-            if later is None:
-                entries.append(_entry(head, names, row, hidden))
-                continue
-            retracted = next((each[2] for each in later if each[4] == EntryKind.RETRACTION), None)
-            pointers = tuple(_entry(head, names, each, HIDDEN) for each in later if each[4] in folded)
-            entries.append(_entry(head, names, row, hidden, retracted, pointers))
+            position = row[0]
+            when = retracted.get(position)
+            if when is None and row[4] == EntryKind.CORRECTION:
+                when = retracted.get(row[8])
+            later = tuple(
+                _entry(head, names, each, HIDDEN)
+                for each in pointing.get(position, ())
+                if each[4] in folded and each[0] not in retracted_too
+            )
+            entries.append(_entry(head, names, row, hidden, when, later))
         return entries
+
+    def _pointing(
+        self, archive: int, positions: Sequence[int], folded: tuple[EntryKind, ...]
+    ) -> dict[int, list[tuple[Any, ...]]]:
+        """Give the retractions of entries, and what else of these kinds refers to them, oldest first."""
+        kinds = ", ".join(str(int(kind)) for kind in {*folded, EntryKind.RETRACTION})
+        statement = (
+            f"SELECT {_POINTING if folded else _BARE_POINTING}WHERE p.archive = ? AND p.target IN LIST "
+            f"AND e.archive = p.archive AND e.position = p.position AND e.kind IN ({kinds}) "
+            f"AND (e.flags & {HIDDEN} = 0 OR e.kind = {EntryKind.RETRACTION:d}) "  # it holds, content or not
+            f"ORDER BY e.position DESC LIMIT {FOLDED}"
+        )
+        found: dict[int, list[tuple[Any, ...]]] = defaultdict(list)
+        for row in reversed(self.among(statement, positions, archive)):
+            found[row[8]].append(row)
+        return found
 
     def first_at(self, archive: int, head: Head, column: str, least: int) -> int:
         """Find the first position whose `column` is at least this; one above the head if there is none."""
@@ -220,6 +235,16 @@ class Reader:
         size = 1 << (len(keys) - 1).bit_length()  # few sizes, so that caches find the statement again
         filled = [*keys, *[keys[-1]] * (size - len(keys))]
         return self.run(statement.replace("LIST", f"({', '.join('?' * size)})"), *values, *filled)
+
+
+def _retractions(pointing: dict[int, list[tuple[Any, ...]]]) -> dict[int, int]:
+    """Tell when each entry was retracted first."""
+    found: dict[int, int] = {}
+    for position, rows in pointing.items():
+        for row in rows:
+            if row[4] == EntryKind.RETRACTION:
+                found.setdefault(position, row[2])
+    return found
 
 
 def _entry(

@@ -29,7 +29,7 @@ _AT: Final = (
     "WHERE (e.archive, e.position) IN PAIRS"
 )
 _ROWS: Final = (
-    "SELECT e.archive, e.position, e.peer, e.count, e.flags, m.sender FROM entries e "
+    "SELECT e.archive, e.position, e.peer, e.count, e.flags, e.kind, e.target, m.sender FROM entries e "
     "LEFT JOIN messages m ON m.id = e.message WHERE (e.archive, e.position) IN PAIRS"
 )
 
@@ -51,6 +51,8 @@ class Referred(msgspec.Struct, frozen=True, gc=False):
     peer: int
     count: int
     flags: int
+    kind: int
+    target: int
     sender: int | None
     """As `messages.sender` has it."""
 
@@ -106,7 +108,8 @@ class References:
             for start in range(self._indexed, len(fresh), _WIDTH):
                 place = fresh[start], fresh[start + 1]
                 sender = self.senders.get(fresh[start + 2], 0)
-                self._rows[place] = Referred(fresh[start + 4], fresh[start + 7], fresh[start + 6], sender)
+                peer, kind, flags, count, target = fresh[start + 4 : start + 9]
+                self._rows[place] = Referred(peer, count, flags, kind, target, sender)
             self._indexed = len(fresh)
             row = self._rows.get((archive, position))
         if row is None:

@@ -32,10 +32,16 @@ from tidings.adapters.sql.ledger.rows import ArchiveRow
 from tidings.adapters.sql.ledger.statements import Rows, Sql
 from tidings.adapters.sql.tables import DIGEST_OCTETS
 from tidings.base.jid import Jid
+from tidings.ports.ledger.batch import EntryKind
 from tidings.ports.ledger.reading import EntryId
 
 _LEFT: Final = f"AND flags & {ERASED | HELD} = 0 ORDER BY position LIMIT "  # and a number
-_ENTRIES: Final = "SELECT position, message, peer, flags, target FROM entries WHERE archive = ? AND "
+_ENTRIES: Final = "SELECT position, message, peer, flags, target, kind FROM entries WHERE archive = ? AND "
+
+_CORRECTIONS: Final = (
+    "SELECT e.position FROM message_links p CROSS JOIN entries e WHERE p.archive = ? AND p.target = ? "
+    "AND e.archive = p.archive AND e.position = p.position AND e.kind = ?"
+)
 
 
 class Trimming:
@@ -64,9 +70,9 @@ class Trimming:
         self.archives.save(head)
 
     def erase(self, archive: Jid, positions: Iterable[int]) -> int:
-        """Turn entries into tombstones."""
+        """Turn entries, and what corrects them, into tombstones."""
         head = self.archives.lock_one(archive)
-        return self.bury({head.archive: self.at(head, positions)})
+        return self.bury({head.archive: self._with_corrections(head, positions)})
 
     def erase_everywhere(self, at: EntryId, archive: Jid) -> int:
         """Turn every entry of one message into a tombstone."""
@@ -81,7 +87,8 @@ class Trimming:
         for each, _, position in decode_places(bytes(found[0])).places:
             places[each].append(position)
         self.archives.lock(places)
-        return self.bury({each: self.at(self.archives.rows[each], places[each]) for each in places})
+        rows = self.archives.rows
+        return self.bury({each: self._with_corrections(rows[each], places[each]) for each in places})
 
     def erase_conversation(self, archive: Jid, peer: Jid, limit: int) -> int:
         """Turn the oldest entries of a conversation into tombstones; with the last it leaves the inbox."""
@@ -97,7 +104,7 @@ class Trimming:
         return count
 
     def _of_conversation(self, parts: Sequence[Stretch], condition: str, limit: int) -> Rows:
-        columns = "e.position, e.message, e.peer, e.flags, e.target"
+        columns = "e.position, e.message, e.peer, e.flags, e.target, e.kind"
         return find(self._sql, parts, columns, condition=condition, limit=limit)
 
     def trim(
@@ -150,14 +157,16 @@ class Trimming:
 
     def _entomb(self, archive: int, rows: Rows) -> None:
         statement = (
-            f"UPDATE entries SET flags = (flags | {ERASED}) & ~{OFFLINE_ONLY}, target = 0, resource = ? "  # noqa: S608  # ours
+            f"UPDATE entries SET flags = (flags | {ERASED}) & ~{OFFLINE_ONLY}, target = ?, resource = ? "  # noqa: S608  # ours
             "WHERE archive = ? AND position = ?"
         )
         forgetting = "DELETE FROM message_links WHERE archive = ? AND target = ? AND position = ?"
-        for position, _, peer, flags, target in rows:
-            self._run(statement, b"", archive, position)
+        for position, _, peer, flags, target, kind in rows:
+            # A retraction holds without its content: what it took back stays out of sight.
+            target_left = target if kind == EntryKind.RETRACTION else 0
+            self._run(statement, target_left, b"", archive, position)
             search.forget(self._sql, archive, position, position)
-            if target:
+            if target and not target_left:
                 self._run(forgetting, archive, target, position)
             if peer == archive:  # a room's
                 self._run("DELETE FROM mentions WHERE archive = ? AND position = ?", archive, position)
@@ -187,7 +196,9 @@ class Trimming:
                 statement = f"DELETE FROM {table} WHERE archive = ? AND peer = ? AND position <= ?"  # noqa: S608  # ours
                 self._run(statement, archive, peer, end)
         self._run("DELETE FROM entries WHERE archive = ? AND position <= ?", archive, end)
-        self._run("DELETE FROM message_links WHERE archive = ? AND target <= ?", archive, end)
+        # What refers to them from behind tells a correction that its original was retracted.
+        links = "DELETE FROM message_links WHERE archive = ? AND target <= ? AND position <= ?"
+        self._run(links, archive, end, end)
         self._run("DELETE FROM offline_only WHERE archive = ? AND position <= ?", archive, end)
         self._run("DELETE FROM mentions WHERE archive = ? AND position <= ?", archive, end)
         search.forget(self._sql, archive, head.first, end)
@@ -226,6 +237,14 @@ class Trimming:
         """Take the number of the feed that this step has, once."""
         if not self.archives.feed:
             self.archives.take_feed(secrets.token_bytes(DIGEST_OCTETS))
+
+    def _with_corrections(self, head: ArchiveRow, positions: Iterable[int]) -> Rows:
+        """Give the entries at these positions, and those that correct them: they are the same message."""
+        found = set(positions)
+        for position in sorted(found):
+            corrections = self._run(_CORRECTIONS, head.archive, position, +EntryKind.CORRECTION)
+            found.update(row[0] for row in corrections.all())
+        return self.at(head, found)
 
     def at(self, head: ArchiveRow, positions: Iterable[int]) -> Rows:
         """Give the entries at these positions."""

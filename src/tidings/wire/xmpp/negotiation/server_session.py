@@ -146,7 +146,11 @@ class ServerSessionPhase:
             resource = _valid_resource(self._owner, f"{request.tag}/{resource}") or resource
         self._machine.act(
             BindResource(
-                account=self._owner, resource=resource, user_agent=self._user_agent, inline=request.inline
+                account=self._owner,
+                resource=resource,
+                user_agent=self._user_agent,
+                inline=request.inline,
+                is_bind2=True,
             )
         )
         return ServerStreamState.BINDING_INLINE

@@ -189,6 +189,8 @@ class BindResource(msgspec.Struct, frozen=True, kw_only=True):
     user_agent: UserAgent = UserAgent()
     inline: tuple[Element, ...] = ()
     """What the client wants enabled with the session (XEP-0386 §3.2)."""
+    is_bind2: bool = False
+    """Whether it binds by XEP-0386."""
 
 
 class IssueToken(msgspec.Struct, frozen=True):
