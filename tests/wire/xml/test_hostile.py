@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.harness.generate import Source, sources
+from tests.harness.generate import STREAMS, Source, sources
 from tests.wire.xml.reading import HEADER, OWN_HEADER, TAIL, fragments, octets, read, shape
 from tidings.base.errors import StreamError
 from tidings.base.limits import XmlLimits
@@ -129,6 +129,15 @@ def test_a_name_is_what_its_namespace_says(raw, tag):
     (fragment,) = fragments(HEADER + raw)
     assert (fragment.namespace, fragment.name) == tag
     assert b"xmlns" not in raw or b":" not in fragment.content.replace(b"jabber:", b"").replace(b"urn:", b"")
+
+
+@pytest.mark.parametrize("prefix", ["m", "message", "message1", "messages", "message-", "messagé"])
+def test_what_a_prefix_begins_with_does_not_matter(prefix):
+    """`<message1:message>` begins like a message without a prefix, and its children inherit another default."""
+    header = f"<s:stream xmlns='urn:x' xmlns:s='{STREAMS}' xmlns:{prefix}='jabber:client'>"
+    (fragment,) = fragments(f"{header}<{prefix}:message><body/></{prefix}:message>".encode())
+    assert (fragment.namespace, fragment.name) == ("jabber:client", "message")
+    assert [child.namespace for child in fragment.to_element().children] == ["urn:x"]
 
 
 def test_a_stream_that_begins_anew_forgets_the_old_prefixes():

@@ -28,7 +28,10 @@ _RENEW_NAMES = 2_000
 _LONGEST_HEAD = 10_000  # every renewed expat reads the header's namespaces again
 _RESTARTS = 4  # a stream begins anew after log-in, and never often
 _STREAM_TAG = "http://etherx.jabber.org/streams stream"
-_COLON, _SLASH, _TAG_END = b":/>"
+_SLASH, _TAG_END = b"/>"
+_NAME_ENDS = frozenset(
+    b" \t\r\n/>"
+)  # anything else goes on with a name, of which this may be a prefix's beginning
 _START_TAG = re.compile(rb"""<[^>"']*(?:(?:"[^"]*"|'[^']*')[^>"']*)*>""")
 _QUALIFIED = re.compile(rb"<([^\s/>]+)")
 _DEFERS = expat_defers()
@@ -389,7 +392,7 @@ class StreamParser:
                 stop = buffer.find(b">", end) + 1
         if stop - start > self.limits.stanza_bytes:
             raise StreamError("policy-violation", f"a stanza may have {self.limits.stanza_bytes} octets")
-        if opening.startswith(begin) and opening[len(begin)] != _COLON and opening.find(b"xmlns:") < 0:
+        if opening.startswith(begin) and opening[len(begin)] in _NAME_ENDS and opening.find(b"xmlns:") < 0:
             for mark in self._marks:
                 if content.find(mark) >= 0:
                     break
