@@ -13,6 +13,7 @@ import pytest
 from tests.gateways.test_http_doors import AFTER, BEFORE, auth, message, standing
 from tests.wire.test_websocket import frame
 from tidings.streams.listener import ConnectionOptions
+from tidings.wire.websocket import CloseCode
 from tidings.wire.xmpp import ns
 
 OPEN = f"<open xmlns='{ns.FRAMING}' to='localhost' version='1.0'/>"
@@ -104,6 +105,21 @@ async def expect(headers, status):
         assert (await reader.readline()).startswith(f"HTTP/1.1 {status} ".encode())
         writer.close()
         assert bool(stand.server.connections) == (status == 101)
+
+
+async def test_a_frame_that_is_too_large_does_not_take_the_reason_from_who_sends_it():
+    """A socket that is closed with unread input sends a reset."""
+    async with standing() as stand:
+        for _ in range(5):
+            reader, writer = await raw_socket(stand)
+            writer.write(frame(1, OPEN.encode()))
+            await reader.readuntil(b"</stream:features>")
+            writer.write(frame(1, b"x" * 3_000_000))
+            said = await reader.read(-1)
+            assert b"policy-violation" in said
+            assert int(CloseCode.TOO_BIG).to_bytes(2, "big") in said
+            writer.close()
+        await stand.until(lambda: not stand.server.connections)
 
 
 async def test_pages_of_foreign_origins_are_refused():

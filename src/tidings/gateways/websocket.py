@@ -113,6 +113,7 @@ class WebSocketStream:
         "_connection",
         "_door",
         "_heard",
+        "_is_discarding",
         "_parser",
         "_peer",
         "_reader",
@@ -136,6 +137,7 @@ class WebSocketStream:
         self._close_reason = ""
         self._close_sent = False
         self._heard = True
+        self._is_discarding = False  # our words are said; what comes is read and forgotten
         self._timer: Timer | None = None
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -158,7 +160,7 @@ class WebSocketStream:
         """Octets have come."""
         self._heard = True
         connection = self._connection
-        if connection is None:
+        if connection is None or self._is_discarding:
             return False, b""
         items: list[Item] = []
         failure: StreamError | None = None
@@ -183,8 +185,10 @@ class WebSocketStream:
             failure = StreamError(condition, broken.text)
         if failure is not None:
             connection.fail(failure)
-        if ended or broken is not None:
+        if ended:
             self._hang_up()
+        elif broken is not None:
+            self._discard()
         return False, b""
 
     def feed_eof(self) -> None:
@@ -268,6 +272,20 @@ class WebSocketStream:
         self.close()
         if not self._transport.is_closing():
             self._transport.close()
+
+    def _discard(self) -> None:
+        """Read on until the client hangs up, since nothing that it says can be understood any more.
+
+        A socket that is closed with unread input sends a reset, which may take our last words from the client.
+        TLS does so by itself, until the client's close_notify. The connection aborts what takes too long.
+        """
+        if not self._transport.can_write_eof():
+            self._hang_up()
+        elif not self._transport.is_closing():
+            self.close()
+            self.resume()
+            self._is_discarding = True
+            self._transport.write_eof()
 
     def _watch(self) -> None:
         """Ping a silent client (RFC 6455 §5.5.2), and hang up on one that stays silent."""
