@@ -47,6 +47,11 @@ faults: $(VENV)/dev.stamp
 	tests/install.sh
 	$(BIN)/python -m tests.faults $(ARGS)
 
+## fuzz: ten minutes each of random streams, stanzas and log-ins; what breaks something is shown and kept
+.PHONY: fuzz
+fuzz: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.fuzz $(ARGS)
+
 ## clean: remove what make installed; ./data stays
 .PHONY: clean
 clean:

@@ -175,7 +175,7 @@ class TcpWire:
             block = await self._reader.read(65536)
             if not block:
                 raise StreamEnd("connection closed without end of stream")
-            self._trace.append(f"< {block.decode()}")
+            self._trace.append(f"< {block.decode(errors='replace')}")
             self._parser.feed(block)
 
     async def close(self) -> None:

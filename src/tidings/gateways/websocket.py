@@ -276,8 +276,8 @@ class WebSocketStream:
     def _discard(self) -> None:
         """Read on until the client hangs up, since nothing that it says can be understood any more.
 
-        A socket that is closed with unread input sends a reset, which may take our last words from the client.
-        TLS does so by itself, until the client's close_notify. The connection aborts what takes too long.
+        A socket that is closed with unread input sends a reset, which may take our last words from it. TLS
+        reads on by itself, until the client's close_notify. The connection aborts what takes too long.
         """
         if not self._transport.can_write_eof():
             self._hang_up()

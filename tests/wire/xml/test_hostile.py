@@ -133,7 +133,7 @@ def test_a_name_is_what_its_namespace_says(raw, tag):
 
 @pytest.mark.parametrize("prefix", ["m", "message", "message1", "messages", "message-", "messagé"])
 def test_what_a_prefix_begins_with_does_not_matter(prefix):
-    """`<message1:message>` begins like a message without a prefix, and its children inherit another default."""
+    """`<message1:message>` begins like a message without one, and its children inherit another default."""
     header = f"<s:stream xmlns='urn:x' xmlns:s='{STREAMS}' xmlns:{prefix}='jabber:client'>"
     (fragment,) = fragments(f"{header}<{prefix}:message><body/></{prefix}:message>".encode())
     assert (fragment.namespace, fragment.name) == ("jabber:client", "message")
