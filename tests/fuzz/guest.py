@@ -14,6 +14,7 @@ from tests.harness.dialog import StreamEnd
 from tests.harness.server_process import ServerProcess
 
 IQ = f"{{{CLIENT}}}iq"
+PASSWORD = "secret"
 PATIENCE = 20.0  # seconds; only what hangs takes as long
 
 
@@ -38,8 +39,8 @@ class Guest:
     async def enter(self) -> None:
         """Log in, with an account that is made where there is none any more."""
         with contextlib.suppress(RuntimeError):  # there is one
-            await asyncio.to_thread(self._server.register, self.name, "secret")
-        await self._client.log_in(self.name, "secret", "fuzz")
+            await asyncio.to_thread(self._server.register, self.name, PASSWORD)
+        await self._client.log_in(self.name, PASSWORD, "fuzz")
         self._reading = asyncio.create_task(self._read())
 
     async def send(self, xml: str) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import copy
 import random
 
+from tests.fuzz.commands import command
 from tests.fuzz.payloads import ADDRESSES, PEOPLE, played, written
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
 
+ADMINISTRATOR = "root@localhost/fuzz"
 NAMESPACES = sorted(
     {value for value in vars(ns).values() if isinstance(value, str) and ":" in value and value[0] != "_"}
 )
@@ -78,6 +80,8 @@ _TYPES = {
 
 def stanza(chance: random.Random, identity: str, own: str) -> Element:
     """Write a stanza, with this id, of somebody whose full address is `own`."""
+    if chance.random() < (0.6 if own == ADMINISTRATOR else 0.02):
+        return _commanding(chance, identity)
     kind = chance.choice(("iq", "iq", "iq", "message", "message", "presence"))
     if chance.random() < 0.4:
         root = copy.deepcopy(chance.choice([each for each in played() if each.name == kind]))
@@ -95,6 +99,14 @@ def stanza(chance: random.Random, identity: str, own: str) -> Element:
             mutate(chance, chance.choice(below or [root]))
     _address(chance, root, own)
     root.attributes["id"] = identity
+    return root
+
+
+def _commanding(chance: random.Random, identity: str) -> Element:
+    """Write an iq with a command, in which one thing may be wrong."""
+    root = Element("iq", ns.CLIENT, {"type": "set", "to": "localhost", "id": identity}, command(chance))
+    if chance.random() < 0.3:
+        mutate(chance, chance.choice(_below(root)))
     return root
 
 

@@ -31,7 +31,7 @@ ADDRESSES = (
     *("localhost", "localhost/x", "nobody@localhost", "alice@localhost/gone", "nowhere.example"),
     *("juliet@nowhere.example/balcony", "conference.localhost", "room@conference.localhost/nick", "xn--a"),
 )
-_TEXTS = (
+TEXTS = (
     "",
     "a",
     "0",
@@ -124,7 +124,7 @@ def _plain(wanted: type[Any], chance: random.Random, depth: int) -> Any:
         bool: chance.random() < 0.5,
         int: chance.choice((0, 1, 2, 50, -1, 2**31, 2**63, 1_700_000_000_000_000)),
         float: chance.choice((0.0, 1.5, -1.0, 1e18)),
-        str: chance.choice(_TEXTS),
+        str: chance.choice(TEXTS),
         bytes: chance.randbytes(chance.choice((0, 1, 20))),
     }
     return simple[wanted]
