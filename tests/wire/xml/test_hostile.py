@@ -66,6 +66,7 @@ REFUSED = [
     (HEADER + b"<iq xmlns:xml='urn:x'/>", "not-well-formed"),
     (HEADER + b"<iq xmlns:a='http://www.w3.org/XML/1998/namespace'/>", "not-well-formed"),
     (HEADER + b"<xml:iq/>", "invalid-namespace"),
+    (HEADER + b"<xml:x><x/></xml:x>", "invalid-namespace"),  # its prefix begins like its name
 ]
 
 
