@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from rich.console import Console
 from tests.fuzz.budget import Budget, Outcome
 from tests.fuzz.fuzzers import FUZZERS
 
+_FINDINGS = Path(tempfile.gettempdir()) / "tidings-fuzz-findings"
 _SHOWN = 300  # characters of an input that are printed
 _say = Console(markup=False, highlight=False, soft_wrap=True).print
 
@@ -25,7 +27,10 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000_000, help="for the same again")
     parser.add_argument("--case", type=int, help="this case of the seed alone")
     parser.add_argument(
-        "--findings", type=Path, default=Path(), help="a directory for inputs that broke something"
+        "--findings",
+        type=Path,
+        default=_FINDINGS,
+        help=f"where inputs are kept that broke something ({_FINDINGS})",
     )
     arguments = parser.parse_args()
     unknown = [name for name in arguments.names if name not in FUZZERS]
@@ -61,6 +66,7 @@ def _run(name: str, arguments: argparse.Namespace) -> int:
 def _show(name: str, outcome: Outcome, directory: Path) -> None:
     for what, count in sorted(outcome.counts.items()):
         _say(f"  {what + ' ':.<60} {count:>14,}")
+    directory.mkdir(parents=True, exist_ok=True)
     for finding in outcome.findings:
         path = directory / f"{name}-{finding.case.replace('--', '').replace(' ', '-')}.input"
         path.write_bytes(finding.given)

@@ -5,7 +5,7 @@ import pytest
 from tests.fuzz.budget import Budget
 from tests.fuzz.fuzzers import FUZZERS
 
-CASES = {"streams": 80, "negotiations": 400, "logins": 25, "stanzas": 15}
+CASES = {"streams": 300, "negotiations": 1_000, "logins": 20, "stanzas": 10}
 SEED = 1
 
 
