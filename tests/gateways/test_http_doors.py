@@ -28,7 +28,8 @@ from tidings.gateways.websocket import WebSocketDoor
 from tidings.kernel.accounts import Accounts
 from tidings.kernel.server import Server
 from tidings.streams.listener import ConnectionOptions, ListenerContext
-from tidings.streams.login import LoginThrottle, OpenCredentials
+from tidings.streams.login import OpenCredentials
+from tidings.streams.login_throttle import LoginThrottle
 from tidings.streams.negotiator import Negotiator
 from tidings.wire.xml.element import Element, decode
 from tidings.wire.xmpp import ns

@@ -21,7 +21,8 @@ from tidings.gateways.tcp import TcpGateway
 from tidings.gateways.tls import TlsSetup, tls_server_end_point
 from tidings.kernel.feature import StreamStage
 from tidings.streams.listener import ConnectionOptions, ListenerContext
-from tidings.streams.login import LoginThrottle, StoredCredentials
+from tidings.streams.login import StoredCredentials
+from tidings.streams.login_throttle import LoginThrottle
 from tidings.streams.negotiator import Negotiator
 from tidings.wire.xml.fragment import Fragment, StreamHead, StreamTail
 from tidings.wire.xml.parser import StreamParser

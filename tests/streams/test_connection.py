@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from tests.harness.clock import VirtualClock
 from tests.harness.world import World
 from tests.streams.stand import AUTH, BIND, HEADER, KEYS, SECRET, conditions, plain, until
 from tidings.base.errors import BackendError, StreamError
@@ -19,25 +18,27 @@ from tidings.kernel.feature import Feature, listens
 from tidings.kernel.session import Client
 from tidings.streams.connection import Connection
 from tidings.streams.listener import ConnectionOptions, ListenerContext
-from tidings.streams.login import LoginThrottle, StoredCredentials
+from tidings.streams.login import StoredCredentials
+from tidings.streams.login_throttle import LoginThrottle
 from tidings.streams.negotiator import Negotiator
 from tidings.wire.xml.fragment import StreamHead
 from tidings.wire.xml.parser import StreamParser
 from tidings.wire.xmpp.framing import TcpFraming, stream_header
 from tidings.wire.xmpp.negotiation.policy import HostPolicy, StreamPolicy
+from tidings.wire.xmpp.negotiation.values import TlsInfo
 from tidings.wire.xmpp.stanza import Stanza
 
 
 class Bench:
     """A transport in memory, and the client that holds its other end."""
 
-    def __init__(self, door: ListenerContext, address: str = "192.0.2.7") -> None:
+    def __init__(self, door: ListenerContext, address: str = "192.0.2.7", tls: TlsInfo | None = None) -> None:
         self.written = ""
         self.closed = self.aborted = self.paused = False
         self.unread = 0
         self._parser = StreamParser(XmlLimits())
         client = Client(transport="tcp", address=address, secure=True, since=0)
-        self.connection = Connection(door, self, TcpFraming(), client)
+        self.connection = Connection(door, self, TcpFraming(), client, tls)
 
     # --- the kernel's Transport
 
@@ -117,7 +118,7 @@ class Buggy(StoredCredentials):
 
 
 async def door(
-    world: World, kind: type[StoredCredentials] = StoredCredentials, **limits: float
+    world: World, kind: type[StoredCredentials] = StoredCredentials, login_failures: int = 50, **limits: float
 ) -> ListenerContext:
     await world.stores.accounts.create(Jid("alice@localhost"), KEYS, 0)
     await world.stores.accounts.create(Jid("bob@localhost"), KEYS, 0)
@@ -127,7 +128,7 @@ async def door(
     credentials = kind(world.stores.accounts, world.clock, SECRET)
     return ListenerContext(
         server=world.server,
-        policy=StreamPolicy(host={"localhost": policy}.get, secret=SECRET, max_login_attempts=50),
+        policy=StreamPolicy(host={"localhost": policy}.get, secret=SECRET, max_login_attempts=login_failures),
         credentials=lambda _: credentials,
         throttle=LoginThrottle(world.clock),
         negotiator=Negotiator,
@@ -310,47 +311,6 @@ async def test_hanging_up_or_breaking_the_stream_does_not_skip_the_wait(world: W
     await world.advance(60)
     assert not world.server.telemetry.logins
     assert not world.server.telemetry.login_failures
-
-
-def test_the_brake_and_its_owners() -> None:
-    clock = VirtualClock()
-    throttle = LoginThrottle(clock)
-    assert throttle.delay("alice", "192.0.2.1") == 0
-    for _ in range(50):
-        throttle.failed("alice", "192.0.2.1")
-    # the attacker waits, one attempt after the other, and is refused when there are many at once
-    first, second = throttle.delay("alice", "192.0.2.1"), throttle.delay("alice", "192.0.2.1")
-    assert first == 8
-    assert second == 16
-    assert [throttle.delay("alice", "192.0.2.1") for _ in range(5)][-1] is None
-    # its other guesses, too
-    assert throttle.delay("bob", "192.0.2.1") is None
-    # the owner waits a moment at most, and not at all where it has logged in before
-    assert throttle.delay("alice", "198.51.100.1") == 2
-    throttle.succeeded("alice", "198.51.100.1")
-    assert throttle.delay("alice", "198.51.100.1") == 0
-    # others are not concerned
-    assert throttle.delay("bob", "198.51.100.2") == 0
-    # an own account on the side lifts nothing
-    throttle.succeeded("mallory", "192.0.2.1")
-    clock.advance(60)
-    assert throttle.delay("alice", "192.0.2.1")
-    clock.advance(600)
-    assert throttle.delay("alice", "192.0.2.1") == 0
-
-
-def test_the_brake_counts_networks_and_forgets_the_oldest() -> None:
-    throttle = LoginThrottle(VirtualClock())
-    for number in range(4):
-        throttle.failed("", f"2001:db8::{number}")
-    assert throttle.delay("", "2001:db8::ffff")
-    assert throttle.delay("", "2001:db8:0:1::1") == 0
-    for number in range(60_000):
-        throttle.failed(f"user{number}", "192.0.2.1")
-    assert len(throttle._records) <= 20_000
-    for number in range(10):
-        throttle.failed(f"user{number}", "127.0.0.1")
-    assert throttle.delay("somebody", "127.0.0.1") == 0
 
 
 # --- binding

@@ -22,7 +22,7 @@ from tidings.gateways.tcp import TcpGateway
 from tidings.gateways.tls import TlsSetup
 from tidings.kernel.maybe_awaitable import MaybeAwaitable, until_done
 from tidings.streams.listener import Item, ListenerContext
-from tidings.streams.login import LoginThrottle
+from tidings.streams.login_throttle import LoginThrottle
 from tidings.streams.stream_output import StreamOutput
 from tidings.wire.xml.element import Element
 from tidings.wire.xml.fragment import Fragment

@@ -21,7 +21,8 @@ from tidings.kernel.host import Host
 from tidings.kernel.server import Server
 from tidings.ports.stores import Stores
 from tidings.streams.listener import ConnectionOptions, ListenerContext
-from tidings.streams.login import Credentials, LoginThrottle
+from tidings.streams.login import Credentials
+from tidings.streams.login_throttle import LoginThrottle
 from tidings.streams.negotiator import Negotiator
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.negotiation.policy import TOKEN_MECHANISMS, HostPolicy, StreamPolicy

@@ -203,7 +203,10 @@ class LimitsOptions(msgspec.Struct, frozen=True, kw_only=True):
         Positive, Meta(description="Time a connection has to log in before it is closed.")
     ] = 30
     login_failures: Annotated[
-        Positive, Meta(description="Failed attempts to log in before a connection is closed.")
+        Positive,
+        Meta(
+            description="Wrong passwords before a connection is closed; of other failures four times as many."
+        ),
     ] = 5
     idle_seconds: Annotated[
         Count,

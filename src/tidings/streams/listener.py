@@ -14,7 +14,8 @@ import msgspec
 from tidings.base.errors import StreamError
 from tidings.base.jid import Jid
 from tidings.kernel.session import Session
-from tidings.streams.login import Credentials, LoginThrottle
+from tidings.streams.login import Credentials
+from tidings.streams.login_throttle import LoginThrottle
 from tidings.wire.xml.element import Element
 from tidings.wire.xml.fragment import Fragment, StreamTail
 from tidings.wire.xmpp.negotiation.policy import StreamPolicy

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from tidings.base.clock import TimeSource, format_utc
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
-from tidings.base.network import is_loopback, network_of
 from tidings.kernel.accounts import Accounts
 from tidings.ports.accounts import AccountExists, AccountRecord, AccountStore
+from tidings.wire.xmpp.negotiation import values
+from tidings.wire.xmpp.negotiation.server import ServerNegotiation
 from tidings.wire.xmpp.sasl.keys import DEFAULT_ITERATIONS, ScramKeys, verify_password
 from tidings.wire.xmpp.sasl.tokens import FastToken, issue_token
 
@@ -55,6 +55,37 @@ class Credentials(Protocol):
     async def issue_token(self, account: Jid, device: str, mechanism: str) -> tuple[str, str]:
         """Make a token; give its text and when it ends."""
         ...
+
+
+CredentialQuestion: TypeAlias = (
+    values.LookUpKeys | values.CheckPassword | values.CheckAccount | values.LookUpTokens
+)
+"""What a negotiation asks about an account."""
+
+
+async def answer_credentials(
+    question: CredentialQuestion,
+    negotiation: ServerNegotiation,
+    credentials: Credentials,
+    iterations: int,
+    now: float,
+) -> None:
+    """Find out what a negotiation asks, and tell it; raises `BackendError`."""
+    match question:
+        case values.LookUpKeys(account):
+            found = await credentials.find(account)
+            keys = None if found.record is None else found.record.keys
+            negotiation.keys_found(keys, banned=found.banned)
+        case values.CheckPassword(account, password):
+            right, banned = await credentials.check_password(account, password, iterations)
+            negotiation.checked(right, banned=banned)
+        case values.CheckAccount(account):
+            found = await credentials.find(account)
+            negotiation.checked(found.record is not None, banned=found.banned)
+        case values.LookUpTokens(account, device):
+            found = await credentials.find(account)
+            tokens = await credentials.tokens(account, device)
+            negotiation.tokens_found(tokens, now=now, banned=found.banned)
 
 
 class StoredCredentials:
@@ -115,95 +146,3 @@ class OpenCredentials(StoredCredentials):
             except StanzaError:
                 return False, None  # no text that could be anybody's password, or an address that is held
         return True, found.banned
-
-
-class _Record:
-    """The failures of one address or account."""
-
-    __slots__ = ("failures", "free_at", "last")
-
-    def __init__(self) -> None:
-        self.failures = 0
-        self.last = 0.0
-        self.free_at = 0.0
-
-
-class LoginThrottle:
-    """Slows down who guesses passwords; the wait comes before an attempt is looked at.
-
-    So it cannot be skipped by hanging up or by guessing on many connections at once.
-
-    - The attempts of an address (of IPv6: of its /64) that has failed `_FREE` times come one after the other,
-      with a pause between them that doubles with each further failure, up to `_LONGEST` seconds; when several
-      are in the queue, more are refused. This machine's own addresses are not held back: behind them may be
-      everybody.
-    - An account that others fail to log in to costs a single wait of up to `_LONGEST_ACCOUNT` seconds: its
-      owner is never locked out. From an address where the owner has logged in before, nothing waits until
-      that pair itself fails too often.
-    - After `_FORGET` seconds without a failure all is forgotten. What is remembered is bounded.
-    """
-
-    _FREE = 3
-    _LONGEST = 8.0
-    _LONGEST_ACCOUNT = 2.0
-    _QUEUE = 3
-    _FORGET = 600.0
-    _KEPT = 20_000
-
-    def __init__(self, clock: TimeSource) -> None:
-        self._clock = clock
-        self._records: OrderedDict[str, _Record] = OrderedDict()
-        self._known: OrderedDict[tuple[str, str], None] = OrderedDict()
-
-    def delay(self, account: str, address: str) -> float | None:
-        """Give the seconds that an attempt waits before it is looked at; None refuses it for now."""
-        network = _network(address)
-        if not self._records or (account, network) in self._known:
-            return 0.0
-        now = self._clock.monotonic()
-        longest = min(self._pause(account, now), self._LONGEST_ACCOUNT)
-        pause = self._pause(network, now) if network else 0.0
-        if pause:
-            record = self._records[network]
-            begin = max(record.free_at, now + pause)
-            if begin - now > self._QUEUE * pause:
-                return None
-            record.free_at = begin + pause
-            longest = max(longest, begin - now)
-        return longest
-
-    def failed(self, account: str, address: str) -> None:
-        """Note a failure; either may be empty where it is not known."""
-        now = self._clock.monotonic()
-        network = _network(address)
-        for key in filter(None, (account, network, f"{account} {network}")):
-            record = self._records.pop(key, None)
-            if record is None or now - record.last > self._FORGET:
-                record = _Record()
-            record.failures += 1
-            record.last = now
-            self._records[key] = record
-        if self._records[f"{account} {network}"].failures > self._FREE:
-            self._known.pop((account, network), None)
-        while len(self._records) > self._KEPT:
-            self._records.popitem(last=False)
-
-    def succeeded(self, account: str, address: str) -> None:
-        """Remember that the owner of an account comes from this address."""
-        network = _network(address)
-        self._records.pop(f"{account} {network}", None)
-        self._known[account, network] = None
-        self._known.move_to_end((account, network))
-        if len(self._known) > self._KEPT:
-            self._known.popitem(last=False)
-
-    def _pause(self, key: str, now: float) -> float:
-        record = self._records.get(key)
-        if record is None or record.failures < self._FREE or now - record.last > self._FORGET:
-            return 0.0
-        return min(0.5 * 2.0 ** min(record.failures - self._FREE, 10), self._LONGEST)
-
-
-def _network(address: str) -> str:
-    """Give what one attacker surely has; "" for this machine."""
-    return "" if is_loopback(address) else network_of(address)

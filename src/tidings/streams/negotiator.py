@@ -13,7 +13,7 @@ Invariants:
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import structlog
 
@@ -26,7 +26,8 @@ from tidings.kernel.session import Session
 from tidings.streams.buffered_link import BufferedLink
 from tidings.streams.client_input import ClientStreamInput
 from tidings.streams.listener import Item, ListenerContext, Registrar, Resumer
-from tidings.streams.login import Credentials
+from tidings.streams.login import CredentialQuestion, Credentials, answer_credentials
+from tidings.streams.login_throttle import Attempt, Turn
 from tidings.streams.stream_output import StreamOutput
 from tidings.wire.xml.element import Element
 from tidings.wire.xml.fragment import StreamTail
@@ -34,9 +35,6 @@ from tidings.wire.xmpp.negotiation import values
 from tidings.wire.xmpp.negotiation.server import ServerNegotiation
 from tidings.wire.xmpp.negotiation.values import StreamHeader, TlsInfo
 from tidings.wire.xmpp.sasl.keys import DEFAULT_ITERATIONS
-
-if TYPE_CHECKING:
-    from tidings.kernel.clock import Timer
 
 log = structlog.get_logger("tidings.negotiator")
 
@@ -65,10 +63,11 @@ class Negotiator:
 
     __slots__ = (
         "_actions",
+        "_attempt",
         "_buffer",
         "_context",
-        "_hold",
         "_host_domain",
+        "_is_checking",
         "_is_held",
         "_is_over",
         "_is_paused",
@@ -92,7 +91,8 @@ class Negotiator:
         self._is_paused = False
         self._actions: list[values.Action] = []
         self._is_held = False  # an action takes its time; what comes after it waits
-        self._hold: Timer | None = None
+        self._attempt: Attempt | None = None
+        self._is_checking = False  # the attempt's credential is being looked at
         self._session: Session | None = None
         self._buffer: BufferedLink | None = None
         self._resumed: Session | None = None
@@ -126,6 +126,8 @@ class Negotiator:
         """The stream has ended: let go of everything, of a session that has no client yet, too."""
         self._is_over = True
         self._let_go()
+        if self._attempt is not None and not self._is_checking:
+            self._attempt.leave()
         self._items.clear()
         self._actions.clear()
         session, self._session = self._session, None
@@ -147,7 +149,7 @@ class Negotiator:
             elif isinstance(item, StreamTail):
                 negotiation.stream_closed()
             else:
-                negotiation.received(item.to_element())
+                self._hear(item.to_element())
             self._act()
         self._throttle()
 
@@ -183,8 +185,8 @@ class Negotiator:
                 pass  # the parsers find the new header by themselves
             case values.Authenticated():
                 self._authenticated(action)
-            case values.AuthenticationFailed(account, mechanism, condition):
-                self._authentication_failed(account, mechanism, condition)
+            case values.AuthenticationFailed():
+                self._authentication_failed(action)
             case values.Established():
                 self._established()
             case values.CloseStream(error):
@@ -192,31 +194,41 @@ class Negotiator:
             case values.TokenUsed():
                 self._is_held = True
                 self._server.supervisor.start("token", self._use_token(action))
-            case values.LookUpKeys(account) | values.CheckPassword(account) | values.LookUpTokens(account):
-                self._ask_slowly(action, account)
+            case values.CheckPassword(account) | values.LookUpTokens(account):
+                self._in_turn(
+                    str(account), functools.partial(self._check, action), self._negotiation.unavailable
+                )
             case _:
                 self._ask(action)
 
     def _authenticated(self, action: values.Authenticated) -> None:
         client = self._output.client
-        if not action.anonymous:
+        attempt, self._attempt = self._attempt, None
+        if attempt is not None:
+            attempt.succeeded()
+        elif not action.anonymous:
             self._context.throttle.succeeded(str(action.account), client.address)
         self._server.telemetry.logins[action.mechanism] += 1
         client.anonymous = action.anonymous
         client.device = action.user_agent.id or None
         self._output.logged_in()
 
-    def _authentication_failed(self, account: Jid | None, mechanism: str, condition: str) -> None:
+    def _authentication_failed(self, failure: values.AuthenticationFailed) -> None:
         address = self._output.client.address
-        self._server.telemetry.login_failures[condition] += 1
+        name = str(failure.account or failure.name)
+        self._server.telemetry.login_failures[failure.condition] += 1
         log.info(
             "login_failed",
-            account=str(account or ""),
-            mechanism=mechanism,
-            condition=condition,
+            account=name,
+            mechanism=failure.mechanism,
+            condition=failure.condition,
             address=address,
         )
-        self._context.throttle.failed(str(account or ""), address)
+        attempt, self._attempt = self._attempt, None
+        if attempt is not None:
+            attempt.failed() if failure.is_wrong else attempt.leave()
+        elif failure.is_wrong:
+            self._context.throttle.failed(name, address)
 
     def _established(self) -> None:
         """Hand everything over to the connection; this is the negotiation's last action."""
@@ -259,30 +271,39 @@ class Negotiator:
             self._output.close(StreamError("not-authorized", "the token has been revoked"))
         self._go_on()
 
-    def _ask_slowly(self, question: values.Action, account: Jid) -> None:
-        """Let a peer that guesses passwords wait before the attempt is looked at."""
-        seconds = self._context.throttle.delay(str(account), self._output.client.address)
-        if seconds is None:
-            self._negotiation.unavailable()
-            self._actions.extend(self._negotiation.take())
-        elif seconds:
-            self._is_held = True
-            ask = functools.partial(self._ask_at_last, question)
-            self._hold = self._server.clock.call_later(seconds, ask)
+    def _hear(self, element: Element) -> None:
+        """Feed an element to the negotiation; what proves a password waits for its turn."""
+        account = self._negotiation.proof_of(element)
+        if account is None:
+            self._negotiation.received(element)
         else:
-            self._ask(question)
+            prove = functools.partial(self._negotiation.received, element)
+            self._in_turn(account, prove, self._negotiation.postponed)
 
-    def _ask_at_last(self, question: values.Action) -> None:
-        self._let_go()
-        self._ask(question)
+    def _in_turn(self, account: str, look: Callable[[], None], refuse: Callable[[], None]) -> None:
+        """Look at a credential when the turn of this attempt has come, or refuse it for now."""
+        later = functools.partial(self._turn_came, look, refuse)
+        self._attempt = self._context.throttle.enter(account, self._output.client.address, later)
+        if self._attempt.turn is Turn.WAITS:
+            self._is_held = True
+        else:
+            self._take_turn(look, refuse)
+
+    def _turn_came(self, look: Callable[[], None], refuse: Callable[[], None]) -> None:
+        self._is_held = False
+        self._take_turn(look, refuse)
         self._go_on()
+
+    def _take_turn(self, look: Callable[[], None], refuse: Callable[[], None]) -> None:
+        is_refused = self._attempt is not None and self._attempt.turn is Turn.REFUSED
+        refuse() if is_refused else look()
+        self._actions.extend(self._negotiation.take())
 
     def _let_go(self) -> None:
         """Nothing is held back any more."""
         self._is_held = False
-        if self._hold is not None:
-            self._hold.cancel()
-            self._hold = None
+        if self._attempt is not None and self._attempt.waits:
+            self._attempt.leave()
 
     def _go_on(self) -> None:
         """Go on with what was held back, and with what has arrived meanwhile."""
@@ -291,6 +312,22 @@ class Negotiator:
             self._negotiate()
 
     # --- questions and answers
+
+    def _check(self, question: values.Action) -> None:
+        self._is_checking = True
+        self._server.supervisor.start("negotiation", self._find_right_or_wrong(question))
+
+    async def _find_right_or_wrong(self, question: values.Action) -> None:
+        """Answer about a credential; who hangs up meanwhile has tried it all the same."""
+        attempt = self._attempt
+        assert attempt is not None
+        try:
+            await self._answer(question)
+        finally:
+            self._is_checking = False
+            if attempt.turn is Turn.HAS_COME and (self._is_over or self._negotiation.closed):
+                attempt.failed()
+            attempt.leave()
 
     def _ask(self, question: values.Action) -> None:
         self._server.supervisor.start("negotiation", self._answer(question))
@@ -316,6 +353,8 @@ class Negotiator:
             if isinstance(question, _REFUSABLE):
                 self._negotiation.refused(StanzaError("resource-constraint", "the server cannot do this now"))
             else:
+                if self._attempt is not None:
+                    self._attempt.leave()
                 self._negotiation.unavailable()
         except StanzaError as error:
             if not isinstance(question, _REFUSABLE):
@@ -335,30 +374,19 @@ class Negotiator:
             case values.IssueToken(account, device, mechanism):
                 text, expires = await self._credentials(account).issue_token(account, device, mechanism)
                 self._negotiation.token_issued(text, expires)
-            case _:
+            case values.LookUpKeys() | values.CheckPassword() | values.CheckAccount() | values.LookUpTokens():
                 await self._find_credentials(question)
-
-    async def _find_credentials(self, question: values.Action) -> None:
-        match question:
-            case values.LookUpKeys(account):
-                found = await self._credentials(account).find(account)
-                keys = None if found.record is None else found.record.keys
-                self._negotiation.keys_found(keys, banned=found.banned)
-            case values.CheckPassword(account, password):
-                policy = self._context.policy.host(account.domain)
-                right, banned = await self._credentials(account).check_password(
-                    account, password, DEFAULT_ITERATIONS if policy is None else policy.iterations
-                )
-                self._negotiation.checked(right, banned=banned)
-            case values.CheckAccount(account):
-                found = await self._credentials(account).find(account)
-                self._negotiation.checked(found.record is not None, banned=found.banned)
-            case values.LookUpTokens(account, device):
-                found = await self._credentials(account).find(account)
-                tokens = await self._credentials(account).tokens(account, device)
-                self._negotiation.tokens_found(tokens, now=self._server.clock.now(), banned=found.banned)
             case _:
                 raise TypeError(f"nobody answers {question!r}")
+
+    async def _find_credentials(self, question: CredentialQuestion) -> None:
+        domain = question.account.domain
+        policy = self._context.policy.host(domain)
+        iterations = DEFAULT_ITERATIONS if policy is None else policy.iterations
+        now = self._server.clock.now()
+        await answer_credentials(
+            question, self._negotiation, self._context.credentials(domain), iterations, now
+        )
 
     async def _register(self, element: Element) -> None:
         registrar = self._host(self._host_domain).feature(Registrar)  # type: ignore[type-abstract]

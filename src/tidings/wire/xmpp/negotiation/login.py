@@ -71,6 +71,8 @@ class Login:
     ) -> None:
         self.request = request
         self.account: Jid | None = None
+        self.is_looked_at = False
+        """Whether a secret of the account decides from here on."""
         self._host = host
         self._offer = offer
         self._tls = tls
@@ -83,6 +85,20 @@ class Login:
     def anonymous(self) -> bool:
         """True if the account is made up."""
         return self.request.mechanism == ANONYMOUS
+
+    @property
+    def name(self) -> str:
+        """Who the client says it is, for logs: an account, or what it wrote instead."""
+        if self.account is not None:
+            return str(self.account)
+        if isinstance(self._mechanism, ScramServer | PlainServer | TokenServer):
+            return self._mechanism.username[:_LONGEST_NAME]
+        return ""
+
+    @property
+    def proves_next(self) -> bool:
+        """Whether the next response is looked at without another question: the proof of SCRAM."""
+        return isinstance(self._mechanism, ScramServer) and self._mechanism.awaits_proof
 
     @property
     def token_used(self) -> FastToken | None:
@@ -165,11 +181,14 @@ class Login:
         """Turn what the mechanism wants into a question about an account."""
         match step:
             case NeedKeys(username, authzid):
+                self.is_looked_at = True
                 return self._claim(username, authzid) or self._ask_for_keys(username)
             case NeedPassword(username, authzid, password):
+                self.is_looked_at = True
                 refused = self._claim(username, authzid)
                 return refused or (CheckPassword(self.account, password) if self.account else _NOBODY)
             case NeedTokens(username):
+                self.is_looked_at = True
                 refused = self._claim(username, "")
                 device = self.request.user_agent.id
                 return refused or (LookUpTokens(self.account, device) if self.account else _NOBODY)
@@ -179,6 +198,10 @@ class Login:
                 )
             case Success() if self._banned is not None:
                 return Failure(Condition.ACCOUNT_DISABLED, self._banned)
+            case Failure():
+                if self.account is None and self.name:  # for the log alone
+                    self.account = _account(self.name, self._host.domain)
+                return step
             case Success() if self.anonymous:
                 self.account = Jid.of(str(uuid4()), self._host.domain)  # XEP-0175 §3
                 return step
@@ -198,10 +221,7 @@ class Login:
 
     def _claim(self, username: str, authzid: str) -> Failure | None:
         """Note who the client says it is; an authzid may name nobody else, and must fit the stream."""
-        try:
-            self.account = Jid.of(username, self._host.domain)
-        except JidError:
-            self.account = None
+        self.account = _account(username, self._host.domain)
         if authzid and _jid(authzid) != self.account:
             return Failure(Condition.INVALID_AUTHZID, "log in as yourself")
         return self._check_claim() if authzid else None
@@ -222,7 +242,16 @@ class Login:
         return Failure(Condition.INVALID_AUTHZID, "the stream was opened from another address")
 
 
+_LONGEST_NAME = 100
 _NOBODY = Failure(Condition.NOT_AUTHORIZED)
+
+
+def _account(username: str, domain: str) -> Jid | None:
+    """Give the account of this name, or None where it cannot be one's."""
+    try:
+        return Jid.of(username, domain)
+    except JidError:
+        return None
 
 
 def _jid(text: str) -> Jid | None:

@@ -132,6 +132,20 @@ class ServerNegotiation:
         """Answer `LookUpTokens`, with the time in UTC seconds; the store's newest token first."""
         self._feed(ServerInput.TOKENS, tokens, now, banned)
 
+    def proof_of(self, element: Element) -> str | None:
+        """Tell whose password this element would prove, so that it may wait, or None for any other element.
+
+        Where it may not be looked at now, call `postponed` instead of feeding it.
+        """
+        is_challenged = self.state is ServerStreamState.CHALLENGED
+        if is_challenged and self._classify(element) is ServerInput.RESPONSE:
+            return self._login.prover
+        return None
+
+    def postponed(self) -> None:
+        """Refuse for now the proof that has come."""
+        self._feed(ServerInput.POSTPONED)
+
     def unavailable(self) -> None:
         """Answer any question about credentials: the store does not answer now."""
         self._feed(ServerInput.UNAVAILABLE)

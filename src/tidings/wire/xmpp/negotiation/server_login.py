@@ -4,6 +4,7 @@ Implements RFC 6120 §6 and XEP-0388 §2; what an attempt is made of stands in `
 """
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from tidings.base.errors import LocalProtocolError, StreamError
 from tidings.wire.xml.element import Element
@@ -37,11 +38,23 @@ from tidings.wire.xmpp.sasl.keys import ScramKeys
 from tidings.wire.xmpp.sasl.steps import Challenge, Condition, Failure, Success
 from tidings.wire.xmpp.sasl.tokens import FastToken
 
+TRIES_PER_GUESS: Final = 4
+"""So many times as many attempts may fail where no password was wrong, as where mechanisms do not fit."""
+
 
 class ServerLoginPhase:
     """Logs a client in: owns the attempt that runs and counts those that have failed."""
 
-    __slots__ = ("_attempt", "_failures", "_machine", "_make_token", "_opening", "_policy", "_session")
+    __slots__ = (
+        "_attempt",
+        "_failures",
+        "_guesses",
+        "_machine",
+        "_make_token",
+        "_opening",
+        "_policy",
+        "_session",
+    )
 
     def __init__(
         self,
@@ -58,11 +71,17 @@ class ServerLoginPhase:
         self._make_token = make_token
         self._attempt: Login | None = None
         self._failures = 0
+        self._guesses = 0  # those among them where a password or token was wrong
 
     @property
     def profile(self) -> str:
         """The namespace of the attempt that runs, or "" where none does."""
         return "" if self._attempt is None else self._attempt.request.profile
+
+    @property
+    def prover(self) -> str | None:
+        """Whose password the next response proves; None where it proves nobody's."""
+        return self._attempt.name if self._attempt is not None and self._attempt.proves_next else None
 
     @property
     def _running(self) -> Login:
@@ -170,17 +189,23 @@ class ServerLoginPhase:
                 return self._succeed(data, renewed)
 
     def _refuse(self, profile: str, failure: Failure, mechanism: str = "") -> ServerStreamState:
-        """Fail the attempt; after too many, close the stream (RFC 6120 §6.4.5)."""
-        account = None
-        if self._attempt is not None:
-            account, mechanism = self._attempt.account, self._attempt.request.mechanism
-        self._attempt = None
+        """Fail the attempt; after too many, close the stream (RFC 6120 §6.4.5).
+
+        A client that tries one mechanism after the other guesses nothing, and may do so for longer.
+        """
+        failed = AuthenticationFailed(None, mechanism, failure.condition, str(self._opening.claimed or ""))
+        login, self._attempt = self._attempt, None
+        if login is not None:
+            is_wrong = login.is_looked_at and failure.condition is Condition.NOT_AUTHORIZED
+            name = "" if login.account else login.name or failed.name
+            failed = AuthenticationFailed(
+                login.account, login.request.mechanism, failure.condition, name, is_wrong
+            )
         self._failures += 1
-        self._machine.act(
-            AuthenticationFailed(account, mechanism, failure.condition),
-            Send(failure_element(profile, failure)),
-        )
-        if self._failures >= self._policy.max_login_attempts:
+        self._guesses += failed.is_wrong
+        self._machine.act(failed, Send(failure_element(profile, failure)))
+        most = self._policy.max_login_attempts
+        if self._guesses >= most or self._failures >= most * TRIES_PER_GUESS:
             raise StreamError("policy-violation", "too many failed attempts to log in")
         return ServerStreamState.OPENED
 

@@ -80,6 +80,8 @@ class ServerInput(Enum):
     CHECKED = auto()
     TOKENS = auto()
     UNAVAILABLE = auto()
+    POSTPONED = auto()
+    """The runner does not look at a client's proof now."""
     REGISTERED = auto()
     ANSWERED = auto()
     """Inline requests were answered."""
@@ -134,7 +136,7 @@ _ANY_TIME: Final[dict[ServerInput, Cell]] = {
     I.CLOSING: Go("opening.peer_closed", (S.CLOSED,)),
     I.PEER_ERROR: Go("opening.peer_failed", (S.CLOSED,)),
     I.FAIL: Go("opening.fail", (S.CLOSED,)),
-    **dict.fromkeys(ANSWERS, Misuse()),
+    **dict.fromkeys((*ANSWERS, I.POSTPONED), Misuse()),
 }
 
 _EARLY: Final[dict[ServerInput, Cell]] = _ANY_TIME | {  # RFC 6120 §4.9.3.12: no stanzas before log-in
@@ -202,6 +204,7 @@ SERVER_TABLE: Final[Table[ServerStreamState, ServerInput]] = {
         _EARLY,
         response=Go("login.response", _ANSWERED),
         abort=Go("login.abort", (S.OPENED,)),
+        postponed=_UNAVAILABLE,
         extension=_too_early(S.CHALLENGED),
     ),
     S.LOOKING_UP_KEYS: row(

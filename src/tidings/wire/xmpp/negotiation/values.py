@@ -166,6 +166,10 @@ class AuthenticationFailed(msgspec.Struct, frozen=True):
     """Whom the client wanted to be, if it said so and the name can exist."""
     mechanism: str
     condition: str
+    name: str = ""
+    """What else it called itself, where there is no account: for logs."""
+    is_wrong: bool = False
+    """Whether a password, proof or token was looked at and is wrong: somebody may be guessing."""
 
 
 class NegotiateInline(msgspec.Struct, frozen=True):

@@ -56,6 +56,13 @@ class ScramServer:
         self._server_first = ""
         self._keys: ScramKeys | None = None
         self._genuine = False
+        self.username = ""
+        """Who the client says it is, as soon as it has said so."""
+
+    @property
+    def awaits_proof(self) -> bool:
+        """Whether the client's next message is its proof."""
+        return self._keys is not None
 
     def receive(self, message: bytes) -> Step:
         """Take the client's next message."""
@@ -85,18 +92,19 @@ class ScramServer:
         except ValueError:
             raise _MalformedError("no GS2 header") from None
         self._channel_input = f"{flag},{authzid},".encode()
+        attributes = _attributes(bare, "nr")
+        self.username = _unescape(attributes["n"])
         refused = self._check_flag(flag)
         if refused:
             return refused
         if authzid and not authzid.startswith("a="):
             raise _MalformedError("the GS2 header has neither an authorization identity nor none")
-        attributes = _attributes(bare, "nr")
         nonce = attributes["r"]
         if not _is_nonce(nonce):
             raise _MalformedError("the nonce is not printable ASCII of a sane length")
         self._nonce = nonce + self._own_nonce
         self._client_first = bare
-        return NeedKeys(_unescape(attributes["n"]), _unescape(authzid.removeprefix("a=")))
+        return NeedKeys(self.username, _unescape(authzid.removeprefix("a=")))
 
     def _check_flag(self, flag: str) -> Failure | None:
         """Check the channel-binding flag against what was offered (RFC 5802 §6)."""

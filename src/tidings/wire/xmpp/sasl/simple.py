@@ -26,17 +26,21 @@ MAX_TRACE = 1020
 class PlainServer:
     """Takes a password in the clear and asks whether it is right."""
 
+    def __init__(self) -> None:
+        self.username = ""
+        """Who the client says it is, as soon as it has said so."""
+
     def receive(self, message: bytes) -> Step:
         """Read `authzid NUL authcid NUL password` (RFC 4616 §2)."""
         try:
-            authzid, username, password = message.decode().split("\0")
+            authzid, self.username, password = message.decode().split("\0")
         except UnicodeDecodeError:
             return Failure(Condition.MALFORMED_REQUEST, "not UTF-8")
         except ValueError:
             return Failure(Condition.MALFORMED_REQUEST, "a PLAIN message has three parts")
-        if not username or not password:
+        if not self.username or not password:
             return Failure(Condition.MALFORMED_REQUEST, "user name and password must not be empty")
-        return NeedPassword(username, authzid, password)
+        return NeedPassword(self.username, authzid, password)
 
     def checked(self, *, accepted: bool) -> Step:
         """Take the answer to `NeedPassword`."""

@@ -79,6 +79,8 @@ class TokenServer:
         self._device = device
         self._count = count
         self._proof = b""
+        self.username = ""
+        """Who the client says it is, as soon as it has said so."""
         self.used: FastToken | None = None
         """The token that was proved, after success."""
 
@@ -86,12 +88,12 @@ class TokenServer:
         """Read `authcid NUL HMAC(token, "Initiator" || channel binding)`."""
         name, separator, self._proof = message.partition(b"\0")
         try:
-            username = name.decode()
+            self.username = name.decode()
         except UnicodeDecodeError:
             return Failure(Condition.MALFORMED_REQUEST, "not UTF-8")
-        if not separator or not username or not self._proof:
+        if not separator or not self.username or not self._proof:
             return Failure(Condition.MALFORMED_REQUEST, "a token message has a name and a proof")
-        return NeedTokens(username)
+        return NeedTokens(self.username)
 
     def tokens_found(self, tokens: Sequence[FastToken], secret: bytes, account: str, now: float) -> Step:
         """Take the stored tokens of the account's device and check them all."""
