@@ -1,6 +1,7 @@
 """`tidings check`: what an administrator is told of a server that will not work."""
 
 import json
+import resource
 import socket
 import sqlite3
 from datetime import UTC, datetime, timedelta
@@ -104,6 +105,13 @@ async def test_a_data_directory_that_is_a_file_or_open_to_all_is_told(directory)
     (directory / "data").write_text("")
     found = trouble(await findings())
     assert ("fail", "data directory", "the data directory data is a file") in found
+
+
+async def test_more_connections_than_files_are_told(directory):
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    [(status, subject, text)] = trouble(await findings(CONFIGURATION + f"[limits]\nconnections = {most}\n"))
+    assert (status, subject) == ("warn", "open files")
+    assert text.startswith(f"{most} at most")
 
 
 async def test_a_full_disk_is_told(directory, monkeypatch):

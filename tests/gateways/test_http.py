@@ -16,6 +16,8 @@ from tidings.gateways.connection_limiter import ConnectionLimiter
 from tidings.gateways.health import HealthDoor
 from tidings.gateways.host_meta import HostMetaDoor
 from tidings.gateways.http import HttpGateway, HttpOptions, text_response
+from tidings.kernel.supervisor import Supervisor
+from tidings.kernel.telemetry import Telemetry
 from tidings.wire.xml.element import decode
 from tidings.wire.xmpp import ns
 
@@ -51,7 +53,9 @@ class Served:
 
 @asynccontextmanager
 async def serving(*, per_address: int = 0, **options) -> AsyncIterator[Served]:
-    gateway = HttpGateway(HttpOptions(**options), ConnectionLimiter(per_address=per_address))
+    gateway = HttpGateway(
+        HttpOptions(**options), ConnectionLimiter(per_address=per_address), Supervisor(Telemetry())
+    )
 
     async def echo(request: web.BaseRequest) -> web.StreamResponse:
         return web.Response(body=await gateway.read_body(request, LIMIT))

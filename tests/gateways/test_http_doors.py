@@ -103,7 +103,7 @@ async def standing(
         negotiator=Negotiator,
         options=limits or ConnectionOptions(),
     )
-    gateway = HttpGateway(HttpOptions(**options), limiter or ConnectionLimiter(), tls)
+    gateway = HttpGateway(HttpOptions(**options), limiter or ConnectionLimiter(), server.supervisor, tls)
     listener_policy = ListenerPolicy(
         local=listener_context, remote=listener_context, before=BEFORE, after=AFTER
     )

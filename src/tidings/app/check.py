@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
@@ -20,6 +21,8 @@ from tidings.operations.errors import OperationError
 Status = Literal["ok", "warn", "fail"]
 
 FULL_BYTES: Final = 64 * 1024 * 1024
+FILES_BESIDE: Final = 200
+"""Files that are open beside the connections: the database's, libraries, listening sockets."""
 SCARCE_BYTES: Final = 1024 * 1024 * 1024
 
 
@@ -62,7 +65,12 @@ async def examine(config: Config, now: datetime | None = None) -> list[Finding]:
     """Look at everything that the configuration names; changes nothing."""
     now = now or datetime.now(UTC)
     process = _running_process(config)
-    findings = [*_data_directory(config), *_certificates(config, now), *_ports(config, process)]
+    findings = [
+        *_data_directory(config),
+        *_certificates(config, now),
+        *_ports(config, process),
+        *_files(config),
+    ]
     findings += [finding async for finding in _database(config)]
     findings += _security(config)
     return findings
@@ -158,6 +166,20 @@ def _ports(config: Config, process: int) -> Iterator[Finding]:
                 yield Finding(status="fail", subject=subject, text=f"{name}: {error.text}", mend=error.mend)
             continue
         yield Finding(status="ok", subject=subject, text=f"{name}: free on {', '.join(listener.addresses)}")
+
+
+def _files(config: Config) -> Iterator[Finding]:
+    """Compare the open files that the system grants with the connections that are let in."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)  # at start the soft limit is raised to this one
+    connections = config.limits.connections
+    if connections and most != resource.RLIM_INFINITY and connections + FILES_BESIDE > most:
+        yield Finding(
+            status="warn",
+            subject="open files",
+            text=f"{most} at most, too few for `connections` = {connections} in [limits]",
+            mend=f"let the process open {connections + FILES_BESIDE} files (LimitNOFILE= of the service, "
+            "ulimit -Hn), or lower `connections`",
+        )
 
 
 async def _database(config: Config) -> AsyncIterator[Finding]:

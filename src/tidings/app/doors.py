@@ -11,6 +11,7 @@ from typing import Protocol
 from tidings.app.certificates import Certificates
 from tidings.app.options import Config
 from tidings.base.limits import XmlLimits
+from tidings.gateways.acceptor import Acceptor
 from tidings.gateways.connection_limiter import ConnectionLimiter
 from tidings.gateways.listener_policy import ListenerPolicy
 from tidings.gateways.tcp import TcpGateway
@@ -35,6 +36,10 @@ _MECHANISMS = {"any": ("PLAIN",), "anonymous": ("ANONYMOUS",)}
 class Gateway(Protocol):
     """Something that listens."""
 
+    def drain(self) -> None:
+        """Let nobody who is silent keep the server from stopping."""
+        ...
+
     async def close(self) -> None:
         """Accept nothing more."""
         ...
@@ -44,13 +49,15 @@ class Doors:
     """All that is listening."""
 
     def __init__(self) -> None:
-        self.listeners: list[asyncio.Server] = []
+        self.listeners: list[Acceptor] = []
         self.others: list[Gateway] = []
 
     def refuse(self) -> None:
         """Accept nothing more on TCP; a server that drains turns away who comes by HTTP."""
         for listener in self.listeners:
             listener.close()
+        for door in self.others:
+            door.drain()
 
     async def close(self) -> None:
         """End what is still open, after every stream has had its goodbye."""

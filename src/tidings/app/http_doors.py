@@ -34,7 +34,7 @@ async def open_http(
     sockets: Mapping[str, list[socket]],
 ) -> HttpGateway:
     """Begin to accept connections on the sockets of `http` and `https`."""
-    http = HttpGateway(config.http, limiter, tls)
+    http = HttpGateway(config.http, limiter, server.supervisor, tls)
     WebSocketDoor(http, policy)
     BoshDoor(http, policy, options=config.bosh)
     HostMetaDoor(

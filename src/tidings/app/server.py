@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import ctypes
 import gc
+import resource
 import secrets
 import signal
 import sys
@@ -47,6 +48,7 @@ _M_MMAP_THRESHOLD = -3  # malloc.h
 def run(config: Config) -> int:
     """Serve until SIGTERM or SIGINT; the exit code is 0 after that, 1 when it cannot start."""
     configure_logs(config.log)
+    _raise_file_limit()
     _give_back_large_blocks()
     try:
         with data_directory.opened(config) as opened, _event_loop() as runner:
@@ -55,6 +57,18 @@ def run(config: Config) -> int:
         print(f"tidings: {error}", file=sys.stderr)  # noqa: T201  # for the person who typed the command
         return 1
     return 0
+
+
+def _raise_file_limit() -> None:
+    """Use all the open files that the system grants: each connection is one, and the usual limit is 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        except (ValueError, OSError) as error:
+            log.warning("open_files", limit=soft, wanted=hard, reason=str(error))
+            return
+    log.info("open_files", limit=hard, before=soft)
 
 
 def _give_back_large_blocks() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable
@@ -34,6 +35,7 @@ class ConnectionLimiter:
         self._is_full = False  # so that a flood is told of once
         self._addresses: Counter[str] = Counter()
         self._now = now
+        self._told_of_files = -TOLD_EVERY
         self._refused: OrderedDict[str, tuple[float, int]] = OrderedDict()
         """When it was last told of each attacker, and how many of its connections were refused since."""
 
@@ -63,6 +65,20 @@ class ConnectionLimiter:
         self._refused[network] = self._now(), 0
         if len(self._refused) > MOST_TOLD:
             self._refused.popitem(last=False)
+
+    def tell_out_of_files(self, error: OSError) -> None:
+        """Log, once a minute, that connections wait because the process or the machine has no files left."""
+        if self._now() - self._told_of_files < TOLD_EVERY:
+            return
+        self._told_of_files = self._now()
+        log.warning(
+            "out_of_files",
+            reason=error.strerror,
+            connections=self._count,
+            limit=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+            mend="raise the limit of open files (LimitNOFILE= of the service, ulimit -n), or lower [limits] "
+            "connections",
+        )
 
     def leave(self, address: str) -> None:
         """One that was admitted is gone."""

@@ -25,9 +25,11 @@ from aiohttp.typedefs import LooseHeaders
 from aiohttp.web_protocol import RequestHandler
 
 from tidings.base.network import parse_address
+from tidings.gateways.acceptor import Acceptor, Admission
 from tidings.gateways.connection_limiter import ConnectionLimiter
 from tidings.gateways.http_options import ANY, HttpOptions
 from tidings.gateways.tls import TlsSetup
+from tidings.kernel.supervisor import Supervisor
 from tidings.wire.xmpp.negotiation.values import TlsInfo
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -36,7 +38,6 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 UNKNOWN: Final = "unknown"
 """The address of a client whose proxy does not name it; it is not this machine (RFC 7239 §6.3)."""
 
-_HANDSHAKE_SECONDS: Final = 15.0
 _SHORTEST_CLOSE: Final = 0.01  # aiohttp takes 0 for ever
 _LONGEST_TARGET: Final = 4_096
 _PREFLIGHT_SECONDS: Final = 86_400
@@ -85,44 +86,43 @@ class HttpError(Exception):
 
 
 class _Http(web.Server):
-    """aiohttp's server, with the limiter at its door; connections of proxies are for others to count."""
+    """aiohttp's server, with an admission for each connection; those of proxies the doors count."""
 
-    def __init__(
-        self, gateway: HttpGateway, limiter: ConnectionLimiter, handler: Handler, **options: object
-    ) -> None:
+    def __init__(self, handler: Handler, **options: object) -> None:
         super().__init__(cast("Any", handler), **cast("dict[str, Any]", options))
-        self._gateway = gateway
-        self._limiter = limiter
-        self._admitted: dict[object, str] = {}
+        self._admissions: dict[object, Admission] = {}
 
-    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
-        super().connection_made(handler, transport)
-        name = transport.get_extra_info("peername")
-        address = str(name[0]) if isinstance(name, tuple) else ""
-        if self._gateway.is_proxy(address):
-            return
-        if self._limiter.admit(address):
-            self._admitted[handler] = address
-        else:
-            transport.abort()
+    def handler_for(self, admission: Admission) -> RequestHandler:
+        """Make the handler of a connection that was let in."""
+        handler = self()
+        self._admissions[handler] = admission
+        admission.on_leave = lambda: self._admissions.pop(handler, None)
+        return handler
 
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
         super().connection_lost(handler, exc)
-        address = self._admitted.pop(handler, None)
-        if address is not None:
-            self._limiter.leave(address)
+        admission = self._admissions.get(handler)
+        if admission is not None:
+            admission.leave()
 
 
 class HttpGateway:
     """Listens for HTTP and hands each request to the door that has its path."""
 
-    def __init__(self, options: HttpOptions, limiter: ConnectionLimiter, tls: TlsSetup | None = None) -> None:
+    def __init__(
+        self,
+        options: HttpOptions,
+        limiter: ConnectionLimiter,
+        supervisor: Supervisor,
+        tls: TlsSetup | None = None,
+    ) -> None:
         self.options = options
         self.limiter = limiter
+        self._supervisor = supervisor
         self._tls = tls
         self._routes: dict[str, Route] = {}
         self._proxies: tuple[Network, ...] = tuple(map(ipaddress.ip_network, options.trusted_proxies))
-        self._servers: list[asyncio.Server] = []
+        self._acceptors: list[Acceptor] = []
         self._http: list[web.Server] = []
 
     def add(
@@ -141,13 +141,10 @@ class HttpGateway:
 
     async def listen(self, sockets: Sequence[socket], *, encrypted: bool = False) -> None:
         """Accept connections on these listening sockets; encrypted ones with the certificates of `tls`."""
-        loop = asyncio.get_running_loop()
         context = self._tls.context if encrypted and self._tls is not None else None
         if encrypted and context is None:
             raise ValueError("there are no certificates")
         http = _Http(
-            self,
-            self.limiter,
             self._answer,
             handler_cancellation=True,  # a door notices when its client has gone
             access_log=None,
@@ -159,21 +156,23 @@ class HttpGateway:
             max_headers=64,
         )
         self._http.append(http)
+        acceptor = Acceptor(
+            self.limiter, self._supervisor, http.handler_for, tls=context, is_exempt=self.is_proxy
+        )
+        self._acceptors.append(acceptor)
         for listening in sockets:
-            self._servers.append(
-                await loop.create_server(
-                    http,
-                    sock=listening,
-                    ssl=context,
-                    ssl_handshake_timeout=None if context is None else _HANDSHAKE_SECONDS,
-                )
-            )
+            acceptor.listen(listening)
+
+    def drain(self) -> None:
+        """Wait for no handshake any more; who comes is told by the doors that the server stops."""
+        for acceptor in self._acceptors:
+            acceptor.break_off()
 
     def refuse(self) -> None:
         """Accept nothing more; requests under way go on."""
-        for server in self._servers:
-            server.close()
-        self._servers.clear()
+        for acceptor in self._acceptors:
+            acceptor.close()
+        self._acceptors.clear()
 
     async def close(self, seconds: float = 0.0) -> None:
         """Accept nothing more, give what is under way this long to end, then end it.

@@ -9,6 +9,7 @@ from typing import cast
 
 import structlog
 
+from tidings.gateways.acceptor import GOODBYE_SECONDS, HANDSHAKE_SECONDS, Acceptor, Admission
 from tidings.gateways.connection_limiter import ConnectionLimiter
 from tidings.gateways.listener_policy import ListenerPolicy
 from tidings.gateways.tls import TlsSetup
@@ -22,10 +23,6 @@ from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.framing import TcpFraming, opening_error, stream_header
 
 log = structlog.get_logger("tidings.tcp")
-
-_HANDSHAKE_SECONDS = 15.0
-_GOODBYE_SECONDS = 5.0
-_BACKLOG = 1024  # sockets that may wait to be accepted: after a restart everybody comes at once
 
 
 SPECS = (Spec.rfc(7590), Spec.xep(368, "1.1.0", note="server side"))
@@ -52,17 +49,16 @@ class TcpGateway:
         self.tls = tls
         self.direct_tls = direct_tls
 
-    async def listen(self, listening: socket) -> asyncio.Server:
+    async def listen(self, listening: socket) -> Acceptor:
         """Accept connections on this listening socket."""
-        context = self.tls.context if self.direct_tls else None
-        return await asyncio.get_running_loop().create_server(
-            lambda: TcpProtocol(self),
-            sock=listening,
-            backlog=_BACKLOG,
-            ssl=context,
-            ssl_handshake_timeout=None if context is None else _HANDSHAKE_SECONDS,
-            ssl_shutdown_timeout=None if context is None else _GOODBYE_SECONDS,
+        acceptor = Acceptor(
+            self.limiter,
+            self.policy.local.server.supervisor,
+            lambda admission: TcpProtocol(self, admission),
+            tls=self.tls.context if self.direct_tls else None,
         )
+        acceptor.listen(listening)
+        return acceptor
 
 
 class TcpProtocol(asyncio.Protocol):
@@ -70,26 +66,26 @@ class TcpProtocol(asyncio.Protocol):
 
     __slots__ = (
         "_address",
+        "_admission",
         "_connection",
         "_early",
         "_gateway",
-        "_is_admitted",
         "_is_discarding",
         "_is_switching",
         "_parser",
         "_transport",
     )
 
-    def __init__(self, gateway: TcpGateway) -> None:
+    def __init__(self, gateway: TcpGateway, admission: Admission) -> None:
         self._gateway = gateway
+        self._admission = admission
+        self._address = admission.address
         self._transport: asyncio.Transport | None = None
         self._connection: Connection | None = None
         self._parser = StreamParser(gateway.policy.before)
-        self._is_admitted = False
         self._is_switching = False  # from plain text to TLS
         self._is_discarding = False  # our stream has ended; what comes is read and forgotten
         self._early: list[bytes] | None = None  # decrypted before the handshake was reported to be done
-        self._address = ""
 
     # --- what asyncio tells
 
@@ -97,15 +93,6 @@ class TcpProtocol(asyncio.Protocol):
         """A socket was accepted, and its TLS handshake is done where TLS comes first."""
         self._transport = cast("asyncio.Transport", transport)
         gateway = self._gateway
-        peer = transport.get_extra_info("peername")
-        if peer is None:  # gone already; nobody whose address is unknown is taken for a local one
-            self._transport.abort()
-            return
-        self._address = peer[0] if peer else ""
-        if not gateway.limiter.admit(self._address):
-            self._transport.abort()
-            return
-        self._is_admitted = True
         listener_context = gateway.policy.context(self._address)
         channel = transport.get_extra_info("ssl_object")
         client = Client(
@@ -152,9 +139,7 @@ class TcpProtocol(asyncio.Protocol):
         """The socket is gone."""
         self._parser.close()
         self._early = None
-        if self._is_admitted:
-            self._is_admitted = False
-            self._gateway.limiter.leave(self._address)
+        self._admission.leave()
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.lost()
@@ -229,8 +214,8 @@ class TcpProtocol(asyncio.Protocol):
                     self,
                     gateway.tls.context,
                     server_side=True,
-                    ssl_handshake_timeout=_HANDSHAKE_SECONDS,
-                    ssl_shutdown_timeout=_GOODBYE_SECONDS,
+                    ssl_handshake_timeout=HANDSHAKE_SECONDS,
+                    ssl_shutdown_timeout=GOODBYE_SECONDS,
                 )
             # A handshake that was aborted looks like one that is done, but has no channel.
             channel = None if encrypted is None else encrypted.get_extra_info("ssl_object")
