@@ -107,6 +107,32 @@ async def test_a_data_directory_that_is_a_file_or_open_to_all_is_told(directory)
     assert ("fail", "data directory", "the data directory data is a file") in found
 
 
+@pytest.mark.parametrize(
+    "name", ["secret", "admin.sock", "tidings.sqlite", "tidings.sqlite-wal", "tidings.sqlite-shm"]
+)
+async def test_a_secret_that_everybody_may_read_is_told(directory, name):
+    sqlite3.connect(directory / "data/tidings.sqlite").close()
+    path = directory / "data" / name
+    path.touch()
+    (directory / "data/tidings.sqlite").chmod(0o600)
+    path.chmod(0o644)
+    [finding] = [each for each in await findings() if each.status != "ok"]
+    assert (finding.status, finding.subject) == ("warn", "permissions")
+    assert f"data/{name}" in finding.text
+    assert finding.mend == f"chmod 600 data/{name}"
+    path.chmod(0o640)  # a group may be let in on purpose
+    assert trouble(await findings()) == []
+
+
+async def test_a_configuration_with_a_password_that_everybody_may_read_is_told(directory):
+    text = CONFIGURATION.replace("[server]", '[server]\ncreate_admins = ["alice:wonderland"]')
+    (directory / "tidings.toml").chmod(0o644)
+    assert "holds a password" in str(trouble(await findings(text)))
+    assert "wonderland" not in str(await findings(text))
+    (directory / "tidings.toml").chmod(0o600)
+    assert trouble(await findings(text)) == []
+
+
 async def test_more_connections_than_files_are_told(directory):
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     [(status, subject, text)] = trouble(await findings(CONFIGURATION + f"[limits]\nconnections = {most}\n"))

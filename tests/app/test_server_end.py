@@ -1,4 +1,4 @@
-"""The end of the server: SIGTERM is told to every client, and waits for none for long."""
+"""The start and the end of the server as a process: what it says, and that it waits for nobody for long."""
 
 from __future__ import annotations
 
@@ -43,5 +43,19 @@ def test_clients_are_told_and_the_process_ends_in_time(tmp_path: Path, number: s
             polite.close()
             assert server.process.wait(20) == 0
             assert time.monotonic() - begin < 15
+    finally:
+        server.stop()
+
+
+def test_a_secret_that_everybody_may_read_is_told_at_start(tmp_path: Path) -> None:
+    server = ServerProcess.start(tmp_path)
+    try:
+        assert "permissions" not in server.log
+        [secret] = tmp_path.rglob("secret")
+        secret.chmod(0o644)
+        server.kill()
+        server.start_again()
+        assert "permissions" in server.log
+        assert f"chmod 600 {secret}" in server.log
     finally:
         server.stop()

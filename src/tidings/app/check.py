@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from tidings.app import admin_socket, certificates, data_directory, extensions, listening, rules
+from tidings.app import admin_socket, certificates, data_directory, extensions, listening, permissions, rules
 from tidings.app.mistakes import ConfigError
 from tidings.app.options import Config
 from tidings.base.errors import BackendError
@@ -69,6 +69,7 @@ async def examine(config: Config, now: datetime | None = None) -> list[Finding]:
         *_data_directory(config),
         *_certificates(config, now),
         *_ports(config, process),
+        *_permissions(config),
         *_files(config),
     ]
     findings += [finding async for finding in _database(config)]
@@ -108,13 +109,6 @@ def _data_directory(config: Config) -> Iterator[Finding]:
         text, _, mend = str(error).partition("; ")
         yield Finding(status="fail", subject=subject, text=text, mend=mend)
         return
-    if directory.stat().st_mode & 0o007:
-        yield Finding(
-            status="warn",
-            subject=subject,
-            text=f"{directory} is open to everybody on this machine",
-            mend=f"chmod 700 {directory}",
-        )
     yield _space(directory)
 
 
@@ -166,6 +160,11 @@ def _ports(config: Config, process: int) -> Iterator[Finding]:
                 yield Finding(status="fail", subject=subject, text=f"{name}: {error.text}", mend=error.mend)
             continue
         yield Finding(status="ok", subject=subject, text=f"{name}: free on {', '.join(listener.addresses)}")
+
+
+def _permissions(config: Config) -> Iterator[Finding]:
+    for subject, text, mend in permissions.open_files(config):
+        yield Finding(status="warn", subject=subject, text=text, mend=mend)
 
 
 def _files(config: Config) -> Iterator[Finding]:

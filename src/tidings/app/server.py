@@ -17,7 +17,7 @@ from socket import socket
 
 import structlog
 
-from tidings.app import certificates, data_directory, listening, storage
+from tidings.app import certificates, data_directory, listening, permissions, storage
 from tidings.app.admin_socket import AdminSocket
 from tidings.app.banner import print_banner
 from tidings.app.certificates import Certificates
@@ -94,6 +94,7 @@ async def serve(config: Config) -> None:
         tls = certificates.load(config)
         https = certificates.load(config, alpn=("http/1.1",))
         _warn_of_certificates(config)
+        _warn_of_permissions(config)
         stores = await storage.open_stores(config)
         stack.push_async_callback(stores.close)
         features = _features(config)
@@ -226,6 +227,11 @@ def _secret(path: Path) -> bytes:
     path.touch(mode=0o600)
     path.write_bytes(secret)
     return secret
+
+
+def _warn_of_permissions(config: Config) -> None:
+    for _, problem, mend in permissions.open_files(config):
+        log.warning("permissions", problem=problem, mend=mend)
 
 
 def _warn_of_certificates(config: Config) -> None:
