@@ -83,6 +83,26 @@ async def test_a_damaged_database_is_told(directory):
     assert finding.mend
 
 
+@pytest.mark.parametrize(
+    "url", ["postgresql://tidings:sesame@127.0.0.1:1/x", "postgresql://tidings@127.0.0.1:1/x?password=sesame"]
+)
+async def test_a_database_that_cannot_be_reached_is_told_without_its_password(directory, url):
+    found = await findings(CONFIGURATION + f'[database]\nurl = "{url}"\n')
+    [finding] = [each for each in found if each.status == "fail"]
+    assert finding.subject == "database"
+    assert "127.0.0.1" in finding.text  # it is told to the administrator
+    assert "sesame" not in str(found)
+
+
+def test_the_rest_of_a_password_is_not_taken_for_a_host(directory, capsys):
+    url = "postgresql://tidings:open@sesame@db.internal/x"
+    (directory / "tidings.toml").write_text(CONFIGURATION + f'[database]\nurl = "{url}"\n')
+    assert cli.main(["check"]) == 1
+    shown = capsys.readouterr().out
+    assert "%40" in shown
+    assert "sesame" not in shown
+
+
 async def test_a_database_that_another_program_holds_is_told(directory):
     with sqlite3.connect(directory / "data/tidings.sqlite", isolation_level=None) as holder:
         holder.execute("PRAGMA locking_mode = EXCLUSIVE")

@@ -262,6 +262,25 @@ admins = "bob"
             ),
         ),
         (
+            "[database]\nurl = ['postgresql://tidings:wonderland@db.internal/x']",
+            "tidings.toml:2: `url` in [database] must be a text in quotes",
+        ),
+        (
+            "database = 'postgresql://t:wonderland@h/x'",
+            "tidings.toml:1: `database` must be a section, not a text",
+        ),
+        (
+            "[server]\ncreate_admins = 'alice:wonderland'",
+            'tidings.toml:2: `create_admins` in [server] must be a list of texts, such as ["one", "two"]',
+        ),
+        (
+            "[database]\nurl = 'postgresql://tidings:wonder@land@db.internal/x'",
+            (
+                "tidings.toml:2: `url` in [database] has more than one @: percent-encode what stands in its "
+                "user name, password and options, an @ as %40 (also : / ? # % as %3A %2F %3F %23 %25)"
+            ),
+        ),
+        (
             "[http]\ntrusted_proxies = ['10.0.0.1/8']",
             (
                 'tidings.toml:2: `trusted_proxies` in [http] must be networks such as "10.0.0.0/8", '

@@ -79,7 +79,7 @@ async def serving(*, per_address: int = 0, **options) -> AsyncIterator[Served]:
             gateway,
             registry=registry,
             problems=served.find_problems,
-            metrics_networks=("127.0.0.0/8",),
+            networks=("127.0.0.0/8",),
         )
         HostMetaDoor(
             gateway,
@@ -305,6 +305,14 @@ async def test_health_and_readiness():
         served.problems.append("the database does not answer")
         assert (await served.ask("GET", "/ready"))[:3:2] == (503, "the database does not answer\n")
         assert (await served.ask("GET", "/health"))[0] == 200
+
+
+async def test_strangers_are_not_told_why_the_server_is_not_ready():
+    async with serving(trusted_proxies=("127.0.0.0/8",)) as served:
+        served.problems.append("the database postgresql://tidings:***@db.internal/tidings: refused")
+        for outside in ({"X-Forwarded-For": "192.0.2.7"}, {}):
+            status, _, text = await served.ask("GET", "/ready", headers=outside)
+            assert (status, text) == (503, "not ready; the networks of [metrics] are told why\n")
 
 
 async def test_figures_are_given_to_the_networks_that_may_read_them():

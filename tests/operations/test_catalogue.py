@@ -1,5 +1,7 @@
 """What holds for every operation."""
 
+from dataclasses import replace
+
 import msgspec
 import pytest
 
@@ -20,6 +22,12 @@ class Nothing(msgspec.Struct, frozen=True):
 async def peek(context: Context, request: Nothing) -> Nothing:
     """Look at something without asking who looks."""
     return request
+
+
+@operation("test", "fail", roles=ADMINISTRATORS, without_subject="own", changes=False)
+async def fail_for_all(context: Context, request: Nothing) -> Nothing:
+    """Fail as a database does."""
+    raise BackendError("the database postgresql://tidings:***@db.internal/tidings: refused")
 
 
 @operation("test", "fail", roles=OPERATORS, changes=False)
@@ -298,6 +306,16 @@ async def test_a_backend_in_trouble_makes_an_operation_unavailable(context):
     with pytest.raises(OperationError) as caught:
         await Catalogue([fail]).call(context, "test", "fail", {})
     assert (caught.value.code, caught.value.text) == ("unavailable", "the disk is full")
+
+
+async def test_what_a_backend_says_is_for_the_operator_alone(context):
+    """It may name the database's host and user, and an administrator of one domain is a guest there."""
+    guest = replace(context, caller=Caller.administrator(Jid("admin@other.test"), "other.test"))
+    with pytest.raises(OperationError) as caught:
+        await Catalogue([fail_for_all]).call(guest, "test", "fail", {})
+    assert caught.value.text == "the database does not answer; try again later"
+    named = replace(guest, database="postgresql://tidings@db.internal/tidings")
+    assert (await CATALOGUE.call(named, "server", "status", {})).database == "postgresql"
 
 
 async def test_an_administrator_of_one_domain_has_no_power_over_another(context):

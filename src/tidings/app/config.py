@@ -151,9 +151,7 @@ class _Reader:
                 self._refuse(layer, here, self._unknown(layer, table, here, value))
             elif isinstance(entry, schema.Table):
                 if not isinstance(value, dict):
-                    self._refuse(
-                        layer, here, f"`{write_place(here)}` must be a section, not {schema.show(value)}"
-                    )
+                    self._refuse(layer, here, f"`{write_place(here)}` must be a section, not {_shown(value)}")
                     continue
                 key = self._canonical(layer, here) if place == ("host",) else name
                 if key:
@@ -331,3 +329,8 @@ def _homes(table: schema.Table, name: str, place: Place = ()) -> Iterator[Place]
             yield from _homes(entry, name, (*place, known))
         elif known == name:
             yield place
+
+
+def _shown(value: object) -> str:
+    """Show a value that stands where a section belongs; a text may be a URL with a password."""
+    return "a text" if isinstance(value, str) else schema.show(value)

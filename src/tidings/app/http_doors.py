@@ -45,7 +45,8 @@ async def open_http(
         http,
         registry=server.telemetry.registry,
         problems=lambda: _problems(server, stores),
-        metrics_networks=config.metrics.networks if config.metrics.enabled else None,
+        networks=config.metrics.networks,
+        has_metrics=config.metrics.enabled,
     )
     if sockets.get("http"):
         await http.listen(sockets["http"])

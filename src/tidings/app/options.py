@@ -72,8 +72,9 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
     create_admins: Annotated[
         tuple[str, ...],
         Meta(
+            extra={"secret": True},
             description="Accounts made at start when they are missing, as `name:password` (on every domain "
-            "with accounts) or `name@domain:password`; they may administer their domain."
+            "with accounts) or `name@domain:password`; they may administer their domain.",
         ),
     ] = ()
     extensions: Annotated[
@@ -137,9 +138,11 @@ class DatabaseOptions(msgspec.Struct, frozen=True, kw_only=True):
     url: Annotated[
         str,
         Meta(
+            extra={"secret": True},
             description="Empty: SQLite in `data_dir`. Else `sqlite:///relative.db`, "
             "`sqlite:////absolute.db`, `postgresql://user:password@host/name`, "
-            "`mysql://user:password@host/name`, or `memory:`, which forgets everything when the server stops."
+            "`mysql://user:password@host/name` (percent-encode user and password: `@` is `%40`), or "
+            "`memory:`, which forgets everything when the server stops.",
         ),
     ] = ""
 
@@ -254,7 +257,10 @@ class MetricsOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Figures for Prometheus at `/metrics` of the HTTP listeners."""
 
     enabled: Annotated[bool, Meta(description="Serve `/metrics`.")] = True
-    networks: Annotated[tuple[str, ...], Meta(description="Networks that may read them.")] = (
+    networks: Annotated[
+        tuple[str, ...],
+        Meta(description="Networks that may read them, and that `/ready` tells why the server is not ready."),
+    ] = (
         "127.0.0.0/8",
         "::1/128",
     )

@@ -6,6 +6,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
+from urllib.parse import parse_qs
 
 from tidings.app.options import Config
 
@@ -65,9 +66,11 @@ def _is_open(path: Path) -> bool:
 def _holds_password(file: Path, config: Config) -> bool:
     """Tell whether a password of this configuration stands in its file, and did not come from elsewhere."""
     secrets = [password for _, password in config.first_accounts()]
-    credentials, at, _ = config.database.url.partition("://")[2].rpartition("@")
+    url = config.database.url
+    credentials, at, _ = url.partition("://")[2].partition("@")
     if at:
         secrets.append(credentials.partition(":")[2])
+    secrets += parse_qs(url.partition("?")[2]).get("password", [])
     try:
         text = file.read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -155,10 +155,17 @@ def _certificates(config: Config) -> Iterator[BrokenRule]:
 
 def _database(config: Config) -> Iterator[BrokenRule]:
     url = config.database.url
-    scheme, separator, _ = url.partition("://")
+    scheme, separator, rest = url.partition("://")
     known = scheme.partition("+")[0] in DATABASES and separator
     if url and url != MEMORY_URL and not known:
         text = "`url` in [database] must be memory: or begin with sqlite://, postgresql:// or mysql://"
+        yield ("database", "url"), text
+    elif not scheme.startswith("sqlite") and rest.count("@") > 1:
+        # The rest of the password would be read as the host, and be printed as one. Nothing of it is shown.
+        text = (
+            "`url` in [database] has more than one @: percent-encode what stands in its user name, password "
+            "and options, an @ as %40 (also : / ? # % as %3A %2F %3F %23 %25)"
+        )
         yield ("database", "url"), text
 
 

@@ -31,6 +31,8 @@ class Leaf:
     description: str
     default: Any
     is_path: bool
+    is_secret: bool = False
+    """Whether its value may hold a password, so that no message shows it."""
     item: Table | None = None
     """The section that each entry of a list of sections is."""
 
@@ -155,10 +157,11 @@ def _table(struct: type[msgspec.Struct]) -> Table:
 
 
 def _leaf(known: msgspec.structs.FieldInfo, kind: inspect.Type) -> Leaf:
-    description, is_path = "", False
+    description, is_path, is_secret = "", False, False
     while isinstance(kind, inspect.Metadata):
         description = description or str((kind.extra_json_schema or {}).get("description", ""))
         is_path = is_path or bool((kind.extra or {}).get("path"))
+        is_secret = is_secret or bool((kind.extra or {}).get("secret"))
         kind = kind.type
     default = known.default
     if known.default_factory is not msgspec.NODEFAULT:
@@ -168,7 +171,7 @@ def _leaf(known: msgspec.structs.FieldInfo, kind: inspect.Type) -> Leaf:
         kind.item_type, inspect.StructType
     ):
         item = _table(kind.item_type.cls)
-    return Leaf(known.name, known.type, kind, description, default, is_path, item)
+    return Leaf(known.name, known.type, kind, description, default, is_path, is_secret, item)
 
 
 def _first_line(struct: type[msgspec.Struct]) -> str:
@@ -213,7 +216,7 @@ def _wrong(leaf: Leaf, value: object, error: msgspec.ValidationError) -> str:
     ):
         reason, _, where = str(error).partition(" - at ")
         return f"must be {leaf.expected}, but {_lower_first(reason)}" + (f" at {where}" if where else "")
-    return f"must be {leaf.expected}, not {show(value)}"
+    return f"must be {leaf.expected}" + ("" if leaf.is_secret else f", not {show(value)}")
 
 
 def _lower_first(text: str) -> str:

@@ -35,12 +35,16 @@ class ServiceOptions(msgspec.Struct, frozen=True, kw_only=True):
     ] = ""
     name: Annotated[str, Meta(description="What people call it.")] = ""
     username: Annotated[str, Meta(description="Name to log in with, the same for everybody.")] = ""
-    password: Annotated[str, Meta(description="Password to log in with, the same for everybody.")] = ""
+    password: Annotated[
+        str,
+        Meta(extra={"secret": True}, description="Password to log in with, the same for everybody."),
+    ] = ""
     secret: Annotated[
         str,
         Meta(
+            extra={"secret": True},
             description="The secret that this server shares with a TURN server (coturn's "
-            "`static-auth-secret`): everybody gets a name and password of their own, for a limited time."
+            "`static-auth-secret`): everybody gets a name and password of their own, for a limited time.",
         ),
     ] = ""
     lifetime_seconds: Annotated[

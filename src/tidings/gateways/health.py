@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
@@ -11,6 +12,8 @@ from prometheus_client.exposition import choose_encoder
 
 from tidings.base.network import parse_address
 from tidings.gateways.http import HttpError, HttpGateway, text_response
+
+_NOT_READY: Final = "not ready; the networks of [metrics] are told why"
 
 
 class HealthDoor:
@@ -22,35 +25,41 @@ class HealthDoor:
         *,
         registry: CollectorRegistry,
         problems: Callable[[], Awaitable[Sequence[str]]],
-        metrics_networks: Sequence[str] | None = None,
+        networks: Sequence[str] = (),
+        has_metrics: bool = True,
     ) -> None:
         """`problems` gives what keeps the server from serving, one line each; nothing when it is ready.
 
-        `metrics_networks` are the networks that may read the figures; None serves no figures at all.
+        `networks` are those that may read the figures and these lines, which may name the database, its host
+        and its user; all others learn that the server is not ready, and nothing else.
         """
         self._gateway = gateway
         self._registry = registry
         self._problems = problems
-        self._networks = tuple(map(ipaddress.ip_network, metrics_networks or ()))
+        self._networks = tuple(map(ipaddress.ip_network, networks))
         gateway.add("/health", {"GET": self._health}, about="GET tells whether the server lives.")
         gateway.add("/ready", {"GET": self._ready}, about="GET tells whether the server takes clients.")
-        if metrics_networks is not None:
+        if has_metrics:
             gateway.add("/metrics", {"GET": self._metrics}, about="GET gives figures for Prometheus.")
 
     async def _health(self, _request: web.BaseRequest) -> web.StreamResponse:
         return text_response("ok", headers={"Cache-Control": "no-store"})
 
-    async def _ready(self, _request: web.BaseRequest) -> web.StreamResponse:
+    async def _ready(self, request: web.BaseRequest) -> web.StreamResponse:
         problems = await self._problems()
+        told = "\n".join(problems) if self._may_know(request) else _NOT_READY
         return text_response(
-            "\n".join(problems) or "ready",
+            told if problems else "ready",
             status=503 if problems else 200,
             headers={"Cache-Control": "no-store"},
         )
 
     async def _metrics(self, request: web.BaseRequest) -> web.StreamResponse:
-        address = parse_address(self._gateway.peer(request).address)
-        if address is None or not any(address in network for network in self._networks):
+        if not self._may_know(request):
             raise HttpError(403, "The figures are not for this address.")
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
         return web.Response(body=encode(self._registry), headers={"Content-Type": content_type})
+
+    def _may_know(self, request: web.BaseRequest) -> bool:
+        address = parse_address(self._gateway.peer(request).address)
+        return address is not None and any(address in network for network in self._networks)

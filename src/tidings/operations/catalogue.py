@@ -31,8 +31,8 @@ import msgspec
 
 from tidings.base.errors import BackendError, StanzaError
 from tidings.base.jid import Jid
-from tidings.operations.context import Context, Role
-from tidings.operations.errors import Code, OperationError
+from tidings.operations.context import Caller, Context, Role
+from tidings.operations.errors import DATABASE_SILENT, Code, OperationError
 from tidings.operations.values import AddressField, address_fields, check_address, to_request
 
 Request = TypeVar("Request", bound=msgspec.Struct)
@@ -173,7 +173,7 @@ class Catalogue:
         """Run an operation with a typed request; raises `OperationError` and nothing else foreseen."""
         if found.is_stream:
             raise TypeError(f"{found.category} {found.name} answers with a stream")
-        with _told():
+        with _told(context.caller):
             _check(context, found, request)
             return await found.run(context, request)
 
@@ -186,7 +186,7 @@ class Catalogue:
             raise TypeError(f"{category} {name} has one answer")
         _check_role(context, found)
         request = to_request(arguments, found.request)
-        with _told():
+        with _told(context.caller):
             _check(context, found, request)
             async for response in found.run(context, request):
                 yield response
@@ -221,12 +221,16 @@ def _check_role(context: Context, found: Operation) -> None:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
-    """Say what stores and features raise in the words of operations."""
+def _told(caller: Caller) -> Iterator[None]:
+    """Say what stores and features raise in the words of operations.
+
+    What a store says may name the database, its host and its user: that is for the operator alone.
+    """
     try:
         yield
     except BackendError as error:
-        raise OperationError("unavailable", str(error)) from error
+        said = str(error) if caller.role is Role.OPERATOR else DATABASE_SILENT
+        raise OperationError("unavailable", said) from error
     except StanzaError as error:
         raise OperationError(_CODES.get(error.condition, "not-allowed"), str(error)) from error
 

@@ -16,6 +16,10 @@ CODES: Final[dict[Code, str]] = {
 """Every code and what it means."""
 
 
+DATABASE_SILENT: Final = "the database does not answer; try again later"
+"""What all but the operator are told, who may not learn which database that is, where, or why."""
+
+
 class OperationError(TidingsError):
     """The operation was refused or failed, and changed nothing."""
 

@@ -278,8 +278,13 @@ def parse_url(url: str) -> URL:
     """Read a database URL and complete its driver; raises `BackendError` for one that is not supported."""
     try:
         parsed = make_url(url)
+        if "@" in (parsed.host or "") + (parsed.database or "") and parsed.get_backend_name() != "sqlite":
+            raise ValueError("the rest of a password")
     except (ArgumentError, ValueError):  # whose texts may show the password
-        raise BackendError(f"the database URL cannot be read. An example: {_EXAMPLE}") from None
+        raise BackendError(
+            "the database URL cannot be read: percent-encode what stands in its user name and password, an @ "
+            f"as %40. An example: {_EXAMPLE}"
+        ) from None
     if parsed.drivername not in _DRIVERS:
         raise BackendError(
             f"the database URL begins with {parsed.drivername!r}; known are {', '.join(_DRIVERS)}. "
@@ -289,10 +294,11 @@ def parse_url(url: str) -> URL:
 
 
 def describe(url: URL) -> str:
-    """Name a database for messages, without its password."""
+    """Name a database for messages, without its password, and without options, which may hold one."""
     if url.get_backend_name() == "sqlite":
         return f"the SQLite database {database_file(url) or 'in memory'}"
-    return f"the database {url.set(drivername=url.get_backend_name()).render_as_string(hide_password=True)}"
+    shown = url.set(drivername=url.get_backend_name(), query={})
+    return f"the database {shown.render_as_string(hide_password=True)}"
 
 
 def database_file(url: URL) -> Path | None:
