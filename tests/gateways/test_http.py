@@ -344,9 +344,18 @@ async def test_host_meta_tells_where_the_doors_are():
         assert {link["rel"]: link["href"] for link in json.loads(text)["links"]} == expected
 
 
+@pytest.mark.parametrize("path", ["/.well-known/host-meta", "/.well-known/host-meta.json"])
+async def test_no_cache_keeps_links_to_a_host_that_somebody_named(path):
+    async with serving() as served:
+        _, headers, text = await served.ask("GET", path, headers={"Host": "evil.example"})
+        assert "evil.example" in text
+        assert headers["Cache-Control"] == "no-store"
+
+
 async def test_host_meta_can_be_told_its_outside_address():
     async with serving(public_url="https://chat.example.org/") as served:
-        _, _, text = await served.ask("GET", "/.well-known/host-meta.json")
+        _, headers, text = await served.ask("GET", "/.well-known/host-meta.json")
+        assert "Cache-Control" not in headers
         assert [link["href"] for link in json.loads(text)["links"]] == [
             "wss://chat.example.org/xmpp-websocket",
             "https://chat.example.org/http-bind",

@@ -108,7 +108,8 @@ class Certificates:
 def load(config: Config, now: datetime | None = None, alpn: Sequence[str] = ("xmpp-client",)) -> Certificates:
     """Load the certificate of every domain, making the self-signed one when it is needed.
 
-    `alpn` are the protocols of the listener (RFC 7301): a client that insists on another is turned away.
+    `alpn` are the protocols of the listener (RFC 7301 §3.1). A client that offers others alone is let in and
+    told of none: the standard library cannot refuse it, nor tell whether a client has offered any.
     Raises `CertificateError` when one cannot be used at all; an expired one is, and `findings` tells of it.
     """
     now = now or datetime.now(UTC)

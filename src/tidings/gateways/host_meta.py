@@ -3,6 +3,10 @@
 Answers `/.well-known/host-meta` (XRD) and `/.well-known/host-meta.json` (JRD) for pages of any origin. A
 domain whose web site is elsewhere copies or forwards these two. Over plain HTTP, which is for tests and for
 proxies, the links say `ws:` and `http:`; a client that follows the document refuses those.
+
+Without a `public_url` the links have the host that the request named. The answer must not be stored then:
+whoever asks a cache first, with a Host of his choice, would send everybody else's clients there. Writing only
+names that are served would be no way out, since the host of these doors need not be a domain of ours.
 """
 
 from __future__ import annotations
@@ -50,11 +54,23 @@ class HostMetaDoor:
             b"<?xml version='1.0' encoding='utf-8'?>\n"
             + Element("XRD", ns.HOST_META, None, *links).to_bytes()
         )
-        return web.Response(body=document, content_type="application/xrd+xml", charset="utf-8")
+        return web.Response(
+            body=document,
+            content_type="application/xrd+xml",
+            charset="utf-8",
+            headers=self._caching(),
+        )
 
     async def _jrd(self, request: web.BaseRequest) -> web.StreamResponse:
         links = [{"rel": relation, "href": address} for relation, address in self._links(request)]
-        return web.Response(body=msgspec.json.encode({"links": links}), content_type="application/json")
+        return web.Response(
+            body=msgspec.json.encode({"links": links}),
+            content_type="application/json",
+            headers=self._caching(),
+        )
+
+    def _caching(self) -> dict[str, str]:
+        return {} if self._gateway.options.public_url else {"Cache-Control": "no-store"}
 
     def _links(self, request: web.BaseRequest) -> list[tuple[str, str]]:
         base = self._gateway.options.public_url.rstrip("/") or self._seen_url(request)

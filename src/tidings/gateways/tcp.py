@@ -25,7 +25,10 @@ from tidings.wire.xmpp.framing import TcpFraming, opening_error, stream_header
 log = structlog.get_logger("tidings.tcp")
 
 
-SPECS = (Spec.rfc(7590), Spec.xep(368, "1.1.0", note="server side"))
+SPECS = (
+    Spec.rfc(7590),
+    Spec.xep(368, "1.1.0", note="server side; no client is refused for its ALPN"),
+)
 """What this door implements beside RFC 6120."""
 
 
