@@ -271,6 +271,11 @@ async def test_a_proxy_is_believed_only_when_it_is_trusted():
         (["For: 192.0.2.7", "Proto: wss"], "192.0.2.7 True"),
         (["For: 2001:DB8::7", "Proto: http,wss"], "2001:db8::7 True"),
         (["For: 192.0.2.7", "Proto: ws"], "192.0.2.7 False"),
+        (["For: 192.0.2.7:5678"], "192.0.2.7 False"),
+        (["For: [2001:db8::1]:443, 127.0.0.3:80"], "2001:db8::1 False"),
+        (["For: [2001:db8::1]"], "2001:db8::1 False"),
+        (["For: 192.0.2.7:port"], "unknown False"),
+        (["For: [127.0.0.3]:443"], "unknown False"),
     ],
 )
 async def test_the_client_is_the_last_one_that_is_no_proxy_over_all_lines(lines, expected):

@@ -13,7 +13,6 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,19 +23,15 @@ from aiohttp import HttpVersion11, web
 from aiohttp.typedefs import LooseHeaders
 from aiohttp.web_protocol import RequestHandler
 
-from tidings.base.network import parse_address
 from tidings.gateways.acceptor import Acceptor, Admission
 from tidings.gateways.connection_limiter import ConnectionLimiter
 from tidings.gateways.http_options import ANY, HttpOptions
+from tidings.gateways.proxies import Proxies
 from tidings.gateways.tls import TlsSetup
 from tidings.kernel.supervisor import Supervisor
 from tidings.wire.xmpp.negotiation.values import TlsInfo
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-UNKNOWN: Final = "unknown"
-"""The address of a client whose proxy does not name it; it is not this machine (RFC 7239 §6.3)."""
 
 _SHORTEST_CLOSE: Final = 0.01  # aiohttp takes 0 for ever
 _LONGEST_TARGET: Final = 4_096
@@ -121,7 +116,7 @@ class HttpGateway:
         self._supervisor = supervisor
         self._tls = tls
         self._routes: dict[str, Route] = {}
-        self._proxies: tuple[Network, ...] = tuple(map(ipaddress.ip_network, options.trusted_proxies))
+        self._proxies = Proxies(options.trusted_proxies)
         self._acceptors: list[Acceptor] = []
         self._http: list[web.Server] = []
 
@@ -185,23 +180,19 @@ class HttpGateway:
         await asyncio.gather(*(http.shutdown(max(seconds, _SHORTEST_CLOSE)) for http in self._http))
         self._http.clear()
 
-    def peer(self, request: web.BaseRequest) -> Peer:
+    def peer(self, request: web.BaseRequest, *, tells: bool = True) -> Peer:
         """Tell who asks; a proxy is believed only when it is trusted.
 
-        Each proxy adds whom it has heard to the end of what it was sent, in a line of its own or not: the
-        last one that is no trusted proxy is the client. Where there is none the address is `UNKNOWN`, and
-        never that of this machine.
+        Where it names nobody the address is `unknown`, and never that of this machine; the log says so,
+        unless `tells` is false.
         """
         transport = request.transport
         name = transport.get_extra_info("peername") if transport is not None else None
         address = str(name[0]) if isinstance(name, tuple) else ""
-        secure = transport is not None and transport.get_extra_info("ssl_object") is not None
-        is_proxied = self.is_proxy(address)
-        if is_proxied:
-            heard = [each for each in _entries(request, "X-Forwarded-For") if not self.is_proxy(each)]
-            address = heard[-1] if heard and parse_address(heard[-1]) is not None else UNKNOWN
-            secure = _entries(request, "X-Forwarded-Proto")[-1:] in (["https"], ["wss"])
-        return Peer(address, secure, is_proxied)
+        if self.is_proxy(address):
+            client = self._proxies.client_of(address, request.headers, tells=tells)
+            return Peer(client, self._proxies.is_secure(request.headers), is_proxied=True)
+        return Peer(address, transport is not None and transport.get_extra_info("ssl_object") is not None)
 
     def tls_info(self, request: web.BaseRequest) -> TlsInfo | None:
         """Tell what is known of the encrypted channel; None where there is none."""
@@ -213,8 +204,7 @@ class HttpGateway:
 
     def is_proxy(self, address: str) -> bool:
         """Tell whether this is the address of a proxy that is trusted."""
-        parsed = parse_address(address) if self._proxies else None
-        return parsed is not None and any(parsed in network for network in self._proxies)
+        return self._proxies.has(address)
 
     async def read_body(self, request: web.BaseRequest, limit: int) -> bytes:
         """Read a whole body of at most `limit` octets; raises `HttpError` 408, 413 or 415."""
@@ -290,12 +280,6 @@ def text_response(text: str, *, status: int = 200, headers: LooseHeaders | None 
 def may_ask(origin: str | None, origins: tuple[str, ...] | None) -> bool:
     """Tell whether a request with this `Origin` may be served; browsers alone send one."""
     return origin is None or origins is None or ANY in origins or origin in origins
-
-
-def _entries(request: web.BaseRequest, name: str) -> list[str]:
-    """Give the entries of a list header over all its lines, in lower case, in their order."""
-    entries = ",".join(request.headers.getall(name, ())).split(",")
-    return [entry.strip().lower() for entry in entries if entry.strip()]
 
 
 def _common_headers(route: Route | None, origin: str | None) -> dict[str, str]:
