@@ -329,6 +329,69 @@ def test_each_mistake_says_what_was_expected(directory, text, expected):
     assert mistakes(directory, text)[0] == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "environment", "flags"),
+    [
+        ("", {"TIDINGS_SERVER__DOMAINS": "my-app.example.org"}, None),
+        ('[server]\ndomains = ["My-App.example.org"]\n', {}, None),
+        ('[host."my-app.example.org"]\n', {}, None),
+        ("", {}, {"server.domains": ["my-app.example.org"]}),
+    ],
+)
+def test_a_variable_names_a_domain_wherever_that_is_configured(directory, text, environment, flags):
+    variables = {
+        "TIDINGS_HOST__MY_APP_EXAMPLE_ORG__AUTHENTICATION": "anonymous",
+        "TIDINGS_HOST__MY_APP_EXAMPLE_ORG__FEATURES__ECHO__SECONDS": "9",
+    }
+    host = read(directory, text, {**variables, **environment}, flags).hosts["my-app.example.org"]
+    assert host.authentication == "anonymous"
+    assert host.features["echo"] == EchoOptions(seconds=9)
+
+
+@pytest.mark.parametrize(
+    ("domain", "written"),
+    [
+        ("straße.example", "STRAßE_EXAMPLE"),
+        ("straße.example", "XN__STRAE_OQA_EXAMPLE"),
+        ("xn--strae-oqa.example", "XN__STRAE_OQA_EXAMPLE"),
+        ("a--b.example", "A__B_EXAMPLE"),
+        ("a--b.example", "a--b.example"),
+        ("localhost", "LOCALHOST"),
+    ],
+)
+def test_a_variable_writes_a_domain_with_underscores(directory, domain, written):
+    environment = {"TIDINGS_SERVER__DOMAINS": domain, f"TIDINGS_HOST__{written}__ADMINS": "alice"}
+    [host] = read(directory, "", environment).hosts.values()
+    assert len(host.admins) == 1
+
+
+def test_a_variable_that_names_no_domain_or_two_is_told(directory):
+    environment = {
+        "TIDINGS_SERVER__DOMAINS": "a-b.example,a.b.example",
+        "TIDINGS_HOST__A_B_EXAMPLE__ADMINS": "alice",
+        "TIDINGS_HOST__EXAMPLE_ORG__ADMINS": "alice",
+        "TIDINGS_HOST__EXAMPLE_ORG__FEATURES__ECHO__SECONDS": "1",
+    }
+    unknown = (
+        "`EXAMPLE_ORG` is no domain of this configuration (a-b.example, a.b.example); "
+        "name the domain in TIDINGS_SERVER__DOMAINS, or in `domains` in [server]"
+    )
+    assert mistakes(directory, "", environment) == [
+        (
+            "TIDINGS_HOST__A_B_EXAMPLE__ADMINS: may mean a-b.example or a.b.example, which are the same in a "
+            'variable; write [host."a-b.example"] in a configuration file instead'
+        ),
+        f"TIDINGS_HOST__EXAMPLE_ORG__ADMINS: {unknown}",
+        f"TIDINGS_HOST__EXAMPLE_ORG__FEATURES__ECHO__SECONDS: {unknown}",
+    ]
+
+
+def test_a_variable_of_a_domain_is_told_how_it_would_be_written(directory):
+    environment = {"TIDINGS_SERVER__DOMAINS": "example.org", "TIDINGS_HOST__EXAMPLE_ORG__ADMIN": "alice"}
+    [told] = mistakes(directory, "", environment)
+    assert told.endswith("; did you mean TIDINGS_HOST__EXAMPLE_ORG__ADMINS?")
+
+
 def test_mistakes_of_the_environment_and_of_flags_name_their_source(directory):
     environment = {
         "TIDINGS_LISTEN__TCP__PROT": "1",

@@ -99,8 +99,8 @@ def _layers(
     file = find_file(path, environment, profile)
     if file is not None:
         layers.append(file_layer(file))
-    layers.append(environment_layer(environment, root, layers))
-    layers.append(flag_layer(flags or {}))
+    strongest = flag_layer(flags or {})
+    layers += [environment_layer(environment, root, below=layers, above=[strongest]), strongest]
     if profile:
         _let_directory_replace_memory(layers)
     return file, layers
@@ -126,6 +126,8 @@ class _Reader:
     def read(self, layer: Layer) -> None:
         """Take over what is right in the layer; note what is wrong."""
         before = len(self.mistakes)
+        for place, text in layer.mistakes:
+            self._refuse(layer, place, text)
         self._section(layer, self._root, layer.values, (), self.values)
         new = self.mistakes[before:]
         new.sort(key=lambda mistake: layer.lines.get(mistake.place, 0))

@@ -8,13 +8,15 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from tidings.app import profiles, schema, toml_lines
+from tidings.app import profiles, rules, schema, toml_lines
 from tidings.app.mistakes import ConfigError, Mistake
+from tidings.app.options import ServerOptions
+from tidings.base.jid import JidError
 
 Place = tuple[str | int, ...]
 """Where an option is: the names that lead to it."""
@@ -23,7 +25,12 @@ PREFIX: Final = "TIDINGS_"
 FILE_VARIABLE: Final = "TIDINGS_CONFIG"
 DEFAULT_FILE: Final = "tidings.toml"
 
+_HOST: Final = "HOST__"
+_LISTED: Final = 5  # domains that a message names
+
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")  # a key that TOML lets stand without quotes
+
+_NO_WORD: Final = re.compile(r"\W")
 
 FLAGS: Final[Mapping[str, str]] = {
     "server.data_dir": "--data-dir",
@@ -45,6 +52,8 @@ class Layer:
     lines: Mapping[Place, int] = field(default_factory=dict)
     names: Mapping[Place, str] = field(default_factory=dict)
     directory: Path | None = None
+    mistakes: tuple[tuple[Place, str], ...] = ()
+    """What is wrong already with how the values are named: where, and the sentence that says so."""
 
     def where(self, place: Place) -> str:
         """Name a place as the administrator wrote it: a line of the file, a variable, a flag."""
@@ -58,7 +67,7 @@ class Layer:
     def spell(self, place: Place, *, section: bool) -> str:
         """Write the name of an option or section as this source would."""
         if self.names:
-            return PREFIX + "__".join(str(part) for part in place).upper()
+            return PREFIX + "__".join(_flat(str(part)) for part in place).upper()
         return f"[{write_place(place)}]" if section else f"`{place[-1]}`"
 
 
@@ -115,38 +124,126 @@ def file_layer(file: Path) -> Layer:
     return Layer(values, str(file), toml_lines.lines_of(text), directory=file.parent)
 
 
-def environment_layer(environment: Mapping[str, str], root: schema.Table, below: list[Layer]) -> Layer:
-    """Read `TIDINGS_SECTION__OPTION`.
+def environment_layer(
+    environment: Mapping[str, str], root: schema.Table, below: Sequence[Layer], above: Sequence[Layer]
+) -> Layer:
+    """Read `TIDINGS_SECTION__OPTION`; `below` are the weaker layers, `above` the stronger ones.
 
+    A host may be named that is configured in any layer, this one included.
     Variables without a double underscore are left alone: in a cluster, a service that is called "tidings"
     brings many of them.
     """
     values: dict[str, Any] = {}
     names: dict[Place, str] = {}
-    hosts = [name for layer in below for name in layer.values.get("host", {})]
-    for variable in sorted(environment):
-        if not variable.startswith(PREFIX) or "__" not in variable:
-            continue
-        place, leaf = _resolve(variable.removeprefix(PREFIX).split("__"), root, hosts)
-        text = environment[variable]
+    mistakes: list[tuple[Place, str]] = []
+    variables = sorted(name for name in environment if name.startswith(PREFIX) and "__" in name)
+    hosts = [name for name in variables if _after_host(name) is not None]
+
+    def take(variable: str, place: Place, parts: Iterable[str], entry: schema.Leaf | schema.Table) -> None:
+        place, leaf = _resolve(place, parts, entry)
         names[place] = variable
         table = values
         for part in place[:-1]:
-            table = table.setdefault(part, {})
-        table[place[-1]] = leaf.parse(text) if leaf else text
-    return Layer(values, "environment", names=names)
+            table = table.setdefault(str(part), {})
+        text = environment[variable]
+        table[str(place[-1])] = leaf.parse(text) if leaf else text
+
+    for variable in variables:
+        if variable not in hosts:
+            take(variable, (), variable.removeprefix(PREFIX).split("__"), root)
+    section = root.entries["host"]
+    assert isinstance(section, schema.Table)
+    assert section.every is not None
+    known = _by_spelling(_configured_domains([*below, Layer(values), *above])) if hosts else {}
+    for variable in hosts:
+        rest = _after_host(variable) or ""
+        found, parts = _split_host(rest, known)
+        if len(found) == 1:
+            take(variable, ("host", found[0]), parts, section.every)
+        else:
+            names["host", rest] = variable
+            mistakes.append((("host", rest), _why_no_domain(rest, found, known)))
+    return Layer(values, "environment", names=names, mistakes=tuple(mistakes))
+
+
+def _after_host(variable: str) -> str | None:
+    """Give what follows `TIDINGS_HOST__` in a variable, None in a variable of another section."""
+    rest = variable.removeprefix(PREFIX)
+    return rest[len(_HOST) :] if rest.upper().startswith(_HOST) else None
+
+
+def _configured_domains(layers: Sequence[Layer]) -> tuple[str, ...]:
+    """Give the domains that these layers configure together, as they are written there."""
+    named: object = ServerOptions().domains
+    sections: list[str] = []
+    for layer in layers:
+        server, host = layer.values.get("server"), layer.values.get("host")
+        named = server.get("domains", named) if isinstance(server, dict) else named
+        sections += host if isinstance(host, dict) else ()
+    listed = [name for name in named if isinstance(name, str)] if isinstance(named, list | tuple) else []
+    domains: dict[str, str] = {}
+    for name in (*listed, *sections):
+        try:
+            domains.setdefault(rules.domain(name), name)
+        except JidError:
+            continue  # told where it is written
+    return tuple(domains.values())
+
+
+def _by_spelling(domains: Iterable[str]) -> dict[str, list[str]]:
+    """Find domains by how a variable can write them: more than one where they are written alike."""
+    found: dict[str, list[str]] = {}
+    for domain in domains:
+        for spelling in dict.fromkeys(_spellings(domain)):
+            found.setdefault(spelling, []).append(domain)
+    return found
+
+
+def _split_host(rest: str, known: Mapping[str, Sequence[str]]) -> tuple[Sequence[str], list[str]]:
+    """Find the domains that the rest of a variable may begin with, and the parts that follow.
+
+    A domain may have two dashes in a row, as `xn--…` has, which look like the end of its name: the longest
+    name counts.
+    """
+    words = _flat(rest).split("__")
+    for length in range(len(words), 0, -1):
+        found = known.get("__".join(words[:length]))
+        if found:
+            return found, words[length:]
+    return (), words
+
+
+def _spellings(domain: str) -> Iterator[str]:
+    """Give a domain as it is written, in its canonical form and in that of DNS, each made flat."""
+    canonical = rules.domain(domain)
+    yield _flat(domain)
+    yield _flat(canonical)
+    if not canonical.isascii():
+        import idna  # noqa: PLC0415  # large tables, needed by few
+
+        yield _flat(idna.encode(canonical, uts46=True).decode())
+
+
+def _why_no_domain(rest: str, found: Sequence[str], known: Mapping[str, Sequence[str]]) -> str:
+    if found:
+        return (
+            f"may mean {' or '.join(found)}, which are the same in a variable; "
+            f'write [host."{found[0]}"] in a configuration file instead'
+        )
+    domains = list(dict.fromkeys(domain for same in known.values() for domain in same))
+    there_are = ", ".join(domains[:_LISTED]) + (", …" if len(domains) > _LISTED else "")
+    return (
+        f"`{rest.partition('__')[0]}` is no domain of this configuration ({there_are}); "
+        f"name the domain in {PREFIX}SERVER__DOMAINS, or in `domains` in [server]"
+    )
 
 
 def _resolve(
-    parts: Iterable[str], root: schema.Table, hosts: list[str]
-) -> tuple[tuple[str, ...], schema.Leaf | None]:
+    place: Place, parts: Iterable[str], entry: schema.Leaf | schema.Table | None
+) -> tuple[Place, schema.Leaf | None]:
     """Find the option that a variable means; dots and dashes of names may be written as underscores."""
-    place: tuple[str, ...] = ()
-    entry: schema.Leaf | schema.Table | None = root
     for part in parts:
-        known = list(entry.entries) if isinstance(entry, schema.Table) else []
-        if place == ("host",):
-            known = hosts
+        known = entry.entries if isinstance(entry, schema.Table) else ()
         name = next((one for one in known if _flat(one) == _flat(part)), part.lower())
         entry = entry.step(name) if isinstance(entry, schema.Table) else None
         place = (*place, name)
@@ -171,4 +268,5 @@ def write_place(place: Place) -> str:
 
 
 def _flat(name: str) -> str:
-    return name.lower().replace(".", "_").replace("-", "_")
+    """Write a name as a variable can: letters, digits and underscores."""
+    return _NO_WORD.sub("_", name.lower())
