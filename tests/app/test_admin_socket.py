@@ -24,14 +24,16 @@ def context():
     return Context(domains=Domains.of("localhost"), stores=MemoryStores(), clock=VirtualClock())
 
 
-def make(context, path):
-    return admin_socket.AdminSocket(CATALOGUE, context, path, Supervisor(Telemetry()))
+async def start(context, path):
+    served = admin_socket.AdminSocket(path)
+    await served.start()
+    served.serve(CATALOGUE, context, Supervisor(Telemetry()))
+    return served
 
 
 @pytest.fixture
 async def path(tmp_path, context):
-    served = make(context, tmp_path / "admin.sock")
-    await served.start()
+    served = await start(context, tmp_path / "admin.sock")
     yield tmp_path / "admin.sock"
     await served.close()
 
@@ -70,8 +72,7 @@ async def test_an_operation_with_many_answers_gives_each(path):
 
 
 async def test_is_open_to_its_user_alone_and_gone_at_the_end(tmp_path, context):
-    served = make(context, tmp_path / "admin.sock")
-    await served.start()
+    served = await start(context, tmp_path / "admin.sock")
     assert stat.S_IMODE((tmp_path / "admin.sock").stat().st_mode) == 0o600
     await served.close()
     assert not (tmp_path / "admin.sock").exists()
@@ -83,14 +84,13 @@ async def test_a_second_server_is_refused_and_a_dead_one_replaced(path, context)
     with pytest.raises(
         admin_socket.AlreadyRunningError, match="another server is running on the data directory"
     ):
-        await make(context, path).start()
+        await start(context, path)
     dead = path.with_name("dead.sock")
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(dead))
     with pytest.raises(admin_socket.NotRunningError):
         admin_socket.call(dead, "account", "count", {})
-    again = make(context, dead)
-    await again.start()
+    again = await start(context, dead)
     assert (await call(dead, "account", "count"))["count"] == 0
     await again.close()
 
@@ -98,8 +98,7 @@ async def test_a_second_server_is_refused_and_a_dead_one_replaced(path, context)
 async def test_works_in_a_directory_with_a_very_long_name(tmp_path, context):
     directory = tmp_path / ("x" * 120)
     directory.mkdir()
-    served = make(context, directory / "admin.sock")
-    await served.start()
+    served = await start(context, directory / "admin.sock")
     assert (await call(directory / "admin.sock", "account", "count"))["count"] == 0
     await served.close()
 

@@ -101,6 +101,23 @@ def test_the_status_tells_that_the_server_is_not_running(run):
     assert "running      no" in shown
 
 
+def test_a_domain_that_is_not_here_is_told_with_what_was_read(run, directory):
+    where = "--config and --data-dir name others"
+    code, _, told = register(run, "alice@example.org")
+    assert code == 1
+    assert told == (
+        "tidings: example.org is not among the domains here (localhost): no server runs on data, and the "
+        f"configuration that was read is the default one, without a file; {where}\n"
+    )
+    (directory / "my.toml").write_text('[server]\ndomains = ["example.net"]\n')
+    code, _, told = run("account", "list", "--domain", "example.org", "--config", "my.toml")
+    assert code == 1
+    assert told == (
+        "tidings: example.org is not among the domains here (example.net): no server runs on data, and the "
+        f"configuration that was read is my.toml; {where}\n"
+    )
+
+
 def test_a_directory_without_data_is_not_filled_by_mistake(run, directory):
     (directory / "data").rmdir()
     code, _, told = register(run)
@@ -185,10 +202,9 @@ async def test_the_running_server_is_asked_where_there_is_one(run, directory):
     context = Context(
         domains=Domains.of("localhost"), stores=stores, clock=VirtualClock(), database="in memory"
     )
-    served = admin_socket.AdminSocket(
-        CATALOGUE, context, directory / "data/admin.sock", Supervisor(Telemetry())
-    )
+    served = admin_socket.AdminSocket(directory / "data/admin.sock")
     await served.start()
+    served.serve(CATALOGUE, context, Supervisor(Telemetry()))
     code, shown, _ = await asyncio.to_thread(register, run)
     assert (code, shown) == (0, "The account alice@localhost has been made.\n")
     assert await stores.accounts.count("localhost") == 1

@@ -156,23 +156,34 @@ class ServerProcess:
 
         Variables of the environment overrule the configuration.
         """
-        authority = make_certificate(directory, DOMAIN)
         for attempt in range(1, ATTEMPTS + 1):
-            ports = dict(zip(INTEROP_PORTS, free_ports(len(INTEROP_PORTS)), strict=True))
-            configuration = directory / "tidings.toml"
-            configuration.write_text(
-                CONFIGURATION.format(directory=directory, **ports) + extra_configuration,
-                encoding="utf-8",
-            )
-            server = cls(directory, ports, authority, ["--config", str(configuration)], environment)
+            server = cls.launch(directory, extra_configuration=extra_configuration, environment=environment)
             try:
-                server._wait_until_it_listens()
+                server.wait_until_ready()
             except RuntimeError:
-                if attempt == ATTEMPTS or not any(has_listener(port) for port in ports.values()):
+                if attempt == ATTEMPTS or not any(map(has_listener, server.ports)):
                     raise
                 continue
             return server
         raise AssertionError("the loop returns or raises")
+
+    @classmethod
+    def launch(
+        cls,
+        directory: Path,
+        *,
+        extra_configuration: str = "",
+        environment: Mapping[str, str] | None = None,
+    ) -> Self:
+        """Start a server as `start` does, and wait for nothing."""
+        authority = make_certificate(directory, DOMAIN)
+        ports = dict(zip(INTEROP_PORTS, free_ports(len(INTEROP_PORTS)), strict=True))
+        configuration = directory / "tidings.toml"
+        configuration.write_text(
+            CONFIGURATION.format(directory=directory, **ports) + extra_configuration,
+            encoding="utf-8",
+        )
+        return cls(directory, ports, authority, ["--config", str(configuration)], environment)
 
     @classmethod
     def start_interop(cls, directory: Path, *arguments: str) -> Self:
@@ -181,7 +192,7 @@ class ServerProcess:
         data.mkdir(exist_ok=True)
         command = ["--profile", "interop", "--data-dir", str(data), *arguments]
         server = cls(directory, INTEROP_PORTS, data / "self-signed.crt", command)
-        server._wait_until_it_listens()
+        server.wait_until_ready()
         return server
 
     def kill(self) -> None:
@@ -192,7 +203,12 @@ class ServerProcess:
     def start_again(self) -> None:
         """Start a server that has ended on the same data and ports, and wait until it is ready."""
         self._launch()
-        self._wait_until_it_listens()
+        self.wait_until_ready()
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """Every port that it is to listen on."""
+        return self.tcp_port, self.tls_port, self.http_port, self.https_port
 
     @property
     def log(self) -> str:
@@ -287,19 +303,22 @@ class ServerProcess:
             log.seek(self._log_start)
             return log.read().decode(errors="replace")
 
-    def _wait_until_it_listens(self) -> None:
+    def wait_until_ready(self) -> None:
         """Raise RuntimeError with the server's words when it ends or does not listen in time."""
+        self.wait_for(READY)
+
+    def wait_for(self, text: str) -> None:
+        """Wait until the server says this after its last start; RuntimeError when it does not."""
         deadline = time.monotonic() + START_SECONDS
         while True:
             if self.process.poll() is not None:
                 raise RuntimeError(f"the server ended with code {self.process.returncode}\n{self.log_tail()}")
-            # Its ports take connections earlier, while it is still loading.
-            if READY in self._log_since_start:
+            if text in self._log_since_start:
                 return
             if time.monotonic() > deadline:
                 self.process.kill()
                 self.process.wait()
-                raise RuntimeError(f"it is not ready after {START_SECONDS} s\n{self.log_tail()}")
+                raise RuntimeError(f"it has not said {text!r} in {START_SECONDS} s\n{self.log_tail()}")
             time.sleep(0.02)  # there is no event to wait for in another process
 
 

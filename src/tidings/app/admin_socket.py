@@ -3,6 +3,9 @@
 One JSON object a line. A request is `{"category", "operation", "arguments"}`; its answer is `{"result": …}`
 or `{"error": {"code", "text"}}`. An operation with many answers gives each as `{"item": …}`, and `{}` or an
 error at the end. Answers come in the order of the requests.
+
+The socket is there before the server is: requests wait until it has started, and are told
+`{"waiting": "…"}` meanwhile.
 """
 
 from __future__ import annotations
@@ -11,9 +14,9 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import AsyncGenerator, Generator, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -26,6 +29,7 @@ from tidings.operations.values import check_characters, to_json
 
 LINE_BYTES: Final = 1024 * 1024
 ANSWER_SECONDS: Final = 60
+_STARTING: Final = "the server is starting"
 _LONGEST_NAME: Final = 100  # octets that every system lets the name of a Unix socket have
 
 
@@ -45,11 +49,21 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What the server answers: one of the three, or nothing at the end of many items."""
+    """What the server answers: one of these, or nothing at the end of many items."""
 
     result: Any = None
     item: Any = None
     error: Failure | None = None
+    waiting: str = ""
+    """Why the answer has to wait; it comes later."""
+
+
+class _Served(NamedTuple):
+    """What a started server answers from."""
+
+    catalogue: Catalogue
+    context: Context
+    supervisor: Supervisor
 
 
 class AlreadyRunningError(TidingsError):
@@ -61,15 +75,14 @@ class NotRunningError(TidingsError):
 
 
 class AdminSocket:
-    """Serves the catalogue on a Unix socket with mode 0600 from its first moment on."""
+    """Serves a catalogue on a Unix socket with mode 0600 from its first moment on."""
 
-    def __init__(self, catalogue: Catalogue, context: Context, path: Path, supervisor: Supervisor) -> None:
-        self._catalogue = catalogue
-        self._context = context
+    def __init__(self, path: Path) -> None:
         self._path = path
-        self._supervisor = supervisor
         self._server: asyncio.Server | None = None
         self._connections: set[_Connection] = set()
+        self._served: _Served | None = None
+        self._state = _STARTING
 
     async def start(self) -> None:
         """Listen, in place of what a dead server left; raises `AlreadyRunningError` when a live one does."""
@@ -89,6 +102,23 @@ class AdminSocket:
         listening.setblocking(False)
         self._server = await asyncio.get_running_loop().create_unix_server(self._connect, sock=listening)
 
+    def waits_for(self, what: str) -> None:
+        """Tell who waits already, and who comes, what the starting server waits for; "" if it goes on."""
+        self._state = f"{_STARTING}; it waits for {what}" if what else _STARTING
+        for connection in self._connections:
+            connection.tell_state()
+
+    def serve(self, catalogue: Catalogue, context: Context, supervisor: Supervisor) -> None:
+        """Answer from now on, who waits already first."""
+        self._served = _Served(catalogue, context, supervisor)
+        for connection in self._connections:
+            connection.go_on()
+
+    def fail(self, why: str) -> None:
+        """Tell those who wait why the server has not started."""
+        for connection in self._connections:
+            connection.fail(why)
+
     async def close(self) -> None:
         """Stop listening, end the connections and remove the socket."""
         if self._server is None:
@@ -100,19 +130,32 @@ class AdminSocket:
         self._path.unlink(missing_ok=True)
 
     def _connect(self) -> _Connection:
-        return _Connection(self._catalogue, self._context, self._supervisor, self._connections)
+        return _Connection(self)
+
+    def opened(self, connection: _Connection) -> None:
+        """Know one more user of the socket."""
+        self._connections.add(connection)
+
+    def closed(self, connection: _Connection) -> None:
+        """Forget a user of the socket."""
+        self._connections.discard(connection)
+
+    @property
+    def served(self) -> _Served | None:
+        """What is served; None while the server starts."""
+        return self._served
+
+    @property
+    def state(self) -> str:
+        """What the server does while it starts, for people."""
+        return self._state
 
 
 class _Connection(asyncio.Protocol):
     """One user of the socket; its requests are answered one after another."""
 
-    def __init__(
-        self, catalogue: Catalogue, context: Context, supervisor: Supervisor, open_ones: set[_Connection]
-    ) -> None:
-        self._catalogue = catalogue
-        self._context = context
-        self._supervisor = supervisor
-        self._open_ones = open_ones
+    def __init__(self, door: AdminSocket) -> None:
+        self._door = door
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
         self._waiting: list[bytes] = []
@@ -123,10 +166,10 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
         self._transport = transport  # type: ignore[assignment]  # uvloop's transports are no subclasses
-        self._open_ones.add(self)
+        self._door.opened(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # whatever the reason
-        self._open_ones.discard(self)
+        self._door.closed(self)
         self._transport = None
         self._can_write.set()
 
@@ -144,19 +187,37 @@ class _Connection(asyncio.Protocol):
         if len(self._buffer) > LINE_BYTES:
             self._write(Answer(error=Failure("invalid", f"a request is at most {LINE_BYTES} bytes long")))
             self.end()
-        elif self._waiting and not self._busy:
+        else:
+            self.tell_state()
+            self.go_on()
+
+    def tell_state(self) -> None:
+        """Say why the answer has to wait, where it has to."""
+        if self._waiting and self._door.served is None:
+            self._write(Answer(waiting=self._door.state))
+
+    def go_on(self) -> None:
+        """Answer what waits, once the server has started."""
+        served = self._door.served
+        if served is not None and self._waiting and not self._busy:
             self._busy = True
-            self._supervisor.start("admin socket", self._work())
+            served.supervisor.start("admin socket", self._work(served))
+
+    def fail(self, why: str) -> None:
+        """Refuse what waits for a server that has not started."""
+        for _ in self._waiting:
+            self._write(Answer(error=Failure("unavailable", why)))
+        self._waiting.clear()
 
     def end(self) -> None:
         """Close the connection."""
         if self._transport is not None:
             self._transport.close()
 
-    async def _work(self) -> None:
+    async def _work(self, served: _Served) -> None:
         try:
             while self._waiting:
-                async with contextlib.aclosing(self._answers(self._waiting.pop(0))) as answers:
+                async with contextlib.aclosing(self._answers(served, self._waiting.pop(0))) as answers:
                     async for answer in answers:
                         self._write(answer)
                         await self._can_write.wait()
@@ -168,17 +229,17 @@ class _Connection(asyncio.Protocol):
         finally:
             self._busy = False
 
-    async def _answers(self, line: bytes) -> AsyncGenerator[Answer, None]:
+    async def _answers(self, served: _Served, line: bytes) -> AsyncGenerator[Answer, None]:
         try:
             request = msgspec.json.decode(line, type=Request)
-            asked = (self._context, request.category, request.operation, request.arguments)
-            if self._catalogue.get(request.category, request.operation).is_stream:
-                async with contextlib.aclosing(self._catalogue.stream(*asked)) as items:
+            asked = (served.context, request.category, request.operation, request.arguments)
+            if served.catalogue.get(request.category, request.operation).is_stream:
+                async with contextlib.aclosing(served.catalogue.stream(*asked)) as items:
                     async for item in items:
                         yield Answer(item=item)
                 yield Answer()
             else:
-                yield Answer(result=await self._catalogue.call(*asked))
+                yield Answer(result=await served.catalogue.call(*asked))
         except msgspec.DecodeError as error:
             told = f"the request is no JSON object of this protocol: {error}"
             yield Answer(error=Failure("invalid", told))
@@ -190,24 +251,39 @@ class _Connection(asyncio.Protocol):
             self._transport.write(to_json(answer) + b"\n")
 
 
-def call(path: Path, category: str, operation: str, arguments: dict[str, Any]) -> Any:  # noqa: ANN401  # plain JSON
+def call(
+    path: Path,
+    category: str,
+    operation: str,
+    arguments: dict[str, Any],
+    on_wait: Callable[[str], None] | None = None,
+) -> Any:  # noqa: ANN401  # plain JSON
     """Ask the running server, blocking; gives the result as plain values.
 
-    Raises `NotRunningError`, or the `OperationError` that the server answered.
+    `on_wait` is told why the answer has to wait while the server starts. Raises `NotRunningError`, or the
+    `OperationError` that the server answered; without `on_wait`, that it is starting.
     """
-    with contextlib.closing(_ask(path, Request(category, operation, arguments))) as answers:
+    with contextlib.closing(_ask(path, Request(category, operation, arguments), on_wait)) as answers:
         return next(answers).result
 
 
-def stream(path: Path, category: str, operation: str, arguments: dict[str, Any]) -> Iterator[Any]:
+def stream(
+    path: Path,
+    category: str,
+    operation: str,
+    arguments: dict[str, Any],
+    on_wait: Callable[[str], None] | None = None,
+) -> Iterator[Any]:
     """Ask the running server for many answers, blocking; gives each as plain values, raises as `call`."""
-    for answer in _ask(path, Request(category, operation, arguments)):
+    for answer in _ask(path, Request(category, operation, arguments), on_wait):
         if answer.item is None:
             return
         yield answer.item
 
 
-def _ask(path: Path, request: Request) -> Generator[Answer, None, None]:
+def _ask(
+    path: Path, request: Request, on_wait: Callable[[str], None] | None
+) -> Generator[Answer, None, None]:
     """Give the answers to a request, one line each."""
     check_characters(request.arguments)  # JSON cannot carry what is not UTF-8
     try:
@@ -217,7 +293,12 @@ def _ask(path: Path, request: Request) -> Generator[Answer, None, None]:
                 answer = msgspec.json.decode(line, type=Answer)
                 if answer.error is not None:
                     raise OperationError(answer.error.code, answer.error.text)  # type: ignore[arg-type]  # a server's code
-                yield answer
+                if not answer.waiting:
+                    yield answer
+                elif on_wait is not None:
+                    on_wait(answer.waiting)
+                else:
+                    raise OperationError("unavailable", answer.waiting)
     except TimeoutError:
         raise OperationError(
             "unavailable", f"the server has not answered for {ANSWER_SECONDS} seconds"

@@ -255,15 +255,20 @@ def _operate(arguments: Sequence[str]) -> int:
     values = request_arguments.collect(operation, vars(given), _ask)
     config = _load(given, with_features=False)
     if operation.is_stream:
-        for answer in reach.stream(config, operation, values):
+        for answer in reach.stream(config, operation, values, _tell):
             presentation.print_line(answer)
         return OK
-    result = reach.call(config, operation, values)
+    result = reach.call(config, operation, values, _tell)
     if given.json:
         presentation.print_json(result)
     else:
         presentation.print_result(operation, result)
     return REFUSED if operation.answer and not result[operation.answer] else OK
+
+
+def _tell(what: str) -> None:
+    """Say why the answer has to wait."""
+    print(f"tidings: {what}", file=sys.stderr, flush=True)  # noqa: T201  # for the person who typed the command
 
 
 def _catalogue(arguments: Sequence[str]) -> Catalogue:

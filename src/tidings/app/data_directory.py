@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from tidings.app.options import Config
-from tidings.base.errors import TidingsError
+from tidings.base.errors import InUseError, TidingsError
+from tidings.base.file_lock import FileLock
+
+_PAUSE: Final = 0.05
 
 
 class DataDirectoryError(TidingsError):
@@ -54,6 +60,31 @@ def prepare(directory: Path) -> None:
             f"the data directory {directory} may not be written by this user; "
             f"chown -R {os.geteuid()} {directory}"
         )
+
+
+async def lock(directory: Path, patience: float, on_wait: Callable[[str], None]) -> FileLock:
+    """Have the directory for one server alone, until the lock is closed.
+
+    Another server may be stopping: `on_wait` is told, and `InUseError` is raised after `patience` seconds.
+    """
+    held = FileLock(directory / "server.lock")
+    deadline = time.monotonic() + patience
+    has_told = False
+    try:
+        while not held.take():
+            who = f"the server that runs on {directory} (process {held.holder() or 'unknown'})"
+            if not has_told:
+                on_wait(f"the end of {who}")
+                has_told = True
+            if time.monotonic() >= deadline:
+                raise InUseError(f"{who} does not end; stop it, or choose another `data_dir` in [server]")
+            await asyncio.sleep(_PAUSE)
+    except BaseException:
+        held.close()
+        raise
+    if has_told:
+        on_wait("")
+    return held
 
 
 def with_directory(config: Config, directory: str) -> Config:

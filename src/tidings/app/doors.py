@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from socket import socket
 from typing import Protocol
 
+from tidings.app import listening
 from tidings.app.certificates import Certificates
 from tidings.app.options import Config
 from tidings.base.limits import XmlLimits
@@ -171,7 +172,7 @@ async def open_doors(
     tls: Certificates,
     https: Certificates,
 ) -> Doors:
-    """Begin to accept connections on sockets that listen already."""
+    """Begin to accept connections on bound sockets; raises `ListenError` where others listen now."""
     doors = Doors()
     contexts = ListenerContexts(config, server, domains, credentials, secret)
     limiter = ConnectionLimiter(
@@ -185,7 +186,9 @@ async def open_doors(
             tls=setup,
             direct_tls=direct_tls,
         )
-        doors.listeners += [await gateway.listen(listening) for listening in sockets.get(name, ())]
+        bound = sockets.get(name, ())
+        listening.listen(name, bound)
+        doors.listeners += [await gateway.listen(each) for each in bound]
     # The libraries of HTTP take a quarter of a second to load: clients on TCP need not wait for them.
     http_doors = await asyncio.to_thread(importlib.import_module, "tidings.app.http_doors")
     listener_policy = contexts.policy(starttls=False)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from socket import socket
 
+from tidings.app import listening
 from tidings.app.options import Config
 from tidings.base.errors import BackendError
 from tidings.gateways import bosh, websocket
@@ -33,7 +34,7 @@ async def open_http(
     tls: TlsSetup,
     sockets: Mapping[str, list[socket]],
 ) -> HttpGateway:
-    """Begin to accept connections on the sockets of `http` and `https`."""
+    """Begin to accept connections on the bound sockets of `http` and `https`."""
     http = HttpGateway(config.http, limiter, server.supervisor, tls)
     WebSocketDoor(http, policy)
     BoshDoor(http, policy, options=config.bosh)
@@ -48,10 +49,10 @@ async def open_http(
         networks=config.metrics.networks,
         has_metrics=config.metrics.enabled,
     )
-    if sockets.get("http"):
-        await http.listen(sockets["http"])
-    if sockets.get("https"):
-        await http.listen(sockets["https"], encrypted=True)
+    for name, encrypted in (("http", False), ("https", True)):
+        if bound := sockets.get(name):
+            listening.listen(name, bound)
+            await http.listen(bound, encrypted=encrypted)
     return http
 
 

@@ -1,10 +1,14 @@
-"""Binds the sockets of a listener, and says well what keeps a port from being used."""
+"""Binds the sockets of a listener, lets them listen, and says well what keeps a port from being used.
+
+A port that somebody listens on is found when ours is bound, at the very start. Ours listens when the first
+client can be served: before that, connections are refused.
+"""
 
 from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -36,9 +40,9 @@ class _Address(NamedTuple):
 
 
 def bind(name: str, listener: ListenerOptions) -> list[socket.socket]:
-    """Open the listening sockets of `[listen.NAME]`, all on one port, or raise `ListenError` and keep none.
+    """Open the sockets of `[listen.NAME]`, all on one port, or raise `ListenError` and keep none.
 
-    They are non-blocking and ready for `loop.create_server(sock=…)`.
+    They are non-blocking, and nobody can connect before `listen`.
     """
     for attempt in range(1, ATTEMPTS + 1):
         try:
@@ -48,6 +52,19 @@ def bind(name: str, listener: ListenerOptions) -> list[socket.socket]:
             if listener.port or error.number != errno.EADDRINUSE or attempt == ATTEMPTS:
                 raise
     raise AssertionError
+
+
+def listen(name: str, sockets: Iterable[socket.socket]) -> None:
+    """Let the bound sockets of `[listen.NAME]` listen, or raise `ListenError`.
+
+    A program that bound the same port as early as this one, and listens since, is noticed only here.
+    """
+    for bound in sockets:
+        try:
+            bound.listen(BACKLOG)
+        except OSError as error:
+            host, port = bound.getsockname()[:2]
+            raise _explain(name, host, port, error) from None
 
 
 def holder_of(port: int) -> tuple[int, str] | None:
@@ -101,8 +118,6 @@ def _bind_one(name: str, address: _Address, port: int) -> socket.socket | None:
         if address.family == socket.AF_INET6:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         bound.bind((address.host, port))
-        # Another program that binds without listening yet is noticed only here.
-        bound.listen(BACKLOG)
     except OSError as error:
         if bound is not None:
             bound.close()

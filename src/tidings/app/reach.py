@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Final
 
 from tidings.app import admin_socket, storage
 from tidings.app.options import Config
+from tidings.base.errors import InUseError
 from tidings.base.jid import Jid
 from tidings.kernel.clock import SystemClock
 from tidings.kernel.domains import Domains, ServedDomain, Source
@@ -20,30 +22,71 @@ from tidings.ports.domains import DomainState
 from tidings.ports.stores import Stores
 
 _END: Final = object()
+_PAUSE: Final = 0.1
 
 
-def call(config: Config, operation: Operation, arguments: dict[str, Any]) -> Any:  # noqa: ANN401  # plain JSON
-    """Carry out an operation and give its answer as plain values; raises what the operation raises."""
-    try:
-        return admin_socket.call(config.admin_socket, operation.category, operation.name, arguments)
-    except admin_socket.NotRunningError:
-        pass
-    _may_do_without_server(config, operation)
-    return asyncio.run(_on_database(config, operation, arguments))
+def call(
+    config: Config, operation: Operation, arguments: dict[str, Any], on_wait: Callable[[str], None]
+) -> Any:  # noqa: ANN401  # plain JSON
+    """Carry out an operation and give its answer as plain values; raises what the operation raises.
+
+    `on_wait` is told what a starting server waits for, or who has the database for itself.
+    """
+    asked = (config.admin_socket, operation.category, operation.name, arguments)
+    waiting = _Patience(on_wait)
+    while True:
+        try:
+            return admin_socket.call(*asked, waiting.tell)
+        except admin_socket.NotRunningError:
+            _may_do_without_server(config, operation)
+        try:
+            return asyncio.run(_on_database(config, operation, arguments))
+        except InUseError as error:
+            waiting.wait(error)
 
 
-def stream(config: Config, operation: Operation, arguments: dict[str, Any]) -> Iterator[Any]:
-    """Carry out an operation with many answers and give them as plain values; raises what it raises."""
-    try:
-        yield from admin_socket.stream(config.admin_socket, operation.category, operation.name, arguments)
-        return
-    except admin_socket.NotRunningError:
-        pass
-    _may_do_without_server(config, operation)
-    with asyncio.Runner() as runner:
-        answers = _stream_database(config, operation, arguments)
-        while (answer := runner.run(_next(answers))) is not _END:
-            yield answer
+def stream(
+    config: Config, operation: Operation, arguments: dict[str, Any], on_wait: Callable[[str], None]
+) -> Iterator[Any]:
+    """Carry out an operation with many answers and give them as plain values; otherwise as `call`."""
+    asked = (config.admin_socket, operation.category, operation.name, arguments)
+    waiting = _Patience(on_wait)
+    while True:
+        try:
+            yield from admin_socket.stream(*asked, waiting.tell)
+            return
+        except admin_socket.NotRunningError:
+            _may_do_without_server(config, operation)
+        try:
+            with asyncio.Runner() as runner:
+                answers = _stream_database(config, operation, arguments)
+                while (answer := runner.run(_next(answers))) is not _END:
+                    yield answer
+            return
+        except InUseError as error:
+            waiting.wait(error)
+
+
+class _Patience:
+    """Waits for who has the database: a server that stops, or one that starts and can be asked soon."""
+
+    def __init__(self, on_wait: Callable[[str], None]) -> None:
+        self._on_wait = on_wait
+        self._told = ""
+        self._end = time.monotonic() + storage.PATIENCE
+
+    def tell(self, what: str) -> None:
+        """Tell what is waited for, once."""
+        if what != self._told:
+            self._told = what
+            self._on_wait(what)
+
+    def wait(self, error: InUseError) -> None:
+        """Wait a moment, or raise the error when that has been done for long enough."""
+        if time.monotonic() >= self._end:
+            raise error
+        self.tell(f"waiting, because {error}")
+        time.sleep(_PAUSE)
 
 
 async def context_for(config: Config, stores: Stores) -> Context:
@@ -70,6 +113,8 @@ async def context_for(config: Config, stores: Stores) -> Context:
         stores=stores,
         clock=SystemClock(),
         database=storage.describe(config),
+        without_server=f"no server runs on {config.data_dir}, and the configuration that was read is "
+        f"{config.file or 'the default one, without a file'}; --config and --data-dir name others",
     )
 
 
@@ -111,7 +156,7 @@ async def _next(answers: AsyncIterator[Any]) -> Any:  # noqa: ANN401  # plain JS
 
 @contextlib.asynccontextmanager
 async def _opened(config: Config) -> AsyncIterator[Context]:
-    stores = await storage.open_stores(config)
+    stores = await storage.open_stores(config, patience=0)
     try:
         yield await context_for(config, stores)
     finally:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from socket import socket
+from typing import NamedTuple
 
 import structlog
 
@@ -24,8 +25,10 @@ from tidings.app.certificates import Certificates
 from tidings.app.compose import HostSettings, build_server
 from tidings.app.doors import Doors, open_doors
 from tidings.app.known_features import known_features
+from tidings.app.leaving import leave
 from tidings.app.logs import configure_logs
 from tidings.app.options import Config
+from tidings.app.progress import StartProgress
 from tidings.app.reset import Refill, ResetWhenEmpty
 from tidings.base.errors import TidingsError
 from tidings.base.jid import Jid
@@ -42,6 +45,7 @@ log = structlog.get_logger("tidings")
 
 _SECRET_OCTETS = 32
 _GARBAGE_THRESHOLD = 20_000
+_GIVE_UP_SECONDS = 1.0  # what a start that is given up has to close in order
 _M_MMAP_THRESHOLD = -3  # malloc.h
 
 
@@ -51,8 +55,11 @@ def run(config: Config) -> int:
     _raise_file_limit()
     _give_back_large_blocks()
     try:
-        with data_directory.opened(config) as opened, _event_loop() as runner:
-            runner.run(serve(opened))
+        with _event_loop() as runner:
+            with data_directory.opened(config) as opened:
+                has_ended = runner.run(serve(opened))
+            if not has_ended:
+                leave(0)
     except (TidingsError, OSError) as error:
         print(f"tidings: {error}", file=sys.stderr)  # noqa: T201  # for the person who typed the command
         return 1
@@ -83,19 +90,75 @@ def _give_back_large_blocks() -> None:
         mallopt(_M_MMAP_THRESHOLD, 128 * 1024)
 
 
-async def serve(config: Config) -> None:
-    """Serve until a signal comes. Raises what keeps the server from starting, with nothing left open."""
+class _Running(NamedTuple):
+    """What a start has made, beside what the stack closes."""
+
+    server: Server
+    doors: Doors
+
+
+async def serve(config: Config) -> bool:
+    """Serve until a signal comes. Raises what keeps the server from starting, with nothing left open.
+
+    Tells whether all has ended. Where a start is given up, a driver may still wait for its database.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with contextlib.AsyncExitStack() as stack:
-        sockets = _bind(config, stack)
-        tls = certificates.load(config)
-        https = certificates.load(config, alpn=("http/1.1",))
-        _warn_of_certificates(config)
-        _warn_of_permissions(config)
-        stores = await storage.open_stores(config)
+    stack = contextlib.AsyncExitStack()
+    starting = asyncio.create_task(_start(config, stack))
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():
+        return await _give_up(starting, stack)
+    try:
+        running = await starting
+        await stopping
+        log.info("stopping")
+        running.doors.refuse()
+        await running.server.stop(config.server.drain_seconds)
+        await running.doors.close()
+    finally:
+        stopping.cancel()
+        await stack.aclose()
+    log.info("stopped")
+    return True
+
+
+async def _start(config: Config, stack: contextlib.AsyncExitStack) -> _Running:
+    """Start the server; what has to be closed goes to the stack."""
+    progress = StartProgress()
+    sockets = _bind(config, stack)
+    held = await data_directory.lock(config.data_dir, storage.PATIENCE, progress.waits_for)
+    stack.callback(held.close)
+    admin = AdminSocket(config.admin_socket)
+    await admin.start()
+    stack.push_async_callback(admin.close)
+    progress.listeners.append(admin.waits_for)
+    try:
+        return await _start_serving(config, stack, progress, sockets, admin)
+    except (TidingsError, OSError) as error:
+        admin.fail(f"the server has not started: {error}")
+        raise
+    except asyncio.CancelledError:
+        admin.fail("the server was stopped before it had started")
+        raise
+
+
+async def _start_serving(
+    config: Config,
+    stack: contextlib.AsyncExitStack,
+    progress: StartProgress,
+    sockets: Mapping[str, list[socket]],
+    admin: AdminSocket,
+) -> _Running:
+    tls = certificates.load(config)
+    https = certificates.load(config, alpn=("http/1.1",))
+    _warn_of_certificates(config)
+    _warn_of_permissions(config)
+    with progress.step(f"the database ({storage.describe(config)})"):
+        stores = await storage.open_stores(config, on_wait=progress.waits_for)
         stack.push_async_callback(stores.close)
         features = _features(config)
         server, context = _build(config, stores, features)
@@ -103,21 +166,28 @@ async def serve(config: Config) -> None:
         await server.start()
         assert context.live is not None
         await context.live.hosting.restore()
-        admin = AdminSocket(catalogue_of(features), context, config.admin_socket, server.supervisor)
-        await admin.start()
-        stack.push_async_callback(admin.close)
-        doors = await _open(config, server, context, sockets, tls, https)
-        gc.enable()
-        gc.freeze()  # what is here now stays until the end: the collector need not look at it again
-        gc.set_threshold(_GARBAGE_THRESHOLD, 20, 20)
-        print_banner(config, {name: _ports(bound) for name, bound in sockets.items()})
-        log.info("started", domains=list(context.domains))
-        await stop.wait()
-        log.info("stopping")
-        doors.refuse()
-        await server.stop(config.server.drain_seconds)
-        await doors.close()
-    log.info("stopped")
+    admin.serve(catalogue_of(features), context, server.supervisor)
+    doors = await _open(config, server, context, sockets, tls, https)
+    gc.enable()
+    gc.freeze()  # what is here now stays until the end: the collector need not look at it again
+    gc.set_threshold(_GARBAGE_THRESHOLD, 20, 20)
+    print_banner(config, {name: _ports(bound) for name, bound in sockets.items()})
+    log.info("started", domains=list(context.domains))
+    return _Running(server, doors)
+
+
+async def _give_up(starting: asyncio.Task[_Running], stack: contextlib.AsyncExitStack) -> bool:
+    """End a start that somebody has ended by a signal; tell whether all of it has ended in time."""
+    log.info("stopping")
+
+    async def unwind() -> None:
+        await asyncio.gather(starting, return_exceptions=True)
+        await stack.aclose()
+
+    starting.cancel()  # who waits for it is told by `_start`
+    _, pending = await asyncio.wait((asyncio.create_task(unwind()),), timeout=_GIVE_UP_SECONDS)
+    log.info("stopped", before="it had started")
+    return not pending
 
 
 @contextlib.contextmanager
@@ -134,7 +204,7 @@ def _event_loop() -> Iterator[asyncio.Runner]:
 
 
 def _bind(config: Config, stack: contextlib.AsyncExitStack) -> dict[str, list[socket]]:
-    """Open all listening sockets first: a port that is taken is the most common mistake."""
+    """Have all ports first: one that is taken is the most common mistake. Nobody can connect yet."""
     sockets: dict[str, list[socket]] = {}
     for name, listener in config.listen.enabled().items():
         sockets[name] = listening.bind(name, listener)

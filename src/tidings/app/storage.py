@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
 
 from tidings.app.options import Config
 
@@ -11,8 +12,18 @@ if TYPE_CHECKING:
     from tidings.ports.stores import Stores
 
 
-async def open_stores(config: Config) -> Stores:
-    """Open the stores and bring their schema up to date; raises `BackendError` with what is wrong."""
+PATIENCE: Final = 30.0
+"""Seconds that a server waits for another one, which may be stopping."""
+
+
+async def open_stores(
+    config: Config, *, patience: float = PATIENCE, on_wait: Callable[[str], None] | None = None
+) -> Stores:
+    """Open the stores and bring their schema up to date; raises `BackendError` with what is wrong.
+
+    Where another process has the database for itself, `on_wait` is told, and `InUseError` is raised after
+    `patience` seconds.
+    """
     if config.is_in_memory:
         from tidings.adapters.memory.stores import MemoryStores  # noqa: PLC0415  # one adapter is loaded, not all
         from tidings.adapters.sql.ledger import open_memory_ledger  # noqa: PLC0415  # loading it takes a while
@@ -29,6 +40,8 @@ async def open_stores(config: Config) -> Stores:
         waiting_octets=options.waiting_bytes,
         in_process=options.writer == "process",
         writes_as=f"{socket.gethostname()} {config.data_dir.resolve()}",
+        patience=patience,
+        on_wait=on_wait,
     )
 
 

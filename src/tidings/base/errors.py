@@ -4,6 +4,7 @@
     ├── StanzaError          answer the stanza with it
     ├── StreamError          send it and close the stream
     ├── BackendError         a store or broker is slow, full or gone: retry or degrade
+    │   └── InUseError       another process has it for itself: wait for that one, or ask it
     ├── LocalProtocolError   this side used a machine wrongly
     └── RemoteProtocolError  the peer broke a protocol
 
@@ -84,6 +85,10 @@ class StreamError(TidingsError):
 
 class BackendError(TidingsError):
     """A store or broker cannot answer now; the text says what, where and what to do."""
+
+
+class InUseError(BackendError):
+    """Another process has a store for itself; the text says which one, and what to do."""
 
 
 class LocalProtocolError(TidingsError):

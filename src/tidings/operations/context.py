@@ -110,6 +110,8 @@ class Context:
     database: str = ""
     """What the database is, for people; without its password."""
     caller: Caller = OPERATOR
+    without_server: str = ""
+    """Where no server runs and what is known instead, for people who expected one."""
 
     def acting_for(self, caller: Caller) -> Context:
         """Give the same context for somebody else who asks."""
@@ -132,9 +134,10 @@ class Context:
             raise OperationError("not-allowed", f"{self.caller.name} may not administer {told}")
         if subject.domain not in self.domains:
             served = ", ".join(self.domains)
-            raise OperationError(
-                "not-found", f"{subject.domain} is not a domain of this server (it has {served})"
-            )
+            told = f"{subject.domain} is not a domain of this server (it has {served})"
+            if self.without_server:
+                told = f"{subject.domain} is not among the domains here ({served}): {self.without_server}"
+            raise OperationError("not-found", told)
 
     def domains_for(self, domain: Jid | None) -> tuple[str, ...]:
         """Give the one domain that a request names, or all that the caller administers."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from tidings.adapters.sql.accounts import SqlAccounts
 from tidings.adapters.sql.blocking import SqlBlocking
 from tidings.adapters.sql.documents import SqlDocuments
@@ -9,7 +11,7 @@ from tidings.adapters.sql.domains import SqlDomains
 from tidings.adapters.sql.engine import Database, database_file, describe, open_database, parse_url
 from tidings.adapters.sql.ledger import SqlLedger
 from tidings.adapters.sql.ledger.frames import WriterSetup
-from tidings.adapters.sql.ledger.process_lock import WriterLock
+from tidings.adapters.sql.ledger.process_lock import PATIENCE, WriterLock
 from tidings.adapters.sql.ledger.remote import RemoteWriter
 from tidings.adapters.sql.preferences import SqlPreferences
 from tidings.adapters.sql.private import SqlPrivate
@@ -54,8 +56,14 @@ async def open_stores(
     waiting_octets: int = 64 << 20,
     in_process: bool = False,
     writes_as: str = "",
+    patience: float = PATIENCE,
+    on_wait: Callable[[str], None] | None = None,
 ) -> SqlStores:
-    """Open the stores of a database and bring its schema up to date; see `open_database` and `SqlLedger`."""
+    """Open the stores of a database and bring its schema up to date; see `open_database` and `SqlLedger`.
+
+    Where another process uses an SQLite database, `on_wait` is told, and `InUseError` is raised after
+    `patience` seconds.
+    """
     remote = None
     if in_process:
         setup = WriterSetup(url, lock_seconds, repeat_days, wait_seconds, waiting_octets, writes_as)
@@ -63,7 +71,7 @@ async def open_stores(
         lock = None
         if path is not None and path.parent.is_dir():
             lock = WriterLock(path)
-            await lock.acquire()
+            await lock.acquire(patience, on_wait)
         remote = RemoteWriter(setup, describe(parse_url(url)), lock=lock)
         await remote.start()  # it opens the database beside this
         writes_as = ""

@@ -7,15 +7,15 @@ of the two has ended; the next server reads nothing before that, so nothing appe
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from tidings.base.errors import BackendError
+from tidings.base.errors import InUseError
+from tidings.base.file_lock import FileLock
 
-_PATIENCE: Final = 30.0
+PATIENCE: Final = 30.0
 _PAUSE: Final = 0.01
 
 
@@ -23,33 +23,42 @@ class WriterLock:
     """Holds the file `DATABASE-writer` locked until it is closed here and in every process that got it."""
 
     def __init__(self, database: Path) -> None:
-        self._path = database.with_name(f"{database.name}-writer")
-        self._file = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        self._database = database
+        self._lock = FileLock(database.with_name(f"{database.name}-writer"))
 
     def fileno(self) -> int:
         """Give the open file, to be passed on."""
-        return self._file
+        return self._lock.fileno()
 
-    async def acquire(self) -> None:
-        """Wait until nobody else holds it; raises `BackendError` when that takes too long."""
-        deadline = time.monotonic() + _PATIENCE
-        while not self._try():
-            await asyncio.sleep(_PAUSE)
-            if time.monotonic() < deadline:
-                continue
-            self.close()
-            raise BackendError(
-                f"{self._path} is locked: another server uses this database. End that one first, or let "
-                "one of them have another `data_dir`."
-            )
+    async def acquire(self, patience: float = PATIENCE, on_wait: Callable[[str], None] | None = None) -> None:
+        """Wait until nobody else holds it; raises `InUseError` after `patience` seconds.
 
-    def _try(self) -> bool:
+        `on_wait` is told at once what is waited for, and "" when that is over.
+        """
+        if self._lock.take():
+            return
+        deadline = time.monotonic() + patience
+        if on_wait is not None:
+            on_wait(self._user())
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
+            while not self._lock.take():
+                if time.monotonic() >= deadline:
+                    raise InUseError(
+                        f"{self._lock.path} is locked by {self._user()}. End that first, or choose another "
+                        "`data_dir`."
+                    )
+                await asyncio.sleep(_PAUSE)
+        except BaseException:
+            self.close()
+            raise
+        if on_wait is not None:
+            on_wait("")
+
+    def _user(self) -> str:
+        holder = self._lock.holder()
+        who = "the writer of a server that was killed" if holder is None else f"process {holder}"
+        return f"{who}, which uses {self._database}"
 
     def close(self) -> None:
         """Let go of it here."""
-        os.close(self._file)
+        self._lock.close()
