@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from tidings.app import certificates, config
+from tidings.app import certificates, config, tls_contexts
 from tidings.app.certificates import Pair
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -43,9 +43,9 @@ def configuration(directory, text="", domains=("example.org", "straße.example")
 
 def test_the_self_signed_one_is_made_once_and_for_its_owner_alone(tmp_path):
     found = configuration(tmp_path)
-    first = certificates.load(found).certificate_for("example.org")
+    first = tls_contexts.load(found).certificate_for("example.org")
     assert stat.S_IMODE((tmp_path / "self-signed.key").stat().st_mode) == 0o600
-    assert certificates.load(found).certificate_for("straße.example") == first
+    assert tls_contexts.load(found).certificate_for("straße.example") == first
 
 
 def test_it_is_made_anew_for_a_new_domain_before_it_expires_and_when_it_is_damaged(tmp_path):
@@ -65,7 +65,7 @@ def test_it_is_made_anew_for_a_new_domain_before_it_expires_and_when_it_is_damag
 async def test_clients_that_trust_it_get_the_certificate_of_the_name_they_ask_for(tmp_path):
     write(tmp_path, "other", ["other.example"])
     text = '[host."other.example"]\ncertificate = "other.crt"\nkey = "other.key"\n'
-    loaded = certificates.load(configuration(tmp_path, text))
+    loaded = tls_contexts.load(configuration(tmp_path, text))
     server = await asyncio.start_server(
         lambda _reader, writer: writer.close(), "127.0.0.1", 0, ssl=loaded.context_for("example.org")
     )
@@ -112,7 +112,7 @@ async def test_the_certificate_of_a_domain_comes_and_goes_with_it(tmp_path, opti
     text = f'[tls]\ndirectory = "{option}"\n'
     directory = tmp_path / (option or "certificates")
     put(directory, "example.org")
-    loaded = certificates.load(configuration(tmp_path, text))
+    loaded = tls_contexts.load(configuration(tmp_path, text))
     put(directory, "new.example")
     default = loaded.certificate_for("example.org")
     server = await asyncio.start_server(
@@ -133,7 +133,7 @@ async def test_the_certificate_of_a_domain_comes_and_goes_with_it(tmp_path, opti
 
 
 def test_a_certificate_that_cannot_be_used_does_not_stop_a_running_server(tmp_path):
-    loaded = certificates.load(configuration(tmp_path))
+    loaded = tls_contexts.load(configuration(tmp_path))
     (put(tmp_path / "certificates", "new.example") / "privkey.pem").unlink()
     assert not loaded.add("new.example")
 
@@ -200,4 +200,4 @@ def test_what_cannot_be_loaded_stops_the_server_with_a_reason(tmp_path):
         found, tls=msgspec.structs.replace(found.tls, certificate=str(tmp_path / "no.crt"), key="no.key")
     )
     with pytest.raises(certificates.CertificateError, match=r"no\.crt does not exist; correct its name"):
-        certificates.load(found)
+        tls_contexts.load(found)

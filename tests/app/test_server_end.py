@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import signal
 import socket
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.harness.server_process import ServerProcess
+from tests.harness.server_process import ServerProcess, tidings_command
 
 HEADER = (
     b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' to='localhost'"
@@ -59,3 +62,28 @@ def test_a_secret_that_everybody_may_read_is_told_at_start(tmp_path: Path) -> No
         assert f"chmod 600 {secret}" in server.log
     finally:
         server.stop()
+
+
+def test_the_server_ends_in_order_with_the_terminal_that_it_was_started_on(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    environment = {
+        **os.environ,
+        **{f"TIDINGS_LISTEN__{name}__PORT": "0" for name in ("TCP", "TLS", "HTTP", "HTTPS")},
+    }
+    server = subprocess.Popen(
+        [tidings_command(), "serve"],
+        cwd=tmp_path,
+        env=environment,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    shown = b""
+    while b"started" not in shown:
+        shown += os.read(ours, 4096)
+    os.close(ours)
+    server.send_signal(signal.SIGHUP)
+    assert server.wait(20) == 0
+    assert not (tmp_path / "data/admin.sock").exists()

@@ -60,7 +60,7 @@ def test_the_first_categories_are_complete():
         "retention": ["erase-message", "erase-conversation", "erase-archive", "hold", "release", "trim"],
         "followers": ["list", "rewind", "dead-letters", "retry"],
         "domain": ["add", "enable", "disable", "remove", "list"],
-        "server": ["status"],
+        "server": ["status", "reload"],
     }  # fmt: skip
 
 

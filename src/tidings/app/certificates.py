@@ -1,4 +1,4 @@
-"""Certificates: made on first start, checked before use, chosen by the name that a client asks for.
+"""Certificate files: made on first start, found for each domain, and checked before use.
 
 The self-signed certificate is for trying things out: it lives in the data directory, covers every domain that
 has no certificate of its own, and is made anew at start when a domain is missing in it or it is about to end.
@@ -9,12 +9,10 @@ from __future__ import annotations
 import ipaddress
 import os
 import ssl
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
-
-import structlog
 
 from tidings.app.options import Config
 from tidings.base.errors import TidingsError
@@ -22,12 +20,13 @@ from tidings.base.errors import TidingsError
 if TYPE_CHECKING:  # cryptography takes a while to load; only what parses certificates needs it
     from cryptography import x509
 
-log = structlog.get_logger("tidings.certificates")
-
 SELF_SIGNED_DAYS: Final = 825  # what the strictest platforms still accept
 RENEW_DAYS: Final = 30
 LOCAL_NAMES: Final = ("localhost",)
 LOCAL_ADDRESSES: Final = ("127.0.0.1", "::1")
+
+
+_MADE_ANEW: Final = "tidings server reload makes it anew, as a start does"
 
 
 class CertificateError(TidingsError):
@@ -48,86 +47,6 @@ class CertificateFinding(NamedTuple):
     level: Literal["warn", "fail"]
     text: str
     mend: str
-
-
-class Certificates:
-    """The TLS contexts of a server, one for each certificate, chosen by the name that a client asks for."""
-
-    def __init__(
-        self,
-        contexts: Mapping[str, ssl.SSLContext],
-        der: Mapping[str, bytes],
-        directory: Path | None = None,
-        make_context: Callable[[Pair], ssl.SSLContext] | None = None,
-    ) -> None:
-        self._contexts = dict(contexts)
-        self._der = dict(der)
-        self._directory = directory
-        self._make_context = make_context
-        self._by_name = {_ascii(domain): context for domain, context in self._contexts.items()}
-        for context in set(self._contexts.values()):
-            context.sni_callback = self._choose
-
-    def context_for(self, domain: str) -> ssl.SSLContext:
-        """Give the context for a domain; it changes over by itself when the client names another one."""
-        return self._contexts[domain]
-
-    def certificate_for(self, domain: str) -> bytes:
-        """Give the domain's certificate as DER, from which tls-server-end-point is made (RFC 5929 §4)."""
-        return self._der[domain]
-
-    def add(self, domain: str) -> bool:
-        """Take the certificate of a domain from the certificate directory, and tell whether there is one.
-
-        What cannot be used is logged; clients that ask for the domain then get the first domain's.
-        """
-        pair = None if self._directory is None else find_pair(self._directory, domain)
-        if pair is None or self._make_context is None:
-            return False
-        try:
-            context = self._make_context(pair)
-            self._der[domain] = _to_der(pair)
-        except CertificateError as error:
-            log.warning("certificate", problem=str(error), domain=domain)
-            return False
-        context.sni_callback = self._choose
-        self._contexts[domain] = self._by_name[_ascii(domain)] = context
-        return True
-
-    def discard(self, domain: str) -> None:
-        """Forget the certificate of a domain that is not served any more."""
-        if self._contexts.pop(domain, None) is not None:
-            del self._by_name[_ascii(domain)], self._der[domain]
-
-    def _choose(self, connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
-        wanted = self._by_name.get((name or "").lower())
-        if wanted is not None:
-            connection.context = wanted
-
-
-def load(config: Config, now: datetime | None = None, alpn: Sequence[str] = ("xmpp-client",)) -> Certificates:
-    """Load the certificate of every domain, making the self-signed one when it is needed.
-
-    `alpn` are the protocols of the listener (RFC 7301 §3.1). A client that offers others alone is let in and
-    told of none: the standard library cannot refuse it, nor tell whether a client has offered any.
-    Raises `CertificateError` when one cannot be used at all; an expired one is, and `findings` tells of it.
-    """
-    now = now or datetime.now(UTC)
-    pairs = pairs_of(config)
-    own = [domain for domain, pair in pairs.items() if pair.is_own]
-    if own:
-        ensure_self_signed(pairs[own[0]], own, now)
-
-    def make_context(pair: Pair) -> ssl.SSLContext:
-        context = _context(pair, config.tls.minimum_version, alpn)
-        if config.tls.client_authority and "xmpp-client" in alpn:
-            _ask_clients(context, Path(config.tls.client_authority))
-        return context
-
-    contexts = {pair: make_context(pair) for pair in dict.fromkeys(pairs.values())}
-    by_domain = {domain: contexts[pair] for domain, pair in pairs.items()}
-    der = {domain: _to_der(pair) for domain, pair in pairs.items()}
-    return Certificates(by_domain, der, config.certificate_directory, make_context)
 
 
 def pairs_of(config: Config) -> dict[str, Pair]:
@@ -179,7 +98,7 @@ def make_self_signed(names: Iterable[str], now: datetime) -> tuple[bytes, bytes]
 
     names = tuple(names)
     key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, _ascii(names[0])[:64])])
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, to_ascii(names[0])[:64])])
     alternatives = [_general_name(name) for name in (*names, *LOCAL_ADDRESSES)]
     certificate = (
         x509.CertificateBuilder()
@@ -205,13 +124,13 @@ def findings(pair: Pair, domains: Iterable[str], now: datetime) -> Iterator[Cert
     """Tell everything that is wrong with a certificate for these domains."""
     try:
         certificate = _parse(pair.certificate)
-        _context(pair)
+        make_context(pair)
     except CertificateError as error:
         reason, _, mend = str(error).partition("; ")
         yield CertificateFinding("fail", reason, mend)
         return
     renew = (
-        "renew it and restart the server" if not pair.is_own else "restart the server, which makes it anew"
+        "renew it, and let a running server take it: tidings server reload" if not pair.is_own else _MADE_ANEW
     )
     if now > certificate.not_valid_after_utc:
         yield CertificateFinding(
@@ -229,9 +148,7 @@ def findings(pair: Pair, domains: Iterable[str], now: datetime) -> Iterator[Cert
         yield CertificateFinding(
             "warn",
             f"{pair.certificate} does not name {', '.join(missing)}",
-            "clients will refuse it; get a certificate with these names"
-            if not pair.is_own
-            else "restart the server, which makes it anew",
+            "clients will refuse it; get a certificate with these names" if not pair.is_own else _MADE_ANEW,
         )
     if pair.key.stat().st_mode & 0o007:
         yield CertificateFinding(
@@ -242,14 +159,15 @@ def findings(pair: Pair, domains: Iterable[str], now: datetime) -> Iterator[Cert
 def _will_do(pair: Pair, names: Iterable[str], now: datetime) -> bool:
     try:
         certificate = _parse(pair.certificate)
-        _context(pair)
+        make_context(pair)
     except CertificateError:  # damaged, or a crash came between writing the one file and the other
         return False
     lasts = certificate.not_valid_after_utc - now > timedelta(days=RENEW_DAYS)
     return lasts and not _missing_names(certificate, names)
 
 
-def _context(pair: Pair, minimum_version: str = "1.2", alpn: Sequence[str] = ()) -> ssl.SSLContext:
+def make_context(pair: Pair, minimum_version: str = "1.2", alpn: Sequence[str] = ()) -> ssl.SSLContext:
+    """Make the TLS context of a certificate; `alpn` are the protocols of the listener (RFC 7301)."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     newest_only = minimum_version == "1.3"
     context.minimum_version = ssl.TLSVersion.TLSv1_3 if newest_only else ssl.TLSVersion.TLSv1_2
@@ -268,7 +186,7 @@ def _context(pair: Pair, minimum_version: str = "1.2", alpn: Sequence[str] = ())
     return context
 
 
-def _ask_clients(context: ssl.SSLContext, authority: Path) -> None:
+def ask_clients(context: ssl.SSLContext, authority: Path) -> None:
     """Let clients show a certificate; one that these authorities have not signed ends the handshake."""
     try:
         context.load_verify_locations(cadata=_read(authority))
@@ -301,7 +219,8 @@ def _load_failure(pair: Pair, error: ssl.SSLError) -> str:
     return f"{pair.certificate} with {pair.key} cannot be used: {text}; check both files with openssl"
 
 
-def _to_der(pair: Pair) -> bytes:
+def certificate_of(pair: Pair) -> bytes:
+    """Give the certificate itself as DER, without its chain."""
     return ssl.PEM_cert_to_DER_cert(_first_block(_read(pair.certificate)))
 
 
@@ -352,7 +271,7 @@ def _missing_names(certificate: x509.Certificate, domains: Iterable[str]) -> lis
         return list(domains)
     known = {name.lower() for name in names.get_values_for_type(x509.DNSName)}
     known |= {str(address) for address in names.get_values_for_type(x509.IPAddress)}
-    return [domain for domain in domains if not _is_covered(_ascii(domain), known)]
+    return [domain for domain in domains if not _is_covered(to_ascii(domain), known)]
 
 
 def _is_covered(name: str, known: set[str]) -> bool:
@@ -366,10 +285,10 @@ def _general_name(name: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ipaddress.ip_address(name.strip("[]")))
     except ValueError:
-        return x509.DNSName(_ascii(name))
+        return x509.DNSName(to_ascii(name))
 
 
-def _ascii(domain: str) -> str:
+def to_ascii(domain: str) -> str:
     """Write a domain as TLS does: A-labels, and no brackets around an address."""
     if domain.isascii():
         return domain.strip("[]").lower()

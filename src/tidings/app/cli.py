@@ -216,10 +216,12 @@ def _add_flags(parser: Any, flags: Sequence[Flag]) -> None:  # noqa: ANN401  # a
 
 def _serve(given: argparse.Namespace) -> int:
     gc.disable()  # nothing that loading makes is garbage; `serve` switches it on again
-    from tidings.app import server  # noqa: PLC0415  # the other commands start faster without
+    from tidings.app import signals  # noqa: PLC0415  # the other commands start faster without
 
-    config = _load(given, with_features=True)
-    return int(server.run(config))
+    signals.ignore_until_serving()
+    from tidings.app import server  # noqa: PLC0415
+
+    return int(server.run(lambda: _load(given, with_features=True)))
 
 
 def _check(given: argparse.Namespace) -> int:

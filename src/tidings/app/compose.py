@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from tidings.adapters.memory.sessions import MemorySessions
 from tidings.app.hosts import Hosts, HostSettings, ServiceKind
@@ -56,7 +56,7 @@ from tidings.messages.router import Router
 from tidings.messages.service_sender import ServiceSender
 from tidings.operations.all import catalogue_of
 from tidings.operations.catalogue import Catalogue
-from tidings.operations.context import Context, Live
+from tidings.operations.context import Context, Live, Reloaded
 from tidings.ports.accounts import AccountStore
 from tidings.ports.blocking import BlockingStore
 from tidings.ports.bus import Bus
@@ -128,6 +128,7 @@ def build_server(
     explained_messages: int = REMEMBERED,
     logs_debug: bool = False,
     provides: Mapping[type, object] | None = None,
+    reload: Callable[[], Awaitable[Reloaded]] | None = None,
     registry: SessionRegistry | None = None,
     bus: Bus | None = None,
 ) -> tuple[Server, Context]:
@@ -136,8 +137,8 @@ def build_server(
     The server is not started and has no doors yet. `settings_for` says what a domain is to be that is added
     while it runs. `database` names the stores for people. `explained_messages` is how many messages are
     remembered for `explain message`; `logs_debug` says that somebody reads the debug log. `provides` are more
-    things that features may ask for, by type. `registry` and `bus` join this node to others of the server;
-    without them it is the only one.
+    things that features may ask for, by type. `reload` reads the configuration anew. `registry` and `bus`
+    join this node to others of the server; without them it is the only one.
     """
     features = tuple(features)
     telemetry = Telemetry()
@@ -224,6 +225,7 @@ def build_server(
         hosting=hosting,
         sessions=sessions,
         cluster=cluster,
+        reload=reload,
     )
     context = Context(domains=domains, stores=stores, clock=clock, live=live, database=database)
     provided[Context] = context

@@ -9,8 +9,8 @@ from socket import socket
 from typing import Protocol
 
 from tidings.app import listening
-from tidings.app.certificates import Certificates
 from tidings.app.options import Config
+from tidings.app.tls_contexts import Certificates
 from tidings.base.limits import XmlLimits
 from tidings.gateways.acceptor import Acceptor
 from tidings.gateways.connection_limiter import ConnectionLimiter
@@ -204,8 +204,8 @@ def tls_setup(config: Config, loaded: Certificates, domains: Domains) -> TlsSetu
 
     A domain that is added while the server runs brings its certificate from the certificate directory.
     """
-    contexts = {loaded.context_for(domain): loaded.certificate_for(domain) for domain in config.domains}
-    setup = TlsSetup(loaded.context_for(config.domains[0]), contexts)
+    setup = TlsSetup(loaded.context_for(config.domains[0]), {})
+    loaded.listen(setup.add)
 
     def follow(change: DomainChanged) -> None:
         is_static = change.now is not None and change.now.source is Source.CONFIGURATION
@@ -213,8 +213,8 @@ def tls_setup(config: Config, loaded: Certificates, domains: Domains) -> TlsSetu
             return
         if change.now is None:
             loaded.discard(change.domain)
-        elif loaded.add(change.domain):
-            setup.add(loaded.context_for(change.domain), loaded.certificate_for(change.domain))
+        else:
+            loaded.add(change.domain)
 
     for domain in domains:
         served = domains.get(domain)

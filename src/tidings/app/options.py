@@ -109,8 +109,8 @@ class TlsOptions(msgspec.Struct, frozen=True, kw_only=True):
         FilePath,
         Meta(
             description="Directory with a certificate for each domain that has one, as "
-            "`DOMAIN/fullchain.pem` and `DOMAIN/privkey.pem`; looked at when a domain is added, and at "
-            "start. Empty: `certificates` in `data_dir`."
+            "`DOMAIN/fullchain.pem` and `DOMAIN/privkey.pem`; looked at at start, at a "
+            "reload and when a domain is added. Empty: `certificates` in `data_dir`."
         ),
     ] = ""
     required: Annotated[

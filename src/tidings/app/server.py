@@ -8,20 +8,17 @@ import ctypes
 import gc
 import resource
 import secrets
-import signal
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from socket import socket
 from typing import NamedTuple
 
 import structlog
 
-from tidings.app import certificates, data_directory, listening, permissions, storage
+from tidings.app import certificates, data_directory, listening, permissions, storage, tls_contexts
 from tidings.app.admin_socket import AdminSocket
 from tidings.app.banner import print_banner
-from tidings.app.certificates import Certificates
 from tidings.app.compose import HostSettings, build_server
 from tidings.app.doors import Doors, open_doors
 from tidings.app.known_features import known_features
@@ -29,7 +26,10 @@ from tidings.app.leaving import leave
 from tidings.app.logs import configure_logs
 from tidings.app.options import Config
 from tidings.app.progress import StartProgress
+from tidings.app.reload import CertificateReload, Reloader
 from tidings.app.reset import Refill, ResetWhenEmpty
+from tidings.app.signals import Signals
+from tidings.app.tls_contexts import Certificates
 from tidings.base.errors import TidingsError
 from tidings.base.jid import Jid
 from tidings.kernel.accounts import make_first_accounts
@@ -49,15 +49,19 @@ _GIVE_UP_SECONDS = 1.0  # what a start that is given up has to close in order
 _M_MMAP_THRESHOLD = -3  # malloc.h
 
 
-def run(config: Config) -> int:
-    """Serve until SIGTERM or SIGINT; the exit code is 0 after that, 1 when it cannot start."""
+def run(read: Callable[[], Config]) -> int:
+    """Serve until SIGTERM or SIGINT; the exit code is 0 after that, 1 when it cannot start.
+
+    `read` reads the configuration, now and at every reload. Raises `ConfigError`.
+    """
+    config = read()
     configure_logs(config.log)
     _raise_file_limit()
     _give_back_large_blocks()
     try:
         with _event_loop() as runner:
             with data_directory.opened(config) as opened:
-                has_ended = runner.run(serve(opened))
+                has_ended = runner.run(serve(opened, Reloader(config, read)))
             if not has_ended:
                 leave(0)
     except (TidingsError, OSError) as error:
@@ -97,23 +101,22 @@ class _Running(NamedTuple):
     doors: Doors
 
 
-async def serve(config: Config) -> bool:
+async def serve(config: Config, reloader: Reloader) -> bool:
     """Serve until a signal comes. Raises what keeps the server from starting, with nothing left open.
 
     Tells whether all has ended. Where a start is given up, a driver may still wait for its database.
     """
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    signals = Signals()
     stack = contextlib.AsyncExitStack()
-    starting = asyncio.create_task(_start(config, stack))
-    stopping = asyncio.create_task(stop.wait())
+    starting = asyncio.create_task(_start(config, stack, reloader))
+    stopping = asyncio.create_task(signals.stop.wait())
     await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
     if not starting.done():
         return await _give_up(starting, stack)
     try:
         running = await starting
+        supervisor = running.server.supervisor
+        signals.on_reload(lambda: supervisor.start("reload", reloader.reload_unasked()))
         await stopping
         log.info("stopping")
         running.doors.refuse()
@@ -126,7 +129,7 @@ async def serve(config: Config) -> bool:
     return True
 
 
-async def _start(config: Config, stack: contextlib.AsyncExitStack) -> _Running:
+async def _start(config: Config, stack: contextlib.AsyncExitStack, reloader: Reloader) -> _Running:
     """Start the server; what has to be closed goes to the stack."""
     progress = StartProgress()
     sockets = _bind(config, stack)
@@ -137,7 +140,7 @@ async def _start(config: Config, stack: contextlib.AsyncExitStack) -> _Running:
     stack.push_async_callback(admin.close)
     progress.listeners.append(admin.waits_for)
     try:
-        return await _start_serving(config, stack, progress, sockets, admin)
+        return await _start_serving(config, stack, reloader, progress, sockets, admin)
     except (TidingsError, OSError) as error:
         admin.fail(f"the server has not started: {error}")
         raise
@@ -149,23 +152,25 @@ async def _start(config: Config, stack: contextlib.AsyncExitStack) -> _Running:
 async def _start_serving(
     config: Config,
     stack: contextlib.AsyncExitStack,
+    reloader: Reloader,
     progress: StartProgress,
     sockets: Mapping[str, list[socket]],
     admin: AdminSocket,
 ) -> _Running:
-    tls = certificates.load(config)
-    https = certificates.load(config, alpn=("http/1.1",))
-    _warn_of_certificates(config)
+    tls = tls_contexts.load(config)
+    https = tls_contexts.load(config, alpn=("http/1.1",))
+    tls_contexts.warn(certificates.pairs_of(config))
     _warn_of_permissions(config)
     with progress.step(f"the database ({storage.describe(config)})"):
         stores = await storage.open_stores(config, on_wait=progress.waits_for)
         stack.push_async_callback(stores.close)
         features = _features(config)
-        server, context = _build(config, stores, features)
+        server, context = _build(config, stores, features, reloader)
         await make_first_accounts(context.accounts, _first_accounts(config))
         await server.start()
         assert context.live is not None
         await context.live.hosting.restore()
+    reloader.run_on(config, [CertificateReload((tls, https), context.domains)])
     admin.serve(catalogue_of(features), context, server.supervisor)
     doors = await _open(config, server, context, sockets, tls, https)
     gc.enable()
@@ -222,7 +227,9 @@ def _place(bound: socket) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _build(config: Config, stores: Stores, features: tuple[type[Feature], ...]) -> tuple[Server, Context]:
+def _build(
+    config: Config, stores: Stores, features: tuple[type[Feature], ...], reloader: Reloader
+) -> tuple[Server, Context]:
     refill = Refill(lambda: make_first_accounts(context.accounts, _first_accounts(config)))
     server, context = build_server(
         (_settings_of(config, domain) for domain in config.domains),
@@ -236,6 +243,7 @@ def _build(config: Config, stores: Stores, features: tuple[type[Feature], ...]) 
         database=storage.describe(config),
         explained_messages=config.log.explained_messages,
         logs_debug=config.log.level == "debug",
+        reload=reloader.reload,
     )
     return server, context
 
@@ -302,13 +310,3 @@ def _secret(path: Path) -> bytes:
 def _warn_of_permissions(config: Config) -> None:
     for _, problem, mend in permissions.open_files(config):
         log.warning("permissions", problem=problem, mend=mend)
-
-
-def _warn_of_certificates(config: Config) -> None:
-    """Log what is wrong with the certificates; a server with an expired one starts all the same."""
-    by_pair: dict[certificates.Pair, list[str]] = {}
-    for domain, pair in certificates.pairs_of(config).items():
-        by_pair.setdefault(pair, []).append(domain)
-    for pair, domains in by_pair.items():
-        for finding in certificates.findings(pair, domains, datetime.now(UTC)):
-            log.warning("certificate", problem=finding.text, mend=finding.mend)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import ssl
 from collections.abc import Mapping
+from weakref import WeakKeyDictionary
 
 from cryptography import x509
 
@@ -19,7 +20,10 @@ class TlsSetup:
 
     def __init__(self, context: ssl.SSLContext, certificates: Mapping[ssl.SSLContext, bytes]) -> None:
         self.context = context
-        self._end_points = {used: tls_server_end_point(der) for used, der in certificates.items()}
+        # A certificate that was replaced is forgotten with its last connection.
+        self._end_points = WeakKeyDictionary(
+            {used: tls_server_end_point(der) for used, der in certificates.items()}
+        )
 
     def add(self, context: ssl.SSLContext, certificate: bytes) -> None:
         """Know the certificate, as DER, of one more context."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+
+import msgspec
 
 from tidings.base.clock import TimeSource
 from tidings.base.errors import StreamError
@@ -86,6 +88,18 @@ OPERATOR = Caller(name="operator", role=Role.OPERATOR, domains=None)
 """Whoever may use the data directory: the command line."""
 
 
+class Reloaded(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of reading the configuration and its files anew."""
+
+    complete: bool
+    """Whether everything could be used."""
+    done: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+    """What cannot be used; the old stays in its place."""
+    needs_restart: tuple[str, ...] = ()
+    """The options that have changed since the start and hold from the next one on."""
+
+
 @dataclass(frozen=True, slots=True)
 class Live:
     """The running server, as far as operations act on it."""
@@ -97,6 +111,8 @@ class Live:
     hosting: Hosting
     sessions: SessionManager
     cluster: Cluster
+    reload: Callable[[], Awaitable[Reloaded]] | None = None
+    """Reads the configuration anew, where there is one."""
 
 
 @dataclass(frozen=True, slots=True)

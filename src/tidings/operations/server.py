@@ -10,9 +10,9 @@ import msgspec
 
 from tidings.base.errors import BackendError
 from tidings.base.jid import Jid
-from tidings.operations.catalogue import ADMINISTRATORS, operation
-from tidings.operations.context import Context, Role
-from tidings.operations.errors import DATABASE_SILENT
+from tidings.operations.catalogue import ADMINISTRATORS, OPERATORS, operation
+from tidings.operations.context import Context, Reloaded, Role
+from tidings.operations.errors import DATABASE_SILENT, OperationError
 from tidings.operations.values import Domain, Moment, moment_of
 
 
@@ -65,4 +65,31 @@ async def status(context: Context, request: StatusRequest) -> Status:
     )
 
 
-OPERATIONS = (status,)
+class ReloadRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Nothing to say."""
+
+
+@operation(
+    "server",
+    "reload",
+    roles=OPERATORS,
+    changes=True,
+    errors=("conflict",),
+    needs_server=True,
+    answer="complete",
+)
+async def reload(context: Context, request: ReloadRequest) -> Reloaded:
+    """Read the configuration and the certificates anew, without a restart.
+
+    New handshakes show the new certificates; who is connected stays so. Where a file cannot be used, the old
+    one stays in use. Options that need a restart are named when they have changed since the start. SIGHUP
+    does the same.
+    """
+    del request
+    live = context.live
+    if live is None or live.reload is None:
+        raise OperationError("unavailable", "this server has no configuration to read")
+    return await live.reload()
+
+
+OPERATIONS = (status, reload)
