@@ -120,6 +120,35 @@ def test_a_host_has_its_own_options_then_the_shared_ones_then_the_defaults(direc
     assert found.hosts["b.example"].authentication == "anonymous"
 
 
+def test_sasl_and_sasl2_are_chosen_for_all_domains_and_for_each(directory):
+    found = read(
+        directory,
+        """
+        [server]
+        domains = ["a.example"]
+        sasl2 = false
+        [host."b.example"]
+        sasl2 = true
+        sasl = false
+        """,
+    )
+    assert [(host.sasl, host.sasl2) for host in found.hosts.values()] == [(True, False), (False, True)]
+    assert (found.host("added.example").sasl, found.host("added.example").sasl2) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[server]\nsasl = false\nsasl2 = false\n",
+         "tidings.toml:3: `sasl` and `sasl2` in [server] are both false; nobody could log in"),
+        ('[server]\nsasl = false\n[host."b.example"]\nsasl2 = false\n',
+         'tidings.toml:4: [host."b.example"] has neither `sasl` nor `sasl2`; nobody could log in to it'),
+    ],
+)  # fmt: skip
+def test_a_domain_that_nobody_can_log_in_to_is_told(directory, text, expected):
+    assert mistakes(directory, text) == [expected]
+
+
 def test_administrators_of_a_domain_are_complete_addresses(directory):
     found = read(
         directory,

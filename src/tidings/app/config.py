@@ -303,11 +303,15 @@ def _complete(config: Config) -> Config:
         hosts[domain] = msgspec.structs.replace(
             host,
             authentication=authentication,
+            sasl=config.server.sasl if host.sasl is None else host.sasl,
+            sasl2=config.server.sasl2 if host.sasl2 is None else host.sasl2,
             admins=tuple(dict.fromkeys(admins)),
         )
     added = msgspec.structs.replace(
         config.added or HostOptions(),
         authentication=config.server.authentication,
+        sasl=config.server.sasl,
+        sasl2=config.server.sasl2,
         admins=tuple(Jid(admin) for admin in config.server.admins),
     )
     return msgspec.structs.replace(config, hosts=hosts, added=added)

@@ -9,7 +9,12 @@ import msgspec
 from tidings.app.layers import Place
 from tidings.app.options import Config, HostOptions
 
-_SHARED = {"authentication": ("authentication",), "admins": ("admins", "create_admins")}
+_SHARED = {
+    "authentication": ("authentication",),
+    "sasl": ("sasl",),
+    "sasl2": ("sasl2",),
+    "admins": ("admins", "create_admins"),
+}
 """Options of hosts that they take over from these of `[server]`."""
 
 

@@ -146,6 +146,8 @@ class ListenerContexts:
         return HostPolicy(
             domain=host.domain,
             mechanisms=_MECHANISMS.get(authentication, self._config.server.mechanisms),
+            sasl=options.sasl is not False,
+            sasl2=options.sasl2 is not False,
             see_other_host=options.see_other_host,
             plain_without_tls=not must_encrypt,
             tls_required=must_encrypt,

@@ -65,6 +65,20 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
             "`client_authority` in [tls] is set."
         ),
     ] = STRONG_MECHANISMS
+    sasl: Annotated[
+        bool,
+        Meta(
+            description="Offer SASL as RFC 6120 has it, which every client knows. Without it, clients log in "
+            "with SASL2."
+        ),
+    ] = True
+    sasl2: Annotated[
+        bool,
+        Meta(
+            description="Offer SASL2 (XEP-0388), and with it Bind 2 and log-in by tokens: fewer round trips, "
+            "and passwords that are asked for once."
+        ),
+    ] = True
     admins: Annotated[
         tuple[str, ...],
         Meta(description="Addresses (`alice@example.org`) that may administer every domain."),
@@ -276,6 +290,8 @@ class HostOptions(msgspec.Struct, frozen=True, kw_only=True):
     authentication: Annotated[
         Authentication | None, Meta(description="As in `[server]`, for this domain.")
     ] = None
+    sasl: Annotated[bool | None, Meta(description="As in `[server]`, for this domain.")] = None
+    sasl2: Annotated[bool | None, Meta(description="As in `[server]`, for this domain.")] = None
     admins: Annotated[
         tuple[str, ...],
         Meta(description="Names or addresses that may administer this domain."),
@@ -300,8 +316,8 @@ class HostOptions(msgspec.Struct, frozen=True, kw_only=True):
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """A configuration that has been read and found right.
 
-    `hosts` has one entry for every domain, in canonical form, with nothing left open: `authentication` is
-    never None, `admins` are bare addresses and include those of the whole server.
+    `hosts` has one entry for every domain, in canonical form, with nothing left open: `authentication`,
+    `sasl` and `sasl2` are never None, `admins` are bare addresses and include those of the whole server.
     """
 
     server: ServerOptions = field(default_factory=ServerOptions)

@@ -40,6 +40,7 @@ def is_local_only(listener: ListenerOptions) -> bool:
 def find_mistakes(config: Config) -> Iterator[BrokenRule]:
     """Give every rule that the configuration breaks."""
     yield from _hosts(config)
+    yield from _log_in(config)
     yield from _admins(config)
     yield from _listeners(config)
     yield from _loopback_only(config)
@@ -64,6 +65,21 @@ def _hosts(config: Config) -> Iterator[BrokenRule]:
             ("server", "domains"),
             '`domains` in [server] is empty; name one, such as ["example.org"]',
         )
+
+
+def _log_in(config: Config) -> Iterator[BrokenRule]:
+    """Find where nobody could log in. The options of hosts are not completed yet."""
+    server = config.server
+    if not server.sasl and not server.sasl2:
+        yield ("server", "sasl2"), "`sasl` and `sasl2` in [server] are both false; nobody could log in"
+        return
+    for name, host in config.hosts.items():
+        sasl = server.sasl if host.sasl is None else host.sasl
+        sasl2 = server.sasl2 if host.sasl2 is None else host.sasl2
+        if not sasl and not sasl2:
+            option = "sasl" if host.sasl is False else "sasl2"
+            text = f'[host."{name}"] has neither `sasl` nor `sasl2`; nobody could log in to it'
+            yield ("host", name, option), text
 
 
 def _admins(config: Config) -> Iterator[BrokenRule]:

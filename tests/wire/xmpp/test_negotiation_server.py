@@ -411,6 +411,27 @@ def test_no_plain_without_tls():
 # --- log-in
 
 
+@pytest.mark.parametrize(
+    ("options", "offered", "refused"),
+    [
+        ({"sasl": False}, {"authentication"},
+         (auth(PLAIN), ns.SASL, "SASL is not offered here; log in with SASL2")),
+        ({"sasl2": False}, {"mechanisms"},
+         (authenticate(PLAIN), ns.SASL2, "SASL2 is not offered here; log in with SASL")),
+    ],
+)  # fmt: skip
+def test_a_host_that_does_without_sasl_or_sasl2(options, offered, refused):
+    stream = opened(**options)
+    names = {child.name for child in stream.features.children}
+    assert names & {"mechanisms", "authentication"} == offered
+    request, profile, text = refused
+    failed, told = stream.feed(request)
+    assert failed.condition == "invalid-mechanism"
+    assert told == Send(failure("invalid-mechanism", profile, text))
+    other = authenticate(PLAIN) if profile == ns.SASL else auth(PLAIN)
+    assert stream.feed(other) == [CheckPassword(JULIET, "r0m30myr0m30")]
+
+
 def test_plain():
     stream = opened()
     (question,) = stream.feed(auth(PLAIN))

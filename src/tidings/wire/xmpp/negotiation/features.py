@@ -68,8 +68,9 @@ def features_before(host: HostPolicy, offer: Offer, tls: TlsInfo | None, *, can_
             starttls.append(Element("required", ns.TLS))
         features.append(starttls)
     if offer.mechanisms:
-        features.append(Element("mechanisms", ns.SASL, None, *_mechanisms(ns.SASL, offer.mechanisms)))
-        if is_private_enough(host, tls):  # XEP-0388 §5: only after TLS
+        if host.sasl:
+            features.append(Element("mechanisms", ns.SASL, None, *_mechanisms(ns.SASL, offer.mechanisms)))
+        if host.sasl2 and is_private_enough(host, tls):  # XEP-0388 §5: only after TLS
             features.append(_authentication(host, offer, token_mechanisms_for(host, tls)))
     if offer.binding_types:
         types = (

@@ -20,6 +20,10 @@ class HostPolicy(msgspec.Struct, frozen=True, kw_only=True):
     domain: str
     mechanisms: tuple[str, ...] = STRONG_MECHANISMS
     """SASL mechanisms, strongest first; their -PLUS is added where there is data to bind to."""
+    sasl: bool = True
+    """Lets clients log in with SASL (RFC 6120 §6)."""
+    sasl2: bool = True
+    """Lets clients log in with SASL2 (XEP-0388), which Bind 2 and tokens need."""
     token_mechanisms: tuple[str, ...] = TOKEN_MECHANISMS
     """Mechanisms for tokens (XEP-0484); none: no tokens."""
     plain_without_tls: bool = False

@@ -101,6 +101,7 @@ class ServerLoginPhase:
         """Begin an attempt (RFC 6120 §6.4.2, XEP-0388 §2.4)."""
         self._attempt = None
         try:
+            self._check_profile(element.namespace)
             request = read(element)
             self._check_token_wish(request)
             self._attempt = Login(
@@ -115,6 +116,15 @@ class ServerLoginPhase:
         except LoginRefusedError as error:
             return self._refuse(element.namespace, error.failure, (element.get("mechanism") or "")[:40])
         return self._go_on(self._attempt.start())
+
+    def _check_profile(self, profile: str) -> None:
+        """Refuse the one of SASL and SASL2 that this host does without."""
+        served = self._opening.served
+        if not (served.sasl if profile == ns.SASL else served.sasl2):
+            name, other = ("SASL", "SASL2") if profile == ns.SASL else ("SASL2", "SASL")
+            raise LoginRefusedError(
+                Condition.INVALID_MECHANISM, f"{name} is not offered here; log in with {other}"
+            )
 
     def _check_token_wish(self, request: LoginRequest) -> None:
         """Refuse wishes for tokens that could never be used (XEP-0484 §3.2, §4.1)."""
