@@ -463,6 +463,7 @@ def test_the_interop_profile_is_what_test_suites_expect(directory):
     ports = {name: listener.port for name, listener in found.listen.enabled().items()}
     assert ports == {"tcp": 5222, "tls": 5223, "http": 5280, "https": 5281}
     assert found.is_in_memory
+    assert found.limits.login_seconds == 7200  # some register accounts by connections that never log in
     assert set(found.first_accounts()) == {("admin@localhost", "admin"), ("admin@extra.example", "admin")}
 
 

@@ -73,10 +73,31 @@ def test_names_for_turn_tell_nobody_the_account() -> None:
         (ExternalService("turn.localhost", "stun"), False),
         (ExternalService("other.localhost", "turn"), False),
         (ExternalService("turn.localhost", "turn", None, "tcp"), False),
+        (ExternalService("turn.localhost", "turn", None, "udp"), True),  # the usual one
     ],
 )
 def test_which_service_is_meant(wanted: ExternalService, meant: bool) -> None:
     assert is_meant(wanted, OPTIONS.services[1]) is meant
+
+
+@pytest.mark.parametrize(
+    ("kind", "configured", "told"),
+    [
+        ("stun", "", "udp"),
+        ("turn", "", "udp"),
+        ("stuns", "", "tcp"),
+        ("turns", "", "tcp"),
+        ("turn", "tcp", "tcp"),
+        ("ftp", "", ""),
+    ],
+)
+async def test_clients_are_told_the_usual_transport(kind: str, configured: str, told: str) -> None:
+    service = ServiceOptions(host="there.localhost", type=kind, transport=configured)
+    options = {"external_services": ExternalServicesOptions(services=(service,))}
+    world = await World.start(features=(ExternalServices,), options=options)
+    [answer] = await services(await world.login("alice@localhost"))
+    assert answer.transport == told
+    await world.stop()
 
 
 async def test_all_services(world: World) -> None:  # §3.1

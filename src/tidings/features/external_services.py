@@ -8,7 +8,7 @@ restart.
 import hashlib
 import hmac
 from base64 import b64encode
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -31,7 +31,11 @@ class ServiceOptions(msgspec.Struct, frozen=True, kw_only=True):
     type: Annotated[str, Meta(description="What it is: `stun`, `turn`, `turns` …", min_length=1)]
     port: Annotated[int, Meta(description="Port; 0 is the usual one.", ge=0, le=65535)] = 0
     transport: Annotated[
-        Literal["", "udp", "tcp"], Meta(description="Transport, unless it is the usual one.")
+        Literal["", "udp", "tcp"],
+        Meta(
+            description="Transport. Empty: `udp` for `stun` and `turn`, `tcp` for `stuns` and `turns`, "
+            "else none."
+        ),
     ] = ""
     name: Annotated[str, Meta(description="What people call it.")] = ""
     username: Annotated[str, Meta(description="Name to log in with, the same for everybody.")] = ""
@@ -50,6 +54,10 @@ class ServiceOptions(msgspec.Struct, frozen=True, kw_only=True):
     lifetime_seconds: Annotated[
         int, Meta(description="How long credentials made with `secret` are good.", ge=60)
     ] = 86_400
+
+
+USUAL_TRANSPORTS: Final = {"stun": "udp", "turn": "udp", "stuns": "tcp", "turns": "tcp"}
+"""The transports that are meant where none is named; clients skip services of these types without one."""
 
 
 class ExternalServicesOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,7 +113,7 @@ class ExternalServices(Feature):
             options.host,
             options.type,
             options.port or None,
-            options.transport,
+            transport_of(options),
             username,
             password,
             expires,
@@ -119,8 +127,13 @@ def is_meant(wanted: ExternalService, offered: ServiceOptions) -> bool:
     return (
         (wanted.host, wanted.kind) == (offered.host, offered.type)
         and (wanted.port is None or wanted.port == offered.port)
-        and wanted.transport in ("", offered.transport)
+        and wanted.transport in ("", transport_of(offered))
     )
+
+
+def transport_of(service: ServiceOptions) -> str:
+    """Give the transport of a service; "" where its type has no usual one (§3.1 lets it be left out)."""
+    return service.transport or USUAL_TRANSPORTS.get(service.type, "")
 
 
 def turn_credentials(secret: str, account: Jid, expires: int) -> tuple[str, str]:
