@@ -37,11 +37,13 @@ def on_disk(server: ServerProcess) -> bytes:
     return ssl.PEM_cert_to_DER_cert(server.authority.read_text())
 
 
-def shown(server: ServerProcess, name: str | None = "localhost", *, starttls: bool = False) -> bytes | None:
+def shown(
+    server: ServerProcess, name: str | None = "localhost", *, starttls: bool = False, port: int = 0
+) -> bytes | None:
     """Give the certificate that the server shows in a new handshake."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    port = server.tcp_port if starttls else server.tls_port
+    port = port or (server.tcp_port if starttls else server.tls_port)
     with socket.create_connection((HOST, port), timeout=10) as raw:
         if starttls:
             raw.sendall(HEADER + b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
@@ -50,6 +52,20 @@ def shown(server: ServerProcess, name: str | None = "localhost", *, starttls: bo
                 heard += raw.recv(4096)
         with context.wrap_socket(raw, server_hostname=name) as channel:
             return channel.getpeercert(binary_form=True)
+
+
+def features(server: ServerProcess) -> bytes:
+    """Give the stream features that a new connection over TLS is shown."""
+    context = ssl.create_default_context(cafile=str(server.authority))
+    heard = b""
+    with (
+        socket.create_connection((HOST, server.tls_port), timeout=10) as raw,
+        context.wrap_socket(raw, server_hostname="localhost") as channel,
+    ):
+        channel.sendall(HEADER)
+        while b"</stream:features>" not in heard:
+            heard += channel.recv(65_536)
+    return heard
 
 
 def reload(server: ServerProcess, *arguments: str) -> tuple[int, dict]:
@@ -71,8 +87,16 @@ def test_a_hang_up_shows_the_new_certificate_and_disturbs_nobody(server: ServerP
         server.process.send_signal(signal.SIGHUP)
         server.wait_for('"event": "reloaded"')
         assert old != on_disk(server) == shown(server) == shown(server, None) == shown(server, starttls=True)
+        assert shown(server, port=server.https_port) == on_disk(server)
         connected.sendall(HEADER)
         assert b"<stream:stream" in connected.recv(4096)
+
+
+def test_channel_binding_goes_on_with_a_new_certificate(server: ServerProcess) -> None:
+    assert b"tls-server-end-point" in features(server)
+    make_certificate(server.directory, "localhost")
+    assert reload(server)[0] == 0
+    assert b"tls-server-end-point" in features(server)
 
 
 def test_a_reload_says_what_it_did(server: ServerProcess) -> None:

@@ -96,7 +96,11 @@ class RemoteWriter(asyncio.Protocol):
             arguments = [sys.executable, "-m", "tidings.adapters.sql.ledger.process", str(theirs.fileno())]
             kept = [theirs.fileno()] if self._lock is None else [theirs.fileno(), self._lock.fileno()]
             self._process = subprocess.Popen(  # noqa: ASYNC220, S603  # it forks, and waits for nothing
-                arguments, pass_fds=kept, stdin=subprocess.DEVNULL, env=_environment()
+                arguments,
+                pass_fds=kept,
+                stdin=subprocess.DEVNULL,
+                env=_environment(),
+                process_group=0,  # Ctrl-C on the terminal is for the server, which ends it in order
             )
         loop = asyncio.get_running_loop()
         self._cutter = Cutter()
