@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import tracemalloc
 
 import pytest
 from hypothesis import example, given, settings
@@ -192,15 +193,49 @@ def test_enormous_parts_are_refused_before_they_are_prepared(monkeypatch):
             Jid(text)
 
 
-def test_the_cache_is_bounded():
-    size = jid_module._parse_cached.cache_info().maxsize
-    assert size is not None
-    assert size <= 65_536
-    for number in range(100):
-        Jid(f"a@example.com/{'x' * 300}{number}")
-    before = jid_module._parse_cached.cache_info().currsize
-    Jid("a@example.com/" + "y" * 1_000)
-    assert jid_module._parse_cached.cache_info().currsize == before
+LONG_ADDRESSES = {
+    "many specials": lambda number: f"a{number}@example.com/".ljust(256, "&"),
+    "four octets a character": lambda number: f"a{number}@example.com/\U0001f4ec".ljust(256, "x"),
+    "both": lambda number: f"a{number}@example.com/\U0001f4ec".ljust(256, "&"),
+    "long names": lambda number: f"{'a' * 120}{number}@{'b' * 60}.example.com",
+    "short": lambda number: f"a{number}@example.com/desk",
+    "beyond what is remembered": lambda number: f"a{number}@example.com/".ljust(1_000, "x"),
+}
+
+
+@pytest.mark.parametrize("kind", LONG_ADDRESSES)
+def test_strangers_addresses_do_not_fill_the_memory(kind: str, monkeypatch):
+    assert jid_module.CACHE_OCTETS <= 32 << 20
+    monkeypatch.setattr(jid_module, "CACHE_OCTETS", 1 << 20)
+    forget_addresses()
+    address = LONG_ADDRESSES[kind]
+    Jid(address(0))  # loads what only such names need
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for number in range(1_500):
+            Jid(address(number))
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        forget_addresses()
+    assert after - before <= jid_module.CACHE_OCTETS
+
+
+def test_an_address_in_use_is_prepared_once_among_many_others():
+    forget_addresses()
+    known = Jid("Alice@example.org/phone")
+    for number in range(60_000):
+        Jid(f"a{number}@example.com/desk")
+        assert Jid("Alice@example.org/phone") is known
+    forget_addresses()
+
+
+def forget_addresses() -> None:
+    """Leave no trace in later tests of those that were made up here."""
+    jid_module._cache.recent.clear()
+    jid_module._cache.earlier.clear()
+    jid_module._cache.octets = 0
 
 
 def test_a_jid_is_its_own_preparation():

@@ -1,5 +1,7 @@
 """Carbons: every device sees both sides, once, and nobody sees what is private or somebody else's."""
 
+import tracemalloc
+
 import pytest
 
 from tests.harness.world import World, WorldClient
@@ -80,6 +82,23 @@ def test_only_the_last_copied_messages_are_remembered() -> None:
         for number in range(REMEMBERED + 1)
     ]
     assert answers == [False] + [True] * REMEMBERED
+
+
+def test_what_is_remembered_of_copies_does_not_grow_with_their_ids() -> None:
+    copied = CopiedMessages()
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for number in range(REMEMBERED):
+            name = f"{number}" + "x" * 100_000
+            copied.add(stanza("bob@localhost/desk", "alice@localhost", name), CarbonDirection.RECEIVED)
+        del name
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 65_536
+    error = stanza("alice@localhost", "bob@localhost/desk", f"{number}" + "x" * 100_000, "error")
+    assert copied.has_answer(error, CarbonDirection.SENT)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import html
 import ipaddress
 import re
 from functools import lru_cache
+from sys import getsizeof
 from typing import Self
 
 PART_OCTETS = 1023
@@ -17,9 +18,10 @@ PART_OCTETS = 1023
 
 _UNPREPARED_CHARACTERS = 4 * PART_OCTETS  # preparation shortens by composing, and costs time for each one
 
-_CACHED_CHARACTERS = (
-    256  # longer texts are prepared each time, so that a hostile sender cannot fill the cache
-)
+CACHE_OCTETS = 24 << 20
+"""What all remembered addresses may take together, whoever sends them and however long they are."""
+
+_CACHED_CHARACTERS = 256  # longer texts are prepared each time: hardly anybody has one
 
 _ASCII_LOCAL = re.compile(r"[!#-%(-.0-9;=?A-Z\[-~]+")  # RFC 7622 §3.3.1: printable, without " & ' / : < > @
 _ASCII_DOMAIN = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9-]{1,63}(?<!-))*")
@@ -54,9 +56,10 @@ class Jid(str):
         """Prepare the text, or take it from the cache."""
         if type(text) is cls:
             return text
-        if len(text) <= _CACHED_CHARACTERS:
-            return _parse_cached(text)  # type: ignore[return-value]  # Jid has no subclasses
-        return _parse(text)  # type: ignore[return-value]
+        found = _find(text)
+        if found is None:
+            found = _remembered(text)
+        return found  # type: ignore[return-value]  # Jid has no subclasses
 
     @classmethod
     def of(cls, local: str, domain: str, resource: str = "") -> Jid:
@@ -115,7 +118,49 @@ def _parse(text: str) -> Jid:
     return _build(_prepare_local(local), _prepare_domain(domain), _prepare_resource(resource))
 
 
-_parse_cached = lru_cache(maxsize=16_384)(_parse)
+class _Remembered:
+    """The addresses that were used last, in two generations, so that a hit is one look-up in a dict.
+
+    What is used stands in `recent`. When that has half of the octets, it becomes `earlier`, and what stood
+    there and was not used meanwhile is forgotten.
+    """
+
+    def __init__(self) -> None:
+        self.recent: dict[str, Jid] = {}
+        self.earlier: dict[str, Jid] = {}
+        self.octets = 0
+        """What `recent` takes; where threads write at once, nearly so."""
+
+    def add(self, text: str, jid: Jid) -> None:
+        """Remember what a text means."""
+        octets = _octets_of(text, jid)
+        if self.octets + octets > CACHE_OCTETS // 2:
+            self.earlier.clear()
+            self.earlier.update(self.recent)
+            self.recent.clear()  # the same dict: `_find` is bound to it
+            self.octets = 0
+        self.octets += octets
+        self.recent[text] = jid
+
+
+_cache = _Remembered()
+_find = _cache.recent.get
+
+
+def _remembered(text: str) -> Jid:
+    if len(text) > _CACHED_CHARACTERS:
+        return _parse(text)
+    jid = _cache.earlier.get(text)
+    if jid is None:
+        jid = _parse(text)
+    _cache.add(text, jid)
+    return jid
+
+
+def _octets_of(text: str, jid: Jid) -> int:
+    """Give what an address takes in memory with its parts and its bare address, rather more than less."""
+    octets = 400 + 2 * getsizeof(text) + 4 * getsizeof(jid.text)
+    return octets if jid.xml is jid.text else octets + getsizeof(jid.xml)
 
 
 def _prepare_local(local: str) -> str:

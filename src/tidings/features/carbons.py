@@ -41,19 +41,23 @@ REMEMBERED: Final = 128
 
 
 class CopiedMessages:
-    """The ids of the messages that were copied last, with the other party and which way they went."""
+    """The ids of the messages that were copied last, with the other party and which way they went.
+
+    A hash of each is kept: the ids and addresses are others' words, and may be as long as a stanza. Its key
+    is this process's own, so that nobody can choose two that are alike.
+    """
 
     __slots__ = ("_keys",)
 
     def __init__(self) -> None:
-        self._keys: OrderedDict[tuple[CarbonDirection, Jid, str], None] = OrderedDict()
+        self._keys: OrderedDict[int, None] = OrderedDict()
 
     def add(self, message: Stanza, direction: CarbonDirection) -> None:
         """Remember a message; one without an id can be answered by nothing that names it."""
         peer = _peer(message, direction)
         if message.id is None or peer is None:
             return
-        key = (direction, peer, message.id)
+        key = hash((direction, peer, message.id))
         self._keys[key] = None
         self._keys.move_to_end(key)
         if len(self._keys) > REMEMBERED:
@@ -65,7 +69,7 @@ class CopiedMessages:
         if error.id is None or peer is None:
             return False
         other = CarbonDirection.SENT if direction is CarbonDirection.RECEIVED else CarbonDirection.RECEIVED
-        return (other, peer, error.id) in self._keys
+        return hash((other, peer, error.id)) in self._keys
 
 
 WANTS_COPIES: Slot[bool] = Slot("carbons.wanted", default=False)

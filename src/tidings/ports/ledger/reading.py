@@ -27,6 +27,10 @@ MARKED: Final = 500
 """How far back in a conversation `Ledger.markers` looks."""
 
 
+LONGEST_EPOCH: Final = 32
+"""Characters; a longer one was not made by a ledger, and is not worth remembering."""
+
+
 class EntryId(msgspec.Struct, frozen=True, order=True):
     """An entry of an archive and the history that it belongs to."""
 
@@ -40,7 +44,8 @@ class EntryId(msgspec.Struct, frozen=True, order=True):
     def parse(cls, text: str) -> EntryId | None:
         """Read the id that a client sent; None when it is none of ours."""
         epoch, dash, number = text.partition("-")
-        if not dash or not epoch or not number.isascii() or not number.isdigit() or len(number) > 18:
+        is_number = number.isascii() and number.isdigit() and len(number) <= 18
+        if not dash or not is_number or not 0 < len(epoch) <= LONGEST_EPOCH:
             return None
         return cls(epoch, int(number))
 

@@ -179,7 +179,7 @@ class Archives:
     def keep(self) -> None:
         """Remember what is surely committed now."""
         caches = self._caches
-        caches.jids.update(self._found)
+        caches.learn(self._found)
         caches.made.update(self.rows)
         if self._sql.is_sqlite:
             caches.archives.update(self.rows)

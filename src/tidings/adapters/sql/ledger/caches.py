@@ -7,6 +7,7 @@ rows and streams are what this writer left there, and a transaction reads none o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from tidings.adapters.sql.ledger.rows import ArchiveRow, ConversationRow
@@ -15,11 +16,19 @@ REMEMBERED: Final = 200_000
 """How many of a kind are remembered; with more, all are forgotten and learnt anew."""
 
 
+JID_OCTETS: Final = 48 << 20
+"""What the remembered JIDs may take together, since strangers choose how long theirs are."""
+
+_JID_ROW: Final = 150
+"""Octets that a JID takes beside its characters."""
+
+
 class Caches:
     """What is known; used by the writer thread alone."""
 
     def __init__(self) -> None:
         self.jids: dict[str, int] = {}
+        self._jid_octets = 0
         self.made: set[int] = set()
         """Archives that have a row, which never goes."""
         self.archives: dict[int, ArchiveRow] = {}
@@ -35,6 +44,12 @@ class Caches:
             self.forget()
             self.version = version
 
+    def learn(self, jids: Mapping[str, int]) -> None:
+        """Remember the numbers of JIDs."""
+        known = self.jids
+        self._jid_octets += sum(_JID_ROW + len(jid.encode()) for jid in jids if jid not in known)
+        known.update(jids)
+
     def forget(self) -> None:
         """Forget all that can change: after a failed transaction, or one that this writer did not make."""
         self.archives = {}
@@ -44,8 +59,9 @@ class Caches:
 
     def bound(self) -> None:
         """Keep the memory bounded."""
-        if len(self.jids) > REMEMBERED:
+        if len(self.jids) > REMEMBERED or self._jid_octets > JID_OCTETS:
             self.jids = {}
+            self._jid_octets = 0
             self.made = set()
         if max(len(self.archives), len(self.inbox), len(self.streams)) > REMEMBERED:
             self.forget()
