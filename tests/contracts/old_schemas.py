@@ -14,6 +14,12 @@ RENAMED = {
 """Revision 0006 gave these tables another name."""
 
 
+def take_back_to_0008(connection: Connection) -> None:
+    """Give a database the schema of revision 0008."""
+    connection.execute(text("DROP TABLE displayed_positions"))
+    connection.execute(text("UPDATE alembic_version SET version_num = '0008'"))
+
+
 def take_back_to_0005(connection: Connection) -> None:
     """Give a database the schema of revision 0005."""
     is_postgresql = connection.dialect.name == "postgresql"

@@ -7,6 +7,7 @@ import pytest
 from tests.contracts.samples import ALICE, BOB, LOOK_ALIKES, keys, long_jid
 from tidings.base.jid import Jid
 from tidings.ports.accounts import FastToken, NoSuchAccount
+from tidings.ports.displayed import Displayed
 from tidings.ports.roster import UNTOUCHED, Roster, RosterEntry
 from tidings.ports.stores import Stores
 
@@ -119,6 +120,7 @@ async def test_removing_an_account_clears_every_store_and_leaves_the_others(stor
         await stores.accounts.store_token(account, token)
         version = await stores.roster.put(account, RosterEntry(jid=other))
         await stores.private.put(account, "urn:x", "x", RAW)
+        await stores.displayed.put(account, Displayed(other, "e-1", other), chats=9, octets=9_999)
         await stores.vcards.put(account, RAW)
         await stores.blocking.add(account, [other])
         await stores.documents.put(account, "urn:x", "x", RAW, expected=None)
@@ -127,12 +129,14 @@ async def test_removing_an_account_clears_every_store_and_leaves_the_others(stor
     assert await stores.accounts.tokens(ALICE, "phone") == ()
     assert await stores.roster.load(ALICE) == Roster(UNTOUCHED, ())
     assert await stores.private.get(ALICE, "urn:x", "x") is None
+    assert await stores.displayed.list(ALICE) == ()
     assert await stores.vcards.get(ALICE) is None
     assert await stores.blocking.list(ALICE) == frozenset()
     assert await stores.documents.get(ALICE, "urn:x", "x") is None
     assert await stores.accounts.tokens(BOB, "phone") == (token,)
     assert await stores.roster.load(BOB) == Roster(version, (RosterEntry(jid=ALICE),))
     assert await stores.private.get(BOB, "urn:x", "x") == RAW
+    assert await stores.displayed.list(BOB) == (Displayed(ALICE, "e-1", ALICE),)
     assert await stores.vcards.get(BOB) == RAW
     assert await stores.blocking.list(BOB) == {ALICE}
     kept = await stores.documents.get(BOB, "urn:x", "x")

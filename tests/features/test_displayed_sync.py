@@ -4,7 +4,7 @@ import pytest
 
 from tests.harness.world import World, WorldClient
 from tidings.base.jid import Jid
-from tidings.features.displayed_sync import item_of
+from tidings.features.displayed_sync import DisplayedSyncOptions, item_of
 from tidings.ports.ledger.batch import Append, Entry, LedgerBatch, ReadMove
 from tidings.ports.ledger.reading import Head, InboxRow
 from tidings.wire.xml.element import Element
@@ -185,6 +185,42 @@ async def test_chats_that_the_inbox_does_not_have(world: World) -> None:
     assert await items(desk, f"<item id='{room}'/>") == expected[1:]
 
 
+async def test_of_a_chat_elsewhere_the_position_alone_is_kept(world: World) -> None:
+    phone, desk = [await world.online(f"alice@localhost/{each}") for each in ("phone", "desk")]
+    await items(desk)
+    room = "coven@chat.shakespeare.example"
+    much = f"<more xmlns='urn:more'>{'<x/>' * 15_000}{'x' * 100_000}</more>"
+    text = publish("r1", room, "Coven@Chat.Shakespeare.example").replace(
+        "</displayed>", f"{much}</displayed>"
+    )
+    assert (await phone.request(text)).get("type") == "result"
+    assert news(desk) == await items(desk) == [(room, "r1", room)]
+    answer = await desk.request(ask(f"<items node='{NODE}'/>"))
+    assert len(answer.to_bytes()) < 1_000
+
+
+async def test_what_is_kept_has_a_bound_and_the_oldest_leaves() -> None:
+    options = DisplayedSyncOptions(max_chats=50, max_octets=16_384)
+    world = await World.start(options={"displayed_sync": options})
+    alice, bob = [await world.online(f"{name}@localhost/desk") for name in ("alice", "bob")]
+    await bob.request(publish("b1", "coven@chat.example", "coven@chat.example"))
+    for number in range(60):
+        room = f"room-{number}@chat.example"
+        assert (await alice.request(publish("r", room, room))).get("type") == "result"
+    assert [chat for chat, _, _ in await items(alice)] == [
+        f"room-{number}@chat.example" for number in range(59, 9, -1)
+    ]
+    for number in range(40):
+        room = f"{'r' * 1_000}{number}@chat.example"
+        assert (await alice.request(publish("i" * 1_024, room, room))).get("type") == "result"
+    answer = await alice.request(ask(f"<items node='{NODE}'/>"))
+    assert 8_192 < len(answer.to_bytes()) <= 16_384 + 512
+    too_long = publish("i" * 1_025, "coven@chat.example", "coven@chat.example")
+    assert refusal(await alice.request(too_long)) == ["bad-request"]
+    assert await items(bob) == [("coven@chat.example", "b1", "coven@chat.example")]
+    await world.stop()
+
+
 async def test_a_room_of_this_server_is_read_by_its_own_ids(world: World) -> None:  # §4.2
     room = Jid("coven@rooms.localhost")
     alice = await world.online("alice@localhost/phone")
@@ -226,6 +262,7 @@ async def test_a_room_of_this_server_is_read_by_its_own_ids(world: World) -> Non
             ask(f"<retract node='{NODE}'><item id='bob@localhost'/></retract>", "set"),
             ["feature-not-implemented", "unsupported"],
         ),
+        (publish("r1", "b@x", "no address@"), ["bad-request"]),
         (ask("<create node='x'/>", "set"), ["feature-not-implemented", "unsupported"]),
         (ask("", "set"), ["bad-request"]),
     ],

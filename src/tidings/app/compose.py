@@ -60,6 +60,7 @@ from tidings.operations.context import Context, Live, Reloaded
 from tidings.ports.accounts import AccountStore
 from tidings.ports.blocking import BlockingStore
 from tidings.ports.bus import Bus
+from tidings.ports.displayed import DisplayedStore
 from tidings.ports.documents import DocumentStore
 from tidings.ports.domains import DomainRecord
 from tidings.ports.ledger import Ledger
@@ -188,6 +189,7 @@ def build_server(
         AccountStore: stores.accounts,
         RosterStore: stores.roster,
         PrivateStore: stores.private,
+        DisplayedStore: stores.displayed,
         VCardStore: stores.vcards,
         BlockingStore: stores.blocking,
         PreferencesStore: stores.preferences,

@@ -2,7 +2,7 @@
 
 Implements XEP-0490 1.0.1; the marks § point at its sections. The node `urn:xmpp:mds:displayed:0` is a view of
 the inbox's read pointers: an item is published by moving one, and a marker or a change of the inbox shows as
-an item. Items of chats that the inbox does not have, such as rooms elsewhere, are kept as they are.
+an item. Of chats that the inbox does not have, such as rooms elsewhere, the position is kept, each by itself.
 
 Where the document leaves a choice, Tidings decides:
 
@@ -10,17 +10,21 @@ Where the document leaves a choice, Tidings decides:
   sessions that have asked for the items, as every client that synchronizes does after its initial presence
   (§4.4), or have published one.
 - A position that the archive does not have, or that is read already, changes nothing and is no error (§5.1).
+- Of what is kept, the oldest leaves where an account has too much, as items of a full node do (XEP-0060
+  §7.1.4): the chats that people read now go on working.
 
 Left out: server assist (§4.5.1), a MAY, which is not announced.
 """
 
-import asyncio
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Sequence
+from typing import Annotated, Final
+
+import msgspec
 
 from tidings.base.errors import StanzaError
 from tidings.base.ids import token
 from tidings.base.jid import Jid, JidError
+from tidings.base.shares import OLDEST_LEAVES, share
 from tidings.kernel.account import Account
 from tidings.kernel.audience import Audience
 from tidings.kernel.events import ConversationRead, DiscoInfo
@@ -32,19 +36,15 @@ from tidings.kernel.session import Session
 from tidings.kernel.session_manager import SessionManager
 from tidings.kernel.slots import Slot
 from tidings.kernel.supervisor import Supervisor
+from tidings.ports.displayed import Displayed, DisplayedStore
 from tidings.ports.ledger import Ledger
 from tidings.ports.ledger.batch import EntryRef, LedgerBatch, ReadMove
 from tidings.ports.ledger.reading import EntryId, Head, InboxQuery, InboxRow
-from tidings.ports.private import PrivateStore
-from tidings.wire.xml.element import Element, decode
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.displayed_sync import DisplayedUpTo
 from tidings.wire.xmpp.payloads.pubsub import PubSubEvent, PubSubItem, unfit_payload
 from tidings.wire.xmpp.payloads.stanza_ids import StanzaId
 from tidings.wire.xmpp.stanza import Stanza
-
-KEPT_ITEMS: Final = 1_000
-"""Items of chats that the inbox does not have, for one account; the oldest goes first."""
 
 LISTENS: Final[Slot[bool]] = Slot("displayed_sync.listens", default=False)
 """Whether a session has used the node."""
@@ -52,10 +52,16 @@ LISTENS: Final[Slot[bool]] = Slot("displayed_sync.listens", default=False)
 LISTENERS: Final = Audience("displayed_sync.listeners", lambda session: session[LISTENS])
 """The sessions that have used the node."""
 
-CHANGING: Final[Slot[asyncio.Lock]] = Slot("displayed_sync.changing", factory=asyncio.Lock)
-"""Held while the kept items of an account are changed."""
 
-_KEPT: Final = (ns.DISPLAYED_SYNC, "kept")
+class DisplayedSyncOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How many chats that the inbox does not have one account may keep a position of."""
+
+    max_chats: Annotated[
+        int, share("Chats whose position is kept beside the inbox; the oldest leaves.", OLDEST_LEAVES)
+    ] = 1_000
+    max_octets: Annotated[
+        int, share("Octets that these positions may have together.", OLDEST_LEAVES, ge=16_384)
+    ] = 262_144
 
 
 class DisplayedSync(Feature):
@@ -63,6 +69,7 @@ class DisplayedSync(Feature):
 
     spec = Spec.xep(490, version="1.0.1")
     serves_archives = True
+    Options = DisplayedSyncOptions
     node = ns.DISPLAYED_SYNC
     audiences = (LISTENERS,)
 
@@ -71,13 +78,15 @@ class DisplayedSync(Feature):
         host: Host,
         sessions: SessionManager,
         ledger: Ledger,
-        store: PrivateStore,
+        store: DisplayedStore,
         supervisor: Supervisor,
+        options: DisplayedSyncOptions,
     ) -> None:
         self._host = host
         self._sessions = sessions
         self._ledger = ledger
         self._store = store
+        self._options = options
         self._read = Refresher(supervisor, "displayed sync", self._notify_read)
 
     @listens(DiscoInfo)  # §8: what clients look for before they publish
@@ -98,7 +107,7 @@ class DisplayedSync(Feature):
         row = None if chat is None else await self._ledger.conversation(account.jid, chat)
         entry = EntryId.parse(position.id)
         if row is None:
-            await self._keep(account, item)
+            await self._keep(account, item.id, position)
         elif entry is not None and row.source == position.by:
             await self._move(account, row, entry, by)
         return item.id or ""
@@ -112,9 +121,7 @@ class DisplayedSync(Feature):
         heads = {source: await self._ledger.head(source) for source in {row.source for row in rows}}
         shown = [item for row in rows if (item := item_of(row, heads[row.source])) is not None]
         names = {item.id for item in shown}
-        kept = [item for item in await self._kept(account.jid) if item.id not in names]
-        if ids:
-            kept = [item for item in kept if item.id in ids]
+        kept = [item for item in await self._kept(account.jid, ids) if item.id not in names]
         return (*shown, *reversed(kept))[:maximum]
 
     @listens(ConversationRead)  # §4.3, §4.5
@@ -151,19 +158,21 @@ class DisplayedSync(Feature):
 
     # --- chats that the inbox does not have
 
-    async def _kept(self, owner: Jid) -> list[PubSubItem]:
-        raw = await self._store.get(owner, *_KEPT)
-        kept = [] if raw is None else decode(raw, "").children
-        return [PubSubItem.decode(each) for each in kept]
+    async def _kept(self, owner: Jid, ids: Sequence[str]) -> list[PubSubItem]:
+        chats = {chat for each in ids if (chat := _address(each)) is not None}
+        if ids and not chats:
+            return []
+        return [_kept_item(each) for each in await self._store.list(owner, chats)]
 
-    async def _keep(self, account: Account, item: PubSubItem) -> None:
-        if not item.id:
+    async def _keep(self, account: Account, item_id: str | None, position: StanzaId) -> None:
+        chat = _address(item_id)
+        if chat is None:
             raise StanzaError("bad-request", "the item names no chat")
-        async with account[CHANGING]:
-            kept = [each for each in await self._kept(account.jid) if each.id != item.id]
-            kept = [*kept, item][-KEPT_ITEMS:]
-            await self._store.put(account.jid, *_KEPT, _kept_element(kept).to_bytes())
-        self._notify(account, item)
+        displayed = Displayed(chat, position.id, position.by)
+        await self._store.put(
+            account.jid, displayed, chats=self._options.max_chats, octets=self._options.max_octets
+        )
+        self._notify(account, _kept_item(displayed))
 
     def _notify(self, account: Account, item: PubSubItem) -> None:
         news = PubSubEvent(ns.DISPLAYED_SYNC, (item,)).encode()
@@ -181,15 +190,19 @@ def item_of(row: InboxRow, head: Head) -> PubSubItem | None:
     return PubSubItem(str(row.peer), DisplayedUpTo(StanzaId(str(read), row.source)).encode())
 
 
-def _kept_element(items: Iterable[PubSubItem]) -> Element:
-    namespace, name = _KEPT
-    return Element(name, namespace, None, *(item.encode(namespace) for item in items))
+def _kept_item(displayed: Displayed) -> PubSubItem:
+    payload = DisplayedUpTo(StanzaId(displayed.id, displayed.by)).encode()
+    return PubSubItem(displayed.chat.text, payload)
 
 
 def _chat(item_id: str | None) -> Jid | None:
     """Give the account or room that an item is about; private messages of a room are none of the inbox."""
+    chat = _address(item_id)
+    return chat if chat is not None and chat.is_bare else None
+
+
+def _address(item_id: str | None) -> Jid | None:
     try:
-        chat = Jid(item_id or "")
+        return Jid(item_id or "")
     except JidError:
         return None
-    return chat if chat.is_bare else None

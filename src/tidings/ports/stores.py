@@ -6,6 +6,7 @@ from typing import Protocol
 
 from tidings.ports.accounts import AccountStore
 from tidings.ports.blocking import BlockingStore
+from tidings.ports.displayed import DisplayedStore
 from tidings.ports.documents import DocumentStore
 from tidings.ports.domains import DomainStore
 from tidings.ports.ledger import Ledger
@@ -36,6 +37,11 @@ class Stores(Protocol):
     @property
     def private(self) -> PrivateStore:
         """The private XML of every account."""
+        ...
+
+    @property
+    def displayed(self) -> DisplayedStore:
+        """How far every account has read what its inbox does not have."""
         ...
 
     @property

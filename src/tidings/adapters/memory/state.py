@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from tidings.base.jid import Jid
 from tidings.ports.accounts import AccountRecord, FastToken, NoSuchAccount
+from tidings.ports.displayed import Displayed
 from tidings.ports.documents import Document
 from tidings.ports.preferences import StoredPreferences
 from tidings.ports.roster import RosterEntry
@@ -42,6 +43,8 @@ class AccountState:
     tokens: dict[str, DeviceTokens] = field(default_factory=dict)
     roster: RosterState = field(default_factory=RosterState)
     private: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    displayed: dict[Jid, Displayed] = field(default_factory=dict)
+    """By chat, the one that was put first comes first."""
     vcard: bytes | None = None
     blocked: set[Jid] = field(default_factory=set)
     preferences: StoredPreferences | None = None

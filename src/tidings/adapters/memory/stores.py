@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from tidings.adapters.memory.accounts import MemoryAccounts
 from tidings.adapters.memory.blocking import MemoryBlocking
+from tidings.adapters.memory.displayed import MemoryDisplayed
 from tidings.adapters.memory.documents import MemoryDocuments
 from tidings.adapters.memory.domains import MemoryDomains
 from tidings.adapters.memory.preferences import MemoryPreferences
@@ -31,6 +32,7 @@ class MemoryStores:
         self.domains = MemoryDomains()
         self.roster = MemoryRoster(state)
         self.private = MemoryPrivate(state)
+        self.displayed = MemoryDisplayed(state)
         self.vcards = MemoryVCards(state)
         self.blocking = MemoryBlocking(state)
         self.preferences = MemoryPreferences(state)

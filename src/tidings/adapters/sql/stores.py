@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from tidings.adapters.sql.accounts import SqlAccounts
 from tidings.adapters.sql.blocking import SqlBlocking
+from tidings.adapters.sql.displayed import SqlDisplayed
 from tidings.adapters.sql.documents import SqlDocuments
 from tidings.adapters.sql.domains import SqlDomains
 from tidings.adapters.sql.engine import Database, database_file, describe, open_database, parse_url
@@ -29,6 +30,7 @@ class SqlStores:
         self.domains = SqlDomains(database)
         self.roster = SqlRoster(database)
         self.private = SqlPrivate(database)
+        self.displayed = SqlDisplayed(database)
         self.vcards = SqlVCards(database)
         self.blocking = SqlBlocking(database)
         self.preferences = SqlPreferences(database)

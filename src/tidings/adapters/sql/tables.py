@@ -23,6 +23,7 @@ from sqlalchemy import (
     Double,
     ForeignKey,
     Index,
+    Integer,
     LargeBinary,
     MetaData,
     SmallInteger,
@@ -168,6 +169,20 @@ private_elements = Table(
     Column("namespace", Text(), nullable=False),
     Column("name", Text(), nullable=False),
     Column("raw", RAW, nullable=False),
+    mysql_engine="InnoDB",
+    mariadb_engine="InnoDB",
+)
+
+displayed_positions = Table(
+    "displayed_positions",
+    metadata,
+    _account_key(),
+    Column("chat", DIGEST, primary_key=True),  # of the chat's JID
+    Column("jid", Text(3071), nullable=False),
+    Column("stanza_id", Text(1024), nullable=False),
+    Column("archive", Text(3071), nullable=False),  # whose id that is
+    Column("octets", Integer, nullable=False),  # what it counts for in the account's share
+    Column("changed", BigInteger, nullable=False),  # the greater, the later it was put
     mysql_engine="InnoDB",
     mariadb_engine="InnoDB",
 )
