@@ -9,7 +9,7 @@ from tidings.kernel.account import Account, account_of
 from tidings.kernel.entity import Entity
 from tidings.kernel.session import Session
 from tidings.wire.xml.element import Element
-from tidings.wire.xmpp.stanza import Stanza
+from tidings.wire.xmpp.stanza import Child, Stanza
 
 P = TypeVar("P")
 
@@ -57,5 +57,5 @@ class Iq(Generic[P]):
         return account_of(self.entity)
 
 
-Answer = Element | None
-"""The payload of an iq result; None makes an empty one."""
+Answer = Element | Child | None
+"""The payload of an iq result; None makes an empty one. A long one may be written in parts, as a `Child`."""

@@ -9,12 +9,12 @@ from tidings.kernel.entity import Entity
 from tidings.kernel.events import RequestAnswered
 from tidings.kernel.feature import Addressee
 from tidings.kernel.host import Host
-from tidings.kernel.iq import Iq
+from tidings.kernel.iq import Answer, Iq
 from tidings.kernel.maybe_awaitable import MaybeAwaitable, until_done
 from tidings.kernel.routing import Routing
 from tidings.kernel.session import Session
 from tidings.wire.xml.element import Element
-from tidings.wire.xmpp.stanza import KINDS, Stanza
+from tidings.wire.xmpp.stanza import KINDS, Child, Stanza
 
 
 def check(stanza: Stanza) -> None:
@@ -58,12 +58,12 @@ class Requests:
         except Exception as error:  # noqa: BLE001  # where a handler's bug ends
             self._fail(stanza, error)
             return None
-        if answer is None or isinstance(answer, Element):
+        if answer is None or isinstance(answer, Element | Child):
             return self._answer(stanza, answer, session)
         return self._answer_later(stanza, answer, session)
 
     async def _answer_later(
-        self, stanza: Stanza, pending: Awaitable[Element | None], session: Session | None
+        self, stanza: Stanza, pending: Awaitable[Answer], session: Session | None
     ) -> None:
         try:
             answer = await pending
@@ -72,7 +72,7 @@ class Requests:
         else:
             await until_done(self._answer(stanza, answer, session))
 
-    def _answer(self, request: Stanza, answer: Element | None, session: Session | None) -> MaybeAwaitable:
+    def _answer(self, request: Stanza, answer: Answer, session: Session | None) -> MaybeAwaitable:
         result = request.result(*(() if answer is None else (answer,)))
         if session is not None:
             # To the session that asked, even if its resource was taken over by another in the meantime.

@@ -105,9 +105,9 @@ async def test_a_full_roster_takes_no_more():
     alice = await interested(world, "alice@localhost/phone")
     await change(alice, "<item jid='a@b'/>")
     await change(alice, "<item jid='c@d'/>")
-    assert condition(await change(alice, "<item jid='e@f'/>")) == "not-allowed"
+    assert condition(await change(alice, "<item jid='e@f'/>")) == "resource-constraint"
     await alice.send("<presence to='e@localhost' type='subscribe'/>")
-    assert condition(alice.take("presence")[0]) == "not-allowed"
+    assert condition(alice.take("presence")[0]) == "resource-constraint"
     assert (await change(alice, "<item jid='c@d' name='D'/>")).get("type") == "result"
     await change(alice, "<item jid='a@b' subscription='remove'/>")
     assert (await change(alice, "<item jid='e@f'/>")).get("type") == "result"

@@ -10,30 +10,54 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
-from msgspec import Meta
 
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
+from tidings.base.shares import ShareExceeded, share
 from tidings.features.contacts.subscription import State, Step
 from tidings.kernel.slots import Slot
 from tidings.ports.accounts import NoSuchAccount
 from tidings.ports.roster import Roster, RosterEntry, RosterStore
+from tidings.wire.xmpp.payloads.roster import item_octets
+from tidings.wire.xmpp.stanza import Stanza
+
+LARGEST_ANSWER: Final = 4 << 20
+"""Octets of a roster that can be told as one answer, where it became larger than `max_octets` allows now."""
 
 
 class RosterOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How much one account may keep of its contacts."""
 
-    max_entries: Annotated[int, Meta(description="Contacts on one roster.", ge=1)] = 5_000
+    max_entries: Annotated[int, share("Contacts on one roster.")] = 5_000
+    max_octets: Annotated[
+        int, share("Octets of one roster, as clients get it: addresses, names and groups.", ge=16_384)
+    ] = 1_048_576
+    max_contact_octets: Annotated[
+        int, share("Octets of one contact: address, name and groups.", "not-acceptable", ge=10_240)
+    ] = 16_384
+    max_groups: Annotated[int, share("Groups that one contact is in.", "not-acceptable", ge=0)] = 50
     max_requests: Annotated[
-        int, Meta(description="Subscription requests that may wait for the answer of one account.", ge=1)
+        int, share("Subscription requests that may wait for the answer of one account.")
     ] = 1_000
     max_request_octets: Annotated[
         int,
-        Meta(description="A longer waiting request is kept without the words of the asker.", ge=0),
+        share(
+            "Octets of one waiting request. A longer one is kept without the words of the asker.",
+            "kept without its words",
+            ge=0,
+        ),
     ] = 4_096
+    max_requests_octets: Annotated[
+        int,
+        share(
+            "Octets that all waiting requests of one account have. Beyond half of it, they are kept without "
+            "the words of the askers.",
+            ge=16_384,
+        ),
+    ] = 524_288
 
 
 class ContactBook:
@@ -42,6 +66,7 @@ class ContactBook:
     __slots__ = (
         "_account",
         "_entries",
+        "_octets",
         "_published",
         "_requests",
         "_store",
@@ -75,6 +100,7 @@ class ContactBook:
         self._watchers: frozenset[Jid] | None = None
         self._watched: tuple[Jid, ...] | None = None
         self._requests: tuple[RosterEntry, ...] | None = None
+        self._octets: int | None = None
 
     def get(self, contact: Jid) -> RosterEntry | None:
         """Give the entry of this contact, also one that only holds the contact's request."""
@@ -105,11 +131,26 @@ class ContactBook:
             self._requests = tuple(e for e in self._entries.values() if e.pending_in is not None)
         return self._requests
 
+    @property
+    def octets(self) -> int:
+        """What the contacts on the roster have in octets; counted when it is asked for first."""
+        if self._octets is None:
+            self._octets = sum(map(_octets_of, self._entries.values()))
+        return self._octets
+
+    def kept_request(self, request: Stanza) -> bytes:
+        """Give what is kept of a request until it is answered: all of it, or its root where that is long."""
+        raw = request.to_bytes()
+        used = sum(map(_request_octets, self.requests))
+        if len(raw) <= self.options.max_request_octets and used < self.options.max_requests_octets // 2:
+            return raw
+        return request.replace(drop=lambda *_: True).to_bytes()
+
     async def write(self, contact: Jid, entry: RosterEntry | None) -> bool:
         """Make this the contact's entry, or remove it, and tell whether that is a change; hold `changing`.
 
-        Raises `not-allowed` when the roster is full, `resource-constraint` when too many requests wait, and
-        `BackendError` when the store cannot write; nothing has changed then.
+        Raises `ShareExceeded` when the roster is full or too many requests wait, and `BackendError` when the
+        store cannot write; nothing has changed then.
         """
         before = self._entries.get(contact)
         if before == entry:
@@ -126,6 +167,8 @@ class ContactBook:
             raise StanzaError("not-allowed", "an account that is not registered keeps no contacts") from None
         self.version = version
         self._watchers = self._watched = self._requests = None
+        if self._octets is not None:
+            self._octets += _octets_of(entry) - _octets_of(before)
         self._published()
         return True
 
@@ -135,17 +178,43 @@ class ContactBook:
             roster = await self._store.load(self._account)
             self.version = roster.version
             self._entries = {entry.jid: entry for entry in roster.entries}
-            self._watchers = self._watched = self._requests = None
+            self._watchers = self._watched = self._requests = self._octets = None
 
     def _check_room(self, before: RosterEntry | None, entry: RosterEntry) -> None:
         options = self.options
-        if entry.listed and not (before is not None and before.listed):
+        was_listed = before is not None and before.listed
+        if entry.listed and not was_listed:
             listed = sum(other.listed for other in self._entries.values())
             if listed >= options.max_entries:
-                raise StanzaError("not-allowed", f"a roster holds {options.max_entries} contacts at most")
-        asks = entry.pending_in is not None and not (before is not None and before.pending_in is not None)
-        if asks and len(self.requests) >= options.max_requests:
-            raise StanzaError("resource-constraint", "too many subscription requests wait already")
+                raise ShareExceeded("the roster", listed + 1, options.max_entries, "contacts")
+        if entry.listed and (not was_listed or _words(entry) != _words(before)):
+            self._check_octets(before, entry)
+        if entry.pending_in is not None and (before is None or before.pending_in is None):
+            self._check_requests(entry)
+
+    def _check_octets(self, before: RosterEntry | None, entry: RosterEntry) -> None:
+        """Refuse what is larger than before and too large; subscriptions change in any case."""
+        options = self.options
+        if len(entry.groups) > options.max_groups:
+            raise ShareExceeded(
+                "the contact", len(entry.groups), options.max_groups, "groups", condition="not-acceptable"
+            )
+        size = _octets_of(entry)
+        growth = size - _octets_of(before)
+        if growth > 0 and size > options.max_contact_octets:
+            raise ShareExceeded("the contact", size, options.max_contact_octets, condition="not-acceptable")
+        if growth > 0 and self.octets + growth > options.max_octets:
+            raise ShareExceeded("the roster", self.octets + growth, options.max_octets)
+
+    def _check_requests(self, entry: RosterEntry) -> None:
+        options = self.options
+        if len(self.requests) >= options.max_requests:
+            raise ShareExceeded(
+                "the account", len(self.requests) + 1, options.max_requests, "requests waiting"
+            )
+        size = sum(map(_request_octets, (*self.requests, entry)))
+        if size > options.max_requests_octets:
+            raise ShareExceeded("the waiting requests", size, options.max_requests_octets)
 
 
 BOOK: Slot[ContactBook] = Slot("contacts.book", default=None)  # type: ignore[arg-type]  # loaded with the account
@@ -179,3 +248,17 @@ def entry_after(
         pending_in=pending,
         listed=listed,
     )
+
+
+def _octets_of(entry: RosterEntry | None) -> int:
+    """Give what an entry counts for on the roster, where it is listed."""
+    return 0 if entry is None or not entry.listed else item_octets(entry.jid, entry.name, entry.groups)
+
+
+def _request_octets(entry: RosterEntry) -> int:
+    return len(entry.pending_in or b"") + len(entry.jid.xml.encode())
+
+
+def _words(entry: RosterEntry | None) -> tuple[str, frozenset[str]] | None:
+    """Give what the user chose of an entry."""
+    return None if entry is None else (entry.name, entry.groups)

@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta
 
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
+from tidings.base.shares import ShareExceeded, share
 from tidings.features.contacts.book import BOOK, ContactBook
 from tidings.features.contacts.pushes import INTERESTED
 from tidings.features.contacts.roster import Rosters
@@ -59,6 +59,20 @@ class Shown:
     """The watchers of the account."""
     directed: set[Jid] = field(default_factory=set)
     """Others, who got directed presence (§4.6)."""
+    octets: int = 0
+    """What their addresses have together."""
+
+    def add(self, to: Jid) -> None:
+        """Remember one of the others."""
+        if to not in self.directed:
+            self.directed.add(to)
+            self.octets += len(to.xml)
+
+    def discard(self, to: Jid) -> None:
+        """Forget one of the others."""
+        if to in self.directed:
+            self.directed.discard(to)
+            self.octets -= len(to.xml)
 
 
 SHOWN: Slot[Shown] = Slot("contacts.shown", factory=Shown)
@@ -71,8 +85,11 @@ class PresenceOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How far one session may show itself."""
 
     max_directed: Annotated[
-        int, Meta(description="Addresses outside of the roster that one session may show itself to.", ge=0)
+        int, share("Addresses outside of the roster that one session may show itself to.", ge=0)
     ] = 1_000
+    max_directed_octets: Annotated[int, share("Octets that these addresses have together.", ge=4_096)] = (
+        131_072
+    )
 
 
 class Presences(Feature):
@@ -218,15 +235,23 @@ class Presences(Feature):
 
     def _direct(self, session: Session, stanza: Stanza, to: Jid) -> MaybeAwaitable:
         """Directed presence: whoever is not told anyway is remembered, to be told of the end (§4.6.3)."""
-        directed = session[SHOWN].directed
+        shown = session[SHOWN]
         if stanza.kind == "unavailable":
-            directed.discard(to)
-        elif not session[SHOWN].to_all or to.bare not in session.account[BOOK].watchers:
-            most = self._options.max_directed
-            if to not in directed and len(directed) >= most:
-                raise StanzaError("resource-constraint", f"{most} others can see a session at most")
-            directed.add(to)
+            shown.discard(to)
+        elif not shown.to_all or to.bare not in session.account[BOOK].watchers:
+            if to not in shown.directed:
+                self._check_room(shown, to)
+            shown.add(to)
         return self._router.route(stanza)
+
+    def _check_room(self, shown: Shown, to: Jid) -> None:
+        """Refuse one more who is to be remembered, where there are too many or too long ones."""
+        number, options = len(shown.directed) + 1, self._options
+        if number > options.max_directed:
+            raise ShareExceeded("the session", number, options.max_directed, "others that can see it")
+        octets = shown.octets + len(to.xml)
+        if octets > options.max_directed_octets:
+            raise ShareExceeded("the addresses that can see the session", octets, options.max_directed_octets)
 
     def _answer_probe(self, account: Account, to: Jid, asker: Jid) -> MaybeAwaitable:
         """§4.3.2, and §4.6.3 for those who were shown a session."""
@@ -257,9 +282,10 @@ class Presences(Feature):
             if session.presence is not None:
                 for recipient in _meant(blocked, account[BOOK].watchers):
                     yield self._router.route(unavailable(session.jid, recipient))
-            directed = session[SHOWN].directed
-            for recipient in [jid for jid in directed if any(_covers(address, jid) for address in blocked)]:
-                directed.discard(recipient)
+            shown = session[SHOWN]
+            covered = [jid for jid in shown.directed if any(_covers(address, jid) for address in blocked)]
+            for recipient in covered:
+                shown.discard(recipient)
                 yield self._router.route(unavailable(session.jid, recipient))
 
     def _appear(self, account: Account, unblocked: tuple[Jid, ...]) -> Iterator[MaybeAwaitable]:

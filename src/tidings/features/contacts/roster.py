@@ -7,14 +7,17 @@ requests for somebody else's are refused, and so is what looks like a push and c
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from collections.abc import Awaitable, Iterable, Iterator
+from typing import Final
 
 import msgspec
 
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
-from tidings.features.contacts.book import BOOK, ContactBook, RosterOptions, state_of
+from tidings.base.shares import ShareExceeded
+from tidings.features.contacts.book import BOOK, LARGEST_ANSWER, ContactBook, RosterOptions, state_of
 from tidings.features.contacts.pushes import HAS_ASKED, INTERESTED, item_of, push, send_push
 from tidings.features.contacts.showing import hide
 from tidings.features.contacts.subscription import State, Verb
@@ -31,9 +34,19 @@ from tidings.kernel.supervisor import Supervisor
 from tidings.messages.router import Router
 from tidings.ports.roster import UNTOUCHED, Roster, RosterEntry, RosterRemoval, RosterStore
 from tidings.wire.xml.element import Element
+from tidings.wire.xml.writer import check_characters
 from tidings.wire.xmpp import ns
-from tidings.wire.xmpp.payloads.roster import ItemSubscription, RosterItem, RosterQuery
-from tidings.wire.xmpp.stanza import Stanza
+from tidings.wire.xmpp.payloads.roster import (
+    QUERY_END,
+    ItemSubscription,
+    RosterItem,
+    RosterQuery,
+    query_opening,
+)
+from tidings.wire.xmpp.stanza import Child, Stanza
+
+STRETCH: Final = 256
+"""After so many contacts that are written others run."""
 
 
 class Rosters(Feature):
@@ -86,9 +99,9 @@ class Rosters(Feature):
         """Give the roster, or nothing but what has changed to a client that remembers a version."""
         session, book = request.own_session, request.own_account[BOOK]
         known = request.payload.version
-        if known is None or known == book.version:
+        if known == book.version:
             session[HAS_ASKED] = True
-            return _whole(book) if known is None else None
+            return None
         return self._since(session, book, known)
 
     @handles(RosterQuery, kind="set", at=Addressee.SELF)  # §2.3, §2.4, §2.5
@@ -126,13 +139,15 @@ class Rosters(Feature):
         account[BOOK] = self._book(account.jid, Roster(UNTOUCHED))
         return in_turn(step for entry in entries for step in self._part(account, entry.jid, state_of(entry)))
 
-    async def _since(self, session: Session, book: ContactBook, known: str) -> Answer:
-        """Answer a client that has a version which is not the present one (§2.6.3)."""
+    async def _since(self, session: Session, book: ContactBook, known: str | None) -> Answer:
+        """Answer a client that has no version, or one which is not the present one (§2.6.3)."""
         async with book.changing:
             changes = await self._store.changes_since(session.account.jid, known) if known else None
             if changes is None:
+                whole = await _whole(book)
                 session[HAS_ASKED] = True
-                return _whole(book)
+                return whole
+        assert known is not None  # else nothing is known to have changed
         self._supervisor.start("roster changes", self._catch_up(session, book, known))
         return None
 
@@ -184,9 +199,22 @@ class Rosters(Feature):
             yield self._router.route(_presence(Verb.UNSUBSCRIBED, account.jid, contact))
 
 
-def _whole(book: ContactBook) -> Element:
-    items = tuple(item_of(entry) for entry in book.entries() if entry.listed)
-    return RosterQuery(book.version, items).encode()
+async def _whole(book: ContactBook) -> Child:
+    """Write a roster in stretches, between which others run; the caller holds `changing`.
+
+    Raises `ShareExceeded` before anything is written, where it is more than can be delivered.
+    """
+    most = max(book.options.max_octets, LARGEST_ANSWER)
+    if book.octets > most:
+        raise ShareExceeded("the roster as an answer", book.octets, most)
+    parts = [query_opening(book.version)]
+    for number, entry in enumerate(book.entries(), 1):
+        if entry.listed:
+            parts.append(item_of(entry).to_text())
+        if number % STRETCH == 0:
+            await asyncio.sleep(0)
+    parts.append(QUERY_END)
+    return Child(*RosterQuery.TAG, check_characters("".join(parts)).encode())
 
 
 def _changed(change: RosterEntry | RosterRemoval) -> RosterItem:

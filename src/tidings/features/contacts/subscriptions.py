@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
-from tidings.features.contacts.book import BOOK, ContactBook, entry_after, state_of
+from tidings.features.contacts.book import BOOK, entry_after, state_of
 from tidings.features.contacts.pushes import INTERESTED, push
 from tidings.features.contacts.roster import Rosters
 from tidings.features.contacts.showing import hide, show
@@ -90,7 +90,7 @@ class Subscriptions(Feature):
     async def _receive(self, account: Account, contact: Jid, verb: Verb, stanza: Stanza) -> None:
         book = account[BOOK]
         stanza = stanza.replace(to=account.jid, sender=contact)
-        request = _kept(book, stanza) if verb is Verb.SUBSCRIBE else None
+        request = book.kept_request(stanza) if verb is Verb.SUBSCRIBE else None
         async with book.changing:
             before = book.get(contact)
             step = receive(verb, state_of(before), approved=before is not None and before.approved)
@@ -113,11 +113,3 @@ class Subscriptions(Feature):
             yield show(self._router, self._sessions, account, contact)
         elif before.seen_by_contact and not step.state.seen_by_contact:
             yield hide(self._router, account, contact)  # §3.3.3
-
-
-def _kept(book: ContactBook, request: Stanza) -> bytes:
-    """Give what is kept of a request until it is answered: all of it, or its root if it is too long."""
-    raw = request.to_bytes()
-    if len(raw) <= book.options.max_request_octets:
-        return raw
-    return request.replace(drop=lambda *_: True).to_bytes()

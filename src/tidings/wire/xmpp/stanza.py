@@ -40,8 +40,6 @@ _CACHED_LANG: Final = 35  # RFC 5646 §4.4.1: real ones are not longer
 _ERROR_KINDS: Final = frozenset({"auth", "cancel", "continue", "modify", "wait"})
 _OWN_ATTRIBUTES: Final = frozenset({"to", "from", "type", "id", _LANG})
 
-Content = Element | bytes
-
 
 class Keep(enum.Enum):
     """Says that a value stays as it is, where None means that there is none."""
@@ -59,6 +57,10 @@ class Child(NamedTuple):
     def decode(self) -> Element:
         """Give it as a tree."""
         return decode(self.raw, ns.CLIENT)
+
+
+Content = Element | Child | bytes
+"""What a stanza is made of; a long child that is written already comes as `Child` and is not read again."""
 
 
 class Stanza(msgspec.Struct, eq=False, gc=False):
@@ -170,7 +172,10 @@ class Stanza(msgspec.Struct, eq=False, gc=False):
         if drop is not None:
             index, content = _without(index, content, drop)
         for item in append:
-            raw = item.to_bytes(ns.CLIENT) if isinstance(item, Element) else item
+            if isinstance(item, Element):
+                raw = item.to_bytes(ns.CLIENT)
+            else:
+                raw = item.raw if isinstance(item, Child) else item
             if index is self.index:
                 index = list(index)
             index.append((_tag_of(item), len(content)))
@@ -376,7 +381,7 @@ def _tag(namespace: str, name: str) -> str:
 
 
 def _tag_of(item: Content) -> str:
-    element = item if isinstance(item, Element) else decode(item, ns.CLIENT)
+    element = decode(item, ns.CLIENT) if isinstance(item, bytes) else item
     return _tag(element.namespace, element.name)
 
 

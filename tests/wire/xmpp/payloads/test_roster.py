@@ -7,7 +7,15 @@ from tidings.base.jid import Jid
 from tidings.wire.xml.element import Element, decode
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.presence import read_priority
-from tidings.wire.xmpp.payloads.roster import ItemSubscription, RosterItem, RosterQuery, check_limits
+from tidings.wire.xmpp.payloads.roster import (
+    QUERY_END,
+    ItemSubscription,
+    RosterItem,
+    RosterQuery,
+    check_limits,
+    item_octets,
+    query_opening,
+)
 
 ROSTER = b"""<query xmlns='jabber:iq:roster' ver='ver11'>
   <item jid='romeo@example.net' name='Romeo' subscription='both'><group>Friends</group></item>
@@ -40,6 +48,19 @@ def test_a_roster_is_read_as_the_document_shows_it():
 def test_what_is_written_is_read_back():
     query = read(ROSTER)
     assert read(query.encode().to_bytes()) == query
+
+
+@pytest.mark.parametrize("subscription", ItemSubscription)
+@pytest.mark.parametrize("name", ["", "Bob", "\"<&'>\t\r\n ü \U0001f4ec"])
+@pytest.mark.parametrize("groups", [(), ("Friends",), ("a<b>&\"'\r\n", "ü")])
+def test_items_of_long_rosters_are_written_as_elements_are(name, groups, subscription):
+    for jid in (Jid("bob@example.org"), Jid("o\\27hara@example.org"), Jid("b\u00fc@example.org")):
+        for ask, approved in ((False, False), (True, True)):
+            item = RosterItem(jid, name, subscription, ask, approved, groups)
+            assert item.to_text() == item.encode().to_bytes(ns.ROSTER).decode()
+            assert len(item.to_text().encode()) <= item_octets(jid, name, groups) + 2  # "remove" is longer
+    query = RosterQuery("v'1", (item,))
+    assert query_opening("v'1") + item.to_text() + QUERY_END == query.encode().to_bytes().decode()
 
 
 def test_no_version_and_an_empty_version_are_different_things():

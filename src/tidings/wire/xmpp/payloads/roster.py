@@ -3,7 +3,7 @@
 Limits of what a client may store: a name of 1,023 octets, 100 groups of 1,023 octets each (§2.3.3).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import ClassVar, Final, Self
 
@@ -11,12 +11,17 @@ import msgspec
 
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid, JidError
+from tidings.base.shares import octets
 from tidings.wire.xml.element import Element
+from tidings.wire.xml.writer import escape_attribute, escape_text
 from tidings.wire.xmpp import ns
 
 NAME_OCTETS: Final = 1_023
 GROUP_OCTETS: Final = 1_023
 GROUPS: Final = 100
+
+_FRAME: Final = len('<item jid="" name="" subscription="both" ask="subscribe" approved="true"></item>')
+_GROUP_FRAME: Final = len("<group></group>")
 
 
 class ItemSubscription(StrEnum):
@@ -78,6 +83,20 @@ class RosterItem(msgspec.Struct, frozen=True):
         groups = (Element("group", ns.ROSTER, None, group) for group in self.groups)
         return Element("item", ns.ROSTER, attributes, *groups)
 
+    def to_text(self) -> str:
+        """Write the same as it stands in `<query/>`, at a tenth of the cost: rosters are long."""
+        name = f' name="{escape_attribute(self.name)}"' if self.name else ""
+        ask = ' ask="subscribe"' if self.ask else ""
+        approved = ' approved="true"' if self.approved else ""
+        opening = (
+            f'<item jid="{escape_attribute(self.jid)}"{name} subscription="{self.subscription.value}"'
+            f"{ask}{approved}"
+        )
+        if not self.groups:
+            return f"{opening}/>"
+        groups = "".join([f"<group>{escape_text(group)}</group>" for group in self.groups])
+        return f"{opening}>{groups}</item>"
+
 
 class RosterQuery(msgspec.Struct, frozen=True):
     """A request for the roster, the roster itself, a change of one item, or a push of one (§2.1.1).
@@ -112,17 +131,27 @@ class RosterQuery(msgspec.Struct, frozen=True):
 
 def check_limits(item: RosterItem) -> None:
     """Raise `not-acceptable` for a name or group too long, `bad-request` for a repeated group (§2.3.3)."""
-    if _octets(item.name) > NAME_OCTETS:
+    if octets(item.name) > NAME_OCTETS:
         raise StanzaError("not-acceptable", f"the name is longer than {NAME_OCTETS} octets")
     if len(item.groups) > GROUPS:
         raise StanzaError("not-acceptable", f"a contact can be in {GROUPS} groups at most")
     if "" in item.groups:
         raise StanzaError("not-acceptable", "a group needs a name")
-    if any(_octets(group) > GROUP_OCTETS for group in item.groups):
+    if any(octets(group) > GROUP_OCTETS for group in item.groups):
         raise StanzaError("not-acceptable", f"a group name is longer than {GROUP_OCTETS} octets")
     if len(set(item.groups)) != len(item.groups):
         raise StanzaError("bad-request", "a group is named twice")
 
 
-def _octets(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode())
+def item_octets(jid: Jid, name: str, groups: Iterable[str]) -> int:
+    """Give how long `<item/>` may be, whatever the subscription is and becomes."""
+    size = _FRAME + len(jid.xml.encode()) + octets(escape_attribute(name))
+    return size + sum(_GROUP_FRAME + octets(escape_text(group)) for group in groups)
+
+
+def query_opening(version: str) -> str:
+    """Write how a roster begins; its items follow, and `QUERY_END`."""
+    return f'<query xmlns="{ns.ROSTER}" ver="{escape_attribute(version)}">'
+
+
+QUERY_END: Final = "</query>"
