@@ -46,6 +46,19 @@ async def test_private_xml_may_be_big_and_its_namespace_long(stores: Stores) -> 
     assert await stores.private.get(ALICE, namespace + "n", "storage") is None
 
 
+async def test_private_xml_is_measured_and_removed(stores: Stores) -> None:
+    assert await stores.private.sizes(ALICE) == {}
+    await stores.private.put(ALICE, "urn:a", "big", b"\x00\xff" * 500_000)
+    await stores.private.put(ALICE, "urn:\xfc", "x", "<x>\xfc</x>".encode())
+    assert await stores.private.sizes(ALICE) == {("urn:a", "big"): 1_000_000, ("urn:\xfc", "x"): 9}
+    assert await stores.private.sizes(BOB) == {}
+    await stores.private.remove(ALICE, "urn:a", "big")
+    await stores.private.remove(ALICE, "urn:a", "big")
+    await stores.private.remove(BOB, "urn:\xfc", "x")
+    assert await stores.private.sizes(ALICE) == {("urn:\xfc", "x"): 9}
+    assert await stores.private.get(ALICE, "urn:a", "big") is None
+
+
 async def test_a_vcard_is_kept(stores: Stores) -> None:
     assert await stores.vcards.get(ALICE) is None
     await stores.vcards.put(ALICE, RAW)

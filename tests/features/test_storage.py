@@ -14,7 +14,9 @@ from tidings.wire.xmpp.payloads.vcard import VCard
 
 OPTIONS = {
     "vcard": VCardOptions(max_bytes=2_000),
-    "private_storage": PrivateStorageOptions(fragment_bytes=2_000, request_fragments=2),
+    "private_storage": PrivateStorageOptions(
+        fragment_bytes=2_000, request_fragments=2, max_fragments=5, max_octets=6_000
+    ),
 }
 
 
@@ -135,3 +137,54 @@ async def test_storage_is_private(world: World) -> None:
 )
 async def test_what_is_not_kept(world: World, text: str, expected: str) -> None:
     assert condition(await (await world.login("hamlet@localhost")).request(text)) == expected
+
+
+def text_of(answer: Element) -> str:
+    return answer.find("error").text_of("text", ns.STANZA_ERRORS) or ""
+
+
+async def test_private_storage_has_a_share_of_octets(world: World) -> None:
+    hamlet, juliet = [await world.login(f"{name}@localhost") for name in ("hamlet", "juliet")]
+    large = [f"<a{number} xmlns='urn:a'>{'x' * 1_900}</a{number}>" for number in range(4)]
+    for each in large[:3]:
+        assert (await hamlet.request(iq("set", private(each)))).get("type") == "result"
+    refused = await hamlet.request(iq("set", private("<b xmlns='urn:b'>2</b>", large[3])))
+    assert condition(refused) == "resource-constraint"
+    assert "private storage would have" in text_of(refused)
+    assert text_of(refused).endswith(" octets; 6000 are allowed")
+    # Nothing of it was kept; others keep theirs; the same again fits, and less makes room.
+    empty = await hamlet.request(iq("get", private("<b xmlns='urn:b'/>")))
+    assert empty.children[0].children[0].text == ""
+    assert (await juliet.request(iq("set", private(large[3])))).get("type") == "result"
+    assert (await hamlet.request(iq("set", private(large[0])))).get("type") == "result"
+    assert (await hamlet.request(iq("set", private("<a0 xmlns='urn:a'/>", large[3])))).get("type") == "result"
+    gone = await hamlet.request(iq("get", private("<a0 xmlns='urn:a'/>")))
+    assert gone.children[0].children == [Element("a0", "urn:a")]
+
+
+async def test_private_storage_has_a_share_of_fragments(world: World) -> None:
+    hamlet, juliet = [await world.login(f"{name}@localhost") for name in ("hamlet", "juliet")]
+    answers = [await hamlet.request(iq("set", private(f"<a{n} xmlns='u'>1</a{n}>"))) for n in range(6)]
+    assert [answer.get("type") for answer in answers] == ["result"] * 5 + ["error"]
+    assert condition(answers[5]) == "resource-constraint"
+    assert text_of(answers[5]) == "private storage would have 6 fragments; 5 are allowed"
+    assert (await juliet.request(iq("set", private("<a xmlns='u'>1</a>")))).get("type") == "result"
+    assert (await hamlet.request(iq("set", private("<a1 xmlns='u'/>")))).get("type") == "result"
+    assert (await hamlet.request(iq("set", private("<a5 xmlns='u'>1</a5>")))).get("type") == "result"
+
+
+async def test_long_names_count_as_well(world: World) -> None:
+    hamlet = await world.login("hamlet@localhost")
+    answers = [
+        await hamlet.request(iq("set", private(f"<a xmlns='urn:{str(n) * 700}'>1</a>"))) for n in range(5)
+    ]
+    assert [answer.get("type") for answer in answers] == ["result"] * 4 + ["error"]
+
+
+async def test_requests_at_once_do_not_pass_the_share_together(world: World) -> None:
+    phone, desk = [await world.login(f"hamlet@localhost/{name}") for name in ("phone", "desk")]
+    for n, client in enumerate((phone, desk) * 4):
+        client.push(iq("set", private(f"<a{n} xmlns='u'>1</a{n}>")))
+    await world.settle()
+    kinds = [answer.get("type") for client in (phone, desk) for answer in client.take("iq")]
+    assert sorted(kinds) == ["error"] * 3 + ["result"] * 5

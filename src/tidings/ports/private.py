@@ -21,3 +21,11 @@ class PrivateStore(Protocol):
     async def put(self, account: Jid, namespace: str, name: str, raw: bytes) -> None:
         """Keep this raw element in place of the one before; at most 16 MiB. Raises `NoSuchAccount`."""
         ...
+
+    async def remove(self, account: Jid, namespace: str, name: str) -> None:
+        """Keep this element no more, if there is one."""
+        ...
+
+    async def sizes(self, account: Jid) -> dict[tuple[str, str], int]:
+        """Give the octets of every element that is kept, by namespace and name; none of them is read."""
+        ...

@@ -20,3 +20,13 @@ class MemoryPrivate:
     async def put(self, account: Jid, namespace: str, name: str, raw: bytes) -> None:
         """Keep this raw element in place of the one before."""
         existing(self._accounts, account).private[namespace, name] = raw
+
+    async def remove(self, account: Jid, namespace: str, name: str) -> None:
+        """Keep this element no more."""
+        if state := self._accounts.get(account):
+            state.private.pop((namespace, name), None)
+
+    async def sizes(self, account: Jid) -> dict[tuple[str, str], int]:
+        """Give the octets of every element."""
+        state = self._accounts.get(account)
+        return {key: len(raw) for key, raw in state.private.items()} if state else {}

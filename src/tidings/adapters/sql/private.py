@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from sqlalchemy import delete, func, select
 
 from tidings.adapters.sql.dialects import put
 from tidings.adapters.sql.engine import Database
@@ -37,3 +37,20 @@ class SqlPrivate:
         await self._database.write(
             lambda connection: put(connection, private_elements, row), refused=NoSuchAccount(account)
         )
+
+    async def remove(self, account: Jid, namespace: str, name: str) -> None:
+        """Keep this element no more."""
+        statement = delete(private_elements).where(
+            private_elements.c.account == key_of(account),
+            private_elements.c.element == key_of(namespace, name),
+        )
+        await self._database.write(lambda connection: connection.execute(statement))
+
+    async def sizes(self, account: Jid) -> dict[tuple[str, str], int]:
+        """Give the octets of every element."""
+        columns = private_elements.c
+        statement = select(columns.namespace, columns.name, func.length(columns.raw).label("octets")).where(
+            columns.account == key_of(account)
+        )
+        rows = await self._database.read(lambda connection: connection.execute(statement).all())
+        return {(row.namespace, row.name): row.octets for row in rows}
