@@ -2,8 +2,9 @@
 
 import re
 
-from tidings.app import config, hook_reference, reference
+from tidings.app import config, hook_reference, reference, share_reference
 from tidings.app.known_features import known_features
+from tidings.base.errors import STANZA_ERROR_KINDS
 from tidings.operations.all import CATALOGUE
 
 
@@ -40,6 +41,31 @@ def test_every_option_of_every_feature_is_described():
         if line.startswith("| `"):
             description = line.split("|")[2].partition(" *")[0].strip()
             assert description, line
+
+
+KEEPING = {
+    "archive_preferences",
+    "blocking",
+    "displayed_sync",
+    "presence",
+    "private_storage",
+    "roster",
+    "vcard",
+}
+"""The features that keep what an account, or a stranger through it, gives them."""
+
+
+def test_the_page_of_shares_lists_each_with_its_default_and_its_error():
+    page, known = reference.pages()["shares.md"], known_features()
+    found = list(share_reference.shares(known))
+    assert {each.section for each in found} == KEEPING
+    for each in found:
+        assert page.count(f"| `[features.{each.section}]` | `{each.option}` |") == 1
+        assert each.default == getattr(known.options[each.section](), each.option)
+        is_error = each.beyond in STANZA_ERROR_KINDS
+        assert is_error or " " in each.beyond
+    for section in KEEPING:
+        assert any("octets" in each.description.lower() for each in found if each.section == section)
 
 
 def test_the_shipped_profile_fits_the_features_there_are():

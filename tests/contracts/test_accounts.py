@@ -6,7 +6,7 @@ import pytest
 
 from tests.contracts.samples import ALICE, BOB, LONGEST, LOOK_ALIKES, keys, long_jid
 from tidings.base.jid import Jid
-from tidings.ports.accounts import AccountExists, AccountRecord, Ban, FastToken, NoSuchAccount
+from tidings.ports.accounts import TOKEN_DEVICES, AccountExists, AccountRecord, Ban, FastToken, NoSuchAccount
 from tidings.ports.stores import Stores
 
 
@@ -162,6 +162,27 @@ async def test_a_device_keeps_its_current_token_until_the_new_one_is_used(stores
     assert await stores.accounts.adopt_token(ALICE, second)
     assert await stores.accounts.tokens(ALICE, "phone") == (second,)
     assert not await stores.accounts.adopt_token(ALICE, first)
+
+
+async def test_so_many_devices_have_tokens_and_the_one_that_runs_out_first_loses_its(stores: Stores) -> None:
+    for account in (ALICE, BOB):
+        await stores.accounts.create(account, (), 1.0)
+    await stores.accounts.store_token(BOB, token("phone"))
+    for number in range(TOKEN_DEVICES):
+        held = token(f"device-{number}", expires=2e9 + number)
+        await stores.accounts.store_token(ALICE, held)
+        await stores.accounts.adopt_token(ALICE, held)
+    await stores.accounts.store_token(ALICE, token("device-0", b"renewed", expires=2.1e9))
+    await stores.accounts.store_token(ALICE, token("one more", expires=1.9e9))
+    lost = [
+        number
+        for number in range(TOKEN_DEVICES)
+        if not await stores.accounts.tokens(ALICE, f"device-{number}")
+    ]
+    assert lost == [1]
+    assert len(await stores.accounts.tokens(ALICE, "device-0")) == 2
+    assert await stores.accounts.tokens(ALICE, "one more") == (token("one more", expires=1.9e9),)
+    assert await stores.accounts.tokens(BOB, "phone") == (token("phone"),)
 
 
 async def test_tokens_belong_to_their_device_and_account(stores: Stores) -> None:

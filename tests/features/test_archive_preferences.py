@@ -180,3 +180,23 @@ async def test_the_host_says_what_holds_for_the_others() -> None:
     assert await archived(alice) == []
     assert await archived(bob) == ["one"]
     await world.stop()
+
+
+async def test_the_lists_have_a_share_of_octets() -> None:
+    options = {"archive_preferences": PreferencesOptions(max_octets=8_192)}
+    world = await World.start(features=FEATURES, options=options)
+    alice, bob = await world.login("alice@localhost/phone"), await world.login("bob@localhost/phone")
+    long = tuple(Jid(f"{'x' * 1_000}{number}@x.example") for number in range(9))
+    kept = ArchivePreferences(ALWAYS, long[:4], long[4:8])
+    assert await decide(alice, kept) == kept
+    element = ArchivePreferences(NEVER, long[:4], long[4:]).encode().to_bytes().decode()
+    answer = await alice.request(f"<iq type='set' id='s'>{element}</iq>")
+    error = answer.find("error", ns.CLIENT)
+    assert error is not None
+    assert error.children[0].name == "resource-constraint"
+    text = "the lists of archive preferences would have 9099 octets; 8192 are allowed"
+    assert error.text_of("text", ns.STANZA_ERRORS) == text
+    shown = await alice.request(f"<iq type='get' id='g'><prefs xmlns='{ns.MAM2}'/></iq>")
+    assert prefs(shown.find("prefs", ns.MAM2)) == kept
+    assert await decide(bob, kept) == kept
+    await world.stop()

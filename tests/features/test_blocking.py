@@ -215,11 +215,28 @@ async def test_unblocking_lets_messages_through(world: World) -> None:
     assert len(alice.take("message")) == 1
 
 
+async def test_a_list_has_an_end_in_octets() -> None:
+    options = {"blocking": BlockingOptions(max_octets=8_192)}
+    world = await World.start(features=FEATURES, options=options)
+    alice, bob = await world.login("alice@localhost"), await world.login("bob@localhost")
+    long = [f"{'x' * 1_000}{number}@x.example" for number in range(9)]
+    answers = [await alice.request(command("block", each)) for each in long]
+    assert [answer.get("type") for answer in answers] == ["result"] * 7 + ["error"] * 2
+    assert condition(answers[-1]) == ["resource-constraint"]
+    assert " octets; 8192 are allowed" in answers[-1].to_bytes().decode()
+    assert len(await block_list(alice)) == 7
+    assert (await bob.request(command("block", long[8]))).get("type") == "result"
+    assert (await alice.request(command("unblock", long[0]))).get("type") == "result"
+    assert (await alice.request(command("block", long[8]))).get("type") == "result"
+    await world.stop()
+
+
 async def test_a_list_has_an_end(world: World) -> None:
     alice = await world.login("alice@localhost")
     await alice.request(command("block", "a@x.example", "b@x.example"))
     refusal = await alice.request(command("block", "b@x.example", "c@x.example", "d@x.example"))
-    assert condition(refusal) == ["policy-violation"]
+    assert condition(refusal) == ["resource-constraint"]
+    assert "the block list would have 4 addresses; 3 are allowed" in refusal.to_bytes().decode()
     assert len(await block_list(alice)) == 2
     assert (await alice.request(command("block", "b@x.example", "c@x.example"))).get("type") == "result"
 

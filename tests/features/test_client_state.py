@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.harness.world import World
 from tidings.base.jid import Jid
-from tidings.features.client_state import ClientState, ClientStateOptions, HeldBack, is_important
+from tidings.features.client_state import ClientState, ClientStateOptions, HeldBack, is_important, octets_of
 from tidings.features.contacts import Presences, Rosters, Subscriptions
 from tidings.features.ping import XmppPing
 from tidings.kernel.feature import StreamStage
@@ -97,7 +97,7 @@ def test_nothing_is_lost_but_what_something_newer_replaces(
     for stanza in stanzas:
         sent += held.pass_on(stanza)
         assert len(held._stanzas) <= most
-        assert held._bytes == sum(len(each.content) for each in held._stanzas.values()) <= most_bytes
+        assert held._bytes == sum(map(octets_of, held._stanzas.values())) <= most_bytes
     sent += held.release()
     positions = [next(n for n, each in enumerate(stanzas) if each is stanza) for stanza in sent]
     assert positions == sorted(positions)  # in order

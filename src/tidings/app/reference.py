@@ -18,7 +18,7 @@ from prometheus_client.core import Metric
 
 from tidings.adapters.memory.stores import MemoryStores
 from tidings.adapters.sql.ledger import open_memory_ledger
-from tidings.app import api_reference, arguments, cli, hook_reference, layers, schema
+from tidings.app import api_reference, arguments, cli, hook_reference, layers, schema, share_reference
 from tidings.app.compose import HostSettings, build_server
 from tidings.app.known_features import known_features
 from tidings.app.reference_text import attribute_docs, cell
@@ -50,6 +50,7 @@ def pages() -> dict[str, str]:
         "hooks.md": hook_reference.page,
         "metrics.md": _metrics,
         "operations.md": _operations,
+        "shares.md": share_reference.page,
         "standards.md": _standards,
     }
     return {name: "\n".join([_NOTE, "", *make(), ""]) for name, make in makers.items()}

@@ -16,6 +16,7 @@ from msgspec import Meta
 
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
+from tidings.base.shares import ShareExceeded, octets, share
 from tidings.kernel.cluster import Cluster
 from tidings.kernel.feature import Addressee, Feature, Spec, handles, loads
 from tidings.kernel.host import Host
@@ -34,6 +35,9 @@ class PreferencesOptions(msgspec.Struct, frozen=True, kw_only=True):
         Literal["always", "never", "roster"],
         Meta(description="Whose messages are archived for accounts that never said it themselves."),
     ] = "always"
+    max_octets: Annotated[
+        int, share("Octets that the addresses of both lists of one account have together.", ge=4_096)
+    ] = 131_072
 
 
 class ArchivePreferencesFeature(Feature):
@@ -55,6 +59,7 @@ class ArchivePreferencesFeature(Feature):
         self._cluster = cluster
         self._store = store
         self._rules = rules
+        self._max_octets = options.max_octets
         self._unset = StoredPreferences(ArchiveDefault(options.default))
 
     @loads(ARCHIVE_RULE)
@@ -72,6 +77,9 @@ class ArchivePreferencesFeature(Feature):
     async def change(self, request: Iq[ArchivePreferences]) -> Element:
         """Keep the preferences in place of the ones before, and answer with them."""
         account, wanted = request.own_account, request.payload
+        size = sum(octets(jid.text) for jid in (*wanted.always, *wanted.never))
+        if size > self._max_octets:
+            raise ShareExceeded("the lists of archive preferences", size, self._max_octets)
         preferences = StoredPreferences(wanted.change(), wanted.always, wanted.never)
         await self._store.put(account.jid, preferences)
         account[ARCHIVE_RULE] = self._rule(account.jid, preferences)

@@ -6,14 +6,15 @@ means for the presence that an account broadcasts is the contacts feature's, whi
 `ContactBlocked`.
 """
 
+from collections.abc import Iterable
 from typing import Annotated, Final
 
 import msgspec
-from msgspec import Meta
 
 from tidings.base.errors import StanzaError
 from tidings.base.ids import token
 from tidings.base.jid import Jid
+from tidings.base.shares import ShareExceeded, share
 from tidings.kernel.account import Account
 from tidings.kernel.audience import Audience
 from tidings.kernel.cluster import Cluster
@@ -29,7 +30,13 @@ from tidings.messages.entries import Rules
 from tidings.ports.blocking import BlockingStore
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
-from tidings.wire.xmpp.payloads.blocking import Block, BlockList, Unblock, blocked_condition
+from tidings.wire.xmpp.payloads.blocking import (
+    Block,
+    BlockList,
+    Unblock,
+    block_list_octets,
+    blocked_condition,
+)
 from tidings.wire.xmpp.stanza import Stanza
 
 BLOCKED: Slot[frozenset[Jid]] = Slot("blocking.blocked", default=frozenset(), is_guarded=True)
@@ -41,7 +48,10 @@ PUSHED: Final = Audience("blocking.pushed", lambda session: session[WANTS_PUSHES
 class BlockingOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How much one account may block."""
 
-    limit: Annotated[int, Meta(description="Addresses that one account may block.", ge=1)] = 1_000
+    limit: Annotated[int, share("Addresses that one account may block.")] = 1_000
+    max_octets: Annotated[
+        int, share("Octets of the block list of one account, as clients get it.", ge=4_096)
+    ] = 262_144
 
 
 class Blocking(Feature):
@@ -65,7 +75,7 @@ class Blocking(Feature):
         self._cluster = cluster
         self._store = store
         self._rules = rules
-        self._limit = options.limit
+        self._options = options
 
     @loads(BLOCKED)
     async def load_blocked(self, account: Jid) -> frozenset[Jid]:
@@ -93,8 +103,7 @@ class Blocking(Feature):
     async def block(self, request: Iq[Block]) -> None:
         """Block all addresses of the request, or none of them."""
         account, jids = request.own_account, request.payload.jids
-        if len(account[BLOCKED] | set(jids)) > self._limit:
-            raise StanzaError("policy-violation", f"an account may block at most {self._limit} addresses")
+        self._check_room(account[BLOCKED], jids)
         await self._store.add(account.jid, jids)
         added = tuple(jid for jid in jids if jid not in account[BLOCKED])
         account[BLOCKED] |= set(jids)
@@ -140,6 +149,15 @@ class Blocking(Feature):
         """Tell whether the account has blocked this address; it cannot block itself or its server (§5)."""
         blocked = account[BLOCKED]
         return bool(blocked) and jid.bare not in (account.jid, self._host.jid) and is_listed(jid, blocked)
+
+    def _check_room(self, blocked: frozenset[Jid], jids: Iterable[Jid]) -> None:
+        """Raise `ShareExceeded` where the list would be too long with these."""
+        after, options = blocked.union(jids), self._options
+        if len(after) > max(options.limit, len(blocked)):
+            raise ShareExceeded("the block list", len(after), options.limit, "addresses")
+        size = block_list_octets(after)
+        if size > options.max_octets and len(after) > len(blocked):
+            raise ShareExceeded("the block list", size, options.max_octets)
 
     async def _changed(self, account: Account, command: Element) -> None:
         """Have guards, other nodes and the devices that have asked for the list know (§3.3, §3.4)."""

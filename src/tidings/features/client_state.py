@@ -78,8 +78,18 @@ class HeldBack:
         """Keep the stanza at the end, in place of an older one of its kind and sender."""
         key = stanza.name, stanza.sender or ""
         older = self._stanzas.pop(key, None)
-        self._bytes += len(stanza.content) - (len(older.content) if older else 0)
+        self._bytes += octets_of(stanza) - (octets_of(older) if older else 0)
         self._stanzas[key] = stanza
+
+
+def octets_of(stanza: Stanza) -> int:
+    """Give what a stanza has been written with: others choose its attributes as well as its content."""
+    size = len(stanza.content) + len(stanza.id or "")
+    if stanza.sender is not None:
+        size += len(stanza.sender)
+    if stanza.extra:
+        size += sum(len(name) + len(value) for name, value in stanza.extra.items())
+    return size
 
 
 HELD_BACK: Slot[HeldBack | None] = Slot("client_state.held_back", default=None)

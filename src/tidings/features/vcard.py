@@ -6,9 +6,9 @@ Implements XEP-0054 1.3.0; the marks § point at its sections.
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta
 
 from tidings.base.errors import StanzaError
+from tidings.base.shares import ShareExceeded, share
 from tidings.kernel.feature import Addressee, Feature, Spec, handles
 from tidings.kernel.iq import Iq
 from tidings.ports.vcard import VCardStore
@@ -20,7 +20,9 @@ from tidings.wire.xmpp.payloads.vcard import VCard
 class VCardOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How large a vCard may be."""
 
-    max_bytes: Annotated[int, Meta(description="Largest vCard that is kept, in bytes.", ge=1_024)] = 131_072
+    max_bytes: Annotated[int, share("Octets of the vCard of one account.", "policy-violation", ge=1_024)] = (
+        131_072
+    )
 
 
 class VCardTemp(Feature):
@@ -44,7 +46,7 @@ class VCardTemp(Feature):
         """Keep the vCard in place of the one before."""
         raw = request.payload.encode().to_bytes()
         if len(raw) > self._max_bytes:
-            raise StanzaError("policy-violation", f"a vCard may have at most {self._max_bytes} bytes")
+            raise ShareExceeded("the vCard", len(raw), self._max_bytes, condition="policy-violation")
         await self._store.put(request.sender.bare, raw)
 
     @handles(VCard, kind="set", at=Addressee.ENTITY)  # §3.2

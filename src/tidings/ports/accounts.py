@@ -9,7 +9,7 @@ with a localpart.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -28,6 +28,10 @@ __all__ = [
     "ScramKeys",
     "ScramMechanism",
 ]
+
+
+TOKEN_DEVICES: Final = 32
+"""How many devices of an account have FAST tokens; beyond it, the one that runs out first loses its."""
 
 
 class AccountExists(StanzaError):  # noqa: N818  # a fact about the store, said in its word
@@ -124,7 +128,8 @@ class AccountStore(Protocol):
     async def store_token(self, jid: Jid, token: FastToken) -> None:
         """Put a token into the `new` slot of its device (XEP-0484 §4), over one that was never used.
 
-        The `current` token, if any, stays good until `adopt_token`. Raises `NoSuchAccount`.
+        The `current` token, if any, stays good until `adopt_token`. At most `TOKEN_DEVICES` devices keep
+        tokens. Raises `NoSuchAccount`.
         """
         ...
 

@@ -126,6 +126,17 @@ async def test_strangers_requests_have_a_share_of_their_own():
     await world.stop()
 
 
+async def test_the_presence_that_is_kept_has_a_size(world):
+    alice, bob = [await interested(world, f"{name}@localhost/phone") for name in ("alice", "bob")]
+    await alice.send(f"<presence><status>{'x' * 40_000}</status></presence>")
+    kind, text = words(alice.take("presence")[0])
+    assert (kind, numbers(text)[1]) == ("not-acceptable", 32_768)
+    await bob.send(f"<presence><status>{'x' * 30_000}</status></presence>")
+    assert all(presence.get("type") is None for presence in bob.take("presence"))
+    assert alice.session.presence is not None
+    assert len(alice.session.presence.content) < 1_000
+
+
 async def test_who_is_shown_a_session_is_bounded_in_octets(world):
     alice, bob = [await interested(world, f"{name}@localhost/phone") for name in ("alice", "bob")]
     errors = await show_to_many(alice, 60)

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from tidings.adapters.memory.state import Accounts, AccountState, DeviceTokens, Documents, existing
 from tidings.base.jid import Jid
-from tidings.ports.accounts import AccountExists, AccountRecord, Ban, FastToken, ScramKeys
+from tidings.ports.accounts import TOKEN_DEVICES, AccountExists, AccountRecord, Ban, FastToken, ScramKeys
 
 
 class MemoryAccounts:
@@ -75,7 +75,12 @@ class MemoryAccounts:
 
     async def store_token(self, jid: Jid, token: FastToken) -> None:
         """Put a token into the `new` slot of its device."""
-        existing(self._accounts, jid).tokens.setdefault(token.device, DeviceTokens()).new = token
+        tokens = existing(self._accounts, jid).tokens
+        tokens.setdefault(token.device, DeviceTokens()).new = token
+        others = [device for device in tokens if device != token.device and tokens[device].held()]
+        others.sort(key=lambda device: max(held.expires for held in tokens[device].held()))
+        for device in others[: max(0, len(others) + 1 - TOKEN_DEVICES)]:
+            del tokens[device]
 
     async def tokens(self, jid: Jid, device: str) -> tuple[FastToken, ...]:
         """Give the tokens of the device, the `new` one first."""

@@ -13,7 +13,15 @@ from tidings.adapters.sql.documents import clear_documents
 from tidings.adapters.sql.engine import Database
 from tidings.adapters.sql.tables import accounts, fast_tokens, key_of
 from tidings.base.jid import Jid
-from tidings.ports.accounts import AccountExists, AccountRecord, Ban, FastToken, NoSuchAccount, ScramKeys
+from tidings.ports.accounts import (
+    TOKEN_DEVICES,
+    AccountExists,
+    AccountRecord,
+    Ban,
+    FastToken,
+    NoSuchAccount,
+    ScramKeys,
+)
 
 _NEW: Final = 0
 _CURRENT: Final = 1
@@ -36,6 +44,13 @@ _TOKENS: Final = (
     select(fast_tokens.c.slot, fast_tokens.c.mechanism, fast_tokens.c.digest, fast_tokens.c.expires)
     .where(fast_tokens.c.account == bindparam("account"), fast_tokens.c.device == bindparam("device"))
     .order_by(fast_tokens.c.slot)
+)
+
+_OTHER_DEVICES: Final = (
+    select(fast_tokens.c.device)
+    .where(fast_tokens.c.account == bindparam("owner"), fast_tokens.c.device != bindparam("but"))
+    .group_by(fast_tokens.c.device)
+    .order_by(func.max(fast_tokens.c.expires).desc())
 )
 
 
@@ -149,9 +164,19 @@ class SqlAccounts:
             "digest": token.digest,
             "expires": token.expires,
         }
-        await self._database.write(
-            lambda connection: put(connection, fast_tokens, row), refused=NoSuchAccount(jid)
-        )
+
+        def work(connection: Connection) -> None:
+            put(connection, fast_tokens, row)
+            others = connection.execute(_OTHER_DEVICES, {"owner": row["account"], "but": row["device"]})
+            surplus = others.scalars().all()[TOKEN_DEVICES - 1 :]
+            if surplus:
+                connection.execute(
+                    delete(fast_tokens).where(
+                        fast_tokens.c.account == row["account"], fast_tokens.c.device.in_(surplus)
+                    )
+                )
+
+        await self._database.write(work, refused=NoSuchAccount(jid))
 
     async def tokens(self, jid: Jid, device: str) -> tuple[FastToken, ...]:
         """Give the tokens of the device, the `new` one first."""

@@ -84,6 +84,10 @@ STRETCH = 64
 class PresenceOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How far one session may show itself."""
 
+    max_octets: Annotated[
+        int,
+        share("Octets of a presence that one session shows to all: it is kept.", "not-acceptable", ge=1_024),
+    ] = 32_768
     max_directed: Annotated[
         int, share("Addresses outside of the roster that one session may show itself to.", ge=0)
     ] = 1_000
@@ -173,6 +177,9 @@ class Presences(Feature):
 
     def _announce(self, session: Session, presence: Stanza) -> MaybeAwaitable:
         """Available presence: the first since it was gone is the initial one."""
+        size, most = len(presence.content), self._options.max_octets
+        if size > most:
+            raise ShareExceeded("the presence", size, most, condition="not-acceptable")
         self._sessions.set_priority(session, priority_of(presence))
         session.presence = presence
         shown = session[SHOWN]

@@ -1,6 +1,7 @@
 """Blocking Command: the list of blocked addresses and the commands that change it (XEP-0191 1.3)."""
 
-from typing import ClassVar, Self
+from collections.abc import Iterable
+from typing import ClassVar, Final, Self
 
 import msgspec
 
@@ -8,6 +9,8 @@ from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid, JidError
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
+
+_ITEM_OCTETS: Final = len('<item jid=""/>')
 
 
 class BlockList(msgspec.Struct, frozen=True):
@@ -62,6 +65,11 @@ class Unblock(msgspec.Struct, frozen=True):
     def encode(self) -> Element:
         """Return `<unblock/>` with an item per address."""
         return _with_items("unblock", self.jids)
+
+
+def block_list_octets(jids: Iterable[Jid]) -> int:
+    """Give how long the items of a block list with these addresses are."""
+    return sum(_ITEM_OCTETS + len(jid.xml.encode()) for jid in jids)
 
 
 def blocked_condition() -> Element:
