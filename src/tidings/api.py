@@ -10,6 +10,7 @@ from typing import Final
 
 from tidings.base.errors import BackendError, StanzaError, StreamError, TidingsError
 from tidings.base.jid import Jid, JidError
+from tidings.base.shares import ShareExceeded, share
 from tidings.kernel.account import Account
 from tidings.kernel.audience import AVAILABLE, Audience
 from tidings.kernel.clock import Clock
@@ -165,6 +166,7 @@ __all__ = [
     "SessionEnded",
     "SessionManager",
     "SessionResumed",
+    "ShareExceeded",
     "Slot",
     "Spec",
     "Stage",
@@ -186,6 +188,7 @@ __all__ = [
     "loads",
     "operation",
     "reloads",
+    "share",
 ]
 
 PROMISED: Final[Mapping[str, tuple[str, ...]]] = {

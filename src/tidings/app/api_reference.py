@@ -29,7 +29,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "Events": ("tidings.kernel.events",),
     "Stanzas": ("tidings.wire",),
     "Sending": ("tidings.messages",),
-    "What is kept": ("tidings.ports.documents",),
+    "What is kept": ("tidings.ports.documents", "tidings.base.shares"),
     "Operations": ("tidings.operations",),
     "Time and tasks": ("tidings.kernel.clock", "tidings.kernel.job", "tidings.kernel.supervisor"),
     "Errors": ("tidings.base.errors",),

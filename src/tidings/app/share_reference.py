@@ -65,7 +65,7 @@ def page() -> Iterator[str]:
     yield "for somebody has a bound here; [why and how](../explanation/shares.md). What is beyond a share is"
     yield "refused before anything is written, and the error says what is too large, how large it would be"
     yield "and what is allowed. Nobody else is disturbed. Each share is an option of the feature that keeps"
-    yield 'it, for all domains in `[features.NAME]` or for one in `[host."example.org".features.NAME]`. A share'
+    yield 'it, for all domains in `[features.NAME]` or for one in `[host."example.org".features.NAME]`. One'
     yield "that is made smaller takes nothing away, unless the oldest leaves: what there is stays, and may"
     yield "become smaller, but not grow."
     yield ""

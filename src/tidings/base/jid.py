@@ -159,8 +159,7 @@ def _remembered(text: str) -> Jid:
 
 def _octets_of(text: str, jid: Jid) -> int:
     """Give what an address takes in memory with its parts and its bare address, rather more than less."""
-    octets = 400 + 2 * getsizeof(text) + 4 * getsizeof(jid.text)
-    return octets if jid.xml is jid.text else octets + getsizeof(jid.xml)
+    return 400 + 2 * getsizeof(text) + 4 * getsizeof(jid.text) + 2 * getsizeof(jid.xml)
 
 
 def _prepare_local(local: str) -> str:

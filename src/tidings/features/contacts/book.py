@@ -256,7 +256,7 @@ def _octets_of(entry: RosterEntry | None) -> int:
 
 
 def _request_octets(entry: RosterEntry) -> int:
-    return len(entry.pending_in or b"") + len(entry.jid.xml.encode())
+    return len(entry.pending_in or b"") + len(entry.jid.xml)
 
 
 def _words(entry: RosterEntry | None) -> tuple[str, frozenset[str]] | None:

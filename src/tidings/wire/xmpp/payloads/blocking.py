@@ -69,7 +69,7 @@ class Unblock(msgspec.Struct, frozen=True):
 
 def block_list_octets(jids: Iterable[Jid]) -> int:
     """Give how long the items of a block list with these addresses are."""
-    return sum(_ITEM_OCTETS + len(jid.xml.encode()) for jid in jids)
+    return sum(_ITEM_OCTETS + len(jid.xml) for jid in jids)
 
 
 def blocked_condition() -> Element:

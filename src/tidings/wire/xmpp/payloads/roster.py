@@ -145,7 +145,7 @@ def check_limits(item: RosterItem) -> None:
 
 def item_octets(jid: Jid, name: str, groups: Iterable[str]) -> int:
     """Give how long `<item/>` may be, whatever the subscription is and becomes."""
-    size = _FRAME + len(jid.xml.encode()) + octets(escape_attribute(name))
+    size = _FRAME + len(jid.xml) + octets(escape_attribute(name))
     return size + sum(_GROUP_FRAME + octets(escape_text(group)) for group in groups)
 
 
