@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from sqlalchemy import text
 
 from tests.features.inboxes import (
     BOB,
@@ -108,7 +109,7 @@ async def test_boxes_of_the_servers_own(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "peer", "text"),
+    ("content", "peer", "expected"),
     [  # §1.7
         ("<read>true</read>", "", "jid-required"),
         ("<read>true</read>", "@", "invalid-jid"),
@@ -122,10 +123,26 @@ async def test_boxes_of_the_servers_own(world: World) -> None:
         ("<read>true</read>", "carol@localhost", "item-not-found"),
     ],
 )
-async def test_changes_that_are_refused(world: World, content: str, peer: str, text: str) -> None:
+async def test_changes_that_are_refused(world: World, content: str, peer: str, expected: str) -> None:
     alice = await world.online("alice@localhost/phone")
-    assert refusal(await alice.request(conversation(content, peer))) == ("modify", "bad-request", text)
+    assert refusal(await alice.request(conversation(content, peer))) == ("modify", "bad-request", expected)
     assert alice.take() == []
+
+
+async def test_made_up_conversations_leave_nothing_in_the_store(world: World) -> None:
+    alice = await world.online("alice@localhost/phone")
+    ledger = world.stores.ledger
+
+    async def kept() -> tuple[object, object]:
+        count = text("SELECT count(*) FROM jids")
+        return await ledger.feed(), await ledger._database.read(lambda c: c.execute(count).scalar_one())
+
+    before = await kept()
+    for number in range(5):
+        peer = f"{'x' * 1_000}{number}@localhost"
+        assert refusal(await alice.request(conversation("<read>true</read>", peer)))[2] == "item-not-found"
+        assert refusal(await alice.request(conversation("<mute>9</mute>", peer)))[2] == "item-not-found"
+    assert await kept() == before
 
 
 async def test_a_new_message_brings_a_conversation_back(world: World) -> None:  # §1.9

@@ -89,8 +89,8 @@ def page() -> Iterator[str]:
     yield f"(`{XmlLimits().stanza_bytes}`), so it cannot write more at once."
     yield ""
     yield "**Not bounded in octets is the archive**, which is what an account is for: `[features.retention]`"
-    yield "says for how long and how many messages are kept. With it go what belongs to its messages: the"
-    yield "conversations of the inbox, the text search, the addresses of those who wrote."
+    yield "says for how long and how many messages are kept. With them go the conversations of the inbox and"
+    yield "the text search."
 
 
 def _beyond(kind: inspect.Type) -> str:

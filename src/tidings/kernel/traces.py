@@ -168,7 +168,8 @@ class Traces:
             return
         if of.notes is None:
             of.notes = []
-        of.notes.append(Note(what, reason, str(who)))
+        # The text of an address is there already: a thousand notes of one session share it.
+        of.notes.append(Note(what, reason, who.text if isinstance(who, Jid) else str(who)))
         if self.is_logged:
             told = {"who": str(who)} if who else {}
             log.debug(what, trace=of.trace, reason=str(reason), **told)

@@ -143,6 +143,9 @@ class Conversations(Feature):
     ) -> None:
         session[HAS_ASKED] = True
         account = session.account
+        # Asked before: a commit gives every address that it names a number for ever, made-up ones as well.
+        if await self._ledger.conversation(account.jid, change.peer) is None:
+            raise changed_entry_not_found()
         committed = await self._ledger.commit(LedgerBatch(changes=(change,)))
         row = await self._ledger.conversation(account.jid, change.peer) if committed.changed[0] else None
         if row is None:
