@@ -207,7 +207,7 @@ async def test_a_message_for_all_devices_reaches_each_once(world: World) -> None
         client.take()
     await bob.send(message("alice@localhost"))
     assert [plain(device) for device in devices] == [["Hello"]] * 3
-    assert texts(silent) == [("received", "Hello")]
+    assert texts(silent) == []  # a replay brings it, once the device wants such messages
 
 
 async def test_copies_carry_what_the_own_archive_says(world: World) -> None:
@@ -333,7 +333,7 @@ async def test_a_note_to_oneself_reaches_each_device_once(world: World) -> None:
         client.take()
     await devices[0].send(message("alice@localhost"))
     assert [plain(device) for device in devices[1:]] == [["Hello"]] * 2
-    assert texts(silent) == [("received", "Hello")]
+    assert texts(silent) == []  # a replay brings it, once the device wants such messages
     devices[0].take()
     await devices[0].send(message("alice@localhost/b", name="m2"))
     assert plain(devices[1]) == ["Hello"]
