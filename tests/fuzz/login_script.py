@@ -17,17 +17,10 @@ from tidings.wire.xmpp import ns
 
 _DEVICE = "d4565fa7-4d72-4749-b3d3-740edbf87770"
 _MECHANISMS = (
-    *(
-        "PLAIN",
-        "PLAIN",
-        "PLAIN",
-        "SCRAM-SHA-1",
-        "SCRAM-SHA-256",
-        "SCRAM-SHA-256",
-        "SCRAM-SHA-512",
-        "SCRAM-SHA-256-PLUS",
-    ),
-    *("ANONYMOUS", "EXTERNAL", "HT-SHA-256-NONE", "HT-SHA-256-EXPR", "DIGEST-MD5", "", "plain", "x" * 300),
+    *("PLAIN",) * 8,
+    *("SCRAM-SHA-1", "SCRAM-SHA-256", "SCRAM-SHA-256", "SCRAM-SHA-512") * 2,
+    *("SCRAM-SHA-256-PLUS", "ANONYMOUS", "EXTERNAL", "HT-SHA-256-NONE", "HT-SHA-256-EXPR"),
+    *("DIGEST-MD5", "", "plain", "x" * 300),
 )
 _TEXTS = (
     "",
@@ -86,9 +79,11 @@ class Script:
         chance = self._chance
         if chance.random() < 0.95:
             yield self._header()
+        has_begun_anew = False
         for _ in range(chance.choice((1, 2, 3, 5, 8, 12))):
             yield self._step()
-            if chance.random() < 0.5 and self.is_proven:
+            if self.is_proven and not has_begun_anew and chance.random() < 0.6:
+                has_begun_anew = True
                 yield self._header()
 
     def _step(self) -> Step:
@@ -117,7 +112,7 @@ class Script:
         if kind == 3 and chance.random() < 0.3:
             return Step(Kind.CLOSING)
         element = (
-            self._login() if kind < 17 and not (self.is_proven and chance.random() < 0.7) else self._other()
+            self._login() if kind < 17 and not (self.is_proven and chance.random() < 0.6) else self._other()
         )
         if chance.random() < 0.1:
             below = [element, *(child for child in element.children)]
@@ -128,15 +123,16 @@ class Script:
 
     def _login(self) -> Element:
         chance = self._chance
-        kind = chance.randrange(12)
-        if self._scram is not None and self.challenge is not None and kind != 6:
-            return Element("response", self._profile, None, self._scram_final())
-        if kind == 6:
+        if self.challenge is not None and chance.random() < 0.85:
+            return Element("response", self._profile, None, self._answer())
+        kind = chance.randrange(20)
+        if kind == 0:
             return Element("abort", chance.choice((ns.SASL, ns.SASL2)))
-        if kind in {7, 8}:
-            profile = self._profile if chance.random() < 0.8 else chance.choice((ns.SASL, ns.SASL2))
+        if kind == 1:
+            profile = chance.choice((ns.SASL, ns.SASL2))
             return Element("response", profile, None, chance.choice((self._plain(), chance.choice(_TEXTS))))
         mechanism = chance.choice(_MECHANISMS)
+        self._scram, self.challenge = None, None
         first = self._first(mechanism)
         if chance.random() < 0.5:
             self._profile = ns.SASL
@@ -160,16 +156,18 @@ class Script:
             name = self._name if is_right else chance.choice((self._name, "nobody"))
             password = self._password if is_right else "wrong"
             client = ScramClient([mechanism], name, password)
-            self._scram, self.challenge = (client, is_right), None
+            self._scram = (client, is_right)
             return _encode(client.get_client_first())
         return _encode(chance.choice((self._name, f"{self._name}\0x", f"{self._name}@{self._domain}", "")))
 
-    def _scram_final(self) -> str:
-        """Answer the challenge, rightly or with something else wrong."""
+    def _answer(self) -> str:
+        """Answer the challenge, rightly or with something wrong."""
         chance = self._chance
-        assert self._scram is not None
+        challenge, self.challenge = self.challenge or "", None
+        if self._scram is None:
+            return self._plain()
         client, is_right = self._scram
-        challenge, self.challenge, self._scram = self.challenge or "", None, None
+        self._scram = None
         try:
             client.set_server_first(base64.b64decode(challenge).decode())
             final = client.get_client_final()
@@ -186,7 +184,7 @@ class Script:
 
     def _plain(self) -> str:
         chance = self._chance
-        if chance.random() < 0.2:
+        if chance.random() < 0.3:
             self.is_proven = True
             return _encode(
                 f"{chance.choice(('', f'{self._name}@{self._domain}'))}\0{self._name}\0{self._password}"
