@@ -5,7 +5,7 @@ import pytest
 from tests.fuzz.budget import Budget
 from tests.fuzz.fuzzers import FUZZERS
 
-CASES = {"streams": 300, "negotiations": 1_000, "logins": 20, "stanzas": 10}
+CASES = {"streams": 200, "negotiations": 600, "logins": 15, "stanzas": 8}
 SEED = 1
 
 
