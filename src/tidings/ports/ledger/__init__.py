@@ -7,7 +7,7 @@ process and a loss of power; only then is the sender told "accepted".
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from tidings.base.jid import Jid
@@ -126,6 +126,13 @@ class Ledger(Protocol):
         """Give conversations of an account."""
         ...
 
+    async def last_messages(self, rows: Sequence[InboxRow], octets: int) -> tuple[InboxRow, ...]:
+        """Complete conversations that were read without their last messages, from the first one on.
+
+        Gives as many as have bodies of so many octets together, at least one, which may be larger alone.
+        """
+        ...
+
     async def conversation(self, owner: Jid, peer: Jid) -> InboxRow | None:
         """Give one conversation of an account, in any box."""
         ...
@@ -153,10 +160,10 @@ class Ledger(Protocol):
         """Give every known device of an account."""
         ...
 
-    async def changes(self, owner: Jid, since: int, limit: int = 50) -> Changes:
-        """Give what happened to an account after a feed number: at most so many entries.
+    async def changes(self, owner: Jid, since: int, limit: int = 50, octets: int | None = None) -> Changes:
+        """Give what happened to an account after a feed number: at most so many entries, and octets of them.
 
-        A transaction is never cut; one that has more entries is a page of its own.
+        A transaction is never cut; one that has more is a page of its own.
         """
         ...
 

@@ -120,6 +120,9 @@ class PageQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Whether `ArchivePage.total` and `ArchivePage.index` are wanted."""
     folded: bool = False
     """Whether `Archived.pointers` are wanted."""
+    octets: int | None = None
+    """The page ends early, before the bodies of its entries are larger together than this; its first entry
+    may be larger alone. None: no matter how large it gets."""
 
 
 class Archived(msgspec.Struct, frozen=True, kw_only=True):
@@ -189,6 +192,8 @@ class InboxQuery(msgspec.Struct, frozen=True, kw_only=True):
     last_page: bool = False
     """The last page of what matches."""
     limit: int | None = None
+    with_last: bool = True
+    """Whether `InboxRow.last` is wanted now; what is left out here `Ledger.last_messages` gives later."""
 
 
 class InboxRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -198,7 +203,8 @@ class InboxRow(msgspec.Struct, frozen=True, kw_only=True):
     source: Jid
     """The archive that holds its messages."""
     last: Archived | None
-    """The last countable message, as `source` has it, with its newest correction in `pointers`."""
+    """The last countable message, as `source` has it, with its newest correction in `pointers`; None where
+    there is none, or it was not asked for."""
     position: int
     """Of the last message in `source`."""
     time: int
@@ -252,7 +258,7 @@ class Changes(msgspec.Struct, frozen=True):
     erased: tuple[int, ...]
     """Positions of older entries that became tombstones."""
     rows: tuple[InboxRow, ...]
-    """Conversations that changed."""
+    """Conversations that changed; with `last` where it is in another archive than the account's own."""
     incarnation: str
     feed: int
     """Go on after this number."""

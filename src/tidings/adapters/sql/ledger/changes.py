@@ -7,15 +7,15 @@ never cut.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from tidings.adapters.sql.ledger.encoding import PER_FEED, epoch_text
 from tidings.adapters.sql.ledger.inbox_pages import InboxPages
-from tidings.adapters.sql.ledger.reader import ENTRY, Reader
+from tidings.adapters.sql.ledger.reader import ENTRY, Reader, Room
 from tidings.adapters.sql.ledger.statements import Rows
 from tidings.base.jid import Jid
-from tidings.ports.ledger.reading import Changes
+from tidings.ports.ledger.reading import Changes, InboxRow
 
 _ERASURES: Final = 1000
 _ROWS: Final = 500
@@ -33,18 +33,20 @@ class ChangesReader:
         rows = self._reader.run("SELECT incarnation, feed FROM ledger WHERE id = 1")
         return (epoch_text(rows[0][0]), rows[0][1]) if rows else ("", 0)
 
-    def changes(self, owner: Jid, since: int, limit: int) -> Changes:
+    def changes(self, owner: Jid, since: int, limit: int, octets: int | None = None) -> Changes:
         """Give what happened to an account after a feed number."""
         incarnation, newest = self.feed()
         last = newest
         number, head = self._reader.head(owner)
         inbox_owner = number or self._reader.number_of(owner)
         start = self._reader.first_at(number, head, "message", (since + 1) * PER_FEED)
-        rows = self._entries(number, start, head.position, last, limit)
+        room = Room(octets)
+        rows = self._entries(number, start, head.position, last, limit, room)
+        limit = min(limit, max(room.taken, 1))
         if len(rows) > limit and rows[0][1] // PER_FEED == rows[-1][1] // PER_FEED:
             last = rows[0][1] // PER_FEED  # one transaction is more than a page: all of it
             end = self._reader.first_at(number, head, "message", (last + 1) * PER_FEED) - 1
-            rows = self._entries(number, start, end, last, end - start)
+            rows = self._entries(number, start, end, last, end - start, Room(None))
             limit = len(rows)
         erased = self._erased(number, since, last, start)
         changed = sorted(self._inbox.changed(inbox_owner, since), key=lambda row: row.feed)
@@ -59,7 +61,7 @@ class ChangesReader:
         return Changes(
             entries=tuple(self._reader.archived(number, head, rows)),
             erased=tuple(sorted(position for feed, position in erased if feed <= end)),
-            rows=tuple(self._inbox.with_last([row for row in changed if row.feed <= end])),
+            rows=tuple(self._with_last(owner, [row for row in changed if row.feed <= end])),
             incarnation=incarnation,
             feed=max(end, min(since, last)),
             is_complete=end >= newest,
@@ -67,13 +69,18 @@ class ChangesReader:
             gone=tuple(peer for feed, peer in gone if feed <= end),
         )
 
-    def _entries(self, archive: int, start: int, end: int, last: int, limit: int) -> Rows:
-        """Give entries between two positions, up to a feed number: one more than asked for."""
+    def _with_last(self, owner: Jid, rows: list[InboxRow]) -> Iterator[InboxRow]:
+        """Complete the rows whose last messages are not among the entries of the account."""
+        elsewhere = {row.peer: row for row in self._inbox.with_last([r for r in rows if r.source != owner])}
+        return (elsewhere.get(row.peer, row) for row in rows)
+
+    def _entries(self, archive: int, start: int, end: int, last: int, limit: int, room: Room) -> Rows:
+        """Give entries between two positions, up to a feed number: one more than there is room for."""
         statement = (
             f"SELECT {ENTRY}WHERE e.archive = ? AND e.position BETWEEN ? AND ? AND e.message < ? "
             f"ORDER BY e.position LIMIT {int(limit) + 1}"
         )
-        return self._reader.run(statement, archive, start, end, (last + 1) * PER_FEED)
+        return self._reader.run_within(room, statement, archive, start, end, (last + 1) * PER_FEED)
 
     def _erased(self, archive: int, since: int, last: int, start: int) -> Rows:
         """Give (feed, position) of older entries that were erased: some more than a page has, none cut."""

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from tidings.adapters.sql.ledger.encoding import GONE, UNREAD
-from tidings.adapters.sql.ledger.reader import ENTRY, Reader
+from tidings.adapters.sql.ledger.reader import ENTRY, Reader, Room
 from tidings.base.jid import Jid
 from tidings.ports.ledger.batch import EntryKind
 from tidings.ports.ledger.reading import Archived, InboxOrder, InboxPage, InboxQuery, InboxRow
@@ -49,7 +49,7 @@ class InboxPages:
         outside = [row for row in rows if row.box != BIN]
         page, is_complete = _page(query, _matching(query, rows))
         return InboxPage(
-            tuple(self.with_last(page)),
+            tuple(self.with_last(page) if query.with_last else page),
             is_complete,
             unread=sum(row.unread for row in outside),
             unread_conversations=sum(row.unread > 0 for row in outside),
@@ -114,6 +114,25 @@ class InboxPages:
         ]
 
     # -- last messages
+
+    def last_messages(self, rows: Sequence[InboxRow], octets: int) -> list[InboxRow]:
+        """Complete as many of the first rows as there is room for, so much that nothing larger is read."""
+        sizes = {source: self._sizes(source, rows) for source in {row.source for row in rows}}
+        room = Room(octets)
+        for row in rows:
+            if not room.take_octets(sizes[row.source].get(row.position, 0)):
+                break
+        return self.with_last(rows[: room.taken])
+
+    def _sizes(self, source: Jid, rows: Sequence[InboxRow]) -> dict[int, int]:
+        """Tell how large the last messages are that one archive has."""
+        statement = (
+            "SELECT e.position, LENGTH(m.body) FROM entries e JOIN messages m ON m.id = e.message "
+            "WHERE e.archive = ? AND e.position IN LIST"
+        )
+        positions = [row.position for row in rows if row.source == source]
+        found = self._reader.among(statement, positions, self._reader.number_of(source))
+        return {position: octets or 0 for position, octets in found}
 
     def with_last(self, rows: Sequence[InboxRow]) -> list[InboxRow]:
         """Complete the rows with their last messages, archive by archive."""

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from tidings.adapters.sql.ledger.conversations import JOINED, WITHIN, Stretch, stretches
 from tidings.adapters.sql.ledger.encoding import ERASED, GROUPCHAT, HIDDEN
-from tidings.adapters.sql.ledger.reader import ENTRY, Reader, entry_of
+from tidings.adapters.sql.ledger.reader import BODY, ENTRY, Reader, Room, entry_of
 from tidings.adapters.sql.ledger.search import hits
 from tidings.adapters.sql.ledger.statements import Rows
 from tidings.ports.ledger.batch import EntryKind
@@ -42,14 +42,22 @@ class Pages:
         total = self._total(query, archive, low, high) if query.counted else None
         start = low if query.after is None else max(low, query.after.position + 1)
         end = high if query.before is None else min(high, query.before.position - 1)
-        rows = self._rows(query, archive, start, end) if start <= end else []
+        room = Room(query.octets)
+        rows = self._rows(query, archive, start, end, room) if start <= end else []
         is_complete = len(rows) <= query.limit
         rows = rows[: query.limit]
-        if query.newest:
-            rows.reverse()
         if query.words:
             statement = f"SELECT {ENTRY}WHERE e.archive = ? AND e.position IN LIST"
-            rows = sorted(self._reader.among(statement, [row[0] for row in rows], archive))
+            found = self._reader.among(statement, [row[0] for row in rows], archive)
+            rows = sorted(found, reverse=query.newest)
+            for row in rows:
+                if not room.take(row[BODY]):
+                    break
+        if room.taken < len(rows):
+            is_complete = False
+            rows = rows[: room.taken]
+        if query.newest:
+            rows.reverse()
         index = None
         if total is not None and query.newest and end == high:
             index = total - len(rows)
@@ -82,8 +90,8 @@ class Pages:
             high = min(high, self._reader.first_at(archive, head, "time", query.end + 1) - 1)
         return low, high
 
-    def _rows(self, query: PageQuery, archive: int, low: int, high: int) -> Rows:
-        """Give the rows of a page and one more, from its beginning."""
+    def _rows(self, query: PageQuery, archive: int, low: int, high: int, room: Room) -> Rows:
+        """Give the rows of a page and one more, from its beginning; fewer where there is no room for them."""
         rows: Rows = []
         selections = self._select(query, archive, low, high)
         for found in reversed(selections) if query.newest else selections:
@@ -93,8 +101,11 @@ class Pages:
                 f"SELECT {columns}WHERE {found.condition} ORDER BY {found.order} "
                 f"{'DESC' if query.newest else 'ASC'} LIMIT {query.limit + 1 - len(rows)}"
             )
-            rows += self._reader.run(statement, *found.values)
-            if len(rows) > query.limit:
+            if query.words:
+                rows += self._reader.run(statement, *found.values)
+            else:
+                rows += self._reader.run_within(room, statement, *found.values)
+            if len(rows) > query.limit or (not query.words and room.taken < len(rows)):
                 break
         return rows
 

@@ -28,6 +28,9 @@ ENTRY: Final = (
 )
 """The columns that `Reader.archived` takes, and where they come from."""
 
+BODY: Final = 9
+"""Which of them is the body."""
+
 
 def entry_of(source: str) -> str:
     """Give `ENTRY` with another source of the entries `e`."""
@@ -228,6 +231,10 @@ class Reader:
         """Run a statement and give its rows."""
         return self.sql.run(statement, *values).all()
 
+    def run_within(self, room: Room, statement: str, *values: object) -> Rows:
+        """Run a statement on `ENTRY`, and stop reading behind the first row for which there is no room."""
+        return self.sql.run_until(lambda row: not room.take(row[BODY]), statement, *values)
+
     def among(self, statement: str, keys: Sequence[Any], *values: object) -> Rows:
         """Run a statement whose LIST, behind its other values, stands for these keys."""
         if not keys:
@@ -245,6 +252,30 @@ def _retractions(pointing: dict[int, list[tuple[Any, ...]]]) -> dict[int, int]:
             if row[4] == EntryKind.RETRACTION:
                 found.setdefault(position, row[2])
     return found
+
+
+class Room:
+    """How many octets of bodies a page still has room for; the first body always fits."""
+
+    __slots__ = ("_left", "taken")
+
+    def __init__(self, octets: int | None) -> None:
+        self._left = octets
+        self.taken = 0
+        """How many rows there was room for."""
+
+    def take(self, body: bytes | None) -> bool:
+        """Take room for a body, or tell that there is none."""
+        return self.take_octets(0 if body is None else len(body))
+
+    def take_octets(self, octets: int) -> bool:
+        """Take room for a body of so many octets, or tell that there is none."""
+        if self._left is not None:
+            if octets > self._left and self.taken:
+                return False
+            self._left = max(self._left - octets, 0)
+        self.taken += 1
+        return True
 
 
 def _entry(

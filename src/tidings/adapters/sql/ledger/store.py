@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 from sqlalchemy import Connection
@@ -175,6 +175,10 @@ class SqlLedger:
         """Give conversations of an account."""
         return await self._read(lambda reader: InboxPages(reader).inbox(owner, query))
 
+    async def last_messages(self, rows: Sequence[InboxRow], octets: int) -> tuple[InboxRow, ...]:
+        """Complete conversations that were read without their last messages, from the first one on."""
+        return await self._read(lambda reader: tuple(InboxPages(reader).last_messages(rows, octets)))
+
     async def conversation(self, owner: Jid, peer: Jid) -> InboxRow | None:
         """Give one conversation of an account, in any box."""
         return await self._read(lambda reader: InboxPages(reader).conversation(owner, peer))
@@ -199,9 +203,9 @@ class SqlLedger:
         """Give every known device of an account."""
         return await self._read(lambda reader: reader.devices(archive))
 
-    async def changes(self, owner: Jid, since: int, limit: int = 50) -> Changes:
+    async def changes(self, owner: Jid, since: int, limit: int = 50, octets: int | None = None) -> Changes:
         """Give what happened to an account after a feed number."""
-        return await self._read(lambda reader: ChangesReader(reader).changes(owner, since, limit))
+        return await self._read(lambda reader: ChangesReader(reader).changes(owner, since, limit, octets))
 
     async def feed(self) -> tuple[str, int]:
         """Give the incarnation of this ledger and the number of its last transaction."""
