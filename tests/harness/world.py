@@ -27,6 +27,7 @@ from tidings.base.errors import StreamError
 from tidings.base.jid import Jid
 from tidings.base.limits import XmlLimits
 from tidings.kernel.feature import Feature
+from tidings.kernel.outbound import DEFAULT_OCTETS
 from tidings.kernel.outgoing import Outgoing
 from tidings.kernel.server import Server
 from tidings.kernel.session import Client, Session
@@ -53,6 +54,8 @@ class WorldClient:
         self.error: StreamError | None = None
         self.closed = False
         self.paused = False
+        self.unread = 0
+        """How many octets wait for it; a test sets it for a client that reads nothing for a while."""
         self.session: Session = None  # type: ignore[assignment]  # set by World.login
         self._input: ClientStreamInput = None  # type: ignore[assignment]
         self.answers: list[Element] = []  # to what it asked for inline
@@ -81,6 +84,15 @@ class WorldClient:
 
     def say_raw(self, raw: bytes) -> None:
         self.received.append(decode(raw, ""))
+
+    def backlog(self) -> int:
+        return self.unread
+
+    def has_room(self) -> bool:
+        return not self.unread
+
+    def abort(self) -> None:
+        self.closed = True
 
     def close(self, error: StreamError | None) -> None:
         self.error = error
@@ -166,6 +178,9 @@ class _ClientLink:
         self.send = client.send_out
         self.request_ack = client.request_ack
         self.send_nonza = client.say_raw
+        self.backlog = client.backlog
+        self.has_room = client.has_room
+        self.abort = client.abort
         self.close = client.close
         self.pause = client.pause
         self.resume = client.resume
@@ -206,6 +221,7 @@ class World:
         services: Iterable[ServiceKind] = (),
         sessions_per_account: int = 50,
         accounts_in_memory: int = 10_000,
+        outbound_octets: int = DEFAULT_OCTETS,
         registry: SessionRegistry | None = None,
         bus: Bus | None = None,
         explained_messages: int = 1000,
@@ -248,6 +264,7 @@ class World:
                 services=tuple(services),
                 sessions_per_account=sessions_per_account,
                 accounts_in_memory=accounts_in_memory,
+                outbound_octets=outbound_octets,
                 registry=registry,
                 bus=bus,
                 explained_messages=explained_messages,

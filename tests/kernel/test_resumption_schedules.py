@@ -62,10 +62,19 @@ class Wire:
     def request_ack(self) -> None:
         request_ack(self.phone.session.flow, self.send_nonza)
 
+    def backlog(self) -> int:
+        return 0
+
+    def has_room(self) -> bool:
+        return True
+
     def close(self, error: StreamError | None) -> None:
         assert error is not None
         assert error.condition == "conflict"
         self.is_cut = True
+
+    def abort(self) -> None:
+        raise AssertionError("nobody asked for it")
 
     def pause(self) -> None:
         pass

@@ -48,8 +48,17 @@ class Link:
     def request_ack(self) -> None:
         pass
 
+    def backlog(self) -> int:
+        return 0
+
+    def has_room(self) -> bool:
+        return True
+
     def close(self, error: StreamError | None) -> None:
         self.closed, self.error = True, error
+
+    def abort(self) -> None:
+        raise AssertionError("nobody asked for it")
 
     def pause(self) -> None:
         pass

@@ -10,6 +10,7 @@ from tidings.kernel.account import Account
 from tidings.kernel.directory import Directory
 from tidings.kernel.hooks import Hooks
 from tidings.kernel.host import Host
+from tidings.kernel.pacing import Pacing
 from tidings.kernel.session import Client, Session
 from tidings.kernel.stored_copy import stored_copy
 from tidings.kernel.supervisor import Supervisor
@@ -61,7 +62,7 @@ async def _exists(_: Jid) -> bool:
 def planned(stanza: Stanza, sender: Account | None, recipient: Account) -> Append | None:
     """Plan a message for an account of a host with archives, from one of the same host or from elsewhere."""
     supervisor = Supervisor(Telemetry())
-    kind = AccountKind(_exists, Router(None, supervisor, Telemetry()))
+    kind = AccountKind(_exists, Router(None, supervisor, Telemetry(), Pacing(VirtualClock())))
     hooks = Hooks(supervisor, VirtualClock())
     host = Host("clinic.example", kind, Directory(kind, 10), hooks)
     host.has_archives = True

@@ -476,6 +476,38 @@ async def test_a_slow_reader_is_cut(world: World) -> None:
     end(bench)
 
 
+async def test_what_waits_in_all_connections_together_is_bounded_and_the_largest_goes_first() -> None:
+    world = await World.start(outbound_octets=1_000_000)
+    doorway = await door(world)
+    benches = {name: Bench(doorway) for name in ("alice", "bob")}
+    for name, bench in benches.items():
+        await bench.log_in(name)
+    alice, bob = benches.values()
+    for session in world.server.sessions():
+        benches[session.jid.local].unread = 400_000
+        session.send(Stanza.build("message", to=session.jid))
+    await world.settle()
+    assert world.server.outbound.octets == 800_000
+    alice.unread, bob.unread = 100_000, 700_000
+    [of_bob] = [session for session in world.server.sessions() if session.jid.local == "bob"]
+    of_bob.send(Stanza.build("message", to=of_bob.jid))
+    await world.settle()
+    assert not bob.aborted  # alice has read meanwhile
+    assert world.server.outbound.octets == 800_000
+    bob.unread = 950_000
+    of_bob.send(Stanza.build("message", to=of_bob.jid))
+    await world.settle()
+    assert bob.aborted
+    assert conditions(bob.written) == ["resource-constraint"]
+    assert not alice.aborted
+    assert world.server.session_count == 1
+    assert world.server.outbound.octets == 100_000
+    end(alice)
+    end(bob)
+    assert world.server.outbound.octets == 0
+    await world.stop()
+
+
 async def test_every_end_after_the_first_does_nothing(world: World) -> None:
     bench = Bench(await door(world))
     await bench.log_in()

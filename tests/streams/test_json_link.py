@@ -53,8 +53,17 @@ class JsonLink:
     def request_ack(self) -> None:
         self.sent.append({"type": "ack?"})
 
+    def backlog(self) -> int:
+        return 0
+
+    def has_room(self) -> bool:
+        return True
+
     def close(self, error: StreamError | None) -> None:
         self.is_open = False
+
+    def abort(self) -> None:
+        raise AssertionError("nobody asked for it")
 
     def pause(self) -> None:
         pass

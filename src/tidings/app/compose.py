@@ -44,7 +44,9 @@ from tidings.kernel.domains import Domains, ServedDomain, Source
 from tidings.kernel.feature import Feature
 from tidings.kernel.followers import Followers
 from tidings.kernel.hosting import Hosting
+from tidings.kernel.outbound import DEFAULT_OCTETS
 from tidings.kernel.outbox import Outbox
+from tidings.kernel.pacing import Pacing
 from tidings.kernel.server import Server
 from tidings.kernel.session_manager import SessionManager
 from tidings.kernel.supervisor import Supervisor
@@ -125,6 +127,7 @@ def build_server(
     settings_for: Callable[[DomainRecord], HostSettings] | None = None,
     sessions_per_account: int = 50,
     accounts_in_memory: int = 10_000,
+    outbound_octets: int = DEFAULT_OCTETS,
     database: str = "",
     explained_messages: int = REMEMBERED,
     logs_debug: bool = False,
@@ -137,15 +140,17 @@ def build_server(
 
     The server is not started and has no doors yet. `settings_for` says what a domain is to be that is added
     while it runs. `database` names the stores for people. `explained_messages` is how many messages are
-    remembered for `explain message`; `logs_debug` says that somebody reads the debug log. `provides` are more
-    things that features may ask for, by type. `reload` reads the configuration anew. `registry` and `bus`
-    join this node to others of the server; without them it is the only one.
+    remembered for `explain message`; `logs_debug` says that somebody reads the debug log. `outbound_octets`
+    is what may wait for all clients together. `provides` are more things that features may ask for, by type.
+    `reload` reads the configuration anew. `registry` and `bus` join this node to others of the server; without
+    them it is the only one.
     """
     features = tuple(features)
     telemetry = Telemetry()
     supervisor = Supervisor(telemetry)
     traces = Traces(explained_messages, is_logged=logs_debug, clock=clock)
-    router = Router(stores.ledger, supervisor, telemetry, traces)
+    pacing = Pacing(clock)
+    router = Router(stores.ledger, supervisor, telemetry, pacing, traces)
     cluster = Cluster(bus, router.hosts, clock, supervisor)
     sessions = SessionManager(registry or MemorySessions(), cluster, router, supervisor)
     handover = None
@@ -161,6 +166,7 @@ def build_server(
         telemetry,
         stores.ledger,
         sessions_per_account=sessions_per_account,
+        outbound_octets=outbound_octets,
     )
     domains = Domains()
     accounts = Accounts(
@@ -182,6 +188,7 @@ def build_server(
         Cluster: cluster,
         SessionManager: sessions,
         Turns: Turns(clock, supervisor),
+        Pacing: pacing,
         Clock: clock,
         TimeSource: clock,
         Accounts: accounts,

@@ -239,6 +239,15 @@ class LimitsOptions(msgspec.Struct, frozen=True, kw_only=True):
             description="How many bytes may wait for a client that reads slowly before it is cut off.",
         ),
     ] = 4 * 1024 * 1024
+    outbound_total_bytes: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="How many bytes may wait for all clients together, unread or unacknowledged, before "
+            "the sessions with most of it end. 0: a quarter of the memory of the machine or its control "
+            "group, but no more than 512 MiB.",
+        ),
+    ] = 0
     accounts_in_memory: Annotated[
         Positive, Meta(description="Accounts without a session that are kept in memory.")
     ] = 10_000

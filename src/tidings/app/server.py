@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import structlog
 
-from tidings.app import certificates, data_directory, listening, permissions, storage, tls_contexts
+from tidings.app import certificates, data_directory, listening, memory, permissions, storage, tls_contexts
 from tidings.app.admin_socket import AdminSocket
 from tidings.app.banner import print_banner
 from tidings.app.compose import HostSettings, build_server
@@ -240,6 +240,7 @@ def _build(
         settings_for=lambda record: _settings_of(config, record.domain, record.admins),
         sessions_per_account=config.limits.sessions_per_account,
         accounts_in_memory=config.limits.accounts_in_memory,
+        outbound_octets=config.limits.outbound_total_bytes or memory.outbound_share(),
         database=storage.describe(config),
         explained_messages=config.log.explained_messages,
         logs_debug=config.log.level == "debug",

@@ -18,7 +18,13 @@ from msgspec import Meta
 from tidings.base.errors import BackendError, StanzaError, StreamError
 from tidings.base.ids import token
 from tidings.base.jid import Jid
-from tidings.kernel.events import SessionBound, SessionEnded, StanzasAcknowledged
+from tidings.kernel.events import (
+    SessionBound,
+    SessionDetached,
+    SessionEnded,
+    SessionResumed,
+    StanzasAcknowledged,
+)
 from tidings.kernel.feature import Feature, Spec, StreamStage, handles_nonza, listens
 from tidings.kernel.host import Host
 from tidings.kernel.maybe_awaitable import MaybeAwaitable, until_done
@@ -66,6 +72,14 @@ class StreamManagementOptions(msgspec.Struct, frozen=True, kw_only=True):
     window_bytes: Annotated[
         int, Meta(description="Bytes that a client may leave unacknowledged before its session ends.", ge=1)
     ] = 4_194_304
+    detached_window_bytes: Annotated[
+        int,
+        Meta(
+            description="Bytes that a session which waits for its client may hold unacknowledged before "
+            "it ends.",
+            ge=1,
+        ),
+    ] = 1_048_576
     location: Annotated[
         str,
         Meta(
@@ -109,6 +123,9 @@ class StreamManagement(Feature):
         self._ledger = ledger
         self._options = options
         self._limits = WindowLimits(stanzas=options.window_stanzas, octets=options.window_bytes)
+        self._detached_limits = WindowLimits(
+            stanzas=options.window_stanzas, octets=min(options.window_bytes, options.detached_window_bytes)
+        )
         self._sessions: dict[str, Session] = {}
         self._ended: OrderedDict[str, Remembered] = OrderedDict()
 
@@ -138,7 +155,7 @@ class StreamManagement(Feature):
             request = Enable.decode(element)
         except StanzaError as error:
             return Failed(error.condition, text=error.text).encode()
-        session.flow.count(SentWindow(self._limits))
+        session.flow.count(SentWindow(self._limits, tally=self._server.outbound))
         seconds = self._options.resume_seconds
         if request.maximum is not None:
             seconds = min(seconds, request.maximum)
@@ -243,6 +260,20 @@ class StreamManagement(Feature):
             except BackendError as error:
                 log.error("stream_unknown", account=str(account), reason=str(error))
         return Failed("item-not-found", None if handled is None else handled % MODULUS).encode()
+
+    @listens(SessionDetached)
+    def shrink(self, event: SessionDetached) -> None:
+        """Let less wait for a client that is not there."""
+        self._limit(event.session, self._detached_limits)
+
+    @listens(SessionResumed)
+    def grow(self, event: SessionResumed) -> None:
+        """Let more wait for a client that is back."""
+        self._limit(event.session, self._limits)
+
+    def _limit(self, session: Session, limits: WindowLimits) -> None:
+        if session[STREAM_ID] and session.flow.window is not None:
+            session.flow.window.limits = limits
 
     @listens(SessionEnded, first=True)  # at once, since the client may ask at any time
     def forget(self, event: SessionEnded) -> None:

@@ -18,6 +18,8 @@ from tidings.base.jid import Jid
 from tidings.kernel.events import DiscoInfo
 from tidings.kernel.feature import Feature, Spec, handles, listens
 from tidings.kernel.iq import Iq
+from tidings.kernel.outgoing import Outgoing
+from tidings.kernel.pacing import Pacing
 from tidings.kernel.pulling import pulled
 from tidings.messages.shown import shown_body
 from tidings.ports.ledger import Ledger
@@ -40,6 +42,7 @@ from tidings.wire.xmpp.payloads.sync import (
 
 DEFAULT_PAGE: Final = 100
 LARGEST_PAGE: Final = 250
+PAGE_OCTETS: Final = 1_048_576
 
 
 class SyncOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +56,14 @@ class SyncOptions(msgspec.Struct, frozen=True, kw_only=True):
             le=LARGEST_PAGE,
         ),
     ] = DEFAULT_PAGE
+    page_bytes: Annotated[
+        int,
+        Meta(
+            description="Bytes of messages in a page: it ends before it has more, but never within what one "
+            "transaction wrote.",
+            ge=10_000,
+        ),
+    ] = PAGE_OCTETS
 
 
 class SyncCursor(msgspec.Struct, frozen=True):
@@ -94,43 +105,54 @@ class SyncPage(msgspec.Struct, frozen=True, kw_only=True):
     fin: SyncFin
 
 
-async def read_page(ledger: Ledger, owner: Jid, since: str | None, limit: int) -> SyncPage:
+class PageLimits(msgspec.Struct, frozen=True):
+    """How much a page may have."""
+
+    parts: int
+    """Entries or conversations."""
+    octets: int = PAGE_OCTETS
+    """Of messages, but one part at least."""
+
+
+async def read_page(ledger: Ledger, owner: Jid, since: str | None, limits: PageLimits) -> SyncPage:
     """Read the page after a cursor; a first one where there is none, or one that is worth nothing any more.
 
     Raises `BackendError`.
     """
     if since is None:
-        return await _first_page(ledger, owner, limit)
+        return await _first_page(ledger, owner, limits)
     cursor = SyncCursor.parse(since)
     if cursor is None:
-        return await _first_page(ledger, owner, limit, is_reset=True)
+        return await _first_page(ledger, owner, limits, is_reset=True)
     incarnation, feed = await ledger.feed()
     if not cursor.incarnation:  # nothing had been written yet: all there is has happened since
         cursor = msgspec.structs.replace(cursor, incarnation=incarnation)
     if cursor.incarnation != incarnation or cursor.feed > feed:
-        return await _first_page(ledger, owner, limit, is_reset=True)
+        return await _first_page(ledger, owner, limits, is_reset=True)
     if cursor.listed is not None:
-        return await _list_page(ledger, owner, cursor, limit)
-    return await _changes_page(ledger, owner, cursor, limit)
+        return await _list_page(ledger, owner, cursor, limits)
+    return await _changes_page(ledger, owner, cursor, limits)
 
 
-async def _first_page(ledger: Ledger, owner: Jid, limit: int, *, is_reset: bool = False) -> SyncPage:
+async def _first_page(ledger: Ledger, owner: Jid, limits: PageLimits, *, is_reset: bool = False) -> SyncPage:
     """§6: the point in time first, then the state."""
     head = await ledger.head(owner)
     incarnation, feed = await ledger.feed()
     cursor = SyncCursor(incarnation, feed, _id_at(head, head.position))
-    return await _list_page(ledger, owner, cursor, limit, is_reset=is_reset)
+    return await _list_page(ledger, owner, cursor, limits, is_reset=is_reset)
 
 
 async def _list_page(
-    ledger: Ledger, owner: Jid, cursor: SyncCursor, limit: int, *, is_reset: bool = False
+    ledger: Ledger, owner: Jid, cursor: SyncCursor, limits: PageLimits, *, is_reset: bool = False
 ) -> SyncPage:
-    query = InboxQuery(all_boxes=True, after=cursor.listed, limit=limit)
+    query = InboxQuery(all_boxes=True, after=cursor.listed, limit=limits.parts, with_last=False)
     inbox = await ledger.inbox(owner, query)
-    heads = await _heads(ledger, owner, inbox.rows)
-    last = inbox.rows[-1] if inbox.rows and not inbox.is_complete else None
+    rows = await ledger.last_messages(inbox.rows, limits.octets)
+    heads = await _heads(ledger, owner, rows)
+    is_complete = inbox.is_complete and len(rows) == len(inbox.rows)
+    last = rows[-1] if rows and not is_complete else None
     cursor = msgspec.structs.replace(cursor, listed=None if last is None else (last.time, last.peer))
-    items = tuple(_conversation(row, owner, heads, with_message=True) for row in inbox.rows)
+    items = tuple(_conversation(row, owner, heads, with_message=True) for row in rows)
     first = _id_at(heads[owner], heads[owner].first)
     return SyncPage(
         items=items,
@@ -138,11 +160,11 @@ async def _list_page(
     )
 
 
-async def _changes_page(ledger: Ledger, owner: Jid, cursor: SyncCursor, limit: int) -> SyncPage:
-    changes = await ledger.changes(owner, cursor.feed, limit)
+async def _changes_page(ledger: Ledger, owner: Jid, cursor: SyncCursor, limits: PageLimits) -> SyncPage:
+    changes = await ledger.changes(owner, cursor.feed, limits.parts, limits.octets)
     head = changes.head
     if changes.incarnation != cursor.incarnation or not goes_on(head, cursor.at):
-        return await _first_page(ledger, owner, limit, is_reset=True)
+        return await _first_page(ledger, owner, limits, is_reset=True)
     heads = await _heads(ledger, owner, changes.rows)
     items: list[SyncItem] = [_entry(entry, owner, head) for entry in changes.entries]
     items += ranges(changes.erased, head)
@@ -170,8 +192,9 @@ class Sync(Feature):
     serves_archives = True
     Options = SyncOptions
 
-    def __init__(self, ledger: Ledger, options: SyncOptions) -> None:
+    def __init__(self, ledger: Ledger, pacing: Pacing, options: SyncOptions) -> None:
         self._ledger = ledger
+        self._pacing = pacing
         self._options = options
 
     @listens(DiscoInfo)  # §2
@@ -186,11 +209,15 @@ class Sync(Feature):
         session, account = request.own_session, request.own_account.jid
         await pulled(session)
         payload = request.payload
-        limit = min(payload.maximum or self._options.page, LARGEST_PAGE)
-        page = await read_page(self._ledger, account, payload.since, limit)
-        for item in page.items:
+        parts = min(payload.maximum or self._options.page, LARGEST_PAGE)
+        limits = PageLimits(parts, self._options.page_bytes)
+        page = await read_page(self._ledger, account, payload.since, limits)
+
+        def written(item: SyncItem) -> Outgoing:
             named = msgspec.structs.replace(item, query_id=payload.query_id) if payload.query_id else item
-            session.send(named.message(to=session.jid, account=account))
+            return Outgoing(named.message(to=session.jid, account=account))
+
+        await self._pacing.send(session, map(written, page.items))
         return page.fin.encode()
 
 

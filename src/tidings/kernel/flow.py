@@ -65,6 +65,12 @@ class Flow:
         self.window = window
         self.counted_from = self.received
 
+    def drop_window(self) -> None:
+        """Count no more what is sent: what was not acknowledged is not sent again."""
+        window, self.window = self.window, None
+        if window is not None:
+            window.clear()
+
     def dealt_with(self, count: int) -> None:
         """Note that so many more stanzas of the client are dealt with."""
         if not self.stop_counting:

@@ -26,6 +26,11 @@ class Outgoing(msgspec.Struct, gc=False, eq=False):
     written: bytes | None = None
     """It as XML, where that was written already."""
 
+    @classmethod
+    def of_written(cls, xml: bytes, stanza: Callable[[], Stanza]) -> Outgoing:
+        """Make one of what is written as XML; the stanza is made only for who needs another form."""
+        return cls(stanza, None, xml)
+
     @property
     def stanza(self) -> Stanza:
         """The stanza, under its own address."""

@@ -18,6 +18,7 @@ from tidings.kernel.events import SessionBound, SessionDetached, SessionEnded, S
 from tidings.kernel.hooks import Fact
 from tidings.kernel.host import Host
 from tidings.kernel.maybe_awaitable import MaybeAwaitable, until_done
+from tidings.kernel.outbound import DEFAULT_OCTETS, Backlogged, OutboundBudget
 from tidings.kernel.resting import Resting
 from tidings.kernel.session import Client, InboundQueue, Link, Session
 from tidings.kernel.session_manager import SessionManager
@@ -32,15 +33,11 @@ _TAKEN: Final = StreamError("conflict", "another client has taken this resource"
 _BEGUN_ANEW: Final = StreamError("conflict", "this client has begun another session")
 
 
-class Closable(Protocol):
+class Closable(Backlogged, Protocol):
     """A connection, as far as the end of the server is concerned."""
 
     def close(self, error: StreamError | None) -> None:
         """Say why, and end it."""
-        ...
-
-    def abort(self) -> None:
-        """End it at once."""
         ...
 
 
@@ -74,6 +71,7 @@ class Server:
         ledger: Ledger | None = None,
         *,
         sessions_per_account: int = 50,
+        outbound_octets: int = DEFAULT_OCTETS,
     ) -> None:
         self.clock = clock
         self.started = clock.now()
@@ -87,6 +85,8 @@ class Server:
         self.resting = Resting(clock)
         self.connections: set[Closable] = set()
         """Every open connection, with or without a session."""
+        self.outbound = OutboundBudget(outbound_octets, self.sessions, lambda: self.connections)
+        """What waits for all clients together."""
         self.workers: list[Worker] = []
         """What runs from the start to the end; it begins in this order and ends in the other."""
         self.draining = False
@@ -103,6 +103,16 @@ class Server:
             "stanzas_sent",
             "Stanzas that sessions were sent",
             lambda: self._sent_before + sum(session.flow.sent for session in self.sessions()),
+        )
+        self.telemetry.gauge(
+            "outbound_bytes",
+            "Bytes that wait for clients: unread, or not acknowledged",
+            lambda: self.outbound.octets,
+        )
+        self.telemetry.total(
+            "backlogs_dropped",
+            "Sessions that ended since too much waited for all clients together",
+            lambda: self.outbound.ended,
         )
         self.telemetry.gauge("sessions", "Sessions", lambda: self._count)
         self.telemetry.gauge("connections", "Open connections", lambda: len(self.connections))
@@ -272,7 +282,7 @@ class Server:
         self._sent_before += session.flow.sent
         session.flow.stop_expiry()
         wait = session.host.hooks.tell(SessionEnded(session, reason))
-        session.flow.window = None
+        session.flow.drop_window()
         del session.inbound  # which knows the session: neither is to wait for the garbage collector
         session.priority = None
         session.presence = None

@@ -15,6 +15,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Protocol
 
+import structlog
+
 from tidings.base.errors import StanzaError, StreamError
 from tidings.base.jid import Jid
 from tidings.kernel.flow import Flow
@@ -25,6 +27,8 @@ from tidings.wire.xmpp.stanza import Stanza
 
 if TYPE_CHECKING:
     from tidings.kernel.account import Account
+
+log = structlog.get_logger("tidings.session")
 
 OutboundFilter = Callable[[Stanza], Iterable[Stanza]]
 """Gets each stanza for the client and gives what is to go out now, in order."""
@@ -45,8 +49,20 @@ class Link(Protocol):
         """Ask the client what it has, if that is due."""
         ...
 
+    def backlog(self) -> int:
+        """Count what was written and has not left."""
+        ...
+
+    def has_room(self) -> bool:
+        """Tell whether so little has not left that more may be written that was asked for."""
+        ...
+
     def close(self, error: StreamError | None) -> None:
         """End the stream, with an error if there is one; the session ends with it."""
+        ...
+
+    def abort(self) -> None:
+        """End the connection at once."""
         ...
 
     def pause(self) -> None:
@@ -72,6 +88,11 @@ class InboundQueue(Protocol):
     @property
     def idle(self) -> bool:
         """Whether everything that came has been dealt with."""
+        ...
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether so much has come that nothing more is read for now."""
         ...
 
     def submit(self, stanzas: list[Stanza | None]) -> None:
@@ -201,6 +222,23 @@ class Session(Slotted):
         """Whether it goes on when its connection is lost."""
         return self.flow.can_resume and not self.ended
 
+    @property
+    def backlog(self) -> int:
+        """How many octets wait for its client: what has not left, and what is not acknowledged."""
+        window = self.flow.window
+        waiting = 0 if window is None else window.octets
+        return waiting if self.link is None else waiting + self.link.backlog()
+
+    def has_room(self, octets: int = 0) -> bool:
+        """Tell whether a part of an answer may be sent that is so large.
+
+        Answers fill half of what may wait for the client, so that what it is sent unasked finds room.
+        """
+        window = self.flow.window
+        if window is not None and (window.is_half_full or not window.has_room(octets)):
+            return False
+        return self.link is None or self.link.has_room()
+
     def send(self, stanza: Stanza, to: Jid | None = None) -> None:
         """Hand the client a stanza, optionally under another address; never waits."""
         if self.outbound_filter is None:
@@ -252,12 +290,17 @@ class Session(Slotted):
             self.end(self, error)
 
     def _overflow(self) -> None:
-        """End a session that has not acknowledged too much; what its device lacks is found elsewhere.
+        """End a session that has not acknowledged too much; what its device lacks is found elsewhere."""
+        reason = "too much is waiting to be acknowledged"
+        log.warning("window_overflow", session=str(self.jid), octets=self.backlog, reason=reason)
+        self.cut(StreamError("resource-constraint", reason))
+
+    def cut(self, error: StreamError) -> None:
+        """End a session for which too much waits, and let go of that.
 
         It ends a moment later: whoever sends may be going through the sessions.
         """
-        error = StreamError("resource-constraint", "too much is waiting to be acknowledged")
-        self.flow.window = None
+        self.flow.drop_window()
         link, self.link = self.link, None
         if link is not None:
             link.close(error)

@@ -6,6 +6,7 @@
 - `handled` of the session's flow counts without gaps, in the order in which the stanzas came: a stanza counts
   once it and all before it are dealt with. One that has overtaken, or was refused as soon as it was read,
   leaves a mark in its place and counts when its turn comes.
+- A request is not looked at before the client has taken the answers to those before it: see `Pacing`.
 - A client that sends faster than the server accepts is not read from until the queue is empty again.
 - The queue is the session's: what one connection has brought is dealt with even if that is lost.
 - Messages that have been read are submitted even if their session ends meanwhile; what else waits then has
@@ -22,6 +23,7 @@ from typing import Protocol
 from tidings.base.errors import StanzaError
 from tidings.kernel.feature import Addressee
 from tidings.kernel.maybe_awaitable import MaybeAwaitable, until_done
+from tidings.kernel.pacing import Pacing
 from tidings.kernel.session import Session
 from tidings.kernel.supervisor import Supervisor
 from tidings.messages.origin import Origin
@@ -29,6 +31,7 @@ from tidings.wire.xmpp.stanza import Stanza
 
 _PAUSE_AT = 64
 _LARGEST_BATCH = 64
+_REQUESTS = {"get", "set"}
 
 
 class Submitting(Protocol):
@@ -51,6 +54,7 @@ class Inbound:
     __slots__ = (
         "_busy",
         "_origin",
+        "_pacing",
         "_paused",
         "_router",
         "_supervisor",
@@ -60,8 +64,11 @@ class Inbound:
         "session",
     )
 
-    def __init__(self, session: Session, origin: Origin, router: Submitting, supervisor: Supervisor) -> None:
+    def __init__(
+        self, session: Session, origin: Origin, router: Submitting, supervisor: Supervisor, pacing: Pacing
+    ) -> None:
         self.session = session
+        self._pacing = pacing
         self._origin = origin
         self._router = router
         self._supervisor = supervisor
@@ -97,6 +104,11 @@ class Inbound:
     def idle(self) -> bool:
         """Whether everything that came has been dealt with."""
         return not self._busy and not self._waiting
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether so much has come that nothing more is read for now."""
+        return self._paused
 
     def when_idle(self, callback: Callable[[], object]) -> None:
         """Call this once when everything that came has been dealt with, which it has not yet."""
@@ -139,6 +151,8 @@ class Inbound:
         if first is None:
             return None, 1
         if first.name != "message":
+            if first.name == "iq" and first.kind in _REQUESTS and not self.session.has_room():
+                return self._submit_when_read(first), 1
             return self._router.submit(self._origin, (first,)), 1
         batch = [first]
         count = 1
@@ -151,6 +165,15 @@ class Inbound:
         numbers = () if self.session.flow.stream_key is None else self._numbers(count)
         del waiting[: count - 1]
         return self._router.submit(self._origin, batch, numbers), count
+
+    async def _submit_when_read(self, request: Stanza) -> None:
+        """Ask nothing more for a client before it has taken what it has asked for already."""
+        try:
+            await self._pacing.until_room(self.session)
+        except StanzaError as error:
+            self._router.refuse(request, error)
+        else:
+            await until_done(self._router.submit(self._origin, (request,)))
 
     def _numbers(self, count: int) -> Sequence[int]:
         """Number the messages of so many places of the queue, the first of which has been taken from it.

@@ -24,6 +24,7 @@ from tidings.kernel.feature import Addressee
 from tidings.kernel.hooks import Dropped
 from tidings.kernel.host import Host
 from tidings.kernel.maybe_awaitable import MaybeAwaitable, until_done
+from tidings.kernel.pacing import Pacing
 from tidings.kernel.session import Session
 from tidings.kernel.supervisor import Supervisor
 from tidings.kernel.telemetry import Telemetry
@@ -61,8 +62,10 @@ class Router:
         ledger: Ledger | None,
         supervisor: Supervisor,
         telemetry: Telemetry,
+        pacing: Pacing,
         traces: Traces | None = None,
     ) -> None:
+        self._pacing = pacing
         self.traces = Traces() if traces is None else traces
         self._supervisor = supervisor
         self._telemetry = telemetry
@@ -92,7 +95,7 @@ class Router:
     def inbound(self, session: Session) -> Inbound:
         """Make the queue of what a session's client sends."""
         origin = Origin(session.account.jid, session.host, Via.SESSION, session.account, session)
-        return Inbound(session, origin, self, self._supervisor)
+        return Inbound(session, origin, self, self._supervisor, self._pacing)
 
     # --- what is submitted
 

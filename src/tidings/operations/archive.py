@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from tidings.base.jid import Jid
-from tidings.features.sync import DEFAULT_PAGE, LARGEST_PAGE, SyncPage, read_page
+from tidings.features.sync import DEFAULT_PAGE, LARGEST_PAGE, PageLimits, SyncPage, read_page
 from tidings.operations.catalogue import EVERYBODY, operation
 from tidings.operations.context import Context
 from tidings.operations.errors import OperationError
@@ -109,7 +109,7 @@ async def sync(context: Context, request: Synchronise) -> Changes:
     ledger = context.stores.ledger
     if ledger is None or context.domains.is_anonymous(jid.domain):
         raise OperationError("not-found", f"{jid.domain} keeps no archives")
-    return _changes(await read_page(ledger, jid, request.since, request.limit), jid)
+    return _changes(await read_page(ledger, jid, request.since, PageLimits(request.limit)), jid)
 
 
 def _changes(page: SyncPage, owner: Jid) -> Changes:

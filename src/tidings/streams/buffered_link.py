@@ -32,9 +32,21 @@ class BufferedLink:
     def request_ack(self) -> None:
         """Do nothing: it has been sent nothing yet."""
 
+    def backlog(self) -> int:
+        """Count what is kept."""
+        return self._octets
+
+    def has_room(self) -> bool:
+        """Tell that there is room: who does not know of its session has asked it nothing."""
+        return True
+
     def close(self, error: StreamError | None) -> None:
         """Close the connection."""
         self._connection.close(error)
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        self._connection.abort()
 
     def pause(self) -> None:
         """Do nothing: nobody reads stanzas yet."""

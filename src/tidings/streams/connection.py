@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger("tidings.connection")
 
 _CLOSE_SECONDS = 5.0
+_COUNTED = 4_096
+"""Less than this is about to leave, and is counted nowhere."""
 
 
 class Connection:
@@ -48,6 +50,7 @@ class Connection:
         "_awake",
         "_closing",
         "_context",
+        "_counted",
         "_ended",
         "_flushing",
         "_frames",
@@ -58,8 +61,10 @@ class Connection:
         "_leaving",
         "_negotiator",
         "_out",
+        "_outbound_bytes",
         "_timer",
         "_transport",
+        "_unsent",
         "client",
         "session",
     )
@@ -80,6 +85,9 @@ class Connection:
         self.session: Session | None = None
         self._input: StreamInput | None = None
         self._out: list[bytes] = []
+        self._outbound_bytes = context.options.outbound_bytes
+        self._unsent = 0  # of `_out`, in octets
+        self._counted = 0  # of what waits here, in the budget of the server
         self._flushing = False
         self._leaving = False
         self._closing = False
@@ -172,6 +180,18 @@ class Connection:
         if self.session is not None:
             request_ack(self.session.flow, self._write)
 
+    def backlog(self) -> int:
+        """Count what the transport has not taken."""
+        if self._ended:
+            return 0
+        backlog = self._transport.backlog()
+        self._count(backlog)
+        return backlog
+
+    def has_room(self) -> bool:
+        """Tell whether less waits than half of what may."""
+        return (self._unsent + self._transport.backlog()) * 2 <= self._outbound_bytes
+
     def close(self, error: StreamError | None) -> None:
         """Say why, say goodbye and end."""
         if self._closing or self._ended:
@@ -258,6 +278,7 @@ class Connection:
     def _write(self, raw: bytes) -> None:
         out = self._out
         out.append(raw)
+        self._unsent += len(raw)
         if not self._flushing:
             self._flushing = True
             asyncio.get_running_loop().call_soon(self._flush)
@@ -267,6 +288,7 @@ class Connection:
         if session is not None and session.flow.window is not None and self._out and not self._closing:
             request_ack(session.flow, self._write)
         self._flushing = False
+        self._unsent = 0
         if self._ended:
             self._out.clear()
             return
@@ -275,10 +297,22 @@ class Connection:
             return
         self._transport.write(out)
         out.clear()
-        if self._transport.backlog() > self._context.options.outbound_bytes:
-            log.warning("slow_reader", session=str(self.session.jid if self.session else ""))
+        backlog = self._transport.backlog()
+        if backlog > _COUNTED or self._counted:
+            self._count(backlog)
+        if backlog > self._outbound_bytes:
+            log.warning("slow_reader", session=str(self.session.jid if self.session else ""), octets=backlog)
             self._transport.abort()
             self._end(StreamError("resource-constraint", "too much is waiting to be read"), is_lost=True)
+
+    def _count(self, backlog: int) -> None:
+        """Count what waits here among what waits for all clients."""
+        budget = self._context.server.outbound
+        counted = backlog if backlog > _COUNTED else 0
+        budget.octets += counted - self._counted
+        self._counted = counted
+        if budget.octets > budget.limit:
+            budget.exceeded()
 
     # --- ending
 
@@ -303,6 +337,8 @@ class Connection:
         if self._ended:
             return
         self._ended = True
+        if self._counted:
+            self._count(0)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -19,6 +19,8 @@ SCANNED: Final = 20_000
 """How many messages are looked at for one page."""
 
 _STEP: Final = 200
+_STEP_OCTETS: Final = 4 << 20
+"""So much is read at once: what is not wanted of it is let go of."""
 
 
 async def scan(ledger: Ledger, archive: Jid, query: PageQuery, address: Jid) -> ArchivePage:
@@ -26,14 +28,17 @@ async def scan(ledger: Ledger, archive: Jid, query: PageQuery, address: Jid) -> 
 
     Raises `NoSuchEntry`, and `resource-constraint` where too many others lie between.
     """
-    step = msgspec.structs.replace(query, limit=_STEP, counted=False, flipped=False)
+    step = msgspec.structs.replace(query, limit=_STEP, counted=False, flipped=False, octets=_STEP_OCTETS)
     found: list[Archived] = []
-    for _ in range(SCANNED // _STEP):
+    scanned = 0
+    while scanned < SCANNED:
         page = await ledger.page(archive, step)
+        scanned += len(page.entries)
         matching = [entry for entry in page.entries if is_with(entry, address)]
         found = [*matching, *found] if query.newest else [*found, *matching]
-        if page.is_complete or len(found) > query.limit:
-            return _cut(found, query, page)
+        kept = _kept(found, query)
+        if page.is_complete or kept < len(found):
+            return _cut(found, kept, query, page)
         if query.newest:
             step = msgspec.structs.replace(step, before=page.entries[0].id)
         else:
@@ -43,10 +48,18 @@ async def scan(ledger: Ledger, archive: Jid, query: PageQuery, address: Jid) -> 
     )
 
 
-def _cut(found: list[Archived], query: PageQuery, page: ArchivePage) -> ArchivePage:
-    is_complete = page.is_complete and len(found) <= query.limit
-    kept = found[-query.limit :] if query.newest else found[: query.limit]
-    if not query.limit:
-        kept = []
+def _kept(found: list[Archived], query: PageQuery) -> int:
+    """Tell how many of them, from the beginning of the page, it has room for."""
+    octets = 0
+    for number, entry in enumerate(reversed(found) if query.newest else found):
+        octets += len(entry.body or b"")
+        if number >= query.limit or (number and query.octets is not None and octets > query.octets):
+            return number
+    return len(found)
+
+
+def _cut(found: list[Archived], number: int, query: PageQuery, page: ArchivePage) -> ArchivePage:
+    is_complete = page.is_complete and number == len(found)
+    kept = found[len(found) - number :] if query.newest else found[:number]
     entries = tuple(reversed(kept) if query.flipped else kept)
     return ArchivePage(entries, is_complete, None, None, page.head)

@@ -21,7 +21,9 @@ class UnknownId(TidingsError):  # noqa: N818  # what it says
     """A query names a message by what is no id of any archive of this server."""
 
 
-def page_query(query: ArchiveQuery, *, default_page: int, maximum_page: int) -> PageQuery:
+def page_query(
+    query: ArchiveQuery, *, default_page: int, maximum_page: int, octets: int | None = None
+) -> PageQuery:
     """Give what the ledger is asked.
 
     Raises `UnknownId`, and `StanzaError` for what is not offered: pages by number, nodes, too many words.
@@ -51,6 +53,7 @@ def page_query(query: ArchiveQuery, *, default_page: int, maximum_page: int) -> 
         flipped=query.is_flipped,
         counted=not query.is_simple,
         folded=query.is_folded,
+        octets=octets,
     )
 
 

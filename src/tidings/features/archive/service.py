@@ -8,7 +8,7 @@ which id, is decided where messages are accepted; this feature reads. Left out: 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -26,6 +26,8 @@ from tidings.features.archive.selection import UnknownId, bounds_of, fin_of, pag
 from tidings.kernel.events import DiscoInfo, EntryReferenced, SessionBound
 from tidings.kernel.feature import Addressee, Feature, Spec, handles, listens
 from tidings.kernel.iq import Iq
+from tidings.kernel.outgoing import Outgoing
+from tidings.kernel.pacing import Pacing
 from tidings.kernel.pulling import pulled
 from tidings.kernel.supervisor import Supervisor
 from tidings.messages.shown import shown_body
@@ -55,6 +57,14 @@ class ArchiveOptions(msgspec.Struct, frozen=True, kw_only=True):
     maximum_page: Annotated[
         int, Meta(description="Messages on a page, whatever a client says.", ge=1, le=1_000)
     ] = 50
+    page_bytes: Annotated[
+        int,
+        Meta(
+            description="Bytes of messages on a page: it ends before it has more, but with one message at "
+            "least, and tells that it is not complete.",
+            ge=10_000,
+        ),
+    ] = 1_048_576
     retracted: Annotated[
         Literal["tombstone", "original", "erase"],
         Meta(
@@ -102,8 +112,11 @@ class Archive(Feature):
     option_name = "archive"
     serves_archives = True
 
-    def __init__(self, ledger: Ledger, supervisor: Supervisor, options: ArchiveOptions) -> None:
+    def __init__(
+        self, ledger: Ledger, supervisor: Supervisor, pacing: Pacing, options: ArchiveOptions
+    ) -> None:
         self._ledger = ledger
+        self._pacing = pacing
         self._supervisor = supervisor
         self._options = options
 
@@ -130,16 +143,20 @@ class Archive(Feature):
         retractions = await self._retractions(archive, page)
         writer = ArchiveResultWriter(query, archive=archive, to=session.jid, mark=token(9))
         folds = await self._folds(archive, page.entries, retractions) if query.is_folded else None
-        for entry in page.entries:
-            if self._options.retracted == "original":
-                body = entry.body
-            elif wanted.words and entry.retracted is not None:
-                continue  # what was taken back is not found by its words
-            else:
-                body = shown_body(entry, archive, _found(retractions, entry))
-            assert body is not None  # erased entries are on no page
-            folded = b"" if folds is None else folds[entry.id.position]
-            session.send_written(*writer.message(entry, body, folded))
+
+        def results() -> Iterator[Outgoing]:
+            for entry in page.entries:
+                if self._options.retracted == "original":
+                    body = entry.body
+                elif wanted.words and entry.retracted is not None:
+                    continue  # what was taken back is not found by its words
+                else:
+                    body = shown_body(entry, archive, _found(retractions, entry))
+                assert body is not None  # erased entries are on no page
+                folded = b"" if folds is None else folds[entry.id.position]
+                yield Outgoing.of_written(*writer.message(entry, body, folded))
+
+        await self._pacing.send(session, results())
         return fin_of(query, page, limit=wanted.limit).encode()
 
     @handles(ArchiveMetadata, kind="get")  # §5
@@ -186,7 +203,12 @@ class Archive(Feature):
         """Read the page; an id that is not there is answered with the bounds of the archive (§4.3.2)."""
         options = self._options
         try:
-            wanted = page_query(query, default_page=options.default_page, maximum_page=options.maximum_page)
+            wanted = page_query(
+                query,
+                default_page=options.default_page,
+                maximum_page=options.maximum_page,
+                octets=options.page_bytes,
+            )
             address = wanted_resource(query)
             if address is not None:
                 return wanted, await scan(self._ledger, archive, wanted, address)

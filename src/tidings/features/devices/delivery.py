@@ -6,6 +6,7 @@ behind it is replayed, with the time of each message, when a session of the devi
 device that is not known gets what no device has seen.
 
 - While a session is `behind`, what is archived reaches it by the replay alone, so nothing live overtakes it.
+- A session that does not take what it is sent live falls behind, and reads the rest from the archive.
 - The replay goes out in portions: the next one follows when the client has acknowledged the last one, by
   XEP-0198 or by answering a ping. However much a device has missed, it gets all of it, in little memory.
 - A cursor moves when the client acknowledges (XEP-0198). A client that does not count has what it was sent
@@ -179,6 +180,8 @@ class Devices(Feature):
             progress = session[PROGRESS]
             if progress.is_current:
                 self._keeper.went(session, progress, position)
+                if session in event.recipients and not session.has_room():
+                    self._replay.fall_behind(session)
             elif session in event.recipients:
                 if session.is_catching_up:
                     progress.missed(position, event.stanza)

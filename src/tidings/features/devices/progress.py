@@ -30,6 +30,8 @@ MOST_EARLY: Final = 4_096
 """So many messages that came to a session beyond its `upto` are remembered, lest they come again."""
 MOST_HELD: Final = 100
 """So many live messages wait in memory while the last page is read."""
+HELD_OCTETS: Final = 262_144
+"""So large are they together."""
 SETTLED: Final = 10.0
 """Seconds after which a client that sends anything has what it was sent before, if it does not count."""
 
@@ -53,6 +55,7 @@ class Progress:
 
     __slots__ = (
         "_counted",
+        "_held_octets",
         "_marks",
         "awaited",
         "counts",
@@ -103,6 +106,7 @@ class Progress:
         """Stands for the replay that is under way."""
         self.is_reading = False
         self.first_missed: int | None = None
+        self._held_octets = 0
         self.held: list[tuple[int, Stanza]] = []
         """The live messages that came while a page was read."""
         self.overflowed = False
@@ -189,6 +193,7 @@ class Progress:
         """A page is about to be read: what is missed from now on may not be in it."""
         self.is_reading = True
         self.held = []
+        self._held_octets = 0
         self.overflowed = False
 
     def missed(self, position: int, stanza: Stanza) -> None:
@@ -197,7 +202,8 @@ class Progress:
             self.first_missed = position
         if not self.is_reading or self.overflowed:
             return
-        if len(self.held) >= MOST_HELD:
+        self._held_octets += len(stanza.content)
+        if len(self.held) >= MOST_HELD or self._held_octets > HELD_OCTETS:
             self.overflowed = True
             self.held = []
         else:

@@ -36,6 +36,7 @@ PATIENCE_SECONDS: Final = 60.0
 """So long a connected client may take to acknowledge a portion before the next one is sent all the same."""
 PORTION_OCTETS: Final = 262_144
 PAGE: Final = 100
+PAGE_OCTETS: Final = 2 * PORTION_OCTETS
 
 
 class Replay:
@@ -82,6 +83,16 @@ class Replay:
             progress.first_missed = progress.upto + 1
             session.is_catching_up = True
             self.go_on(session)
+
+    def fall_behind(self, session: Session) -> None:
+        """Send nothing more live: the rest is read from the archive, once the client has what it was sent."""
+        progress = session[PROGRESS]
+        self.halt(session)
+        progress.is_current = False
+        progress.first_missed = progress.upto + 1
+        session.is_catching_up = True
+        log.info("fell_behind", session=str(session.jid), octets=session.backlog)
+        self._await_client(session, progress)
 
     async def _replay(self, session: Session, progress: Progress, run: object) -> None:
         is_foreseen = False
@@ -158,7 +169,9 @@ class Replay:
         room = _Room(self._portion)
         while progress.run is run and session.is_catching_up:
             progress.start_reading()
-            query = PageQuery(above=progress.upto, offline_only=True, limit=PAGE, counted=False)
+            query = PageQuery(
+                above=progress.upto, offline_only=True, limit=PAGE, counted=False, octets=PAGE_OCTETS
+            )
             page = await self.ledger.page(session.account.jid, query)
             if progress.run is not run:
                 return
@@ -228,7 +241,7 @@ class Replay:
 
     def _lose_patience(self, session: Session, progress: Progress) -> None:
         progress.timer = None
-        if session.detached:
+        if session.detached or not session.has_room():
             self._be_patient(session, progress)
         else:
             self.go_on(session)

@@ -6,8 +6,8 @@ the bin, as XEP-0430 0.2.0 has it. The ledger writes the inbox in the commit of 
 reading side. Left out: `groupchat`, `aff_changes` and `remove_on_kicked`, which are for rooms.
 """
 
-import asyncio
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import AsyncIterator, Sequence
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -22,6 +22,8 @@ from tidings.kernel.clock import Clock
 from tidings.kernel.feature import Feature, Spec, handles, loads
 from tidings.kernel.host import Host
 from tidings.kernel.iq import Iq
+from tidings.kernel.outgoing import Outgoing
+from tidings.kernel.pacing import Pacing
 from tidings.kernel.pulling import pulled
 from tidings.kernel.slots import Slot
 from tidings.kernel.turns import Turns
@@ -39,8 +41,11 @@ from tidings.wire.xmpp.payloads.standard_inbox import (
     StandardInboxQuery,
 )
 
-STRETCH: Final = 200
-"""After so many entries a long answer lets others run."""
+STEP_OCTETS: Final = 1_048_576
+"""So large are the last messages that are read together: a long answer is never in memory as a whole."""
+
+STEP_ROWS: Final = 200
+"""So many conversations are shown before others run."""
 
 HAS_ASKED: Final[Slot[bool]] = Slot("inbox.has_asked", default=False)
 """Whether a session has asked for anything of the inbox, so that it hears of every change."""
@@ -94,8 +99,9 @@ class Inbox(Feature):
     option_name = "inbox"
     serves_archives = True
 
-    def __init__(self, ledger: Ledger, clock: Clock, options: InboxOptions) -> None:
+    def __init__(self, ledger: Ledger, clock: Clock, pacing: Pacing, options: InboxOptions) -> None:
         self._ledger = ledger
+        self._pacing = pacing
         self._clock = clock
         self._options = options
         self._reading = frozenset(_READING[marker] for marker in options.reset_markers)
@@ -119,7 +125,7 @@ class Inbox(Feature):
         session[HAS_ASKED] = True
         await pulled(session)
         owner = session.account.jid
-        found = await self._ledger.inbox(owner, wanted)
+        found = await self._ledger.inbox(owner, _without_last(wanted))
         writer = ResultWriter(
             query.query_id or request.stanza.id,
             owner=owner,
@@ -127,7 +133,8 @@ class Inbox(Feature):
             now=microseconds(self._clock.now()),
             mark=f"{token(6)}-",
         )
-        await _in_stretches(found.rows, lambda row, _: session.send_written(*writer.message(row)))
+        async for rows in _with_last(self._ledger, found.rows):
+            await self._pacing.send(session, (Outgoing.of_written(*writer.message(row)) for row in rows))
         return fin_of(found).encode()
 
     @handles(EmptyBin, kind="set")  # §1.8
@@ -151,8 +158,9 @@ class StandardInbox(Feature):
     option_name = "inbox"
     serves_archives = True
 
-    def __init__(self, ledger: Ledger, options: InboxOptions) -> None:
+    def __init__(self, ledger: Ledger, pacing: Pacing, options: InboxOptions) -> None:
         self._ledger = ledger
+        self._pacing = pacing
         self._limit = options.max_result_limit or None
 
     @handles(StandardInboxQuery, kind="get")  # §3.1
@@ -162,16 +170,17 @@ class StandardInbox(Feature):
         wanted = standard_selection(query, self._limit)
         session[HAS_ASKED] = True
         await pulled(session)
-        owner, mark = session.account.jid, f"{token(6)}-"
-        found = await self._ledger.inbox(owner, wanted)
+        owner, mark, numbers = session.account.jid, f"{token(6)}-", itertools.count(1)
+        found = await self._ledger.inbox(owner, _without_last(wanted))
 
-        def send(row: InboxRow, number: int) -> None:
+        def shown(row: InboxRow) -> Outgoing:
             entry = StandardInboxEntry(row.peer, row.unread, None if row.last is None else str(row.last.id))
             result = archive_result_of(row, owner, request.stanza.id) if query.with_messages else None
-            message = entry.message(to=session.jid, account=owner, result=result, id=f"{mark}{number}")
-            session.send(message)
+            id_ = f"{mark}{next(numbers)}"
+            return Outgoing(entry.message(to=session.jid, account=owner, result=result, id=id_))
 
-        await _in_stretches(found.rows, send)
+        async for rows in _with_last(self._ledger, found.rows):
+            await self._pacing.send(session, map(shown, rows))
         count = found.unread_conversations if query.unread_only else found.conversations
         page = page_of(found.rows, count)
         return StandardInboxFin(found.conversations, found.unread_conversations, found.unread, page).encode()
@@ -218,9 +227,14 @@ class BinCleaning(Feature):
         return self._options.bin_clean_hours * 3_600
 
 
-async def _in_stretches(rows: Sequence[InboxRow], send: Callable[[InboxRow, int], None]) -> None:
-    """Send one entry after another, each with its number; others run after each stretch."""
-    for number, row in enumerate(rows, 1):
-        send(row, number)
-        if number % STRETCH == 0:
-            await asyncio.sleep(0)
+def _without_last(wanted: InboxQuery) -> InboxQuery:
+    return msgspec.structs.replace(wanted, with_last=False)
+
+
+async def _with_last(ledger: Ledger, rows: Sequence[InboxRow]) -> AsyncIterator[Sequence[InboxRow]]:
+    """Give the rows with their last messages, as many at a time as may be in memory together."""
+    given = 0
+    while rest := rows[given : given + STEP_ROWS]:
+        found = await ledger.last_messages(rest, STEP_OCTETS)
+        given += len(found)
+        yield found

@@ -8,8 +8,9 @@ never comes back; a window never holds more than its limits, but for a single it
 allowed, which would else never be sent.
 """
 
+import sys
 from collections import deque
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -26,6 +27,30 @@ class WindowLimits(msgspec.Struct, frozen=True, kw_only=True):
 
     stanzas: int = 1_000
     octets: int = 4_194_304
+
+
+class Tally(Protocol):
+    """Counts what several windows hold together."""
+
+    octets: int
+    limit: int
+
+    def exceeded(self) -> None:
+        """Hear that it is more than the limit, which is no reason yet to send nothing more."""
+        ...
+
+
+class _Tally:
+    """Counts for one window alone."""
+
+    __slots__ = ("limit", "octets")
+
+    def __init__(self) -> None:
+        self.octets = 0
+        self.limit = sys.maxsize
+
+    def exceeded(self) -> None:
+        """Do nothing: there is no limit."""
 
 
 class HandledTooHigh(msgspec.Struct, frozen=True):
@@ -49,11 +74,26 @@ class HandledTooHigh(msgspec.Struct, frozen=True):
 class SentWindow(Generic[T]):
     """The stanzas sent and not acknowledged, oldest first, as items of the caller's choice."""
 
-    __slots__ = ("_acknowledged", "_items", "_limits", "_octets", "_requested", "_unrequested_octets")
+    __slots__ = (
+        "_acknowledged",
+        "_items",
+        "_octets",
+        "_requested",
+        "_tally",
+        "_unrequested_octets",
+        "limits",
+    )
 
-    def __init__(self, limits: WindowLimits | None = None, *, acknowledged: int = 0) -> None:
-        """Start empty; `acknowledged` is not 0 only where a session is taken over from elsewhere."""
-        self._limits = limits or WindowLimits()
+    def __init__(
+        self, limits: WindowLimits | None = None, *, acknowledged: int = 0, tally: Tally | None = None
+    ) -> None:
+        """Start empty; `acknowledged` is not 0 only where a session is taken over from elsewhere.
+
+        `tally` counts what this window and others hold.
+        """
+        self.limits = limits or WindowLimits()
+        """What it may hold from here on; what it holds already stays."""
+        self._tally = tally or _Tally()
         self._items: deque[tuple[T, int]] = deque()
         self._octets = 0
         self._acknowledged = acknowledged
@@ -68,18 +108,29 @@ class SentWindow(Generic[T]):
         One for which there is no room is not counted and must not be sent: the session can only end, and what
         its device lacks is after its cursor.
         """
-        if not self.has_room(octets):
+        items, limits = self._items, self.limits
+        if items and (len(items) >= limits.stanzas or self._octets + octets > limits.octets):
             return False
-        self._items.append((item, octets))
+        items.append((item, octets))
         self._octets += octets
         self._unrequested_octets += octets
+        tally = self._tally
+        tally.octets += octets
+        if tally.octets > tally.limit:
+            tally.exceeded()
         return True
 
     def has_room(self, octets: int) -> bool:
         """Tell whether a stanza of this size could be sent now; an empty window has room for any."""
         if not self._items:
             return True
-        return len(self._items) < self._limits.stanzas and self._octets + octets <= self._limits.octets
+        return len(self._items) < self.limits.stanzas and self._octets + octets <= self.limits.octets
+
+    @property
+    def is_half_full(self) -> bool:
+        """Tell whether it holds more than half of what it may; an empty one does not."""
+        limits = self.limits
+        return self._octets * 2 > limits.octets or len(self._items) * 2 > limits.stanzas
 
     # --- acknowledging
 
@@ -153,9 +204,16 @@ class SentWindow(Generic[T]):
     def __len__(self) -> int:
         return len(self._items)
 
+    def clear(self) -> None:
+        """Forget everything that was not acknowledged, for good."""
+        self._tally.octets -= self._octets
+        self._items.clear()
+        self._octets = self._requested = self._unrequested_octets = 0
+
     def _pop(self) -> T:
         item, octets = self._items.popleft()
         self._octets -= octets
+        self._tally.octets -= octets
         if self._requested:
             self._requested -= 1
         else:
