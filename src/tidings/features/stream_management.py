@@ -76,7 +76,7 @@ class StreamManagementOptions(msgspec.Struct, frozen=True, kw_only=True):
         int,
         Meta(
             description="Bytes that a session which waits for its client may hold unacknowledged before "
-            "it ends.",
+            "it ends; a quarter of that beside what was sent before the connection was lost.",
             ge=1,
         ),
     ] = 1_048_576
@@ -263,17 +263,21 @@ class StreamManagement(Feature):
 
     @listens(SessionDetached)
     def shrink(self, event: SessionDetached) -> None:
-        """Let less wait for a client that is not there."""
-        self._limit(event.session, self._detached_limits)
+        """Let less wait for a client that is not there, but what it was sent already."""
+        window = event.session.flow.window
+        if window is None:
+            return
+        limits = self._detached_limits
+        spare = limits.octets // 4  # beside what it holds already: presence, above all
+        octets = min(max(limits.octets, window.octets + spare), self._limits.octets)
+        window.limits = msgspec.structs.replace(limits, octets=octets)
 
     @listens(SessionResumed)
     def grow(self, event: SessionResumed) -> None:
         """Let more wait for a client that is back."""
-        self._limit(event.session, self._limits)
-
-    def _limit(self, session: Session, limits: WindowLimits) -> None:
-        if session[STREAM_ID] and session.flow.window is not None:
-            session.flow.window.limits = limits
+        window = event.session.flow.window
+        if window is not None and event.session[STREAM_ID]:
+            window.limits = self._limits
 
     @listens(SessionEnded, first=True)  # at once, since the client may ask at any time
     def forget(self, event: SessionEnded) -> None:
