@@ -235,7 +235,7 @@ class Session(Slotted):
         Answers fill half of what may wait for the client, so that what it is sent unasked finds room.
         """
         window = self.flow.window
-        if window is not None and (window.is_half_full or not window.has_room(octets)):
+        if window is not None and not window.is_half_empty(octets):
             return False
         return self.link is None or self.link.has_room()
 

@@ -28,7 +28,7 @@ from msgspec import Meta
 from tidings.base.errors import BackendError
 from tidings.features.devices.cursors import Cursors
 from tidings.features.devices.keeping import CursorKeeper
-from tidings.features.devices.progress import PROGRESS, Progress, device_of
+from tidings.features.devices.progress import LOOK_EVERY, PROGRESS, Progress, device_of
 from tidings.features.devices.replay import Replay
 from tidings.kernel.clock import Clock
 from tidings.kernel.events import (
@@ -180,8 +180,11 @@ class Devices(Feature):
             progress = session[PROGRESS]
             if progress.is_current:
                 self._keeper.went(session, progress, position)
-                if session in event.recipients and not session.has_room():
-                    self._replay.fall_behind(session)
+                if session in event.recipients:
+                    progress.live += 1
+                    is_due = session.link is None or not progress.live % LOOK_EVERY
+                    if is_due and not session.has_room():
+                        self._replay.fall_behind(session)
             elif session in event.recipients:
                 if session.is_catching_up:
                     progress.missed(position, event.stanza)

@@ -32,6 +32,8 @@ MOST_HELD: Final = 100
 """So many live messages wait in memory while the last page is read."""
 HELD_OCTETS: Final = 262_144
 """So large are they together."""
+LOOK_EVERY: Final = 4
+"""After so many live messages it is looked at whether a client that is connected takes them."""
 SETTLED: Final = 10.0
 """Seconds after which a client that sends anything has what it was sent before, if it does not count."""
 
@@ -69,6 +71,7 @@ class Progress:
         "is_doubtful",
         "is_reading",
         "is_started",
+        "live",
         "noted",
         "overflowed",
         "ping",
@@ -102,6 +105,8 @@ class Progress:
         self.pulls = False
         """Whether the device fetches what it missed by itself: it has done so in this session or before."""
 
+        self.live = 0
+        """How many messages were sent live."""
         self.run: object | None = None
         """Stands for the replay that is under way."""
         self.is_reading = False

@@ -126,11 +126,16 @@ class SentWindow(Generic[T]):
             return True
         return len(self._items) < self.limits.stanzas and self._octets + octets <= self.limits.octets
 
-    @property
-    def is_half_full(self) -> bool:
-        """Tell whether it holds more than half of what it may; an empty one does not."""
-        limits = self.limits
-        return self._octets * 2 > limits.octets or len(self._items) * 2 > limits.stanzas
+    def is_half_empty(self, octets: int = 0) -> bool:
+        """Tell whether less than half of the room is taken, and a stanza of this size could be sent now."""
+        if not self._items:
+            return True
+        limits, taken = self.limits, self._octets
+        return (
+            taken * 2 <= limits.octets
+            and len(self._items) * 2 <= limits.stanzas
+            and taken + octets <= limits.octets
+        )
 
     # --- acknowledging
 
