@@ -173,6 +173,31 @@ async def test_a_client_that_takes_nothing_is_told_so_and_stays() -> None:
     await world.stop()
 
 
+async def test_answers_that_were_asked_for_at_once_wait_for_the_acknowledgement_of_those_before() -> None:
+    options = {"stream_management": StreamManagementOptions(window_bytes=500_000)}
+    world = await World.start(options=options)
+    bob = await world.login("bob@localhost/x")
+    stored = f"<query xmlns='jabber:iq:private'><x xmlns='app:x'>{'x' * 200_000}</x></query>"
+    await bob.request(f"<iq type='set' id='s'>{stored}</iq>")
+    await bob.manage()
+    wanted = "<query xmlns='jabber:iq:private'><x xmlns='app:x'/></query>"
+    bob.push(*(f"<iq type='get' id='g{number}'>{wanted}</iq>" for number in range(6)))
+    answers: list[str | None] = []
+    for _ in range(200):
+        world.clock.advance(0.1)
+        await asyncio.sleep(0.001)
+        if any(each.name == "r" for each in bob.received):
+            answers += [each.get("id") for each in bob.take("iq")]
+            bob.take()
+            bob.push(f"<a xmlns='urn:xmpp:sm:3' h='{bob.counted}'/>")
+        assert world.server.outbound.octets <= 500_000
+        if len(answers) == 6:
+            break
+    assert answers == [f"g{number}" for number in range(6)]
+    assert not bob.closed
+    await world.stop()
+
+
 async def test_an_answer_to_a_session_that_has_ended_waits_for_nobody() -> None:
     world = await World.start()
     bob = await world.login("bob@localhost/x")

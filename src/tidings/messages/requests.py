@@ -11,6 +11,7 @@ from tidings.kernel.feature import Addressee
 from tidings.kernel.host import Host
 from tidings.kernel.iq import Answer, Iq
 from tidings.kernel.maybe_awaitable import MaybeAwaitable, until_done
+from tidings.kernel.pacing import STRETCH_OCTETS, Pacing
 from tidings.kernel.routing import Routing
 from tidings.kernel.session import Session
 from tidings.wire.xml.element import Element
@@ -32,8 +33,9 @@ def check(stanza: Stanza) -> None:
 class Requests:
     """Takes iqs to their handlers; the router takes the answers on."""
 
-    def __init__(self, router: Routing) -> None:
+    def __init__(self, router: Routing, pacing: Pacing) -> None:
         self._router = router
+        self._pacing = pacing
 
     def ask(
         self, host: Host, at: Addressee, entity: Entity | None, stanza: Stanza, session: Session | None
@@ -76,9 +78,19 @@ class Requests:
         result = request.result(*(() if answer is None else (answer,)))
         if session is not None:
             # To the session that asked, even if its resource was taken over by another in the meantime.
+            if len(result.content) > STRETCH_OCTETS:
+                return self._send_when_read(request, result, session)
             session.send(result)
             return None
         return self._router.route(result)
+
+    async def _send_when_read(self, request: Stanza, result: Stanza, session: Session) -> None:
+        try:
+            await self._pacing.until_room(session, len(result.content))
+        except StanzaError as error:
+            self._router.refuse(request, error)
+        else:
+            session.send(result)
 
     def _fail(self, request: Stanza, error: Exception) -> None:
         refusal = self._router.refusal(error, "iq", payload=request.payload_tag)

@@ -74,7 +74,7 @@ class Router:
         self.elsewhere: Service | None = None
         """Takes what is for domains that are neither hosts nor services."""
         self._kinds: dict[str, MessageKind] = {}
-        self._requests = Requests(self)
+        self._requests = Requests(self, pacing)
         self._pipeline = Pipeline(self, self._kinds, Elsewhere(self), ledger, supervisor, telemetry)
 
     def serve(self, host: Host, kind: MessageKind) -> None:

@@ -8,7 +8,7 @@ is the input of a session, whose `Link` the connection then is.
 Invariants:
 - either there is a negotiator, or an input, with a session or without, or the stream has ended;
 - what is written goes out in order, in one piece for each turn of the event loop; nothing ever waits for a
-  slow reader: when more than `outbound_bytes` gather, the connection is cut;
+  slow reader: when more than `outbound_bytes` gather, and one stanza, the connection is cut;
 - every ending goes through `_end`, once.
 """
 
@@ -296,11 +296,12 @@ class Connection:
         if not out:
             return
         self._transport.write(out)
-        out.clear()
         backlog = self._transport.backlog()
         if backlog > _COUNTED or self._counted:
             self._count(backlog)
-        if backlog > self._outbound_bytes:
+        is_cut = backlog > self._outbound_bytes and backlog - max(map(len, out)) > self._outbound_bytes
+        out.clear()
+        if is_cut:
             log.warning("slow_reader", session=str(self.session.jid if self.session else ""), octets=backlog)
             self._transport.abort()
             self._end(StreamError("resource-constraint", "too much is waiting to be read"), is_lost=True)
