@@ -4,7 +4,8 @@ Invariants:
 - there is at most one object for an address, and it stays while it is pinned: no living object, with its
   locks and tasks, is ever replaced under its users;
 - an entity is in memory only with all its loaded slots filled; whoever changes what is stored writes the
-  slot, too.
+  slot, too. Of one that does not exist, what guards read is not loaded: it is what nobody has written;
+- those that do not exist take no room from those that do, whatever strangers ask for.
 """
 
 from __future__ import annotations
@@ -12,12 +13,15 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from tidings.base.jid import Jid
 from tidings.kernel.entity import Entity, EntityKind
 from tidings.kernel.maybe_awaitable import MaybeAwaitable
 from tidings.kernel.slots import Slot
+
+_MOST_MISSING: Final = 1_000
+"""So many that do not exist are remembered: asking for them again asks no store."""
 
 Loader = Callable[[Jid], Awaitable[Any]]
 Reloader = Callable[[Any], Awaitable[None]]
@@ -37,6 +41,7 @@ class Directory(Generic[E]):
         """Finds out where else an entity that comes into memory is; set where there are other nodes."""
         self._pinned: dict[Jid, E] = {}
         self._recent: OrderedDict[Jid, E] = OrderedDict()
+        self._missing: OrderedDict[Jid, E] = OrderedDict()
         self._loading: dict[Jid, asyncio.Future[E]] = {}
         self._stale: set[Jid] = set()  # changed in the stores while they are being loaded
 
@@ -59,6 +64,8 @@ class Directory(Generic[E]):
             entity = self._recent.get(jid)
             if entity is not None:
                 self._recent.move_to_end(jid)
+            elif self._missing:
+                entity = self._missing.get(jid)
         return entity
 
     async def load(self, jid: Jid) -> E:
@@ -90,7 +97,7 @@ class Directory(Generic[E]):
         else:
             entity = self._pinned.get(jid, entity)
             if entity.jid not in self._pinned:
-                self._recent[jid] = entity
+                (self._recent if entity.exists else self._missing)[jid] = entity
             future.set_result(entity)
             self._evict()
             return entity
@@ -103,7 +110,10 @@ class Directory(Generic[E]):
         while True:
             self._stale.discard(jid)
             entity: E = self._kind.make(jid, exists=await self._kind.exists(jid))  # type: ignore[assignment]
-            await self._fill(entity, self._loaders)
+            if entity.exists:
+                await self._fill(entity, self._loaders)
+            else:  # nothing is kept for it that guards would have to look at
+                await self._load_slots(entity, [each for each in self._loaders if not each[0].is_guarded])
             wait = None if self.locate is None else self.locate(entity)
             if wait is not None:
                 await wait
@@ -147,12 +157,16 @@ class Directory(Generic[E]):
     async def _fill(self, entity: E, loaders: list[tuple[Slot[Any], Loader]]) -> None:
         if self._load_version is not None:  # before what it is the version of
             entity.archive_version = await self._load_version(entity.jid)
+        await self._load_slots(entity, loaders)
+
+    async def _load_slots(self, entity: E, loaders: list[tuple[Slot[Any], Loader]]) -> None:
         for slot, loader in loaders:
             entity[slot] = await loader(entity.jid)
 
     def pin(self, entity: E) -> None:
         """Keep an entity in memory from now on."""
         self._recent.pop(entity.jid, None)
+        self._missing.pop(entity.jid, None)
         self._pinned[entity.jid] = entity
 
     def is_pinned(self, jid: Jid) -> bool:
@@ -168,6 +182,7 @@ class Directory(Generic[E]):
     def forget(self, jid: Jid) -> None:
         """Drop what is in memory of an entity that is not pinned, since what is stored has changed."""
         self._recent.pop(jid, None)
+        self._missing.pop(jid, None)
         if jid in self._loading:
             self._stale.add(jid)
 
@@ -178,3 +193,5 @@ class Directory(Generic[E]):
     def _evict(self) -> None:
         while len(self._recent) > self._limit:
             self._recent.popitem(last=False)
+        while len(self._missing) > _MOST_MISSING:
+            self._missing.popitem(last=False)
