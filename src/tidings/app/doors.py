@@ -26,6 +26,7 @@ from tidings.streams.listener import ConnectionOptions, ListenerContext
 from tidings.streams.login import Credentials
 from tidings.streams.login_throttle import LoginThrottle
 from tidings.streams.negotiator import Negotiator
+from tidings.streams.pace import PaceLimits
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.negotiation.policy import TOKEN_MECHANISMS, HostPolicy, StreamPolicy
 from tidings.wire.xmpp.payloads.stream_limits import StreamLimits
@@ -87,6 +88,11 @@ class ListenerContexts:
             login_seconds=config.limits.login_seconds,
             idle_seconds=config.limits.idle_seconds,
             outbound_bytes=config.limits.outbound_queue_bytes,
+            pace=PaceLimits(
+                stanzas=config.limits.stanzas_per_second,
+                octets=config.limits.bytes_per_second,
+                burst_seconds=config.limits.burst_seconds,
+            ),
         )
 
     def policy(self, *, starttls: bool) -> ListenerPolicy:

@@ -239,6 +239,21 @@ class LimitsOptions(msgspec.Struct, frozen=True, kw_only=True):
             description="How many bytes may wait for a client that reads slowly before it is cut off.",
         ),
     ] = 4 * 1024 * 1024
+    stanzas_per_second: Annotated[
+        Count,
+        Meta(description="Stanzas that a client may send in a second; it is read no faster. 0 is no limit."),
+    ] = 5_000
+    bytes_per_second: Annotated[
+        Count,
+        Meta(description="Bytes that a client may send in a second; it is read no faster. 0 is no limit."),
+    ] = 8 * 1024 * 1024
+    burst_seconds: Annotated[
+        Positive,
+        Meta(
+            description="What a client may send in so many seconds it may also send at once, when it has "
+            "sent nothing for as long."
+        ),
+    ] = 10
     outbound_total_bytes: Annotated[
         int,
         Meta(

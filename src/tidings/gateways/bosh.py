@@ -276,6 +276,7 @@ class BoshStream:
     def _tell(self, events: list[Event]) -> None:
         """Tell the connection what a request means."""
         items: list[Item] = []
+        octets = 0
         for event in events:
             match event:
                 case Opened(to, sender, language, version):
@@ -284,6 +285,7 @@ class BoshStream:
                     items.append(_header(to, sender, language, "1.0"))
                 case Received(payload):
                     items.append(payload)
+                    octets += len(payload.content)
                 case Closed(Ending.CLIENT):
                     items.append(StreamTail())
                 case Closed(ending, condition, text):
@@ -292,7 +294,7 @@ class BoshStream:
                         self._connection.receive(items)
                     self._connection.lost()
                     return
-        self._connection.receive(items)  # an empty request, too, is a sign of life
+        self._connection.receive(items, octets)  # an empty request, too, is a sign of life
 
     def _schedule(self) -> None:
         """Flush once in this turn of the event loop."""

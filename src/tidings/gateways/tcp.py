@@ -128,9 +128,9 @@ class TcpProtocol(asyncio.Protocol):
                     break
                 events[position] = stream_header(event)  # type: ignore[call-overload]
         if events:
-            connection.receive(cast("list[Item]", events))
+            connection.receive(cast("list[Item]", events), len(data))
         else:
-            connection.heard()
+            connection.heard(len(data))
         if failure is not None and not self._is_switching:
             connection.fail(failure)
 

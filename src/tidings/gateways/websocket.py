@@ -176,7 +176,9 @@ class WebSocketStream:
         except StreamError as error:
             failure = error
         if items:
-            connection.receive(items)
+            connection.receive(items, len(data))
+        else:
+            connection.heard(len(data))
         broken = self._reader.failure
         if failure is None and broken is not None:
             self._close_code = broken.code

@@ -26,6 +26,7 @@ from tidings.kernel.outgoing import Outgoing
 from tidings.kernel.session import Client, Session
 from tidings.streams.acks import request_ack
 from tidings.streams.listener import Item, ListenerContext, StreamInput, StreamNegotiator, Transport
+from tidings.streams.pace import UNPACED, PacedReading
 from tidings.wire.xml.element import Element
 from tidings.wire.xml.fragment import Fragment, StreamTail
 from tidings.wire.xmpp import ns
@@ -62,6 +63,7 @@ class Connection:
         "_negotiator",
         "_out",
         "_outbound_bytes",
+        "_reading",
         "_timer",
         "_transport",
         "_unsent",
@@ -94,6 +96,7 @@ class Connection:
         self._ended = False
         self._heard = True
         self._is_used = False
+        self._reading = PacedReading(transport, context.server.clock, UNPACED)
         self._awake = False
         self._negotiator: StreamNegotiator | None = context.negotiator(context, self)
         server = context.server
@@ -108,14 +111,19 @@ class Connection:
 
     # --- what the gateway tells
 
-    def heard(self) -> None:
-        """Note a sign of life that is no element: white space (RFC 6120 §4.6.1)."""
+    def heard(self, octets: int = 0) -> None:
+        """Note a sign of life that is no element: white space (RFC 6120 §4.6.1), or a part of one."""
         self._heard = True
+        self._reading.came(0, octets)
 
-    def receive(self, items: list[Item]) -> None:
-        """Take what one read has brought, in order; a bug that it uncovers ends this stream alone."""
+    def receive(self, items: list[Item], octets: int = 0) -> None:
+        """Take what one read of so many octets has brought, in order.
+
+        A bug that it uncovers ends this stream alone.
+        """
         try:
             self._receive(items)
+            self._reading.came(len(items), octets)
         except Exception as error:  # noqa: BLE001  # else it would end in the event loop
             server = self._context.server
             server.supervisor.report(
@@ -207,11 +215,11 @@ class Connection:
 
     def pause(self) -> None:
         """Read nothing from the client for now."""
-        self._transport.pause()
+        self._reading.pause()
 
     def resume(self) -> None:
-        """Read from the client again."""
-        self._transport.resume()
+        """Read from the client again, unless it has sent too much lately."""
+        self._reading.resume()
 
     # --- what the negotiator asks for
 
@@ -239,6 +247,7 @@ class Connection:
         self._negotiator = None
         self.session = session
         self._input = stream
+        self._reading = PacedReading(self._transport, self._context.server.clock, self._context.options.pace)
         for out in kept:
             self.send(out)
         if self._timer is not None:
@@ -322,6 +331,7 @@ class Connection:
         if self._closing or self._ended:
             return
         self._closing = True
+        self._reading.stop()
         if error is not None:
             self._context.server.telemetry.stream_errors[error.condition] += 1
             self._write(self._framing.element(stream_error_element(error)))
@@ -343,6 +353,7 @@ class Connection:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._reading.stop()
         self._context.server.left(self)
         self._leave(reason, is_lost=is_lost)
 

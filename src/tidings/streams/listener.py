@@ -16,6 +16,7 @@ from tidings.base.jid import Jid
 from tidings.kernel.session import Session
 from tidings.streams.login import Credentials
 from tidings.streams.login_throttle import LoginThrottle
+from tidings.streams.pace import PaceLimits
 from tidings.wire.xml.element import Element
 from tidings.wire.xml.fragment import Fragment, StreamTail
 from tidings.wire.xmpp.negotiation.policy import StreamPolicy
@@ -114,6 +115,7 @@ class ConnectionOptions(msgspec.Struct, frozen=True, kw_only=True):
     login_seconds: float = 30
     idle_seconds: float = 600
     outbound_bytes: int = 4_194_304
+    pace: PaceLimits = PaceLimits()
 
 
 class ListenerContext(msgspec.Struct, frozen=True, kw_only=True):
