@@ -198,6 +198,27 @@ async def test_answers_that_were_asked_for_at_once_wait_for_the_acknowledgement_
     await world.stop()
 
 
+async def test_requests_of_strangers_come_as_fast_as_their_recipient_reads() -> None:
+    world = await World.start()
+    await world.register("bob@localhost")
+    for number in range(3):
+        stranger = await world.online(f"stranger{number}@localhost/x")
+        await stranger.send("<presence to='bob@localhost' type='subscribe'/>")
+    bob = await world.login("bob@localhost/x")
+    bob.unread = 1
+    bob.push("<presence/>")
+    for _ in range(50):
+        world.clock.advance(0.1)
+        await asyncio.sleep(0)
+    assert [each for each in bob.take("presence") if each.get("type") == "subscribe"] == []
+    bob.unread = 0
+    while world.server.supervisor.busy:
+        world.clock.advance(0.1)
+        await asyncio.sleep(0)
+    assert len([each for each in bob.take("presence") if each.get("type") == "subscribe"]) == 3
+    await world.stop()
+
+
 async def test_an_answer_to_a_session_that_has_ended_waits_for_nobody() -> None:
     world = await World.start()
     bob = await world.login("bob@localhost/x")

@@ -40,6 +40,8 @@ from tidings.kernel.feature import Feature, Spec, listens
 from tidings.kernel.hooks import Dropped, Stage
 from tidings.kernel.host import Host
 from tidings.kernel.maybe_awaitable import MaybeAwaitable, in_turn
+from tidings.kernel.outgoing import Outgoing
+from tidings.kernel.pacing import Pacing
 from tidings.kernel.session import Session
 from tidings.kernel.session_manager import SessionManager
 from tidings.kernel.slots import Slot
@@ -104,9 +106,15 @@ class Presences(Feature):
     Options = PresenceOptions
 
     def __init__(
-        self, host: Host, router: Router, sessions: SessionManager, options: PresenceOptions
+        self,
+        host: Host,
+        router: Router,
+        sessions: SessionManager,
+        pacing: Pacing,
+        options: PresenceOptions,
     ) -> None:
         self._host = host
+        self._pacing = pacing
         self._router = router
         self._sessions = sessions
         self._options = options
@@ -193,6 +201,8 @@ class Presences(Feature):
             await self._broadcast(session, presence, book.watchers)
             if is_initial:
                 await self._look_around(session, book)
+        if is_initial:
+            await self._show_requests(session, book)
 
     def _withdraw(self, session: Session, presence: Stanza) -> MaybeAwaitable:
         """Unavailable presence, the session's own or one that the server makes for it."""
@@ -226,17 +236,25 @@ class Presences(Feature):
                 await asyncio.sleep(0)
 
     async def _look_around(self, session: Session, book: ContactBook) -> None:
-        """Show a session that has just come what it has missed (§4.2.2, §4.3.1, §3.1.3)."""
+        """Show a session that has just come who is there (§4.2.2, §4.3.1), as fast as its client reads."""
         for other in session.account.available:
             if other is not session and other.presence is not None:
                 session.send(other.presence, session.jid)
         account = session.account
         self._sessions.hand_over(account, ShowPresence(account.jid.text, session.jid.text))
         probe = Stanza.build("presence", kind="probe", sender=session.jid)
-        await self._broadcast(session, probe, book.watched)
-        for entry in book.requests:
-            if entry.pending_in is not None:
-                session.send(_request_of(entry.pending_in))
+        watched = list(book.watched)
+        for start in range(0, len(watched), STRETCH):
+            for recipient in watched[start : start + STRETCH]:
+                if not session.has_room():
+                    await self._pacing.until_room(session)
+                await self._broadcast(session, probe, (recipient,))
+            await asyncio.sleep(0)
+
+    async def _show_requests(self, session: Session, book: ContactBook) -> None:
+        """Show a session that has just come who wants to see the account (§3.1.3)."""
+        requests = [entry.pending_in for entry in book.requests if entry.pending_in is not None]
+        await self._pacing.send(session, (Outgoing(_request_of(raw)) for raw in requests))
 
     # --- to one
 
