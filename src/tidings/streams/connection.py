@@ -117,10 +117,7 @@ class Connection:
         self._reading.came(0, octets)
 
     def receive(self, items: list[Item], octets: int = 0) -> None:
-        """Take what one read of so many octets has brought, in order.
-
-        A bug that it uncovers ends this stream alone.
-        """
+        """Take what one read has brought, in order; a bug that it uncovers ends this stream alone."""
         try:
             self._receive(items)
             self._reading.came(len(items), octets)
