@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from tests.harness.world import World, WorldClient
 from tests.streams.stand import until
-from tidings.base.errors import StanzaError
+from tidings.base.errors import StanzaError, StreamError
 from tidings.features.stream_management import StreamManagementOptions
 from tidings.kernel.outgoing import Outgoing
 from tidings.kernel.pacing import PATIENCE_SECONDS, Pacing
@@ -174,11 +174,11 @@ async def test_a_client_that_takes_nothing_is_told_so_and_stays() -> None:
 
 
 async def test_answers_that_were_asked_for_at_once_wait_for_the_acknowledgement_of_those_before() -> None:
-    options = {"stream_management": StreamManagementOptions(window_bytes=500_000)}
+    options = {"stream_management": StreamManagementOptions(window_bytes=300_000)}
     world = await World.start(options=options)
     bob = await world.login("bob@localhost/x")
-    stored = f"<query xmlns='jabber:iq:private'><x xmlns='app:x'>{'x' * 200_000}</x></query>"
-    await bob.request(f"<iq type='set' id='s'>{stored}</iq>")
+    stored = f"<query xmlns='jabber:iq:private'><x xmlns='app:x'>{'x' * 120_000}</x></query>"
+    assert (await bob.request(f"<iq type='set' id='s'>{stored}</iq>")).get("type") == "result"
     await bob.manage()
     wanted = "<query xmlns='jabber:iq:private'><x xmlns='app:x'/></query>"
     bob.push(*(f"<iq type='get' id='g{number}'>{wanted}</iq>" for number in range(6)))
@@ -190,11 +190,39 @@ async def test_answers_that_were_asked_for_at_once_wait_for_the_acknowledgement_
             answers += [each.get("id") for each in bob.take("iq")]
             bob.take()
             bob.push(f"<a xmlns='urn:xmpp:sm:3' h='{bob.counted}'/>")
-        assert world.server.outbound.octets <= 500_000
+        assert world.server.outbound.octets <= 300_000
         if len(answers) == 6:
             break
     assert answers == [f"g{number}" for number in range(6)]
     assert not bob.closed
+    await world.stop()
+
+
+async def test_a_client_that_is_lost_while_answers_wait_can_resume_at_once() -> None:
+    options = {"stream_management": StreamManagementOptions(window_bytes=300_000)}
+    world = await World.start(options=options)
+    bob = await world.login("bob@localhost/x")
+    stored = f"<query xmlns='jabber:iq:private'><x xmlns='app:x'>{'x' * 120_000}</x></query>"
+    assert (await bob.request(f"<iq type='set' id='s'>{stored}</iq>")).get("type") == "result"
+    await bob.manage()
+    bob.request_ack = lambda: None  # type: ignore[method-assign]
+    wanted = "<query xmlns='jabber:iq:private'><x xmlns='app:x'/></query>"
+    bob.push(*(f"<iq type='get' id='g{number}'>{wanted}</iq>" for number in range(4)))
+    await until(lambda: bob.counted == 2)
+    bob.closed = True
+    world.server.abandon(bob.session, StreamError("connection-timeout"), is_lost=True)
+    resuming = asyncio.create_task(world.resume(bob))
+    began = world.clock.monotonic()
+    await until(lambda: world.clock.advance(0.01) or resuming.done())
+    back = await resuming
+    assert isinstance(back, WorldClient)
+    assert world.clock.monotonic() - began < PATIENCE_SECONDS / 2
+    assert [(each.get("id"), each.get("type")) for each in back.take("iq")] == [
+        ("g2", "error"),
+        ("g3", "error"),
+    ]
+    await back.send(f"<a xmlns='urn:xmpp:sm:3' h='{back.counted}'/>")
+    assert (await back.request(f"<iq type='get' id='g2'>{wanted}</iq>")).get("type") == "result"
     await world.stop()
 
 

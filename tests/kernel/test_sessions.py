@@ -364,6 +364,7 @@ async def test_what_changes_while_it_is_loaded_is_loaded_again() -> None:
 
 async def test_accounts_without_sessions_are_forgotten_oldest_first_and_others_never() -> None:
     store = Store()
+    store.known |= {Jid(f"user{number}@localhost") for number in range(10)}
     directory = Directory(store, 2)
     alice = await directory.load(ALICE)
     own = session(alice, directory)

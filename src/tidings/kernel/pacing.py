@@ -2,7 +2,8 @@
 
 Nobody is ended for what he has asked for. An answer may fill half of what may wait for a client; the other
 half is left to what it is sent unasked. Then the rest waits until the client has read, and acknowledged where
-it counts. A client that takes nothing for a while is answered with an error, and may ask again.
+it counts. A client that takes nothing for a while is answered with an error, and may ask again; so is one
+that loses its connection meanwhile, since it can resume its session only when its requests are dealt with.
 
 How much waits is looked at now and then, the less often the longer nothing moves: that costs less than
 telling of every octet that leaves.
@@ -27,7 +28,7 @@ PATIENCE_SECONDS: Final = 60.0
 """So long an answer waits for a client that takes nothing."""
 
 _FIRST_PAUSE: Final = 0.01
-_LONGEST_PAUSE: Final = 1.0
+_LONGEST_PAUSE: Final = 0.5
 
 
 class Pacing:
@@ -59,6 +60,8 @@ class Pacing:
         while not session.has_room(octets):
             if session.ended:
                 raise StanzaError("recipient-unavailable", "the session has ended")
+            if session.link is None:  # its client takes nothing before it is back, and then it asks again
+                raise StanzaError("resource-constraint", "the connection was lost meanwhile")
             if waited >= PATIENCE_SECONDS or (waited and _is_stuck(session)):
                 raise StanzaError("resource-constraint", "read and acknowledge what you were sent before")
             await self._sleep(pause)
