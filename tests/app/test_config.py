@@ -317,6 +317,13 @@ admins = "bob"
             ),
         ),
         (
+            "[limits]\noutbound_total_bytes = 1_000_000",
+            (
+                "tidings.toml:2: `outbound_total_bytes` in [limits] is for all clients together; it must be "
+                "at least `outbound_queue_bytes`, which is 4194304 for one"
+            ),
+        ),
+        (
             "[metrics]\nnetworks = ['intranet']",
             ('tidings.toml:2: `networks` in [metrics] must be networks such as "10.0.0.0/8", not "intranet"'),
         ),

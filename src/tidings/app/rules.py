@@ -46,6 +46,7 @@ def find_mistakes(config: Config) -> Iterator[BrokenRule]:
     yield from _loopback_only(config)
     yield from _certificates(config)
     yield from _database(config)
+    yield from _limits(config)
     yield from _networks(("metrics", "networks"), config.metrics.networks)
     yield from _networks(("http", "trusted_proxies"), config.http.trusted_proxies)
 
@@ -57,6 +58,18 @@ def _networks(place: tuple[str, str], networks: tuple[str, ...]) -> Iterator[Bro
             ipaddress.ip_network(network)
         except ValueError:
             yield place, f'`{option}` in [{section}] must be networks such as "10.0.0.0/8", not "{network}"'
+
+
+def _limits(config: Config) -> Iterator[BrokenRule]:
+    limits = config.limits
+    if 0 < limits.outbound_total_bytes < limits.outbound_queue_bytes:
+        yield (
+            ("limits", "outbound_total_bytes"),
+            (
+                "`outbound_total_bytes` in [limits] is for all clients together; it must be at least "
+                f"`outbound_queue_bytes`, which is {limits.outbound_queue_bytes} for one"
+            ),
+        )
 
 
 def _hosts(config: Config) -> Iterator[BrokenRule]:
