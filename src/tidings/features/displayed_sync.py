@@ -141,7 +141,8 @@ class DisplayedSync(Feature):
 
     async def _rows(self, owner: Jid, ids: Sequence[str]) -> list[InboxRow]:
         if not ids:
-            return list((await self._ledger.inbox(owner, InboxQuery(all_boxes=True))).rows)
+            query = InboxQuery(all_boxes=True, with_last=False)
+            return list((await self._ledger.inbox(owner, query)).rows)
         chats = [chat for each in ids if (chat := _chat(each)) is not None]
         found = [await self._ledger.conversation(owner, chat) for chat in chats]
         return [row for row in found if row is not None]

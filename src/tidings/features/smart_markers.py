@@ -24,6 +24,9 @@ from tidings.wire.xmpp.payloads.smart_markers import KeptMarker, MarkersQuery
 SEARCHED: Final = 500
 """How many entries of a chat are searched for markers of a thread."""
 
+SEARCHED_OCTETS: Final = 4_194_304
+"""How large they may be together."""
+
 _KINDS: Final = {
     EntryKind.RECEIVED: MarkerKind.RECEIVED,
     EntryKind.DISPLAYED: MarkerKind.DISPLAYED,
@@ -47,7 +50,14 @@ class SmartMarkers(Feature):
         newest = await self._ledger.markers(owner, query.peer)
         markers = newest_of(newest, owner, query.thread)
         if len(markers) < len(newest):  # one that is newer, in another thread, stands before them
-            wanted = PageQuery(peer=query.peer, limit=SEARCHED, newest=True, flipped=True, counted=False)
+            wanted = PageQuery(
+                peer=query.peer,
+                limit=SEARCHED,
+                newest=True,
+                flipped=True,
+                counted=False,
+                octets=SEARCHED_OCTETS,
+            )
             page = await self._ledger.page(owner, wanted)
             markers = newest_of(page.entries, owner, query.thread)
         found = sorted(markers, key=lambda marker: (marker.stamp, marker.sender, marker.kind))

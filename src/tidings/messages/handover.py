@@ -57,6 +57,7 @@ DOUBTED_AFTER: Final = (1.0, 5.0, 30.0)
 MOST_EARLY: Final = 1_000
 """So many messages of an account wait in memory for earlier ones; the rest is read from the archive."""
 PAGE: Final = 100
+PAGE_OCTETS: Final = 1_048_576
 
 Tell = Callable[[], MaybeAwaitable]
 
@@ -248,7 +249,9 @@ class Handover:
     async def _read_page(self, account: Account, early: Early) -> bool:
         """Deliver a page, up to what waits here already; tells whether there was anything."""
         assert self._ledger is not None
-        query = PageQuery(above=account.position, offline_only=True, limit=PAGE, counted=False)
+        query = PageQuery(
+            above=account.position, offline_only=True, limit=PAGE, counted=False, octets=PAGE_OCTETS
+        )
         page = await self._ledger.page(account.jid, query)
         before = account.position
         upto = min((each for each in early.waiting if each > before), default=early.upto + 1) - 1

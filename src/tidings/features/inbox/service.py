@@ -219,7 +219,7 @@ class BinCleaning(Feature):
         while owners := await self._ledger.archives(self._host.domain, after):
             for owner in owners:
                 # Looking costs less than a transaction: most bins are empty.
-                found = await self._ledger.inbox(owner, InboxQuery(boxes=(BIN,), limit=1))
+                found = await self._ledger.inbox(owner, InboxQuery(boxes=(BIN,), limit=1, with_last=False))
                 if found.rows and await self._host.kind.exists(owner):  # whose bin else?
                     while await self._ledger.empty_bin(owner, before=before):
                         pass
