@@ -142,8 +142,8 @@ def build_server(
     while it runs. `database` names the stores for people. `explained_messages` is how many messages are
     remembered for `explain message`; `logs_debug` says that somebody reads the debug log. `outbound_octets`
     is what may wait for all clients together. `provides` are more things that features may ask for, by type.
-    `reload` reads the configuration anew. `registry` and `bus` join this node to others of the server; without
-    them it is the only one.
+    `reload` reads the configuration anew. `registry` and `bus` join this node to others of the server;
+    without them it is the only one.
     """
     features = tuple(features)
     telemetry = Telemetry()
