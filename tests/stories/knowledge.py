@@ -116,6 +116,10 @@ class Replica:
         """Compare it with all that has happened since it was begun."""
         items = {item.position: item for item in archive.kept if item.position > self.since}
         told = {position: text for position, text in self.entries.items() if position >= archive.first}
+        for position, item in items.items():
+            if item.is_shown and archive.is_taken_back(item):  # perhaps since it was told
+                assert told[position] in {"", item.message.text}
+                told[position] = item.message.text
         assert told == {
             position: (item.message.text or "") if item.is_shown else None for position, item in items.items()
         }

@@ -373,6 +373,7 @@ class Machine(RuleBasedStateMachine):
             for item in archive.kept
             if not item.is_sent and not item.is_erased and item.resource in {"", device.way.name}
             if item.is_shown or not device.way.pulls
+            if device.way.pulls or not archive.is_taken_back(item)
             if device.way.pulls != "sync" or item.position > device.replica.since
         }
         assert meant <= device.got, f"{device} misses {meant - device.got}"

@@ -105,19 +105,18 @@ class Archive:
         return [item for item in self.kept if item.is_shown]
 
     def text(self, item: Item) -> str | None:
-        """What is shown of an entry: a correction of what was taken back tells nothing, either."""
+        """What is shown of an entry."""
+        return None if self.is_taken_back(item) else item.message.text
+
+    def is_taken_back(self, item: Item) -> bool:
+        """Tell whether an entry was taken back, or what it corrects."""
         corrected = item.target if item.message.kind == "correction" else 0
-        is_taken_back = self.is_retracted(item.position) or self.is_retracted(corrected)
-        return None if is_taken_back else item.message.text
+        return self.is_retracted(item.position) or self.is_retracted(corrected)
 
     def is_retracted(self, position: int) -> bool:
-        """Tell whether there is a retraction of it.
-
-        One that is erased takes nothing back, and of what was trimmed nothing is known.
-        """
-        return self.at(position) is not None and any(
-            item.message.kind == "retraction" and item.target == position and not item.is_erased
-            for item in self.kept
+        """Tell whether there is a retraction of it; one that is erased holds, too."""
+        return position > 0 and any(
+            item.message.kind == "retraction" and item.target == position for item in self.kept
         )
 
     def last_text(self, peer: str) -> str | None:
@@ -188,13 +187,21 @@ class Archive:
             if message.target and item.message.id == message.target
             if (item.message.sender, item.message.recipient) in ways
         ]
-        return found[-1] if found else 0
+        position = found[-1] if found else 0
+        item = self.at(position)
+        if item is None or message.kind != "correction" or item.is_erased:
+            return position
+        is_chain = item.message.kind == "correction" and item.target >= self.first
+        return item.target if is_chain else position
 
     # --- what goes
 
     def erase(self, items: list[Item]) -> None:
-        for item in items:
-            item.is_erased = True
+        positions = {item.position for item in items}
+        for item in self.kept:
+            is_correction = item.message.kind == "correction" and item.target in positions
+            if item.position in positions or is_correction:
+                item.is_erased = True
 
     def erase_conversation(self, peer: str) -> None:
         self.erase([item for item in self.kept if item.peer == peer])
