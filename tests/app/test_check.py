@@ -160,6 +160,14 @@ async def test_more_connections_than_files_are_told(directory):
     assert text.startswith(f"{most} at most")
 
 
+async def test_more_memory_than_there_is_is_told(directory):
+    text = CONFIGURATION + "[limits]\noutbound_total_bytes = 1_000_000_000_000\n"
+    [finding] = [finding for finding in await findings(text) if finding.status != "ok"]
+    assert (finding.status, finding.subject) == ("warn", "memory")
+    assert "953,674 MiB" in finding.text
+    assert "outbound_total_bytes" in finding.mend
+
+
 async def test_a_full_disk_is_told(directory, monkeypatch):
     usage = type("usage", (), {"free": 1024})
     monkeypatch.setattr(check.shutil, "disk_usage", lambda _: usage)

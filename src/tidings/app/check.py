@@ -12,10 +12,21 @@ from typing import Final, Literal
 
 import msgspec
 
-from tidings.app import admin_socket, certificates, data_directory, extensions, listening, permissions, rules
+from tidings.adapters.sql.ledger.caches import JID_OCTETS
+from tidings.app import (
+    admin_socket,
+    certificates,
+    data_directory,
+    extensions,
+    listening,
+    memory,
+    permissions,
+    rules,
+)
 from tidings.app.mistakes import ConfigError
 from tidings.app.options import Config
 from tidings.base.errors import BackendError
+from tidings.base.jid import CACHE_OCTETS
 from tidings.operations.errors import OperationError
 
 Status = Literal["ok", "warn", "fail"]
@@ -71,6 +82,7 @@ async def examine(config: Config, now: datetime | None = None) -> list[Finding]:
         *_ports(config, process),
         *_permissions(config),
         *_files(config),
+        *_memory(config),
     ]
     findings += [finding async for finding in _database(config)]
     findings += _security(config)
@@ -179,6 +191,25 @@ def _files(config: Config) -> Iterator[Finding]:
             mend=f"let the process open {connections + FILES_BESIDE} files (LimitNOFILE= of the service, "
             "ulimit -Hn), or lower `connections`",
         )
+
+
+def _memory(config: Config, available: int | None = None) -> Iterator[Finding]:
+    """Compare what clients can make the server hold together with the memory that there is."""
+    available = available or memory.available()
+    waiting = config.limits.outbound_total_bytes or memory.outbound_share()
+    held = waiting + config.ledger.waiting_bytes + CACHE_OCTETS + JID_OCTETS
+    if available is not None and held > available * 3 // 4:
+        yield Finding(
+            status="warn",
+            subject="memory",
+            text=f"clients can make the server hold {_mib(held)} of {_mib(available)}: what waits for them "
+            f"({_mib(waiting)}) and for the database ({_mib(config.ledger.waiting_bytes)}), and addresses",
+            mend="lower `outbound_total_bytes` in [limits] or `waiting_bytes` in [ledger]",
+        )
+
+
+def _mib(octets: int) -> str:
+    return f"{octets >> 20:,} MiB"
 
 
 async def _database(config: Config) -> AsyncIterator[Finding]:

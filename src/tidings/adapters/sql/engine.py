@@ -75,9 +75,13 @@ class Database:
         # What connection set-up raises is not wrapped by SQLAlchemy.
         self._errors: tuple[type[Exception], ...] = (SQLAlchemyError, writer.dialect.loaded_dbapi.Error)
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="sql-writer")
-        self._reading = self._writing
+        self._reading = self._reading_long = self._writing
         if reader is not writer:
-            self._reading = ThreadPoolExecutor(readers, thread_name_prefix="sql-reader")
+            long = readers // 2
+            self._reading = ThreadPoolExecutor(readers - long, thread_name_prefix="sql-reader")
+            self._reading_long = self._reading
+            if long:
+                self._reading_long = ThreadPoolExecutor(long, thread_name_prefix="sql-long-reader")
         self._is_closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
         path = database_file(writer.url)
@@ -94,9 +98,13 @@ class Database:
         """
         return await self._run(self._writing, lambda: self._write_with_retries(work, refused))
 
-    async def read(self, work: Work[T]) -> T:
-        """Run this on a reader; one statement sees one state, several may see several."""
-        return await self._run(self._reading, lambda: self._read_with_retry(work))
+    async def read(self, work: Work[T], *, is_long: bool = False) -> T:
+        """Run this on a reader; one statement sees one state, several may see several.
+
+        What may take long, such as a page of an archive, has readers of its own: a log-in never waits for it.
+        """
+        threads = self._reading_long if is_long else self._reading
+        return await self._run(threads, lambda: self._read_with_retry(work))
 
     def write_on(self, loop: asyncio.AbstractEventLoop) -> None:
         """Do what is submitted on this event loop from now on: for a process that does nothing else.
@@ -137,6 +145,7 @@ class Database:
             self._checkpointer.close()
         self._writing.shutdown(wait=True)
         self._reading.shutdown(wait=True)
+        self._reading_long.shutdown(wait=True)
         self._reader.dispose()
         self._writer.dispose()
 
@@ -218,7 +227,7 @@ class Database:
 
 
 async def open_database(
-    url: str, *, readers: int = 3, lock_seconds: float = 2.0, writes_as: str = ""
+    url: str, *, readers: int = 4, lock_seconds: float = 2.0, writes_as: str = ""
 ) -> Database:
     """Open a database and bring its schema up to date; `BackendError` says how to mend what is wrong.
 
@@ -240,7 +249,7 @@ async def open_database(
 
 
 def connect_database(
-    url: str, *, readers: int = 3, lock_seconds: float = 2.0, writes_as: str = ""
+    url: str, *, readers: int = 4, lock_seconds: float = 2.0, writes_as: str = ""
 ) -> Database:
     """Prepare a database as `open_database` does, but leave its schema alone; nothing is connected yet."""
     parsed = parse_url(url)

@@ -51,7 +51,7 @@ class SqlStores:
 async def open_stores(
     url: str,
     *,
-    readers: int = 3,
+    readers: int = 4,
     lock_seconds: float = 2.0,
     repeat_days: int = 90,
     wait_seconds: float = 10.0,

@@ -21,6 +21,7 @@ from tidings.adapters.sql.ledger.indexing import index_page, is_behind
 from tidings.adapters.sql.ledger.members import MemberReader
 from tidings.adapters.sql.ledger.outbox import SqlOutbox
 from tidings.adapters.sql.ledger.pages import Pages
+from tidings.adapters.sql.ledger.read_share import ReadShare
 from tidings.adapters.sql.ledger.reader import Addresses, Reader
 from tidings.adapters.sql.ledger.remote import RemoteWriter
 from tidings.adapters.sql.ledger.removal import Removal
@@ -85,6 +86,7 @@ class SqlLedger:
         self._database = database
         self._statements = statements_for(database.dialect)
         self._addresses = Addresses()
+        self._share = ReadShare()
         self._now = now
         runner = Runner(database)
         self.followers = SqlFollowers(runner, now)
@@ -165,19 +167,21 @@ class SqlLedger:
         if query.words:
             while await self._read(lambda reader: is_behind(reader.sql)) and await self.index_step(_INDEXED):
                 pass
-        return await self._read(lambda reader: Pages(reader).page(query, *reader.head(archive)))
+        return await self._read_of(archive, lambda reader: Pages(reader).page(query, *reader.head(archive)))
 
     async def ends(self, archive: Jid) -> tuple[Archived, Archived] | None:
         """Give the first and the last entry that queries show; None where there is none."""
-        return await self._read(lambda reader: reader.ends(archive))
+        return await self._read_of(archive, lambda reader: reader.ends(archive))
 
     async def inbox(self, owner: Jid, query: InboxQuery) -> InboxPage:
         """Give conversations of an account."""
-        return await self._read(lambda reader: InboxPages(reader).inbox(owner, query))
+        return await self._read_of(owner, lambda reader: InboxPages(reader).inbox(owner, query))
 
     async def last_messages(self, rows: Sequence[InboxRow], octets: int) -> tuple[InboxRow, ...]:
         """Complete conversations that were read without their last messages, from the first one on."""
-        return await self._read(lambda reader: tuple(InboxPages(reader).last_messages(rows, octets)))
+        return await self._read(
+            lambda reader: tuple(InboxPages(reader).last_messages(rows, octets)), is_long=True
+        )
 
     async def conversation(self, owner: Jid, peer: Jid) -> InboxRow | None:
         """Give one conversation of an account, in any box."""
@@ -185,7 +189,7 @@ class SqlLedger:
 
     async def markers(self, owner: Jid, peer: Jid) -> tuple[Archived, ...]:
         """Give the newest markers of each direction of a conversation."""
-        return await self._read(lambda reader: reader.markers(owner, peer))
+        return await self._read_of(owner, lambda reader: reader.markers(owner, peer))
 
     async def members(self, room: Jid, after: Jid | None = None, limit: int = 500) -> tuple[Member, ...]:
         """List who has an affiliation with a room."""
@@ -205,7 +209,9 @@ class SqlLedger:
 
     async def changes(self, owner: Jid, since: int, limit: int = 50, octets: int | None = None) -> Changes:
         """Give what happened to an account after a feed number."""
-        return await self._read(lambda reader: ChangesReader(reader).changes(owner, since, limit, octets))
+        return await self._read_of(
+            owner, lambda reader: ChangesReader(reader).changes(owner, since, limit, octets)
+        )
 
     async def feed(self) -> tuple[str, int]:
         """Give the incarnation of this ledger and the number of its last transaction."""
@@ -213,7 +219,7 @@ class SqlLedger:
 
     async def feed_after(self, cursor: Cursor, limit: int = 500) -> FeedPage:
         """Give what stands in the feed from a cursor on."""
-        return await self._read(lambda reader: FeedReader(reader).page(cursor, limit))
+        return await self._read(lambda reader: FeedReader(reader).page(cursor, limit), is_long=True)
 
     async def archives(self, domain: str, after: str = "", limit: int = 500) -> tuple[Jid, ...]:
         """List the archives of a domain in a fixed order."""
@@ -300,9 +306,14 @@ class SqlLedger:
         self.state.tell_feed()
         return result
 
-    async def _read(self, work: Callable[[Reader], T]) -> T:
+    async def _read_of(self, archive: Jid, work: Callable[[Reader], T]) -> T:
+        """Read what may take long, within the share of the archive."""
+        async with self._share.turn(archive):
+            return await self._read(work, is_long=True)
+
+    async def _read(self, work: Callable[[Reader], T], *, is_long: bool = False) -> T:
         def guarded(connection: Connection) -> T:
             with driver_errors(connection):
                 return work(Reader(Sql(connection, self._statements), self._addresses))
 
-        return await self._database.read(guarded)
+        return await self._database.read(guarded, is_long=is_long)
