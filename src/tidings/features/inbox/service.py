@@ -44,8 +44,8 @@ from tidings.wire.xmpp.payloads.standard_inbox import (
 STEP_OCTETS: Final = 1_048_576
 """So large are the last messages that are read together: a long answer is never in memory as a whole."""
 
-STEP_ROWS: Final = 200
-"""So many conversations are shown before others run."""
+STEP_ROWS: Final = 1_000
+"""So many conversations are read together."""
 
 HAS_ASKED: Final[Slot[bool]] = Slot("inbox.has_asked", default=False)
 """Whether a session has asked for anything of the inbox, so that it hears of every change."""

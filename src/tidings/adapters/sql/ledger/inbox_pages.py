@@ -11,6 +11,7 @@ import msgspec
 
 from tidings.adapters.sql.ledger.encoding import GONE, UNREAD
 from tidings.adapters.sql.ledger.reader import ENTRY, Reader, Room
+from tidings.adapters.sql.ledger.statements import Rows
 from tidings.base.jid import Jid
 from tidings.ports.ledger.batch import EntryKind
 from tidings.ports.ledger.reading import Archived, InboxOrder, InboxPage, InboxQuery, InboxRow
@@ -117,22 +118,33 @@ class InboxPages:
 
     def last_messages(self, rows: Sequence[InboxRow], octets: int) -> list[InboxRow]:
         """Complete as many of the first rows as there is room for, so much that nothing larger is read."""
-        sizes = {source: self._sizes(source, rows) for source in {row.source for row in rows}}
+        sources = {row.source for row in rows}
+        if sum(self._size(source, rows) for source in sources) <= octets:  # as nearly always
+            return self.with_last(rows)
+        sizes = {source: self._sizes(source, rows) for source in sources}
         room = Room(octets)
         for row in rows:
             if not room.take_octets(sizes[row.source].get(row.position, 0)):
                 break
         return self.with_last(rows[: room.taken])
 
+    def _size(self, source: Jid, rows: Sequence[InboxRow]) -> int:
+        """Tell how large the last messages are together that one archive has."""
+        found = self._about_last("SUM(LENGTH(m.body))", source, rows)
+        return int(found[0][0] or 0) if found else 0
+
     def _sizes(self, source: Jid, rows: Sequence[InboxRow]) -> dict[int, int]:
-        """Tell how large the last messages are that one archive has."""
+        """Tell how large each of them is, by position."""
+        found = self._about_last("e.position, LENGTH(m.body)", source, rows)
+        return {position: octets or 0 for position, octets in found}
+
+    def _about_last(self, columns: str, source: Jid, rows: Sequence[InboxRow]) -> Rows:
         statement = (
-            "SELECT e.position, LENGTH(m.body) FROM entries e JOIN messages m ON m.id = e.message "
+            f"SELECT {columns} FROM entries e JOIN messages m ON m.id = e.message "  # noqa: S608  # ours
             "WHERE e.archive = ? AND e.position IN LIST"
         )
         positions = [row.position for row in rows if row.source == source]
-        found = self._reader.among(statement, positions, self._reader.number_of(source))
-        return {position: octets or 0 for position, octets in found}
+        return self._reader.among(statement, sorted(set(positions)), self._reader.number_of(source))
 
     def with_last(self, rows: Sequence[InboxRow]) -> list[InboxRow]:
         """Complete the rows with their last messages, archive by archive."""
