@@ -102,7 +102,7 @@ async def test_sync_never_cuts_a_transaction_however_large_it_is(ledger: SqlLedg
 
 
 async def test_last_messages_are_given_from_the_first_row_on(filled: SqlLedger) -> None:
-    inbox = await filled.inbox(BOB, InboxQuery(with_last=False))
+    inbox = await filled.inbox(BOB, InboxQuery(octets=0))
     assert len(inbox.rows) == 8
     assert all(row.last is None for row in inbox.rows)
     complete: list[InboxRow] = []

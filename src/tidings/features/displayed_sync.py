@@ -141,7 +141,7 @@ class DisplayedSync(Feature):
 
     async def _rows(self, owner: Jid, ids: Sequence[str]) -> list[InboxRow]:
         if not ids:
-            query = InboxQuery(all_boxes=True, with_last=False)
+            query = InboxQuery(all_boxes=True, octets=0)
             return list((await self._ledger.inbox(owner, query)).rows)
         chats = [chat for each in ids if (chat := _chat(each)) is not None]
         found = [await self._ledger.conversation(owner, chat) for chat in chats]

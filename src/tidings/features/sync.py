@@ -145,9 +145,9 @@ async def _first_page(ledger: Ledger, owner: Jid, limits: PageLimits, *, is_rese
 async def _list_page(
     ledger: Ledger, owner: Jid, cursor: SyncCursor, limits: PageLimits, *, is_reset: bool = False
 ) -> SyncPage:
-    query = InboxQuery(all_boxes=True, after=cursor.listed, limit=limits.parts, with_last=False)
+    query = InboxQuery(all_boxes=True, after=cursor.listed, limit=limits.parts, octets=limits.octets)
     inbox = await ledger.inbox(owner, query)
-    rows = await ledger.last_messages(inbox.rows, limits.octets)
+    rows = inbox.rows[: inbox.with_last]
     heads = await _heads(ledger, owner, rows)
     is_complete = inbox.is_complete and len(rows) == len(inbox.rows)
     last = rows[-1] if rows and not is_complete else None

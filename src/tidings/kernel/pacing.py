@@ -27,6 +27,9 @@ STRETCH_OCTETS: Final = 131_072
 PATIENCE_SECONDS: Final = 60.0
 """So long an answer waits for a client that takes nothing."""
 
+_LOOK_OCTETS: Final = 16_384
+"""After so many octets it is looked at whether there is room for more."""
+
 _FIRST_PAUSE: Final = 0.01
 _LONGEST_PAUSE: Final = 0.5
 
@@ -42,14 +45,17 @@ class Pacing:
 
         Raises `StanzaError` where the session has ended, or its client takes nothing.
         """
-        octets = 0
+        octets, unlooked = 0, _LOOK_OCTETS
         for part in parts:
             size = part.octets
             octets += size
-            if octets > STRETCH_OCTETS or not session.has_room(size):
-                octets = size
-                await asyncio.sleep(0)
-                await self.until_room(session, size)
+            unlooked += size
+            if unlooked >= _LOOK_OCTETS:
+                if octets > STRETCH_OCTETS or not session.has_room(size):
+                    octets = size
+                    await asyncio.sleep(0)
+                    await self.until_room(session, size)
+                unlooked = 0
             session.send_out(part)
 
     async def until_room(self, session: Session, octets: int = 0) -> None:

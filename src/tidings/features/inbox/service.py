@@ -29,7 +29,7 @@ from tidings.kernel.slots import Slot
 from tidings.kernel.turns import Turns
 from tidings.messages.entries import READING
 from tidings.ports.ledger import Ledger
-from tidings.ports.ledger.reading import InboxQuery, InboxRow
+from tidings.ports.ledger.reading import InboxPage, InboxQuery, InboxRow
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.boxes import BIN
@@ -125,7 +125,7 @@ class Inbox(Feature):
         session[HAS_ASKED] = True
         await pulled(session)
         owner = session.account.jid
-        found = await self._ledger.inbox(owner, _without_last(wanted))
+        found = await self._ledger.inbox(owner, _bounded(wanted))
         writer = ResultWriter(
             query.query_id or request.stanza.id,
             owner=owner,
@@ -133,7 +133,7 @@ class Inbox(Feature):
             now=microseconds(self._clock.now()),
             mark=f"{token(6)}-",
         )
-        async for rows in _with_last(self._ledger, found.rows):
+        async for rows in _with_last(self._ledger, found):
             await self._pacing.send(session, (Outgoing.of_written(*writer.message(row)) for row in rows))
         return fin_of(found).encode()
 
@@ -171,7 +171,7 @@ class StandardInbox(Feature):
         session[HAS_ASKED] = True
         await pulled(session)
         owner, mark, numbers = session.account.jid, f"{token(6)}-", itertools.count(1)
-        found = await self._ledger.inbox(owner, _without_last(wanted))
+        found = await self._ledger.inbox(owner, _bounded(wanted))
 
         def shown(row: InboxRow) -> Outgoing:
             entry = StandardInboxEntry(row.peer, row.unread, None if row.last is None else str(row.last.id))
@@ -179,7 +179,7 @@ class StandardInbox(Feature):
             id_ = f"{mark}{next(numbers)}"
             return Outgoing(entry.message(to=session.jid, account=owner, result=result, id=id_))
 
-        async for rows in _with_last(self._ledger, found.rows):
+        async for rows in _with_last(self._ledger, found):
             await self._pacing.send(session, map(shown, rows))
         count = found.unread_conversations if query.unread_only else found.conversations
         page = page_of(found.rows, count)
@@ -219,7 +219,7 @@ class BinCleaning(Feature):
         while owners := await self._ledger.archives(self._host.domain, after):
             for owner in owners:
                 # Looking costs less than a transaction: most bins are empty.
-                found = await self._ledger.inbox(owner, InboxQuery(boxes=(BIN,), limit=1, with_last=False))
+                found = await self._ledger.inbox(owner, InboxQuery(boxes=(BIN,), limit=1, octets=0))
                 if found.rows and await self._host.kind.exists(owner):  # whose bin else?
                     while await self._ledger.empty_bin(owner, before=before):
                         pass
@@ -227,14 +227,15 @@ class BinCleaning(Feature):
         return self._options.bin_clean_hours * 3_600
 
 
-def _without_last(wanted: InboxQuery) -> InboxQuery:
-    return msgspec.structs.replace(wanted, with_last=False)
+def _bounded(wanted: InboxQuery) -> InboxQuery:
+    return msgspec.structs.replace(wanted, octets=STEP_OCTETS)
 
 
-async def _with_last(ledger: Ledger, rows: Sequence[InboxRow]) -> AsyncIterator[Sequence[InboxRow]]:
+async def _with_last(ledger: Ledger, found: InboxPage) -> AsyncIterator[Sequence[InboxRow]]:
     """Give the rows with their last messages, as many at a time as may be in memory together."""
-    given = 0
-    while rest := rows[given : given + STEP_ROWS]:
-        found = await ledger.last_messages(rest, STEP_OCTETS)
-        given += len(found)
-        yield found
+    given = found.with_last
+    yield found.rows[:given]
+    while rest := found.rows[given : given + STEP_ROWS]:
+        rows = await ledger.last_messages(rest, STEP_OCTETS)
+        given += len(rows)
+        yield rows

@@ -192,8 +192,9 @@ class InboxQuery(msgspec.Struct, frozen=True, kw_only=True):
     last_page: bool = False
     """The last page of what matches."""
     limit: int | None = None
-    with_last: bool = True
-    """Whether `InboxRow.last` is wanted now; what is left out here `Ledger.last_messages` gives later."""
+    octets: int | None = None
+    """So many of bodies `InboxRow.last` is given for together, from the first row on and for one at least; 0
+    gives none, None all. What is left out here `Ledger.last_messages` gives later."""
 
 
 class InboxRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -230,6 +231,8 @@ class InboxPage(msgspec.Struct, frozen=True):
     unread_conversations: int
     conversations: int
     """How many there are outside the bin."""
+    with_last: int = 0
+    """How many rows from the first one on have their last messages, where `InboxQuery.octets` bounds that."""
 
 
 class Device(msgspec.Struct, frozen=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
@@ -11,7 +12,6 @@ import msgspec
 
 from tidings.adapters.sql.ledger.encoding import GONE, UNREAD
 from tidings.adapters.sql.ledger.reader import ENTRY, Reader, Room
-from tidings.adapters.sql.ledger.statements import Rows
 from tidings.base.jid import Jid
 from tidings.ports.ledger.batch import EntryKind
 from tidings.ports.ledger.reading import Archived, InboxOrder, InboxPage, InboxQuery, InboxRow
@@ -49,12 +49,17 @@ class InboxPages:
         rows = self._rows(self._reader.number_of(owner))
         outside = [row for row in rows if row.box != BIN]
         page, is_complete = _page(query, _matching(query, rows))
+        if query.octets is None:
+            last = self.with_last(page)
+        else:
+            last = self.last_messages(page, query.octets) if query.octets else []
         return InboxPage(
-            tuple(self.with_last(page) if query.with_last else page),
+            (*last, *page[len(last) :]),
             is_complete,
             unread=sum(row.unread for row in outside),
             unread_conversations=sum(row.unread > 0 for row in outside),
             conversations=len(outside),
+            with_last=len(last),
         )
 
     def conversation(self, owner: Jid, peer: Jid) -> InboxRow | None:
@@ -118,41 +123,33 @@ class InboxPages:
 
     def last_messages(self, rows: Sequence[InboxRow], octets: int) -> list[InboxRow]:
         """Complete as many of the first rows as there is room for, so much that nothing larger is read."""
-        sources = {row.source for row in rows}
-        if sum(self._size(source, rows) for source in sources) <= octets:  # as nearly always
-            return self.with_last(rows)
-        sizes = {source: self._sizes(source, rows) for source in sources}
+        with contextlib.suppress(_NoRoomError):  # nearly always there is
+            return self.with_last(rows, Room(octets))
+        sizes = {source: self._sizes(source, rows) for source in {row.source for row in rows}}
         room = Room(octets)
         for row in rows:
             if not room.take_octets(sizes[row.source].get(row.position, 0)):
                 break
         return self.with_last(rows[: room.taken])
 
-    def _size(self, source: Jid, rows: Sequence[InboxRow]) -> int:
-        """Tell how large the last messages are together that one archive has."""
-        found = self._about_last("SUM(LENGTH(m.body))", source, rows)
-        return int(found[0][0] or 0) if found else 0
-
     def _sizes(self, source: Jid, rows: Sequence[InboxRow]) -> dict[int, int]:
-        """Tell how large each of them is, by position."""
-        found = self._about_last("e.position, LENGTH(m.body)", source, rows)
-        return {position: octets or 0 for position, octets in found}
-
-    def _about_last(self, columns: str, source: Jid, rows: Sequence[InboxRow]) -> Rows:
+        """Tell how large the last messages are that one archive has."""
         statement = (
-            f"SELECT {columns} FROM entries e JOIN messages m ON m.id = e.message "  # noqa: S608  # ours
+            "SELECT e.position, LENGTH(m.body) FROM entries e JOIN messages m ON m.id = e.message "
             "WHERE e.archive = ? AND e.position IN LIST"
         )
         positions = [row.position for row in rows if row.source == source]
-        return self._reader.among(statement, sorted(set(positions)), self._reader.number_of(source))
+        found = self._reader.among(statement, positions, self._reader.number_of(source))
+        return {position: octets or 0 for position, octets in found}
 
-    def with_last(self, rows: Sequence[InboxRow]) -> list[InboxRow]:
-        """Complete the rows with their last messages, archive by archive."""
+    def with_last(self, rows: Sequence[InboxRow], room: Room | None = None) -> list[InboxRow]:
+        """Complete the rows with their last messages, archive by archive; raises where there is no room."""
+        room = room or Room(None)
         by_source: dict[Jid, list[int]] = defaultdict(list)
         for row in rows:
             by_source[row.source].append(row.position)
         last = {
-            source: {entry.id.position: entry for entry in self.lasts(source, positions)}
+            source: {entry.id.position: entry for entry in self.lasts(source, positions, room)}
             for source, positions in by_source.items()
         }
         return [
@@ -160,15 +157,22 @@ class InboxPages:
             for row in rows
         ]
 
-    def lasts(self, source: Jid, positions: Sequence[int]) -> list[Archived]:
+    def lasts(self, source: Jid, positions: Sequence[int], room: Room) -> list[Archived]:
         """Give the entries at these positions, with what says how they read now."""
         archive, head = self._reader.head(source)
         statement = f"SELECT {ENTRY}WHERE e.archive = ? AND e.position IN LIST"
-        rows = self._reader.among(statement, [position for position in positions if position], archive)
+        wanted = [position for position in positions if position]
+        rows = self._reader.among_within(room, statement, wanted, archive)
+        if rows is None:
+            raise _NoRoomError
         return [
             msgspec.structs.replace(entry, pointers=entry.pointers[-1:]) if entry.pointers else entry
             for entry in self._reader.archived(archive, head, rows, folded=(EntryKind.CORRECTION,))
         ]
+
+
+class _NoRoomError(Exception):
+    """The last messages are too large to be read together."""
 
 
 def _is_newer(received: int | None, boxed: int | None) -> bool:

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from tidings.adapters.sql.ledger.conversations import JOINED, WITHIN, Stretch, stretches
 from tidings.adapters.sql.ledger.encoding import ERASED, GROUPCHAT, HIDDEN
-from tidings.adapters.sql.ledger.reader import BODY, ENTRY, Reader, Room, entry_of
+from tidings.adapters.sql.ledger.reader import ENTRY, Reader, Room, entry_of
 from tidings.adapters.sql.ledger.search import hits
 from tidings.adapters.sql.ledger.statements import Rows
 from tidings.ports.ledger.batch import EntryKind
@@ -50,9 +50,7 @@ class Pages:
             statement = f"SELECT {ENTRY}WHERE e.archive = ? AND e.position IN LIST"
             found = self._reader.among(statement, [row[0] for row in rows], archive)
             rows = sorted(found, reverse=query.newest)
-            for row in rows:
-                if not room.take(row[BODY]):
-                    break
+            room.fill(rows)
         if room.taken < len(rows):
             is_complete = False
             rows = rows[: room.taken]

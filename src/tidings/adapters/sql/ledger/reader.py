@@ -43,6 +43,7 @@ _BARE_POINTING: Final = _POINTING.replace("m.body, m.sender", "NULL, 0").partiti
 
 _KINDS: Final = tuple(EntryKind)
 _DIRECTIONS: Final = tuple(Direction)
+_CORRECTION: Final = +EntryKind.CORRECTION  # the plain number
 _MARKERS: Final = (EntryKind.DISPLAYED, EntryKind.RECEIVED, EntryKind.ACKNOWLEDGED)
 
 _HEAD: Final = (
@@ -155,7 +156,7 @@ class Reader:
         kinds in `folded` is given with them.
         """
         hidden = ERASED if offline_only else HIDDEN
-        corrected = {row[8] for row in rows if row[4] == EntryKind.CORRECTION and row[8]}
+        corrected = {row[8] for row in rows if row[4] == _CORRECTION and row[8]}
         positions = sorted(corrected.union(row[0] for row in rows)) if corrected else [row[0] for row in rows]
         pointing = self._pointing(archive, positions, folded)
         pointers = [row[0] for group in pointing.values() for row in group if row[4] in folded]
@@ -165,16 +166,19 @@ class Reader:
         names = self.names_of({row[3] for row in shown} | {row[10] for row in shown if row[10]})
         entries = []
         for row in rows:
-            position = row[0]
-            when = retracted.get(position)
-            if when is None and row[4] == EntryKind.CORRECTION:
+            when = retracted.get(row[0])
+            if when is None and row[4] == _CORRECTION:
                 when = retracted.get(row[8])
-            later = tuple(
+            later = pointing.get(row[0])
+            if later is None:
+                entries.append(_entry(head, names, row, hidden, when))
+                continue
+            referring = tuple(
                 _entry(head, names, each, HIDDEN)
-                for each in pointing.get(position, ())
+                for each in later
                 if each[4] in folded and each[0] not in retracted_too
             )
-            entries.append(_entry(head, names, row, hidden, when, later))
+            entries.append(_entry(head, names, row, hidden, when, referring))
         return entries
 
     def _pointing(
@@ -233,15 +237,33 @@ class Reader:
 
     def run_within(self, room: Room, statement: str, *values: object) -> Rows:
         """Run a statement on `ENTRY`, and stop reading behind the first row for which there is no room."""
-        return self.sql.run_until(lambda row: not room.take(row[BODY]), statement, *values)
+        if room.is_endless:
+            found = self.run(statement, *values)
+            room.taken += len(found)
+            return found
+        with self.sql.each(statement, *values) as rows:
+            return room.fill(rows)
 
     def among(self, statement: str, keys: Sequence[Any], *values: object) -> Rows:
         """Run a statement whose LIST, behind its other values, stands for these keys."""
         if not keys:
             return []
-        size = 1 << (len(keys) - 1).bit_length()  # few sizes, so that caches find the statement again
-        filled = [*keys, *[keys[-1]] * (size - len(keys))]
-        return self.run(statement.replace("LIST", f"({', '.join('?' * size)})"), *values, *filled)
+        return self.run(*_listed(statement, keys, values))
+
+    def among_within(self, room: Room, statement: str, keys: Sequence[Any], *values: object) -> Rows | None:
+        """Do the same with a statement on `ENTRY`; None, and little is read, where all have no room."""
+        if not keys:
+            return []
+        before = room.taken
+        rows = self.run_within(room, *_listed(statement, keys, values))
+        return rows if room.taken - before == len(rows) else None
+
+
+def _listed(statement: str, keys: Sequence[Any], values: Sequence[object]) -> list[Any]:
+    """Write a statement whose LIST stands for keys, and give all its values behind it."""
+    size = 1 << (len(keys) - 1).bit_length()  # few sizes, so that caches find the statement again
+    filled = [*keys, *[keys[-1]] * (size - len(keys))]
+    return [statement.replace("LIST", f"({', '.join('?' * size)})"), *values, *filled]
 
 
 def _retractions(pointing: dict[int, list[tuple[Any, ...]]]) -> dict[int, int]:
@@ -264,9 +286,26 @@ class Room:
         self.taken = 0
         """How many rows there was room for."""
 
-    def take(self, body: bytes | None) -> bool:
-        """Take room for a body, or tell that there is none."""
-        return self.take_octets(0 if body is None else len(body))
+    @property
+    def is_endless(self) -> bool:
+        """Whether everything has room."""
+        return self._left is None
+
+    def fill(self, rows: Iterable[tuple[Any, ...]]) -> Rows:
+        """Take rows of `ENTRY`, up to the first one that has no room, which is the last one given."""
+        found: Rows = []
+        left, taken = self._left, self.taken
+        for row in rows:
+            found.append(row)
+            body = row[BODY]
+            octets = 0 if body is None else len(body)
+            if left is not None:
+                if octets > left and taken:
+                    break
+                left = left - octets if left > octets else 0
+            taken += 1
+        self._left, self.taken = left, taken
+        return found
 
     def take_octets(self, octets: int) -> bool:
         """Take room for a body of so many octets, or tell that there is none."""

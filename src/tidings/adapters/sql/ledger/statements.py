@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, Final
@@ -178,19 +178,13 @@ class Sql:
         finally:
             cursor.close()
 
-    def run_until(
-        self, is_enough: Callable[[tuple[Any, ...]], bool], statement: str, *values: object
-    ) -> Rows:
-        """Run a SELECT and read its rows up to the one that is enough, which is the last one given."""
+    @contextmanager
+    def each(self, statement: str, *values: object) -> Iterator[Iterator[tuple[Any, ...]]]:
+        """Run a SELECT and give its rows one by one: who needs no more of them reads no more."""
         cursor = self._driver.cursor()
         try:
             cursor.execute(self._statements.translate(statement), values)
-            rows: Rows = []
-            for row in cursor:
-                rows.append(row)
-                if is_enough(row):
-                    break
-            return rows
+            yield iter(cursor)
         finally:
             cursor.close()
 
