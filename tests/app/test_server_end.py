@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from tests.harness.server_process import ServerProcess, tidings_command
+from tidings.app.logs import StandardError
 
 HEADER = (
     b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' to='localhost'"
@@ -87,3 +90,14 @@ def test_the_server_ends_in_order_with_the_terminal_that_it_was_started_on(tmp_p
     server.send_signal(signal.SIGHUP)
     assert server.wait(20) == 0
     assert not (tmp_path / "data/admin.sock").exists()
+
+
+def test_a_log_that_cannot_be_written_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr(sys, "stderr", full)
+        with pytest.raises(OSError, match="No space left"):
+            print("a line", file=sys.stderr, flush=True)  # noqa: T201  # as the log does
+        print("a line", file=StandardError(), flush=True)
+        monkeypatch.undo()
+        with contextlib.suppress(OSError):  # what was lost is tried once more at the end
+            full.close()

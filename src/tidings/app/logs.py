@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 
 import structlog
 
 from tidings.app.options import LogOptions
+
+
+class StandardError:
+    """Standard error while it takes what is written: a terminal that closed or a full disk ends nothing."""
+
+    def write(self, text: str) -> None:
+        """Write, or lose the text."""
+        with contextlib.suppress(OSError):
+            sys.stderr.write(text)
+
+    def flush(self) -> None:
+        """Let it out, or lose it."""
+        with contextlib.suppress(OSError):
+            sys.stderr.flush()
 
 
 def configure_logs(options: LogOptions) -> None:
@@ -29,7 +44,7 @@ def configure_logs(options: LogOptions) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.getLevelNamesMapping()[options.level.upper()]
         ),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(StandardError()),  # type: ignore[arg-type]  # all it needs
         cache_logger_on_first_use=True,
     )
     # The event loop and the HTTP library warn through the standard library.
