@@ -229,7 +229,8 @@ class Model:
         self._numbers = count(1)
 
     def new_id(self) -> str:
-        return f"m{next(self._numbers)}"
+        """Make one that is long enough to be taken for unique for as long as the ledger remembers."""
+        return f"m{next(self._numbers)}-of-all-there-are"
 
     def places(self, message: Message) -> list[tuple[Archive, Item]]:
         """Where a message stands, erased or not."""
