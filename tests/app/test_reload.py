@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from tests.harness.server_process import HOST, ServerProcess, make_certificate
+from tidings.adapters.file_lock import FileLock
 from tidings.app import certificates, config, tls_contexts
 from tidings.app.differences import differences
 from tidings.app.known_features import KnownFeatures
 from tidings.app.options import Config
-from tidings.base.file_lock import FileLock
 from tidings.features.registration import Registration
 
 HEADER = (

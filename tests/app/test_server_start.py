@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 from tests.harness.server_process import HOST, ServerProcess, free_ports, has_listener, tidings_command
-from tidings.base.file_lock import FileLock
+from tidings.adapters.file_lock import FileLock
 
 
 @pytest.fixture
@@ -112,24 +114,31 @@ def test_a_start_that_waits_for_a_silent_database_says_so_and_ends_when_told(
         end(server)
 
 
+@contextlib.contextmanager
+def count_accounts(folder: Path) -> Iterator[tuple[subprocess.Popen[str], IO[str], IO[str]]]:
+    """Run a command on the data of a server, and give what it writes to both of its outputs."""
+    with subprocess.Popen(
+        [tidings_command(), "account", "count", "--data-dir", str(folder / "data")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as command:
+        assert command.stdout is not None
+        assert command.stderr is not None
+        yield command, command.stdout, command.stderr
+
+
 def test_a_command_that_is_typed_while_the_server_starts_is_told_so_and_then_answered(
     tmp_path: Path, held: FileLock
 ) -> None:
     server = ServerProcess.launch(tmp_path)
     try:
         server.wait_for("which uses")
-        with subprocess.Popen(
-            [tidings_command(), "account", "count", "--data-dir", str(tmp_path / "data")],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as command:
-            assert command.stderr is not None
-            assert command.stdout is not None
-            told = command.stderr.readline()
+        with count_accounts(tmp_path) as (command, stdout, stderr):
+            told = stderr.readline()
             assert told.startswith("tidings: the server is starting; it waits for process ")
             held.close()
-            assert command.stdout.read() == "0\n"
+            assert stdout.read() == "0\n"
             assert command.wait(20) == 0
     finally:
         server.stop()
@@ -139,15 +148,10 @@ def test_a_command_is_told_why_the_server_did_not_start(tmp_path: Path, held: Fi
     server = ServerProcess.launch(tmp_path)
     try:
         server.wait_for("which uses")
-        with subprocess.Popen(
-            [tidings_command(), "account", "count", "--data-dir", str(tmp_path / "data")],
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as command:
-            assert command.stderr is not None
-            command.stderr.readline()
+        with count_accounts(tmp_path) as (command, _, stderr):
+            stderr.readline()
             server.process.send_signal(signal.SIGTERM)
-            assert "the server was stopped before it had started" in command.stderr.read()
+            assert "the server was stopped before it had started" in stderr.read()
             assert command.wait(20) == 3
     finally:
         end(server)
@@ -155,15 +159,8 @@ def test_a_command_is_told_why_the_server_did_not_start(tmp_path: Path, held: Fi
 
 
 def test_a_command_waits_for_another_one_that_uses_the_database(tmp_path: Path, held: FileLock) -> None:
-    with subprocess.Popen(
-        [tidings_command(), "account", "count", "--data-dir", str(tmp_path / "data")],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as command:
-        assert command.stderr is not None
-        assert command.stdout is not None
-        assert "which uses" in command.stderr.readline()
+    with count_accounts(tmp_path) as (command, stdout, stderr):
+        assert "which uses" in stderr.readline()
         held.close()
-        assert command.stdout.read() == "0\n"
+        assert stdout.read() == "0\n"
         assert command.wait(20) == 0

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import random
 import re
-import tempfile
-from pathlib import Path
 
 import aiohttp
 
 from tests.fuzz.budget import Budget, Finding, Outcome
 from tests.fuzz.doors import BoshDoor, Door, TcpDoor, WebSocketDoor
 from tests.fuzz.login_script import Kind, Script
-from tests.fuzz.watch import Watch
+from tests.fuzz.watch import Watch, on_a_server
 from tests.harness.server_process import ServerProcess
 from tidings.wire.xmpp import ns
 
@@ -27,12 +26,7 @@ _ESTABLISHED = re.compile(r"<jid>|<bound |<resumed ")
 
 def run(budget: Budget) -> Outcome:
     """Start a server and try sequences on it."""
-    with tempfile.TemporaryDirectory(prefix="tidings-fuzz-") as folder:
-        server = ServerProcess.start(Path(folder), environment={"TIDINGS_LOG__LEVEL": "info"})
-        try:
-            return asyncio.run(fuzz(budget, server))
-        finally:
-            server.kill()
+    return on_a_server(functools.partial(fuzz, budget))
 
 
 async def fuzz(budget: Budget, server: ServerProcess) -> Outcome:

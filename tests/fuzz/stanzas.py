@@ -6,10 +6,8 @@ can still log in, ping and write to each other; and over the whole run memory st
 
 from __future__ import annotations
 
-import asyncio
+import functools
 import random
-import tempfile
-from pathlib import Path
 
 from lxml import etree
 
@@ -17,7 +15,7 @@ from tests.fuzz.budget import Budget, Finding, Outcome
 from tests.fuzz.guest import PASSWORD, Guest
 from tests.fuzz.mutations import stanza
 from tests.fuzz.payloads import PEOPLE
-from tests.fuzz.watch import Watch
+from tests.fuzz.watch import Watch, on_a_server
 from tests.harness.server_process import ServerProcess
 from tidings.base.errors import StreamError
 from tidings.base.limits import XmlLimits
@@ -26,7 +24,6 @@ from tidings.wire.xmpp import ns
 
 PROMISE = "whatever stanzas come: each iq is answered once, others are served, no bug, no growth"
 TRANSPORTS = ("tcp", "tcp", "websocket", "bosh")
-_ENVIRONMENT = {"TIDINGS_LOG__LEVEL": "info", "TIDINGS_SERVER__ADMINS": "root@localhost"}
 _SENDERS = (*PEOPLE, "root")  # who administers the server
 _STANZAS = 40
 _CASES_OF_A_GENERATION = 20  # then other accounts come, whose lists block nobody
@@ -40,12 +37,7 @@ _NO_SURPRISE = {
 
 def run(budget: Budget) -> Outcome:
     """Start a server and try stanzas on it."""
-    with tempfile.TemporaryDirectory(prefix="tidings-fuzz-") as folder:
-        server = ServerProcess.start(Path(folder), environment=_ENVIRONMENT)
-        try:
-            return asyncio.run(fuzz(budget, server))
-        finally:
-            server.kill()
+    return on_a_server(functools.partial(fuzz, budget), TIDINGS_SERVER__ADMINS="root@localhost")
 
 
 async def fuzz(budget: Budget, server: ServerProcess) -> Outcome:

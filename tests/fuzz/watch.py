@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 
 from tests.fuzz.budget import Outcome
@@ -13,6 +15,16 @@ from tests.harness.server_process import ServerProcess
 
 _WARM = 120.0  # seconds until caches are full; memory is compared with what it was then
 _GROWTH = 40_000_000  # octets that a run may add after that
+
+
+def on_a_server(fuzz: Callable[[ServerProcess], Coroutine[None, None, Outcome]], **variables: str) -> Outcome:
+    """Run a fuzzer on a server of its own, whose environment has these variables, too."""
+    with tempfile.TemporaryDirectory(prefix="tidings-fuzz-") as folder:
+        server = ServerProcess.start(Path(folder), environment={"TIDINGS_LOG__LEVEL": "info", **variables})
+        try:
+            return asyncio.run(fuzz(server))
+        finally:
+            server.kill()
 
 
 class Watch:

@@ -173,15 +173,23 @@ async def test_a_client_that_takes_nothing_is_told_so_and_stays() -> None:
     await world.stop()
 
 
-async def test_answers_that_were_asked_for_at_once_wait_for_the_acknowledgement_of_those_before() -> None:
+LARGE_REQUEST = "<iq type='get' id='g{}'><query xmlns='jabber:iq:private'><x xmlns='app:x'/></query></iq>"
+
+
+async def with_large_answers() -> tuple[World, WorldClient]:
+    """Start a server and a client that counts, whose window has room for two answers."""
     options = {"stream_management": StreamManagementOptions(window_bytes=300_000)}
     world = await World.start(options=options)
     bob = await world.login("bob@localhost/x")
     stored = f"<query xmlns='jabber:iq:private'><x xmlns='app:x'>{'x' * 120_000}</x></query>"
     assert (await bob.request(f"<iq type='set' id='s'>{stored}</iq>")).get("type") == "result"
     await bob.manage()
-    wanted = "<query xmlns='jabber:iq:private'><x xmlns='app:x'/></query>"
-    bob.push(*(f"<iq type='get' id='g{number}'>{wanted}</iq>" for number in range(6)))
+    return world, bob
+
+
+async def test_answers_that_were_asked_for_at_once_wait_for_the_acknowledgement_of_those_before() -> None:
+    world, bob = await with_large_answers()
+    bob.push(*(LARGE_REQUEST.format(number) for number in range(6)))
     answers: list[str | None] = []
     for _ in range(200):
         world.clock.advance(0.1)
@@ -199,15 +207,9 @@ async def test_answers_that_were_asked_for_at_once_wait_for_the_acknowledgement_
 
 
 async def test_a_client_that_is_lost_while_answers_wait_can_resume_at_once() -> None:
-    options = {"stream_management": StreamManagementOptions(window_bytes=300_000)}
-    world = await World.start(options=options)
-    bob = await world.login("bob@localhost/x")
-    stored = f"<query xmlns='jabber:iq:private'><x xmlns='app:x'>{'x' * 120_000}</x></query>"
-    assert (await bob.request(f"<iq type='set' id='s'>{stored}</iq>")).get("type") == "result"
-    await bob.manage()
+    world, bob = await with_large_answers()
     bob.request_ack = lambda: None  # type: ignore[method-assign]
-    wanted = "<query xmlns='jabber:iq:private'><x xmlns='app:x'/></query>"
-    bob.push(*(f"<iq type='get' id='g{number}'>{wanted}</iq>" for number in range(4)))
+    bob.push(*(LARGE_REQUEST.format(number) for number in range(4)))
     await until(lambda: bob.counted == 2)
     bob.closed = True
     world.server.abandon(bob.session, StreamError("connection-timeout"), is_lost=True)
@@ -222,7 +224,7 @@ async def test_a_client_that_is_lost_while_answers_wait_can_resume_at_once() -> 
         ("g3", "error"),
     ]
     await back.send(f"<a xmlns='urn:xmpp:sm:3' h='{back.counted}'/>")
-    assert (await back.request(f"<iq type='get' id='g2'>{wanted}</iq>")).get("type") == "result"
+    assert (await back.request(LARGE_REQUEST.format(2))).get("type") == "result"
     await world.stop()
 
 

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
 
 import msgspec
 
+from tidings.adapters.file_lock import FileLock, Holder
 from tidings.app.options import Config
-from tidings.base.errors import InUseError, TidingsError
-from tidings.base.file_lock import FileLock
-
-_PAUSE: Final = 0.05
+from tidings.base.errors import TidingsError
 
 
 class DataDirectoryError(TidingsError):
@@ -68,22 +63,13 @@ async def lock(directory: Path, patience: float, on_wait: Callable[[str], None])
     Another server may be stopping: `on_wait` is told, and `InUseError` is raised after `patience` seconds.
     """
     held = FileLock(directory / "server.lock")
-    deadline = time.monotonic() + patience
-    has_told = False
-    try:
-        while not held.take():
-            who = f"the server that runs on {directory} (process {held.holder() or 'unknown'})"
-            if not has_told:
-                on_wait(f"the end of {who}")
-                has_told = True
-            if time.monotonic() >= deadline:
-                raise InUseError(f"{who} does not end; stop it, or choose another `data_dir` in [server]")
-            await asyncio.sleep(_PAUSE)
-    except BaseException:
-        held.close()
-        raise
-    if has_told:
-        on_wait("")
+
+    def describe(process: int | None) -> Holder:
+        who = f"the server that runs on {directory} (process {process or 'unknown'})"
+        refusal = f"{who} does not end; stop it, or choose another `data_dir` in [server]"
+        return Holder(f"the end of {who}", refusal)
+
+    await held.acquire(patience, on_wait, describe)
     return held
 
 

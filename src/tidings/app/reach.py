@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Final
 
+from tidings.adapters.file_lock import PATIENCE
 from tidings.app import admin_socket, storage
 from tidings.app.options import Config
 from tidings.base.errors import InUseError
@@ -73,7 +74,7 @@ class _Patience:
     def __init__(self, on_wait: Callable[[str], None]) -> None:
         self._on_wait = on_wait
         self._told = ""
-        self._end = time.monotonic() + storage.PATIENCE
+        self._end = time.monotonic() + PATIENCE
 
     def tell(self, what: str) -> None:
         """Tell what is waited for, once."""

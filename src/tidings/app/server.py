@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import structlog
 
+from tidings.adapters.file_lock import PATIENCE
 from tidings.app import certificates, data_directory, listening, memory, permissions, storage, tls_contexts
 from tidings.app.admin_socket import AdminSocket
 from tidings.app.banner import print_banner
@@ -133,7 +134,7 @@ async def _start(config: Config, stack: contextlib.AsyncExitStack, reloader: Rel
     """Start the server; what has to be closed goes to the stack."""
     progress = StartProgress()
     sockets = _bind(config, stack)
-    held = await data_directory.lock(config.data_dir, storage.PATIENCE, progress.waits_for)
+    held = await data_directory.lock(config.data_dir, PATIENCE, progress.waits_for)
     stack.callback(held.close)
     admin = AdminSocket(config.admin_socket)
     await admin.start()

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from tidings.adapters.file_lock import PATIENCE
 from tidings.app.options import Config
 
 if TYPE_CHECKING:
     from tidings.ports.stores import Stores
 
 
-PATIENCE: Final = 30.0
-"""Seconds that a server waits for another one, which may be stopping."""
-
-
 async def open_stores(
-    config: Config, *, patience: float = PATIENCE, on_wait: Callable[[str], None] | None = None
+    config: Config, *, patience: float = PATIENCE, on_wait: Callable[[str], None] = lambda _: None
 ) -> Stores:
     """Open the stores and bring their schema up to date; raises `BackendError` with what is wrong.
 

@@ -40,8 +40,3 @@ class ShareExceeded(StanzaError):  # noqa: N818  # a decision, said in its word
         )
         self.size = size
         self.allowed = allowed
-
-
-def octets(text: str) -> int:
-    """Give how long a text is in UTF-8."""
-    return len(text) if text.isascii() else len(text.encode())

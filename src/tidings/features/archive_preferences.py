@@ -16,7 +16,7 @@ from msgspec import Meta
 
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
-from tidings.base.shares import ShareExceeded, octets, share
+from tidings.base.shares import ShareExceeded, share
 from tidings.kernel.cluster import Cluster
 from tidings.kernel.feature import Addressee, Feature, Spec, handles, loads
 from tidings.kernel.host import Host
@@ -26,6 +26,7 @@ from tidings.messages.entries import ARCHIVE_RULE, Rules
 from tidings.ports.preferences import PreferencesStore, StoredPreferences
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp.payloads.archive_preferences import ArchiveDefault, ArchivePreferences, is_wanted
+from tidings.wire.xmpp.payloads.strict import octets
 
 
 class PreferencesOptions(msgspec.Struct, frozen=True, kw_only=True):

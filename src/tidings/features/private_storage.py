@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
-from tidings.base.shares import ShareExceeded, octets, share
+from tidings.base.shares import ShareExceeded, share
 from tidings.kernel.feature import Feature, Spec, handles
 from tidings.kernel.iq import Iq
 from tidings.kernel.slots import Slot
@@ -21,6 +21,7 @@ from tidings.ports.private import PrivateStore
 from tidings.wire.xml.element import Element, decode
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.private import PrivateData
+from tidings.wire.xmpp.payloads.strict import octets
 
 CHANGING: Final[Slot[asyncio.Lock]] = Slot("private_storage.changing", factory=asyncio.Lock)
 """Held while fragments of an account are counted and written."""

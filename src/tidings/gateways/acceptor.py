@@ -24,7 +24,6 @@ log = structlog.get_logger("tidings.acceptor")
 
 HANDSHAKE_SECONDS: Final = 15.0
 GOODBYE_SECONDS: Final = 5.0
-_BACKLOG: Final = 1024  # sockets that may wait to be accepted: after a restart everybody comes at once
 _AT_ONCE: Final = 64  # accepted in one turn of the event loop
 _REST_SECONDS: Final = 0.5
 _OUT_OF_FILES: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
@@ -73,9 +72,8 @@ class Acceptor:
         self._beginning: set[asyncio.Task[None]] = set()
 
     def listen(self, listening: socket) -> None:
-        """Accept connections on this socket, which is closed with the acceptor."""
+        """Accept connections on this socket, which listens already and is closed with the acceptor."""
         listening.setblocking(False)
-        listening.listen(_BACKLOG)
         self._listening.add(listening)
         self._watch(listening)
 

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import resource
 import time
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
 import structlog
 
 from tidings.base.network import is_loopback, network_of
+from tidings.gateways.seldom_told import SeldomTold
 
 log = structlog.get_logger("tidings.limiter")
 
 TOLD_EVERY: Final = 60.0
-"""Seconds until the log tells again that an address is refused."""
-MOST_TOLD: Final = 1_000
-"""So many addresses are remembered for that; of others it may tell sooner."""
+"""Seconds until the log tells again that an address is refused, or that files have run out."""
 
 
 class ConnectionLimiter:
@@ -34,10 +33,8 @@ class ConnectionLimiter:
         self._count = 0
         self._is_full = False  # so that a flood is told of once
         self._addresses: Counter[str] = Counter()
-        self._now = now
-        self._told_of_files = -TOLD_EVERY
-        self._refused: OrderedDict[str, tuple[float, int]] = OrderedDict()
-        """When it was last told of each attacker, and how many of its connections were refused since."""
+        self._refused = SeldomTold(TOLD_EVERY, now)
+        self._out_of_files = SeldomTold(TOLD_EVERY, now)
 
     def admit(self, address: str) -> bool:
         """Tell whether one more may come in from there; if so, `leave` must be called once."""
@@ -57,20 +54,14 @@ class ConnectionLimiter:
 
     def _tell(self, address: str, network: str) -> None:
         """Log that an address is refused, once a minute: strangers must not fill the disk."""
-        told, refused = self._refused.pop(network, (-TOLD_EVERY, 0))
-        if self._now() - told < TOLD_EVERY:
-            self._refused[network] = told, refused + 1
-            return
-        log.info("too_many_connections_from_address", address=address, limit=self._per_address, more=refused)
-        self._refused[network] = self._now(), 0
-        if len(self._refused) > MOST_TOLD:
-            self._refused.popitem(last=False)
+        more = self._refused.kept_quiet(network)
+        if more is not None:
+            log.info("too_many_connections_from_address", address=address, limit=self._per_address, more=more)
 
     def tell_out_of_files(self, error: OSError) -> None:
         """Log, once a minute, that connections wait because the process or the machine has no files left."""
-        if self._now() - self._told_of_files < TOLD_EVERY:
+        if self._out_of_files.kept_quiet("") is None:
             return
-        self._told_of_files = self._now()
         log.warning(
             "out_of_files",
             reason=error.strerror,

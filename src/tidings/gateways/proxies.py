@@ -9,13 +9,13 @@ from __future__ import annotations
 import ipaddress
 import re
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Protocol
 
 import structlog
 
 from tidings.base.network import parse_address
+from tidings.gateways.seldom_told import SeldomTold
 
 log = structlog.get_logger("tidings.proxies")
 
@@ -24,8 +24,6 @@ UNKNOWN: Final = "unknown"
 
 TOLD_EVERY: Final = 3_600.0
 """Seconds until the log tells again that a proxy names nobody."""
-MOST_TOLD: Final = 1_000
-"""So many proxies are remembered for that: a network of them may be large."""
 
 _WITH_PORT = re.compile(r"\[([0-9a-f:.%]+)\](?::[0-9]{1,5})?|([0-9.]+):[0-9]{1,5}")
 """How some proxies write an address: in brackets, or with the port that the client came from."""
@@ -44,8 +42,7 @@ class Proxies:
 
     def __init__(self, networks: Iterable[str], now: Callable[[], float] = time.monotonic) -> None:
         self._networks = tuple(map(ipaddress.ip_network, networks))
-        self._now = now
-        self._told: OrderedDict[str, float] = OrderedDict()
+        self._told = SeldomTold(TOLD_EVERY, now)
 
     def has(self, address: str) -> bool:
         """Tell whether this is the address of a proxy that is trusted."""
@@ -71,13 +68,8 @@ class Proxies:
 
     def _tell(self, proxy: str, named: str) -> None:
         """Log it once an hour and proxy."""
-        now = self._now()
-        if now - self._told.get(proxy, -TOLD_EVERY) < TOLD_EVERY:
+        if self._told.kept_quiet(proxy) is None:
             return
-        self._told[proxy] = now
-        self._told.move_to_end(proxy)
-        if len(self._told) > MOST_TOLD:
-            self._told.popitem(last=False)
         log.warning(
             "proxy_names_nobody",
             proxy=proxy,

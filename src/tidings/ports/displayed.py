@@ -12,7 +12,7 @@ from typing import Final, Protocol, TypeVar
 import msgspec
 
 from tidings.base.jid import Jid
-from tidings.base.shares import octets
+from tidings.wire.xmpp.payloads.strict import octets
 
 K = TypeVar("K")
 

@@ -18,11 +18,10 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from tidings.adapters.sql import arrays
@@ -32,22 +31,13 @@ from tidings.adapters.sql.errors import backend_error
 from tidings.adapters.sql.migrate import migrate
 from tidings.adapters.sql.sqlite import CACHED_STATEMENTS, create_private, listen
 from tidings.adapters.sql.tables import key_of
+from tidings.adapters.sql.urls import database_file, describe, parse_url
 from tidings.base.errors import BackendError, TidingsError
 
 T = TypeVar("T")
 
 Work = Callable[[Connection], T]
 """What happens in one transaction; it may run more than once, so it touches nothing but its connection."""
-
-_DRIVERS: Final = {
-    "sqlite": "sqlite+pysqlite",
-    "postgres": "postgresql+psycopg",
-    "postgresql": "postgresql+psycopg",
-    "mysql": "mysql+pymysql",
-    "mariadb": "mariadb+pymysql",
-}
-
-_EXAMPLE: Final = "sqlite:////var/lib/tidings/tidings.db"
 
 _LOSSES: Final = 1
 """How many lost connections a write outlives."""
@@ -281,39 +271,6 @@ def open_in_memory(schema: bytes) -> Database:
         connection.deserialize(schema)
 
     return Database(engine, engine, describe(url), 1, is_inline=True)
-
-
-def parse_url(url: str) -> URL:
-    """Read a database URL and complete its driver; raises `BackendError` for one that is not supported."""
-    try:
-        parsed = make_url(url)
-        if "@" in (parsed.host or "") + (parsed.database or "") and parsed.get_backend_name() != "sqlite":
-            raise ValueError("the rest of a password")
-    except (ArgumentError, ValueError):  # whose texts may show the password
-        raise BackendError(
-            "the database URL cannot be read: percent-encode what stands in its user name and password, an @ "
-            f"as %40. An example: {_EXAMPLE}"
-        ) from None
-    if parsed.drivername not in _DRIVERS:
-        raise BackendError(
-            f"the database URL begins with {parsed.drivername!r}; known are {', '.join(_DRIVERS)}. "
-            f"An example: {_EXAMPLE}"
-        )
-    return parsed.set(drivername=_DRIVERS[parsed.drivername])
-
-
-def describe(url: URL) -> str:
-    """Name a database for messages, without its password, and without options, which may hold one."""
-    if url.get_backend_name() == "sqlite":
-        return f"the SQLite database {database_file(url) or 'in memory'}"
-    shown = url.set(drivername=url.get_backend_name(), query={})
-    return f"the database {shown.render_as_string(hide_password=True)}"
-
-
-def database_file(url: URL) -> Path | None:
-    """Give the file of an SQLite database, or None for one in memory or on a server."""
-    is_file = url.get_backend_name() == "sqlite" and url.database not in {None, "", ":memory:"}
-    return Path(str(url.database)) if is_file else None
 
 
 def _sqlite(url: URL, place: str, readers: int, lock_seconds: float) -> tuple[Engine, Engine]:

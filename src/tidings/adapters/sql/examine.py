@@ -8,8 +8,9 @@ import sqlite3
 import msgspec
 from sqlalchemy import Connection
 
-from tidings.adapters.sql.engine import connect_database, database_file, describe, parse_url
+from tidings.adapters.sql.engine import connect_database
 from tidings.adapters.sql.migrate import current_revision, is_known, known_revision, too_new
+from tidings.adapters.sql.urls import database_file, describe, parse_url
 from tidings.base.errors import BackendError
 
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from tidings.adapters.file_lock import PATIENCE
 from tidings.adapters.sql.accounts import SqlAccounts
 from tidings.adapters.sql.blocking import SqlBlocking
 from tidings.adapters.sql.displayed import SqlDisplayed
 from tidings.adapters.sql.documents import SqlDocuments
 from tidings.adapters.sql.domains import SqlDomains
-from tidings.adapters.sql.engine import Database, database_file, describe, open_database, parse_url
+from tidings.adapters.sql.engine import Database, open_database
 from tidings.adapters.sql.ledger import SqlLedger
 from tidings.adapters.sql.ledger.frames import WriterSetup
-from tidings.adapters.sql.ledger.process_lock import PATIENCE, WriterLock
+from tidings.adapters.sql.ledger.process_lock import WriterLock
 from tidings.adapters.sql.ledger.remote import RemoteWriter
 from tidings.adapters.sql.preferences import SqlPreferences
 from tidings.adapters.sql.private import SqlPrivate
 from tidings.adapters.sql.roster import SqlRoster
+from tidings.adapters.sql.urls import database_file, describe, parse_url
 from tidings.adapters.sql.vcard import SqlVCards
 from tidings.ports.ledger import Ledger
 
@@ -59,7 +61,7 @@ async def open_stores(
     in_process: bool = False,
     writes_as: str = "",
     patience: float = PATIENCE,
-    on_wait: Callable[[str], None] | None = None,
+    on_wait: Callable[[str], None] = lambda _: None,
 ) -> SqlStores:
     """Open the stores of a database and bring its schema up to date; see `open_database` and `SqlLedger`.
 

@@ -95,8 +95,7 @@ def properties_of(row: InboxRow, owner: Jid, now: int, *, is_complete: bool) -> 
 
 def last_message(row: InboxRow, owner: Jid) -> Forwarded:
     """Give the last message of a conversation with its id in the archive that holds it."""
-    delay, last = Delay(row.time), row.last
-    body = None if last is None else shown_body(last, row.source)
+    delay, last, body = Delay(row.time), row.last, _last_body(row)
     if last is None or body is None:
         return Forwarded(_erased(row, owner), delay)
     return Forwarded(with_archive_id(body, row.source, str(last.id)), delay)
@@ -104,8 +103,7 @@ def last_message(row: InboxRow, owner: Jid) -> Forwarded:
 
 def shown_message(row: InboxRow, owner: Jid) -> bytes:
     """Write that as `<forwarded/>`, for any default namespace."""
-    last = row.last
-    body = None if last is None else shown_body(last, row.source)
+    last, body = row.last, _last_body(row)
     if last is None or body is None:
         return Forwarded(_erased(row, owner), Delay(row.time)).to_bytes()
     return forwarded(body, row.source, str(last.id), row.time)
@@ -132,3 +130,7 @@ def archive_result_of(row: InboxRow, owner: Jid, query_id: str | None) -> Archiv
 def _erased(row: InboxRow, owner: Jid) -> bytes:
     """Give what stands in place of a message that was erased: there was something, nobody is to know what."""
     return Stanza.build("message", to=owner, sender=row.peer).to_bytes()
+
+
+def _last_body(row: InboxRow) -> bytes | None:
+    return None if row.last is None else shown_body(row.last, row.source)

@@ -6,17 +6,10 @@ of the two has ended; the next server reads nothing before that, so nothing appe
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
 
-from tidings.base.errors import InUseError
-from tidings.base.file_lock import FileLock
-
-PATIENCE: Final = 30.0
-_PAUSE: Final = 0.01
+from tidings.adapters.file_lock import FileLock, Holder
 
 
 class WriterLock:
@@ -30,34 +23,15 @@ class WriterLock:
         """Give the open file, to be passed on."""
         return self._lock.fileno()
 
-    async def acquire(self, patience: float = PATIENCE, on_wait: Callable[[str], None] | None = None) -> None:
-        """Wait until nobody else holds it; raises `InUseError` after `patience` seconds.
+    async def acquire(self, patience: float, on_wait: Callable[[str], None]) -> None:
+        """Wait until nobody else holds it, as `FileLock.acquire` does."""
+        await self._lock.acquire(patience, on_wait, self._describe)
 
-        `on_wait` is told at once what is waited for, and "" when that is over.
-        """
-        if self._lock.take():
-            return
-        deadline = time.monotonic() + patience
-        if on_wait is not None:
-            on_wait(self._user())
-        try:
-            while not self._lock.take():
-                if time.monotonic() >= deadline:
-                    raise InUseError(
-                        f"{self._lock.path} is locked by {self._user()}. End that first, or choose another "
-                        "`data_dir`."
-                    )
-                await asyncio.sleep(_PAUSE)
-        except BaseException:
-            self.close()
-            raise
-        if on_wait is not None:
-            on_wait("")
-
-    def _user(self) -> str:
-        holder = self._lock.holder()
-        who = "the writer of a server that was killed" if holder is None else f"process {holder}"
-        return f"{who}, which uses {self._database}"
+    def _describe(self, process: int | None) -> Holder:
+        who = "the writer of a server that was killed" if process is None else f"process {process}"
+        user = f"{who}, which uses {self._database}"
+        refusal = f"{self._lock.path} is locked by {user}. End that first, or choose another `data_dir`."
+        return Holder(user, refusal)
 
     def close(self) -> None:
         """Let go of it here."""

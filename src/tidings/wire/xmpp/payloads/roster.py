@@ -11,10 +11,10 @@ import msgspec
 
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid, JidError
-from tidings.base.shares import octets
 from tidings.wire.xml.element import Element
 from tidings.wire.xml.writer import escape_attribute, escape_text
 from tidings.wire.xmpp import ns
+from tidings.wire.xmpp.payloads.strict import octets
 
 NAME_OCTETS: Final = 1_023
 GROUP_OCTETS: Final = 1_023
