@@ -108,10 +108,9 @@ class SentWindow(Generic[T]):
         One for which there is no room is not counted and must not be sent: the session can only end, and what
         its device lacks is after its cursor.
         """
-        items, limits = self._items, self.limits
-        if items and (len(items) >= limits.stanzas or self._octets + octets > limits.octets):
+        if not self.has_room(octets):
             return False
-        items.append((item, octets))
+        self._items.append((item, octets))
         self._octets += octets
         self._unrequested_octets += octets
         tally = self._tally
@@ -130,12 +129,9 @@ class SentWindow(Generic[T]):
         """Tell whether less than half of the room is taken, and a stanza of this size could be sent now."""
         if not self._items:
             return True
-        limits, taken = self.limits, self._octets
-        return (
-            taken * 2 <= limits.octets
-            and len(self._items) * 2 <= limits.stanzas
-            and taken + octets <= limits.octets
-        )
+        limits = self.limits
+        is_half = self._octets * 2 <= limits.octets and len(self._items) * 2 <= limits.stanzas
+        return is_half and self.has_room(octets)
 
     # --- acknowledging
 

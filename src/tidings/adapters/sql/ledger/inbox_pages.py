@@ -6,6 +6,7 @@ import contextlib
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Final
 
 import msgspec
@@ -126,11 +127,8 @@ class InboxPages:
         with contextlib.suppress(_NoRoomError):  # nearly always there is
             return self.with_last(rows, Room(octets))
         sizes = {source: self._sizes(source, rows) for source in {row.source for row in rows}}
-        room = Room(octets)
-        for row in rows:
-            if not room.take_octets(sizes[row.source].get(row.position, 0)):
-                break
-        return self.with_last(rows[: room.taken])
+        sums = list(accumulate(sizes[row.source].get(row.position, 0) for row in rows))
+        return self.with_last(rows[: max(bisect_right(sums, octets), 1)])
 
     def _sizes(self, source: Jid, rows: Sequence[InboxRow]) -> dict[int, int]:
         """Tell how large the last messages are that one archive has."""

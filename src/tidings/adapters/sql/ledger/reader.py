@@ -307,15 +307,6 @@ class Room:
         self._left, self.taken = left, taken
         return found
 
-    def take_octets(self, octets: int) -> bool:
-        """Take room for a body of so many octets, or tell that there is none."""
-        if self._left is not None:
-            if octets > self._left and self.taken:
-                return False
-            self._left = max(self._left - octets, 0)
-        self.taken += 1
-        return True
-
 
 def _entry(
     head: Head,
