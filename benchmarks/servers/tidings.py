@@ -27,6 +27,8 @@ https = {{ enabled = false }}
 [tls]
 certificate = "{certificate}"
 key = "{key}"
+[limits]
+logins_per_second = 0
 [log]
 level = "warning"
 """

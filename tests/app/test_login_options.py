@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from pathlib import Path
 
@@ -16,17 +17,35 @@ sasl = false
 """
 
 
-def features(server: ServerProcess, domain: str) -> bytes:
-    header = (
+SLOWLY = """
+[limits]
+logins_per_second = 1
+
+[host."guests.example"]
+authentication = "anonymous"
+"""
+ANONYMOUS = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='ANONYMOUS'/>"
+BIND = "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>"
+
+
+def header(domain: str) -> str:
+    return (
         "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' "
         f"to='{domain}' version='1.0'>"
     )
+
+
+def say(client: socket.socket, text: str, until: bytes) -> bytes:
     heard = b""
-    with socket.create_connection((HOST, server.tcp_port), timeout=20) as client:
-        client.sendall(header.encode())
-        while b"</stream:features>" not in heard:
-            heard += client.recv(65_536)
+    client.sendall(text.encode())
+    while until not in heard and (piece := client.recv(65_536)):
+        heard += piece
     return heard
+
+
+def features(server: ServerProcess, domain: str) -> bytes:
+    with socket.create_connection((HOST, server.tcp_port), timeout=20) as client:
+        return say(client, header(domain), b"</stream:features>")
 
 
 def test_each_domain_offers_what_its_options_say(tmp_path: Path) -> None:
@@ -39,5 +58,27 @@ def test_each_domain_offers_what_its_options_say(tmp_path: Path) -> None:
         assert b"urn:xmpp:sasl:2" not in old
         assert b"urn:ietf:params:xml:ns:xmpp-sasl" not in new
         assert b"urn:xmpp:sasl:2" in new
+    finally:
+        server.stop()
+
+
+def test_who_comes_faster_than_log_ins_are_let_in_waits_or_is_told_when_to_come(tmp_path: Path) -> None:
+    server = ServerProcess.start(tmp_path, extra_configuration=SLOWLY)
+    try:
+        with contextlib.ExitStack() as stack:
+            let_in: list[socket.socket] = []
+            for _ in range(40):
+                guest = stack.enter_context(socket.create_connection((HOST, server.tcp_port), timeout=20))
+                heard = say(guest, header("guests.example"), b"</stream:")
+                if b"<resource-constraint" in heard:
+                    break
+                say(guest, ANONYMOUS, b"<success")
+                say(guest, header("guests.example"), b"</stream:features>")
+                guest.sendall(BIND.encode())
+                let_in.append(guest)
+            assert b"<retry-after" in heard
+            assert 10 <= len(let_in) < 40
+            assert b"<jid>" in say(let_in[0], "", b"</iq>")
+            assert b"<jid>" in say(let_in[1], "", b"</iq>")
     finally:
         server.stop()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from structlog.testing import capture_logs
 
+from tidings.base.seldom_told import MOST_TOLD
 from tidings.gateways.connection_limiter import TOLD_EVERY, ConnectionLimiter
-from tidings.gateways.seldom_told import MOST_TOLD
 
 
 def test_the_log_tells_of_an_address_once_a_minute_with_a_count() -> None:

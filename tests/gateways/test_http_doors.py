@@ -29,6 +29,7 @@ from tidings.kernel.accounts import Accounts
 from tidings.kernel.server import Server
 from tidings.streams.listener import ConnectionOptions, ListenerContext
 from tidings.streams.login import OpenCredentials
+from tidings.streams.login_line import LoginLine
 from tidings.streams.login_throttle import LoginThrottle
 from tidings.streams.negotiator import Negotiator
 from tidings.wire.xml.element import Element, decode
@@ -100,6 +101,7 @@ async def standing(
         policy=StreamPolicy(host=policies.get, secret=secret, starttls=False, default_domain="localhost"),
         credentials=lambda _: OpenCredentials(stores.accounts, clock, secret, accounts),
         throttle=LoginThrottle(clock),
+        line=LoginLine(clock, 0),
         negotiator=Negotiator,
         options=limits or ConnectionOptions(),
     )

@@ -6,8 +6,8 @@ from multidict import CIMultiDict
 from structlog.testing import capture_logs
 
 from tests.gateways.test_http_doors import standing
+from tidings.base.seldom_told import MOST_TOLD
 from tidings.gateways.proxies import TOLD_EVERY, Proxies
-from tidings.gateways.seldom_told import MOST_TOLD
 
 NOBODY = CIMultiDict[str]()
 

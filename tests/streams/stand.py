@@ -22,6 +22,7 @@ from tidings.gateways.tls import TlsSetup, tls_server_end_point
 from tidings.kernel.feature import StreamStage
 from tidings.streams.listener import ConnectionOptions, ListenerContext
 from tidings.streams.login import StoredCredentials
+from tidings.streams.login_line import LoginLine
 from tidings.streams.login_throttle import LoginThrottle
 from tidings.streams.negotiator import Negotiator
 from tidings.wire.xml.fragment import Fragment, StreamHead, StreamTail
@@ -190,6 +191,7 @@ async def standing(
         ),
         credentials=lambda _: checked,
         throttle=LoginThrottle(clock),
+        line=LoginLine(clock, 0),
         negotiator=Negotiator,
         options=limits or ConnectionOptions(),
     )

@@ -19,6 +19,7 @@ from tidings.kernel.session import Client
 from tidings.streams.connection import Connection
 from tidings.streams.listener import ConnectionOptions, ListenerContext
 from tidings.streams.login import StoredCredentials
+from tidings.streams.login_line import LoginLine
 from tidings.streams.login_throttle import LoginThrottle
 from tidings.streams.negotiator import Negotiator
 from tidings.wire.xml.fragment import StreamHead
@@ -131,6 +132,7 @@ async def door(
         policy=StreamPolicy(host={"localhost": policy}.get, secret=SECRET, max_login_attempts=login_failures),
         credentials=lambda _: credentials,
         throttle=LoginThrottle(world.clock),
+        line=LoginLine(world.clock, 0),
         negotiator=Negotiator,
         options=ConnectionOptions(**limits),
     )

@@ -22,6 +22,7 @@ from tidings.gateways.tcp import TcpGateway
 from tidings.gateways.tls import TlsSetup
 from tidings.kernel.maybe_awaitable import MaybeAwaitable, until_done
 from tidings.streams.listener import Item, ListenerContext
+from tidings.streams.login_line import LoginLine
 from tidings.streams.login_throttle import LoginThrottle
 from tidings.streams.stream_output import StreamOutput
 from tidings.wire.xml.element import Element
@@ -118,6 +119,7 @@ class Components:
             policy=StreamPolicy(host=lambda _: None, secret=b"", default_domain="localhost"),
             credentials={},
             throttle=LoginThrottle(world.clock),
+            line=LoginLine(world.clock, 0),
             negotiator=lambda _, output: ComponentNegotiator(world, output),
         )
         gateway = TcpGateway(

@@ -24,6 +24,7 @@ from tidings.kernel.server import Server
 from tidings.ports.stores import Stores
 from tidings.streams.listener import ConnectionOptions, ListenerContext
 from tidings.streams.login import Credentials
+from tidings.streams.login_line import LoginLine
 from tidings.streams.login_throttle import LoginThrottle
 from tidings.streams.negotiator import Negotiator
 from tidings.streams.pace import PaceLimits
@@ -68,7 +69,7 @@ class Doors:
 
 
 class ListenerContexts:
-    """The contexts of all transports: they share credentials and the throttle, and differ in their policy."""
+    """The contexts of all transports: they share all but their policy."""
 
     def __init__(
         self,
@@ -84,6 +85,13 @@ class ListenerContexts:
         self._credentials = credentials
         self._secret = secret
         self._throttle = LoginThrottle(server.clock)
+        self._line = line = LoginLine(server.clock, config.limits.logins_per_second)
+        server.telemetry.gauge("logins_waiting", "Log-ins that wait for their turn", lambda: len(line))
+        server.telemetry.total(
+            "logins_turned_away",
+            "Log-ins and new streams that were told to come later",
+            lambda: line.turned_away,
+        )
         self._options = ConnectionOptions(
             login_seconds=config.limits.login_seconds,
             idle_seconds=config.limits.idle_seconds,
@@ -115,12 +123,14 @@ class ListenerContexts:
             starttls=starttls,
             default_domain=domains[0] if domains else "",
             max_login_attempts=self._config.limits.login_failures,
+            refusal=self._line.refusal,
         )
         return ListenerContext(
             server=self._server,
             policy=policy,
             credentials=self._credentials,
             throttle=self._throttle,
+            line=self._line,
             negotiator=Negotiator,
             options=self._options,
         )

@@ -225,6 +225,14 @@ class LimitsOptions(msgspec.Struct, frozen=True, kw_only=True):
             description="Wrong passwords before a connection is closed; of other failures four times as many."
         ),
     ] = 5
+    logins_per_second: Annotated[
+        Count,
+        Meta(
+            description="Log-ins that are let in in a second, all doors together, so that chat goes on while "
+            "everybody comes back after a restart. More wait in line for 10 seconds at most; the others are "
+            "told when to come. 0 is no limit."
+        ),
+    ] = 200
     idle_seconds: Annotated[
         Count,
         Meta(

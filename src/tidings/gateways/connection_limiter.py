@@ -11,7 +11,7 @@ from typing import Final
 import structlog
 
 from tidings.base.network import is_loopback, network_of
-from tidings.gateways.seldom_told import SeldomTold
+from tidings.base.seldom_told import SeldomTold
 
 log = structlog.get_logger("tidings.limiter")
 

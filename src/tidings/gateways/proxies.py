@@ -15,7 +15,7 @@ from typing import Final, Protocol
 import structlog
 
 from tidings.base.network import parse_address
-from tidings.gateways.seldom_told import SeldomTold
+from tidings.base.seldom_told import SeldomTold
 
 log = structlog.get_logger("tidings.proxies")
 

@@ -15,6 +15,7 @@ from tidings.base.errors import StreamError
 from tidings.base.jid import Jid
 from tidings.kernel.session import Session
 from tidings.streams.login import Credentials
+from tidings.streams.login_line import LoginLine
 from tidings.streams.login_throttle import LoginThrottle
 from tidings.streams.pace import PaceLimits
 from tidings.wire.xml.element import Element
@@ -126,6 +127,7 @@ class ListenerContext(msgspec.Struct, frozen=True, kw_only=True):
     credentials: Callable[[str], Credentials]
     """Finds the credentials of a domain."""
     throttle: LoginThrottle
+    line: LoginLine
     negotiator: Callable[[ListenerContext, Any], StreamNegotiator]
     """Makes the negotiator of a stream from this and its `StreamOutput`; it says what may connect."""
     options: ConnectionOptions = ConnectionOptions()

@@ -18,16 +18,13 @@ from collections.abc import Callable
 import structlog
 
 from tidings.base.errors import BackendError, StanzaError, StreamError
-from tidings.base.ids import token
 from tidings.base.jid import Jid
 from tidings.kernel.feature import Spec
-from tidings.kernel.host import Host
-from tidings.kernel.session import Session
-from tidings.streams.buffered_link import BufferedLink
 from tidings.streams.client_input import ClientStreamInput
-from tidings.streams.listener import Item, ListenerContext, Registrar, Resumer
+from tidings.streams.listener import Item, ListenerContext, Registrar
 from tidings.streams.login import CredentialQuestion, Credentials, answer_credentials
 from tidings.streams.login_throttle import Attempt, Turn
+from tidings.streams.session_opening import SessionOpening
 from tidings.streams.stream_output import StreamOutput
 from tidings.wire.xml.element import Element
 from tidings.wire.xml.fragment import StreamTail
@@ -64,7 +61,6 @@ class Negotiator:
     __slots__ = (
         "_actions",
         "_attempt",
-        "_buffer",
         "_context",
         "_host_domain",
         "_is_checking",
@@ -74,10 +70,9 @@ class Negotiator:
         "_items",
         "_lang",
         "_negotiation",
+        "_opening",
         "_output",
-        "_resumed",
         "_server",
-        "_session",
     )
 
     def __init__(self, context: ListenerContext, output: StreamOutput) -> None:
@@ -93,9 +88,7 @@ class Negotiator:
         self._is_held = False  # an action takes its time; what comes after it waits
         self._attempt: Attempt | None = None
         self._is_checking = False  # the attempt's credential is being looked at
-        self._session: Session | None = None
-        self._buffer: BufferedLink | None = None
-        self._resumed: Session | None = None
+        self._opening = SessionOpening(context, output)
         self._is_over = False
 
     # --- what the connection tells
@@ -130,10 +123,7 @@ class Negotiator:
             self._attempt.leave()
         self._items.clear()
         self._actions.clear()
-        session, self._session = self._session, None
-        buffer, self._buffer = self._buffer, None
-        if session is not None and session.link is buffer:
-            self._server.abandon(session, reason)
+        self._opening.end(reason)
 
     # --- what has arrived
 
@@ -235,20 +225,9 @@ class Negotiator:
         self._is_over = True
         rest, self._items = self._items, []
         self._throttle()  # from here on the session's queue says when to read
-        resumed = self._resumed
-        if resumed is not None:
-            self._server.resume(resumed, self._output.client, self._output)
-            self._output.established(self._input_of(resumed), resumed, [], rest)
-            return
-        session, buffer = self._session, self._buffer
-        assert session is not None
-        assert buffer is not None
-        if session.link is buffer:
-            session.link = self._output
-        self._output.established(self._input_of(session), session, buffer.kept, rest)
-
-    def _input_of(self, session: Session) -> ClientStreamInput:
-        return ClientStreamInput(session, self._server.supervisor, self._lang)
+        session, kept = self._opening.hand_over()
+        stream = ClientStreamInput(session, self._server.supervisor, self._lang)
+        self._output.established(stream, session, kept, rest)
 
     # --- what is held back
 
@@ -366,11 +345,15 @@ class Negotiator:
     async def _find_out(self, question: values.Action) -> None:
         match question:
             case values.BindResource():
-                await self._bind(question)
+                bound = await self._opening.bind(question)
+                if bound is not None:
+                    self._negotiation.bound(*bound)
             case values.RegistrationRequest(element):
                 await self._register(element)
             case values.NegotiateInline(account, elements):
-                await self._resume(account, elements)
+                answers, resumed = await self._opening.resume(account, elements)
+                jid = None if resumed is None else resumed.jid
+                self._negotiation.inline_answered(answers, resumed=jid)
             case values.IssueToken(account, device, mechanism):
                 text, expires = await self._credentials(account).issue_token(account, device, mechanism)
                 self._negotiation.token_issued(text, expires)
@@ -389,53 +372,12 @@ class Negotiator:
         )
 
     async def _register(self, element: Element) -> None:
-        registrar = self._host(self._host_domain).feature(Registrar)  # type: ignore[type-abstract]
+        registrar = self._opening.host(self._host_domain).feature(Registrar)  # type: ignore[type-abstract]
         if registrar is None:
             raise StanzaError("service-unavailable")
         client = self._output.client
         answer = await registrar.register_before_login(element, client.address, secure=client.secure)
         self._negotiation.registration_answered(answer)
-
-    async def _resume(self, account: Jid, elements: tuple[Element, ...]) -> None:
-        """Let the client go on with a session that it had, or say why it cannot."""
-        resumer = self._host(account.domain).feature(Resumer)  # type: ignore[type-abstract]
-        if resumer is None:
-            raise TypeError("the policy offers resumption, and no feature knows it")
-        answers = []
-        session = None
-        for element in elements:
-            answer, session = await resumer.negotiate_resumption(account, element)
-            answers.append(answer)
-            if session is not None:
-                break  # it is established in this same step, before anything can come in between
-        self._resumed = session
-        self._negotiation.inline_answered(answers, resumed=None if session is None else session.jid)
-
-    async def _bind(self, question: values.BindResource) -> None:
-        server = self._server
-        account = question.account
-        host = self._host(account.domain)
-        jid = account.with_resource(question.resource or token(9))
-        self._output.client.chose_resource = question.chosen
-        buffer = BufferedLink(self._output, self._context.options.outbound_bytes)
-        session, answers = await server.open_session(
-            host, jid, self._output.client, buffer, question.inline, is_bind2=question.is_bind2
-        )
-        if self._is_over:  # the client left while its session was being made
-            server.abandon(session, None)
-            return
-        if session.ended:  # somebody took its resource already, or it was ended before it began
-            raise StreamError("conflict", "the session has ended")
-        self._session = session
-        self._buffer = buffer
-        self._negotiation.bound(session.jid, answers)
-
-    def _host(self, domain: str) -> Host:
-        """Give the host that people log in to; raises `StreamError` where it has been withdrawn meanwhile."""
-        host = self._server.hosts.get(domain)
-        if host is None or not host.takes_logins:
-            raise StreamError("host-gone", f"{domain} is not served here any more")
-        return host
 
     def _credentials(self, account: Jid) -> Credentials:
         return self._context.credentials(account.domain)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from tidings.base.errors import StreamError
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp.payloads.stream_limits import StreamLimits
 from tidings.wire.xmpp.sasl.keys import DEFAULT_ITERATIONS
@@ -68,6 +69,8 @@ class StreamPolicy(msgspec.Struct, frozen=True, kw_only=True):
     default_domain: str = ""
     """Who answers a stream for a domain that is not served here; "" leaves the `from` out."""
     max_login_attempts: int = 3
+    refusal: Callable[[], StreamError | None] = lambda: None
+    """Gives the reason why nobody new is taken at this moment, where there is one."""
 
     def __repr__(self) -> str:
         return f"StreamPolicy(starttls={self.starttls}, default_domain={self.default_domain!r})"

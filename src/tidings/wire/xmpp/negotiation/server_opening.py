@@ -94,6 +94,9 @@ class ServerOpeningPhase:
             raise StreamError("policy-violation", "this host is served on encrypted connections only")
         if self.host.see_other_host and not (encrypts and self.host.tls_required):
             raise StreamError("see-other-host", content=self.host.see_other_host)  # §4.9.3.19
+        refusal = self._policy.refusal()
+        if refusal is not None:
+            raise refusal
         self._open_own()
         self.offer = offer_for(self.host, self.tls)
         self._machine.act(Send(features_before(self.host, self.offer, self.tls, can_starttls=encrypts)))

@@ -133,9 +133,8 @@ class ServerSessionPhase:
 
     def inline_refused(self, error: StanzaError) -> ServerStreamState:
         """Close: the client is logged in, but cannot have the session that it asked for with it."""
-        return self._opening.close(
-            StreamError(_STREAM_CONDITIONS.get(error.condition, "undefined-condition"), error.text)
-        )
+        condition = _STREAM_CONDITIONS.get(error.condition, "undefined-condition")
+        return self._opening.close(StreamError(condition, error.text, payload=error.payload))
 
     def _bind_inline(self) -> ServerStreamState:
         request = self._login.bind
