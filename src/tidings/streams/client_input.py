@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import structlog
+
 from tidings.base.errors import StanzaError, StreamError
 from tidings.kernel.maybe_awaitable import until_done
 from tidings.kernel.session import Session
 from tidings.kernel.supervisor import Supervisor
 from tidings.wire.xml.fragment import Fragment
 from tidings.wire.xmpp import ns
+from tidings.wire.xmpp.negotiation.elements import read_stream_error
 from tidings.wire.xmpp.stanza import NAMES, Stanza
+
+log = structlog.get_logger("tidings.client_input")
 
 
 class ClientStreamInput:
@@ -50,6 +55,8 @@ class ClientStreamInput:
                     before, stanzas = stanzas, []
                     self.queue.submit(before)
                 self._nonza(fragment)
+                if self._session.ended:
+                    return  # nothing that comes after the end is looked at
         finally:
             if stanzas:
                 self.queue.submit(stanzas)
@@ -74,6 +81,11 @@ class ClientStreamInput:
         """Give an element that is no stanza to the feature that knows it; it never waits."""
         session = self._session
         if session.ended:
+            return
+        if (fragment.namespace, fragment.name) == (ns.STREAMS, "error"):
+            error = read_stream_error(fragment.to_element())
+            log.info("client_error", session=str(session.jid), condition=error.condition[:40])
+            session.close()  # an error is not answered with another
             return
         handler = session.host.nonza_handlers.get((fragment.namespace, fragment.name))
         if handler is None:

@@ -642,7 +642,7 @@ def test_a_malformed_response():
 @pytest.mark.parametrize(
     "other",
     [
-        auth(PLAIN),
+        authenticate(PLAIN),
         MESSAGE,
         BIND,
         f"<response xmlns='{ns.SASL2}'/>",
@@ -657,6 +657,70 @@ def test_nothing_but_responses_during_log_in(other):
     stream.machine.keys_found(KEYS)
     stream.feed(other)
     assert stream.error in {"policy-violation", "not-authorized", "unsupported-stanza-type"}
+
+
+def challenged(request_):
+    """Give a stream that waits for the answer to its SCRAM challenge."""
+    stream = opened()
+    stream.feed(request_)
+    stream.machine.keys_found(KEYS)
+    stream.take()
+    return stream
+
+
+SCRAM = encode("n,,n=juliet,r=x")
+
+
+def test_another_request_discards_the_handshake_that_runs():  # RFC 6120 §6.4.2
+    stream = challenged(auth(SCRAM, "SCRAM-SHA-256"))
+    failed, asked = stream.feed(auth(PLAIN))
+    assert failed == AuthenticationFailed(
+        JULIET, "SCRAM-SHA-256", "aborted"
+    )  # for the log: no failure is sent
+    assert asked == CheckPassword(JULIET, "r0m30myr0m30")
+    stream.machine.checked(True)
+    assert isinstance(stream.take()[0], Authenticated)
+
+
+def test_handshakes_cannot_be_discarded_for_ever():
+    stream = opened(attempts=2)
+    for _ in range(9):
+        stream.feed(auth(SCRAM, "SCRAM-SHA-256"))
+        if stream.machine.closed:
+            break
+        stream.machine.keys_found(KEYS)
+        stream.take()
+    assert stream.error == "policy-violation"
+
+
+@pytest.mark.parametrize("again", [auth(PLAIN), authenticate(PLAIN)])
+def test_sasl2_lets_nothing_come_between(again):  # XEP-0388 §2.4: disconnect who sends anything else
+    stream = challenged(authenticate(SCRAM, "SCRAM-SHA-256"))
+    stream.feed(again)
+    assert stream.error == "policy-violation"
+
+
+@pytest.mark.parametrize(
+    ("reason", "condition"),
+    [
+        ("conflict", "conflict"),
+        ("resource-constraint", "resource-constraint"),
+        ("recipient-unavailable", "resource-constraint"),
+        ("internal-server-error", "internal-server-error"),
+        ("not-authorized", "not-authorized"),
+        ("forbidden", "not-authorized"),
+        ("not-allowed", "policy-violation"),
+        ("bad-request", "policy-violation"),
+    ],
+)
+def test_a_session_refused_together_with_log_in_ends_the_stream_and_says_why(reason, condition):
+    stream = logged_in(authenticate(PLAIN, more=f"<bind xmlns='{ns.BIND2}'/>"))
+    stream.machine.refused(StanzaError(reason, "because"))
+    stream.take()
+    assert (
+        stream.error == condition
+    )  # never undefined-condition, which says nothing alone (RFC 6120 §4.9.3.21)
+    assert stream.actions[-1].error.text == "because"
 
 
 def test_external_with_more_than_one_address():

@@ -93,6 +93,14 @@ class ServerLoginPhase:
         """Begin an attempt with SASL."""
         return self._begin(element, read_auth)
 
+    def auth_again(self, element: Element) -> ServerStreamState:
+        """Discard the handshake that runs, and begin another (RFC 6120 §6.4.2); SASL2 forbids it (§2.4)."""
+        if self.profile != ns.SASL:
+            raise StreamError("policy-violation", "it is not time to log in")
+        self._note(Failure(Condition.ABORTED))
+        self._check_attempts()
+        return self.auth(element)
+
     def authenticate(self, element: Element) -> ServerStreamState:
         """Begin an attempt with SASL2."""
         return self._begin(element, read_authenticate)
@@ -199,10 +207,14 @@ class ServerLoginPhase:
                 return self._succeed(data, renewed)
 
     def _refuse(self, profile: str, failure: Failure, mechanism: str = "") -> ServerStreamState:
-        """Fail the attempt; after too many, close the stream (RFC 6120 §6.4.5).
+        """Fail the attempt; after too many, close the stream (RFC 6120 §6.4.5)."""
+        self._note(failure, mechanism)
+        self._machine.act(Send(failure_element(profile, failure)))
+        self._check_attempts()
+        return ServerStreamState.OPENED
 
-        A client that tries one mechanism after the other guesses nothing, and may do so for longer.
-        """
+    def _note(self, failure: Failure, mechanism: str = "") -> None:
+        """Count the attempt that has failed, and tell the runner of it."""
         failed = AuthenticationFailed(None, mechanism, failure.condition, str(self._opening.claimed or ""))
         login, self._attempt = self._attempt, None
         if login is not None:
@@ -213,11 +225,16 @@ class ServerLoginPhase:
             )
         self._failures += 1
         self._guesses += failed.is_wrong
-        self._machine.act(failed, Send(failure_element(profile, failure)))
+        self._machine.act(failed)
+
+    def _check_attempts(self) -> None:
+        """Close the stream after too many attempts.
+
+        A client that tries one mechanism after the other guesses nothing, and may do so for longer.
+        """
         most = self._policy.max_login_attempts
         if self._guesses >= most or self._failures >= most * TRIES_PER_GUESS:
             raise StreamError("policy-violation", "too many failed attempts to log in")
-        return ServerStreamState.OPENED
 
     def _succeed(self, data: bytes | None, renewed: str) -> ServerStreamState:
         """Tell the good news: at once in SASL, after the inline requests in SASL2."""

@@ -133,7 +133,7 @@ class ServerSessionPhase:
 
     def inline_refused(self, error: StanzaError) -> ServerStreamState:
         """Close: the client is logged in, but cannot have the session that it asked for with it."""
-        condition = _STREAM_CONDITIONS.get(error.condition, "undefined-condition")
+        condition = _STREAM_CONDITIONS.get(error.condition) or _STREAM_CONDITION_OF_KIND[error.kind]
         return self._opening.close(StreamError(condition, error.text, payload=error.payload))
 
     def _bind_inline(self) -> ServerStreamState:
@@ -246,10 +246,17 @@ _STREAM_CONDITIONS = {
     "conflict": "conflict",
     "resource-constraint": "resource-constraint",
     "internal-server-error": "internal-server-error",
-    "not-allowed": "policy-violation",
-    "policy-violation": "policy-violation",
 }
 """The stream error that stands for a stanza error when there is no stanza to answer."""
+
+_STREAM_CONDITION_OF_KIND = {
+    "auth": "not-authorized",
+    "cancel": "policy-violation",
+    "continue": "policy-violation",
+    "modify": "policy-violation",
+    "wait": "resource-constraint",
+}
+"""The same for conditions that streams do not have; `undefined-condition` says nothing alone (§4.9.3.21)."""
 
 
 def _valid_resource(account: Jid, resource: str) -> str:

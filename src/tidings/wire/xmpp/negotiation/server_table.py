@@ -204,6 +204,7 @@ SERVER_TABLE: Final[Table[ServerStreamState, ServerInput]] = {
         _EARLY,
         response=Go("login.response", _ANSWERED),
         abort=Go("login.abort", (S.OPENED,)),
+        auth=Go("login.auth_again", (S.OPENED, S.CHALLENGED, *_QUESTIONS, S.RESTARTING)),
         postponed=_UNAVAILABLE,
         extension=_too_early(S.CHALLENGED),
     ),
