@@ -1,6 +1,8 @@
-"""Session requests: what RFC 3921 §3 had clients send after binding does nothing, and is granted.
+"""Session requests: who has a session and asks for one is granted what it has, and refused another.
 
-Clients older than RFC 6121 send it, and some newer ones although the stream feature says that it is optional.
+What RFC 3921 §3 had clients send after binding does nothing, and is granted: clients older than RFC 6121 send
+it, and some newer ones although the stream feature says that it is optional.
+A second resource on the same stream is refused (RFC 6120 §7.1).
 COMPAT(RFC 3921 clients, for good)
 """
 
@@ -10,6 +12,7 @@ from typing import ClassVar, Self
 
 import msgspec
 
+from tidings.base.errors import StanzaError
 from tidings.kernel.feature import Addressee, Feature, Spec, handles
 from tidings.kernel.iq import Iq
 from tidings.wire.xml.element import Element
@@ -27,11 +30,27 @@ class SessionRequest(msgspec.Struct, frozen=True):
         return cls()
 
 
+class BindRequest(msgspec.Struct, frozen=True):
+    """<bind/>, which comes too late."""
+
+    TAG: ClassVar[tuple[str, str]] = (ns.BIND, "bind")
+
+    @classmethod
+    def decode(cls, _element: Element) -> Self:
+        """Read it: whatever it asks for is refused."""
+        return cls()
+
+
 class SessionRequests(Feature):
-    """Grants what every bound client has anyway."""
+    """Grants what every bound client has anyway, and nothing more."""
 
     spec = Spec.rfc(3921, note="§3 only")
 
     @handles(SessionRequest, kind="set", at=Addressee.SELF | Addressee.SERVER)
     def grant(self, _request: Iq[SessionRequest]) -> None:
         """§3: the answer is an empty result."""
+
+    @handles(BindRequest, kind="set", at=Addressee.SELF | Addressee.SERVER)
+    def refuse(self, _request: Iq[BindRequest]) -> None:
+        """RFC 6120 §7.1: a stream has one resource."""
+        raise StanzaError("not-allowed", "this stream has its resource")

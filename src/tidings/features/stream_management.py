@@ -252,14 +252,19 @@ class StreamManagement(Feature):
         if remembered is not None and remembered.account == account:
             if remembered.inbound is not None:
                 await remembered.inbound.until_idle()
-            return Failed("item-not-found", remembered.handled % MODULUS).encode()
+            return self._no_such(remembered.handled)
         handled = None
         if self._host.has_archives:
             try:
                 handled = await self._ledger.end_stream(stream_key(account, name))
             except BackendError as error:
                 log.error("stream_unknown", account=str(account), reason=str(error))
-        return Failed("item-not-found", None if handled is None else handled % MODULUS).encode()
+        return self._no_such(handled)
+
+    def _no_such(self, handled: int | None) -> Element:
+        """Say that there is no such session, or that there never is one here (§5)."""
+        condition = "item-not-found" if self._options.resume_seconds else "feature-not-implemented"
+        return Failed(condition, None if handled is None else handled % MODULUS).encode()
 
     @listens(SessionDetached)
     def shrink(self, event: SessionDetached) -> None:
