@@ -126,6 +126,34 @@ def assert_written_as_the_document_says(heard: str, *, is_opened: bool) -> None:
         assert others  # §4.9.3.21: never alone
 
 
+FRAMES = [
+    # what fits into a frame of its own: whether there is a session, what is sent, what is told
+    (False, http.message("bob@localhost", "hi"), "not-authorized"),
+    (False, f"<response xmlns='{ns.SASL}'/>", "policy-violation"),
+    (False, "<letter xmlns='urn:example'/>", "unsupported-stanza-type"),
+    (True, http.message("bob@localhost", "hi").replace(" to=", " from='bob@localhost' to="), "invalid-from"),
+    (True, http.auth("alice"), "unsupported-stanza-type"),
+    (True, f"<letter xmlns='{ns.CLIENT}'/>", "unsupported-stanza-type"),
+]
+
+
+@pytest.mark.parametrize(("has_session", "text", "condition"), FRAMES)
+async def test_a_websocket_tells_it_in_a_frame_and_bosh_in_its_last_answer(
+    has_session: bool, text: str, condition: str
+) -> None:
+    async with http.standing() as stand:
+        socket, page = await stand.websocket(), stand.bosh_client()
+        await (socket.login("alice", "desk") if has_session else socket.open())
+        await socket.send(text)
+        assert await socket.ended() == (condition, 1000)
+        await (page.login("alice", "page") if has_session else page.open())
+        answer = await page.send(text)
+        assert (answer.get("type"), answer.get("condition")) == ("terminate", "remote-stream-error")
+        [error] = answer.children
+        assert (error.namespace, error.name) == (ns.STREAMS, "error")
+        assert (error.children[0].namespace, error.children[0].name) == (ns.STREAM_ERRORS, condition)
+
+
 async def test_what_follows_an_error_is_not_looked_at() -> None:  # §4.9.1.1: nobody recovers from one
     async with standing() as stand:
         bob = await stand.log_in("bob@localhost/desk")

@@ -201,8 +201,8 @@ class Connection:
         """Say why, say goodbye and end."""
         if self._closing or self._ended:
             return
-        if self._negotiator is not None:
-            self._negotiator.fail(error or StreamError("undefined-condition"))
+        if self._negotiator is not None and error is not None:
+            self._negotiator.fail(error)
         self._close(error)
 
     def abort(self) -> None:

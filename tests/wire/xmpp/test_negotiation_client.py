@@ -16,7 +16,7 @@ from tidings.wire.xmpp.negotiation.client import ClientNegotiation
 from tidings.wire.xmpp.negotiation.client_login import ClientLoginPhase
 from tidings.wire.xmpp.negotiation.client_opening import ClientOpeningPhase
 from tidings.wire.xmpp.negotiation.client_plan import choose, plan_login
-from tidings.wire.xmpp.negotiation.client_session import ClientSessionPhase
+from tidings.wire.xmpp.negotiation.client_session import ClientSessionPhase, read_own_jid
 from tidings.wire.xmpp.negotiation.client_settings import ClientSettings, DeviceToken, TlsWish
 from tidings.wire.xmpp.negotiation.client_table import CLIENT_TABLE, ClientInput, ClientStreamState
 from tidings.wire.xmpp.negotiation.diagram import update
@@ -393,3 +393,10 @@ def test_nothing_that_a_server_sends_makes_the_client_fail(steps, wish, encrypte
             machine.received(decode(Element(name, namespace, None, *content).to_bytes(ns.CLIENT), ns.CLIENT))
     closings = [action for action in machine.take() if isinstance(action, CloseStream)]
     assert len(closings) == machine.closed
+
+
+@pytest.mark.parametrize("text", [None, "", "@", "alice@elsewhere.example/x"])
+def test_an_address_that_cannot_be_ours_is_nothing_to_go_on_with(text):
+    with pytest.raises(StreamError) as caught:
+        read_own_jid(text, "example.org")
+    assert caught.value.condition == "bad-format"

@@ -67,7 +67,7 @@ def read_own_jid(text: str | None, domain: str) -> Jid:
     try:
         jid = Jid(text or "")
     except JidError as error:
-        raise StreamError("undefined-condition", f"the server names no address of ours: {error}") from None
+        raise StreamError("bad-format", f"the server names no address of ours: {error}") from None
     if jid.domain != Jid(domain).domain:
-        raise StreamError("undefined-condition", "the server names an address of another host as ours")
+        raise StreamError("bad-format", "the server names an address of another host as ours")
     return jid
