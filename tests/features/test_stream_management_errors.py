@@ -94,6 +94,50 @@ async def test_misuse_that_ends_the_stream(place: str, text: str, condition: str
         assert conditions(await client.rest()) == [condition]
 
 
+INLINE = [
+    # §9.2: what cannot be resumed, and what <success/> says of it before it names the new session
+    (RESUME.format("nothing", 0), "item-not-found"),
+    (RESUME.format("nothing", "many"), "bad-request"),
+    (ENABLE, "unexpected-request"),  # it belongs into <bind/>
+]
+
+
+@pytest.mark.parametrize(("text", "condition"), INLINE)
+async def test_log_in_holds_where_resumption_together_with_it_fails(text: str, condition: str) -> None:
+    async with standing() as stand:
+        await stand.register("alice@localhost")
+        client = await stand.connect()
+        await client.say(HEADER, until="</stream:features>")
+        client.push(
+            f"<authenticate xmlns='{ns.SASL2}' mechanism='PLAIN'><initial-response>{plain('alice')}"
+            f"</initial-response>{text}<bind xmlns='{ns.BIND2}'/></authenticate>"
+        )
+        success = await client.hear("</success>")
+        assert FAILED.format(condition) in success
+        assert f'<bound xmlns="{ns.BIND2}"' in success
+        await client.say(ENABLE, until="<enabled")
+
+
+async def test_who_has_lost_count_is_told_instead_of_success() -> None:  # §6, §9.2
+    async with standing() as stand:
+        await stand.register("alice@localhost")
+        first = await stand.connect()
+        await stand_at(first, BOUND)
+        enabled = await first.say(ENABLE.replace("/>", " resume='true'/>"), until="/>")
+        name = enabled.partition(' id="')[2].partition('"')[0]
+        again = await stand.connect()
+        await again.say(HEADER, until="</stream:features>")
+        again.push(
+            f"<authenticate xmlns='{ns.SASL2}' mechanism='PLAIN'><initial-response>{plain('alice')}"
+            f"</initial-response>{RESUME.format(name, 7)}</authenticate>"
+        )
+        heard = await again.rest()
+        assert conditions(heard) == ["undefined-condition"]
+        assert f'<handled-count-too-high xmlns="{ns.SM}" h="7" send-count="0"/>' in heard
+        assert "<success" not in heard
+        assert conditions(await first.rest()) == ["conflict"]
+
+
 async def test_a_server_without_resumption_says_so() -> None:  # §5
     world = await World.start(options=options(resume_seconds=0))
     alice = await world.login(PHONE)
