@@ -14,14 +14,22 @@ RENAMED = {
 """Revision 0006 gave these tables another name."""
 
 
+def take_back_to_0009(connection: Connection) -> None:
+    """Give a database the schema of revision 0009."""
+    connection.execute(text("ALTER TABLE archives DROP COLUMN octets"))
+    connection.execute(text("UPDATE alembic_version SET version_num = '0009'"))
+
+
 def take_back_to_0008(connection: Connection) -> None:
     """Give a database the schema of revision 0008."""
+    take_back_to_0009(connection)
     connection.execute(text("DROP TABLE displayed_positions"))
     connection.execute(text("UPDATE alembic_version SET version_num = '0008'"))
 
 
 def take_back_to_0005(connection: Connection) -> None:
     """Give a database the schema of revision 0005."""
+    take_back_to_0009(connection)
     is_postgresql = connection.dialect.name == "postgresql"
     for new, old in RENAMED.items():
         connection.execute(text(f"ALTER TABLE {new} RENAME TO {old}"))

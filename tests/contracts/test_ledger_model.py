@@ -28,6 +28,7 @@ from tidings.ports.ledger.batch import (
     Entry,
     EntryKind,
     EntryRef,
+    Full,
     InboxChange,
     LedgerBatch,
     MemberChange,
@@ -53,6 +54,9 @@ names = st.builds(lambda sender, number: message_key(sender, str(number)), peopl
 places = st.tuples(people, st.integers(0, 40))
 """Stand for `EntryRef`, whose epoch only the ledger knows."""
 
+bounds = st.sampled_from([0, 0, 0, 0, 30, 100, 300])
+"""How many octets an archive may have."""
+
 targets = st.lists(names | places, min_size=1, max_size=2).map(tuple)
 
 
@@ -76,7 +80,7 @@ def messages(draw: st.DrawFn) -> Append:
     name = message_key(sender, draw(st.integers(1, 12).map(str)))
     stream = draw(st.sampled_from([None, None, b"1" * 16, b"2" * 16]))
     append = Append(
-        body=f"{kind} {draw(st.integers(1, 3))}".encode(),
+        body=f"{kind} {draw(st.integers(1, 3))}{'x' * draw(st.integers(0, 20))}".encode(),
         entries=draw(_entries(shape, sender, kind)),
         kind=kind,
         keys=(name,) if is_countable else (),
@@ -100,7 +104,7 @@ def messages(draw: st.DrawFn) -> Append:
         case "member":
             return replace(append, members=draw(st.lists(_member_changes, min_size=1, max_size=2).map(tuple)))
         case "private":
-            entry = Entry(archive=draw(people), peer=NICKS[sender], countable=True)
+            entry = Entry(archive=draw(people), peer=NICKS[sender], countable=True, most_octets=draw(bounds))
             also = Append(body=b"the other side", entries=(entry,), sender=f"{sender}/phone")
             return replace(append, sender=f"{sender}/phone", also=(also,))
         case "wrong" | "invitation":
@@ -113,12 +117,26 @@ def _entries(draw: st.DrawFn, shape: str, sender: Jid, kind: EntryKind) -> tuple
     is_countable = kind is EntryKind.MESSAGE
     recipient = draw(people)
     version = draw(st.sampled_from([None, None, None, NEXT, 0]))
-    sent = Entry(archive=sender, peer=recipient, direction=Direction.SENT, countable=is_countable)
-    received = Entry(archive=recipient, peer=sender, countable=is_countable)
+    most, most_received = draw(bounds), draw(bounds)
+    sent = Entry(
+        archive=sender,
+        peer=recipient,
+        direction=Direction.SENT,
+        countable=is_countable,
+        most_octets=most,
+    )
+    received = Entry(archive=recipient, peer=sender, countable=is_countable, most_octets=most_received)
     replace = msgspec.structs.replace
     match shape:
         case "room":
-            entry = Entry(archive=ROOM, peer=ROOM, countable=is_countable, reader=sender, version=version)
+            entry = Entry(
+                archive=ROOM,
+                peer=ROOM,
+                countable=is_countable,
+                reader=sender,
+                version=version,
+                most_octets=most,
+            )
             return (replace(entry, reads=kind is EntryKind.DISPLAYED),)
         case "member":
             return (Entry(archive=ROOM, peer=ROOM, reader=sender, version=version),)
@@ -250,6 +268,9 @@ class Machine(RuleBasedStateMachine):
             assert kind_of(outcome) == wanted.kind
             if wanted.kind == "stale":
                 continue
+            if wanted.full is not None:
+                assert outcome == Full(*wanted.full)
+                continue
             message = wanted.message
             assert places_of(outcome) == (message.places if message else [])
             if wanted.kind == "accepted":
@@ -293,6 +314,26 @@ class Machine(RuleBasedStateMachine):
         while self.run(self.ledger.trim(archive, keep=keep, limit=limit)):
             pass
         self.model.trim(archive, keep)
+
+    @rule(archive=st.sampled_from([*PEOPLE, ROOM]), octets=st.integers(0, 150), limit=st.integers(1, 5))
+    def trim_to_octets(self, archive: Jid, octets: int, limit: int) -> None:
+        while self.run(self.ledger.trim(archive, octets=octets, limit=limit)):
+            pass
+        self.model.trim(archive, octets=octets)
+
+    @rule(archive=st.sampled_from([*PEOPLE, ROOM]), position=st.integers(1, 40))
+    def erase_everywhere(self, archive: Jid, position: int) -> None:
+        head = self.run(self.ledger.head(archive))
+        if not head.first <= position <= head.position:
+            return
+        erased = self.run(self.ledger.erase_everywhere(EntryId(head.epoch_at(position), position), archive))
+        assert erased == self.model.erase_everywhere(archive, position)
+
+    @rule()
+    def forget_offline_only(self) -> None:
+        while self.run(self.ledger.forget_offline_only(self.now + 1, limit=3)):
+            pass
+        self.model.forget_offline_only()
 
     @rule()
     def open_again(self) -> None:
@@ -351,6 +392,7 @@ class Machine(RuleBasedStateMachine):
             assert [entry.peer for entry in page.entries] == [item.entry.peer for item in here]
             times = [entry.time for entry in page.entries]
             assert times == sorted(times)
+            assert self.run(self.ledger.head(archive)).octets == self.model.octets(archive)
 
     @invariant()
     def inboxes_are_equal(self) -> None:
@@ -393,6 +435,8 @@ def kind_of(outcome: Outcome) -> str:
             return "stale"
         case Conflict():
             return "conflict"
+        case Full():
+            return "full"
     raise AssertionError(outcome)
 
 

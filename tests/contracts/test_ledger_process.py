@@ -41,6 +41,7 @@ from tidings.ports.ledger.batch import (
     Entry,
     EntryKind,
     EntryRef,
+    Full,
     InboxChange,
     LedgerBatch,
     MemberChange,
@@ -94,7 +95,14 @@ def test_batches_survive_the_way() -> None:
                 body=b"\x00\xff",
                 entries=(
                     received(
-                        BOB, ALICE, version=3, resource="ü", offline_only=True, reads=True, reader=CAROL
+                        BOB,
+                        ALICE,
+                        version=3,
+                        resource="ü",
+                        offline_only=True,
+                        reads=True,
+                        reader=CAROL,
+                        most_octets=4,
                     ),
                 ),
                 kind=EntryKind.RETRACTION,
@@ -125,7 +133,7 @@ def test_answers_survive_the_way_in_any_pieces() -> None:
     accepted = Accepted(places=(Place(ALICE, "e", 1),), time=5, feed=6, returned=(ALICE,), targets=(3,))
     plan = Accepted(places=(), time=0, feed=6, also=(accepted, accepted))
     conflict = Conflict(places=accepted.places, time=5)
-    outcomes = (accepted, Refused("too long"), Stale(BOB), Stale("", 7), plan, conflict)
+    outcomes = (accepted, Refused("too long"), Stale(BOB), Stale("", 7), plan, conflict, Full(BOB, 9, 7))
     committed = Committed(outcomes, (True,), (False,))
     counts = Counts(1, 2, 3, 0.5, 0.7, 4, 5, 6, "trouble", 1.5)
     answers = Answers([Answer(1, committed), Answer(2, None, "gone", is_bug=True)], counts)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from sqlalchemy import Connection, text
+
 from tests.contracts.ledger_stories import (
     ALICE,
     BOB,
     CAROL,
+    ROOM,
     Clock,
     accept,
     change,
@@ -13,11 +16,13 @@ from tests.contracts.ledger_stories import (
     clock,
     pointing,
     read,
+    say,
     seen,
+    stanza,
     texts,
     unread,
 )
-from tests.contracts.old_schemas import take_back_to_0005
+from tests.contracts.old_schemas import take_back_to_0005, take_back_to_0009
 from tidings.adapters.sql import open_database
 from tidings.adapters.sql.ledger import SqlLedger
 from tidings.ports.ledger.batch import EntryKind
@@ -69,4 +74,52 @@ async def test_nothing_is_lost_by_the_upgrade_to_0006(fresh_url: str, clock: Clo
     assert await unread(ledger, BOB) == {ALICE: 1, CAROL: 1}
     assert await ledger.erase(BOB, (1,)) == 0  # held
     assert (await texts(ledger, BOB))[-1] == "five"
+    await ledger.close()
+
+
+async def test_the_octets_of_what_there_is_are_summed_up_by_the_upgrade_to_0010(
+    fresh_url: str, clock: Clock
+) -> None:
+    ledger = SqlLedger(await open_database(fresh_url), now=clock)
+    await accept(
+        ledger,
+        chat(ALICE, BOB, "gone"),
+        chat(ALICE, BOB, "ä and one more octet"),
+        chat(CAROL, BOB, "a tombstone for Bob alone"),
+        chat(CAROL, BOB, "away", offline_only=True, countable=False),
+        chat(BOB, BOB, "twice in one archive"),
+        say(CAROL, "to all"),
+    )
+    await ledger.trim(ALICE, keep=1)
+    await ledger.erase(BOB, (3,))
+    await ledger.trim(CAROL, keep=0)
+    owners = (ALICE, BOB, CAROL, ROOM)
+    before = [(await ledger.head(owner)).octets for owner in owners]
+    alone, away, twice = (
+        len(stanza(words)) for words in ("ä and one more octet", "away", "twice in one archive")
+    )
+    assert before == [alone, len(stanza("gone")) + alone + away + 2 * twice, 0, len(stanza("to all"))]
+    await ledger._database.write(take_back_to_0009)
+    await ledger.close()
+    ledger = SqlLedger(await open_database(fresh_url), now=clock)
+    assert [(await ledger.head(owner)).octets for owner in owners] == before
+    await accept(ledger, chat(ALICE, BOB, "five"))
+    assert (await ledger.head(ALICE)).octets == alone + len(stanza("five"))
+    await ledger.close()
+
+
+async def test_an_upgrade_to_0010_that_was_killed_halfway_is_taken_up_again(
+    fresh_url: str, clock: Clock
+) -> None:
+    ledger = SqlLedger(await open_database(fresh_url), now=clock)
+    await accept(ledger, chat(ALICE, BOB, "one"))
+
+    def go_back(connection: Connection) -> None:
+        connection.execute(text("UPDATE archives SET octets = 0"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0009'"))
+
+    await ledger._database.write(go_back)
+    await ledger.close()
+    ledger = SqlLedger(await open_database(fresh_url), now=clock)
+    assert (await ledger.head(BOB)).octets == len(stanza("one"))
     await ledger.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tidings.base.jid import Jid
@@ -56,8 +57,10 @@ class Answer:
     """What is to become of an append."""
 
     kind: str
-    """accepted, repeated, stale or conflict"""
+    """accepted, repeated, stale, conflict or full"""
     message: Message | None = None
+    full: tuple[Jid, int, int] | None = None
+    """The archive that has no room, how many octets it would have, and how many it may have."""
 
 
 @dataclass
@@ -138,6 +141,9 @@ class Model:
             parts = (append, *append.also)
             if any(self.is_stale(entry) for part in parts for entry in part.entries):
                 return Answer("stale")
+            full = next(self.without_room(parts), None)
+            if full is not None:
+                return Answer("full", full=full)
         if append.stream is not None:
             self.streams[append.stream] = append.number
         if first is not None:
@@ -145,6 +151,16 @@ class Model:
         message, *also = [self._accept(part) for part in (append, *append.also)]
         message.also = also
         return Answer("accepted", message)
+
+    def without_room(self, parts: tuple[Append, ...]) -> Iterator[tuple[Jid, int, int]]:
+        """Give the archives that would have too many octets, one entry after another."""
+        added: dict[Jid, int] = {}
+        for part in parts:
+            for entry in part.entries:
+                added[entry.archive] = added.get(entry.archive, 0) + len(part.body)
+                octets = self.octets(entry.archive) + added[entry.archive]
+                if entry.most_octets and octets > entry.most_octets:
+                    yield entry.archive, octets, entry.most_octets
 
     def is_stale(self, entry: Entry) -> bool:
         return entry.version not in (None, self.versions.get(entry.archive, 0))
@@ -360,6 +376,12 @@ class Model:
     def first(self, archive: Jid) -> int:
         return self.firsts.get(archive, 1)
 
+    def octets(self, archive: Jid, after: int = 0) -> int:
+        """Sum up the bodies behind a position that are there and were not erased."""
+        items = enumerate(self.archives.get(archive, []), 1)
+        here = [item for position, item in items if position > after and self.has(archive, position)]
+        return sum(len(item.message.append.body) for item in here if not item.is_erased)
+
     def is_there(self, message: Message) -> bool:
         """Tell whether any archive still has an entry of it."""
         return any(self.has(*place) for place in message.places)
@@ -421,13 +443,29 @@ class Model:
             for position, item in enumerate(self.archives.get(archive, []), 1)
             if item.is_correction and item.target in positions and self.has(archive, position)
         ]
-        items = [self.archives[archive][position - 1] for position in {*positions, *corrections}]
+        return self.bury([self.archives[archive][position - 1] for position in {*positions, *corrections}])
+
+    def bury(self, items: list[Item]) -> int:
         items = [item for item in items if not item.is_held and not item.is_erased]
         for item in items:
             item.is_erased = item.is_withdrawn = True
             if item.message.append.kind is not EntryKind.RETRACTION:
                 item.target = 0
         return len(items)
+
+    def erase_everywhere(self, archive: Jid, position: int) -> int:
+        places: dict[Jid, list[int]] = {}
+        for each, place in self.archives[archive][position - 1].message.places:
+            places.setdefault(each, []).append(place)
+        return sum(self.erase(each, found) for each, found in places.items())
+
+    def forget_offline_only(self) -> None:
+        """Erase what was kept for devices alone, and is too old for them."""
+        for archive, items in self.archives.items():
+            places = [place for place, item in enumerate(items, 1) if item.entry.offline_only]
+            for place in places:
+                if self.has(archive, place):
+                    self.bury([items[place - 1]])
 
     def erase_conversation(self, archive: Jid, peer: Jid) -> None:
         self.erase(archive, self.matching(archive, peer, is_all=True))
@@ -437,8 +475,12 @@ class Model:
         if row is not None and not any(item.is_held for item in held):
             row.is_gone = True
 
-    def trim(self, archive: Jid, keep: int) -> None:
-        last = max(self.first(archive) - 1, len(self.archives.get(archive, [])) - keep)
+    def trim(self, archive: Jid, keep: int | None = None, octets: int | None = None) -> None:
+        last = self.first(archive) - 1
+        if keep is not None:
+            last = max(last, len(self.archives.get(archive, [])) - keep)
+        while octets is not None and self.octets(archive, after=last) > octets:
+            last += 1
         positions = range(self.first(archive), last + 1)
         held = [position for position in positions if self.archives[archive][position - 1].is_held]
         self.firsts[archive] = end = held[0] if held else last + 1

@@ -35,6 +35,8 @@ class Reason(enum.StrEnum):
     USED_KEY = "another message was accepted under this key"
     TOO_STALE = "what guards had read changed again and again before it was stored"
     UNSTORABLE = "the database cannot hold it"
+    SENDER_FULL = "its sender's archive has no room for it"
+    RECIPIENT_FULL = "its recipient's archive has no room for it"
     NO_ANSWER = "the database did not answer in time"
     DROPPED = "it was dropped without a word"
 

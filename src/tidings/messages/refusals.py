@@ -7,18 +7,20 @@ from typing import Final
 import structlog
 
 from tidings.base.errors import BackendError, StanzaError
+from tidings.base.shares import ShareExceeded
 from tidings.kernel.hooks import Dropped
 from tidings.kernel.reasons import Reason
 from tidings.kernel.routing import Routing
 from tidings.kernel.supervisor import Supervisor
 from tidings.messages import tracing
 from tidings.messages.submission import Outcome, Submission
-from tidings.ports.ledger.batch import Conflict, Refused
+from tidings.ports.ledger.batch import Conflict, Full, Refused
 
 log = structlog.get_logger("tidings.messages")
 
 BACKEND_TEXT: Final = "the server cannot store this now; try again later"
 _USED_KEY: Final = "another message was accepted under this key"
+_FULL: Final = "the recipient's archive is full"
 _DROPPED: Final = Outcome(is_dropped=True)
 
 
@@ -58,10 +60,13 @@ class Refusals:
         for submission in submissions:
             self.refuse(submission, refusal)
 
-    def refuse_by_ledger(self, submission: Submission, answer: Refused | Conflict) -> None:
+    def refuse_by_ledger(self, submission: Submission, answer: Refused | Conflict | Full) -> None:
         """Refuse a message that the ledger does not take."""
         if isinstance(answer, Conflict):
             self.refuse(submission, StanzaError("conflict", _USED_KEY, by=Reason.USED_KEY))
+            return
+        if isinstance(answer, Full):
+            self.refuse(submission, _without_room(submission, answer))
             return
         log.warning("message_unstorable", trace=submission.trace, reason=answer.reason)
         self.refuse(submission, StanzaError("not-acceptable", answer.reason, by=Reason.UNSTORABLE))
@@ -70,3 +75,12 @@ class Refusals:
         """Give up on a message whose guards have read something else each time."""
         log.warning("message_too_stale", trace=submission.trace)
         self.refuse(submission, StanzaError("resource-constraint", BACKEND_TEXT, by=Reason.TOO_STALE))
+
+
+def _without_room(submission: Submission, full: Full) -> StanzaError:
+    """Tell the sender how full its own archive is; of another one, only that there is no room."""
+    if full.archive != submission.origin.jid.text:
+        return StanzaError("resource-constraint", _FULL, by=Reason.RECIPIENT_FULL)
+    error = ShareExceeded(f"the archive of {full.archive}", full.octets, full.allowed)
+    error.by = Reason.SENDER_FULL
+    return error

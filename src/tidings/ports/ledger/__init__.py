@@ -234,12 +234,14 @@ class Ledger(Protocol):
         archive: Jid,
         *,
         keep: int | None = None,
+        octets: int | None = None,
         before: int | None = None,
         unread_from: int | None = None,
         limit: int = 500,
     ) -> int:
         """Forget the oldest entries: all but the last `keep`, and those of times before `before`.
 
+        With `octets`, as many of the oldest that those behind them have no more octets of bodies than that.
         Those of the transaction `unread_from` and later ones stay: a follower has not read them yet.
         `Head.first` moves over them, up to the first entry that is held; what should go behind that becomes
         tombstones. What is trimmed is not unread. Tells how many entries went.

@@ -77,6 +77,9 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=True
     """In a room's archive: the bare JID of the member who sent it, whose read pointer moves here."""
     version: int | None = None
     """The version of the archive's head that guard saw; another one now makes the append `Stale`."""
+    most_octets: int = 0
+    """How many octets the archive may have with this one; one that had more makes the append `Full`. 0: any
+    number."""
 
 
 class EntryRef(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -290,8 +293,17 @@ class Conflict(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag=T
     time: int
 
 
-Outcome = Accepted | Refused | Stale | Conflict
-"""What is refused, stale or in conflict moves neither its stream nor anything else."""
+class Full(msgspec.Struct, frozen=True, array_like=True, tag=True, gc=False):
+    """An archive has no room for the message; nothing is stored, in the other archives neither."""
+
+    archive: str
+    octets: int
+    """How many it would have."""
+    allowed: int
+
+
+Outcome = Accepted | Refused | Stale | Conflict | Full
+"""What is refused, stale, in conflict or without room moves neither its stream nor anything else."""
 
 
 class Committed(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -59,6 +59,8 @@ class Head(msgspec.Struct, frozen=True):
     version: int
     epochs: tuple[tuple[str, int], ...]
     """Every epoch with the first position that was written in it, oldest first."""
+    octets: int = 0
+    """Of the bodies of its entries, but for tombstones. A body that two archives share counts in both."""
 
     def epoch_at(self, position: int) -> str:
         """Give the epoch in which this position was written."""

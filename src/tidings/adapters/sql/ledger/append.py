@@ -43,6 +43,7 @@ from tidings.ports.ledger.batch import (
     EntryKind,
     EntryRef,
     Event,
+    Full,
     Outcome,
     Place,
     Refused,
@@ -113,16 +114,20 @@ class Appends:
         again = self._repeats.outcome_of(append)
         if again is not None:
             return again
-        entries, time, rows = append.entries, self._time, []
+        entries, time, rows, is_bounded = append.entries, self._time, [], False
         for part in append.also:
             entries += part.entries
         for entry in entries:
             row = self._rows[self._ids[entry.archive]]
             if entry.version is not None and entry.version != row.version:
                 return self._streams.refuse(append, Stale(entry.archive))
+            if entry.most_octets:
+                is_bounded = True
             if row.time > time:
                 time = row.time
             rows.append(row)
+        if is_bounded and (full := self._full(append)) is not None:
+            return full
         if append.stream is not None:
             self._streams.move(append)
         if not append.also:
@@ -145,6 +150,19 @@ class Appends:
             if octets > AFFILIATION_OCTETS:
                 return Refused(f"the affiliation has {octets} octets, more than {AFFILIATION_OCTETS}")
         return next(filter(None, map(self._refusal_of, append.also)), None) if append.also else None
+
+    def _full(self, append: Append) -> Full | None:
+        """Give the first archive that would have more octets than it may have."""
+        sums: dict[str, int] = {}
+        for part in (append, *append.also):
+            for entry in part.entries:
+                name, allowed = entry.archive, entry.most_octets
+                before = sums.get(name)
+                octets = self._rows[self._ids[name]].octets if before is None else before
+                sums[name] = octets = octets + len(part.body)
+                if octets > allowed > 0:
+                    return Full(name, octets, allowed)
+        return None
 
     # -- messages
 
@@ -268,6 +286,7 @@ class Appends:
         archive, peer = row.archive, self._ids[entry.peer]
         row.position = position = row.position + 1
         row.time = time
+        row.octets += len(append.body)
         row.is_changed = True
         flags = SENT if entry.direction is _SENT else 0
         if entry.groupchat:

@@ -120,7 +120,7 @@ class Archives:
             row[0] for row in self._sql.find("SELECT archive FROM archives WHERE archive IN LIST", archives)
         }
         rows: list[tuple[Any, ...]] = [
-            (archive, 1, 0, 0, 0, 0, 0, 0, 0) for archive in archives if archive not in there
+            (archive, 1, 0, 0, 0, 0, 0, 0, 0, 0) for archive in archives if archive not in there
         ]
         if rows:
             self._sql.add("archives", rows)

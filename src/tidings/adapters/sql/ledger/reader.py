@@ -47,7 +47,7 @@ _CORRECTION: Final = +EntryKind.CORRECTION  # the plain number
 _MARKERS: Final = (EntryKind.DISPLAYED, EntryKind.RECEIVED, EntryKind.ACKNOWLEDGED)
 
 _HEAD: Final = (
-    "SELECT h.archive, h.first, h.position, h.time, h.version, e.epoch, e.start FROM jids j "
+    "SELECT h.archive, h.first, h.position, h.time, h.version, h.octets, e.epoch, e.start FROM jids j "
     "JOIN archives h ON h.archive = j.id LEFT JOIN epochs e ON e.archive = h.archive "
     "WHERE j.digest = ? ORDER BY e.start"
 )
@@ -77,9 +77,9 @@ class Reader:
         rows = self.run(_HEAD, key_of(archive))
         if not rows:
             return 0, EMPTY
-        number, first, position, time, version = rows[0][:5]
-        epochs = tuple((epoch_text(row[5]), row[6]) for row in rows if row[5] is not None)
-        return number, Head(first, position, time, version, epochs)
+        number, first, position, time, version, octets = rows[0][:6]
+        epochs = tuple((epoch_text(row[6]), row[7]) for row in rows if row[6] is not None)
+        return number, Head(first, position, time, version, epochs, octets)
 
     def ends(self, archive: Jid) -> tuple[Archived, Archived] | None:
         """Give the first and the last entry that queries show."""

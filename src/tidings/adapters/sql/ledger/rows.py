@@ -16,6 +16,7 @@ class ArchiveRow:
         "incarnation",
         "is_changed",
         "listed",
+        "octets",
         "position",
         "time",
         "version",
@@ -32,6 +33,7 @@ class ArchiveRow:
         incarnation: int,
         held: int,
         listed: int,
+        octets: int,
     ) -> None:
         self.archive = archive
         self.first = first
@@ -42,6 +44,7 @@ class ArchiveRow:
         self.incarnation = incarnation
         self.held = held
         self.listed = listed
+        self.octets = octets
         self.is_changed = False
 
     def values(self) -> tuple[Any, ...]:
@@ -56,6 +59,7 @@ class ArchiveRow:
             self.incarnation,
             self.held,
             self.listed,
+            self.octets,
         )
 
 

@@ -265,12 +265,15 @@ class SqlLedger:
         archive: Jid,
         *,
         keep: int | None = None,
+        octets: int | None = None,
         before: int | None = None,
         unread_from: int | None = None,
         limit: int = 500,
     ) -> int:
         """Forget the oldest entries; tells how many went."""
-        return await self._write(lambda sql: Trimming(sql).trim(archive, keep, before, unread_from, limit))
+        return await self._write(
+            lambda sql: Trimming(sql).trim(archive, keep, octets, before, unread_from, limit)
+        )
 
     async def forget_account(self, archive: Jid, *, limit: int = 500) -> int:
         """Forget everything of an account that is removed, a step at a time."""

@@ -51,6 +51,7 @@ archives = Table(  # the state of each archive; the lock of its row is the archi
     _number("incarnation"),  # of the ledger when that epoch began; 0 begins another one at the next append
     Column("held", SmallInteger, nullable=False),  # 1: the whole archive is under legal hold
     _number("listed"),  # up to here its entries stand in `conversations`, too
+    _number("octets", default="0"),  # of the bodies of its entries that are no tombstones
     **_INNODB,
 )
 

@@ -35,8 +35,12 @@ from tidings.base.jid import Jid
 from tidings.ports.ledger.batch import EntryKind
 from tidings.ports.ledger.reading import EntryId
 
-_LEFT: Final = f"AND flags & {ERASED | HELD} = 0 ORDER BY position LIMIT "  # and a number
-_ENTRIES: Final = "SELECT position, message, peer, flags, target, kind FROM entries WHERE archive = ? AND "
+_LEFT: Final = f"AND e.flags & {ERASED | HELD} = 0 ORDER BY e.position LIMIT "  # and a number
+_OCTETS: Final = "(SELECT LENGTH(m.body) FROM messages m WHERE m.id = e.message)"
+"""Of the content of an entry `e`: octets, in all databases, since it is binary."""
+
+_COLUMNS: Final = f"e.position, e.message, e.peer, e.flags, e.target, e.kind, {_OCTETS}"
+_ENTRIES: Final = f"SELECT {_COLUMNS} FROM entries e WHERE e.archive = ? AND "  # noqa: S608  # ours
 
 _CORRECTIONS: Final = (
     "SELECT e.position FROM message_links p CROSS JOIN entries e WHERE p.archive = ? AND p.target = ? "
@@ -79,7 +83,7 @@ class Trimming:
         number, head = self._reader.head(archive)
         if not head.has(at):
             return 0
-        message = self._run(f"{_ENTRIES}position = ?", number, at.position).first()
+        message = self._run(f"{_ENTRIES}e.position = ?", number, at.position).first()
         found = message and self._run("SELECT places FROM messages WHERE id = ?", message[1]).first()
         if not found:
             return 0
@@ -104,17 +108,24 @@ class Trimming:
         return count
 
     def _of_conversation(self, parts: Sequence[Stretch], condition: str, limit: int) -> Rows:
-        columns = "e.position, e.message, e.peer, e.flags, e.target, e.kind"
-        return find(self._sql, parts, columns, condition=condition, limit=limit)
+        return find(self._sql, parts, _COLUMNS, condition=condition, limit=limit)
 
     def trim(
-        self, archive: Jid, keep: int | None, before: int | None, unread_from: int | None, limit: int
+        self,
+        archive: Jid,
+        keep: int | None,
+        octets: int | None,
+        before: int | None,
+        unread_from: int | None,
+        limit: int,
     ) -> int:
         """Forget the oldest entries."""
         head = self.archives.lock_one(archive)
         last = head.first - 1
         if keep is not None:
             last = max(last, head.position - keep)
+        if octets is not None:
+            last = max(last, self._last_beyond(head, octets, limit))
         number, state = self._reader.head(archive)
         if before is not None:
             last = max(last, self._reader.first_at(number, state, "time", before) - 1)
@@ -123,6 +134,24 @@ class Trimming:
             last = min(last, unread - 1)
         return self.trim_to(head, last, limit)
 
+    def _last_beyond(self, head: ArchiveRow, octets: int, limit: int) -> int:
+        """Give the last entry behind which an archive has no more than so many octets.
+
+        With more than `limit` entries before it that can go, gives the last one of as many.
+        """
+        last, excess, free = head.first - 1, head.octets - octets, 0
+        condition = f"e.position > ? AND e.flags & {ERASED} = 0 ORDER BY e.position LIMIT {int(limit)}"
+        while excess > 0 and free < limit and not head.held:
+            rows = self._run(_ENTRIES + condition, head.archive, last).all()
+            if not rows:
+                break
+            for last, _, _, flags, _, _, length in rows:  # noqa: B007  # where it ends is what is wanted
+                excess -= length or 0
+                free += not flags & HELD
+                if excess <= 0 or free >= limit:
+                    break
+        return last
+
     # -- steps
 
     def trim_to(self, head: ArchiveRow, last: int, limit: int) -> int:
@@ -130,13 +159,13 @@ class Trimming:
         if head.held or last < head.first:
             return 0
         end = min(last, head.first + limit - 1)
-        condition = f"position BETWEEN ? AND ? AND flags & {HELD} <> 0 ORDER BY position LIMIT 1"
+        condition = f"e.position BETWEEN ? AND ? AND e.flags & {HELD} <> 0 ORDER BY e.position LIMIT 1"
         held = self._run(_ENTRIES + condition, head.archive, head.first, end).first()
         if held is not None:
             end = held[0] - 1
         if end >= head.first:
             return self._cut(head, end)
-        condition = f"position <= ? {_LEFT}{int(limit)}"
+        condition = f"e.position <= ? {_LEFT}{int(limit)}"
         return self.bury({head.archive: self._run(_ENTRIES + condition, head.archive, last).all()})
 
     def bury(self, found: dict[int, Rows]) -> int:
@@ -152,6 +181,7 @@ class Trimming:
             self.take_number()
             for archive, rows in left.items():
                 self._entomb(archive, rows)
+                self._let_go(self.archives.rows[archive], [row[6] for row in rows])
             release_messages(self._sql, {row[1] for rows in left.values() for row in rows})
         return count
 
@@ -161,7 +191,7 @@ class Trimming:
             "WHERE archive = ? AND position = ?"
         )
         forgetting = "DELETE FROM message_links WHERE archive = ? AND target = ? AND position = ?"
-        for position, _, peer, flags, target, kind in rows:
+        for position, _, peer, flags, target, kind, _ in rows:
             # A retraction holds without its content: what it took back stays out of sight.
             target_left = target if kind == EntryKind.RETRACTION else 0
             self._run(statement, target_left, b"", archive, position)
@@ -182,7 +212,8 @@ class Trimming:
         archive = head.archive
         search.lock(self._sql)
         self.take_number()
-        select = "SELECT position, message, peer, count FROM entries WHERE archive = ? AND position <= ?"
+        columns = f"e.position, e.message, e.peer, e.count, e.flags, {_OCTETS}"
+        select = f"SELECT {columns} FROM entries e WHERE e.archive = ? AND e.position <= ?"  # noqa: S608  # ours
         rows = self._run(select, archive, end).all()
         # In order, so that the last entry of each conversation is what remains.
         lasts = {row[2]: (row[0], row[3]) for row in sorted(rows)}
@@ -205,8 +236,13 @@ class Trimming:
         self._note_change(archive, lasts)
         release_messages(self._sql, {row[1] for row in rows})
         head.first = end + 1
-        self.archives.save(head)
+        self._let_go(head, [row[5] for row in rows if not row[4] & ERASED])
         return len(rows)
+
+    def _let_go(self, head: ArchiveRow, lengths: Iterable[int | None]) -> None:
+        """Write the row of an archive from which bodies of these lengths have gone."""
+        head.octets -= sum(length or 0 for length in lengths)
+        self.archives.save(head)
 
     def take_out(self, owner: int, peers: Sequence[int]) -> None:
         """Take conversations that are in the inbox out of it until they have a newer message."""
@@ -248,6 +284,6 @@ class Trimming:
 
     def at(self, head: ArchiveRow, positions: Iterable[int]) -> Rows:
         """Give the entries at these positions."""
-        statement = f"{_ENTRIES}position = ?"
+        statement = f"{_ENTRIES}e.position = ?"
         found = (self._run(statement, head.archive, position).first() for position in sorted(set(positions)))
         return [row for row in found if row is not None]
