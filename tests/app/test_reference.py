@@ -44,6 +44,7 @@ def test_every_option_of_every_feature_is_described():
 
 
 KEEPING = {
+    "archive",
     "archive_preferences",
     "blocking",
     "displayed_sync",

@@ -129,6 +129,32 @@ async def test_what_is_too_much_goes_from_each_archive() -> None:
     await world.stop()
 
 
+async def test_what_is_too_large_goes_from_each_archive() -> None:
+    world = await start()
+    await talk(world, 1)
+    octets = (await world.stores.ledger.head(BOB)).octets
+    await world.stop()
+    world = await start(keep_octets=3 * octets)
+    await talk(world, 5)
+    await talk(world, 2, sender=CAROL, first=6)
+    await passes(world)
+    assert await bodies(world, ALICE) == [f"text {number}" for number in (3, 4, 5)]
+    assert await bodies(world, BOB) == [f"text {number}" for number in (5, 6, 7)]
+    assert await bodies(world, CAROL) == ["text 6", "text 7"]
+    assert retention(world).trimmed == 6
+    await world.stop()
+
+
+async def test_a_held_archive_is_not_trimmed_for_its_size() -> None:
+    world = await start(keep_octets=1)
+    await talk(world, 3)
+    await world.stores.ledger.hold_archive(BOB)
+    await passes(world, 2)
+    assert await bodies(world, ALICE) == []
+    assert len(await bodies(world, BOB)) == 3
+    await world.stop()
+
+
 async def test_what_is_held_stays() -> None:
     world = await start(keep_messages=1)
     await talk(world, 5)

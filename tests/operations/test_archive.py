@@ -99,3 +99,22 @@ async def test_what_cannot_be_asked(live, juliet, context):
     assert await refused(live, user=ROMEO, limit=0) == "invalid"
     assert await refused(live, user=ROMEO, since="x" * 9_000) == "invalid"
     assert await refused(context, user=ROMEO) == "not-found"
+
+
+async def test_how_much_an_archive_has(world, live, juliet):
+    async def size(user):
+        found = await CATALOGUE.call(live, "archive", "size", {"user": user})
+        return found.entries, found.octets
+
+    assert await size(ROMEO) == (0, 0)
+    await juliet.send(chat("one"), chat("two"))
+    entries, octets = await size(ROMEO)
+    assert entries == 2
+    assert (entries, octets) == await size(JULIET)
+    assert 2 * len(chat("one")) < octets < 3 * len(chat("one"))
+    await world.stores.ledger.erase(Jid(ROMEO), (1,))
+    assert await size(ROMEO) == (2, octets // 2)  # two messages of one length
+    for user, code in (("nobody@localhost", "not-found"), ("romeo@elsewhere.test", "not-found")):
+        with pytest.raises(OperationError) as caught:
+            await size(user)
+        assert caught.value.code == code

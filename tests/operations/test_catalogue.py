@@ -55,7 +55,7 @@ def test_the_first_categories_are_complete():
         ],
         "session": ["list", "count", "kick"],
         "stanza": ["send-message", "send-stanza"],
-        "archive": ["sync"],
+        "archive": ["size", "sync"],
         "explain": ["message"],
         "retention": ["erase-message", "erase-conversation", "erase-archive", "hold", "release", "trim"],
         "followers": ["list", "rewind", "dead-letters", "retry"],
@@ -270,7 +270,8 @@ async def test_a_service_does_what_its_scopes_say(context, scopes, may):
 
 async def test_what_an_operation_changes_is_declared(everything):
     reading = {
-        "list", "export", "count", "check", "check-password", "sync", "status", "dead-letters", "message"
+        "list", "export", "count", "check", "check-password", "size", "sync", "status", "dead-letters",
+        "message",
     }  # fmt: skip
     assert {one.name for one in CATALOGUE if not one.changes} == reading
 

@@ -167,10 +167,21 @@ async def test_trimming_goes_through_one_domain_or_all(store):
     assert await store.texts(BOB) == ["6"]
 
 
+async def test_trimming_keeps_the_newest_octets(store):
+    octets = (await store.ledger.head(BOB)).octets
+    assert (await store.call("trim", user="bob@localhost", keep_octets=octets)).trimmed == 0
+    assert (await store.call("trim", user="bob@localhost", keep_octets=octets - 1)).trimmed == 1
+    assert await store.texts(BOB) == ["2", "3", "4", "5", "6"]
+    trimmed = await store.call("trim", keep_octets=octets // 2)
+    assert (trimmed.archives, trimmed.trimmed) == (3, 3)
+    assert await store.texts(BOB) == ["4", "5", "6"]
+    assert await store.texts(ALICE) == ["2", "3", "4"]
+
+
 async def test_trimming_says_what_it_needs(store):
     assert await store.refused("trim", user="bob@localhost") == (
         "invalid",
-        "say what to keep: give `keep_days`, `keep_messages` or both",
+        "say what to keep: give one or more of `keep_days`, `keep_messages`, `keep_octets`",
     )
     assert (await store.refused("trim", domain="elsewhere.test", keep_days=1))[0] == "not-found"
     assert (await store.refused("trim", user="bob@localhost", keep_days=-1))[0] == "invalid"

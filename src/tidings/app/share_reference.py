@@ -16,12 +16,18 @@ from tidings.base.limits import XmlLimits
 from tidings.base.shares import OLDEST_LEAVES, SHARE
 from tidings.features.carbons import REMEMBERED
 from tidings.features.last_activity import LONGEST_STATUS
+from tidings.messages.entries import RETRACTION_OCTETS
 from tidings.ports.accounts import TOKEN_DEVICES
 from tidings.ports.documents import LONGEST_VALUE
 from tidings.ports.roster import HISTORY
 from tidings.wire.xmpp.payloads.archive_preferences import LISTED
 
 FIXED: Final[tuple[tuple[str, int, str], ...]] = (
+    (
+        "Octets beyond the share of an archive, for retractions alone",
+        RETRACTION_OCTETS,
+        "`resource-constraint`",
+    ),
     ("Devices whose place in the archive is known", DEVICES, OLDEST_LEAVES),
     ("Devices that hold tokens for a log-in without password", TOKEN_DEVICES, "the first to run out leaves"),
     ("Contacts that left a roster and are still told of", HISTORY, OLDEST_LEAVES),
@@ -88,9 +94,9 @@ def page() -> Iterator[str]:
     yield "One request of a client is never larger than `stanza_bytes` in `[limits]`"
     yield f"(`{XmlLimits().stanza_bytes}`), so it cannot write more at once."
     yield ""
-    yield "**Not bounded in octets is the archive**, which is what an account is for: `[features.retention]`"
-    yield "says for how long and how many messages are kept. With them go the conversations of the inbox and"
-    yield "the text search."
+    yield "**The archive** is what an account is for, so its share is not bounded unless you say so. For how"
+    yield "long, how many messages and how many octets are kept is said in `[features.retention]`. With the"
+    yield "messages go the conversations of the inbox and the text search."
 
 
 def _beyond(kind: inspect.Type) -> str:

@@ -3,8 +3,8 @@
 Goes through the archives of the domain in small steps beside the traffic, each a short transaction, with a
 pause after each; the domains of a server take turns:
 
-- trims what is older than `keep_days` and what is more than `keep_messages`; legal hold goes before both, and
-  followers that have not read it yet are waited for, `follower_days` at most;
+- trims what is older than `keep_days`, and what is more than `keep_messages` or `keep_octets`; legal hold
+  goes before all of them, and followers that have not read it yet are waited for, `follower_days` at most;
 - forgets the archive of an account that was removed, also one that a stop of the server left half forgotten;
   whoever registers the address again begins with nothing, in a new epoch, and cannot have it while legal hold
   keeps something of the earlier owner;
@@ -52,6 +52,14 @@ class RetentionOptions(msgspec.Struct, frozen=True, kw_only=True):
     keep_days: Annotated[int, Meta(description="Days that messages are kept; 0 is for ever.", ge=0)] = 0
     keep_messages: Annotated[
         int, Meta(description="Newest messages that each archive keeps; 0 is all of them.", ge=0)
+    ] = 0
+    keep_octets: Annotated[
+        int,
+        Meta(
+            description="Newest octets of messages that each archive keeps; 0 is all of them. It is brought "
+            "down to that in the passes, and may grow beyond it between two.",
+            ge=0,
+        ),
     ] = 0
     offline_only_days: Annotated[
         int,
@@ -205,12 +213,13 @@ class Retention(Feature):
             return await self._notice_removed(archive)
         options = self.options
         keep = options.keep_messages or None
+        octets = options.keep_octets or None
         before = self._time_before(options.keep_days) if options.keep_days else None
-        if not await self._has_too_much(archive, keep, before):
+        if not await self._has_too_much(archive, keep, octets, before):
             return 0
         unread = await self._unread_from()
         count = await self._ledger.trim(
-            archive, keep=keep, before=before, unread_from=unread, limit=options.step
+            archive, keep=keep, octets=octets, before=before, unread_from=unread, limit=options.step
         )
         self.trimmed += count
         return count
@@ -221,11 +230,15 @@ class Retention(Feature):
         followers = await self._ledger.followers.followers()
         return min((each.cursor.feed for each in followers if each.moved >= since), default=None)
 
-    async def _has_too_much(self, archive: Jid, keep: int | None, before: int | None) -> bool:
+    async def _has_too_much(
+        self, archive: Jid, keep: int | None, octets: int | None, before: int | None
+    ) -> bool:
         """Look before anything is locked."""
-        if keep is not None:
+        if keep is not None or octets is not None:
             head = await self._ledger.head(archive)
-            if head.position - head.first >= keep:
+            if keep is not None and head.position - head.first >= keep:
+                return True
+            if octets is not None and head.octets > octets:
                 return True
         if before is None:
             return False
@@ -280,7 +293,7 @@ class Retention(Feature):
     def _tell(self, telemetry: Telemetry) -> None:
         """Count for all domains together, whichever of them comes last to say so."""
         for name, text, field in (
-            ("retention_trimmed", "Messages that went for their age or number", "trimmed"),
+            ("retention_trimmed", "Messages that went for their age, number or size", "trimmed"),
             ("retention_forgotten", "Messages that went with their account", "forgotten"),
             ("retention_passes", "Passes through all archives of a domain", "passes"),
         ):

@@ -51,6 +51,8 @@ class Host:
         """By name; the features' own are added by the loader."""
         self.has_archives = False
         """Whether what its entities send and get is kept in archives."""
+        self.archive_octets = 0
+        """How many octets the archive of one account may have, as its feature says; 0 is any number."""
         self.nonza_handlers: dict[tuple[str, str], Callable[[Any, Element], Any]] = {}
         """By namespace and name; each gets the session and the element."""
 

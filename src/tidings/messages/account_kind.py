@@ -76,12 +76,13 @@ class AccountKind:
 
     def keep(self, submission: Submission, classification: Classification) -> Entry | None:
         """Keep what the account sends, unless its owner does not want that; a room keeps what goes to it."""
-        account, message = submission.origin.entity, submission.message
+        account, message, host = submission.origin.entity, submission.message, submission.origin.host
         assert account is not None
+        assert host is not None
         if message.kind == "groupchat":
             return None
         to = message.to
-        return entries.sent_entry(account, classification, to or submission.recipient)
+        return entries.sent_entry(account, classification, to or submission.recipient, host.archive_octets)
 
     def plan(self, submission: Submission, classification: Classification, kept: Entry | None) -> Plan:
         """Keep what its devices can get later; deliver the rest now, or refuse it."""
@@ -95,7 +96,8 @@ class AccountKind:
             has_archive = host.has_archives and account.exists
             if delivery.is_stored(message, account, has_archive=has_archive):
                 if has_archive:
-                    received = entries.received_entry(message, account, classification)
+                    room = host.archive_octets
+                    received = entries.received_entry(message, account, classification, room)
                     found: tuple[Entry, ...]
                     if submission.origin.entity is account:
                         found, reason = (received,), _OWN_NOTE

@@ -44,6 +44,10 @@ from tidings.wire.xmpp.payloads.references import IdKind, Reference, ReferenceKi
 from tidings.wire.xmpp.payloads.stanza_ids import origin_id_of
 from tidings.wire.xmpp.stanza import Stanza
 
+RETRACTION_OCTETS: Final = 1 << 20
+"""How much more of an archive's share than other messages a retraction may use: what takes back a message
+passes where there is no room for another one, and yet is no way to fill an archive without end."""
+
 ARCHIVE_RULE: Slot[Callable[[Jid], bool] | None] = Slot("entries.archive_rule", default=None, is_guarded=True)
 """Tells of a peer's JID, as the stanza has it, whether what passes is archived; None archives all."""
 
@@ -80,8 +84,13 @@ class Rules:
             account.archive_version = await self._ledger.bump_version(account.jid)
 
 
-def sent_entry(account: Entity, classification: Classification, to: Jid) -> Entry | None:
-    """Give the entry of the sender's archive; None where its owner keeps nothing of what passes with `to`."""
+def sent_entry(
+    account: Entity, classification: Classification, to: Jid, most_octets: int = 0
+) -> Entry | None:
+    """Give the entry of the sender's archive; None where its owner keeps nothing of what passes with `to`.
+
+    `most_octets`: what the archive may have, 0 for any number.
+    """
     if classification.storage is _UNTIL_DELIVERED or not _keeps(account, to):
         return None
     reference = classification.reference
@@ -92,10 +101,13 @@ def sent_entry(account: Entity, classification: Classification, to: Jid) -> Entr
         countable=classification.is_counted,
         reads=reference is not None and reference.kind in account[READING],
         version=account.archive_version,
+        most_octets=most_octets and _room_for(classification, most_octets),
     )
 
 
-def received_entry(message: Stanza, account: Account, classification: Classification) -> Entry:
+def received_entry(
+    message: Stanza, account: Account, classification: Classification, most_octets: int = 0
+) -> Entry:
     """Give the entry of the recipient's archive, which a note to oneself has, too."""
     sender = message.sender
     assert sender is not None  # stamped, or verified
@@ -109,6 +121,7 @@ def received_entry(message: Stanza, account: Account, classification: Classifica
         offline_only=is_offline_only,
         reader=owner if owner == peer else None,
         version=account.archive_version,
+        most_octets=most_octets and _room_for(classification, most_octets),
     )
 
 
@@ -150,7 +163,8 @@ def digest_of(message: Stanza) -> bytes:
 def failure_of(submission: Submission, account: Account) -> Append:
     """Give the entry that tells all devices of an account that what it sent could not arrive.
 
-    It points at that message, is not counted, and is stored once, however often it is told.
+    It points at that message, is not counted, and is stored once, however often it is told. It finds room
+    where there is none: it comes only for what the archive has taken.
     """
     message, owner, peer = submission.message, account.jid.text, submission.origin.jid.text
     id_ = message.id or ""
@@ -185,6 +199,14 @@ def targets(reference: Reference, peers: tuple[Jid, Jid]) -> tuple[Target, ...]:
     kinds = ("origin",) if reference.names is IdKind.ORIGIN else ("id", "origin")
     ways = {"own": (sender, recipient), "other": (recipient, sender)}
     return tuple(message_key(kind, *ways[author], reference.target) for author in authors for kind in kinds)
+
+
+def _room_for(classification: Classification, most_octets: int) -> int:
+    """Give how many octets an archive may have with a message; more for what takes back another one."""
+    reference = classification.reference
+    if reference is not None and reference.kind is ReferenceKind.RETRACTION:
+        return most_octets + RETRACTION_OCTETS
+    return most_octets
 
 
 def _keeps(account: Entity, peer: Jid) -> bool:

@@ -1,4 +1,4 @@
-"""Operations that read archives: what has happened to an account since a cursor."""
+"""Operations that read archives: what has happened to an account since a cursor, and how large one is."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tidings.operations.catalogue import EVERYBODY, operation
 from tidings.operations.context import Context
 from tidings.operations.errors import OperationError
 from tidings.operations.values import AccountAddress, Address, Moment, exact_moment_of
+from tidings.ports.ledger import Ledger
 from tidings.wire.xmpp.payloads.forwarding import Forwarded
 from tidings.wire.xmpp.payloads.sync import (
     CURSOR_OCTETS,
@@ -25,10 +26,13 @@ Cursor = Annotated[str, Meta(max_length=CURSOR_OCTETS)]
 """A place in what has happened to an account; only the server can read it."""
 
 
+User = Annotated[AccountAddress, Meta(description="Address of the account, such as alice@example.org.")]
+
+
 class Synchronise(msgspec.Struct, frozen=True, kw_only=True):
     """Whose archive, since when, and how much of it."""
 
-    user: Annotated[AccountAddress, Meta(description="Address of the account, such as alice@example.org.")]
+    user: User
     since: Annotated[
         Cursor | None,
         Meta(description="The `cursor` of the page before; without it, the list of conversations is given."),
@@ -96,6 +100,30 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
     first: str | None
 
 
+class OneArchive(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose archive."""
+
+    user: User
+
+
+class ArchiveSize(msgspec.Struct, frozen=True, kw_only=True):
+    """How much an archive has: entries, with the tombstones among them, and the octets of their messages.
+
+    A message that several archives have counts in each of them.
+    """
+
+    user: AccountAddress
+    entries: int
+    octets: int
+
+
+@operation("archive", "size", roles=EVERYBODY, subjects=("user",), changes=False)
+async def size(context: Context, request: OneArchive) -> ArchiveSize:
+    """Tell how much the archive of an account has, as `max_octets` and `keep_octets` count it."""
+    head = await (await _ledger_of(context, request.user)).head(request.user)
+    return ArchiveSize(user=request.user, entries=head.position - head.first + 1, octets=head.octets)
+
+
 @operation("archive", "sync", roles=EVERYBODY, subjects=("user",), changes=False)
 async def sync(context: Context, request: Synchronise) -> Changes:
     """Tell what has happened to an account since a cursor, a page at a time.
@@ -103,13 +131,18 @@ async def sync(context: Context, request: Synchronise) -> Changes:
     New entries of all its conversations, erased ones, and conversations that changed. Without a cursor, the
     list of conversations comes first. It is what docs/specs/sync.md gives to clients.
     """
-    jid = request.user
+    jid, ledger = request.user, await _ledger_of(context, request.user)
+    return _changes(await read_page(ledger, jid, request.since, PageLimits(request.limit)), jid)
+
+
+async def _ledger_of(context: Context, jid: Jid) -> Ledger:
+    """Give what has the archive of an account, where there are both."""
     if not await context.exists(jid):
         raise OperationError("not-found", f"there is no account {jid}")
     ledger = context.stores.ledger
     if ledger is None or context.domains.is_anonymous(jid.domain):
         raise OperationError("not-found", f"{jid.domain} keeps no archives")
-    return _changes(await read_page(ledger, jid, request.since, PageLimits(request.limit)), jid)
+    return ledger
 
 
 def _changes(page: SyncPage, owner: Jid) -> Changes:
@@ -164,4 +197,4 @@ def _text(forwarded: Forwarded | None) -> str | None:
     return None if forwarded is None else forwarded.raw.decode()
 
 
-OPERATIONS = (sync,)
+OPERATIONS = (size, sync)

@@ -96,6 +96,9 @@ class TrimRequest(msgspec.Struct, frozen=True, kw_only=True):
     keep_messages: Annotated[
         int, Meta(ge=0, description="Messages to keep in each archive; 0 is no limit.")
     ] = 0
+    keep_octets: Annotated[
+        int, Meta(ge=0, description="Octets of messages to keep in each archive; 0 is no limit.")
+    ] = 0
 
 
 class Trimmed(msgspec.Struct, frozen=True, kw_only=True):
@@ -182,22 +185,26 @@ async def release(context: Context, request: Hold) -> Held:
     changes=True,
 )
 async def trim(context: Context, request: TrimRequest) -> Trimmed:
-    """Forget now what is older than so many days, or more than so many messages.
+    """Forget now what is older than so many days, or more than so many messages or octets.
 
     What a domain keeps by itself is set in its configuration. Messages under legal hold stay. This cannot be
     undone.
     """
-    if not request.keep_days and not request.keep_messages:
-        raise OperationError("invalid", "say what to keep: give `keep_days`, `keep_messages` or both")
+    if not (request.keep_days or request.keep_messages or request.keep_octets):
+        raise OperationError(
+            "invalid", "say what to keep: give one or more of `keep_days`, `keep_messages`, `keep_octets`"
+        )
     ledger = _ledger(context)
-    keep = request.keep_messages or None
+    keep, octets = request.keep_messages or None, request.keep_octets or None
     before = None
     if request.keep_days:
         before = microseconds(context.clock.now() - request.keep_days * _DAY)
 
     async def trim_one(archive: Jid) -> int:
         return await _to_the_end(
-            lambda: ledger.trim(archive, keep=keep, before=before, limit=STEP), "trim", archive
+            lambda: ledger.trim(archive, keep=keep, octets=octets, before=before, limit=STEP),
+            "trim",
+            archive,
         )
 
     if request.user:

@@ -18,6 +18,7 @@ from msgspec import Meta
 from tidings.base.errors import BackendError, StanzaError
 from tidings.base.ids import token
 from tidings.base.jid import Jid
+from tidings.base.shares import share
 from tidings.features.archive import erasing
 from tidings.features.archive.folding import conversations, fold
 from tidings.features.archive.results import ArchiveResultWriter, retraction_of, taken_back
@@ -25,6 +26,7 @@ from tidings.features.archive.scanning import scan
 from tidings.features.archive.selection import UnknownId, bounds_of, fin_of, page_query, wanted_resource
 from tidings.kernel.events import DiscoInfo, EntryReferenced, SessionBound
 from tidings.kernel.feature import Addressee, Feature, Spec, handles, listens
+from tidings.kernel.host import Host
 from tidings.kernel.iq import Iq
 from tidings.kernel.outgoing import Outgoing
 from tidings.kernel.pacing import Pacing
@@ -49,8 +51,16 @@ log = structlog.get_logger("tidings.archive")
 
 
 class ArchiveOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How much is answered at once, and what is shown of what was taken back."""
+    """How much an account may have, how much is answered at once, what is shown of what was taken back."""
 
+    max_octets: Annotated[
+        int,
+        share(
+            "Octets of the messages in the archive of one account; 0 is any number. A message that finds no "
+            "room, with its sender or its recipient, is refused.",
+            ge=0,
+        ),
+    ] = 0
     default_page: Annotated[
         int, Meta(description="Messages on a page when a client does not say how many.", ge=1, le=1_000)
     ] = 50
@@ -113,8 +123,9 @@ class Archive(Feature):
     serves_archives = True
 
     def __init__(
-        self, ledger: Ledger, supervisor: Supervisor, pacing: Pacing, options: ArchiveOptions
+        self, host: Host, ledger: Ledger, supervisor: Supervisor, pacing: Pacing, options: ArchiveOptions
     ) -> None:
+        host.archive_octets = options.max_octets
         self._ledger = ledger
         self._pacing = pacing
         self._supervisor = supervisor
