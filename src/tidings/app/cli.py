@@ -36,6 +36,8 @@ EXIT_CODES: Final = {
 DIRECT: Final = {
     "serve": "start the server",
     "check": "look for mistakes in configuration, certificates, ports, database and data directory",
+    "backup": "write all data into one file, beside a running server; `backup verify FILE` reads one",
+    "restore": "put a backup into an empty database, while no server runs on it",
 }
 """The commands that are no operations."""
 
@@ -84,6 +86,17 @@ CHECK_FLAGS: Final = (
 )
 """The options of `tidings check`."""
 
+BACKUP_FLAGS: Final = (_JSON_FLAG, *_CONFIG_FLAGS)
+"""The options of `tidings backup` and `tidings restore`."""
+
+DIRECT_FLAGS: Final = {
+    "serve": SERVE_FLAGS,
+    "check": CHECK_FLAGS,
+    "backup": BACKUP_FLAGS,
+    "restore": BACKUP_FLAGS,
+}
+"""The options of the commands that are no operations."""
+
 OPERATION_FLAGS: Final = (_JSON_FLAG, *_CONFIG_FLAGS)
 """The options that every operation has beside its fields."""
 
@@ -103,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if word in DIRECT:
             given = direct_parser(word).parse_args(arguments[1:])
-            return _serve(given) if word == "serve" else _check(given)
+            return {"serve": _serve, "check": _check, "backup": _backup, "restore": _restore}[word](given)
         return _operate(arguments)
     except TidingsError as error:
         return _complain(error)
@@ -116,7 +129,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def direct_parser(word: str) -> argparse.ArgumentParser:
     """Make the parser of a command that is no operation."""
-    return _serve_parser() if word == "serve" else _check_parser()
+    parsers = {
+        "serve": _serve_parser,
+        "check": _check_parser,
+        "backup": _backup_parser,
+        "restore": _restore_parser,
+    }
+    return parsers[word]()
 
 
 def catalogue_parser(catalogue: Catalogue) -> argparse.ArgumentParser:
@@ -205,6 +224,32 @@ def _check_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _backup_parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="tidings backup",
+        description="Write everything that the server keeps into one file, as it is at this moment. "
+        "The server may run meanwhile.",
+        epilog="`tidings backup verify FILE` reads a backup to its end and tells whether it is whole.",
+    )
+    parser.add_argument(
+        "what", nargs="?", choices=("verify",), metavar="verify", help="read a backup, write none"
+    )
+    parser.add_argument("file", metavar="FILE", help="the backup; it must not exist yet, unless it is read")
+    _add_flags(parser, BACKUP_FLAGS)
+    return parser
+
+
+def _restore_parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="tidings restore",
+        description="Put a backup into an empty database. The server must not run.",
+        epilog="The database may be of another kind than the one that was backed up.",
+    )
+    parser.add_argument("file", metavar="FILE", help="the backup")
+    _add_flags(parser, BACKUP_FLAGS)
+    return parser
+
+
 def _add_flags(parser: Any, flags: Sequence[Flag]) -> None:  # noqa: ANN401  # a parser or a group of one
     for flag in flags:
         if not flag.metavar:
@@ -241,6 +286,21 @@ def _check(given: argparse.Namespace) -> int:
     else:
         presentation.print_findings(findings)
     return REFUSED if any(finding.status == "fail" for finding in findings) else OK
+
+
+def _backup(given: argparse.Namespace) -> int:
+    from tidings.app import backup_command  # noqa: PLC0415  # not every command needs it
+
+    config = None if given.what else _load(given, with_features=False)
+    backup_command.backup(config, given.file, as_json=given.json)
+    return OK
+
+
+def _restore(given: argparse.Namespace) -> int:
+    from tidings.app import backup_command  # noqa: PLC0415  # not every command needs it
+
+    backup_command.restore(_load(given, with_features=False), given.file, as_json=given.json)
+    return OK
 
 
 def _operate(arguments: Sequence[str]) -> int:

@@ -270,7 +270,7 @@ def _command_line() -> Iterator[str]:
     yield "|---|---|"
     for code, meaning in cli.EXIT_CODES.items():
         yield f"| {code} | {meaning} |"
-    for word, flags in (("serve", cli.SERVE_FLAGS), ("check", cli.CHECK_FLAGS)):
+    for word, flags in cli.DIRECT_FLAGS.items():
         yield ""
         yield f"## tidings {word}"
         yield ""

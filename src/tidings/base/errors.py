@@ -91,6 +91,10 @@ class InUseError(BackendError):
     """Another process has a store for itself; the text says which one, and what to do."""
 
 
+class BackupError(TidingsError):
+    """A backup cannot be made, read or restored; the text says why, and what to do."""
+
+
 class LocalProtocolError(TidingsError):
     """Our side used a machine in a way that its protocol does not know."""
 

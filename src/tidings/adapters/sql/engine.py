@@ -112,9 +112,9 @@ class Database:
         else:
             self._writing.submit(job)
 
-    async def migrate(self) -> None:
-        """Bring the schema to the revision that this code knows."""
-        await self._run(self._writing, lambda: migrate(self._writer, self.place))
+    async def migrate(self, goal: str | None = None) -> None:
+        """Bring the schema to the revision that this code knows, or to an earlier one."""
+        await self._run(self._writing, lambda: migrate(self._writer, self.place, goal))
 
     async def ping(self) -> None:
         """Return when the database answers; raises `BackendError` otherwise."""

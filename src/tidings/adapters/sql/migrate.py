@@ -24,21 +24,22 @@ _SCRIPTS: Final = "tidings.adapters.sql:migrations"
 _VERSIONS: Final = Path(__file__).parent / "migrations" / "versions"
 
 
-def migrate(engine: Engine, place: str) -> None:
-    """Apply what is missing; raises `BackendError` for a database of a newer version.
+def migrate(engine: Engine, place: str, goal: str | None = None) -> None:
+    """Apply what is missing, up to a revision or to the newest.
 
-    `place` names the database in the message.
+    Raises `BackendError` for a database of a newer version; `place` names the database in the message.
     """
+    goal = goal or known_revision()
     with engine.connect() as connection:
         with connection.begin():
             revision = current_revision(connection)
-        if revision == known_revision():
+        if revision == goal:
             return
         with migrating(connection):
             revision = current_revision(connection)
             if not is_known(revision):
                 raise BackendError(too_new(place, revision))
-            _upgrade(connection)
+            _upgrade(connection, goal)
 
 
 def current_revision(connection: Connection) -> str | None:
@@ -74,11 +75,11 @@ def _revisions() -> tuple[str, ...]:
     return tuple(sorted(name[1] for name in names if name is not None))
 
 
-def _upgrade(connection: Connection) -> None:
+def _upgrade(connection: Connection, goal: str) -> None:
     from alembic import command  # noqa: PLC0415  # see the module
     from alembic.config import Config  # noqa: PLC0415
 
     config = Config()
     config.set_main_option("script_location", _SCRIPTS)
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, goal)

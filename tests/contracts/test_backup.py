@@ -1,0 +1,282 @@
+"""A backup has everything as it was at one moment, and goes back into any kind of database."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from tests.contracts.ledger_stories import (
+    ALICE,
+    BOB,
+    CAROL,
+    ROOM,
+    accept,
+    change,
+    chat,
+    pointing,
+    read,
+    said,
+    say,
+    seen,
+    texts,
+    unread,
+)
+from tests.contracts.room_stories import joins, membership
+from tests.contracts.samples import LONGEST, LOOK_ALIKES, keys
+from tidings.adapters.sql import open_database, open_stores
+from tidings.adapters.sql.dump import TABLES, snapshot
+from tidings.adapters.sql.load import load
+from tidings.adapters.sql.stores import SqlStores
+from tidings.adapters.sql.tables import metadata
+from tidings.app import backup
+from tidings.app.backup_file import BackupReader, Manifest
+from tidings.app.config import load as load_config
+from tidings.app.options import Config
+from tidings.base.errors import BackupError
+from tidings.ports.accounts import Ban
+from tidings.ports.ledger.batch import EntryKind, LedgerBatch
+from tidings.ports.ledger.reading import EntryId, InboxQuery, NoSuchEntry, PageQuery
+from tidings.ports.roster import RosterEntry, Subscription
+
+RENEWED = {"ledger", "followers"}
+"""What a restored database says differently."""
+
+
+def ignore(*_: object) -> None:
+    """Progress that nobody looks at."""
+
+
+def config_of(url: str, folder: Path) -> Config:
+    folder.mkdir(exist_ok=True)
+    file = folder / "tidings.toml"
+    file.write_text(f'[server]\ndata_dir = "{folder}/data"\n[database]\nurl = "{url}"\n')
+    return load_config(str(file), {}, {})
+
+
+def hashes(manifest: Manifest) -> dict[str, tuple[int, str]]:
+    entries = manifest.tables.items()
+    return {name: (entry.rows, entry.sha256) for name, entry in entries if name not in RENEWED}
+
+
+async def live(stores: SqlStores) -> None:
+    """Let something stand in every kind of table."""
+    for jid in (ALICE, BOB, LONGEST, *LOOK_ALIKES):
+        await stores.accounts.create(jid, keys("SCRAM-SHA-256"), 1.5)
+    await stores.accounts.ban(BOB, Ban("spam \U0001f4a9", 2.25))
+    await stores.roster.put(ALICE, RosterEntry(jid=LONGEST, name="Ñ", groups=("a", "b")))
+    await stores.roster.put(ALICE, RosterEntry(jid=BOB, subscription=Subscription.BOTH, approved=True))
+    await stores.private.put(ALICE, "urn:x", "höhe", bytes(range(256)))
+    await stores.vcards.put(BOB, b"<vCard/>")
+    await stores.blocking.add(ALICE, (CAROL, LONGEST))
+    await stores.documents.put(ALICE, "urn:y", "key", b"\x00\xff", expected=None)
+    ledger = stores.ledger
+    await accept(
+        ledger,
+        chat(ALICE, BOB, "one", name=1),
+        chat(BOB, ALICE, "two", name=2),
+        pointing(ALICE, BOB, EntryKind.RETRACTION, 1),
+        chat(CAROL, BOB, "away", offline_only=True, countable=False),
+        *(chat(ALICE, BOB, f"many {number}") for number in range(80)),
+    )
+    await accept(ledger, membership(joins(ALICE), joins(BOB)), say(ALICE, "to the room"))
+    await read(ledger, BOB, ALICE, 1)
+    await change(ledger, BOB, CAROL, pinned=3, muted_until=7)
+    await seen(ledger, BOB, "phone", 2)
+    await ledger.hold(BOB, (1,))
+    await ledger.erase(BOB, (9,))
+    await ledger.index_step(1_000)
+
+
+async def all_of(stores: SqlStores) -> list[object]:
+    """What readers see."""
+    query = PageQuery(tombstones=True, offline_only=True, folded=True, limit=200)
+    found: list[object] = []
+    for owner in (ALICE, BOB, CAROL, ROOM):
+        found += [
+            await stores.ledger.page(owner, query),
+            await stores.ledger.inbox(owner, InboxQuery(all_boxes=True)),
+            await stores.ledger.devices(owner),
+        ]
+    for account in (ALICE, BOB, LONGEST, *LOOK_ALIKES):
+        found += [
+            await stores.accounts.get(account),
+            sorted((await stores.roster.load(account)).entries, key=lambda entry: entry.jid),
+            (await stores.roster.load(account)).version,
+            await stores.private.get(account, "urn:x", "höhe"),
+            await stores.vcards.get(account),
+            await stores.blocking.list(account),
+            await stores.documents.get(account, "urn:y", "key"),
+        ]
+    return found
+
+
+@pytest.fixture
+def other_url(request: pytest.FixtureRequest, tmp_path: Path, postgresql_server, mariadb_server):
+    """Empty databases of each kind."""
+    made = {"sqlite": f"sqlite:///{tmp_path}/other.db"}
+    servers = {"postgresql": postgresql_server, "mariadb": mariadb_server}
+    made |= {kind: server.create_database() for kind, server in servers.items()}
+    yield made
+    for kind, server in servers.items():
+        server.drop_connections(made[kind])
+        server.drop_database(made[kind])
+
+
+async def test_it_goes_into_every_kind_of_database_and_is_the_same_there(
+    fresh_url: str, other_url: dict[str, str], tmp_path: Path
+) -> None:
+    stores = await open_stores(fresh_url)
+    await live(stores)
+    before = await all_of(stores)
+    config = config_of(fresh_url, tmp_path / "first")
+    first = backup.make(config, tmp_path / "first.backup", ignore)
+    await stores.close()
+    assert first.tables["messages"].rows > 80
+    for kind, url in other_url.items():
+        there = config_of(url, tmp_path / kind)
+        await backup.restore(there, tmp_path / "first.backup", ignore)
+        again = backup.make(there, tmp_path / f"{kind}.backup", ignore)
+        assert hashes(again) == hashes(first), kind
+        stores = await open_stores(url)
+        assert await all_of(stores) == before, kind
+        await stores.close()
+
+
+async def test_what_is_restored_is_another_incarnation_and_goes_on(
+    fresh_url: str, other_url: dict[str, str], tmp_path: Path
+) -> None:
+    stores = await open_stores(fresh_url)
+    await live(stores)
+    incarnation, _ = await stores.ledger.feed()
+    backup.make(config_of(fresh_url, tmp_path / "first"), tmp_path / "first.backup", ignore)
+    (lost,) = await accept(stores.ledger, chat(ALICE, BOB, "after the backup", name="lost"))
+    await stores.close()
+    kind = "sqlite" if fresh_url.startswith("sqlite") else fresh_url.partition(":")[0].partition("+")[0]
+    kind = {"mysql": "mariadb"}.get(kind, kind)
+    await backup.restore(config_of(other_url[kind], tmp_path / "next"), tmp_path / "first.backup", ignore)
+
+    stores = await open_stores(other_url[kind])
+    ledger = stores.ledger
+    assert (await ledger.feed())[0] != incarnation
+    stranger = BOB.with_resource("").bare
+    await accept(ledger, chat(stranger, ALICE, "here again"), chat(LONGEST, ALICE, "new here"))
+    assert (await texts(ledger, ALICE, limit=200))[-2:] == ["here again", "new here"]
+    place = lost.places[0]
+    with pytest.raises(NoSuchEntry):
+        await ledger.page(ALICE, PageQuery(after=EntryId(place.epoch, place.position)))
+    # The repeat of what the backup has is known, what it has not is accepted.
+    again = (chat(BOB, ALICE, "two", name=2), chat(ALICE, BOB, "after", name="lost"))
+    batch = LedgerBatch(appends=tuple(replace(append, repeat=append.keys[0]) for append in again))
+    outcomes = (await ledger.commit(batch)).outcomes
+    assert [outcome.repeated for outcome in outcomes] == [True, False]
+    while await ledger.index_step(1_000):
+        pass
+    found = await ledger.page(ALICE, PageQuery(words=("new",)))
+    assert [said(entry) for entry in found.entries] == ["new here"]
+    assert await unread(ledger, BOB)
+    await stores.close()
+
+
+async def test_it_is_of_one_moment_whatever_is_written_meanwhile(fresh_url: str) -> None:
+    stores = await open_stores(fresh_url)
+    await live(stores)
+    by_name = {table.name: table for table in TABLES}
+    with snapshot(fresh_url) as found:
+        count = found.count(by_name["entries"])
+        await accept(stores.ledger, chat(ALICE, BOB, "meanwhile", name="meanwhile"))
+        assert found.count(by_name["entries"]) == count
+        assert len(list(found.rows(by_name["messages"]))) == found.count(by_name["messages"])
+    with snapshot(fresh_url) as found:
+        assert found.count(by_name["entries"]) == count + 2
+    await stores.close()
+
+
+async def test_nothing_is_put_where_something_is(fresh_url: str, tmp_path: Path) -> None:
+    stores = await open_stores(fresh_url)
+    await stores.accounts.create(ALICE, keys("SCRAM-SHA-256"), 1.5)
+    config = config_of(fresh_url, tmp_path / "first")
+    backup.make(config, tmp_path / "first.backup", ignore)
+    reader = BackupReader(tmp_path / "first.backup")
+    with reader, pytest.raises(BackupError, match="has data already"):
+        await load(fresh_url, reader)
+    assert await stores.accounts.count("example.org") == 1
+    await stores.close()
+
+
+class Earlier:
+    """A backup that an earlier version made: its schema had no table of displayed positions."""
+
+    revision = "0008"
+
+    def __init__(self, reader: BackupReader) -> None:
+        self._reader = reader
+        self.tables = [name for name in reader.tables if name != "displayed_positions"]
+        self.columns = reader.columns
+        self.rows = reader.rows
+
+
+async def test_a_backup_of_an_earlier_version_is_brought_up_to_date(fresh_url: str, tmp_path: Path) -> None:
+    stores = await open_stores(f"sqlite:///{tmp_path}/first.db")
+    await live(stores)
+    before = await all_of(stores)
+    await stores.close()
+    config = config_of(f"sqlite:///{tmp_path}/first.db", tmp_path / "first")
+    backup.make(config, tmp_path / "first.backup", ignore)
+    with BackupReader(tmp_path / "first.backup") as reader:
+        await load(fresh_url, Earlier(reader))
+    stores = await open_stores(fresh_url)
+    assert await all_of(stores) == before
+    assert await stores.displayed.list(ALICE) == ()
+    await stores.close()
+
+
+async def test_a_backup_of_a_newer_version_is_refused(fresh_url: str, tmp_path: Path) -> None:
+    class Newer(Earlier):
+        revision = "9999"
+
+    stores = await open_stores(f"sqlite:///{tmp_path}/first.db")
+    await stores.close()
+    config = config_of(f"sqlite:///{tmp_path}/first.db", tmp_path / "first")
+    backup.make(config, tmp_path / "first.backup", ignore)
+    reader = BackupReader(tmp_path / "first.backup")
+    with reader, pytest.raises(BackupError, match="made by a newer Tidings"):
+        await load(fresh_url, Newer(reader))
+
+
+async def test_a_damaged_backup_is_told_and_changes_nothing(fresh_url: str, tmp_path: Path) -> None:
+    stores = await open_stores(f"sqlite:///{tmp_path}/first.db")
+    await live(stores)
+    await stores.close()
+    path = tmp_path / "first.backup"
+    config = config_of(f"sqlite:///{tmp_path}/first.db", tmp_path / "first")
+    backup.make(config, path, ignore)
+    backup.verify(path, ignore)
+    raw = path.read_bytes()
+    target = config_of(fresh_url, tmp_path / "next")
+    for damage in (raw[:-100], raw[: len(raw) // 2], b"", b"no backup", _flipped(path)):
+        path.write_bytes(damage)
+        with pytest.raises(BackupError, match=r"whole backup|damaged"):
+            backup.verify(path, ignore)
+        with pytest.raises(BackupError, match=r"whole backup|damaged"):
+            await backup.restore(target, path, ignore)
+    path.write_bytes(raw)
+    database = await open_database(fresh_url)
+    await database.close()
+    await backup.restore(target, path, ignore)
+
+
+def _flipped(path: Path) -> bytes:
+    """Change one octet of what is compressed of the largest table."""
+    with zipfile.ZipFile(path) as opened:
+        largest = max(opened.infolist(), key=lambda entry: entry.compress_size)
+    raw = bytearray(path.read_bytes())
+    end = raw.index(b"PK", largest.header_offset + 100 + largest.compress_size // 2)
+    raw[end - largest.compress_size // 2] ^= 0x10
+    return bytes(raw)
+
+
+def test_every_table_is_dumped_or_left_out_on_purpose() -> None:
+    assert {table.name for table in metadata.sorted_tables} - {table.name for table in TABLES} == {"leases"}
