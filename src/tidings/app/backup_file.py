@@ -29,7 +29,7 @@ FORMAT: Final = 1
 _MANIFEST: Final = "manifest.json"
 _LENGTH_OCTETS: Final = 4
 _LEVEL: Final = 1  # of compression: most of it for a fraction of the time
-_PIECE: Final = 1 << 20
+_DAMAGE: Final = (zipfile.BadZipFile, zlib.error, msgspec.MsgspecError, KeyError, EOFError, ValueError)
 _MOST_MANIFEST: Final = 16 << 20
 
 
@@ -134,7 +134,7 @@ class BackupReader:
             raise BackupError(f"there is no backup {path}") from None
         except OSError as error:
             raise BackupError(f"the backup {path} cannot be read: {error.strerror}") from None
-        except (zipfile.BadZipFile, KeyError, msgspec.MsgspecError):
+        except _DAMAGE:
             raise BackupError(f"{path} is no whole backup: it has no readable {_MANIFEST}") from None
         if self.manifest.format != FORMAT:
             raise BackupError(
@@ -188,7 +188,7 @@ class BackupReader:
     def _damage_told(self, name: str) -> Iterator[None]:
         try:
             yield
-        except (zipfile.BadZipFile, zlib.error, KeyError, EOFError, ValueError) as error:
+        except _DAMAGE as error:
             raise self._damaged(name) from error
         except OSError as error:
             raise BackupError(f"the backup {self._path} cannot be read: {error.strerror}") from None

@@ -7,11 +7,11 @@ clients and followers know of the earlier incarnation is told from this one's.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
 from typing import Any, Final, Protocol
 
-from sqlalchemy import Connection, Insert, column, inspect, table, text
+from sqlalchemy import Connection, inspect, text
 from sqlalchemy import Table as SqlTable
 
 from tidings.adapters.sql.dump import Row
@@ -22,6 +22,7 @@ from tidings.adapters.sql.migrate import is_known
 from tidings.adapters.sql.tables import metadata
 from tidings.base.errors import BackupError
 
+_NAME: Final = re.compile("[a-z_]+")
 _AT_ONCE: Final = 500
 _OCTETS_AT_ONCE: Final = 4 << 20
 _IN_USE: Final = ("accounts", "domains", "archives", "messages", "documents")
@@ -84,35 +85,49 @@ def _fill(connection: Connection, dump: Dump, on_row: Callable[[], object], plac
     incarnation = new_epoch()
     for name in dump.tables:
         names = dump.columns(name)
+        if not all(map(_NAME.fullmatch, (name, *names))):
+            raise BackupError(f"the backup is damaged: {name!r} is no table of ours")
         connection.execute(text(f"DELETE FROM {name}"))  # noqa: S608  # what the migrations have put there
-        statement = table(name, *map(column, names)).insert()
-        rows = (dict(zip(names, map(_stored, row), strict=True)) for row in dump.rows(name))
+        rows = _stored(dump.rows(name), on_row)
         match name:
             case "ledger":
-                rows = (row | {"incarnation": incarnation} for row in rows)
+                at = names.index("incarnation")
+                rows = ((*row[:at], incarnation, *row[at + 1 :]) for row in rows)
             case "followers":  # the index of the search is made anew
-                rows = (row for row in rows if row["name"] != FOLLOWER.encode())
-        _insert(connection, statement, rows, on_row)
+                rows = (row for row in rows if row[names.index("name")] != FOLLOWER.encode())
+        _put(connection, name, names, rows)
 
 
-def _insert(
-    connection: Connection, statement: Insert, rows: Iterator[dict[str, Any]], on_row: Callable[[], object]
-) -> None:
-    while batch := list(islice(rows, _AT_ONCE)):
-        octets, begin = 0, 0
-        for number, row in enumerate(batch):
-            octets += sum(len(value) for value in row.values() if isinstance(value, bytes))
-            if octets > _OCTETS_AT_ONCE:
-                connection.execute(statement, batch[begin : number + 1])
-                octets, begin = 0, number + 1
-            on_row()
-        if begin < len(batch):
-            connection.execute(statement, batch[begin:])
+def _stored(rows: Iterator[Row], on_row: Callable[[], object]) -> Iterator[Row]:
+    """Give rows as the tables have them: text is octets there."""
+    for row in rows:
+        on_row()
+        yield tuple([value.encode() if isinstance(value, str) else value for value in row])
 
 
-def _stored(value: object) -> object:
-    """Give a value as the tables have it: text is octets there."""
-    return value.encode() if isinstance(value, str) else value
+def _put(connection: Connection, name: str, names: list[str], rows: Iterator[Row]) -> None:
+    """Put rows into a table by the driver itself: what SQLAlchemy does for each value costs more than that."""
+    quote = connection.dialect.identifier_preparer.quote
+    columns = f"{quote(name)} ({', '.join(map(quote, names))})"
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")  # one statement is a whole table
+        cursor: Any = connection.connection.cursor()
+        with cursor.copy(f"COPY {columns} FROM STDIN") as copy:
+            for row in rows:
+                copy.write_row(row)
+        return
+    mark = "?" if connection.dialect.name == "sqlite" else "%s"
+    statement = f"INSERT INTO {columns} VALUES ({', '.join(mark for _ in names)})"  # noqa: S608  # ours
+    batch: list[Row] = []
+    octets = 0
+    for row in rows:
+        octets += sum([len(value) for value in row if isinstance(value, bytes)])
+        batch.append(row)
+        if len(batch) == _AT_ONCE or octets > _OCTETS_AT_ONCE:
+            connection.exec_driver_sql(statement, batch)
+            batch, octets = [], 0
+    if batch:
+        connection.exec_driver_sql(statement, batch)
 
 
 def _set_counters(connection: Connection) -> None:
