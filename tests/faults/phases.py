@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.faults.backups import back_up
 from tests.faults.crashes import Outcome, Tell, crash
 from tests.faults.outages import outage
 from tests.faults.small_disk import small_disk
@@ -76,12 +77,19 @@ def stopped_postgresql(plan: Plan, tell: Tell) -> Outcome:
         )
 
 
+def backups(plan: Plan, tell: Tell) -> Outcome:
+    """Make backups under load, a third as many as there would be kills, and restore each."""
+    with _folder() as folder, _server(folder) as server:
+        return asyncio.run(back_up(server, folder, max(1, (plan.kills or 30) // 3), plan.seed, tell))
+
+
 PHASES = {
     "crashes-sqlite": Phase("kill -9 at random moments under load, on SQLite", crashes_on_sqlite),
     "crashes-postgresql": Phase("kill -9 at random moments under load, on PostgreSQL", crashes_on_postgresql),
     "full-disk": Phase("the disk is full for a while, under load", full_disk),
     "halted-postgresql": Phase("PostgreSQL does not answer for a while, under load", halted_postgresql),
     "stopped-postgresql": Phase("PostgreSQL is stopped for a while, under load", stopped_postgresql),
+    "backups": Phase("backups are made under load, and restored elsewhere", backups),
 }
 
 

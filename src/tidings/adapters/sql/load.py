@@ -106,7 +106,7 @@ def _stored(rows: Iterator[Row], on_row: Callable[[], object]) -> Iterator[Row]:
 
 
 def _put(connection: Connection, name: str, names: list[str], rows: Iterator[Row]) -> None:
-    """Put rows into a table by the driver itself: what SQLAlchemy does for each value costs more than that."""
+    """Put rows into a table by the driver itself: what SQLAlchemy does for each value costs the most."""
     quote = connection.dialect.identifier_preparer.quote
     columns = f"{quote(name)} ({', '.join(map(quote, names))})"
     if connection.dialect.name == "postgresql":

@@ -1,0 +1,82 @@
+"""Backups that are made while everybody writes, each restored elsewhere and held against what was said."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.faults.archive import ArchiveReader
+from tests.faults.book import Fate
+from tests.faults.crashes import Outcome, Tell
+from tests.faults.population import DEVICES, Population
+from tests.faults.stream import own_bare
+from tests.harness.server_process import ServerProcess, tidings_command
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """One that was made, and what it must have."""
+
+    file: Path
+    acknowledged: frozenset[str]
+    """The messages that had been acknowledged before it began."""
+
+
+async def back_up(server: ServerProcess, folder: Path, rounds: int, seed: int, tell: Tell) -> Outcome:
+    """Make that many backups under load, then restore each into a server of its own."""
+    chance = random.Random(seed)
+    population = Population(server, chance)
+    restored = 0
+    try:
+        await population.arrive()
+        population.press()
+        made = [
+            await _make(population, server, folder / f"{number}.backup", chance) for number in range(rounds)
+        ]
+        tell(f"{rounds} backups, {population.book.count(Fate.ACKNOWLEDGED):,} messages acknowledged")
+        await population.settle()
+        await population.audit()
+        for number, backup in enumerate(made):
+            restored += await _check(population, backup, folder / f"restored-{number}")
+            tell(f"{number + 1} restored, {len(backup.acknowledged):,} messages acknowledged before it began")
+    finally:
+        await population.leave()
+    return Outcome.of(population, **{"backups": rounds, "entries in restored archives": restored})
+
+
+async def _make(population: Population, server: ServerProcess, file: Path, chance: random.Random) -> Backup:
+    await asyncio.sleep(chance.uniform(0.5, 2.0))
+    sent = population.book.sent.values()
+    acknowledged = frozenset(each.id for each in sent if each.fate is Fate.ACKNOWLEDGED)
+    done = await asyncio.to_thread(server.command, "backup", str(file))
+    assert not done.returncode, done.stderr
+    return Backup(file, acknowledged)
+
+
+async def _check(population: Population, backup: Backup, folder: Path) -> int:
+    """Compare what is restored with the archives of the server that went on; give how many entries it has."""
+    book, entries = population.book, 0
+    folder.mkdir()
+    restoring = [tidings_command(), "restore", backup.file, "--data-dir", folder / "data"]
+    done = await asyncio.to_thread(subprocess.run, restoring, capture_output=True, text=True, check=False)
+    assert not done.returncode, done.stderr
+    server = await asyncio.to_thread(ServerProcess.start, folder)
+    try:
+        for name in DEVICES:
+            reader = await ArchiveReader.open(server.tcp_port, name)
+            archive = await reader.after("")
+            await reader.close()
+            entries += len(archive)
+            bare = own_bare(name)
+            if archive != population.archives[bare][: len(archive)]:
+                book.complain(f"{bare}: a restored archive is not the beginning of the one that went on")
+            there = {entry.id for entry in archive}
+            for id_ in backup.acknowledged - there:
+                if bare in (book.sent[id_].sender, book.sent[id_].recipient):
+                    book.complain(f"{bare}: {id_} was acknowledged before the backup began and is not in it")
+    finally:
+        await asyncio.to_thread(server.stop)
+    return entries
