@@ -40,7 +40,9 @@ async def back_up(server: ServerProcess, folder: Path, rounds: int, seed: int, t
         await population.settle()
         await population.audit()
         for number, backup in enumerate(made):
-            restored += await _check(population, backup, folder / f"restored-{number}")
+            place = folder / f"restored-{number}"
+            await asyncio.to_thread(place.mkdir)
+            restored += await _check(population, backup, place)
             tell(f"{number + 1} restored, {len(backup.acknowledged):,} messages acknowledged before it began")
     finally:
         await population.leave()
@@ -59,7 +61,6 @@ async def _make(population: Population, server: ServerProcess, file: Path, chanc
 async def _check(population: Population, backup: Backup, folder: Path) -> int:
     """Compare what is restored with the archives of the server that went on; give how many entries it has."""
     book, entries = population.book, 0
-    folder.mkdir()
     restoring = [tidings_command(), "restore", backup.file, "--data-dir", folder / "data"]
     done = await asyncio.to_thread(subprocess.run, restoring, capture_output=True, text=True, check=False)
     assert not done.returncode, done.stderr
