@@ -66,6 +66,30 @@ def test_nothing_is_restored_over_a_running_server(server: ServerProcess, tmp_pa
     assert server.command("account", "count").stdout == "1\n"
 
 
+def test_a_server_moves_to_another_database(tmp_path: Path) -> None:
+    folder = tmp_path / "server"
+    folder.mkdir()
+    server = ServerProcess.start(folder)
+    server.register("alice", "secret")
+    url = f"sqlite:///{tmp_path}/other.sqlite"
+    done = server.command("migrate", "--to", url)
+    assert done.returncode == 3
+    assert "the server that runs on" in done.stderr
+    server.stop()
+    done = server.command("migrate", "--to", url)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(
+        f"the SQLite database {tmp_path}/other.sqlite has everything now: accounts: 1,"
+    )
+    configuration = folder / "tidings.toml"
+    configuration.write_text(f'{configuration.read_text()}\n[database]\nurl = "{url}"\n')
+    server.start_again()
+    try:
+        assert server.command("account", "count").stdout == "1\n"
+    finally:
+        server.stop()
+
+
 def test_what_is_wrong_is_said(server: ServerProcess, tmp_path: Path) -> None:
     file = tmp_path / "tidings.backup"
     server.command("backup", str(file))

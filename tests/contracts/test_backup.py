@@ -35,6 +35,7 @@ from tidings.adapters.sql.tables import metadata
 from tidings.app import backup
 from tidings.app.backup_file import BackupReader, Manifest
 from tidings.app.config import load as load_config
+from tidings.app.move import move
 from tidings.app.options import Config
 from tidings.base.errors import BackupError
 from tidings.ports.accounts import Ban
@@ -144,6 +145,32 @@ async def test_it_goes_into_every_kind_of_database_and_is_the_same_there(
         stores = await open_stores(url)
         assert await all_of(stores) == before, kind
         await stores.close()
+
+
+async def test_it_moves_to_every_kind_of_database_and_goes_on_there(
+    fresh_url: str, other_url: dict[str, str], tmp_path: Path
+) -> None:
+    stores = await open_stores(fresh_url)
+    await live(stores)
+    before = await all_of(stores)
+    incarnation = await stores.ledger.feed()
+    await stores.close()
+    config = config_of(fresh_url, tmp_path / "first")
+    first = backup.make(config, tmp_path / "first.backup", ignore)
+    with pytest.raises(BackupError, match="uses already"):
+        await move(config, fresh_url, ignore)
+    for kind, url in other_url.items():
+        rows = await move(config, url, ignore)
+        assert rows == {name: entry.rows for name, entry in first.tables.items()}
+        stores = await open_stores(url)
+        assert await all_of(stores) == before, kind
+        assert await stores.ledger.feed() == incarnation
+        await accept(stores.ledger, chat(BOB, ALICE, "moved"))
+        head = await stores.ledger.head(ALICE)
+        assert len(head.epochs) == 1
+        await stores.close()
+        with pytest.raises(BackupError, match="has data already"):
+            await move(config, url, ignore)
 
 
 async def test_what_is_restored_is_another_incarnation_and_goes_on(

@@ -9,24 +9,21 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from tidings.adapters.sql.dump import TABLES, Row, snapshot
+from tidings.adapters.sql.dump import TABLES, snapshot
 from tidings.adapters.sql.load import load
 from tidings.app import data_directory
 from tidings.app.backup_file import FORMAT, BackupReader, BackupWriter, Manifest, now
 from tidings.app.options import Config
+from tidings.app.row_progress import OnProgress, RowProgress
 from tidings.base.errors import BackupError
 
 SECRET: Final = "secret"  # noqa: S105  # its file's name
 """The file of the data directory whose loss ends all tokens for a log-in without password."""
 
 _PATIENCE: Final = 2.0
-
-OnProgress = Callable[[str, int, int], None]
-"""Is told what is at work, how many rows are done, and how many there are."""
 
 
 def make(config: Config, path: Path, on_progress: OnProgress) -> Manifest:
@@ -36,7 +33,7 @@ def make(config: Config, path: Path, on_progress: OnProgress) -> Manifest:
     began = now()
     with snapshot(config.database_url) as found, BackupWriter(path) as writer:
         counts = {table.name: found.count(table) for table in TABLES}
-        progress = _Progress(sum(counts.values()), on_progress)
+        progress = RowProgress(sum(counts.values()), on_progress)
         tables = {}
         for table in TABLES:
             name, columns = str(table.name), [str(each.name) for each in table.columns]
@@ -62,7 +59,7 @@ def make(config: Config, path: Path, on_progress: OnProgress) -> Manifest:
 def verify(path: Path, on_progress: OnProgress) -> Manifest:
     """Read a backup to its end; raises `BackupError` where it is not what was written."""
     with BackupReader(path) as reader:
-        progress = _Progress(_rows_of(reader.manifest), on_progress)
+        progress = RowProgress(_rows_of(reader.manifest), on_progress)
         reader.verify(lambda: progress.step("reading"))
         return reader.manifest
 
@@ -81,7 +78,7 @@ async def restore(config: Config, path: Path, on_progress: OnProgress) -> Manife
     try:
         with BackupReader(path) as reader:
             _refuse_another_secret(config, reader)
-            progress = _Progress(_rows_of(reader.manifest), on_progress)
+            progress = RowProgress(_rows_of(reader.manifest), on_progress)
             await load(config.database_url, reader, lambda: progress.step("writing"))
             _restore_secret(config, reader)
             return reader.manifest
@@ -110,22 +107,3 @@ def _restore_secret(config: Config, reader: BackupReader) -> None:
 
 def _rows_of(manifest: Manifest) -> int:
     return sum(entry.rows for entry in manifest.tables.values())
-
-
-class _Progress:
-    """Tells how far it is now and then: a word for each row would cost more than the row."""
-
-    def __init__(self, total: int, on_progress: OnProgress) -> None:
-        self._total = total
-        self._on_progress = on_progress
-        self._done = 0
-
-    def step(self, what: str) -> None:
-        self._done += 1
-        if self._done % 5_000 == 0 or self._done == self._total:
-            self._on_progress(what, self._done, self._total)
-
-    def through(self, what: str, rows: Iterator[Row]) -> Iterator[Row]:
-        for row in rows:
-            self.step(what)
-            yield row

@@ -11,10 +11,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from tidings.adapters.sql.urls import describe, parse_url
 from tidings.app import backup as backups
-from tidings.app import presentation
+from tidings.app import move, presentation
 from tidings.app.backup_file import Manifest
 from tidings.app.options import Config
+from tidings.app.row_progress import OnProgress
 
 
 def backup(config: Config | None, file: str, *, as_json: bool) -> None:
@@ -36,6 +38,20 @@ def restore(config: Config, file: str, *, as_json: bool) -> None:
     _tell(f"{path} is restored", manifest, as_json=as_json)
 
 
+def migrate(config: Config, url: str, *, as_json: bool) -> None:
+    """Move what is configured to another database."""
+    with _progress() as on_progress:
+        rows = asyncio.run(move.move(config, url, on_progress))
+    if as_json:
+        presentation.print_json(rows)
+        return
+    place = describe(parse_url(url))
+    sys.stdout.write(
+        f"{place} has everything now: accounts: {rows['accounts']}, messages: {rows['messages']}. Name it in "
+        "`url` of [database] and start the server.\n"
+    )
+
+
 def _tell(what: str, manifest: Manifest, *, as_json: bool) -> None:
     if as_json:
         presentation.print_json(manifest)
@@ -46,7 +62,7 @@ def _tell(what: str, manifest: Manifest, *, as_json: bool) -> None:
 
 
 @contextmanager
-def _progress() -> Iterator[backups.OnProgress]:
+def _progress() -> Iterator[OnProgress]:
     """Show how far it is, on a terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)

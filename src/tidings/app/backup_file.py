@@ -66,6 +66,28 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     files: dict[str, FileEntry]
 
 
+class RowDigest:
+    """The SHA-256 of rows as a backup has them: the same for the same rows of any database."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+        self._encoder = msgspec.msgpack.Encoder()
+        self.rows = 0
+
+    def add(self, row: Row) -> bytes:
+        """Add a row, and give it as a backup has it."""
+        raw = self._encoder.encode(row)
+        framed = len(raw).to_bytes(_LENGTH_OCTETS, "big") + raw
+        self._digest.update(framed)
+        self.rows += 1
+        return framed
+
+    @property
+    def hexadecimal(self) -> str:
+        """The digest of all that was added."""
+        return self._digest.hexdigest()
+
+
 class BackupWriter:
     """Writes a backup; the file has its name only once it is whole."""
 
@@ -73,7 +95,6 @@ class BackupWriter:
         self._path = path
         self._beside = path.with_name(path.name + ".part")
         self._zip: zipfile.ZipFile
-        self._encoder = msgspec.msgpack.Encoder()
 
     def __enter__(self) -> Self:
         if self._path.exists():
@@ -101,15 +122,11 @@ class BackupWriter:
 
     def add_table(self, name: str, columns: list[str], rows: Iterator[Row]) -> TableEntry:
         """Add the rows of a table."""
-        digest, count, encode = hashlib.sha256(), 0, self._encoder.encode
+        digest = RowDigest()
         with self._zip.open(f"tables/{name}", "w", force_zip64=True) as entry:
             for row in rows:
-                raw = encode(row)
-                framed = len(raw).to_bytes(_LENGTH_OCTETS, "big") + raw
-                entry.write(framed)
-                digest.update(framed)
-                count += 1
-        return TableEntry(columns, count, digest.hexdigest())
+                entry.write(digest.add(row))
+        return TableEntry(columns, digest.rows, digest.hexadecimal)
 
     def add_file(self, name: str, content: bytes) -> FileEntry:
         """Add a small file."""

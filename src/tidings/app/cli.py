@@ -38,6 +38,7 @@ DIRECT: Final = {
     "check": "look for mistakes in configuration, certificates, ports, database and data directory",
     "backup": "write all data into one file, beside a running server; `backup verify FILE` reads one",
     "restore": "put a backup into an empty database, while no server runs on it",
+    "migrate": "move all data to another database, while no server runs",
 }
 """The commands that are no operations."""
 
@@ -89,11 +90,17 @@ CHECK_FLAGS: Final = (
 BACKUP_FLAGS: Final = (_JSON_FLAG, *_CONFIG_FLAGS)
 """The options of `tidings backup` and `tidings restore`."""
 
+_TO_FLAG: Final = Flag("--to", "URL", "the database to move to, which is empty; as `url` of [database]")
+
+MIGRATE_FLAGS: Final = (_TO_FLAG, *BACKUP_FLAGS)
+"""The options of `tidings migrate`."""
+
 DIRECT_FLAGS: Final = {
     "serve": SERVE_FLAGS,
     "check": CHECK_FLAGS,
     "backup": BACKUP_FLAGS,
     "restore": BACKUP_FLAGS,
+    "migrate": MIGRATE_FLAGS,
 }
 """The options of the commands that are no operations."""
 
@@ -116,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if word in DIRECT:
             given = direct_parser(word).parse_args(arguments[1:])
-            return {"serve": _serve, "check": _check, "backup": _backup, "restore": _restore}[word](given)
+            return _COMMANDS[word](given)
         return _operate(arguments)
     except TidingsError as error:
         return _complain(error)
@@ -134,6 +141,7 @@ def direct_parser(word: str) -> argparse.ArgumentParser:
         "check": _check_parser,
         "backup": _backup_parser,
         "restore": _restore_parser,
+        "migrate": _migrate_parser,
     }
     return parsers[word]()
 
@@ -250,6 +258,18 @@ def _restore_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _migrate_parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="tidings migrate",
+        description="Move everything that the server keeps to another database, of the same kind or not. "
+        "The server must not run.",
+        epilog="The former database stays as it is; name the new one in the configuration afterwards.",
+    )
+    parser.add_argument(_TO_FLAG.name, metavar=_TO_FLAG.metavar, help=_TO_FLAG.help, required=True)
+    _add_flags(parser, BACKUP_FLAGS)
+    return parser
+
+
 def _add_flags(parser: Any, flags: Sequence[Flag]) -> None:  # noqa: ANN401  # a parser or a group of one
     for flag in flags:
         if not flag.metavar:
@@ -301,6 +321,22 @@ def _restore(given: argparse.Namespace) -> int:
 
     backup_command.restore(_load(given, with_features=False), given.file, as_json=given.json)
     return OK
+
+
+def _migrate(given: argparse.Namespace) -> int:
+    from tidings.app import backup_command  # noqa: PLC0415  # not every command needs it
+
+    backup_command.migrate(_load(given, with_features=False), given.to, as_json=given.json)
+    return OK
+
+
+_COMMANDS: Final = {
+    "serve": _serve,
+    "check": _check,
+    "backup": _backup,
+    "restore": _restore,
+    "migrate": _migrate,
+}
 
 
 def _operate(arguments: Sequence[str]) -> int:

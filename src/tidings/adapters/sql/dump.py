@@ -73,7 +73,9 @@ def snapshot(url: str) -> Iterator[Snapshot]:
     path = database_file(parsed)
     if parsed.get_backend_name() == "sqlite" and (path is None or not path.is_file()):
         raise BackupError(f"there is no data: {place} does not exist")
-    engine = create_engine(parsed, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    # Whoever takes the rows may do so on a thread of another database.
+    arguments = {} if path is None else {"check_same_thread": False}
+    engine = create_engine(parsed, poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args=arguments)
     if path is not None:
         _only_read(engine)
     try:

@@ -1,8 +1,9 @@
 """Puts a dump into a database that has nothing yet, in one transaction.
 
-What is loaded is another incarnation of the ledger: messages that were accepted after the dump are not there,
-and their places will be those of others. So each archive opens a new epoch with its next message, and what
-clients and followers know of the earlier incarnation is told from this one's.
+What is restored from a backup is another incarnation of the ledger: messages that were accepted later are not
+there, and their places will be those of others. So each archive opens a new epoch with its next message, and
+what clients and followers know of the earlier incarnation is told from this one's. What moves to another
+database while nobody writes goes on as it was.
 """
 
 from __future__ import annotations
@@ -49,10 +50,13 @@ class Dump(Protocol):
         ...
 
 
-async def load(url: str, dump: Dump, on_row: Callable[[], object] = lambda: None) -> None:
+async def load(
+    url: str, dump: Dump, on_row: Callable[[], object] = lambda: None, *, goes_on: bool = False
+) -> None:
     """Fill an empty database with a dump and bring it to the schema of this version.
 
-    Either all of it is there afterwards, or nothing. Raises `BackupError` where there is something already.
+    `goes_on`: nothing was written since the dump, so it is the same incarnation of the ledger. Either all of
+    it is there afterwards, or nothing. Raises `BackupError` where there is something already.
     """
     if not is_known(dump.revision):
         raise BackupError(
@@ -63,7 +67,8 @@ async def load(url: str, dump: Dump, on_row: Callable[[], object] = lambda: None
     try:
         await database.write(lambda connection: _refuse_what_is_used(connection, database.place))
         await database.migrate(dump.revision)
-        await database.write(lambda connection: _fill(connection, dump, on_row, database.place))
+        incarnation = None if goes_on else new_epoch()
+        await database.write(lambda connection: _fill(connection, dump, on_row, incarnation, database.place))
         await database.migrate()
         await database.write(_set_counters)
     finally:
@@ -80,9 +85,14 @@ def _refuse_what_is_used(connection: Connection, place: str) -> None:
             )
 
 
-def _fill(connection: Connection, dump: Dump, on_row: Callable[[], object], place: str) -> None:
+def _fill(
+    connection: Connection,
+    dump: Dump,
+    on_row: Callable[[], object],
+    incarnation: int | None,
+    place: str,
+) -> None:
     _refuse_what_is_used(connection, place)  # another process may have come in between
-    incarnation = new_epoch()
     for name in dump.tables:
         names = dump.columns(name)
         if not all(map(_NAME.fullmatch, (name, *names))):
@@ -90,7 +100,7 @@ def _fill(connection: Connection, dump: Dump, on_row: Callable[[], object], plac
         connection.execute(text(f"DELETE FROM {name}"))  # noqa: S608  # what the migrations have put there
         rows = _stored(dump.rows(name), on_row)
         match name:
-            case "ledger":
+            case "ledger" if incarnation is not None:
                 at = names.index("incarnation")
                 rows = ((*row[:at], incarnation, *row[at + 1 :]) for row in rows)
             case "followers":  # the index of the search is made anew
