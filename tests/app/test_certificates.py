@@ -86,6 +86,32 @@ async def test_clients_that_trust_it_get_the_certificate_of_the_name_they_ask_fo
     await server.wait_closed()
 
 
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_nobody_is_given_a_ticket(tmp_path, version):
+    """Its key would be as old as the process: whoever gets that later reads all that was said."""
+    loaded = tls_contexts.load(configuration(tmp_path))
+
+    async def answer(reader, writer):
+        writer.write(await reader.readline())
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=loaded.context_for("example.org"))
+    port = server.sockets[0].getsockname()[1]
+    trusting = ssl.create_default_context(cafile=str(tmp_path / "self-signed.crt"))
+    trusting.minimum_version = trusting.maximum_version = version
+    reader, writer = await asyncio.open_connection(
+        "127.0.0.1", port, ssl=trusting, server_hostname="example.org"
+    )
+    writer.write(b"hello\n")
+    assert await reader.read() == b"hello\n"  # a ticket of TLS 1.3 would have come before it
+    session = writer.get_extra_info("ssl_object").session
+    assert session is None or not session.has_ticket
+    writer.close()
+    await writer.wait_closed()
+    server.close()
+    await server.wait_closed()
+
+
 def put(directory, domain):
     """Put a certificate for a domain into a certificate directory."""
     place = directory / domain

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.harness.world import World, WorldClient
@@ -43,6 +43,7 @@ class Device:
     counts: bool
     can_resume: bool
     wants_copies: bool
+    has_bind2: bool
     client: WorldClient | None = None
     is_available: bool = False
     session: list[int] = field(default_factory=list)
@@ -55,13 +56,10 @@ class Device:
     """The client whose connection was lost, while its session may go on."""
     looked_at: int = 0
     """How many stanzas of its stream it has looked at."""
+    logins: int = 0
 
     async def come(self) -> None:
-        if self.client is None:
-            await self.connect()
-        self.look()
-        assert self.client is not None
-        await self.client.send("<presence/>")
+        await self.show("<presence/>")
         self.is_available = True
 
     async def connect(self) -> None:
@@ -73,9 +71,17 @@ class Device:
                 self.client = resumed
                 self.is_available = resumed.session.priority == 0
                 return
-        user_agent = "d4565fa7" if self.name == "watch" else None
-        self.client = await self.world.login(f"romeo@localhost/{self.name}", device=user_agent)
+        user_agent = f"{self.name} d4565fa7" if self.has_bind2 or self.name == "watch" else None
+        self.logins += 1
+        resource = f"{self.name}/{self.logins}" if self.has_bind2 else self.name
+        self.client = await self.world.login(
+            f"romeo@localhost/{resource}", device=user_agent, is_bind2=self.has_bind2
+        )
         self.session, self.early = [], set()
+        if self.has_bind2:  # it reads in the archive what there is by now, which never comes again
+            head = await self.world.stores.ledger.head(ROMEO)
+            self.settled |= {*range(1, head.position + 1)}
+            self.all |= self.settled
         if self.wants_copies:
             await self.client.send("<iq type='set' id='c'><enable xmlns='urn:xmpp:carbons:2'/></iq>")
             self.client.take("iq")
@@ -83,17 +89,26 @@ class Device:
             await self.client.manage(can_resume=self.can_resume)
 
     async def hide(self) -> None:
-        await self.show("<presence type='unavailable'/>")
+        if self.client is not None:
+            await self.show("<presence type='unavailable'/>")
 
     async def sink(self) -> None:
         """Have a negative priority, with which messages to the account are for others."""
         await self.show("<presence><priority>-1</priority></presence>")
 
     async def show(self, presence: str) -> None:
-        if self.client is not None:
-            self.look()
-            self.is_available = False
-            await self.client.send(presence)
+        if self.client is None:
+            await self.connect()
+        self.look()
+        self.is_available = False
+        assert self.client is not None
+        await self.client.send(presence)
+
+    async def pass_over(self, before: int) -> None:
+        """Read in the archive what came while it was bound by Bind 2, and not available."""
+        if self.has_bind2 and self.client is not None and not self.is_available:
+            head = await self.world.stores.ledger.head(ROMEO)
+            self.all |= {*range(before + 1, head.position + 1)}
 
     def look(self) -> None:
         """Take what has come, and check that nothing of it should not have."""
@@ -166,7 +181,7 @@ steps = st.lists(
 )
 
 
-async def play(schedule: list[tuple[str, int]], kinds: list[tuple[bool, bool, bool]]) -> None:
+async def play(schedule: list[tuple[str, int]], kinds: list[tuple[bool, bool, bool, bool]]) -> None:
     world = await World.start(features=FEATURES, options={"devices": DeviceOptions(offline_messages=3)})
     try:
         juliet = await world.login("juliet@localhost/balcony")
@@ -175,19 +190,25 @@ async def play(schedule: list[tuple[str, int]], kinds: list[tuple[bool, bool, bo
             await device.come()
             await device.leave()
         for what, number in schedule:
+            before = (await world.stores.ledger.head(ROMEO)).position
             await step(world, juliet, devices, what, number)
+            for device in devices:
+                await device.pass_over(before)
         for device in devices:
             await device.come()
             while await device.answer():
                 pass
         page = await world.stores.ledger.page(ROMEO, PageQuery(limit=1_000))
         for device in devices:
-            meant = {each.id.position for each in page.entries if each.resource in {"", device.name}}
+            resources = {"", device.name, f"{device.name}/{device.logins}"}
+            meant = {each.id.position for each in page.entries if each.resource in resources}
             # Copies of what was for another device alone come beside what is meant for this one.
             assert meant <= device.all, device.name
-            assert device.all <= meant or device.wants_copies, device.name
+            assert device.all <= meant or device.wants_copies or device.has_bind2, device.name
             assert device.client is not None
             assert not device.client.session.is_catching_up
+        sessions = [each for each in world.server.sessions() if each.account.jid == ROMEO]
+        assert {each.client and each.client.session for each in devices} == {*sessions}  # no ghosts
         assert not world.server.telemetry.bugs
     finally:
         await world.stop()
@@ -208,8 +229,11 @@ async def step(world: World, juliet: WorldClient, devices: list[Device], what: s
 
 @pytest.mark.timeout(300)
 @settings(max_examples=60, deadline=None)
-@given(steps, st.lists(st.tuples(st.booleans(), st.booleans(), st.booleans()), min_size=3, max_size=3))
+@given(steps, st.lists(st.tuples(*[st.booleans()] * 4), min_size=3, max_size=3))
+@example([("sink", 0), ("say", 1)], [(True, True, True, False)] * 3)
+@example([("come", 0), ("sink", 0), ("say", 1)], [(False, False, True, False)] * 3)
+@example([("come", 0), ("crash", 0), ("say", 1), ("come", 0), ("say", 1)], [(True, False, True, True)] * 3)
 def test_every_device_gets_every_message(
-    schedule: list[tuple[str, int]], kinds: list[tuple[bool, bool, bool]]
+    schedule: list[tuple[str, int]], kinds: list[tuple[bool, bool, bool, bool]]
 ) -> None:
     asyncio.run(play(schedule, kinds))

@@ -121,6 +121,14 @@ def test_more_than_was_sent() -> None:  # §6, its example
     assert window.unacknowledged == tuple(range(8))
 
 
+def test_an_acknowledgement_that_goes_back_is_told_as_that() -> None:
+    window = filled(8)
+    window.acknowledge(5)
+    answer = window.acknowledge(3)
+    assert isinstance(answer, HandledTooHigh)
+    assert answer.error().text == "You acknowledged 3 stanzas, and 5 before that."
+
+
 def test_a_lone_stanza_may_be_larger_than_the_window() -> None:
     window: SentWindow[int] = SentWindow(WindowLimits(stanzas=5, octets=100))
     assert window.push(1, 1_000)
