@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from tests.contracts.ledger_stories import (
     ALICE,
     BOB,
+    CAROL,
     SECOND,
     START,
     Clock,
     accept,
     chat,
     clock,
+    key,
     ledger,
     ledger_url,
     ledger_urls,
+    pointing,
+    said,
     stanza,
 )
 from tidings.adapters.sql.ledger import SqlLedger
 from tidings.base.jid import Jid
+from tidings.ports.ledger.batch import Append, EntryKind
 from tidings.ports.ledger.reading import ArchivePage, InboxQuery, InboxRow, PageQuery
 
 __all__ = ["clock", "ledger", "ledger_url", "ledger_urls"]
 
+DORA = Jid("dora@example.org")
 LARGE = "needle " + "x" * 10_000
 OCTETS = 2 * len(stanza(LARGE)) + 1
 """Room for two large messages."""
@@ -72,6 +79,56 @@ async def test_an_entry_that_is_larger_than_a_page_is_a_page_of_its_own(filled: 
 async def test_a_page_of_what_was_found_ends_early_too(filled: SqlLedger, newest: bool) -> None:
     page = await filled.page(BOB, PageQuery(octets=OCTETS, words=("needle",), newest=newest))
     assert (positions_of(page), page.is_complete) == ([7, 8, 9] if newest else [1, 2], False)
+
+
+def corrections(sender: Jid, *texts: int) -> list[Append]:
+    """Large corrections of the message `1` of somebody; each has a name of its own."""
+    made = [pointing(sender, BOB, EntryKind.CORRECTION, 1, f"{text} {LARGE}") for text in texts]
+    return [
+        msgspec.structs.replace(append, keys=(key(sender, f"c{text}"),))
+        for append, text in zip(made, texts, strict=True)
+    ]
+
+
+async def test_what_is_folded_into_a_page_needs_room_there(ledger: SqlLedger) -> None:
+    for sender in (ALICE, CAROL, DORA):
+        await accept(ledger, chat(sender, BOB, "one", name=1))
+    for sender in (ALICE, CAROL, DORA):
+        await accept(ledger, *corrections(sender, 1))
+    room = OCTETS + 500
+    page = await ledger.page(BOB, PageQuery(octets=room, folded=True))
+    assert (positions_of(page), page.is_complete) == ([1, 2], False)
+    page = await ledger.page(BOB, PageQuery(octets=room, folded=True, after=page.entries[-1].id))
+    assert (positions_of(page), page.is_complete) == ([3, 4], False)
+    page = await ledger.page(BOB, PageQuery(octets=room))
+    assert (positions_of(page), page.is_complete) == ([1, 2, 3, 4, 5], False)
+
+
+async def test_of_what_refers_to_one_message_the_newest_is_folded_in(ledger: SqlLedger) -> None:
+    await accept(ledger, chat(ALICE, BOB, "one", name=1), chat(ALICE, BOB, "two"))
+    await accept(ledger, *corrections(ALICE, *range(9)))
+    page = await ledger.page(BOB, PageQuery(octets=OCTETS + 500, folded=True))
+    assert (positions_of(page), page.is_complete) == ([1], False)
+    assert [(said(each) or "")[0] for each in page.entries[0].pointers] == ["7", "8"]
+
+
+async def test_of_all_that_corrects_a_last_message_the_newest_alone_is_read(ledger: SqlLedger) -> None:
+    """Else a stranger who corrects himself again and again has all of it read for each look at an inbox."""
+    for sender in (ALICE, CAROL, DORA):
+        await accept(ledger, chat(sender, BOB, "one", name=1))
+        await accept(ledger, *corrections(sender, *range(4)))
+        await accept(ledger, pointing(sender, BOB, EntryKind.RETRACTION, "c3"))
+    rows = (await ledger.inbox(BOB, InboxQuery(octets=0))).rows
+    found: list[InboxRow] = []
+    steps: list[int] = []
+    while rest := rows[len(found) :]:
+        read = await ledger.last_messages(rest, OCTETS + 500)
+        steps.append(len(read))
+        found += read
+    assert steps == [2, 1]
+    lasts = [row.last for row in found if row.last is not None]
+    assert [[(said(each) or "")[0] for each in last.pointers] for last in lasts] == [["2"]] * 3
+    assert tuple(found) == (await ledger.inbox(BOB, InboxQuery())).rows
 
 
 async def test_a_page_without_a_bound_is_as_large_as_it_gets(filled: SqlLedger) -> None:

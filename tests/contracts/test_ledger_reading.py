@@ -266,6 +266,20 @@ async def test_what_was_retracted_itself_refers_to_nothing(ledger: SqlLedger) ->
         assert [entry.retracted is None for entry in (one, uno, eins, plus)] == [True, True, False, False]
 
 
+async def test_a_retraction_holds_whatever_refers_to_the_page_later(
+    ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tidings.adapters.sql.ledger.reader.FOLDED", 2)
+    await accept(ledger, chat(ALICE, BOB, "one", name=1), chat(BOB, ALICE, "two", name=2))
+    await accept(ledger, pointing(ALICE, BOB, EntryKind.RETRACTION, 1))
+    await accept(ledger, *[pointing(BOB, ALICE, EntryKind.REACTIONS, 1, number) for number in range(3)])
+    await accept(ledger, *[pointing(BOB, ALICE, EntryKind.RETRACTION, 2) for _ in range(3)])
+    for query in (PageQuery(), PageQuery(folded=True)):
+        one, two, *_ = (await ledger.page(ALICE, query)).entries
+        assert one.retracted is not None
+        assert two.retracted is not None
+
+
 async def test_what_corrects_a_correction_corrects_the_original(ledger: SqlLedger) -> None:
     await accept(ledger, chat(ALICE, BOB, "one", name=1))
     chain = [

@@ -23,6 +23,9 @@ COUNTED: Final = 10_000
 FOLDED: Final = 2_000
 """How many `Archived.pointers` a page has at most; the newest."""
 
+FOLDED_OCTETS: Final = 1_048_576
+"""How many octets their bodies have where `PageQuery.octets` does not say; one may be larger alone."""
+
 MARKED: Final = 500
 """How far back in a conversation `Ledger.markers` looks."""
 
@@ -123,8 +126,8 @@ class PageQuery(msgspec.Struct, frozen=True, kw_only=True):
     folded: bool = False
     """Whether `Archived.pointers` are wanted."""
     octets: int | None = None
-    """The page ends early, before the bodies of its entries are larger together than this; its first entry
-    may be larger alone. None: no matter how large it gets."""
+    """The page ends early, before the bodies of its entries are larger together than this, those of their
+    pointers included; its first entry may be larger alone. None: no matter how large it gets."""
 
 
 class Archived(msgspec.Struct, frozen=True, kw_only=True):

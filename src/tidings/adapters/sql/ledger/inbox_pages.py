@@ -14,7 +14,6 @@ import msgspec
 from tidings.adapters.sql.ledger.encoding import GONE, UNREAD
 from tidings.adapters.sql.ledger.reader import ENTRY, Reader, Room
 from tidings.base.jid import Jid
-from tidings.ports.ledger.batch import EntryKind
 from tidings.ports.ledger.reading import Archived, InboxOrder, InboxPage, InboxQuery, InboxRow
 
 INBOX: Final = "inbox"
@@ -131,14 +130,17 @@ class InboxPages:
         return self.with_last(rows[: max(bisect_right(sums, octets), 1)])
 
     def _sizes(self, source: Jid, rows: Sequence[InboxRow]) -> dict[int, int]:
-        """Tell how large the last messages are that one archive has."""
+        """Tell how large the last messages are that one archive has, with what corrects them."""
         statement = (
             "SELECT e.position, LENGTH(m.body) FROM entries e JOIN messages m ON m.id = e.message "
             "WHERE e.archive = ? AND e.position IN LIST"
         )
+        archive = self._reader.number_of(source)
         positions = [row.position for row in rows if row.source == source]
-        found = self._reader.among(statement, positions, self._reader.number_of(source))
-        return {position: octets or 0 for position, octets in found}
+        corrections = self._reader.corrections(archive, positions)
+        read = [*positions, *corrections.values()]
+        sizes = {position: octets or 0 for position, octets in self._reader.among(statement, read, archive)}
+        return {each: sizes.get(each, 0) + sizes.get(corrections.get(each, 0), 0) for each in positions}
 
     def with_last(self, rows: Sequence[InboxRow], room: Room | None = None) -> list[InboxRow]:
         """Complete the rows with their last messages, archive by archive; raises where there is no room."""
@@ -163,9 +165,16 @@ class InboxPages:
         rows = self._reader.among_within(room, statement, wanted, archive)
         if rows is None:
             raise _NoRoomError
+        newest = self._reader.corrections(archive, [row[0] for row in rows]).values()
+        later = self._reader.among_within(room, statement, sorted(newest), archive)
+        if later is None:
+            raise _NoRoomError
+        corrections = {entry.target: entry for entry in self._reader.archived(archive, head, later)}
         return [
-            msgspec.structs.replace(entry, pointers=entry.pointers[-1:]) if entry.pointers else entry
-            for entry in self._reader.archived(archive, head, rows, folded=(EntryKind.CORRECTION,))
+            msgspec.structs.replace(entry, pointers=(corrections[entry.id.position],))
+            if entry.id.position in corrections
+            else entry
+            for entry in self._reader.archived(archive, head, rows)
         ]
 
 

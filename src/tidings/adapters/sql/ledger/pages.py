@@ -11,11 +11,18 @@ from typing import Final, NamedTuple
 
 from tidings.adapters.sql.ledger.conversations import JOINED, WITHIN, Stretch, stretches
 from tidings.adapters.sql.ledger.encoding import ERASED, GROUPCHAT, HIDDEN
-from tidings.adapters.sql.ledger.reader import ENTRY, Reader, Room, entry_of
+from tidings.adapters.sql.ledger.reader import BODY, ENTRY, Reader, Room, entry_of
 from tidings.adapters.sql.ledger.search import hits
 from tidings.adapters.sql.ledger.statements import Rows
-from tidings.ports.ledger.batch import EntryKind
-from tidings.ports.ledger.reading import COUNTED, ArchivePage, EntryId, Head, NoSuchEntry, PageQuery
+from tidings.ports.ledger.reading import (
+    COUNTED,
+    FOLDED_OCTETS,
+    ArchivePage,
+    EntryId,
+    Head,
+    NoSuchEntry,
+    PageQuery,
+)
 
 _ENOUGH: Final = COUNTED + 1
 
@@ -54,6 +61,10 @@ class Pages:
         if room.taken < len(rows):
             is_complete = False
             rows = rows[: room.taken]
+        if query.folded and query.octets is not None and rows:
+            taken = self._fitting(archive, rows, query.octets)
+            is_complete = is_complete and taken == len(rows)
+            rows = rows[:taken]
         if query.newest:
             rows.reverse()
         index = None
@@ -65,12 +76,21 @@ class Pages:
             archive,
             head,
             rows,
-            folded=tuple(EntryKind) if query.folded else (),
+            folded=(query.octets or FOLDED_OCTETS) if query.folded else 0,
             offline_only=query.offline_only,
         )
         if query.flipped:
             entries.reverse()
         return ArchivePage(tuple(entries), is_complete, total, index, head)
+
+    def _fitting(self, archive: int, rows: Rows, octets: int) -> int:
+        """Tell how many rows have room together with what is folded into them."""
+        room = Room(octets)
+        pointing = self._reader.pointing_octets(archive, [row[0] for row in rows])
+        for row in rows:
+            if not room.take(len(row[BODY] or b"") + pointing.get(row[0], 0)):
+                break
+        return room.taken
 
     def _bounds(self, query: PageQuery, archive: int, head: Head) -> tuple[int, int]:
         """Turn ids and times into the first and the last position of the selection."""

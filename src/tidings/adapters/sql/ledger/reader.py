@@ -39,7 +39,13 @@ def entry_of(source: str) -> str:
 
 # CROSS JOIN tells SQLite, which has no statistics, what to begin with.
 _POINTING: Final = entry_of("message_links p CROSS JOIN entries e")
-_BARE_POINTING: Final = _POINTING.replace("m.body, m.sender", "NULL, 0").partition("LEFT JOIN")[0]
+_LINKED_HERE: Final = (
+    "WHERE p.archive = ? AND p.target IN LIST AND e.archive = p.archive AND e.position = p.position "
+)
+_LINKED: Final = f"FROM message_links p CROSS JOIN entries e {_LINKED_HERE}"
+_LINKED_BODIES: Final = (
+    "FROM message_links p CROSS JOIN entries e JOIN messages m ON m.id = e.message " + _LINKED_HERE
+)
 
 _KINDS: Final = tuple(EntryKind)
 _DIRECTIONS: Final = tuple(Direction)
@@ -147,21 +153,20 @@ class Reader:
         head: Head,
         rows: Rows,
         *,
-        folded: tuple[EntryKind, ...] = (),
+        folded: int = 0,
         offline_only: bool = False,
     ) -> list[Archived]:
         """Make entries of rows of `ENTRY` and tell of each whether it was retracted.
 
-        `offline_only` shows offline-only entries with their body; what refers to the entries and is of the
-        kinds in `folded` is given with them.
+        `offline_only` shows offline-only entries with their body. Where `folded` is not 0, what refers to the
+        entries is given with them, the newest of it, as far as its bodies have so many octets.
         """
         hidden = ERASED if offline_only else HIDDEN
         corrected = {row[8] for row in rows if row[4] == _CORRECTION and row[8]}
         positions = sorted(corrected.union(row[0] for row in rows)) if corrected else [row[0] for row in rows]
-        pointing = self._pointing(archive, positions, folded)
-        pointers = [row[0] for group in pointing.values() for row in group if row[4] in folded]
-        retracted = _retractions(pointing)
-        retracted_too = _retractions(self._pointing(archive, pointers, ())) if pointers else retracted
+        retracted = self._retracted(archive, positions)
+        pointing = self._pointing(archive, [row[0] for row in rows], folded) if folded and rows else {}
+        retracted_too = self._retracted(archive, [row[0] for group in pointing.values() for row in group])
         shown = [row for group in (rows, *pointing.values()) for row in group]
         names = self.names_of({row[3] for row in shown} | {row[10] for row in shown if row[10]})
         entries = []
@@ -174,28 +179,59 @@ class Reader:
                 entries.append(_entry(head, names, row, hidden, when))
                 continue
             referring = tuple(
-                _entry(head, names, each, HIDDEN)
-                for each in later
-                if each[4] in folded and each[0] not in retracted_too
+                _entry(head, names, each, HIDDEN) for each in later if each[0] not in retracted_too
             )
             entries.append(_entry(head, names, row, hidden, when, referring))
         return entries
 
-    def _pointing(
-        self, archive: int, positions: Sequence[int], folded: tuple[EntryKind, ...]
-    ) -> dict[int, list[tuple[Any, ...]]]:
-        """Give the retractions of entries, and what else of these kinds refers to them, oldest first."""
-        kinds = ", ".join(str(int(kind)) for kind in {*folded, EntryKind.RETRACTION})
+    def _retracted(self, archive: int, positions: Sequence[int]) -> dict[int, int]:
+        """Tell when entries were retracted first; a retraction holds, whether it has its content or not.
+
+        However much refers to the entries, nothing of it can push a retraction out of sight.
+        """
         statement = (
-            f"SELECT {_POINTING if folded else _BARE_POINTING}WHERE p.archive = ? AND p.target IN LIST "
-            f"AND e.archive = p.archive AND e.position = p.position AND e.kind IN ({kinds}) "
-            f"AND (e.flags & {HIDDEN} = 0 OR e.kind = {EntryKind.RETRACTION:d}) "  # it holds, content or not
+            f"SELECT p.target, MIN(e.time) {_LINKED}AND e.kind = {EntryKind.RETRACTION:d} GROUP BY p.target"
+        )
+        found: dict[int, int] = dict(self.among(statement, positions, archive))
+        return found
+
+    def corrections(self, archive: int, positions: Sequence[int]) -> dict[int, int]:
+        """Tell which entry corrects each entry last, of those that were not taken back themselves.
+
+        Whoever corrects a message may do so as often as he likes: all but the last are not read.
+        """
+        statement = (
+            f"SELECT p.target, MAX(e.position) {_LINKED}AND e.kind = {EntryKind.CORRECTION:d} "  # noqa: S608  # ours
+            f"AND e.flags & {HIDDEN} = 0 AND NOT EXISTS (SELECT 1 FROM message_links r CROSS JOIN entries x "
+            "WHERE r.archive = e.archive AND r.target = e.position AND x.archive = r.archive "
+            f"AND x.position = r.position AND x.kind = {EntryKind.RETRACTION:d}) GROUP BY p.target"
+        )
+        found: dict[int, int] = dict(self.among(statement, positions, archive))
+        return found
+
+    def _pointing(
+        self, archive: int, positions: Sequence[int], octets: int
+    ) -> dict[int, list[tuple[Any, ...]]]:
+        """Give what refers to entries, oldest first: the newest of it, and of bodies so many octets."""
+        room = Room(octets)
+        statement = (
+            f"SELECT {_POINTING}{_LINKED_HERE}"
+            f"AND (e.flags & {HIDDEN} = 0 OR e.kind = {EntryKind.RETRACTION:d}) "
             f"ORDER BY e.position DESC LIMIT {FOLDED}"
         )
+        rows = self.run_within(room, *_listed(statement, positions, (archive,)))[: room.taken]
         found: dict[int, list[tuple[Any, ...]]] = defaultdict(list)
-        for row in reversed(self.among(statement, positions, archive)):
+        for row in reversed(rows):
             found[row[8]].append(row)
         return found
+
+    def pointing_octets(self, archive: int, positions: Sequence[int]) -> dict[int, int]:
+        """Tell how many octets the bodies of what refers to entries have, where there are any."""
+        statement = (
+            f"SELECT p.target, SUM(LENGTH(m.body)) {_LINKED_BODIES}AND e.flags & {HIDDEN} = 0 "
+            "GROUP BY p.target"
+        )
+        return {target: int(octets or 0) for target, octets in self.among(statement, positions, archive)}
 
     def first_at(self, archive: int, head: Head, column: str, least: int) -> int:
         """Find the first position whose `column` is at least this; one above the head if there is none."""
@@ -266,16 +302,6 @@ def _listed(statement: str, keys: Sequence[Any], values: Sequence[object]) -> li
     return [statement.replace("LIST", f"({', '.join('?' * size)})"), *values, *filled]
 
 
-def _retractions(pointing: dict[int, list[tuple[Any, ...]]]) -> dict[int, int]:
-    """Tell when each entry was retracted first."""
-    found: dict[int, int] = {}
-    for position, rows in pointing.items():
-        for row in rows:
-            if row[4] == EntryKind.RETRACTION:
-                found.setdefault(position, row[2])
-    return found
-
-
 class Room:
     """How many octets of bodies a page still has room for; the first body always fits."""
 
@@ -291,20 +317,23 @@ class Room:
         """Whether everything has room."""
         return self._left is None
 
+    def take(self, octets: int) -> bool:
+        """Take one more row, with so many octets; false where there is no room for it."""
+        if self._left is not None:
+            if octets > self._left and self.taken:
+                return False
+            self._left = max(self._left - octets, 0)
+        self.taken += 1
+        return True
+
     def fill(self, rows: Iterable[tuple[Any, ...]]) -> Rows:
         """Take rows of `ENTRY`, up to the first one that has no room, which is the last one given."""
         found: Rows = []
-        left, taken = self._left, self.taken
         for row in rows:
             found.append(row)
             body = row[BODY]
-            octets = 0 if body is None else len(body)
-            if left is not None:
-                if octets > left and taken:
-                    break
-                left = left - octets if left > octets else 0
-            taken += 1
-        self._left, self.taken = left, taken
+            if not self.take(0 if body is None else len(body)):
+                break
         return found
 
 
