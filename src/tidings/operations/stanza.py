@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from tidings.base.clock import SECOND
-from tidings.base.errors import StreamError
+from tidings.base.errors import StanzaError, StreamError, TidingsError
 from tidings.base.ids import token
 from tidings.base.jid import Jid
 from tidings.base.limits import XmlLimits
@@ -174,13 +174,20 @@ async def _send(context: Context, stanza: Stanza) -> Sent:
     assert stanza.sender is not None
     [outcome] = await router.send(router.origin_of(stanza.sender, Via.OPERATION), (stanza,))
     if outcome.error is not None:
-        raise outcome.error
+        raise _refusal(outcome.error)
     return Sent(
         id=stanza.id or "",
         archive_id=None if outcome.place is None else outcome.place.id,
         time=moment_of(outcome.time / SECOND) if outcome.time else None,
         repeated=outcome.is_repeated,
     )
+
+
+def _refusal(error: StanzaError) -> TidingsError:
+    """Say that the recipient's side refused a message: the server itself is well."""
+    if error.condition != "service-unavailable":
+        return error
+    return OperationError("not-allowed", "the message was refused, since nobody takes or keeps it there")
 
 
 OPERATIONS = (send_message, send_stanza)
