@@ -188,3 +188,17 @@ async def test_what_the_other_server_refuses_is_told_at_once(world: World, far: 
     await alice.send(chat(alice.jid, ROMEO, id_="1"), chat(alice.jid, ROMEO, id_="2"))
     assert conditions(alice.take("message")) == [("1", "item-not-found")]
     assert [message.get("id") for message in far.take("message")] == ["2"]
+
+
+async def test_each_message_that_could_not_arrive_is_told_though_ids_are_used_again(
+    world: World, far: RemoteService
+) -> None:
+    """A client counts its ids from 1 whenever it starts."""
+    for text in ("monday", "tuesday"):
+        alice = await world.online("alice@localhost/phone")
+        far.refuse(StanzaError("item-not-found"))
+        await alice.send(chat(alice.jid, ROMEO, text, id_="1"))
+        assert conditions(alice.take("message")) == [("1", "item-not-found")]
+        await alice.leave()
+    page = await world.stores.ledger.page(Jid("alice@localhost"), PageQuery(folded=True))
+    assert [entry.target for entry in page.entries] == [0, 1, 0, 3]

@@ -21,6 +21,7 @@ STANZAS = (
     "<message to='bob@localhost' type='error'/>",
     "<presence to='bob@localhost'/>",
     "<presence type='probe' to='bob@localhost'/>",
+    "<iq type='get' id='1' to='bob@localhost/x'/>",
     "<iq type='result' id='1' to='bob@localhost/x'/>",
     "<iq type='set' id='1' to='localhost' from='alice@localhost'><query xmlns='jabber:iq:roster'/></iq>",
 )

@@ -163,18 +163,19 @@ def digest_of(message: Stanza) -> bytes:
 def failure_of(submission: Submission, account: Account) -> Append:
     """Give the entry that tells all devices of an account that what it sent could not arrive.
 
-    It points at that message, is not counted, and is stored once, however often it is told. It finds room
-    where there is none: it comes only for what the archive has taken.
+    It points at that message, is not counted, and is stored once, however often it is told of one row of the
+    outbox: the message's id does not say which one it was, since clients use theirs again. It finds room where
+    there is none: it comes only for what the archive has taken.
     """
     message, owner, peer = submission.message, account.jid.text, submission.origin.jid.text
-    id_ = message.id or ""
-    key = message_key("failed", owner, peer, id_)
+    id_, row = message.id or "", submission.origin.outbox_id
+    key = message_key("failed", owner, peer, row) if row else None
     return Append(
         body=message.to_bytes(),
         entries=(Entry(archive=owner, peer=peer, version=account.archive_version),),
         kind=EntryKind.FAILED,
-        keys=(key,) if id_ else (),
-        repeat=key if id_ else None,
+        keys=() if key is None else (key,),
+        repeat=key,
         refers_to=tuple(message_key(kind, owner, peer, id_) for kind in ("id", "origin")) if id_ else (),
     )
 

@@ -36,6 +36,8 @@ class Origin(msgspec.Struct, eq=False):
     via: Via
     entity: Entity | None = None
     session: Session | None = None
+    outbox_id: str = ""
+    """Of the row whose message could not arrive, where this is said: it is said once of each."""
 
     @property
     def is_unloaded(self) -> bool:

@@ -48,7 +48,9 @@ class ServiceSender:
             self._router.refuse(stanza, error)
             return
         failure = stanza.error(error).replace(to=sender.bare)
-        await self._router.send(self._router.origin_of(recipient, Via.SELF), [failure])
+        origin = self._router.origin_of(recipient, Via.SELF)
+        origin.outbox_id = str(row.id)
+        await self._router.send(origin, [failure])
 
 
 def _stanza(row: OutboxRow) -> Stanza:
