@@ -26,6 +26,22 @@ def test_the_log_tells_of_an_address_once_a_minute_with_a_count() -> None:
     ]
 
 
+def test_the_log_tells_once_a_minute_that_nobody_else_may_come_in() -> None:
+    now = 0.0
+    limiter = ConnectionLimiter(total=1, now=lambda: now)
+    with capture_logs() as told:
+        for _ in range(100):  # whoever makes room, and fills it again
+            assert limiter.admit("192.0.2.1")
+            assert not limiter.admit("192.0.2.1")
+            limiter.leave("192.0.2.1")
+        now += TOLD_EVERY
+        assert limiter.admit("192.0.2.1")
+        assert not limiter.admit("192.0.2.1")
+    assert [(each["event"], each["more"]) for each in told] == [
+        ("too_many_connections", each) for each in (0, 99)
+    ]
+
+
 def test_what_is_remembered_of_strangers_is_bounded() -> None:
     limiter = ConnectionLimiter(per_address=1, now=lambda: 0.0)
     with capture_logs():

@@ -12,6 +12,7 @@ import struct
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.streams.stand import (
     AUTH,
@@ -438,9 +439,11 @@ async def test_a_handshake_that_fails_leaves_nothing(tmp_path: Path) -> None:
         client = await stand.connect()
         await client.say(HEADER, until="</stream:features>")
         await client.say(STARTTLS, until="<proceed")
-        client.push("this is no TLS" * 10)
-        await until(lambda: not stand.server.connections)
+        with capture_logs() as told:
+            client.push("this is no TLS" * 10)
+            await until(lambda: not stand.server.connections)
         assert stand.gateway.limiter._count == 0
+        assert [(each["event"], each["log_level"]) for each in told] == [("handshake_failed", "debug")]
 
 
 @pytest.mark.parametrize("is_begun", [True, False])

@@ -289,7 +289,8 @@ class BoshStream:
                 case Closed(Ending.CLIENT):
                     items.append(StreamTail())
                 case Closed(ending, condition, text):
-                    log.info("bosh_ended", ending=ending.name.lower(), condition=condition, reason=text)
+                    tell = log.info if self._connection.session else log.debug  # strangers fill no log
+                    tell("bosh_ended", ending=ending.name.lower(), condition=condition, reason=text)
                     if items:
                         self._connection.receive(items)
                     self._connection.lost()

@@ -31,23 +31,22 @@ class ConnectionLimiter:
         self._total = total
         self._per_address = per_address
         self._count = 0
-        self._is_full = False  # so that a flood is told of once
         self._addresses: Counter[str] = Counter()
         self._refused = SeldomTold(TOLD_EVERY, now)
         self._out_of_files = SeldomTold(TOLD_EVERY, now)
+        self._full = SeldomTold(TOLD_EVERY, now)
 
     def admit(self, address: str) -> bool:
         """Tell whether one more may come in from there; if so, `leave` must be called once."""
         if self._total and self._count >= self._total:
-            if not self._is_full:
-                log.warning("too_many_connections", limit=self._total)
-            self._is_full = True
+            more = self._full.kept_quiet("")
+            if more is not None:
+                log.warning("too_many_connections", limit=self._total, more=more)
             return False
         network = network_of(address)
         if self._per_address and self._addresses[network] >= self._per_address and not is_loopback(address):
             self._tell(address, network)
             return False
-        self._is_full = False
         self._count += 1
         self._addresses[network] += 1
         return True

@@ -223,7 +223,7 @@ class TcpProtocol(asyncio.Protocol):
             # A handshake that was aborted looks like one that is done, but has no channel.
             channel = None if encrypted is None else encrypted.get_extra_info("ssl_object")
         except OSError as error:  # ssl.SSLError is one
-            log.info("handshake_failed", address=self._address, reason=str(error))
+            log.debug("handshake_failed", address=self._address, reason=str(error))
         finally:
             if channel is None:
                 # The event loop does not tell of a connection that is lost during the handshake.
