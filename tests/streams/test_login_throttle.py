@@ -234,6 +234,20 @@ async def test_what_does_not_fit_has_a_bound_on_one_stream(world: World) -> None
     end(bench)
 
 
+async def test_what_does_not_fit_is_told_once_a_minute(world: World) -> None:
+    door_ = await door(world, login_failures=3)
+    with capture_logs() as logs:
+        for seconds in (0, 0, 61):
+            world.clock.advance(seconds)
+            bench = Bench(door_)
+            bench.push(HEADER)
+            for _ in range(10):
+                bench.push(broken(bench))
+            end(bench)
+    told = [line["more"] for line in logs if (line["event"], line["log_level"]) == ("login_failed", "info")]
+    assert told == [0, 19]
+
+
 async def test_a_name_that_nobody_can_have_stands_in_the_log(world: World) -> None:
     bench = Bench(await door(world))
     bench.push(HEADER)

@@ -207,12 +207,15 @@ class Negotiator:
         address = self._output.client.address
         name = str(failure.account or failure.name)
         self._server.telemetry.login_failures[failure.condition] += 1
-        log.info(
+        more = 0 if failure.is_wrong else self._context.throttle.told_of_misfit(address)
+        tell = log.debug if more is None else log.info
+        tell(
             "login_failed",
             account=name,
             mechanism=failure.mechanism,
             condition=failure.condition,
             address=address,
+            more=more or 0,
         )
         attempt, self._attempt = self._attempt, None
         if attempt is not None:
