@@ -58,6 +58,7 @@ def test_requests(content: str, request_: PubSubRequest) -> None:
         "<items node='n' max_items='x'/>",
         f"<items node='{'n' * 1_025}'/>",
         f"<items node='n'><item id='{'i' * 1_025}'/></items>",
+        f"<items node='n'>{'<item/>' * 1_001}</items>",
         "<publish node='n'><item id='a'><a xmlns='u'/><b xmlns='u'/></item></publish>",
     ],
 )

@@ -1,7 +1,8 @@
 """Publish-Subscribe: requests to a service of nodes, their answers and notifications (XEP-0060 1.30.0).
 
 As much of it as nodes need whose items clients publish, read and hear of; the marks § point at its sections.
-Limits: an id or the name of a node of 1,024 octets.
+Limits: an id or the name of a node of 1,024 octets; 1,000 items of a request, each of which is looked for by
+itself.
 """
 
 from collections.abc import Iterable
@@ -16,6 +17,7 @@ from tidings.wire.xmpp.payloads.numbers import read_unsigned
 from tidings.wire.xmpp.payloads.strict import octets, present, read_id, read_optional_id
 
 NODE_OCTETS: Final = 1_024
+ITEMS: Final = 1_000
 
 _BESIDE: Final = frozenset({"publish-options", "options", "configure"})
 """Children that only say how the action of the request is meant."""
@@ -64,11 +66,14 @@ class PubSubRequest(msgspec.Struct, frozen=True):
         node = action.get("node") or ""
         if octets(node) > NODE_OCTETS:
             raise StanzaError("bad-request", f"the name of a node has at most {NODE_OCTETS} octets")
+        items = tuple(action.find_all("item"))
+        if len(items) > ITEMS:
+            raise StanzaError("bad-request", f"a request names at most {ITEMS} items")
         maximum = action.get("max_items")
         return cls(
             action.name,
             node,
-            tuple(map(PubSubItem.decode, action.find_all("item"))),
+            tuple(map(PubSubItem.decode, items)),
             None if maximum is None else read_unsigned(maximum, "max_items", minimum=1),
         )
 
