@@ -14,8 +14,11 @@ sasl2 = false
 
 [host."new.example"]
 sasl = false
-"""
 
+[host."guests.example"]
+authentication = "anonymous"
+"""
+REGISTER = "<iq type='get' id='r'><query xmlns='jabber:iq:register'/></iq>"
 
 SLOWLY = """
 [limits]
@@ -58,6 +61,12 @@ def test_each_domain_offers_what_its_options_say(tmp_path: Path) -> None:
         assert b"urn:xmpp:sasl:2" not in old
         assert b"urn:ietf:params:xml:ns:xmpp-sasl" not in new
         assert b"urn:xmpp:sasl:2" in new
+        for domain, is_offered in (("localhost", True), ("guests.example", False)):  # XEP-0077 §3.1
+            with socket.create_connection((HOST, server.tcp_port), timeout=20) as client:
+                heard = say(client, header(domain) + REGISTER, b"</iq>")
+            assert (b"http://jabber.org/features/iq-register" in heard) is is_offered
+            assert (b"<username" in heard) is is_offered
+            assert (b"service-unavailable" in heard) is not is_offered
     finally:
         server.stop()
 

@@ -606,13 +606,18 @@ async def test_the_server_stops(juliet: WorldClient, world: World) -> None:
 # --- negative priority, Bind 2
 
 
+@pytest.mark.parametrize(
+    ("jid", "counts"), [(PHONE, True), (PHONE, False), ("romeo@localhost", True), ("romeo@localhost", False)]
+)
 async def test_a_device_of_negative_priority_gets_each_message_once(
-    world: World, juliet: WorldClient
+    world: World, juliet: WorldClient, jid: str, counts: bool
 ) -> None:
-    phone = await come(world, PHONE, HIDDEN)
-    await phone.manage()
+    phone = await come(world, jid, HIDDEN)
+    if counts:
+        await phone.manage()
     await phone.send(COPY)
     await say(juliet, 1)
+    await world.advance(12)
     assert phone.take("message") == []  # it comes as itself, not as a copy
     await phone.send("<presence><priority>0</priority></presence>")
     assert got(phone) == ["1"]
