@@ -75,7 +75,7 @@ async def test_a_message_to_nobody_or_from_elsewhere_is_refused(world, live):
 async def test_a_message_that_nobody_takes_is_refused_by_a_server_that_is_well(world, live):
     await world.register("bob@localhost")
     told = await refused(live, "stanza", "send-stanza", stanza="<message to='bob@localhost'/>")
-    assert told == ("not-allowed", "the message was refused, since nobody takes or keeps it there")
+    assert told == ("not-found", "the message was refused, since nobody takes or keeps it there")
 
 
 async def test_a_stanza_is_sent_as_it_is_given(world, live):

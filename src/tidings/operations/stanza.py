@@ -187,7 +187,7 @@ def _refusal(error: StanzaError) -> TidingsError:
     """Say that the recipient's side refused a message: the server itself is well."""
     if error.condition != "service-unavailable":
         return error
-    return OperationError("not-allowed", "the message was refused, since nobody takes or keeps it there")
+    return OperationError("not-found", "the message was refused, since nobody takes or keeps it there")
 
 
 OPERATIONS = (send_message, send_stanza)
