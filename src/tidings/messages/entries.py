@@ -164,8 +164,8 @@ def failure_of(submission: Submission, account: Account) -> Append:
     """Give the entry that tells all devices of an account that what it sent could not arrive.
 
     It points at that message, is not counted, and is stored once, however often it is told of one row of the
-    outbox: the message's id does not say which one it was, since clients use theirs again. It finds room where
-    there is none: it comes only for what the archive has taken.
+    outbox: the message's id does not say which one it was, since clients use theirs again. It finds room
+    where there is none: it comes only for what the archive has taken.
     """
     message, owner, peer = submission.message, account.jid.text, submission.origin.jid.text
     id_, row = message.id or "", submission.origin.outbox_id
