@@ -24,7 +24,7 @@ from tidings.kernel.events import MessageAccepted, MessageDelivered, SessionBoun
 from tidings.kernel.feature import Addressee, Feature, Spec, handles, listens
 from tidings.kernel.hooks import Stage
 from tidings.kernel.iq import Iq
-from tidings.kernel.pulling import reads_later
+from tidings.kernel.pulling import WANTS_COPIES, reads_later
 from tidings.kernel.reasons import Reason
 from tidings.kernel.session import Session
 from tidings.kernel.slots import Slot
@@ -72,7 +72,6 @@ class CopiedMessages:
         return hash((other, peer, error.id)) in self._keys
 
 
-WANTS_COPIES: Slot[bool] = Slot("carbons.wanted", default=False)
 """Whether a session has asked for copies; a new one has not (§4)."""
 
 COPIED: Slot[CopiedMessages] = Slot("carbons.copied", factory=CopiedMessages)

@@ -206,9 +206,9 @@ class CommitUncertain(Fact):
 
 
 class ArchivePulled(Fact):
-    """A client asks for archive, inbox or sync, for the first time in its session.
+    """A client asks for archive, inbox or sync, for the first time in its session or while it is away.
 
-    It fetches by itself what its device has missed, and need not be sent that.
+    It fetches by itself what its device has missed until now, and need not be sent that.
     """
 
     session: Session

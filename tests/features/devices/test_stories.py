@@ -653,6 +653,66 @@ async def test_who_binds_by_bind_2_reads_the_archive_and_is_replayed_nothing(
     assert (await pull(phone)).texts == ["1", "2", "3", "4"]
 
 
+PULLS = {"Bind 2": True, "the archive": False}
+"""How a client says that it fetches by itself what it missed."""
+
+
+async def arrive_and_pull(world: World, *, is_bind2: bool) -> WorldClient:
+    phone = await world.login("romeo@localhost/app/x", device="4f2b", is_bind2=is_bind2)
+    assert (await pull(phone)).texts == ["1"]
+    return phone
+
+
+@pytest.mark.parametrize("is_bind2", PULLS.values(), ids=PULLS)
+async def test_what_comes_after_a_client_has_pulled_is_sent_when_it_becomes_available(
+    world: World, juliet: WorldClient, is_bind2: bool
+) -> None:
+    await say(juliet, 1)
+    phone = await arrive_and_pull(world, is_bind2=is_bind2)
+    await say(juliet, 2, 3)
+    assert got(phone) == []
+    await phone.send("<presence/>")
+    assert got(phone) == ["2", "3"]
+    await say(juliet, 4)
+    assert got(phone) == ["4"]
+    for away in (AWAY, HIDDEN):
+        await phone.send(away)
+        await say(juliet, 5, 6, 7, 8, 9)
+        assert got(phone) == []
+        await phone.send("<presence/>")
+        texts = got(phone)
+        while await answer_pings(phone):
+            texts += got(phone)
+        assert texts == ["5", "6", "7", "8", "9"]
+
+
+@pytest.mark.parametrize("is_bind2", PULLS.values(), ids=PULLS)
+async def test_what_a_client_pulls_while_it_is_away_is_not_sent_again(
+    world: World, juliet: WorldClient, is_bind2: bool
+) -> None:
+    await say(juliet, 1)
+    phone = await arrive_and_pull(world, is_bind2=is_bind2)
+    await say(juliet, 2)
+    assert (await pull(phone)).texts == ["1", "2"]
+    await say(juliet, 3)
+    await phone.send("<presence/>")
+    assert got(phone) == ["3"]
+
+
+@pytest.mark.parametrize("is_bind2", PULLS.values(), ids=PULLS)
+async def test_what_a_client_that_has_pulled_got_as_a_copy_is_not_sent_again(
+    world: World, juliet: WorldClient, is_bind2: bool
+) -> None:
+    await say(juliet, 1)
+    phone = await arrive_and_pull(world, is_bind2=is_bind2)
+    await phone.send(COPY)
+    phone.take("iq")
+    await say(juliet, 2)
+    assert len(phone.take("message")) == 1
+    await phone.send("<presence/>")
+    assert got(phone) == []
+
+
 async def test_what_bind_2_clears_is_cleared_for_that_device_alone(world: World, juliet: WorldClient) -> None:
     desk = await come(world, DESK)
     await desk.leave()

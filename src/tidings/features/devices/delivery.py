@@ -11,7 +11,8 @@ device that is not known gets what no device has seen.
   XEP-0198 or by answering a ping. However much a device has missed, it gets all of it, in little memory.
 - A cursor moves when the client acknowledges (XEP-0198). A client that does not count has what it was sent
   when it answers, when it sends anything 10 seconds later, or when it ends its stream in order.
-- A device that asks for archive, inbox or sync fetches what it missed by itself, and is replayed nothing.
+- A device that asks for archive, inbox or sync fetches what it missed by itself; it is replayed only what
+  came after that, while it was not available and took no copies.
 - What a lost connection makes uncertain comes again, with the same archive id.
 
 Left out: §3 for groupchat and headline, which the archive does not keep for accounts.
@@ -43,7 +44,7 @@ from tidings.kernel.events import (
     StanzasAcknowledged,
 )
 from tidings.kernel.feature import Feature, Spec, listens
-from tidings.kernel.pulling import pulled
+from tidings.kernel.pulling import misses, pulled
 from tidings.kernel.session import Session
 from tidings.kernel.supervisor import Supervisor
 from tidings.kernel.traces import Traces
@@ -123,13 +124,16 @@ class Devices(Feature):
         was_there = session.priority is not None and session.priority >= 0
         is_there = presence.kind == "" and priority_of(presence) >= 0
         progress = session[PROGRESS]
-        if is_there == was_there or progress.pulls:
+        if is_there == was_there or (progress.pulls and progress.is_current):
             return
         progress.is_current = False
         self._replay.halt(session)
         if is_there:
+            progress.turn_to_passed()
             session.is_catching_up = True
             self._replay.go_on(session)
+        elif progress.pulls:
+            progress.passes(progress.upto + 1)
 
     @listens(SessionEnded, first=True)  # in the same turn as the end: what comes later is not seen
     def end(self, event: SessionEnded) -> None:
@@ -148,6 +152,7 @@ class Devices(Feature):
         if session.ended:
             return
         progress.pulls = progress.is_current = True
+        progress.passed_by = None  # what came while it was away is in what the client reads now
         self._replay.halt(session)
         self._supervisor.start("pulled", self._note_pull(session, progress))
 
@@ -157,7 +162,8 @@ class Devices(Feature):
         except BackendError as error:  # it asks again in its next session
             log.error("pull_not_noted", session=str(session.jid), reason=str(error))
             return
-        progress.upto = max(progress.upto, head.position)
+        if progress.is_current:
+            progress.upto = max(progress.upto, head.position)
         if session.account.exists:
             self._cursors.move(session.account.jid, progress.device, head.position, pulls=True)
             self._keeper.note(session)
@@ -178,7 +184,9 @@ class Devices(Feature):
         position = stored.place.position
         for session in event.account.sessions.values():
             progress = session[PROGRESS]
-            if progress.is_current:
+            if progress.is_current and progress.pulls and session not in event.recipients and misses(session):
+                progress.passes(position)
+            elif progress.is_current:
                 self._keeper.went(session, progress, position)
                 if session in event.recipients:
                     progress.live += 1

@@ -74,6 +74,7 @@ class Progress:
         "live",
         "noted",
         "overflowed",
+        "passed_by",
         "ping",
         "pulls",
         "run",
@@ -104,6 +105,9 @@ class Progress:
         """Whether the archive may have messages that were not delivered."""
         self.pulls = False
         """Whether the device fetches what it missed by itself: it has done so in this session or before."""
+
+        self.passed_by: int | None = None
+        """Where that is which came since the device has pulled, and which it was not sent."""
 
         self.live = 0
         """How many messages were sent live."""
@@ -213,6 +217,18 @@ class Progress:
             self.held = []
         else:
             self.held.append((position, stanza))
+
+    def passes(self, position: int) -> None:
+        """A message passes a device that has pulled: it is sent this, and what follows, when it is there."""
+        self.is_current = False
+        if self.passed_by is None:
+            self.passed_by = position
+
+    def turn_to_passed(self) -> None:
+        """Let the replay begin with what has passed."""
+        if self.passed_by is not None:
+            self.first_missed, self.passed_by = self.passed_by, None
+            self.upto = max(self.upto, self.first_missed - 1)
 
     def stop(self) -> None:
         """Whatever replay is under way is no longer."""
