@@ -52,6 +52,11 @@ faults: $(VENV)/dev.stamp
 fuzz: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.fuzz $(ARGS)
 
+## dist: build the package for pip, a wheel and a source archive, into ./dist
+.PHONY: dist
+dist: $(VENV)/dev.stamp
+	$(BIN)/python -m hatchling build -d dist
+
 ## clean: remove what make installed; ./data stays
 .PHONY: clean
 clean:
