@@ -10,7 +10,7 @@ import pytest
 
 from tests.harness.clock import VirtualClock
 from tidings.adapters.memory import MemoryStores
-from tidings.app import admin_socket
+from tidings.app import admin_client, admin_socket
 from tidings.kernel.domains import Domains
 from tidings.kernel.supervisor import Supervisor
 from tidings.kernel.telemetry import Telemetry
@@ -39,7 +39,7 @@ async def path(tmp_path, context):
 
 
 async def call(path, category, name, **arguments):
-    return await asyncio.to_thread(admin_socket.call, path, category, name, arguments)
+    return await asyncio.to_thread(admin_client.call, path, category, name, arguments)
 
 
 async def test_carries_operations_and_their_errors(path):
@@ -57,7 +57,7 @@ async def test_carries_operations_and_their_errors(path):
 
 async def test_an_operation_with_many_answers_gives_each(path):
     def export():
-        return list(admin_socket.stream(path, "account", "export", {}))
+        return list(admin_client.stream(path, "account", "export", {}))
 
     assert await asyncio.to_thread(export) == []
     users = [f"user{number:02d}@localhost" for number in range(20)]
@@ -66,7 +66,7 @@ async def test_an_operation_with_many_answers_gives_each(path):
     assert [each["user"] for each in await asyncio.to_thread(export)] == sorted(users)
     with pytest.raises(OperationError, match="not a domain of this server"):
         await asyncio.to_thread(
-            list, admin_socket.stream(path, "account", "export", {"domain": "elsewhere.test"})
+            list, admin_client.stream(path, "account", "export", {"domain": "elsewhere.test"})
         )
     assert (await call(path, "account", "count"))["count"] == 20
 
@@ -76,8 +76,8 @@ async def test_is_open_to_its_user_alone_and_gone_at_the_end(tmp_path, context):
     assert stat.S_IMODE((tmp_path / "admin.sock").stat().st_mode) == 0o600
     await served.close()
     assert not (tmp_path / "admin.sock").exists()
-    with pytest.raises(admin_socket.NotRunningError):
-        admin_socket.call(tmp_path / "admin.sock", "account", "count", {})
+    with pytest.raises(admin_client.NotRunningError):
+        admin_client.call(tmp_path / "admin.sock", "account", "count", {})
 
 
 async def test_a_second_server_is_refused_and_a_dead_one_replaced(path, context):
@@ -88,8 +88,8 @@ async def test_a_second_server_is_refused_and_a_dead_one_replaced(path, context)
     dead = path.with_name("dead.sock")
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(dead))
-    with pytest.raises(admin_socket.NotRunningError):
-        admin_socket.call(dead, "account", "count", {})
+    with pytest.raises(admin_client.NotRunningError):
+        admin_client.call(dead, "account", "count", {})
     again = await start(context, dead)
     assert (await call(dead, "account", "count"))["count"] == 0
     await again.close()

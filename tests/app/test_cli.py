@@ -9,6 +9,7 @@ import pytest
 from tests.harness.clock import VirtualClock
 from tidings.adapters.memory import MemoryStores
 from tidings.app import admin_socket, cli
+from tidings.app.direct_commands import DIRECT
 from tidings.kernel.domains import Domains
 from tidings.kernel.supervisor import Supervisor
 from tidings.kernel.telemetry import Telemetry
@@ -173,20 +174,24 @@ def test_every_command_has_help(run):
 
 
 def test_flags_of_serve_become_options():
-    given = cli.direct_parser("serve").parse_args(
-        [
-            "--data-dir",
-            "d",
-            "--domain",
-            "a",
-            "--domain",
-            "b",
-            "--admin",
-            "x:y",
-            "--auth",
-            "any",
-            "--reset-when-empty",
-        ]
+    given = (
+        DIRECT["serve"]
+        .parser("serve")
+        .parse_args(
+            [
+                "--data-dir",
+                "d",
+                "--domain",
+                "a",
+                "--domain",
+                "b",
+                "--admin",
+                "x:y",
+                "--auth",
+                "any",
+                "--reset-when-empty",
+            ]
+        )
     )
     assert cli.flags_of(vars(given)) == {
         "server.data_dir": "d",

@@ -1,7 +1,11 @@
 """Answers as people see them."""
 
+from tidings.app import commands
 from tidings.app.presentation import print_result
-from tidings.operations.all import CATALOGUE
+
+
+def command(category, name):
+    return next(each for each in commands.shipped() if (each.category, each.name) == (category, name))
 
 
 def test_a_story_is_printed_a_step_a_line_and_ends_with_what_is_unknown(capsys):
@@ -17,7 +21,7 @@ def test_a_story_is_printed_a_step_a_line_and_ends_with_what_is_unknown(capsys):
         ],
         "unknown": ["which sessions were sent it"],
     }
-    print_result(CATALOGUE.get("explain", "message"), story)
+    print_result(command("explain", "message"), story)
     lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
     assert lines == [
         "sender     alice@localhost/phone",

@@ -2,7 +2,7 @@
 
 import re
 
-from tidings.app import config, hook_reference, reference, share_reference
+from tidings.app import arguments, commands, config, hook_reference, reference, share_reference
 from tidings.app.known_features import known_features
 from tidings.base.errors import STANZA_ERROR_KINDS
 from tidings.operations.all import CATALOGUE
@@ -16,8 +16,11 @@ def test_pages_are_written_once_and_compared(tmp_path, capsys):
     )
     assert reference.main([], tmp_path) == 0
     assert reference.main(["--check"], tmp_path) == 0
-    (tmp_path / "operations.md").write_text("old")
-    assert reference.main(["--check"], tmp_path) == 1
+    for name in ("docs/reference/operations.md", "src/tidings/app/shipped/commands.json"):
+        (tmp_path / name).write_text("old")
+        assert reference.main(["--check"], tmp_path) == 1
+        assert f"{name} is not what the code declares" in capsys.readouterr().err
+        assert reference.main([], tmp_path) == 0
 
 
 def test_pages_name_everything_there_is():
@@ -34,6 +37,10 @@ def test_pages_name_everything_there_is():
         for spec in feature.specs():
             assert f"| {spec.document} |" in pages["standards.md"]
     assert "`tidings_logins_total`" in pages["metrics.md"]
+
+
+def test_the_command_line_knows_the_operations_as_the_catalogue_has_them():
+    assert commands.shipped() == tuple(map(arguments.command_of, CATALOGUE))
 
 
 def test_every_option_of_every_feature_is_described():

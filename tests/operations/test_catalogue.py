@@ -9,9 +9,10 @@ from tidings.base.errors import BackendError
 from tidings.base.jid import Jid
 from tidings.operations.all import CATALOGUE
 from tidings.operations.catalogue import ADMINISTRATORS, EVERYBODY, OPERATORS, Catalogue, operation
+from tidings.operations.characters import check_characters
 from tidings.operations.context import OPERATOR, Caller, Context, Role
 from tidings.operations.errors import CODES, OperationError
-from tidings.operations.values import Domain, Scalar, check_characters
+from tidings.operations.values import Domain, Scalar
 
 
 class Nothing(msgspec.Struct, frozen=True):

@@ -14,23 +14,22 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from tidings.app.admin_client import is_running, short_name
 from tidings.base.errors import TidingsError
 from tidings.kernel.supervisor import Supervisor
 from tidings.operations.catalogue import Catalogue
 from tidings.operations.context import Context
 from tidings.operations.errors import OperationError
-from tidings.operations.values import check_characters, to_json
+from tidings.operations.values import to_json
 
 LINE_BYTES: Final = 1024 * 1024
-ANSWER_SECONDS: Final = 60
 _STARTING: Final = "the server is starting"
-_LONGEST_NAME: Final = 100  # octets that every system lets the name of a Unix socket have
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -70,10 +69,6 @@ class AlreadyRunningError(TidingsError):
     """Another server uses the data directory."""
 
 
-class NotRunningError(TidingsError):
-    """No server listens on the admin socket."""
-
-
 class AdminSocket:
     """Serves a catalogue on a Unix socket with mode 0600 from its first moment on."""
 
@@ -95,7 +90,7 @@ class AdminSocket:
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         mask = os.umask(0o177)
         try:
-            with _short_name(self._path) as name:
+            with short_name(self._path) as name:
                 listening.bind(name)
         finally:
             os.umask(mask)
@@ -249,98 +244,3 @@ class _Connection(asyncio.Protocol):
     def _write(self, answer: Answer) -> None:
         if self._transport is not None:
             self._transport.write(to_json(answer) + b"\n")
-
-
-def call(
-    path: Path,
-    category: str,
-    operation: str,
-    arguments: dict[str, Any],
-    on_wait: Callable[[str], None] | None = None,
-) -> Any:  # noqa: ANN401  # plain JSON
-    """Ask the running server, blocking; gives the result as plain values.
-
-    `on_wait` is told why the answer has to wait while the server starts. Raises `NotRunningError`, or the
-    `OperationError` that the server answered; without `on_wait`, that it is starting.
-    """
-    with contextlib.closing(_ask(path, Request(category, operation, arguments), on_wait)) as answers:
-        return next(answers).result
-
-
-def stream(
-    path: Path,
-    category: str,
-    operation: str,
-    arguments: dict[str, Any],
-    on_wait: Callable[[str], None] | None = None,
-) -> Iterator[Any]:
-    """Ask the running server for many answers, blocking; gives each as plain values, raises as `call`."""
-    for answer in _ask(path, Request(category, operation, arguments), on_wait):
-        if answer.item is None:
-            return
-        yield answer.item
-
-
-def _ask(
-    path: Path, request: Request, on_wait: Callable[[str], None] | None
-) -> Generator[Answer, None, None]:
-    """Give the answers to a request, one line each."""
-    check_characters(request.arguments)  # JSON cannot carry what is not UTF-8
-    try:
-        with _connected(path) as connection, connection.makefile("rb") as lines:
-            connection.sendall(msgspec.json.encode(request) + b"\n")
-            for line in lines:
-                answer = msgspec.json.decode(line, type=Answer)
-                if answer.error is not None:
-                    raise OperationError(answer.error.code, answer.error.text)  # type: ignore[arg-type]  # a server's code
-                if not answer.waiting:
-                    yield answer
-                elif on_wait is not None:
-                    on_wait(answer.waiting)
-                else:
-                    raise OperationError("unavailable", answer.waiting)
-    except TimeoutError:
-        raise OperationError(
-            "unavailable", f"the server has not answered for {ANSWER_SECONDS} seconds"
-        ) from None
-    except ConnectionError:
-        pass
-    raise OperationError("unavailable", "the server stopped before it answered")
-
-
-def is_running(path: Path) -> bool:
-    """Tell whether a server listens on the admin socket."""
-    try:
-        with _connected(path):
-            return True
-    except NotRunningError:
-        return False
-
-
-@contextlib.contextmanager
-def _connected(path: Path) -> Iterator[socket.socket]:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(ANSWER_SECONDS)
-        try:
-            with _short_name(path) as name:
-                connection.connect(name)
-        except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
-            raise NotRunningError(f"no server is running on the data directory {path.parent}") from None
-        except PermissionError:
-            raise OperationError(
-                "not-allowed", f"{path} belongs to another user: run this as the user that runs the server"
-            ) from None
-        yield connection
-
-
-@contextlib.contextmanager
-def _short_name(path: Path) -> Iterator[str]:
-    """Give a name of the socket that fits into what the system allows, however deep its directory lies."""
-    if len(os.fsencode(path)) <= _LONGEST_NAME:
-        yield str(path)
-        return
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        yield f"/proc/self/fd/{directory}/{path.name}"
-    finally:
-        os.close(directory)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -54,7 +55,7 @@ def migrate(config: Config, url: str, *, as_json: bool) -> None:
 
 def _tell(what: str, manifest: Manifest, *, as_json: bool) -> None:
     if as_json:
-        presentation.print_json(manifest)
+        presentation.print_json(msgspec.to_builtins(manifest))
         return
     made = manifest.made.astimezone().isoformat(" ", "seconds")
     accounts, messages = (manifest.tables[name].rows for name in ("accounts", "messages"))

@@ -14,7 +14,7 @@ import msgspec
 
 from tidings.adapters.sql.ledger.caches import JID_OCTETS
 from tidings.app import (
-    admin_socket,
+    admin_client,
     certificates,
     data_directory,
     extensions,
@@ -92,8 +92,8 @@ async def examine(config: Config, now: datetime | None = None) -> list[Finding]:
 def _running_process(config: Config) -> int:
     """Give the process id of the server on this data directory, or 0."""
     try:
-        return int(admin_socket.call(config.admin_socket, "server", "status", {})["process"])
-    except (admin_socket.NotRunningError, OperationError):
+        return int(admin_client.call(config.admin_socket, "server", "status", {})["process"])
+    except (admin_client.NotRunningError, OperationError):
         return 0
 
 

@@ -16,14 +16,11 @@ from typing import Any, Final
 from tidings.app import profiles, rules, schema, toml_lines
 from tidings.app.mistakes import ConfigError, Mistake
 from tidings.app.options import ServerOptions
+from tidings.app.whereabouts import DEFAULT_FILE, FILE_VARIABLE, PREFIX
 from tidings.base.jid import JidError
 
 Place = tuple[str | int, ...]
 """Where an option is: the names that lead to it."""
-
-PREFIX: Final = "TIDINGS_"
-FILE_VARIABLE: Final = "TIDINGS_CONFIG"
-DEFAULT_FILE: Final = "tidings.toml"
 
 _HOST: Final = "HOST__"
 _LISTED: Final = 5  # domains that a message names

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-
-import msgspec
+from typing import NamedTuple
 
 from tidings.base.errors import TidingsError
 
 
-class Mistake(msgspec.Struct, frozen=True):
+class Mistake(NamedTuple):
     """One thing that is wrong: where, and what was expected."""
 
     where: str

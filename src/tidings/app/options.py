@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta, field
 
 from tidings.app.listen_options import ListenOptions
+from tidings.app.whereabouts import SOCKET
 from tidings.gateways.http_options import HttpOptions
 from tidings.kernel.traces import REMEMBERED
 from tidings.wire.xmpp.bosh.options import BoshOptions
@@ -400,7 +401,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def admin_socket(self) -> Path:
         """The Unix socket through which the command line reaches the running server."""
-        return self.data_dir / "admin.sock"
+        return self.data_dir / SOCKET
 
     def first_accounts(self) -> tuple[tuple[str, str], ...]:
         """The accounts of `create_admins` as (bare address, password), one for each of their domains."""

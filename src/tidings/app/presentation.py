@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
+from tidings.app.tables import BOLD, GREEN, RED, YELLOW, Cell, print_table
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from tidings.app.check import Finding
-    from tidings.operations.catalogue import Operation
+    from tidings.app.commands import Command
 
 _SENTENCES: Final[Mapping[tuple[str, str], str]] = {
     ("account", "register"): "The account {user} has been made.",
@@ -39,27 +38,30 @@ _SENTENCES: Final[Mapping[tuple[str, str], str]] = {
 }
 """What people are told when an operation has nothing more to show."""
 
-_COLOURS: Final = {"ok": "green", "warn": "yellow", "fail": "bold red"}
+_COLOURS: Final = {"ok": GREEN, "warn": YELLOW, "fail": RED}
 
 
 def print_json(value: object) -> None:
     """Print a value as JSON, indented, one document."""
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def print_line(value: object) -> None:
     """Print a value as JSON in one line: one answer of many."""
-    sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n")
 
 
-def print_result(operation: Operation, result: Mapping[str, Any]) -> None:
+def print_result(command: Command, result: Mapping[str, Any]) -> None:
     """Print the answer of an operation for people."""
-    sentence = _SENTENCES.get((operation.category, operation.name))
+    sentence = _SENTENCES.get((command.category, command.name))
     if sentence is not None:
         sys.stdout.write(sentence.format_map(result) + "\n")
         return
     if result.keys() == {"items", "next"}:
-        _print_rows(f"{operation.category}s", result["items"])
+        if result["items"]:
+            _print_rows(result["items"])
+        else:
+            sys.stderr.write(f"There are no {command.category}s.\n")
         if result["next"]:
             sys.stderr.write(f"There are more: --after {shlex.quote(result['next'])}\n")
         return
@@ -71,83 +73,67 @@ def print_result(operation: Operation, result: Mapping[str, Any]) -> None:
 
 def print_findings(findings: Iterable[Finding]) -> None:
     """Print what `tidings check` found, as a table, and a last line that sums it up."""
-    from rich.table import Table  # noqa: PLC0415  # tables are slow to load
-    from rich.text import Text  # noqa: PLC0415
-
-    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
     findings = list(findings)
-    for finding in findings:
-        told = Text(finding.text)
-        if finding.mend:
-            told.append(f"\n→ {finding.mend}", style="dim")
-        table.add_row(Text(finding.status, style=_COLOURS[finding.status]), finding.subject, told)
-    console = _console()
-    console.print(table)
+    print_table(
+        [
+            (
+                Cell(finding.status, _COLOURS[finding.status]),
+                Cell(finding.subject),
+                Cell(finding.text + (f"\n→ {finding.mend}" if finding.mend else "")),
+            )
+            for finding in findings
+        ]
+    )
     failed = sum(finding.status == "fail" for finding in findings)
     warned = sum(finding.status == "warn" for finding in findings)
     if failed or warned:
-        console.print(f"\n{failed} to mend, {warned} to consider.")
+        sys.stdout.write(f"\n{failed} to mend, {warned} to consider.\n")
     else:
-        console.print("\nEverything is in order.")
+        sys.stdout.write("\nEverything is in order.\n")
 
 
-def _print_rows(name: str, rows: Sequence[Any]) -> None:
-    if not rows:
-        sys.stderr.write(f"There are no {name}.\n")
-        return
+def _print_rows(rows: Sequence[Any]) -> None:
     if not isinstance(rows[0], dict):
         sys.stdout.writelines(f"{row}\n" for row in rows)
         return
-    from rich.table import Table  # noqa: PLC0415  # tables are slow to load
-
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for heading in rows[0]:
-        table.add_column(heading.replace("_", " "), no_wrap=True)
-    for row in rows:
-        table.add_row(*(_show(value) for value in row.values()))
-    _console().print(table)
+    headings = [Cell(_words(name), BOLD) for name in rows[0]]
+    print_table([headings, *([Cell(_show(value)) for value in row.values()] for row in rows)])
 
 
 def _print_facts(result: Mapping[str, Any]) -> None:
-    from rich.table import Table  # noqa: PLC0415  # tables are slow to load
-
-    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in result.items():
-        if value not in ("", None, [], ()):
-            table.add_row(name.replace("_", " "), _show(value))
-    _console().print(table)
+    """Print a line for each thing there is to say, and a table for each list of things that have parts."""
+    facts = {name: value for name, value in result.items() if value not in ("", None, [], {})}
+    lists = {name: value for name, value in facts.items() if isinstance(value, list) and _has_parts(value)}
+    single = [(Cell(_words(name), BOLD), Cell(_show(facts[name]))) for name in facts if name not in lists]
+    if single:
+        print_table(single)
+    for name, rows in lists.items():
+        sys.stdout.write("\n" if single or rows is not next(iter(lists.values())) else "")
+        sys.stdout.write(f"{_words(name)}:\n")
+        _print_rows(rows)
 
 
 def _print_steps(result: Mapping[str, Any]) -> None:
     """Print what became of something: what it is, a line a step, and what cannot be told."""
-    from rich.table import Table  # noqa: PLC0415  # tables are slow to load
-
     _print_facts({name: value for name, value in result.items() if name not in {"steps", "unknown"}})
-    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for step in result["steps"]:
-        table.add_row(_show(step["time"]), step["step"], step["text"])
-    console = _console()
-    console.print()
-    console.print(table)
+    sys.stdout.write("\n")
+    print_table(
+        [
+            (Cell(_show(step["time"])), Cell(step["step"], BOLD), Cell(step["text"]))
+            for step in result["steps"]
+        ]
+    )
     if result["unknown"]:
-        console.print("\nWhat cannot be told:")
-        for text in result["unknown"]:
-            console.print(f"- {text}")
+        sys.stdout.write("\nWhat cannot be told:\n")
+        sys.stdout.writelines(f"- {text}\n" for text in result["unknown"])
 
 
-def _console() -> Console:
-    from rich.console import Console  # noqa: PLC0415  # tables are slow to load
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
-    # In a pipe a table must not be cut to the width of a terminal that is not there.
-    return Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 200)
+
+def _has_parts(rows: Sequence[Any]) -> bool:
+    return bool(rows) and isinstance(rows[0], dict)
 
 
 def _show(value: object) -> str:
@@ -155,4 +141,8 @@ def _show(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, list | tuple):
         return ", ".join(_show(item) for item in value)
+    if isinstance(value, dict):
+        return ", ".join(
+            f"{_words(name)} {_show(each)}" for name, each in value.items() if each not in ("", None)
+        )
     return "" if value is None else str(value)

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Final
 
 from tidings.adapters.file_lock import PATIENCE
-from tidings.app import admin_socket, storage
+from tidings.app import admin_client, storage
 from tidings.app.options import Config
 from tidings.base.errors import InUseError
 from tidings.base.jid import Jid
@@ -37,8 +37,8 @@ def call(
     waiting = _Patience(on_wait)
     while True:
         try:
-            return admin_socket.call(*asked, waiting.tell)
-        except admin_socket.NotRunningError:
+            return admin_client.call(*asked, waiting.tell)
+        except admin_client.NotRunningError:
             _may_do_without_server(config, operation)
         try:
             return asyncio.run(_on_database(config, operation, arguments))
@@ -54,9 +54,9 @@ def stream(
     waiting = _Patience(on_wait)
     while True:
         try:
-            yield from admin_socket.stream(*asked, waiting.tell)
+            yield from admin_client.stream(*asked, waiting.tell)
             return
-        except admin_socket.NotRunningError:
+        except admin_client.NotRunningError:
             _may_do_without_server(config, operation)
         try:
             with asyncio.Runner() as runner:

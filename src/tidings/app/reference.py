@@ -1,6 +1,7 @@
 """Writes the reference pages from what the code declares: `python -m tidings.app.reference [--check]`.
 
-With `--check` nothing is written; the exit code is 1 when a page is not what it would be.
+It writes the table of commands, too, which the command line reads in place of the catalogue. With `--check`
+nothing is written; the exit code is 1 when a file is not what it would be.
 """
 
 from __future__ import annotations
@@ -18,7 +19,19 @@ from prometheus_client.core import Metric
 
 from tidings.adapters.memory.stores import MemoryStores
 from tidings.adapters.sql.ledger import open_memory_ledger
-from tidings.app import api_reference, arguments, cli, hook_reference, layers, schema, share_reference
+from tidings.app import (
+    api_reference,
+    arguments,
+    cli,
+    command_parser,
+    commands,
+    direct_commands,
+    hook_reference,
+    layers,
+    schema,
+    share_reference,
+    whereabouts,
+)
 from tidings.app.compose import HostSettings, build_server
 from tidings.app.known_features import known_features
 from tidings.app.reference_text import attribute_docs, cell
@@ -38,6 +51,7 @@ _DECLARING: Final = (
 )
 """Modules that say in `SPECS` what they implement; features say it themselves."""
 
+_TABLE: Final = commands.TABLE.relative_to(Path(__file__).parents[3]).as_posix()
 _NOTE: Final = "<!-- Made by `make gen` from the code; do not edit. -->"
 
 
@@ -56,22 +70,28 @@ def pages() -> dict[str, str]:
     return {name: "\n".join([_NOTE, "", *make(), ""]) for name, make in makers.items()}
 
 
-def main(words: Sequence[str] | None = None, directory: Path | None = None) -> int:
-    """Write or compare the pages and give the exit code."""
+def files() -> dict[str, str]:
+    """Make every file that is made from the code, by its path in the repository."""
+    table = commands.write(map(arguments.command_of, CATALOGUE))
+    return {**{f"docs/reference/{name}": text for name, text in pages().items()}, _TABLE: table}
+
+
+def main(words: Sequence[str] | None = None, root: Path | None = None) -> int:
+    """Write or compare the files and give the exit code."""
     words = sys.argv[1:] if words is None else words
-    directory = directory or Path(__file__).parents[3] / "docs" / "reference"
-    stale = [
-        name
-        for name, text in pages().items()
-        if not (directory / name).exists() or (directory / name).read_text(encoding="utf-8") != text
-    ]
+    root = root or Path(__file__).parents[3]
+    stale = {
+        name: text
+        for name, text in files().items()
+        if not (root / name).exists() or (root / name).read_text(encoding="utf-8") != text
+    }
     if "--check" in words:
         for name in stale:
-            sys.stderr.write(f"docs/reference/{name} is not what the code declares; run: make gen\n")
+            sys.stderr.write(f"{name} is not what the code declares; run: make gen\n")
         return 1 if stale else 0
-    directory.mkdir(parents=True, exist_ok=True)
-    for name in stale:
-        (directory / name).write_text(pages()[name], encoding="utf-8")
+    for name, text in stale.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text, encoding="utf-8")
     return 0
 
 
@@ -82,7 +102,8 @@ def _configuration() -> Iterator[str]:
     yield ""
     yield "1. the defaults below;"
     yield "2. a profile (`--profile`);"
-    yield f"3. a TOML file: `--config FILE`, else `{layers.FILE_VARIABLE}`, else `{layers.DEFAULT_FILE}` in"
+    variable, default = whereabouts.FILE_VARIABLE, whereabouts.DEFAULT_FILE
+    yield f"3. a TOML file: `--config FILE`, else `{variable}`, else `{default}` in"
     yield "   the working directory (under a profile, that last one is not read);"
     yield "4. environment variables `TIDINGS_SECTION__OPTION`; lists are written with commas, dots and dashes"
     yield "   of a domain as underscores: `TIDINGS_HOST__EXAMPLE_ORG__AUTHENTICATION=anonymous`, for a domain"
@@ -270,14 +291,14 @@ def _command_line() -> Iterator[str]:
     yield "|---|---|"
     for code, meaning in cli.EXIT_CODES.items():
         yield f"| {code} | {meaning} |"
-    for word, flags in cli.DIRECT_FLAGS.items():
+    for word, direct in direct_commands.DIRECT.items():
         yield ""
         yield f"## tidings {word}"
         yield ""
-        text = cli.DIRECT[word]
+        text = direct.summary
         yield f"{text[:1].upper()}{text[1:]}."
         yield ""
-        yield from _flags(flags)
+        yield from _flags(direct.flags)
     yield ""
     yield "## Operations"
     yield ""
@@ -285,7 +306,7 @@ def _command_line() -> Iterator[str]:
     yield "socket in the data directory, which only the server's own user can open, or, when no server runs,"
     yield "to the database. Every one of them has these options, too:"
     yield ""
-    yield from _flags(cli.OPERATION_FLAGS)
+    yield from _flags(command_parser.OPERATION_FLAGS)
     for operation in CATALOGUE:
         yield ""
         yield f"### tidings {operation.category} {operation.name}"
@@ -306,7 +327,7 @@ def _command_line() -> Iterator[str]:
             yield f"The exit code is 1 when `{operation.answer}` is false."
 
 
-def _flags(flags: Iterable[cli.Flag]) -> Iterator[str]:
+def _flags(flags: Iterable[command_parser.Flag]) -> Iterator[str]:
     yield "| option | what it is |"
     yield "|---|---|"
     for flag in flags:

@@ -7,8 +7,7 @@ before the operation runs; in an answer it becomes a text again by `to_plain` or
 from __future__ import annotations
 
 import enum
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final, Generic, NamedTuple, TypeVar
 
@@ -16,8 +15,8 @@ import msgspec
 from msgspec import Meta, inspect
 
 from tidings.base.jid import Jid, JidError
+from tidings.operations.characters import check_characters
 from tidings.operations.errors import OperationError
-from tidings.wire.xml.writer import check_characters as xml_characters
 
 Item = TypeVar("Item")
 
@@ -109,10 +108,6 @@ def read_address(text: object) -> Jid:
         raise OperationError("invalid", f"{text!r} is not an address: {error}") from None
 
 
-_NOT_UTF8: Final = re.compile("[\udc80-\udcff]")
-"""What stands for an octet of the command line that is no text (PEP 383)."""
-
-
 def check_address(jid: Jid, scalar: Scalar, example: str) -> None:
     """Raise `OperationError` for an address that is not of this kind; `example` is a domain served here."""
     match scalar:
@@ -123,27 +118,6 @@ def check_address(jid: Jid, scalar: Scalar, example: str) -> None:
             raise OperationError("invalid", f"{jid} has a resource; write {jid.bare}")
         case Scalar.DOMAIN if jid.local or jid.resource:
             raise OperationError("invalid", f"{str(jid)!r} is not a domain; write {jid.domain}")
-
-
-def check_characters(arguments: object, where: str = "") -> None:
-    """Refuse text that no stream could carry, in whichever argument; raises `OperationError` that names it.
-
-    What a command line has that is not UTF-8 is such text, too.
-    """
-    if isinstance(arguments, str):
-        try:
-            xml_characters(arguments)
-        except ValueError as error:
-            found = _NOT_UTF8.search(arguments)
-            told = str(error) if found is None else f"the octet 0x{ord(found[0]) - 0xDC00:02X} is not UTF-8"
-            raise OperationError("invalid", f"`{where}`: {told}") from None
-    elif isinstance(arguments, Mapping):
-        for key, value in arguments.items():
-            check_characters(key, where)
-            check_characters(value, f"{where}.{key}" if where else str(key))
-    elif isinstance(arguments, (list, tuple)):
-        for value in arguments:
-            check_characters(value, where)
 
 
 def to_request(arguments: object, request: type[msgspec.Struct]) -> msgspec.Struct:

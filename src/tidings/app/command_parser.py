@@ -1,0 +1,212 @@
+"""Parsers of the command line: what may be typed, its help, and the nearest right word after a wrong one.
+
+Only the parser that a command needs is made: that of all commands, of one category, or of one operation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple, NoReturn, Protocol
+
+from tidings.app.commands import Argument, Command
+from tidings.operations.errors import OperationError
+
+USAGE: Final = 2
+
+
+class Flag(NamedTuple):
+    """An option of the command line that is no field of an operation."""
+
+    name: str
+    metavar: str
+    """What stands for its value; empty for a switch."""
+    help: str
+    repeats: bool = False
+    is_required: bool = False
+
+
+CONFIG_FLAGS: Final = (
+    Flag("--config", "FILE", "configuration file (default: TIDINGS_CONFIG, else ./tidings.toml if any)"),
+    Flag("--data-dir", "DIRECTORY", "data directory (default: ./data)"),
+)
+JSON_FLAG: Final = Flag("--json", "", "print the answer as JSON, for programs")
+
+OPERATION_FLAGS: Final = (JSON_FLAG, *CONFIG_FLAGS)
+"""The options that every operation has beside its fields."""
+
+_EXAMPLES: Final = """examples:
+  tidings serve                                          start with what the defaults give
+  tidings check --config /etc/tidings.toml               say what is wrong and how to mend it
+  tidings account register --user alice@localhost        make an account (asks for the password)
+  tidings session list --json                            who is connected, for programs
+
+exit codes: 0 done or yes, 1 refused or no, 2 usage or configuration, 3 server or database unreachable"""
+
+
+class HasSummary(Protocol):
+    """What is listed beside a word."""
+
+    @property
+    def summary(self) -> str:
+        """What the command is for."""
+        ...
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that names the nearest right word after a wrong one."""
+
+    def parse_args(self, args: Sequence[str], namespace: None = None) -> argparse.Namespace:  # type: ignore[override]  # all that is used here
+        """Read the words, or end the process with what is wrong with them."""
+        self._refuse_unknown(args)
+        return super().parse_args(args, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, and end the process."""
+        wrong, _, choices = message.partition("invalid choice: ")[2].partition(" (choose from ")
+        if wrong:
+            message = _told(wrong, [choice.strip(" '") for choice in choices.rstrip(")").split(",")])
+        self.exit(USAGE, f"{self.prog}: {message}\nMore: {self.prog} --help\n")
+
+    def _refuse_unknown(self, words: Sequence[str]) -> None:
+        """Name the first flag that there is not; before the parser says what is missing for want of it."""
+        known = list(self._option_string_actions)
+        for word in words:
+            flag = word.partition("=")[0]
+            if word == "--":
+                return
+            if word.startswith("--") and " " not in flag and not any(each.startswith(flag) for each in known):
+                self.error(_told(flag, [each for each in known if each.startswith("--")]))
+
+
+def choose(commands: Sequence[Command], words: Sequence[str], direct: Mapping[str, HasSummary]) -> Command:
+    """Give the operation that is typed, or end the process with help or with what is wrong.
+
+    `direct` names the commands that are no operations.
+    """
+    category = vars(root(commands, direct).parse_args(words[:1]))["category"]
+    of_category = [command for command in commands if command.category == category]
+    name = vars(_category(category, of_category).parse_args(words[1:2]))["operation"]
+    return next(command for command in of_category if command.name == name)
+
+
+def root(commands: Iterable[Command], direct: Mapping[str, HasSummary]) -> argparse.ArgumentParser:
+    """Make the parser of the first word."""
+    parser = Parser(
+        prog="tidings",
+        description="A messaging server for applications.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version")
+    words = parser.add_subparsers(title="commands", metavar="COMMAND", dest="category", required=True)
+    for word, each in direct.items():
+        words.add_parser(word, help=each.summary, add_help=False)
+    categories: dict[str, list[str]] = {}
+    for command in commands:
+        categories.setdefault(command.category, []).append(command.name)
+    for category, names in categories.items():
+        words.add_parser(category, help=", ".join(names), add_help=False)
+    return parser
+
+
+def of_command(command: Command) -> argparse.ArgumentParser:
+    """Make the parser of an operation, with an option for each field of its request."""
+    many = "\n\nIt prints one JSON object a line." if command.is_stream else ""
+    note = "\n\nIt needs the running server." if command.needs_server else ""
+    question = f"\n\nThe exit code is 1 when the answer is no ({command.answer})." if command.answer else ""
+    parser = Parser(
+        prog=f"tidings {command.category} {command.name}",
+        description=f"{command.promise}\n{command.details}".rstrip() + many + note + question,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    for argument in command.arguments:
+        _add(parser, argument)
+    add_flags(parser.add_argument_group("where and how"), OPERATION_FLAGS)
+    return parser
+
+
+def add_flags(parser: Any, flags: Sequence[Flag]) -> None:  # noqa: ANN401  # a parser or a group of one
+    """Add options that are no fields of an operation."""
+    for flag in flags:
+        if not flag.metavar:
+            parser.add_argument(flag.name, action="store_true", help=flag.help)
+        else:
+            action = "append" if flag.repeats else "store"
+            parser.add_argument(
+                flag.name, action=action, metavar=flag.metavar, required=flag.is_required, help=flag.help
+            )
+
+
+def collect(command: Command, given: Mapping[str, Any], ask: Callable[[str], str]) -> dict[str, Any]:
+    """Gather the values of a request; a secret that is missing, or is `-`, is asked for."""
+    values: dict[str, Any] = {}
+    for argument in command.arguments:
+        value = given.get(argument.field)
+        if argument.is_secret and value in {None, "-"}:
+            value = ask(argument.field.capitalize())
+            chooses = command.name in {"register", "change-password"} and sys.stdin.isatty()
+            if chooses and ask(f"{argument.field.capitalize()}, again") != value:
+                raise OperationError("invalid", "the two passwords are not the same; nothing was changed")
+        if value is not None:
+            values[argument.field] = value
+    return values
+
+
+class _Version(argparse.Action):
+    """Prints the version; to find it out takes time, so it is done only when it is asked."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        import importlib.metadata  # noqa: PLC0415  # hardly ever asked
+
+        parser.exit(message=f"tidings {importlib.metadata.version('tidings')}\n")
+
+
+def _category(category: str, commands: Iterable[Command]) -> argparse.ArgumentParser:
+    """Make the parser of the word after a category."""
+    parser = Parser(
+        prog=f"tidings {category}",
+        description=f"Operations on: {category}.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verbs = parser.add_subparsers(title="operations", metavar="OPERATION", dest="operation", required=True)
+    for command in commands:
+        verbs.add_parser(command.name, help=command.promise.replace("%", "%%"), add_help=False)
+    return parser
+
+
+def _add(parser: argparse.ArgumentParser, argument: Argument) -> None:
+    settings: dict[str, Any] = {"help": _help(argument)}
+    match argument.kind:
+        case "list":
+            settings |= {"action": "append", "metavar": argument.field.rstrip("s").upper()}
+        case "switch":
+            settings["action"] = argparse.BooleanOptionalAction
+        case "number":
+            settings |= {"type": int, "metavar": "NUMBER"}
+        case "choice":
+            settings["choices"] = argument.choices
+        case "text":
+            settings["metavar"] = argument.field.upper()
+    if not argument.is_positional:
+        settings |= {"dest": argument.field, "required": argument.is_required}
+    parser.add_argument(argument.flag, **settings)
+
+
+def _help(argument: Argument) -> str:
+    text = argument.description[:1].lower() + argument.description[1:].rstrip(".")
+    if argument.is_secret:
+        text += "; without it or with `-` it is asked for, or read from standard input"
+    elif argument.default:
+        text += f" (default: {argument.default})"
+    return text.replace("%", "%%")
+
+
+def _told(wrong: str, choices: Sequence[str]) -> str:
+    import difflib  # noqa: PLC0415  # only when something is wrong
+
+    near = difflib.get_close_matches(wrong.strip("'"), choices, n=1)
+    if near:
+        return f"there is no {wrong}; did you mean `{near[0]}`?"
+    return f"there is no {wrong}; there are: {', '.join(choices)}"

@@ -1,0 +1,119 @@
+"""The commands that are no operations: what each is for, and how it is typed."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Final, NamedTuple
+
+from tidings.app.command_parser import CONFIG_FLAGS, JSON_FLAG, Flag, Parser, add_flags
+
+
+class Word(NamedTuple):
+    """A word that stands without a flag."""
+
+    name: str
+    help: str
+    choices: tuple[str, ...] = ()
+    """What it may be, where it may be left out."""
+
+
+class Direct(NamedTuple):
+    """A command that is no operation."""
+
+    summary: str
+    """What stands beside it in the list of all commands."""
+    description: str
+    epilog: str
+    flags: tuple[Flag, ...]
+    words: tuple[Word, ...] = ()
+
+    def parser(self, name: str) -> argparse.ArgumentParser:
+        """Make its parser."""
+        parser = Parser(prog=f"tidings {name}", description=self.description, epilog=self.epilog)
+        for word in self.words:
+            if word.choices:
+                shown = "|".join(word.choices)
+                parser.add_argument(word.name, nargs="?", choices=word.choices, metavar=shown, help=word.help)
+            else:
+                parser.add_argument(word.name, metavar=word.name.upper(), help=word.help)
+        add_flags(parser, self.flags)
+        return parser
+
+
+DIRECT: Final = {
+    "serve": Direct(
+        "start the server",
+        "Start the server. No configuration is needed: the data goes to ./data, the domain is localhost.",
+        "Every other option is set in the configuration file or by an environment variable: "
+        "see docs/reference/configuration.md.",
+        (
+            *CONFIG_FLAGS,
+            Flag(
+                "--domain",
+                "DOMAIN",
+                "domain to serve, in place of `domains` in [server]; may be repeated",
+                repeats=True,
+            ),
+            Flag(
+                "--admin",
+                "USER:PASSWORD",
+                "administrator to create when missing, in place of `create_admins` in [server]; "
+                "may be repeated",
+                repeats=True,
+            ),
+            Flag("--log-level", "LEVEL", "debug, info, warning or error"),
+            Flag(
+                "--profile",
+                "NAME",
+                "begin with a shipped configuration: interop (loopback only, for test suites)",
+            ),
+            Flag(
+                "--auth",
+                "HOW",
+                "accounts, anonymous, or any: every name and password is right (loopback only)",
+            ),
+            Flag("--reset-when-empty", "", "wipe all storage when the last session ends (loopback only)"),
+        ),
+    ),
+    "check": Direct(
+        "look for mistakes in configuration, certificates, ports, database and data directory",
+        "Look for what would keep the server from working, and say how to mend it.",
+        "The exit code is 1 when something fails, 0 when there are warnings at most.",
+        (*CONFIG_FLAGS, Flag("--profile", "NAME", "check this shipped configuration"), JSON_FLAG),
+    ),
+    "backup": Direct(
+        "write all data into one file, beside a running server; `backup verify FILE` reads one",
+        "Write everything that the server keeps into one file, as it is at this moment. "
+        "The server may run meanwhile.",
+        "`tidings backup verify FILE` reads a backup to its end and tells whether it is whole.",
+        (JSON_FLAG, *CONFIG_FLAGS),
+        (
+            Word("what", "read a backup, write none", ("verify",)),
+            Word("file", "the backup; it must not exist yet, unless it is read"),
+        ),
+    ),
+    "restore": Direct(
+        "put a backup into an empty database, while no server runs on it",
+        "Put a backup into an empty database. The server must not run.",
+        "The database may be of another kind than the one that was backed up.",
+        (JSON_FLAG, *CONFIG_FLAGS),
+        (Word("file", "the backup"),),
+    ),
+    "migrate": Direct(
+        "move all data to another database, while no server runs",
+        "Move everything that the server keeps to another database, of the same kind or not. "
+        "The server must not run.",
+        "The former database stays as it is; name the new one in the configuration afterwards.",
+        (
+            Flag(
+                "--to",
+                "URL",
+                "the database to move to, which is empty; as `url` of [database]",
+                is_required=True,
+            ),
+            JSON_FLAG,
+            *CONFIG_FLAGS,
+        ),
+    ),
+}
+"""The commands that are no operations, by their word."""

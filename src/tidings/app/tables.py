@@ -1,0 +1,105 @@
+"""Tables for people: columns that fit the terminal, and colour where a terminal wants it.
+
+What comes from clients is shown without the characters that a terminal would obey.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import unicodedata
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple, TextIO
+
+GAP: Final = 2
+_NARROWEST: Final = 8  # columns are not made narrower than this, even where the table does not fit
+
+BOLD: Final = "1"
+DIM: Final = "2"
+RED: Final = "1;31"
+GREEN: Final = "32"
+YELLOW: Final = "33"
+
+
+class Cell(NamedTuple):
+    """A text of a table, and how a terminal shows it."""
+
+    text: str
+    style: str = ""
+
+
+def is_coloured(stream: TextIO) -> bool:
+    """Tell whether what is written there may have colours: on a terminal, unless NO_COLOR says no."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def print_table(rows: Sequence[Sequence[Cell]]) -> None:
+    """Print rows in columns, folded to the width of the terminal; anything else gets whole lines."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    sys.stdout.writelines(f"{line}\n" for line in lines(rows, width, coloured=is_coloured(sys.stdout)))
+
+
+def lines(rows: Sequence[Sequence[Cell]], width: int | None, *, coloured: bool) -> Iterator[str]:
+    """Lay out rows in columns; where there is a width, the widest columns are folded until they fit."""
+    texts = [[_printable(cell.text).split("\n") for cell in row] for row in rows]
+    widths = [
+        max((_width(line) for line in column_lines), default=0)
+        for column_lines in (
+            [line for cell in column for line in cell] for column in zip(*texts, strict=True)
+        )
+    ]
+    if width is not None:
+        _fit(widths, width)
+    for row, cells in zip(rows, texts, strict=True):
+        folded = [_fold(cell, room) for cell, room in zip(cells, widths, strict=True)]
+        for number in range(max(map(len, folded))):
+            parts = [
+                _styled(cell[number] if number < len(cell) else "", room, each.style if coloured else "")
+                for cell, room, each in zip(folded, widths, row, strict=True)
+            ]
+            yield (" " * GAP).join(parts).rstrip()
+
+
+def _fit(widths: list[int], width: int) -> None:
+    """Take from the widest columns what does not fit."""
+    excess = sum(widths) + GAP * (len(widths) - 1) - width
+    while excess > 0 and max(widths) > _NARROWEST:
+        widest = widths.index(max(widths))
+        second = max((each for each in widths if each < widths[widest]), default=_NARROWEST)
+        taken = min(excess, widths[widest] - max(min(second, widths[widest] - 1), _NARROWEST))
+        widths[widest] -= taken
+        excess -= taken
+
+
+def _fold(cell: list[str], room: int) -> list[str]:
+    if all(_width(line) <= room for line in cell):
+        return cell
+    import textwrap  # noqa: PLC0415  # most tables fit
+
+    wrapper = textwrap.TextWrapper(room, break_on_hyphens=False)
+    return [part for line in cell for part in wrapper.wrap(line) or [""]]
+
+
+def _styled(text: str, room: int, style: str) -> str:
+    padding = " " * (room - _width(text))
+    return f"\x1b[{style}m{text}\x1b[0m{padding}" if style and text else text + padding
+
+
+def _width(text: str) -> int:
+    """Tell how many columns a terminal needs for a text."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(each) else 2 if unicodedata.east_asian_width(each) in "WF" else 1
+        for each in text
+    )
+
+
+def _printable(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() or each == "\n" else each.encode("unicode_escape").decode()
+        for each in text
+    )
