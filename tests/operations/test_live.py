@@ -78,6 +78,18 @@ async def test_a_message_that_nobody_takes_is_refused_by_a_server_that_is_well(w
     assert told == ("not-found", "the message was refused, since nobody takes or keeps it there")
 
 
+@pytest.mark.parametrize("name", ["message", "presence", "iq"])
+async def test_what_goes_to_a_domain_that_nobody_serves_is_refused_and_not_said_to_be_sent(world, live, name):
+    told = await refused(live, "stanza", "send-message", to="bob@locahost", body="x")
+    assert told == ("not-found", "locahost is not served here")
+    content = "<body>x</body>" if name == "message" else "<ping xmlns='urn:xmpp:ping'/>"
+    kind = " type='get' id='1'" if name == "iq" else ""
+    text = f"<{name} to='bob@locahost'{kind}>{content}</{name}>"
+    code, reason = await refused(live, "stanza", "send-stanza", stanza=text)
+    assert code == "not-found"
+    assert "locahost is not served here" in reason
+
+
 async def test_a_stanza_is_sent_as_it_is_given(world, live):
     bob = await world.online("bob@localhost/phone")
     for text in (

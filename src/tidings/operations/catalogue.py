@@ -242,6 +242,7 @@ _CODES: dict[str, Code] = {
     "jid-malformed": "invalid",
     "not-acceptable": "invalid",
     "recipient-unavailable": "not-found",
+    "remote-server-not-found": "not-found",
     "resource-constraint": "unavailable",
     "service-unavailable": "unavailable",
     "internal-server-error": "unavailable",

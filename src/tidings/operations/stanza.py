@@ -120,9 +120,11 @@ async def send_stanza(context: Context, request: SendStanza) -> Sent:
     stanza = _parse(request.stanza)
     if stanza.to is None:
         raise OperationError("invalid", "the stanza has no `to`")
+    recipient = stanza.to
     stanza = stanza.replace(sender=stanza.sender or _own_address(context), id=stanza.id or token())
     if stanza.name != "message":
         check(stanza)
+        _must_have_way(context, recipient)
     return await _send(context, stanza)
 
 
@@ -153,11 +155,19 @@ def _with_namespace(text: str) -> str:
 
 async def _must_exist(context: Context, recipient: Jid) -> None:
     """Say of somebody who is not there that he is not: a refusal of the message would not tell."""
+    _must_have_way(context, recipient)
     host = context.host(recipient.domain)
     if host is None or not recipient.local or context.is_connected(recipient):
         return
     if not await host.kind.exists(recipient.bare):
         raise OperationError("not-found", f"there is no {host.kind.name} {recipient.bare}")
+
+
+def _must_have_way(context: Context, recipient: Jid) -> None:
+    """Say of a domain that nobody serves that it is not there: an answer would go to nobody."""
+    assert context.live is not None  # declared with needs_server
+    if context.host(recipient.domain) is None and not context.live.router.has_way_to(recipient.domain):
+        raise OperationError("not-found", f"{recipient.domain} is not served here")
 
 
 def _own_address(context: Context) -> Jid:
