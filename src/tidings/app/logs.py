@@ -9,6 +9,7 @@ import sys
 import structlog
 
 from tidings.app.options import LogOptions
+from tidings.app.tables import is_coloured
 
 
 class StandardError:
@@ -30,7 +31,9 @@ def configure_logs(options: LogOptions) -> None:
     as_text = options.format == "text" or (options.format == "auto" and sys.stderr.isatty())
     render: structlog.typing.Processor = structlog.processors.JSONRenderer()
     if as_text:
-        render = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        render = structlog.dev.ConsoleRenderer(
+            colors=is_coloured(sys.stderr), exception_formatter=structlog.dev.plain_traceback
+        )
     processors: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
