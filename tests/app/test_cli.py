@@ -24,10 +24,15 @@ def directory(tmp_path, monkeypatch):
     return tmp_path
 
 
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
 @pytest.fixture
 def run(directory, capsys, monkeypatch):
-    def run(*arguments, typed=""):
-        monkeypatch.setattr("sys.stdin", io.StringIO(typed))
+    def run(*arguments, typed="", stdin=io.StringIO):
+        monkeypatch.setattr("sys.stdin", stdin(typed))
         try:
             code = cli.main(arguments)
         except SystemExit as ended:
@@ -148,6 +153,9 @@ def test_mistakes_of_the_configuration_are_listed(run, directory):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
+        (("account", "ban", "--usr", "a@localhost"),
+         "tidings account ban: there is no --usr; did you mean `--user`?"),
+        (("serve", "--log-levl=debug"), "tidings serve: there is no --log-levl; did you mean `--log-level`?"),
         (("acount", "list"), "tidings: there is no 'acount'; did you mean `account`?"),
         (("account", "lst"), "tidings account: there is no 'lst'; did you mean `list`?"),
         (("account", "ban"), "tidings account ban: the following arguments are required: --user"),
@@ -159,6 +167,64 @@ def test_a_mistyped_command_names_the_nearest(run, arguments, told):
     code, _, shown = run(*arguments)
     assert code == 2
     assert shown.splitlines()[0] == told
+
+
+def test_what_cannot_be_undone_is_asked_for_on_a_terminal(run):
+    register(run)
+    remove = ("account", "remove", "--user", "alice@localhost")
+    for typed in ("n\n", "\n", ""):
+        code, shown, told = run(*remove, typed=typed, stdin=Terminal)
+        assert (code, shown) == (1, "")
+        assert told == (
+            "Remove an account and everything stored for it, and end its sessions. This cannot be undone.\n"
+            "Go on? [y/N] tidings: nothing was changed\n"
+        )
+    assert run("account", "list")[1] == "alice@localhost\n"
+    assert run(*remove, typed="y\n", stdin=Terminal)[0] == 0
+    assert run("account", "list")[1] == ""
+
+
+def test_a_script_is_not_asked_and_may_say_so(run):
+    for flags, stdin in (([], io.StringIO), (["--yes"], io.StringIO), (["--yes"], Terminal)):
+        register(run)
+        code, _, told = run("account", "remove", "--user", "alice@localhost", *flags, stdin=stdin)
+        assert (code, told) == (0, "")
+
+
+def test_all_that_cannot_be_undone_asks(run):
+    asking = {(each.category, each.name) for each in CATALOGUE if each.irreversible}
+    assert asking == {
+        (each.category, each.name) for each in CATALOGUE if "be undone" in " ".join(each.details.split())
+    }
+    for category, name in asking:
+        assert "--yes" in run(category, name, "--help")[1]
+    assert "--yes" not in run("account", "ban", "--help")[1]
+
+
+def test_quiet_leaves_what_was_asked_for(run):
+    register_quietly = ("account", "register", "--password", "x", "--quiet", "--user")
+    assert run(*register_quietly, "alice@localhost") == (0, "", "")
+    assert run(*register_quietly, "alice@localhost") == (
+        1,
+        "",
+        "tidings: the account alice@localhost exists already\n",
+    )
+    run(*register_quietly, "bob@localhost")
+    assert run("account", "list", "--quiet", "--limit", "1") == (0, "alice@localhost\n", "")
+    assert run("account", "count", "--quiet") == (0, "2\n", "")
+    assert run("account", "check", "--quiet", "--user", "alice@localhost") == (0, "", "")
+    assert run("account", "check", "--quiet", "--user", "nobody@localhost") == (1, "", "")
+
+
+def test_an_error_names_flags_as_they_are_typed(run):
+    register(run)
+    code, _, told = run("retention", "trim", "--user", "alice@localhost")
+    assert code == 1
+    assert "`--keep-days`, `--keep-messages`" in told
+    assert "keep_" not in told
+    code, _, told = run("account", "list", "--limit", "0")
+    assert code == 1
+    assert "`--limit`" in told
 
 
 def test_every_command_has_help(run):

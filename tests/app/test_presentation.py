@@ -1,7 +1,22 @@
 """Answers as people see them."""
 
+import time
+
+import msgspec
+import pytest
+
 from tidings.app import commands
 from tidings.app.presentation import print_result
+from tidings.operations.values import Moment
+
+
+@pytest.fixture(autouse=True)
+def in_paris(monkeypatch):
+    monkeypatch.setenv("TZ", "Europe/Paris")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
 
 
 def command(category, name):
@@ -29,9 +44,87 @@ def test_a_story_is_printed_a_step_a_line_and_ends_with_what_is_unknown(capsys):
         "stanza id  m1",
         "source     ledger",
         "",
-        "2026-01-01T00:00:00Z  accepted    both sides keep it",
-        "                      not copied  alice@localhost/desk got no copy",
+        "2026-01-01 01:00:00+01:00  accepted    both sides keep it",
+        "                           not copied  alice@localhost/desk got no copy",
         "",
         "What cannot be told:",
         "- which sessions were sent it",
+    ]
+
+
+def shown(capsys, category, name, result, **how):
+    print_result(command(category, name), result, **how)
+    return [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+
+
+def test_times_are_those_of_the_clock_on_the_wall_with_their_zone(capsys):
+    account = {"user": "a@localhost", "exists": True, "created": "2026-07-01T12:00:00Z", "banned": False}
+    assert shown(capsys, "account", "check", account) == [
+        "user     a@localhost",
+        "exists   yes",
+        "created  2026-07-01 14:00:00+02:00",
+        "banned   no",
+    ]
+
+
+def test_a_time_as_it_is_shown_can_be_given_to_an_option():
+    as_shown = msgspec.convert("2026-07-01 14:00:00+02:00", Moment)
+    assert as_shown == msgspec.convert("2026-07-01T12:00:00Z", Moment)
+
+
+def test_changes_are_shown_as_tables_without_what_is_not_there(capsys):
+    entry = {
+        "id": "0k3f9-1",
+        "conversation": "bob@localhost",
+        "sent": True,
+        "kind": "message",
+        "target": None,
+    }
+    page = {
+        "entries": [{**entry, "time": "2026-01-01T00:00:00Z", "message": None}],
+        "erased": [],
+        "conversations": [{"conversation": "bob@localhost", "gone": False, "unread": 0, "last": None}],
+        "cursor": "abc",
+        "complete": True,
+    }
+    assert shown(capsys, "archive", "sync", page) == [
+        "cursor    abc",
+        "complete  yes",
+        "",
+        "entries:",
+        "id       conversation   sent  kind     time",
+        "0k3f9-1  bob@localhost  yes   message  2026-01-01 01:00:00+01:00",
+        "",
+        "conversations:",
+        "conversation   gone  unread",
+        "bob@localhost  no    0",
+    ]
+
+
+def test_a_hold_is_told_in_a_sentence(capsys):
+    whole = {"user": "a@localhost", "id": None}
+    [line] = shown(capsys, "retention", "hold", whole)
+    assert line.startswith("The whole archive of a@localhost, with what it gets, is kept against trimming")
+    [line] = shown(capsys, "retention", "release", {"user": "a@localhost", "id": "0k3f9-1"})
+    assert line == "Message 0k3f9-1 of a@localhost is held no longer."
+
+
+def test_several_sentences_stand_below_each_other(capsys):
+    result = {"complete": True, "done": ["a certificate was read", "another one, too"], "problems": []}
+    assert shown(capsys, "server", "reload", result) == [
+        "complete  yes",
+        "done      a certificate was read",
+        "          another one, too",
+    ]
+
+
+def test_whatever_an_extension_answers_is_shown_in_words(capsys):
+    answer = {"things": [{"name": "a", "of": [{"x": 1}], "nothing": None}], "either": {"is_big": True}}
+    print_result(commands.Command("acme", "look", "Look."), answer)
+    assert [line.rstrip() for line in capsys.readouterr().out.splitlines()] == [
+        "either  is big yes",
+        "",
+        "things:",
+        "name  of",
+        "a     x 1",
     ]

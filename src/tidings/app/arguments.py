@@ -22,6 +22,7 @@ def command_of(operation: Operation) -> Command:
         changes=operation.changes,
         is_stream=operation.is_stream,
         needs_server=operation.needs_server,
+        irreversible=operation.irreversible,
         answer=operation.answer,
         arguments=tuple(of(operation.request)),
     )

@@ -18,6 +18,7 @@ from tidings.app.command_parser import USAGE
 from tidings.app.commands import Command
 from tidings.app.direct_commands import DIRECT
 from tidings.base.errors import BackendError, TidingsError
+from tidings.operations.errors import OperationError
 
 if TYPE_CHECKING:
     from tidings.app.options import Config
@@ -124,7 +125,16 @@ def _operate(arguments: Sequence[str]) -> int:
     command = command_parser.choose(known, arguments, DIRECT)
     given = command_parser.of_command(command).parse_args(arguments[2:])
     values = command_parser.collect(command, vars(given), _ask)
-    answers = _answers(command, values, given)
+    if command.irreversible and not given.yes and not _confirmed(command):
+        return REFUSED
+    try:
+        return _show(command, _answers(command, values, given), given)
+    except OperationError as error:
+        raise OperationError(error.code, command_parser.in_flags(command, error.text)) from error
+
+
+def _show(command: Command, answers: Iterator[Any], given: argparse.Namespace) -> int:
+    """Print the answers, and give the exit code."""
     from tidings.app import presentation  # noqa: PLC0415  # once the command line is right
 
     if command.is_stream:
@@ -134,8 +144,10 @@ def _operate(arguments: Sequence[str]) -> int:
     [result] = answers
     if given.json:
         presentation.print_json(result)
-    else:
+    elif not given.quiet:
         presentation.print_result(command, result)
+    elif not command.changes and not command.answer:
+        presentation.print_result(command, result, with_notes=False)
     return REFUSED if command.answer and not result[command.answer] else OK
 
 
@@ -163,9 +175,10 @@ def _commands(arguments: Sequence[str]) -> tuple[Command, ...]:
 
 def _answers(command: Command, values: dict[str, Any], given: argparse.Namespace) -> Iterator[Any]:
     """Ask the running server, else carry the command out on the database, for which all is loaded."""
+    tell = (lambda _: None) if given.quiet else _say
     server = whereabouts.find(given.config, given.data_dir)
     if server is not None:
-        asked = (server.admin_socket, command.category, command.name, values, _tell)
+        asked = (server.admin_socket, command.category, command.name, values, tell)
         with contextlib.suppress(admin_client.NotRunningError):
             if command.is_stream:
                 yield from admin_client.stream(*asked)
@@ -177,14 +190,26 @@ def _answers(command: Command, values: dict[str, Any], given: argparse.Namespace
     config = _load(given, with_features=False)
     operation = extended.catalogue(given.config, is_own=True).get(command.category, command.name)
     if command.is_stream:
-        yield from reach.stream(config, operation, values, _tell)
+        yield from reach.stream(config, operation, values, tell)
     else:
-        yield reach.call(config, operation, values, _tell)
+        yield reach.call(config, operation, values, tell)
 
 
-def _tell(what: str) -> None:
-    """Say why the answer has to wait."""
-    print(f"tidings: {what}", file=sys.stderr, flush=True)  # noqa: T201  # for the person who typed the command
+def _say(what: str) -> None:
+    """Say something beside the answer to the person who typed the command."""
+    print(f"tidings: {what}", file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _confirmed(command: Command) -> bool:
+    """Ask on a terminal whether this is meant; scripts, which have none, mean what they say."""
+    if not sys.stdin.isatty():
+        return True
+    sys.stderr.write(f"{command.promise} {' '.join(command.details.split())}\nGo on? [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() in {"y", "yes"}:
+        return True
+    _say("nothing was changed")
+    return False
 
 
 def _ask(prompt: str) -> str:
@@ -226,7 +251,6 @@ def flags_of(given: Mapping[str, Any]) -> dict[str, object]:
 
 def _complain(error: TidingsError) -> int:
     from tidings.app.mistakes import ConfigError  # noqa: PLC0415  # only when something is wrong
-    from tidings.operations.errors import OperationError  # noqa: PLC0415
 
     if isinstance(error, ConfigError):
         print("tidings: the configuration cannot be used:", file=sys.stderr)  # noqa: T201  # the command's voice

@@ -6,6 +6,7 @@ Only the parser that a command needs is made: that of all commands, of one categ
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, NoReturn, Protocol
@@ -33,7 +34,10 @@ CONFIG_FLAGS: Final = (
 )
 JSON_FLAG: Final = Flag("--json", "", "print the answer as JSON, for programs")
 
-OPERATION_FLAGS: Final = (JSON_FLAG, *CONFIG_FLAGS)
+QUIET_FLAG: Final = Flag("--quiet", "", "print what was asked for and errors, nothing else")
+YES_FLAG: Final = Flag("--yes", "", "do it without asking first, on a terminal, too")
+
+OPERATION_FLAGS: Final = (JSON_FLAG, QUIET_FLAG, *CONFIG_FLAGS)
 """The options that every operation has beside its fields."""
 
 _EXAMPLES: Final = """examples:
@@ -123,7 +127,8 @@ def of_command(command: Command) -> argparse.ArgumentParser:
     )
     for argument in command.arguments:
         _add(parser, argument)
-    add_flags(parser.add_argument_group("where and how"), OPERATION_FLAGS)
+    asking = (YES_FLAG,) if command.irreversible else ()
+    add_flags(parser.add_argument_group("where and how"), (*asking, *OPERATION_FLAGS))
     return parser
 
 
@@ -152,6 +157,13 @@ def collect(command: Command, given: Mapping[str, Any], ask: Callable[[str], str
         if value is not None:
             values[argument.field] = value
     return values
+
+
+def in_flags(command: Command, text: str) -> str:
+    """Write the fields that a message names as they are typed: `keep_days` as `--keep-days`."""
+    for argument in command.arguments:
+        text = re.sub(rf"`{argument.field}(?=[`.\[])", f"`{argument.flag}", text)
+    return text
 
 
 class _Version(argparse.Action):

@@ -46,6 +46,8 @@ class Command(NamedTuple):
     changes: bool = False
     is_stream: bool = False
     needs_server: bool = False
+    irreversible: bool = False
+    """Whether people are asked before it is done."""
     answer: str = ""
     """The field of the result that is a yes or no, where the operation is a question."""
     arguments: tuple[Argument, ...] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from tidings.app.commands import Command
 
 _SENTENCES: Final[Mapping[tuple[str, str], str]] = {
+    ("retention", "hold"): "{what} is kept against trimming and erasing until it is released.",
+    ("retention", "release"): "{what} is held no longer.",
     ("account", "register"): "The account {user} has been made.",
     ("account", "remove"): "The account {user} has been removed; sessions ended: {sessions_ended}.",
     ("account", "count"): "{count}",
@@ -38,6 +41,12 @@ _SENTENCES: Final[Mapping[tuple[str, str], str]] = {
 }
 """What people are told when an operation has nothing more to show."""
 
+_NOTHING: Final[tuple[Any, ...]] = ("", None, [], {})
+"""What need not be shown."""
+
+_UTC: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
+"""A time as answers have it."""
+
 _COLOURS: Final = {"ok": GREEN, "warn": YELLOW, "fail": RED}
 
 
@@ -51,18 +60,18 @@ def print_line(value: object) -> None:
     sys.stdout.write(json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n")
 
 
-def print_result(command: Command, result: Mapping[str, Any]) -> None:
-    """Print the answer of an operation for people."""
+def print_result(command: Command, result: Mapping[str, Any], *, with_notes: bool = True) -> None:
+    """Print the answer of an operation for people; notes beside it go to standard error."""
     sentence = _SENTENCES.get((command.category, command.name))
     if sentence is not None:
-        sys.stdout.write(sentence.format_map(result) + "\n")
+        sys.stdout.write(sentence.format_map({**result, "what": _held(result)}) + "\n")
         return
     if result.keys() == {"items", "next"}:
         if result["items"]:
             _print_rows(result["items"])
-        else:
+        elif with_notes:
             sys.stderr.write(f"There are no {command.category}s.\n")
-        if result["next"]:
+        if result["next"] and with_notes:
             sys.stderr.write(f"There are more: --after {shlex.quote(result['next'])}\n")
         return
     if "steps" in result:
@@ -96,13 +105,14 @@ def _print_rows(rows: Sequence[Any]) -> None:
     if not isinstance(rows[0], dict):
         sys.stdout.writelines(f"{row}\n" for row in rows)
         return
-    headings = [Cell(_words(name), BOLD) for name in rows[0]]
-    print_table([headings, *([Cell(_show(value)) for value in row.values()] for row in rows)])
+    names = [name for name in rows[0] if any(row.get(name) not in _NOTHING for row in rows)]
+    headings = [Cell(_words(name), BOLD) for name in names]
+    print_table([headings, *([Cell(_show(row.get(name))) for name in names] for row in rows)])
 
 
 def _print_facts(result: Mapping[str, Any]) -> None:
     """Print a line for each thing there is to say, and a table for each list of things that have parts."""
-    facts = {name: value for name, value in result.items() if value not in ("", None, [], {})}
+    facts = {name: value for name, value in result.items() if value not in _NOTHING}
     lists = {name: value for name, value in facts.items() if isinstance(value, list) and _has_parts(value)}
     single = [(Cell(_words(name), BOLD), Cell(_show(facts[name]))) for name in facts if name not in lists]
     if single:
@@ -128,6 +138,12 @@ def _print_steps(result: Mapping[str, Any]) -> None:
         sys.stdout.writelines(f"- {text}\n" for text in result["unknown"])
 
 
+def _held(result: Mapping[str, Any]) -> str:
+    """Say what is held: a message of an archive, or all of it."""
+    message, user = result.get("id"), result.get("user")
+    return f"Message {message} of {user}" if message else f"The whole archive of {user}, with what it gets,"
+
+
 def _words(name: str) -> str:
     return name.replace("_", " ")
 
@@ -140,9 +156,19 @@ def _show(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list | tuple):
-        return ", ".join(_show(item) for item in value)
+        items = [_show(item) for item in value]
+        return ("\n" if any(" " in item for item in items) else ", ").join(items)
     if isinstance(value, dict):
         return ", ".join(
-            f"{_words(name)} {_show(each)}" for name, each in value.items() if each not in ("", None)
+            f"{_words(name)} {_show(each)}" for name, each in value.items() if each not in _NOTHING
         )
+    if isinstance(value, str) and _UTC.fullmatch(value):
+        return _local(value)
     return "" if value is None else str(value)
+
+
+def _local(time: str) -> str:
+    """Write a time as the clock of this place shows it, with its zone; options take it in this form, too."""
+    from datetime import datetime  # noqa: PLC0415  # many answers have no time
+
+    return datetime.fromisoformat(time).astimezone().isoformat(" ")

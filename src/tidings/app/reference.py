@@ -322,6 +322,9 @@ def _command_line() -> Iterator[str]:
                 if argument.is_secret:
                     must = " *Asked for when missing or `-`.*"
                 yield f"| `{argument.flag}` | {cell(argument.description)}{must} |"
+        if operation.irreversible:
+            yield ""
+            yield "On a terminal it asks first, unless it is given `--yes`."
         if operation.answer:
             yield ""
             yield f"The exit code is 1 when `{operation.answer}` is false."

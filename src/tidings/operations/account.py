@@ -73,7 +73,7 @@ async def register(context: Context, request: Register) -> Changed:
     return Changed(user=request.user)
 
 
-@operation("account", "remove", roles=ADMINISTRATORS, subjects=("user",), changes=True)
+@operation("account", "remove", roles=ADMINISTRATORS, subjects=("user",), changes=True, irreversible=True)
 async def remove(context: Context, request: OneUser) -> Ended:
     """Remove an account and everything stored for it, and end its sessions.
 

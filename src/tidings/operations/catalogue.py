@@ -17,6 +17,7 @@ request, that addresses are well-formed, and that the domains of the subjects ar
 - A request without a subject is for those who may act for every domain, unless the operation is declared with
   `without_subject="own"`: then it gives only what the caller may see.
 - A function that is a generator answers with a **stream** of responses.
+- What is **irreversible** is asked for once more where a person types it on a terminal.
 """
 
 from __future__ import annotations
@@ -70,6 +71,8 @@ class Operation:
     errors: tuple[Code, ...]
     needs_server: bool
     """Whether it works on the running server only, not on the database alone."""
+    irreversible: bool
+    """Whether what it removes cannot be had back: people are asked before."""
     answer: str
     """The field of the response that is a yes or no, where the operation is a question."""
     addresses: tuple[AddressField, ...]
@@ -98,6 +101,7 @@ def operation(
     without_subject: Literal["operator", "own"] = "operator",
     errors: tuple[Code, ...] = (),
     needs_server: bool = False,
+    irreversible: bool = False,
     answer: str = "",
 ) -> Callable[[Run[Request, Response]], Operation]:
     """Declare an operation; the function's annotations give its request and response."""
@@ -129,6 +133,7 @@ def operation(
             is_stream=is_stream,
             errors=tuple(dict.fromkeys(every)),
             needs_server=needs_server,
+            irreversible=irreversible,
             answer=answer,
             addresses=addresses,
             run=run,

@@ -99,7 +99,14 @@ async def disable(context: Context, request: OneDomain) -> DomainChange:
     return await _set_state(context, request, DomainState.DISABLED)
 
 
-@operation("domain", "remove", roles=OPERATORS, changes=True, errors=("not-found", "conflict"))
+@operation(
+    "domain",
+    "remove",
+    roles=OPERATORS,
+    changes=True,
+    errors=("not-found", "conflict"),
+    irreversible=True,
+)
 async def remove(context: Context, request: OneDomain) -> DomainChange:
     """Serve a domain no more, and remove its accounts, archives and services.
 

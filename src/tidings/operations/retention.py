@@ -115,6 +115,7 @@ class Trimmed(msgspec.Struct, frozen=True, kw_only=True):
     subjects=("user",),
     changes=True,
     errors=("conflict",),
+    irreversible=True,
 )
 async def erase_message(context: Context, request: OneMessage) -> Erased:
     """Erase one message from an archive, or from every archive that has it.
@@ -134,7 +135,14 @@ async def erase_message(context: Context, request: OneMessage) -> Erased:
     return Erased(user=archive, erased=erased)
 
 
-@operation("retention", "erase-conversation", roles=ADMINISTRATORS, subjects=("user",), changes=True)
+@operation(
+    "retention",
+    "erase-conversation",
+    roles=ADMINISTRATORS,
+    subjects=("user",),
+    changes=True,
+    irreversible=True,
+)
 async def erase_conversation(context: Context, request: OneConversation) -> Erased:
     """Erase a conversation from the archive of one account.
 
@@ -149,7 +157,14 @@ async def erase_conversation(context: Context, request: OneConversation) -> Eras
     return Erased(user=archive, erased=erased, held=left.total or 0)
 
 
-@operation("retention", "erase-archive", roles=ADMINISTRATORS, subjects=("user",), changes=True)
+@operation(
+    "retention",
+    "erase-archive",
+    roles=ADMINISTRATORS,
+    subjects=("user",),
+    changes=True,
+    irreversible=True,
+)
 async def erase_archive(context: Context, request: OneArchive) -> Erased:
     """Erase everything that the archive of one account has now; the account stays.
 
@@ -183,6 +198,7 @@ async def release(context: Context, request: Hold) -> Held:
     subjects=("user", "domain"),
     without_subject="own",
     changes=True,
+    irreversible=True,
 )
 async def trim(context: Context, request: TrimRequest) -> Trimmed:
     """Forget now what is older than so many days, or more than so many messages or octets.
