@@ -103,7 +103,8 @@ def test_what_needs_the_server_says_that_it_is_not_running(run):
 
 def test_the_status_tells_that_the_server_is_not_running(run):
     code, shown, _ = run("server", "status")
-    assert code == 0
+    assert code == 1
+    assert "healthy      no" in shown
     assert "running      no" in shown
 
 

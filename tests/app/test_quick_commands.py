@@ -85,7 +85,7 @@ async def run(directory, *arguments):
         ("account count --json", 0, '"count": 0'),
         ("account export", 0, ""),
         ("account check --user nobody@localhost", 1, "no"),
-        ("server status", 0, "localhost"),
+        ("server status", 1, "localhost"),
         ("domain list", 0, "localhost"),
         ("account register --user bad@@localhost --password x", 1, "is not an address"),
         ("session list", 3, "the server is not running"),

@@ -1,9 +1,12 @@
 """Operations on a running server: sessions, stanzas, status."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
+from tidings.adapters.memory import MemoryStores
+from tidings.base.errors import BackendError
 from tidings.operations.all import CATALOGUE
 from tidings.operations.errors import OperationError
 
@@ -135,8 +138,23 @@ async def test_the_status_of_a_running_server(world, live):
     status = await call(live, "server", "status")
     assert (status.running, status.sessions, status.accounts, status.uptime_seconds) == (True, 1, 1, 90)
     assert status.started == datetime(2026, 1, 1, tzinfo=UTC)
+    assert status.healthy
+
+
+class SilentStores(MemoryStores):
+    """Stores whose database does not answer."""
+
+    async def ping(self):
+        raise BackendError("no connection to db.internal")
+
+
+async def test_a_server_whose_database_does_not_answer_is_not_healthy(world, live):
+    status = await call(replace(live, stores=SilentStores()), "server", "status")
+    assert (status.running, status.healthy, status.database_ok) == (True, False, False)
+    assert status.database_trouble == "no connection to db.internal"
 
 
 async def test_the_status_without_a_server(context):
     status = await call(context, "server", "status")
     assert (status.running, status.database_ok, status.uptime_seconds) == (False, True, None)
+    assert not status.healthy

@@ -148,7 +148,8 @@ def _show(command: Command, answers: Iterator[Any], given: argparse.Namespace) -
         presentation.print_result(command, result)
     elif not command.changes and not command.answer:
         presentation.print_result(command, result, with_notes=False)
-    return REFUSED if command.answer and not result[command.answer] else OK
+    # A server that was started before an upgrade may not know the question yet.
+    return REFUSED if command.answer and not result.get(command.answer, True) else OK
 
 
 def _commands(arguments: Sequence[str]) -> tuple[Command, ...]:

@@ -19,6 +19,8 @@ from tidings.operations.values import Domain, Moment, moment_of
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """How the server is; figures are of the domains that the caller administers."""
 
+    healthy: bool
+    """Whether the server runs and its database answers."""
     version: str
     running: bool
     domains: tuple[Domain, ...]
@@ -36,9 +38,12 @@ class StatusRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Nothing to say."""
 
 
-@operation("server", "status", roles=ADMINISTRATORS, without_subject="own", changes=False)
+@operation("server", "status", roles=ADMINISTRATORS, without_subject="own", changes=False, answer="healthy")
 async def status(context: Context, request: StatusRequest) -> Status:
-    """Tell whether the server runs, since when, and how many accounts and sessions it has."""
+    """Tell whether the server runs, since when, and how many accounts and sessions it has.
+
+    It is healthy when it runs and its database answers.
+    """
     del request
     domains = context.domains_for(None)
     knows_all = context.caller.role is Role.OPERATOR  # an administrator of a domain is a guest here
@@ -51,6 +56,7 @@ async def status(context: Context, request: StatusRequest) -> Status:
         trouble = str(error) if knows_all else DATABASE_SILENT
     live = context.live
     return Status(
+        healthy=live is not None and trouble is None,
         version=importlib.metadata.version("tidings"),
         running=live is not None,
         domains=tuple(map(Jid, domains)),
