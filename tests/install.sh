@@ -23,6 +23,8 @@ need postgresql /usr/lib/postgresql/*/bin/initdb
 need mariadb-server /usr/sbin/mariadbd /usr/sbin/mysqld
 need_command go-sendxmpp go-sendxmpp
 need_command profanity-light profanity
+need_command zsh zsh
+need_command fish fish
 need_command nodejs node
 need_command npm npm
 

@@ -188,6 +188,12 @@ def test_its_operations_are_commands(directory, capsys):
     (directory / "tidings.toml").write_text('[server]\nextensions = ["acme-filter"]\n')
     (directory / "data").mkdir()
     assert cli.main(["acme", "look"]) == 0
+    capsys.readouterr()
+    assert cli.main(["completion", "candidates", "acme", ""]) == 0
+    assert capsys.readouterr().out.startswith("look\t")
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    assert "acme" in capsys.readouterr().out
     (directory / "tidings.toml").write_text('[server]\nextensions = ["acme-filtr"]\n')
     assert cli.main(["acme", "look"]) == 2
     assert '"acme-filtr" is not installed' in capsys.readouterr().err

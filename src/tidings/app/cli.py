@@ -41,9 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     word = arguments[0] if arguments else ""
     try:
+        if tuple(arguments[:2]) == ("completion", "candidates"):  # words of others, which no parser reads
+            return _candidates(arguments[2:])
         if word in DIRECT:
-            given = DIRECT[word].parser(word).parse_args(arguments[1:])
-            return _COMMANDS[word](given)
+            return _COMMANDS[word](DIRECT[word].parser(word).parse_args(arguments[1:]))
         return _operate(arguments)
     except TidingsError as error:
         return _complain(error)
@@ -107,12 +108,29 @@ def _migrate(given: argparse.Namespace) -> int:
     return OK
 
 
+def _completion(given: argparse.Namespace) -> int:
+    from tidings.app import completion  # noqa: PLC0415  # not every command needs it
+
+    sys.stdout.write(completion.SCRIPTS[given.shell])
+    return OK
+
+
+def _candidates(words: Sequence[str]) -> int:
+    """Print what the last word can become, a line each, with what it means."""
+    from tidings.app import completion  # noqa: PLC0415  # not every command needs it
+
+    found = completion.candidates(_commands(words), words)
+    sys.stdout.writelines("\t".join(filter(None, each)) + "\n" for each in found)
+    return OK
+
+
 _COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
     "serve": _serve,
     "check": _check,
     "backup": _backup,
     "restore": _restore,
     "migrate": _migrate,
+    "completion": _completion,
 }
 """What carries out each command that is no operation."""
 

@@ -127,9 +127,13 @@ def of_command(command: Command) -> argparse.ArgumentParser:
     )
     for argument in command.arguments:
         _add(parser, argument)
-    asking = (YES_FLAG,) if command.irreversible else ()
-    add_flags(parser.add_argument_group("where and how"), (*asking, *OPERATION_FLAGS))
+    add_flags(parser.add_argument_group("where and how"), flags_of(command))
     return parser
+
+
+def flags_of(command: Command) -> tuple[Flag, ...]:
+    """Give the options of an operation that are no fields of its request."""
+    return (YES_FLAG, *OPERATION_FLAGS) if command.irreversible else OPERATION_FLAGS
 
 
 def add_flags(parser: Any, flags: Sequence[Flag]) -> None:  # noqa: ANN401  # a parser or a group of one

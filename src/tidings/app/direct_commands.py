@@ -7,6 +7,9 @@ from typing import Final, NamedTuple
 
 from tidings.app.command_parser import CONFIG_FLAGS, JSON_FLAG, Flag, Parser, add_flags
 
+SHELLS: Final = ("bash", "zsh", "fish")
+"""The shells that complete commands."""
+
 
 class Word(NamedTuple):
     """A word that stands without a flag."""
@@ -14,7 +17,8 @@ class Word(NamedTuple):
     name: str
     help: str
     choices: tuple[str, ...] = ()
-    """What it may be, where it may be left out."""
+    """What it may be; empty where it is the name of a file."""
+    is_optional: bool = False
 
 
 class Direct(NamedTuple):
@@ -32,8 +36,10 @@ class Direct(NamedTuple):
         parser = Parser(prog=f"tidings {name}", description=self.description, epilog=self.epilog)
         for word in self.words:
             if word.choices:
-                shown = "|".join(word.choices)
-                parser.add_argument(word.name, nargs="?", choices=word.choices, metavar=shown, help=word.help)
+                shown, count = "|".join(word.choices), "?" if word.is_optional else None
+                parser.add_argument(
+                    word.name, nargs=count, choices=word.choices, metavar=shown, help=word.help
+                )
             else:
                 parser.add_argument(word.name, metavar=word.name.upper(), help=word.help)
         add_flags(parser, self.flags)
@@ -88,7 +94,7 @@ DIRECT: Final = {
         "`tidings backup verify FILE` reads a backup to its end and tells whether it is whole.",
         (JSON_FLAG, *CONFIG_FLAGS),
         (
-            Word("what", "read a backup, write none", ("verify",)),
+            Word("what", "read a backup, write none", ("verify",), is_optional=True),
             Word("file", "the backup; it must not exist yet, unless it is read"),
         ),
     ),
@@ -114,6 +120,13 @@ DIRECT: Final = {
             JSON_FLAG,
             *CONFIG_FLAGS,
         ),
+    ),
+    "completion": Direct(
+        "print what bash, zsh or fish needs to complete commands and options",
+        "Print a script that lets a shell complete commands, options and their values.",
+        "For bash, put this into ~/.bashrc: source <(tidings completion bash)",
+        (),
+        (Word("shell", "the shell", SHELLS),),
     ),
 }
 """The commands that are no operations, by their word."""

@@ -298,7 +298,10 @@ def _command_line() -> Iterator[str]:
         text = direct.summary
         yield f"{text[:1].upper()}{text[1:]}."
         yield ""
-        yield from _flags(direct.flags)
+        if direct.flags:
+            yield from _flags(direct.flags)
+        else:
+            yield direct.epilog
     yield ""
     yield "## Operations"
     yield ""
