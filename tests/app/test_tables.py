@@ -53,6 +53,27 @@ def test_what_a_terminal_would_obey_is_shown_as_text():
     assert line == "a\\x1b[2Jb\\x9bc\\td"
 
 
+def test_a_table_that_is_too_wide_becomes_records():
+    headings = ("session", "since", "reason")
+    rows = [
+        ("alice@example.org/phone", "2026-01-01 01:00:00+01:00", "noon"),
+        ("bob@example.org/desk", "2026-01-02 01:00:00+01:00", ""),
+    ]
+    assert list(tables.headed_lines(headings, rows, 60, coloured=False)) == [
+        "session                  since                      reason",
+        "alice@example.org/phone  2026-01-01 01:00:00+01:00  noon",
+        "bob@example.org/desk     2026-01-02 01:00:00+01:00",
+    ]
+    assert list(tables.headed_lines(headings, rows, 50, coloured=False)) == [
+        "session  alice@example.org/phone",
+        "since    2026-01-01 01:00:00+01:00",
+        "reason   noon",
+        "",
+        "session  bob@example.org/desk",
+        "since    2026-01-02 01:00:00+01:00",
+    ]
+
+
 def test_colours_do_not_move_columns():
     plain = list(tables.lines(ROWS, 40, coloured=False))
     coloured = list(tables.lines(ROWS, 40, coloured=True))

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from tidings.app.tables import BOLD, GREEN, RED, YELLOW, Cell, print_table
+from tidings.app.tables import BOLD, GREEN, RED, YELLOW, Cell, print_headed, print_table
 
 if TYPE_CHECKING:
     from tidings.app.check import Finding
@@ -106,8 +106,8 @@ def _print_rows(rows: Sequence[Any]) -> None:
         sys.stdout.writelines(f"{row}\n" for row in rows)
         return
     names = [name for name in rows[0] if any(row.get(name) not in _NOTHING for row in rows)]
-    headings = [Cell(_words(name), BOLD) for name in names]
-    print_table([headings, *([Cell(_show(row.get(name))) for name in names] for row in rows)])
+    cells = [[_show(row.get(name)) for name in names] for row in rows]
+    print_headed([_words(name) for name in names], cells)
 
 
 def _print_facts(result: Mapping[str, Any]) -> None:
@@ -171,4 +171,4 @@ def _local(time: str) -> str:
     """Write a time as the clock of this place shows it, with its zone; options take it in this form, too."""
     from datetime import datetime  # noqa: PLC0415  # many answers have no time
 
-    return datetime.fromisoformat(time).astimezone().isoformat(" ")
+    return datetime.fromisoformat(time).astimezone().isoformat(" ", "seconds")

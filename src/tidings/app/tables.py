@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple, TextIO
 
 GAP: Final = 2
+_ADDRESS: Final = 25  # what most addresses and all times need
 _NARROWEST: Final = 8  # columns are not made narrower than this, even where the table does not fit
 
 BOLD: Final = "1"
@@ -36,19 +37,34 @@ def is_coloured(stream: TextIO) -> bool:
 
 def print_table(rows: Sequence[Sequence[Cell]]) -> None:
     """Print rows in columns, folded to the width of the terminal; anything else gets whole lines."""
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    sys.stdout.writelines(f"{line}\n" for line in lines(rows, width, coloured=is_coloured(sys.stdout)))
+    _print(lines(rows, _terminal_width(), coloured=is_coloured(sys.stdout)))
+
+
+def print_headed(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print rows below headings; where a terminal is too narrow for that, one row below the other."""
+    _print(headed_lines(headings, rows, _terminal_width(), coloured=is_coloured(sys.stdout)))
+
+
+def headed_lines(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], width: int | None, *, coloured: bool
+) -> Iterator[str]:
+    """Lay out rows in columns with headings, or, where columns would be torn to shreds, as records."""
+    table = [[Cell(heading, BOLD) for heading in headings], *([Cell(text) for text in row] for row in rows)]
+    if width is None or _is_readable(table, width):
+        yield from lines(table, width, coloured=coloured)
+        return
+    for number, row in enumerate(rows):
+        if number:
+            yield ""
+        named = zip(headings, row, strict=True)
+        record = [[Cell(heading, BOLD), Cell(text)] for heading, text in named if text]
+        yield from lines(record, width, coloured=coloured)
 
 
 def lines(rows: Sequence[Sequence[Cell]], width: int | None, *, coloured: bool) -> Iterator[str]:
     """Lay out rows in columns; where there is a width, the widest columns are folded until they fit."""
-    texts = [[_printable(cell.text).split("\n") for cell in row] for row in rows]
-    widths = [
-        max((_width(line) for line in column_lines), default=0)
-        for column_lines in (
-            [line for cell in column for line in cell] for column in zip(*texts, strict=True)
-        )
-    ]
+    texts = _texts(rows)
+    widths = _widths(texts)
     if width is not None:
         _fit(widths, width)
     for row, cells in zip(rows, texts, strict=True):
@@ -59,6 +75,32 @@ def lines(rows: Sequence[Sequence[Cell]], width: int | None, *, coloured: bool) 
                 for cell, room, each in zip(folded, widths, row, strict=True)
             ]
             yield (" " * GAP).join(parts).rstrip()
+
+
+def _is_readable(rows: Sequence[Sequence[Cell]], width: int) -> bool:
+    """Tell whether no column has to become narrower than an address or a time is."""
+    wanted = _widths(_texts(rows))
+    widths = list(wanted)
+    _fit(widths, width)
+    return all(got >= min(each, _ADDRESS) for got, each in zip(widths, wanted, strict=True))
+
+
+def _print(shown: Iterator[str]) -> None:
+    sys.stdout.writelines(f"{line}\n" for line in shown)
+
+
+def _terminal_width() -> int | None:
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def _texts(rows: Sequence[Sequence[Cell]]) -> list[list[list[str]]]:
+    """Give the lines of every cell, as they can be shown."""
+    return [[_printable(cell.text).split("\n") for cell in row] for row in rows]
+
+
+def _widths(texts: list[list[list[str]]]) -> list[int]:
+    """Give how wide each column would be."""
+    return [max(_width(line) for cell in column for line in cell) for column in zip(*texts, strict=True)]
 
 
 def _fit(widths: list[int], width: int) -> None:
