@@ -443,7 +443,7 @@ async def test_a_handshake_that_fails_leaves_nothing(tmp_path: Path) -> None:
             client.push("this is no TLS" * 10)
             await until(lambda: not stand.server.connections)
         assert stand.gateway.limiter._count == 0
-        assert [(each["event"], each["log_level"]) for each in told] == [("handshake_failed", "debug")]
+        assert [(each["event"], each["address"]) for each in told] == [("handshake_failed", "127.0.0.1")]
 
 
 @pytest.mark.parametrize("is_begun", [True, False])

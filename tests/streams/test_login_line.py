@@ -202,9 +202,12 @@ async def test_one_that_binds_when_the_line_is_full_is_told_when_to_come_and_may
     bob = Bench(door_)
     await authenticate(bob, "bob")
     full(door_)
-    bob.push(BIND.format("phone"))
-    answer = await bob.hear("</iq>")
+    with capture_logs() as logs:
+        bob.push(BIND.format("phone"))
+        answer = await bob.hear("</iq>")
     assert "type='wait'" in answer or 'type="wait"' in answer
+    refused = [line for line in logs if line["event"] == "session_refused"]
+    assert [(line["account"], line["log_level"]) for line in refused] == [("bob@localhost", "debug")]
     world.clock.advance(told_in(answer))
     bob.push(BIND.format("phone"))
     await bob.hear("bob@localhost/phone")

@@ -75,12 +75,19 @@ class StreamError(TidingsError):
     XML of an application-specific element beside it (§4.9.4).
     """
 
-    def __init__(self, condition: str, text: str = "", *, content: str = "", payload: bytes = b"") -> None:
+    by = ""
+    """Who has had the stream ended, for logs; the client is not told."""
+
+    def __init__(
+        self, condition: str, text: str = "", *, content: str = "", payload: bytes = b"", by: str = ""
+    ) -> None:
         super().__init__(text or condition)
         self.condition = condition
         self.text = text
         self.content = content
         self.payload = payload
+        if by:
+            self.by = by
 
 
 class BackendError(TidingsError):

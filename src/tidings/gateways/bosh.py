@@ -195,6 +195,7 @@ class BoshStream:
         self._door = door
         self._session = session
         self._clock = context.server.clock
+        self._log = context.server.session_log
         self._timer: Timer | None = None
         self._due = 0.0
         self._flushing = False
@@ -289,13 +290,18 @@ class BoshStream:
                 case Closed(Ending.CLIENT):
                     items.append(StreamTail())
                 case Closed(ending, condition, text):
-                    tell = log.info if self._connection.session else log.debug  # strangers fill no log
-                    tell("bosh_ended", ending=ending.name.lower(), condition=condition, reason=text)
+                    self._tell_end(ending, condition, text)
                     if items:
                         self._connection.receive(items)
                     self._connection.lost()
                     return
         self._connection.receive(items, octets)  # an empty request, too, is a sign of life
+
+    def _tell_end(self, ending: Ending, condition: TerminalCondition | None, reason: str) -> None:
+        """Log that the session has ended without the client's goodbye."""
+        of = self._connection.session
+        how, why = ending.name.lower(), str(condition or "")
+        self._log.connection_failed("bosh_ended", self.client, of, reason, ending=how, condition=why)
 
     def _schedule(self) -> None:
         """Flush once in this turn of the event loop."""

@@ -7,8 +7,6 @@ import ssl
 from socket import socket
 from typing import cast
 
-import structlog
-
 from tidings.gateways.acceptor import GOODBYE_SECONDS, HANDSHAKE_SECONDS, Acceptor, Admission
 from tidings.gateways.connection_limiter import ConnectionLimiter
 from tidings.gateways.listener_policy import ListenerPolicy
@@ -21,9 +19,6 @@ from tidings.wire.xml.fragment import StreamHead
 from tidings.wire.xml.parser import StreamParser
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.framing import TcpFraming, opening_error, stream_header
-
-log = structlog.get_logger("tidings.tcp")
-
 
 SPECS = (
     Spec.rfc(7590),
@@ -223,7 +218,7 @@ class TcpProtocol(asyncio.Protocol):
             # A handshake that was aborted looks like one that is done, but has no channel.
             channel = None if encrypted is None else encrypted.get_extra_info("ssl_object")
         except OSError as error:  # ssl.SSLError is one
-            log.debug("handshake_failed", address=self._address, reason=str(error))
+            self._tell_failed(str(error))
         finally:
             if channel is None:
                 # The event loop does not tell of a connection that is lost during the handshake.
@@ -241,6 +236,12 @@ class TcpProtocol(asyncio.Protocol):
         self._connection.tls_established(gateway.tls.info(channel))
         if early:
             self.data_received(b"".join(early))
+
+    def _tell_failed(self, reason: str) -> None:
+        """Log that a handshake came to nothing."""
+        if self._connection is not None:
+            server = self._gateway.policy.context(self._address).server
+            server.session_log.connection_failed("handshake_failed", self._connection.client, None, reason)
 
     def logged_in(self) -> None:
         """Apply the larger limits."""

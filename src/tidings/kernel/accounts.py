@@ -151,11 +151,15 @@ class Accounts:
             ended = await self._end(jid, "the password has been changed", asked_by, goes_on=True)
         return ended
 
-    async def ban(self, jid: Jid, reason: str = "") -> int:
-        """Keep an account from logging in; tell how many sessions end. Raises `NoSuchAccount`."""
+    async def ban(self, jid: Jid, reason: str = "", *, by: str = "") -> int:
+        """Keep an account from logging in; tell how many sessions end. Raises `NoSuchAccount`.
+
+        `by` is who has asked for it, for the log.
+        """
         if not await self._store.ban(jid, Ban(reason, self._clock.now())):
             raise NoSuchAccount(jid)
-        return await self._end(jid, f"the account is banned: {reason}" if reason else "the account is banned")
+        text = f"the account is banned: {reason}" if reason else "the account is banned"
+        return await self._end(jid, text, by=by)
 
     async def unban(self, jid: Jid) -> None:
         """Let a banned account log in again; raises `NoSuchAccount`."""
@@ -199,14 +203,14 @@ class Accounts:
             self._cluster.publish(jid)
 
     async def _end(
-        self, jid: Jid, text: str, asked_by: Session | None = None, *, goes_on: bool = False
+        self, jid: Jid, text: str, asked_by: Session | None = None, *, goes_on: bool = False, by: str = ""
     ) -> int:
         """End the sessions of an account on all nodes; the one that asked ends last, or goes on."""
         host = self._hosts.get(jid.domain)
         if host is None or self._sessions is None or not self._sessions.may_be_connected(jid):
             return 0
         account = account_of(await host.directory.load(jid))
-        error = StreamError("not-authorized", text)
+        error = StreamError("not-authorized", text, by=by)
         ended = self._sessions.end_sessions(account, error, keep=asked_by)
         if asked_by is not None and not goes_on and self._supervisor is not None:
             self._supervisor.start("end session", _end(asked_by, error))

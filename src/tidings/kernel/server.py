@@ -21,6 +21,7 @@ from tidings.kernel.maybe_awaitable import MaybeAwaitable, until_done
 from tidings.kernel.outbound import DEFAULT_OCTETS, Backlogged, OutboundBudget
 from tidings.kernel.resting import Resting
 from tidings.kernel.session import Client, InboundQueue, Link, Session
+from tidings.kernel.session_log import SessionLog
 from tidings.kernel.session_manager import SessionManager
 from tidings.kernel.supervisor import Supervisor
 from tidings.kernel.telemetry import Telemetry
@@ -31,6 +32,8 @@ log = structlog.get_logger("tidings.server")
 
 _TAKEN: Final = StreamError("conflict", "another client has taken this resource")
 _BEGUN_ANEW: Final = StreamError("conflict", "this client has begun another session")
+_NOT_BEGUN: Final = StreamError("internal-server-error", "it could not begin")
+_GOES_ON: Final = StreamError("conflict", "the session goes on elsewhere")
 
 
 class Closable(Backlogged, Protocol):
@@ -79,6 +82,7 @@ class Server:
         """The virtual hosts by domain."""
         self.telemetry = telemetry
         self.supervisor = supervisor
+        self.session_log = SessionLog(clock)
         self._make_inbound = make_inbound
         self._manager = sessions
         sessions.expel = self.expel
@@ -181,6 +185,7 @@ class Server:
         session.end = self._end_session
         admit(session)
         self._count += 1
+        self.session_log.bound(session)
         event = SessionBound(session, inline, is_bind2)
         try:
             for wait in ending:
@@ -189,7 +194,7 @@ class Server:
             if wait is not None:
                 await wait
         except BaseException:
-            self._end_later(session, None)
+            self._end_later(session, _NOT_BEGUN)
             raise
         return session, event.answers
 
@@ -240,7 +245,7 @@ class Server:
         """
         session.link = None
         if is_lost and session.can_resume and not self.draining:
-            self._await_client(session)
+            self._await_client(session, reason)
             return
         wait = self.end_session(session, reason)
         if wait is not None:
@@ -250,19 +255,21 @@ class Server:
         """Take a session that can be resumed from the connection that it may still have."""
         link, session.link = session.link, None
         if link is not None:
-            self._await_client(session)
-            link.close(StreamError("conflict", "the session goes on elsewhere"))
+            self._await_client(session, _GOES_ON)
+            link.close(_GOES_ON)
 
     def resume(self, session: Session, client: Client, link: Link) -> None:
         """Let a detached session go on over another connection."""
         session.flow.stop_expiry()
         session.attach(client, link)
+        self.session_log.resumed(session)
         self._tell(session.host, SessionResumed(session))
 
-    def _await_client(self, session: Session) -> None:
+    def _await_client(self, session: Session, reason: StreamError | None) -> None:
         """Keep a session without a connection for as long as it was agreed."""
-        reason = StreamError("connection-timeout", "the client did not come back")
-        expire = functools.partial(self._end_later, session, reason)
+        self.session_log.detached(session, reason)
+        overdue = StreamError("connection-timeout", "the client did not come back")
+        expire = functools.partial(self._end_later, session, overdue)
         session.flow.expiry = self.clock.call_later(session.flow.resume_seconds, expire)
         self._tell(session.host, SessionDetached(session))
 
@@ -281,6 +288,7 @@ class Server:
         self._count -= 1
         self._sent_before += session.flow.sent
         session.flow.stop_expiry()
+        self.session_log.ended(session, reason)
         wait = session.host.hooks.tell(SessionEnded(session, reason))
         session.flow.drop_window()
         del session.inbound  # which knows the session: neither is to wait for the garbage collector

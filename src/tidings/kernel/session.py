@@ -115,7 +115,16 @@ class InboundQueue(Protocol):
 class Client:
     """What is known of a client's way in; told by its gateway."""
 
-    __slots__ = ("address", "anonymous", "chose_resource", "device", "secure", "since", "transport")
+    __slots__ = (
+        "address",
+        "anonymous",
+        "chose_resource",
+        "device",
+        "mechanism",
+        "secure",
+        "since",
+        "transport",
+    )
 
     def __init__(
         self,
@@ -142,6 +151,8 @@ class Client:
         """Whether its account is made up and ends with its sessions (XEP-0175)."""
         self.chose_resource = chose_resource
         """Whether it named its resource itself, and so will again."""
+        self.mechanism = ""
+        """The SASL mechanism of its log-in; empty before that, and where there is none."""
 
 
 class Session(Slotted):

@@ -171,7 +171,7 @@ class SessionManager:
             if session is not keep:
                 session.close(error)
         for node in {bound.node for bound in elsewhere}:
-            item = EndSessions(account.jid.text, error.condition, error.text, resource)
+            item = EndSessions(account.jid.text, error.condition, error.text, resource, by=error.by)
             self._cluster.hand_over(node, item)
         return sum(session is not keep for session in here) + len(elsewhere)
 
@@ -290,7 +290,7 @@ class SessionManager:
             for session in _of(found[1].sessions, item.resource)
             if item.id in {"", session.claim} and item.device in {"", session.client.device}
         ]
-        error = StreamError(item.condition, item.text)
+        error = StreamError(item.condition, item.text, by=item.by)
         return in_turn([self.expel(session, error) for session in ending])
 
     def _return_end(self, node: str, item: EndSessions) -> None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated
 
 import msgspec
+import structlog
 from msgspec import Meta
 
 from tidings.base.jid import Jid
@@ -23,6 +24,8 @@ from tidings.operations.values import (
     read_address,
 )
 from tidings.ports.accounts import AccountRecord
+
+log = structlog.get_logger("tidings.operations")
 
 PAGE = 1000
 """The most accounts that one answer lists."""
@@ -224,7 +227,8 @@ class BanRequest(msgspec.Struct, frozen=True, kw_only=True):
 @operation("account", "ban", roles=ADMINISTRATORS, subjects=("user",), changes=True)
 async def ban(context: Context, request: BanRequest) -> Ended:
     """Keep an account from logging in, and end its sessions; nothing of it is removed."""
-    ended = await context.accounts.ban(request.user, request.reason or "")
+    ended = await context.accounts.ban(request.user, request.reason or "", by=context.caller.name)
+    _tell("account_banned", context, request.user, reason=request.reason or "", sessions=ended)
     return Ended(user=request.user, sessions_ended=ended)
 
 
@@ -232,7 +236,14 @@ async def ban(context: Context, request: BanRequest) -> Ended:
 async def unban(context: Context, request: OneUser) -> Changed:
     """Let a banned account log in again."""
     await context.accounts.unban(request.user)
+    _tell("account_unbanned", context, request.user)
     return Changed(user=request.user)
+
+
+def _tell(event: str, context: Context, account: Jid, **more: str | int) -> None:
+    """Log what was done to an account, and by whom; without a server it is the caller who sees it."""
+    if context.live is not None:
+        log.info(event, account=account.text, by=context.caller.name, **more)
 
 
 def _checked(record: AccountRecord) -> Checked:

@@ -6,14 +6,18 @@ from collections.abc import Iterator
 from typing import Annotated
 
 import msgspec
+import structlog
 from msgspec import Meta
 
 from tidings.base.errors import StreamError
+from tidings.base.jid import Jid
 from tidings.kernel.session import Session
 from tidings.operations.catalogue import EVERYBODY, operation
-from tidings.operations.context import Context
+from tidings.operations.context import Context, Role
 from tidings.operations.errors import OperationError
 from tidings.operations.values import Domain, Moment, Page, Reason, SessionAddress, moment_of
+
+log = structlog.get_logger("tidings.operations")
 
 MOST = 10_000
 """The most sessions that one page lists."""
@@ -106,11 +110,19 @@ class Kicked(msgspec.Struct, frozen=True, kw_only=True):
 @operation("session", "kick", roles=EVERYBODY, subjects=("user",), changes=True, needs_server=True)
 async def kick(context: Context, request: Kick) -> Kicked:
     """End the sessions of an account, or one of them; it may log in again."""
-    error = StreamError("policy-violation", request.reason or "ended by an administrator")
+    by = context.caller.name
+    error = StreamError("policy-violation", request.reason or "ended by an administrator", by=by)
     ended = await context.end_sessions(request.user, error)
     if not ended:
         raise OperationError("not-found", f"{request.user} is not connected")
+    if context.caller.role is not Role.USER:  # who ends his own does not fill the log
+        _tell_kicked(request.user, error, ended)
     return Kicked(sessions_ended=ended)
+
+
+def _tell_kicked(who: Jid, error: StreamError, ended: int) -> None:
+    names = {"session": who.text} if who.resource else {}
+    log.info("kicked", account=who.bare.text, **names, reason=error.text, by=error.by, sessions=ended)
 
 
 def _chosen(context: Context, request: Which) -> Iterator[Session]:

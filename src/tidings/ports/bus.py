@@ -95,6 +95,8 @@ class EndSessions(msgspec.Struct, frozen=True, tag=True, array_like=True, gc=Fal
     """Only if that is this claim; empty for whoever holds it."""
     device: str = ""
     """Only if it is of this device; empty for any."""
+    by: str = ""
+    """Who has asked for it, for the log."""
 
 
 Item = Delivery | Missed | ToResource | ToDevices | ShowPresence | EndSessions

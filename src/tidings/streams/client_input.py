@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import structlog
-
 from tidings.base.errors import StanzaError, StreamError
 from tidings.kernel.maybe_awaitable import until_done
 from tidings.kernel.session import Session
@@ -15,7 +13,9 @@ from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.negotiation.elements import read_stream_error
 from tidings.wire.xmpp.stanza import NAMES, Stanza
 
-log = structlog.get_logger("tidings.client_input")
+
+class ReceivedStreamError(StreamError):
+    """The client has found a fault with our stream and ends its own; this is not sent back."""
 
 
 class ClientStreamInput:
@@ -83,10 +83,8 @@ class ClientStreamInput:
         if session.ended:
             return
         if (fragment.namespace, fragment.name) == (ns.STREAMS, "error"):
-            error = read_stream_error(fragment.to_element())
-            log.info("client_error", session=str(session.jid), condition=error.condition[:40])
-            session.close()  # an error is not answered with another
-            return
+            told = read_stream_error(fragment.to_element())
+            raise ReceivedStreamError(told.condition, told.text)
         handler = session.host.nonza_handlers.get((fragment.namespace, fragment.name))
         if handler is None:
             raise StreamError("unsupported-stanza-type", f"<{fragment.name}/> is not known here")

@@ -18,13 +18,12 @@ import asyncio
 import functools
 from typing import TYPE_CHECKING
 
-import structlog
-
 from tidings.base.errors import StreamError
 from tidings.base.ids import token
 from tidings.kernel.outgoing import Outgoing
 from tidings.kernel.session import Client, Session
 from tidings.streams.acks import request_ack
+from tidings.streams.client_input import ReceivedStreamError
 from tidings.streams.listener import Item, ListenerContext, StreamInput, StreamNegotiator, Transport
 from tidings.streams.pace import UNPACED, PacedReading
 from tidings.wire.xml.element import Element
@@ -36,8 +35,6 @@ from tidings.wire.xmpp.stanza import Stanza
 
 if TYPE_CHECKING:
     from tidings.kernel.clock import Timer
-
-log = structlog.get_logger("tidings.connection")
 
 _CLOSE_SECONDS = 5.0
 _COUNTED = 4_096
@@ -155,11 +152,8 @@ class Connection:
 
     def lost(self) -> None:
         """The transport is gone, in order or not."""
-        if self._closing:
-            self._end(None)
-        else:
-            reason = StreamError("connection-timeout", "the connection was lost")
-            self._end(reason, is_lost=True)
+        reason = None if self._closing else StreamError("connection-timeout", "the connection was lost")
+        self._end(reason, is_lost=not self._closing)
 
     def nod_off(self) -> bool:
         """Give back what only reading needs, unless something has come since this was asked last."""
@@ -250,8 +244,6 @@ class Connection:
         if self._timer is not None:
             self._timer.cancel()
         self._watch_silence()
-        if session is not None:
-            log.debug("session_bound", session=str(session.jid), transport=self.client.transport)
         if rest:
             self._receive_stanzas(rest)
 
@@ -308,7 +300,7 @@ class Connection:
         is_cut = backlog > self._outbound_bytes and backlog - max(map(len, out)) > self._outbound_bytes
         out.clear()
         if is_cut:
-            log.warning("slow_reader", session=str(self.session.jid if self.session else ""), octets=backlog)
+            self._context.server.session_log.slow_reader(self.client, self.session, backlog)
             self._transport.abort()
             self._end(StreamError("resource-constraint", "too much is waiting to be read"), is_lost=True)
 
@@ -330,8 +322,7 @@ class Connection:
         self._closing = True
         self._reading.stop()
         if error is not None:
-            self._context.server.telemetry.stream_errors[error.condition] += 1
-            self._write(self._framing.element(stream_error_element(error)))
+            self._say_why(error)
         self._write(self._framing.closing())
         self._flush()
         self._leave(error, is_lost=is_lost)
@@ -339,6 +330,16 @@ class Connection:
             self._timer.cancel()
         self._timer = self._context.server.clock.call_later(_CLOSE_SECONDS, self._transport.abort)
         self._transport.close()
+
+    def _say_why(self, error: StreamError) -> None:
+        """Write a stream error, unless it is the client's own, and have the log tell of it."""
+        server = self._context.server
+        is_sent = not isinstance(error, ReceivedStreamError)
+        if is_sent:
+            server.telemetry.stream_errors[error.condition] += 1
+            self._write(self._framing.element(stream_error_element(error)))
+        if not server.draining:  # else all get the same, and the log says that the server stops
+            server.session_log.stream_error(self.client, self.session, error, sent=is_sent)
 
     def _end(self, reason: StreamError | None, *, is_lost: bool = False) -> None:
         """Let go of everything."""
@@ -374,12 +375,10 @@ class Connection:
 
     def _watch_silence(self) -> None:
         """Ask a silent client for a sign of life, and give up on one that gives none."""
+        self._timer, self._heard = None, False
         seconds = self._context.options.idle_seconds
-        if not seconds:
-            self._timer = None
-            return
-        self._heard = False
-        self._timer = self._context.server.clock.call_later(seconds, self._silence)
+        if seconds:
+            self._timer = self._context.server.clock.call_later(seconds, self._silence)
 
     def _silence(self) -> None:
         session = self.session

@@ -33,6 +33,8 @@ MOST_OF_ONE: Final = 8
 """Log-ins of one account that may stand in the line."""
 LONGEST: Final = 300.0
 """Seconds until the latest time that anybody is told to come at."""
+BY: Final = "login line"
+"""Who refuses, in a `StanzaError`."""
 _SHORTEST: Final = 0.001
 _TOLD_EVERY: Final = 60.0
 _AT_ONCE: Final = 0.05
@@ -103,7 +105,7 @@ class LoginLine:
             if not places:
                 del self._waiting[who]
             text, payload = self._refusal()
-            raise StanzaError("resource-constraint", text, payload=payload, by="login line")
+            raise StanzaError("resource-constraint", text, payload=payload, by=BY)
         place = Place(self, who)
         places.append(place)
         self._count += 1

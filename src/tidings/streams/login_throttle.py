@@ -17,7 +17,6 @@ from enum import Enum, auto
 from typing import Final
 
 from tidings.base.network import is_loopback, network_of
-from tidings.base.seldom_told import SeldomTold
 from tidings.kernel.clock import Clock, Timer
 
 _FREE: Final = 3
@@ -28,7 +27,6 @@ _MOST_IN_LINE: Final = 1_000
 _FORGET: Final = 600.0
 _KEPT: Final = 20_000
 _LONGEST_KEY: Final = 100
-_TOLD_EVERY: Final = 60.0
 
 
 class Turn(Enum):
@@ -124,7 +122,6 @@ class LoginThrottle:
         self._known: OrderedDict[str, None] = OrderedDict()
         self._under_way: Counter[str] = Counter()
         """Attempts that have had their turn, or have a time at which it comes, by network and by pair."""
-        self._misfits = SeldomTold(_TOLD_EVERY, clock.monotonic)
         self._lines: dict[str, deque[Attempt]] = {}
         """Attempts that wait for others of their network to end."""
 
@@ -136,13 +133,6 @@ class LoginThrottle:
         else:
             self._line_up(attempt)
         return attempt
-
-    def told_of_misfit(self, address: str) -> int | None:
-        """Give how many attempts that were no guesses the log has not told of; None where it is to be quiet.
-
-        Nothing slows these down, so that an address which sends nothing else would fill the log.
-        """
-        return self._misfits.kept_quiet(_network(address))
 
     def failed(self, account: str, address: str) -> None:
         """Note a failure; either may be empty where it is not known."""

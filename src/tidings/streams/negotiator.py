@@ -20,6 +20,7 @@ import structlog
 from tidings.base.errors import BackendError, StanzaError, StreamError
 from tidings.base.jid import Jid
 from tidings.kernel.feature import Spec
+from tidings.streams import login_line
 from tidings.streams.client_input import ClientStreamInput
 from tidings.streams.listener import Item, ListenerContext, Registrar
 from tidings.streams.login import CredentialQuestion, Credentials, answer_credentials
@@ -28,7 +29,9 @@ from tidings.streams.session_opening import SessionOpening
 from tidings.streams.stream_output import StreamOutput
 from tidings.wire.xml.element import Element
 from tidings.wire.xml.fragment import StreamTail
+from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.negotiation import values
+from tidings.wire.xmpp.negotiation.elements import read_stream_error
 from tidings.wire.xmpp.negotiation.server import ServerNegotiation
 from tidings.wire.xmpp.negotiation.values import StreamHeader, TlsInfo
 from tidings.wire.xmpp.sasl.keys import DEFAULT_ITERATIONS
@@ -201,27 +204,19 @@ class Negotiator:
         self._server.telemetry.logins[action.mechanism] += 1
         client.anonymous = action.anonymous
         client.device = action.user_agent.id or None
+        client.mechanism = action.mechanism
         self._output.logged_in()
 
     def _authentication_failed(self, failure: values.AuthenticationFailed) -> None:
-        address = self._output.client.address
+        client = self._output.client
         name = str(failure.account or failure.name)
         self._server.telemetry.login_failures[failure.condition] += 1
-        more = 0 if failure.is_wrong else self._context.throttle.told_of_misfit(address)
-        tell = log.debug if more is None else log.info
-        tell(
-            "login_failed",
-            account=name,
-            mechanism=failure.mechanism,
-            condition=failure.condition,
-            address=address,
-            more=more or 0,
-        )
         attempt, self._attempt = self._attempt, None
+        self._server.session_log.login_failed(client, name, failure.mechanism, failure.condition)
         if attempt is not None:
             attempt.failed() if failure.is_wrong else attempt.leave()
         elif failure.is_wrong:
-            self._context.throttle.failed(name, address)
+            self._context.throttle.failed(name, client.address)
 
     def _established(self) -> None:
         """Hand everything over to the connection; this is the negotiation's last action."""
@@ -255,6 +250,9 @@ class Negotiator:
 
     def _hear(self, element: Element) -> None:
         """Feed an element to the negotiation; what proves a password waits for its turn."""
+        if (element.namespace, element.name) == (ns.STREAMS, "error"):
+            error = read_stream_error(element)
+            self._server.session_log.stream_error(self._output.client, None, error, sent=False)
         account = self._negotiation.proof_of(element)
         if account is None:
             self._negotiation.received(element)
@@ -277,8 +275,12 @@ class Negotiator:
         self._go_on()
 
     def _take_turn(self, look: Callable[[], None], refuse: Callable[[], None]) -> None:
-        is_refused = self._attempt is not None and self._attempt.turn is Turn.REFUSED
-        refuse() if is_refused else look()
+        attempt = self._attempt
+        if attempt is not None and attempt.turn is Turn.REFUSED:
+            self._server.session_log.login_throttled(self._output.client, attempt.account)
+            refuse()
+        else:
+            look()
         self._actions.extend(self._negotiation.take())
 
     def _let_go(self) -> None:
@@ -341,6 +343,11 @@ class Negotiator:
         except StanzaError as error:
             if not isinstance(question, _REFUSABLE):
                 raise
+            if isinstance(question, values.BindResource | values.NegotiateInline):
+                in_line = error.by == login_line.BY
+                self._server.session_log.not_begun(
+                    question.account, self._output.client, error, is_told=not in_line
+                )
             self._negotiation.refused(error)
         except StreamError as error:
             self._output.close(error)
