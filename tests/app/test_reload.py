@@ -126,12 +126,26 @@ def test_a_certificate_that_cannot_be_used_leaves_the_old_one(server: ServerProc
 def test_a_reload_names_the_options_that_need_a_restart(server: ServerProcess) -> None:
     file = server.directory / "tidings.toml"
     text = file.read_text()
-    file.write_text(text.replace('level = "debug"', 'level = "info"') + "\n[limits]\nlogin_seconds = 7\n")
+    file.write_text(text + "\n[limits]\nlogin_seconds = 7\n")
     code, answer = reload(server)
     assert code == 0
-    assert answer["needs_restart"] == ["[limits] login_seconds", "[log] level"]
+    assert answer["needs_restart"] == ["[limits] login_seconds"]
     file.write_text(text)
     assert reload(server)[1]["needs_restart"] == []
+
+
+def test_a_reload_changes_the_level_of_the_log(server: ServerProcess) -> None:
+    file = server.directory / "tidings.toml"
+    text = file.read_text()
+    assert 'level = "debug"' in text
+    file.write_text(text.replace('level = "debug"', 'level = "warning"'))
+    code, answer = reload(server)
+    assert (code, answer["needs_restart"], answer["done"][-1]) == (0, [], "log: level warning")
+    before = server.log
+    file.write_text(text)
+    assert reload(server)[1]["done"][-1] == "log: level debug"
+    assert '"event": "reloaded"' in server.log[len(before) :]
+    assert server.log[len(before) :].count('"event": "reloaded"') == 1
 
 
 def test_a_certificate_may_move_to_another_file(server: ServerProcess) -> None:

@@ -27,6 +27,7 @@ from tidings.base.errors import StreamError
 from tidings.base.jid import Jid
 from tidings.base.limits import XmlLimits
 from tidings.kernel.feature import Feature
+from tidings.kernel.log_levels import LogLevels
 from tidings.kernel.outbound import DEFAULT_OCTETS
 from tidings.kernel.outgoing import Outgoing
 from tidings.kernel.server import Server
@@ -268,7 +269,7 @@ class World:
                 registry=registry,
                 bus=bus,
                 explained_messages=explained_messages,
-                logs_debug=logs_debug,
+                logs=LogLevels(clock, "debug" if logs_debug else "info"),
             )
 
         world = cls(stores, clock, build)

@@ -62,6 +62,7 @@ def test_the_first_categories_are_complete():
         "followers": ["list", "rewind", "dead-letters", "retry"],
         "domain": ["add", "enable", "disable", "remove", "list"],
         "server": ["status", "reload"],
+        "log": ["show", "level", "trace"],
     }  # fmt: skip
 
 
@@ -104,6 +105,7 @@ def arguments_about(domain, found):
         "cursor": "start",
         "id": "0k3f9-1",
         "keep_messages": 1_000,
+        "level": "info",
         "stanza": f"<message from='alice@{domain}' to='bob@{LOCAL}'/>",
     }
     fields = {field.name: field for field in msgspec.structs.fields(found.request)}
@@ -272,7 +274,7 @@ async def test_a_service_does_what_its_scopes_say(context, scopes, may):
 async def test_what_an_operation_changes_is_declared(everything):
     reading = {
         "list", "export", "count", "check", "check-password", "size", "sync", "status", "dead-letters",
-        "message",
+        "message", "show",
     }  # fmt: skip
     assert {one.name for one in CATALOGUE if not one.changes} == reading
 
@@ -298,9 +300,14 @@ async def test_what_does_not_exist_is_not_found(context):
 async def test_what_needs_the_server_says_so_without_it(context):
     for one in CATALOGUE:
         if one.needs_server:
-            told = await refused(
-                context, one.category, one.name, user="a@localhost", to="a@localhost", body="x", stanza="<x/>"
-            )
+            given = {
+                "user": "a@localhost",
+                "to": "a@localhost",
+                "body": "x",
+                "stanza": "<x/>",
+                "level": "info",
+            }
+            told = await refused(context, one.category, one.name, **given)
             assert told == ("unavailable", "the server is not running")
 
 

@@ -44,6 +44,7 @@ from tidings.kernel.domains import Domains, ServedDomain, Source
 from tidings.kernel.feature import Feature
 from tidings.kernel.followers import Followers
 from tidings.kernel.hosting import Hosting
+from tidings.kernel.log_levels import LogLevels
 from tidings.kernel.outbound import DEFAULT_OCTETS
 from tidings.kernel.outbox import Outbox
 from tidings.kernel.pacing import Pacing
@@ -130,7 +131,7 @@ def build_server(
     outbound_octets: int = DEFAULT_OCTETS,
     database: str = "",
     explained_messages: int = REMEMBERED,
-    logs_debug: bool = False,
+    logs: LogLevels | None = None,
     provides: Mapping[type, object] | None = None,
     reload: Callable[[], Awaitable[Reloaded]] | None = None,
     registry: SessionRegistry | None = None,
@@ -140,7 +141,7 @@ def build_server(
 
     The server is not started and has no doors yet. `settings_for` says what a domain is to be that is added
     while it runs. `database` names the stores for people. `explained_messages` is how many messages are
-    remembered for `explain message`; `logs_debug` says that somebody reads the debug log. `outbound_octets`
+    remembered for `explain message`; `logs` are the log's levels, which operations change. `outbound_octets`
     is what may wait for all clients together. `provides` are more things that features may ask for, by type.
     `reload` reads the configuration anew. `registry` and `bus` join this node to others of the server;
     without them it is the only one.
@@ -148,7 +149,9 @@ def build_server(
     features = tuple(features)
     telemetry = Telemetry()
     supervisor = Supervisor(telemetry)
-    traces = Traces(explained_messages, is_logged=logs_debug, clock=clock)
+    traces = Traces(explained_messages, clock=clock)
+    logs = LogLevels(clock) if logs is None else logs
+    logs.watch(traces.tell_debug_log)
     pacing = Pacing(clock)
     router = Router(stores.ledger, supervisor, telemetry, pacing, traces)
     cluster = Cluster(bus, router.hosts, clock, supervisor)
@@ -234,6 +237,7 @@ def build_server(
         hosting=hosting,
         sessions=sessions,
         cluster=cluster,
+        logs=logs,
         reload=reload,
     )
     context = Context(domains=domains, stores=stores, clock=clock, live=live, database=database)

@@ -10,6 +10,8 @@ import structlog
 
 from tidings.app.options import LogOptions
 from tidings.app.tables import is_coloured
+from tidings.kernel.clock import Clock
+from tidings.kernel.log_levels import LogLevels
 
 
 class StandardError:
@@ -26,8 +28,26 @@ class StandardError:
             sys.stderr.flush()
 
 
-def configure_logs(options: LogOptions) -> None:
-    """Write events of this level and above to standard error, as text for people or JSON for machines."""
+class Output:
+    """Writes the lines of one logger, which are text already."""
+
+    def __init__(self, name: str = "") -> None:
+        self.name = name
+        self._print = structlog.PrintLogger(StandardError()).msg  # type: ignore[arg-type]  # all it needs
+
+    def msg(self, line: str) -> None:
+        """Write a line, of whatever level."""
+        self._print(line)
+
+    debug = info = warning = error = critical = msg
+
+
+def configure_logs(options: LogOptions, clock: Clock) -> LogLevels:
+    """Write events of this level and above to standard error, as text for people or JSON for machines.
+
+    What it gives changes the levels later.
+    """
+    levels = LogLevels(clock, options.level)
     as_text = options.format == "text" or (options.format == "auto" and sys.stderr.isatty())
     render: structlog.typing.Processor = structlog.processors.JSONRenderer()
     if as_text:
@@ -36,6 +56,7 @@ def configure_logs(options: LogOptions) -> None:
         )
     processors: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
+        _add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     if not as_text:
@@ -44,11 +65,18 @@ def configure_logs(options: LogOptions) -> None:
         processors.append(structlog.processors.ExceptionRenderer(transform))
     structlog.configure(
         processors=[*processors, render],
-        wrapper_class=structlog.make_filtering_bound_logger(
-            logging.getLevelNamesMapping()[options.level.upper()]
-        ),
-        logger_factory=structlog.PrintLoggerFactory(StandardError()),  # type: ignore[arg-type]  # all it needs
+        wrapper_class=levels.make,  # type: ignore[arg-type]  # all that structlog does with it is to call it
+        logger_factory=Output,
         cache_logger_on_first_use=True,
     )
     # The event loop and the HTTP library warn through the standard library.
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
+    return levels
+
+
+def _add_logger_name(
+    logger: Output, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Name the logger, whose level can be set."""
+    event["logger"] = logger.name
+    return event

@@ -18,6 +18,7 @@ from tidings.app.mistakes import ConfigError
 from tidings.app.options import Config
 from tidings.app.tls_contexts import Certificates, some
 from tidings.kernel.domains import Domains, Source
+from tidings.kernel.log_levels import LogLevels
 from tidings.operations.context import Reloaded
 from tidings.operations.errors import OperationError
 
@@ -131,6 +132,20 @@ class CertificateReload:
             if pair is not None and domain not in found:
                 found[domain] = pair
         return found
+
+
+class LogReload:
+    """Takes over the level of the log."""
+
+    options = frozenset({"log.level"})
+
+    def __init__(self, levels: LogLevels) -> None:
+        self._levels = levels
+
+    async def reload(self, config: Config) -> Done:
+        """Use the configured level, where no other was set since the start."""
+        is_other = self._levels.configure(config.log.level)
+        return Done((f"log: level {config.log.level}",) if is_other else ())
 
 
 def _refusal(error: ConfigError) -> str:

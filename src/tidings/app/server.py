@@ -27,7 +27,7 @@ from tidings.app.leaving import leave
 from tidings.app.logs import configure_logs
 from tidings.app.options import Config
 from tidings.app.progress import StartProgress
-from tidings.app.reload import CertificateReload, Reloader
+from tidings.app.reload import CertificateReload, LogReload, Reloader
 from tidings.app.reset import Refill, ResetWhenEmpty
 from tidings.app.signals import Signals
 from tidings.app.tls_contexts import Certificates
@@ -36,6 +36,7 @@ from tidings.base.jid import Jid
 from tidings.kernel.accounts import make_first_accounts
 from tidings.kernel.clock import SystemClock
 from tidings.kernel.feature import Feature
+from tidings.kernel.log_levels import LogLevels
 from tidings.kernel.server import Server
 from tidings.operations.all import catalogue_of
 from tidings.operations.context import Context
@@ -56,13 +57,13 @@ def run(read: Callable[[], Config]) -> int:
     `read` reads the configuration, now and at every reload. Raises `ConfigError`.
     """
     config = read()
-    configure_logs(config.log)
+    levels = configure_logs(config.log, SystemClock())
     _raise_file_limit()
     _give_back_large_blocks()
     try:
         with _event_loop() as runner:
             with data_directory.opened(config) as opened:
-                has_ended = runner.run(serve(opened, Reloader(config, read)))
+                has_ended = runner.run(serve(opened, Reloader(config, read), levels))
             if not has_ended:
                 leave(0)
     except (TidingsError, OSError) as error:
@@ -102,14 +103,14 @@ class _Running(NamedTuple):
     doors: Doors
 
 
-async def serve(config: Config, reloader: Reloader) -> bool:
+async def serve(config: Config, reloader: Reloader, levels: LogLevels) -> bool:
     """Serve until a signal comes. Raises what keeps the server from starting, with nothing left open.
 
     Tells whether all has ended. Where a start is given up, a driver may still wait for its database.
     """
     signals = Signals()
     stack = contextlib.AsyncExitStack()
-    starting = asyncio.create_task(_start(config, stack, reloader))
+    starting = asyncio.create_task(_start(config, stack, reloader, levels))
     stopping = asyncio.create_task(signals.stop.wait())
     await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
     if not starting.done():
@@ -130,7 +131,9 @@ async def serve(config: Config, reloader: Reloader) -> bool:
     return True
 
 
-async def _start(config: Config, stack: contextlib.AsyncExitStack, reloader: Reloader) -> _Running:
+async def _start(
+    config: Config, stack: contextlib.AsyncExitStack, reloader: Reloader, levels: LogLevels
+) -> _Running:
     """Start the server; what has to be closed goes to the stack."""
     progress = StartProgress()
     sockets = _bind(config, stack)
@@ -141,7 +144,7 @@ async def _start(config: Config, stack: contextlib.AsyncExitStack, reloader: Rel
     stack.push_async_callback(admin.close)
     progress.listeners.append(admin.waits_for)
     try:
-        return await _start_serving(config, stack, reloader, progress, sockets, admin)
+        return await _start_serving(config, stack, reloader, levels, progress, sockets, admin)
     except (TidingsError, OSError) as error:
         admin.fail(f"the server has not started: {error}")
         raise
@@ -154,6 +157,7 @@ async def _start_serving(
     config: Config,
     stack: contextlib.AsyncExitStack,
     reloader: Reloader,
+    levels: LogLevels,
     progress: StartProgress,
     sockets: Mapping[str, list[socket]],
     admin: AdminSocket,
@@ -166,12 +170,12 @@ async def _start_serving(
         stores = await storage.open_stores(config, on_wait=progress.waits_for)
         stack.push_async_callback(stores.close)
         features = _features(config)
-        server, context = _build(config, stores, features, reloader)
+        server, context = _build(config, stores, features, reloader, levels)
         await make_first_accounts(context.accounts, _first_accounts(config))
         await server.start()
         assert context.live is not None
         await context.live.hosting.restore()
-    reloader.run_on(config, [CertificateReload((tls, https), context.domains)])
+    reloader.run_on(config, [CertificateReload((tls, https), context.domains), LogReload(levels)])
     admin.serve(catalogue_of(features), context, server.supervisor)
     doors = await _open(config, server, context, sockets, tls, https)
     gc.enable()
@@ -229,7 +233,11 @@ def _place(bound: socket) -> str:
 
 
 def _build(
-    config: Config, stores: Stores, features: tuple[type[Feature], ...], reloader: Reloader
+    config: Config,
+    stores: Stores,
+    features: tuple[type[Feature], ...],
+    reloader: Reloader,
+    levels: LogLevels,
 ) -> tuple[Server, Context]:
     refill = Refill(lambda: make_first_accounts(context.accounts, _first_accounts(config)))
     server, context = build_server(
@@ -244,7 +252,7 @@ def _build(
         outbound_octets=config.limits.outbound_total_bytes or memory.outbound_share(),
         database=storage.describe(config),
         explained_messages=config.log.explained_messages,
-        logs_debug=config.log.level == "debug",
+        logs=levels,
         reload=reloader.reload,
     )
     return server, context

@@ -13,7 +13,6 @@ Invariants:
 
 from __future__ import annotations
 
-import logging
 from collections import defaultdict
 from typing import Final
 
@@ -103,7 +102,7 @@ class SessionLog:
 
     def slow_reader(self, client: Client, session: Session | None, octets: int) -> None:
         """A connection is cut, since its client does not read what it is sent."""
-        self._tell("slow_reader", client, session, level=logging.WARNING, octets=octets)
+        self._tell("slow_reader", client, session, is_warning=True, octets=octets)
 
     # --- telling
 
@@ -114,7 +113,7 @@ class SessionLog:
         session: Session | None,
         error: StreamError | None = None,
         *,
-        level: int = logging.INFO,
+        is_warning: bool = False,
         **more: str | int,
     ) -> None:
         if session is None:
@@ -125,7 +124,7 @@ class SessionLog:
             count = self._of_account(event, session.jid, client)
         if error is not None:
             _add_reason(told, error)
-        _write(event, told, count, level)
+        _write(event, told, count, is_warning=is_warning)
 
     def _of_account(self, event: str, who: Jid, client: Client) -> int | None:
         """Count a line; a guest has a new account each time, but not a new network."""
@@ -133,14 +132,17 @@ class SessionLog:
         return self._accounts[event].kept_quiet(of)
 
 
-def _write(event: str, told: dict[str, object], count: int | None, level: int = logging.INFO) -> None:
+def _write(event: str, told: dict[str, object], count: int | None, *, is_warning: bool = False) -> None:
     """Write a line, which is for the debug log alone where too much is told."""
     if count is None:
         log.debug(event, **told)
         return
     if count:
         told["more"] = count
-    log.log(level, event, **told)
+    if is_warning:
+        log.warning(event, **told)
+    else:
+        log.info(event, **told)
 
 
 def _keys(client: Client, who: Jid | None, **more: str | int) -> dict[str, object]:

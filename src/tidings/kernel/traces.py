@@ -136,6 +136,12 @@ class Traces:
         """What is remembered, the newest first."""
         return list(reversed(self._recent))
 
+    def tell_debug_log(self, is_read: bool) -> None:  # a callback of one argument
+        """Tell the debug log of messages from here on, or no longer."""
+        self.is_logged = is_read
+        self.is_on = is_read or self.keeps > 0
+        self.has_room = is_read or self._accepted_left > 0
+
     def remember(self, traced: Traced) -> None:
         """Remember a message that is accepted, if there is room."""
         if self._accepted_left:

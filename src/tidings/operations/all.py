@@ -9,6 +9,7 @@ from tidings.operations import (
     domain,
     explain,
     followers,
+    logs,
     retention,
     server,
     session,
@@ -27,6 +28,7 @@ CATALOGUE = Catalogue(
         *domain.OPERATIONS,
         *followers.OPERATIONS,
         *server.OPERATIONS,
+        *logs.OPERATIONS,
     )
 )
 """Every operation that comes with the server."""

@@ -17,6 +17,7 @@ from tidings.kernel.cluster import Cluster
 from tidings.kernel.domains import Domains
 from tidings.kernel.host import Host
 from tidings.kernel.hosting import Hosting
+from tidings.kernel.log_levels import LogLevels
 from tidings.kernel.session import Session
 from tidings.kernel.session_manager import SessionManager
 from tidings.messages.router import Router
@@ -111,6 +112,8 @@ class Live:
     hosting: Hosting
     sessions: SessionManager
     cluster: Cluster
+    logs: LogLevels
+    """What the log of this node has."""
     reload: Callable[[], Awaitable[Reloaded]] | None = None
     """Reads the configuration anew, where there is one."""
 
