@@ -253,7 +253,7 @@ async def test_a_generated_command(world: World, boss: WorldClient) -> None:
     checked = await told(boss, f"{NODE_PREFIX}account:check", user="boss@localhost")
     assert checked.boolean("exists")
     sessions = await told(boss, f"{NODE_PREFIX}session:list", domain="localhost")
-    assert [field.name for field in sessions.reported][:2] == ["session", "address"]
+    assert [field.name for field in sessions.reported][:2] == ["session", "state"]
     assert sessions.items[0][0] == Field("session", ("boss@localhost/desk",))
 
 

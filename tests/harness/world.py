@@ -185,6 +185,7 @@ class _ClientLink:
         self.close = client.close
         self.pause = client.pause
         self.resume = client.resume
+        self.rests_since = None
 
 
 class World:

@@ -65,6 +65,10 @@ class Wire:
     def backlog(self) -> int:
         return 0
 
+    @property
+    def rests_since(self) -> float | None:
+        return None
+
     def has_room(self) -> bool:
         return True
 

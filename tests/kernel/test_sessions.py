@@ -51,6 +51,10 @@ class Link:
     def backlog(self) -> int:
         return 0
 
+    @property
+    def rests_since(self) -> float | None:
+        return None
+
     def has_room(self) -> bool:
         return True
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from tests.streams.test_connection import Bench, door, end
 from tidings.adapters.memory import MemoryStores
 from tidings.base.errors import BackendError
 from tidings.operations.all import CATALOGUE
@@ -36,6 +37,47 @@ async def test_sessions_are_listed_and_counted(world, live):
     assert (await call(live, "session", "count", user="alice@localhost")).count == 1
     assert (await call(live, "session", "count", user="nobody@localhost")).count == 0
     assert len((await call(live, "session", "list", limit=1)).items) == 1
+
+
+async def test_the_list_tells_which_sessions_wait_for_their_clients_and_since_when(world, live):
+    caps = (
+        "<c xmlns='http://jabber.org/protocol/caps' hash='sha-1' node='https://example.org/app\x9b' ver='x'/>"
+    )
+    alice = await world.online("alice@localhost/phone", f"<presence>{caps}</presence>")
+    await world.login("bob@localhost/desk")
+    await alice.manage()
+    await world.advance(60)
+    await alice.lose()
+    lost = world.clock.now()
+    await world.advance(30)
+    phone, desk = (await call(live, "session", "list")).items
+    assert (phone.state, phone.waits_since.timestamp(), phone.idle_seconds) == ("waiting", lost, 30)
+    assert (phone.client, phone.stanzas_received) == ("https://example.org/app�", 1)
+    assert phone.stanzas_sent == alice.session.flow.sent > 0
+    assert (desk.state, desk.waits_since, desk.client) == ("connected", None, "")
+    await world.resume(alice)
+    phone = next(one for one in (await call(live, "session", "list")).items if "alice" in one.session.text)
+    assert (phone.state, phone.waits_since) == ("connected", None)
+
+
+async def test_the_list_tells_for_how_long_nothing_has_come_from_a_client(world, live):
+    bench = Bench(await door(world, idle_seconds=0))
+    await bench.log_in()
+
+    async def idle():
+        [session] = (await call(live, "session", "list")).items
+        return session.idle_seconds
+
+    await world.advance(2)
+    assert await idle() == 0
+    for _ in range(60):
+        await world.advance(1)
+    assert 50 <= await idle() <= 62
+    bench.connection.heard()  # white space says only that it is there
+    assert await idle() >= 50
+    bench.push("<iq type='get' id='1' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>")
+    assert await idle() == 0
+    end(bench)
 
 
 async def test_one_session_or_all_of_an_account_are_ended(world, live):

@@ -56,6 +56,10 @@ class JsonLink:
     def backlog(self) -> int:
         return 0
 
+    @property
+    def rests_since(self) -> float | None:
+        return None
+
     def has_room(self) -> bool:
         return True
 

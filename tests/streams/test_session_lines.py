@@ -314,6 +314,15 @@ async def test_a_stream_error_of_the_client_is_told_and_not_answered_with_one(
     end(bench)
 
 
+async def test_a_name_cannot_control_a_terminal(world: World, logs: list[Any]) -> None:
+    bench = Bench(await door(world))
+    bench.push(HEADER)
+    bench.push(AUTH.format(plain("al\x9b31mice", "wrong")))
+    await bench.hear("</failure>")
+    assert "�" in lines(logs, "login_failed")[0]["account"]
+    end(bench)
+
+
 async def test_a_stranger_is_told_of_once_a_minute_whatever_it_does(world: World, logs: list[Any]) -> None:
     context = await door(world)
     for host in range(20):

@@ -27,6 +27,7 @@ class Flow:
         "sent",
         "stop_counting",
         "stream_key",
+        "waits_since",
         "window",
     )
 
@@ -47,6 +48,8 @@ class Flow:
         """How long it waits for its client once the connection is lost; 0: it does not."""
         self.expiry: Timer | None = None
         """Ends it when it has waited so long; set while it is detached."""
+        self.waits_since = 0.0
+        """When its connection was lost, in seconds since the epoch, while it is detached."""
         self.stop_counting = False
         """Whether it ended before its client was told of an error: from there on nothing is handled."""
 

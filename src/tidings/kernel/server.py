@@ -270,6 +270,7 @@ class Server:
         self.session_log.detached(session, reason)
         overdue = StreamError("connection-timeout", "the client did not come back")
         expire = functools.partial(self._end_later, session, overdue)
+        session.flow.waits_since = self.clock.now()
         session.flow.expiry = self.clock.call_later(session.flow.resume_seconds, expire)
         self._tell(session.host, SessionDetached(session))
 

@@ -37,6 +37,11 @@ OutboundFilter = Callable[[Stanza], Iterable[Stanza]]
 class Link(Protocol):
     """The connection that a session presently has."""
 
+    @property
+    def rests_since(self) -> float | None:
+        """Since when nothing has come, by the monotonic clock, to some seconds; None while something does."""
+        ...
+
     def send(self, out: Outgoing) -> None:
         """Send one stanza in the encoding of the link; never waits."""
         ...

@@ -24,7 +24,6 @@ from tidings.base.network import network_of
 from tidings.base.seldom_told import SeldomTold
 from tidings.kernel.clock import Clock
 from tidings.kernel.session import Client, Session
-from tidings.kernel.traces import short
 
 log = structlog.get_logger("tidings.sessions")
 
@@ -34,7 +33,9 @@ OF_ACCOUNT: Final = 10
 OF_STRANGERS: Final = 300
 """Lines in a minute of all together who have not logged in."""
 
-_GOODBYE: Final = StreamError("undefined-condition", "the client has ended it")
+_LONGEST: Final = 256
+"""Characters that are told of what a client has written."""
+GOODBYE: Final = "the client has ended it"
 
 
 class SessionLog:
@@ -62,7 +63,10 @@ class SessionLog:
 
     def ended(self, session: Session, reason: StreamError | None) -> None:
         """A session is over; without a reason its client has ended it in order."""
-        self._tell("session_ended", session.client, session, reason or _GOODBYE)
+        if reason is None:
+            self._tell("session_ended", session.client, session, reason=GOODBYE)
+        else:
+            self._tell("session_ended", session.client, session, reason)
 
     def not_begun(self, account: Jid, client: Client, error: StanzaError, *, is_told: bool = True) -> None:
         """Somebody has logged in and gets no session; unless `is_told`, the log tells of it otherwise."""
@@ -74,12 +78,12 @@ class SessionLog:
 
     def login_failed(self, client: Client, name: str, mechanism: str, condition: str) -> None:
         """A log-in has failed; `name` is the account, or what the client called itself."""
-        name = short(name) or ""
+        name = printable(name)
         self._tell("login_failed", client, None, account=name, mechanism=mechanism, condition=condition)
 
     def login_throttled(self, client: Client, name: str) -> None:
         """A log-in was refused before it was looked at: its network has failed too often."""
-        self._tell("login_throttled", client, None, account=short(name) or "")
+        self._tell("login_throttled", client, None, account=printable(name))
 
     def stream_error(
         self, client: Client, session: Session | None, error: StreamError, *, sent: bool = True
@@ -98,7 +102,7 @@ class SessionLog:
         condition: str = "",
     ) -> None:
         """What carries a stream has failed: how it ended, under which condition, and why in words."""
-        self._tell(event, client, session, ending=ending, condition=condition, reason=short(reason) or "")
+        self._tell(event, client, session, ending=ending, condition=condition, reason=printable(reason))
 
     def slow_reader(self, client: Client, session: Session | None, octets: int) -> None:
         """A connection is cut, since its client does not read what it is sent."""
@@ -132,6 +136,12 @@ class SessionLog:
         return self._accounts[event].kept_quiet(of)
 
 
+def printable(text: str) -> str:
+    """Give what a client has written, for a terminal and a log: cut, and without what controls a terminal."""
+    cut = text[:_LONGEST]
+    return cut if cut.isprintable() else "".join(each if each.isprintable() else "�" for each in cut)
+
+
 def _write(event: str, told: dict[str, object], count: int | None, *, is_warning: bool = False) -> None:
     """Write a line, which is for the debug log alone where too much is told."""
     if count is None:
@@ -154,16 +164,15 @@ def _keys(client: Client, who: Jid | None, **more: str | int) -> dict[str, objec
             told["session"] = who.text
     told["address"] = client.address
     if client.device:
-        told["device"] = short(client.device)
+        told["device"] = printable(client.device)
     told["transport"] = client.transport
     told.update((key, value) for key, value in more.items() if value != "")
     return told
 
 
 def _add_reason(told: dict[str, object], error: StreamError) -> None:
-    if error is not _GOODBYE:
-        told["condition"] = short(error.condition)
+    told["condition"] = printable(error.condition)
     if error.text:
-        told["reason"] = short(error.text)
+        told["reason"] = printable(error.text)
     if error.by:
         told["by"] = error.by

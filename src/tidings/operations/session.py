@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 import structlog
@@ -12,10 +12,12 @@ from msgspec import Meta
 from tidings.base.errors import StreamError
 from tidings.base.jid import Jid
 from tidings.kernel.session import Session
+from tidings.kernel.session_log import printable
 from tidings.operations.catalogue import EVERYBODY, operation
 from tidings.operations.context import Context, Role
 from tidings.operations.errors import OperationError
 from tidings.operations.values import Domain, Moment, Page, Reason, SessionAddress, moment_of
+from tidings.wire.xmpp.payloads.caps import Capabilities
 
 log = structlog.get_logger("tidings.operations")
 
@@ -43,14 +45,25 @@ class ListSessions(Which, frozen=True, kw_only=True):
 
 
 class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """One session; `priority` is null while it is not available."""
+    """One session; `priority` is null while it is not available.
+
+    `waiting` is one without a connection, which waits for its client since `waits_since`. `idle_seconds` is
+    how long nothing has come from the client, white space apart, to some seconds. `client` is what its
+    presence says it is (XEP-0115). Stanzas are counted since the session began.
+    """
 
     session: SessionAddress
+    state: Literal["connected", "waiting"]
+    idle_seconds: int
+    client: str
     address: str
     transport: str
     secure: bool
     priority: int | None
     since: Moment
+    waits_since: Moment | None
+    stanzas_received: int
+    stanzas_sent: int
 
 
 class SessionCount(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,7 +86,7 @@ async def list_sessions(context: Context, request: ListSessions) -> Page[Session
     places = [(_place(session), session) for session in _chosen(context, request)]
     found = sorted((each for each in places if each[0] > (request.after or "")), key=lambda each: each[0])
     page = found[: request.limit]
-    items = tuple(_describe(session) for _, session in page)
+    items = tuple(_describe(context, session) for _, session in page)
     return Page(items=items, next=page[-1][0] if len(found) > len(page) else None)
 
 
@@ -138,15 +151,39 @@ def _place(session: Session) -> str:
     return f"{round(session.since * 1_000):016d} {session.jid}"
 
 
-def _describe(session: Session) -> SessionInfo:
+def _describe(context: Context, session: Session) -> SessionInfo:
+    flow = session.flow
     return SessionInfo(
         session=session.jid,
+        state="waiting" if session.detached else "connected",
+        idle_seconds=_idle_seconds(context, session),
+        client=_client_of(session),
         address=session.address,
         transport=session.transport,
         secure=session.secure,
         priority=session.priority,
         since=moment_of(session.since),
+        waits_since=moment_of(flow.waits_since) if session.detached else None,
+        stanzas_received=flow.received,
+        stanzas_sent=flow.sent,
     )
+
+
+def _idle_seconds(context: Context, session: Session) -> int:
+    """Tell how long nothing has come."""
+    clock = context.clock
+    if session.link is None:
+        return max(int(clock.now() - session.flow.waits_since), 0)
+    since = session.link.rests_since
+    return 0 if since is None else int(clock.monotonic() - since)
+
+
+def _client_of(session: Session) -> str:
+    """Give what a client calls its software in its presence, or nothing."""
+    presence = session.presence
+    element = None if presence is None else presence.decode(*Capabilities.TAG)
+    node = "" if element is None else element.get("node") or ""
+    return printable(node)
 
 
 OPERATIONS = (list_sessions, count, kick)

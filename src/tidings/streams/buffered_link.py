@@ -18,6 +18,11 @@ class BufferedLink:
         self._octets = 0
         self.kept: list[Outgoing] = []
 
+    @property
+    def rests_since(self) -> float | None:
+        """Since when nothing has come to the connection."""
+        return self._connection.rests_since
+
     def send(self, out: Outgoing) -> None:
         """Keep a stanza until the session is established."""
         self.kept.append(out)

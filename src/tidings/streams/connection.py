@@ -45,7 +45,6 @@ class Connection:
     """A client's stream; see the module."""
 
     __slots__ = (
-        "_awake",
         "_closing",
         "_context",
         "_counted",
@@ -65,6 +64,7 @@ class Connection:
         "_transport",
         "_unsent",
         "client",
+        "rests_since",
         "session",
     )
 
@@ -94,7 +94,7 @@ class Connection:
         self._heard = True
         self._is_used = False
         self._reading = PacedReading(transport, context.server.clock, UNPACED)
-        self._awake = False
+        self.rests_since: float | None = context.server.clock.monotonic()
         self._negotiator: StreamNegotiator | None = context.negotiator(context, self)
         server = context.server
         server.connections.add(self)
@@ -128,8 +128,8 @@ class Connection:
     def _receive(self, items: list[Item]) -> None:
         self._heard = True
         self._is_used = True
-        if not self._awake:
-            self._awake = True
+        if self.rests_since is not None:
+            self.rests_since = None
             self._context.server.resting.wakes(self)
         if self._closing or self._leaving:
             if self._closing and any(type(item) is StreamTail for item in items):
@@ -160,7 +160,7 @@ class Connection:
         if self._is_used and not self._ended:
             self._is_used = False
             return False
-        self._awake = False
+        self.rests_since = self._context.server.clock.monotonic()
         self._transport.rest()
         return True
 
