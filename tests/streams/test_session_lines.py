@@ -16,7 +16,7 @@ from tidings.base.errors import BackendError
 from tidings.base.jid import Jid
 from tidings.kernel.events import SessionBound
 from tidings.kernel.feature import Feature, listens
-from tidings.kernel.session_log import OF_ACCOUNT, OF_STRANGERS
+from tidings.kernel.session_log import OF_ACCOUNT, OF_GUESSES, OF_STRANGERS
 from tidings.operations.all import CATALOGUE
 from tidings.operations.context import Caller
 
@@ -314,6 +314,17 @@ async def test_a_stream_error_of_the_client_is_told_and_not_answered_with_one(
     end(bench)
 
 
+async def test_wrong_passwords_from_one_network_have_a_bound(world: World, logs: list[Any]) -> None:
+    bench = Bench(await door(world), address="127.0.0.1")  # which is not slowed down
+    bench.push(HEADER)
+    for number in range(OF_GUESSES + 5):
+        bench.push(AUTH.format(plain(f"user{number}", "wrong")))
+        await bench.hear("</failure>")
+    assert len(lines(logs, "login_failed")) == OF_GUESSES
+    assert len(lines(logs, "login_failed", level="debug")) == 5
+    end(bench)
+
+
 async def test_a_name_cannot_control_a_terminal(world: World, logs: list[Any]) -> None:
     bench = Bench(await door(world))
     bench.push(HEADER)
@@ -363,8 +374,8 @@ async def test_a_refusal_of_the_throttle_is_told_apart_from_a_wrong_password(
     await until(lambda: world.server.telemetry.login_failures["not-authorized"] == 3)
     await world.settle()
     await world.advance(0)
-    [failed] = lines(logs, "login_failed")
-    assert failed == {"account": ALICE, **WHERE, "mechanism": "PLAIN", "condition": "not-authorized"}
+    told = {"account": ALICE, **WHERE, "mechanism": "PLAIN", "condition": "not-authorized"}
+    assert lines(logs, "login_failed") == [told, told, told]  # whoever counts guesses sees each
     assert lines(logs, "login_throttled") == [{"account": ALICE, **WHERE}]
     assert len(lines(logs, "login_throttled", level="debug")) == 5
     for bench in benches:

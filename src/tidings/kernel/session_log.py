@@ -6,8 +6,8 @@ error or an error of a log-in.
 
 Invariants:
 - nobody fills the disk: of a network whose clients have not logged in there is one line a minute for each
-  event, of an account there are `OF_ACCOUNT`, and of all strangers together `OF_STRANGERS` for each event;
-  `more` counts what was passed over, and that stands in the debug log;
+  event (of wrong passwords `OF_GUESSES`), of all strangers together there are `OF_STRANGERS` times as many,
+  and of an account `OF_ACCOUNT`; `more` counts what was passed over, and that stands in the debug log;
 - nothing of what anybody writes to anybody else is told; what a client says of an error is cut.
 """
 
@@ -30,6 +30,8 @@ log = structlog.get_logger("tidings.sessions")
 MINUTE: Final = 60.0
 OF_ACCOUNT: Final = 10
 """Lines of one event and one account in a minute."""
+OF_GUESSES: Final = 10
+"""Lines of wrong passwords from one network in a minute; the throttle looks at few more."""
 OF_STRANGERS: Final = 300
 """Lines in a minute of all together who have not logged in."""
 
@@ -44,6 +46,7 @@ class SessionLog:
     def __init__(self, clock: Clock) -> None:
         now = clock.monotonic
         self._accounts = defaultdict[str, SeldomTold](lambda: SeldomTold(MINUTE, now, at_once=OF_ACCOUNT))
+        self._guesses = SeldomTold(MINUTE, now, at_once=OF_GUESSES, most=OF_GUESSES * OF_STRANGERS)
         self._strangers = defaultdict[str, SeldomTold](lambda: SeldomTold(MINUTE, now, most=OF_STRANGERS))
 
     # --- sessions
@@ -76,10 +79,16 @@ class SessionLog:
 
     # --- streams
 
-    def login_failed(self, client: Client, name: str, mechanism: str, condition: str) -> None:
-        """A log-in has failed; `name` is the account, or what the client called itself."""
-        name = printable(name)
-        self._tell("login_failed", client, None, account=name, mechanism=mechanism, condition=condition)
+    def login_failed(
+        self, client: Client, name: str, mechanism: str, condition: str, *, is_wrong: bool
+    ) -> None:
+        """A log-in has failed; `name` is the account, or what the client called itself.
+
+        One that `is_wrong` is told more often, for whoever counts guesses to shut a network out.
+        """
+        told = _keys(client, None, account=printable(name), mechanism=mechanism, condition=condition)
+        seldom = self._guesses if is_wrong else self._strangers["login_failed"]
+        _write("login_failed", told, seldom.kept_quiet(network_of(client.address)))
 
     def login_throttled(self, client: Client, name: str) -> None:
         """A log-in was refused before it was looked at: its network has failed too often."""

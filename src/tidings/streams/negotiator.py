@@ -212,7 +212,9 @@ class Negotiator:
         name = str(failure.account or failure.name)
         self._server.telemetry.login_failures[failure.condition] += 1
         attempt, self._attempt = self._attempt, None
-        self._server.session_log.login_failed(client, name, failure.mechanism, failure.condition)
+        self._server.session_log.login_failed(
+            client, name, failure.mechanism, failure.condition, is_wrong=failure.is_wrong
+        )
         if attempt is not None:
             attempt.failed() if failure.is_wrong else attempt.leave()
         elif failure.is_wrong:
