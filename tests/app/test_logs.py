@@ -11,9 +11,10 @@ import pytest
 PROGRAM = """
 from tidings.app.logs import configure_logs
 from tidings.app.options import LogOptions
+from tidings.kernel.clock import SystemClock
 import structlog
-configure_logs(LogOptions(format="text"))
-structlog.get_logger().warning("it_rains", where="here")
+configure_logs(LogOptions(format="text"), SystemClock())
+structlog.get_logger("tidings.weather").warning("it_rains", where="here")
 """
 
 
