@@ -41,6 +41,19 @@ def test_a_stanza_without_a_namespace_of_its_own_is_a_client_stanza():
     )
 
 
+@pytest.mark.parametrize(
+    "start", ["<x xmlns='{}'/>", "<x a=\"xmlns='b'\" b='>' xmlns = \"{}\"/>", "<x\n\txmlns='{}' a=''></x>"]
+)
+def test_an_element_that_names_the_namespace_of_the_wrapper_itself_is_no_client_stanza(start):
+    (element,) = read(BODY + ">" + start.format(ns.BOSH) + "</body>").payloads
+    assert (element.namespace, element.name) == (ns.BOSH, "x")
+
+
+def test_an_attribute_that_only_looks_like_a_namespace_is_none():
+    (message,) = read(BODY + "><message a=\" xmlns='b'\" yxmlns='c'/></body>").payloads
+    assert (message.namespace, message.name) == (ns.CLIENT, "message")
+
+
 def test_prefixes_declared_on_the_wrapper_do_not_leak_out():
     raw = BODY + " xmlns:e='urn:e' xmlns:c='jabber:client'><c:message><e:x e:a='1'/></c:message></body>"
     (message,) = read(raw).payloads

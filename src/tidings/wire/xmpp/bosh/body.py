@@ -18,6 +18,9 @@ from tidings.wire.xmpp import ns
 HIGHEST_RID = 2**53 - 1  # §14.1: what an IEEE 754 double still counts
 _NUMBER = re.compile(r"[0-9]{1,16}\Z", re.ASCII)
 _NAME = re.compile(rb"<[^\s/>]+")
+_OWN_NAMESPACE = re.compile(
+    rb"""<[^\s/>]+(?:\s+(?!xmlns\s*=)[^\s=/>]+\s*=\s*(?:"[^"]*"|'[^']*'))*\s+xmlns\s*="""
+)
 _TEXT_FIRST = re.compile(rb"""\s*<[^>"']*(?:(?:"[^"]*"|'[^']*')[^>"']*)*(?<!/)>\s*[^<\s]""")
 _PROLOGUE = re.compile(
     rb"(?:\xef\xbb\xbf)?(?:<\?xml\s+version\s*=\s*['\"]1\.[0-9]+['\"]"
@@ -164,7 +167,12 @@ def _without_prologue(raw: bytes) -> bytes:
 
 
 def _as_client(raw: bytes) -> bytes:
-    """Let an element that inherits the wrapper's namespace stand in `jabber:client` (XEP-0206 §2)."""
+    """Let an element that inherits the wrapper's namespace stand in `jabber:client` (XEP-0206 §2).
+
+    One that names that namespace itself is meant so, and is nothing that a stream knows.
+    """
+    if _OWN_NAMESPACE.match(raw) is not None:
+        return raw
     return _NAME.sub(rb"\g<0> xmlns='jabber:client'", raw, count=1)
 
 
