@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -10,6 +11,7 @@ from lxml import etree
 Tree = tuple[str, dict[str, str], list[object]]
 _NOT_FINISHED = ("Premature end of data", "no element found", "Document is empty")
 _LAX = ("is not a valid URI", "is not absolute")
+_UNKNOWN_ENTITY = re.compile("Entity '.*' not defined", re.DOTALL)
 _LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 
 
@@ -70,6 +72,9 @@ def second_reading(document: bytes) -> Reading:
     for domain, message in log:
         if domain == "NAMESPACE" and not any(word in message for word in _LAX):
             reading.namespace_error = message
+        # In the value of an attribute lxml stops there without a word.
+        if _UNKNOWN_ENTITY.fullmatch(message):
+            reading.refusal = reading.refusal or message
     return reading
 
 
