@@ -19,11 +19,13 @@ def server(tmp_path: Path) -> Iterator[ServerProcess]:
     folder = tmp_path / "server"
     folder.mkdir()
     running = ServerProcess.start(folder)
-    running.register("alice", "secret")
-    done = running.command("stanza", "send-message", "--to", "alice@localhost", "--body", "keep this")
-    assert not done.returncode, done.stderr
-    yield running
-    running.stop()
+    try:
+        running.register("alice", "secret")
+        done = running.command("stanza", "send-message", "--to", "alice@localhost", "--body", "keep this")
+        assert not done.returncode, done.stderr
+        yield running
+    finally:
+        running.stop()
 
 
 def tidings(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

@@ -9,28 +9,27 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from tidings.adapters.sql.dump import TABLES, snapshot
 from tidings.adapters.sql.load import load
 from tidings.app import data_directory
-from tidings.app.backup_file import FORMAT, BackupReader, BackupWriter, Manifest, now
+from tidings.app.backup_file import FORMAT, BackupReader, BackupWriter, Manifest
 from tidings.app.options import Config
 from tidings.app.row_progress import OnProgress, RowProgress
 from tidings.base.errors import BackupError
 
-SECRET: Final = "secret"  # noqa: S105  # its file's name
+SECRET: Final = "secret"  # noqa: S105  # its name in a backup
 """The file of the data directory whose loss ends all tokens for a log-in without password."""
-
-_PATIENCE: Final = 2.0
 
 
 def make(config: Config, path: Path, on_progress: OnProgress) -> Manifest:
     """Write a backup; raises `BackupError`, or `BackendError` where the database does not answer."""
     if config.is_in_memory:
         raise BackupError("there is nothing to back up: this server keeps everything in memory")
-    began = now()
+    began = datetime.now(UTC)
     with snapshot(config.database_url) as found, BackupWriter(path) as writer:
         counts = {table.name: found.count(table) for table in TABLES}
         progress = RowProgress(sum(counts.values()), on_progress)
@@ -39,7 +38,7 @@ def make(config: Config, path: Path, on_progress: OnProgress) -> Manifest:
             name, columns = str(table.name), [str(each.name) for each in table.columns]
             tables[name] = writer.add_table(name, columns, progress.through(name, found.rows(table)))
         files = {}
-        secret = config.data_dir / SECRET
+        secret = config.secret_file
         if secret.is_file():
             files[SECRET] = writer.add_file(SECRET, secret.read_bytes())
         manifest = Manifest(
@@ -73,22 +72,18 @@ async def restore(config: Config, path: Path, on_progress: OnProgress) -> Manife
     if config.is_in_memory:
         raise BackupError("a server that keeps everything in memory has nowhere to restore a backup to")
     verify(path, on_progress)
-    data_directory.prepare(config.data_dir)
-    held = await data_directory.lock(config.data_dir, _PATIENCE, lambda _: None)
-    try:
+    async with data_directory.without_server(config.data_dir):
         with BackupReader(path) as reader:
             _refuse_another_secret(config, reader)
             progress = RowProgress(_rows_of(reader.manifest), on_progress)
             await load(config.database_url, reader, lambda: progress.step("writing"))
             _restore_secret(config, reader)
             return reader.manifest
-    finally:
-        held.close()
 
 
 def _refuse_another_secret(config: Config, reader: BackupReader) -> None:
     """Make sure that no server has begun here with a secret of its own."""
-    file = config.data_dir / SECRET
+    file = config.secret_file
     if SECRET in reader.manifest.files and file.exists() and file.read_bytes() != reader.file(SECRET):
         raise BackupError(
             f"{file} is not the secret of the backup, so this directory is another server's: name an empty "
@@ -97,7 +92,7 @@ def _refuse_another_secret(config: Config, reader: BackupReader) -> None:
 
 
 def _restore_secret(config: Config, reader: BackupReader) -> None:
-    file = config.data_dir / SECRET
+    file = config.secret_file
     if SECRET not in reader.manifest.files or file.exists():
         return
     number = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)

@@ -16,7 +16,7 @@ import os
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Final, Self
 
@@ -221,8 +221,3 @@ def _whole(entry: IO[bytes], octets: int) -> bytes:
     if len(raw) != octets:
         raise EOFError("a row is cut short")
     return raw
-
-
-def now() -> datetime:
-    """Give the time that a backup begins, UTC."""
-    return datetime.now(UTC)

@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from tidings.adapters.file_lock import FileLock, Holder
 from tidings.app.options import Config
 from tidings.base.errors import TidingsError
+
+_PATIENCE: Final = 2.0
+"""Seconds that a command waits for a server to end."""
 
 
 class DataDirectoryError(TidingsError):
@@ -71,6 +75,20 @@ async def lock(directory: Path, patience: float, on_wait: Callable[[str], None])
 
     await held.acquire(patience, on_wait, describe)
     return held
+
+
+@asynccontextmanager
+async def without_server(directory: Path) -> AsyncIterator[None]:
+    """Have the directory, which is made where it is missing, while no server runs on it.
+
+    Raises `InUseError` where one does, and `DataDirectoryError`.
+    """
+    prepare(directory)
+    held = await lock(directory, _PATIENCE, lambda _: None)
+    try:
+        yield
+    finally:
+        held.close()
 
 
 def with_directory(config: Config, directory: str) -> Config:

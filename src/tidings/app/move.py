@@ -19,7 +19,6 @@ from tidings.app.options import Config
 from tidings.app.row_progress import OnProgress, RowProgress
 from tidings.base.errors import BackupError
 
-_PATIENCE: Final = 2.0
 _MADE_ANEW: Final = frozenset({"followers"})
 """The index of the text search is not moved, and so its place in the feed is another one."""
 
@@ -33,17 +32,13 @@ async def move(config: Config, url: str, on_progress: OnProgress) -> dict[str, i
         raise BackupError("there is nothing to move: this server keeps everything in memory")
     if parse_url(url) == parse_url(config.database_url):
         raise BackupError("that is the database which the server uses already")
-    data_directory.prepare(config.data_dir)
-    held = await data_directory.lock(config.data_dir, _PATIENCE, lambda _: None)
-    try:
+    async with data_directory.without_server(config.data_dir):
         with snapshot(config.database_url) as found:
             counts = {table.name: found.count(table) for table in TABLES}
             progress = RowProgress(2 * sum(counts.values()), on_progress)
             source = _Source(found)
             await load(url, source, lambda: progress.step("writing"), goes_on=True)
         await asyncio.to_thread(_compare, url, source, lambda: progress.step("comparing"))
-    finally:
-        held.close()
     return {name: digest.rows for name, digest in source.digests.items()}
 
 

@@ -399,6 +399,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         return Path(self.tls.directory) if self.tls.directory else self.data_dir / "certificates"
 
     @property
+    def secret_file(self) -> Path:
+        """What log-in tokens and the salts of unknown accounts are made from."""
+        return self.data_dir / "secret"
+
+    @property
     def admin_socket(self) -> Path:
         """The Unix socket through which the command line reaches the running server."""
         return self.data_dir / SOCKET

@@ -48,7 +48,7 @@ _CONTENT: Final = {
 
 
 def _secret_files(config: Config) -> Iterator[Path]:
-    yield config.data_dir / "secret"
+    yield config.secret_file
     yield config.admin_socket
     if config.database_url.startswith("sqlite"):
         place = Path(config.database_url.partition(":///")[2].partition("?")[0])

@@ -289,7 +289,7 @@ async def _open(
     tls: Certificates,
     https: Certificates,
 ) -> Doors:
-    secret = _secret(config.data_dir / "secret")
+    secret = _secret(config.secret_file)
     of_accounts = (context.stores.accounts, server.clock, secret)
     stored = StoredCredentials(*of_accounts)
     for_anybody = OpenCredentials(*of_accounts, context.accounts)

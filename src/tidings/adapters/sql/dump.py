@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event, func, select
+from sqlalchemy import Connection, Table, create_engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from tidings.adapters.sql.errors import backend_error
 from tidings.adapters.sql.ledger.tables import leases
 from tidings.adapters.sql.migrate import current_revision, known_revision
+from tidings.adapters.sql.sqlite import listen
 from tidings.adapters.sql.tables import metadata
 from tidings.adapters.sql.urls import database_file, describe, parse_url
 from tidings.base.errors import BackupError
@@ -77,7 +78,7 @@ def snapshot(url: str) -> Iterator[Snapshot]:
     arguments = {} if path is None else {"check_same_thread": False}
     engine = create_engine(parsed, poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args=arguments)
     if path is not None:
-        _only_read(engine)
+        listen(engine, 0, is_writer=False)
     try:
         with engine.connect() as connection:
             connection.exec_driver_sql(_BEGIN[connection.dialect.name])
@@ -93,9 +94,3 @@ def snapshot(url: str) -> Iterator[Snapshot]:
         raise backend_error(error, place) from error
     finally:
         engine.dispose()
-
-
-def _only_read(engine: Engine) -> None:
-    @event.listens_for(engine, "connect")
-    def set_up(connection: Any, record: object) -> None:  # noqa: ANN401, ARG001  # the driver's own
-        connection.execute("PRAGMA query_only = ON")
