@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -102,8 +102,8 @@ class Server(abc.ABC):
         assert self._process is not None
         return self._process.pid
 
-    def start(self) -> None:
-        """Start the process and return as soon as it accepts connections."""
+    def start(self, *doors: Door) -> None:
+        """Start the process and return as soon as it accepts connections, by all doors if none is named."""
         log = self.directory / "output.log"
         with log.open("ab") as output:
             self._process = subprocess.Popen(
@@ -116,7 +116,7 @@ class Server(abc.ABC):
                 start_new_session=True,
             )
         deadline = time.monotonic() + _PATIENCE
-        while not self._is_ready():
+        while not self._is_ready(doors or tuple(self.ports)):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
                 raise RuntimeError(f"{self.name} did not start:\n{log.read_text(errors='replace')[-4000:]}")
@@ -157,8 +157,8 @@ class Server(abc.ABC):
         """Make a certificate for the run and give the files of certificate chain and key."""
         return write_certificate(self.directory, self.domain)
 
-    def _is_ready(self) -> bool:
-        return all(_accepts(port) for port in self.ports.values())
+    def _is_ready(self, doors: Iterable[Door]) -> bool:
+        return all(_accepts(self.ports[door]) for door in doors)
 
 
 def user_name(number: int) -> str:

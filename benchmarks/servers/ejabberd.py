@@ -3,10 +3,11 @@
 import contextlib
 import shutil
 import sqlite3
+from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
 
-from benchmarks.connection import PASSWORD
+from benchmarks.connection import PASSWORD, Door
 from benchmarks.servers.base import Archive, Server, Storage, output_of, user_name
 
 _CONFIGURATION = """
@@ -157,17 +158,17 @@ class Ejabberd(Server):
             "ERL_MAX_ETS_TABLES": "1400",
         }
 
-    def start(self) -> None:
+    def start(self, *doors: Door) -> None:
         """Start, and wait for the accounts as well."""
         self._done.unlink(missing_ok=True)
-        super().start()
+        super().start(*doors)
 
     @property
     def _done(self) -> Path:
         return self.directory / "accounts-made"
 
-    def _is_ready(self) -> bool:
-        return self._done.exists() and super()._is_ready()
+    def _is_ready(self, doors: Iterable[Door]) -> bool:
+        return self._done.exists() and super()._is_ready(doors)
 
 
 def _libraries() -> Path | None:
