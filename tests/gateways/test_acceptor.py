@@ -136,6 +136,16 @@ async def test_a_broken_handshake_leaves_nothing(tmp_path: Path) -> None:
         await until(lambda: limiter._count == 0)
 
 
+async def test_who_speaks_another_protocol_than_http_is_told_so(tmp_path: Path) -> None:
+    limiter = ConnectionLimiter()
+    context = ssl._create_unverified_context()
+    context.set_alpn_protocols(["h2", "xmpp-client"])
+    async with https(limiter, tmp_path) as port:
+        with pytest.raises(ssl.SSLError, match="no application protocol"):
+            await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname="localhost")
+        await until(lambda: limiter._count == 0)
+
+
 async def test_closing_breaks_off_handshakes(tmp_path: Path) -> None:
     limiter = ConnectionLimiter()
     async with https(limiter, tmp_path) as port:

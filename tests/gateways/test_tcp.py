@@ -266,7 +266,7 @@ async def test_scram_plus_over_starttls(tmp_path: Path, use_sasl2: bool) -> None
         assert session.transport == "tcp"
 
 
-@pytest.mark.parametrize("alpn", [(), ("xmpp-client",), ("http/1.1",)])
+@pytest.mark.parametrize("alpn", [(), ("xmpp-client",), ("h2", "xmpp-client")])
 async def test_direct_tls(tmp_path: Path, alpn: tuple[str, ...]) -> None:
     async with standing(directory=tmp_path, direct_tls=True) as stand:
         await stand.register("alice@localhost")
@@ -279,6 +279,13 @@ async def test_direct_tls(tmp_path: Path, alpn: tuple[str, ...]) -> None:
         [session] = stand.server.sessions()
         assert session.transport == "tls"
         assert stand.server.telemetry.logins == {"SCRAM-SHA-512-PLUS": 1}
+
+
+async def test_a_client_of_another_protocol_is_told_that_nobody_here_speaks_it(tmp_path: Path) -> None:
+    async with standing(directory=tmp_path, direct_tls=True) as stand:
+        with pytest.raises(ssl.SSLError, match="no application protocol"):
+            await stand.connect(stand.trusting("http/1.1"))
+        await until(lambda: not stand.gateway.limiter._count)
 
 
 async def test_a_binding_to_another_certificate_is_refused(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ from tidings.app.signals import Signals
 from tidings.app.tls_contexts import Certificates
 from tidings.base.errors import TidingsError
 from tidings.base.jid import Jid
+from tidings.gateways.tls import HTTP_PROTOCOL
 from tidings.kernel.accounts import make_first_accounts
 from tidings.kernel.clock import SystemClock
 from tidings.kernel.feature import Feature
@@ -163,7 +164,7 @@ async def _start_serving(
     admin: AdminSocket,
 ) -> _Running:
     tls = tls_contexts.load(config)
-    https = tls_contexts.load(config, alpn=("http/1.1",))
+    https = tls_contexts.load(config, alpn=(HTTP_PROTOCOL,))
     tls_contexts.warn(certificates.pairs_of(config))
     _warn_of_permissions(config)
     with progress.step(f"the database ({storage.describe(config)})"):

@@ -19,6 +19,7 @@ import structlog
 from tidings.app import certificates
 from tidings.app.certificates import CertificateError, Pair
 from tidings.app.options import Config
+from tidings.gateways.tls import XMPP_PROTOCOL
 
 log = structlog.get_logger("tidings.certificates")
 
@@ -166,17 +167,16 @@ class Certificates:
             connection.context = wanted.context
 
 
-def load(config: Config, now: datetime | None = None, alpn: Sequence[str] = ("xmpp-client",)) -> Certificates:
+def load(config: Config, now: datetime | None = None, alpn: Sequence[str] = (XMPP_PROTOCOL,)) -> Certificates:
     """Load the certificate of every domain, making the self-signed one when it is needed.
 
-    `alpn` are the protocols of the listener (RFC 7301 §3.1). A client that offers others alone is let in and
-    told of none: the standard library cannot refuse it, nor tell whether a client has offered any.
-    Raises `CertificateError` when one cannot be used at all; an expired one is, and `findings` tells of it.
+    `alpn` are the protocols of the listener (RFC 7301 §3.1). Raises `CertificateError` when one cannot be
+    used at all; an expired one is, and `findings` tells of it.
     """
     pairs = certificates.pairs_of(config)
     make_own(pairs, now)
     authority = Path(config.tls.client_authority) if config.tls.client_authority else None
-    loader = Loader(config.tls.minimum_version, alpn, authority if "xmpp-client" in alpn else None)
+    loader = Loader(config.tls.minimum_version, alpn, authority if XMPP_PROTOCOL in alpn else None)
     return Certificates(loader, pairs, config.certificate_directory)
 
 

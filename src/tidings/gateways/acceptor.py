@@ -2,6 +2,7 @@
 
 Invariants:
 - a connection is admitted when it is accepted, before a handshake, and counts until it is gone;
+- a TLS client that offers other protocols than ours is turned away;
 - a connection that comes when files have run out waits in the socket's queue, and the log says so.
 """
 
@@ -17,6 +18,7 @@ from typing import Final
 
 import structlog
 
+from tidings.gateways.client_hello import NO_APPLICATION_PROTOCOL, offered_protocols
 from tidings.gateways.connection_limiter import ConnectionLimiter
 from tidings.kernel.supervisor import Supervisor
 
@@ -26,6 +28,7 @@ HANDSHAKE_SECONDS: Final = 15.0
 GOODBYE_SECONDS: Final = 5.0
 _AT_ONCE: Final = 64  # accepted in one turn of the event loop
 _REST_SECONDS: Final = 0.5
+_HELLO: Final = 64 * 1024  # octets that have come when a client is turned away
 _OUT_OF_FILES: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
@@ -60,13 +63,18 @@ class Acceptor:
         make_protocol: Callable[[Admission], asyncio.Protocol],
         *,
         tls: ssl.SSLContext | None = None,
+        protocol: str = "",
         is_exempt: Callable[[str], bool] | None = None,
     ) -> None:
-        """Begin; with `tls` the handshake comes first. Connections of exempt addresses are not counted."""
+        """Begin; with `tls` the handshake comes first, and `protocol` is what is spoken then (RFC 7301).
+
+        Connections of exempt addresses are not counted.
+        """
         self._limiter = limiter
         self._supervisor = supervisor
         self._make_protocol = make_protocol
         self._tls = tls
+        self._protocol = protocol.encode()
         self._is_exempt = is_exempt
         self._listening: set[socket] = set()
         self._beginning: set[asyncio.Task[None]] = set()
@@ -136,17 +144,30 @@ class Acceptor:
         try:
             accepted.setblocking(False)
             accepted.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
-            await asyncio.get_running_loop().connect_accepted_socket(
-                functools.partial(self._make_protocol, admission),
-                accepted,
-                ssl=self._tls,
-                ssl_handshake_timeout=None if self._tls is None else HANDSHAKE_SECONDS,
-                ssl_shutdown_timeout=None if self._tls is None else GOODBYE_SECONDS,
-            )
+            async with asyncio.timeout(None if self._tls is None else HANDSHAKE_SECONDS):
+                if self._tls is not None:
+                    await self._refuse_other_protocols(accepted)
+                await asyncio.get_running_loop().connect_accepted_socket(
+                    functools.partial(self._make_protocol, admission),
+                    accepted,
+                    ssl=self._tls,
+                    ssl_shutdown_timeout=None if self._tls is None else GOODBYE_SECONDS,
+                )
             has_begun = True
+        except TimeoutError:
+            log.debug("handshake_failed", address=admission.address, reason="it took too long")
         except OSError as error:  # ssl.SSLError is one
             log.debug("handshake_failed", address=admission.address, reason=str(error))
         finally:
             if not has_begun:
                 admission.leave()
                 accepted.close()
+
+    async def _refuse_other_protocols(self, accepted: socket) -> None:
+        """Tell a client that offers none of ours so, and raise `OSError`."""
+        offered = await offered_protocols(accepted)
+        if not offered or self._protocol in offered:
+            return
+        accepted.recv(_HELLO)  # what is left unread when it is closed would keep the alert from arriving
+        accepted.send(NO_APPLICATION_PROTOCOL)
+        raise OSError(f"the client speaks {offered}, and not {self._protocol!r}")

@@ -27,7 +27,7 @@ from tidings.gateways.acceptor import Acceptor, Admission
 from tidings.gateways.connection_limiter import ConnectionLimiter
 from tidings.gateways.http_options import ANY, HttpOptions
 from tidings.gateways.proxies import Proxies
-from tidings.gateways.tls import TlsSetup
+from tidings.gateways.tls import HTTP_PROTOCOL, TlsSetup
 from tidings.kernel.supervisor import Supervisor
 from tidings.wire.xmpp.negotiation.values import TlsInfo
 
@@ -152,7 +152,12 @@ class HttpGateway:
         )
         self._http.append(http)
         acceptor = Acceptor(
-            self.limiter, self._supervisor, http.handler_for, tls=context, is_exempt=self.is_proxy
+            self.limiter,
+            self._supervisor,
+            http.handler_for,
+            tls=context,
+            protocol=HTTP_PROTOCOL,
+            is_exempt=self.is_proxy,
         )
         self._acceptors.append(acceptor)
         for listening in sockets:

@@ -10,7 +10,7 @@ from typing import cast
 from tidings.gateways.acceptor import GOODBYE_SECONDS, HANDSHAKE_SECONDS, Acceptor, Admission
 from tidings.gateways.connection_limiter import ConnectionLimiter
 from tidings.gateways.listener_policy import ListenerPolicy
-from tidings.gateways.tls import TlsSetup
+from tidings.gateways.tls import XMPP_PROTOCOL, TlsSetup
 from tidings.kernel.feature import Spec
 from tidings.kernel.session import Client
 from tidings.streams.connection import Connection
@@ -22,7 +22,7 @@ from tidings.wire.xmpp.framing import TcpFraming, opening_error, stream_header
 
 SPECS = (
     Spec.rfc(7590),
-    Spec.xep(368, "1.1.0", note="server side; no client is refused for its ALPN"),
+    Spec.xep(368, "1.1.0", note="server side"),
 )
 """What this door implements beside RFC 6120."""
 
@@ -54,6 +54,7 @@ class TcpGateway:
             self.policy.local.server.supervisor,
             lambda admission: TcpProtocol(self, admission),
             tls=self.tls.context if self.direct_tls else None,
+            protocol=XMPP_PROTOCOL,
         )
         acceptor.listen(listening)
         return acceptor

@@ -5,11 +5,17 @@ from __future__ import annotations
 import hashlib
 import ssl
 from collections.abc import Mapping
+from typing import Final
 from weakref import WeakKeyDictionary
 
 from cryptography import x509
 
 from tidings.wire.xmpp.negotiation.values import TlsInfo
+
+XMPP_PROTOCOL: Final = "xmpp-client"
+"""What ALPN calls a client's stream (XEP-0368 §3)."""
+HTTP_PROTOCOL: Final = "http/1.1"
+"""What ALPN calls HTTP, the version that is spoken here (RFC 7301 §6)."""
 
 _XMPP_ADDRESS = x509.ObjectIdentifier("1.3.6.1.5.5.7.8.5")  # id-on-xmppAddr
 _UTF8_STRING = 0x0C
