@@ -26,6 +26,7 @@ from tests.contracts.ledger_stories import (
     positions,
     read,
     say,
+    stanza,
     texts,
     unread,
 )
@@ -141,6 +142,25 @@ async def test_what_is_written_is_read(ledger: SqlLedger) -> None:
     assert (found.target, found.countable, found.direction) == (0, False, Direction.RECEIVED)
     assert (found.id.epoch, found.time) == (outcome.places[0].epoch, outcome.time)
     assert found.feed == outcome.feed
+
+
+async def test_what_another_server_has_accepted_keeps_its_time(ledger: SqlLedger, clock: Clock) -> None:
+    """But no archive has a time after now, or one before that of the entry before."""
+
+    def past(name: str, time: int) -> Append:
+        return msgspec.structs.replace(chat(ALICE, BOB, name, name=name), time=time)
+
+    accepted = await accept(
+        ledger, past("old", START - 2 * DAY), past("older", START - 3 * DAY), past("later", START + DAY)
+    )
+    assert [each.time for each in accepted] == [START - 2 * DAY, START - 2 * DAY, START]
+    page = await ledger.page(BOB, PageQuery(end=START - DAY))
+    assert [entry.body for entry in page.entries] == [stanza("old"), stanza("older")]
+    clock.now += DAY
+    assert [each.time for each in await accept(ledger, past("new", START - DAY), chat(BOB, ALICE))] == [
+        START,
+        START + DAY,
+    ]
 
 
 async def test_times_never_run_backwards_in_an_archive(ledger: SqlLedger, clock: Clock) -> None:

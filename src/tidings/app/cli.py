@@ -108,6 +108,26 @@ def _migrate(given: argparse.Namespace) -> int:
     return OK
 
 
+def _import(given: argparse.Namespace) -> int:
+    from tidings.app import import_command  # noqa: PLC0415  # not every command needs it
+
+    config = _load(given, with_features=False)
+    whole = import_command.import_accounts(
+        config, given.format, given.path, is_dry=given.dry_run, as_json=given.json
+    )
+    return OK if whole else REFUSED
+
+
+def _export(given: argparse.Namespace) -> int:
+    from tidings.app import import_command  # noqa: PLC0415  # not every command needs it
+
+    command = next(each for each in commands.shipped() if (each.category, each.name) == ("server", "export"))
+    values = {"keys": True} | ({} if given.domain is None else {"domain": given.domain})
+    parts = (answer["text"] for answer in _answers(command, values, given))
+    import_command.export_accounts(given.file, parts, as_json=given.json)
+    return OK
+
+
 def _completion(given: argparse.Namespace) -> int:
     from tidings.app import completion  # noqa: PLC0415  # not every command needs it
 
@@ -130,6 +150,8 @@ _COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
     "backup": _backup,
     "restore": _restore,
     "migrate": _migrate,
+    "import": _import,
+    "export": _export,
     "completion": _completion,
 }
 """What carries out each command that is no operation."""
@@ -157,7 +179,7 @@ def _show(command: Command, answers: Iterator[Any], given: argparse.Namespace) -
 
     if command.is_stream:
         for answer in answers:
-            presentation.print_line(answer)
+            presentation.print_part(answer)
         return OK
     [result] = answers
     if given.json:

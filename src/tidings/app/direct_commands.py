@@ -5,10 +5,14 @@ from __future__ import annotations
 import argparse
 from typing import Final, NamedTuple
 
-from tidings.app.command_parser import CONFIG_FLAGS, JSON_FLAG, Flag, Parser, add_flags
+from tidings.app.command_parser import CONFIG_FLAGS, JSON_FLAG, QUIET_FLAG, Flag, Parser, add_flags
 
 SHELLS: Final = ("bash", "zsh", "fish")
 """The shells that complete commands."""
+
+
+FORMATS: Final = ("xep-0227",)
+"""What `tidings import` reads."""
 
 
 class Word(NamedTuple):
@@ -120,6 +124,35 @@ DIRECT: Final = {
             JSON_FLAG,
             *CONFIG_FLAGS,
         ),
+    ),
+    "import": Direct(
+        "take over the accounts of another server, while no server runs",
+        "Take over accounts with their passwords, contacts and history from what another server has "
+        "written. The server must not run. Accounts that are here already stay as they are; what was "
+        "interrupted goes on where it stopped.",
+        "xep-0227 is the portable format of XMPP servers; ejabberd writes it by export_piefxis.",
+        (
+            Flag("--dry-run", "", "say what would come, and write nothing"),
+            JSON_FLAG,
+            *CONFIG_FLAGS,
+        ),
+        (
+            Word("format", "what has written it", FORMATS),
+            Word("path", "the file, or the directory"),
+        ),
+    ),
+    "export": Direct(
+        "write all accounts into a file that other servers read",
+        "Write accounts with the keys of their passwords, contacts and history into one file, in the "
+        "portable format of XMPP servers (XEP-0227). The server may run meanwhile.",
+        "Whoever has the file can try passwords on it: keep it as you keep the database.",
+        (
+            Flag("--domain", "DOMAIN", "this domain alone"),
+            JSON_FLAG,
+            QUIET_FLAG,
+            *CONFIG_FLAGS,
+        ),
+        (Word("file", "the file to write, which must not exist"),),
     ),
     "completion": Direct(
         "print what bash, zsh or fish needs to complete commands and options",

@@ -60,6 +60,14 @@ def print_line(value: object) -> None:
     sys.stdout.write(json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n")
 
 
+def print_part(value: Mapping[str, Any]) -> None:
+    """Print one answer of many: the part of a document as it is, all else as JSON in a line."""
+    if value.keys() == {"text"}:
+        sys.stdout.write(value["text"])
+    else:
+        print_line(value)
+
+
 def print_result(command: Command, result: Mapping[str, Any], *, with_notes: bool = True) -> None:
     """Print the answer of an operation for people; notes beside it go to standard error."""
     sentence = _SENTENCES.get((command.category, command.name))

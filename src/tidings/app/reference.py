@@ -48,6 +48,7 @@ _DECLARING: Final = (
     "tidings.gateways.websocket",
     "tidings.gateways.bosh",
     "tidings.gateways.host_meta",
+    "tidings.portable.xep0227",
 )
 """Modules that say in `SPECS` what they implement; features say it themselves."""
 

@@ -129,13 +129,13 @@ def append_of(submission: Submission, classification: Classification, found: tup
     """Give what the ledger is asked to write."""
     message, origin, number = submission.message, submission.origin, submission.number
     peers = origin.jid, submission.recipient
-    keys, repeat, repeat_within = _keys(message, peers)
+    keys, repeat, repeat_within = keys_of(message, peers)
     reference = classification.reference
     is_strict = repeat is not None and origin.via is _OPERATION
     return Append(
         body=message.to_bytes(),
         entries=found,
-        kind=_MESSAGE if reference is None else _KINDS[reference.kind],
+        kind=_MESSAGE if reference is None else KINDS[reference.kind],
         keys=keys,
         repeat=repeat,
         content=b"" if repeat is None else digest_of(submission.submitted or message),
@@ -223,7 +223,7 @@ def _resource(message: Stanza, recipient: Account) -> str:
     return to.resource
 
 
-def _keys(message: Stanza, peers: tuple[Jid, Jid]) -> tuple[tuple[bytes, ...], bytes | None, int]:
+def keys_of(message: Stanza, peers: tuple[Jid, Jid]) -> tuple[tuple[bytes, ...], bytes | None, int]:
     """Give the keys, the one that makes a repeat, and for how long it does."""
     sender, recipient = peers[0].text, peers[1].text
     id_ = message.id
@@ -259,7 +259,7 @@ _PLAIN_ORIGIN_ID: Final = re.compile(
     rb"""<origin-id\s+(?:xmlns=["']urn:xmpp:sid:0["']\s+)?id=(?:"([\x20\x21\x23-\x25\x27-\x3b\x3d-\x7e]{1,256})"|"""
     rb"""'([\x20-\x25\x28-\x3b\x3d-\x7e]{1,256})')(?:\s+xmlns=["']urn:xmpp:sid:0["'])?\s*/>"""
 )
-_KINDS: Final = {
+KINDS: Final = {
     ReferenceKind.RETRACTION: EntryKind.RETRACTION,
     ReferenceKind.FASTENING: EntryKind.FASTENING,
     ReferenceKind.CORRECTION: EntryKind.CORRECTION,

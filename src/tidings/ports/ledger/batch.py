@@ -178,6 +178,9 @@ class Append(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=Fals
     repeat_within: int = 0
     """How old what makes it a repeat may be, in microseconds, where its key is not meant to be unique for
     long; 0: as old as the window."""
+    time: int = 0
+    """When another server has accepted it, from which it comes; 0: now. It is no later than now, and no
+    earlier than the entry before it in any archive."""
 
 
 class ReadMove(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):

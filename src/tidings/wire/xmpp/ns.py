@@ -72,6 +72,12 @@ BLOCKING_ERRORS: Final = "urn:xmpp:blocking:errors"
 VCARD: Final = "vcard-temp"  # XEP-0054
 VCARD_UPDATE: Final = "vcard-temp:x:update"  # XEP-0153
 PRIVATE: Final = "jabber:iq:private"  # XEP-0049
+PIE: Final = "urn:xmpp:pie:0"  # XEP-0227
+PIE_SCRAM: Final = "urn:xmpp:pie:0#scram"
+PIE_MAM: Final = "urn:xmpp:pie:0#mam"
+TIDINGS_PORTABLE: Final = "urn:tidings:portable:0"  # when an account was made, and was there last
+XINCLUDE: Final = "http://www.w3.org/2001/XInclude"
+PRIVACY: Final = "jabber:iq:privacy"  # XEP-0016
 
 # Messages
 DELAY: Final = "urn:xmpp:delay"  # XEP-0203

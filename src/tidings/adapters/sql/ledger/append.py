@@ -115,6 +115,8 @@ class Appends:
         if again is not None:
             return again
         entries, time, rows, is_bounded = append.entries, self._time, [], False
+        if append.time:
+            time = min(append.time, time)
         for part in append.also:
             entries += part.entries
         for entry in entries:

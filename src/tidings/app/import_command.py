@@ -1,0 +1,101 @@
+"""`tidings import` and `tidings export` as they are typed: reports for people, JSON for programs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from rich.console import Console
+from rich.progress import Progress, TextColumn, TimeElapsedColumn
+
+from tidings.app import data_directory, presentation, storage
+from tidings.app.options import Config
+from tidings.base.errors import TidingsError
+from tidings.kernel.clock import SystemClock
+from tidings.portable.account import Source
+from tidings.portable.importing import Importer, ImportReport, OnProgress
+from tidings.portable.xep0227.reading import Xep0227
+
+SOURCES: Final[Mapping[str, Callable[[Path], Source]]] = {"xep-0227": Xep0227}
+"""What reads each format."""
+
+
+class ExportError(TidingsError):
+    """The file cannot be written; the text says why."""
+
+
+def import_accounts(config: Config, format_: str, path: str, *, is_dry: bool, as_json: bool) -> bool:
+    """Take over what lies at the path; tell whether all of it could be used.
+
+    Raises `PortableError`, `InUseError` and `BackendError`.
+    """
+    with _progress() as on_progress:
+        report = asyncio.run(_import(config, format_, Path(path), is_dry, on_progress))
+    if as_json:
+        presentation.print_json(msgspec.to_builtins(report))
+    else:
+        _tell(report, is_dry=is_dry)
+    return not report.problems
+
+
+def export_accounts(file: str, parts: Iterable[str], *, as_json: bool) -> None:
+    """Write a document into a new file that this user alone can read; raises `ExportError`."""
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as document:
+            characters = sum(document.write(part) for part in parts)
+    except OSError as error:
+        raise ExportError(f"{file} cannot be written: {error.strerror}") from None
+    if as_json:
+        presentation.print_json({"file": file, "characters": characters})
+    else:
+        sys.stdout.write(f"{file} is written.\n")
+
+
+async def _import(
+    config: Config, format_: str, path: Path, is_dry: bool, on_progress: OnProgress
+) -> ImportReport:
+    domains = [domain for domain in config.domains if config.host(domain).authentication == "accounts"]
+    clock = SystemClock()
+    async with data_directory.without_server(config.data_dir):
+        stores = await storage.open_stores(config)
+        try:
+            importer = Importer(stores, domains, clock, is_dry=is_dry, on_progress=on_progress)
+            return await importer.run(SOURCES[format_](path), f"{format_} {path.name}")
+        finally:
+            await stores.close()
+
+
+def _tell(report: ImportReport, *, is_dry: bool) -> None:
+    """Say what was done, what was left out, and what is wrong."""
+    would = "Would import" if is_dry else "Imported"
+    sys.stdout.write(f"{would} accounts: {report.accounts}, messages: {report.messages}.\n")
+    if report.finished:
+        sys.stdout.write(f"Accounts whose import had begun before: {report.finished}.\n")
+    if report.present:
+        sys.stdout.write(f"Accounts that were here already and stay as they are: {report.present}.\n")
+    if report.left_out:
+        sys.stdout.write("Left out, since there is no place for it here:\n")
+        sys.stdout.writelines(f"- {what}: {count}\n" for what, count in report.left_out.most_common())
+    if report.problems:
+        sys.stdout.write("What could not be imported:\n")
+        sys.stdout.writelines(f"- {problem}\n" for problem in report.problems)
+
+
+@contextmanager
+def _progress() -> Iterator[OnProgress]:
+    """Show how far it is, on a terminal."""
+    columns = (
+        TextColumn("accounts: {task.fields[accounts]}, messages: {task.completed}"),
+        TimeElapsedColumn(),
+    )
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", accounts=0, total=None)
+        yield lambda accounts, messages: bar.update(task, completed=messages, accounts=accounts)

@@ -1,0 +1,108 @@
+"""Exporting: what the stores hold of accounts, as they would leave for another server.
+
+Messages come as every view shows them: what its author took back leaves as a tombstone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from typing import Final, NamedTuple
+
+from tidings.base.jid import Jid
+from tidings.messages.shown import shown_body
+from tidings.portable.account import PortableAccount, PrivateFragment
+from tidings.ports.ledger.batch import Direction
+from tidings.ports.ledger.reading import EntryId, PageQuery
+from tidings.ports.stores import Stores
+
+_PAGE: Final = 500
+_PAGE_OCTETS: Final = 4 << 20
+
+
+class Kept(NamedTuple):
+    """A message of an archive, as views show it."""
+
+    id: EntryId
+    time: int
+    """In microseconds since 1970."""
+    body: bytes
+
+
+class Exporter:
+    """Reads the accounts of some domains, or some accounts alone."""
+
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
+
+    async def accounts(self, domains: Iterable[str]) -> AsyncIterator[PortableAccount]:
+        """Give every account of the domains, in the order of their names."""
+        for domain in domains:
+            after: Jid | None = None
+            while page := await self._stores.accounts.list(domain, after=after, limit=_PAGE):
+                for jid in page:
+                    account = await self.account(jid)
+                    if account is not None:
+                        yield account
+                after = page[-1]
+
+    async def account(self, jid: Jid) -> PortableAccount | None:
+        """Give one account but for its archive; None where there is none."""
+        stores = self._stores
+        record = await stores.accounts.get(jid)
+        if record is None:
+            return None
+        private = []
+        for namespace, name in sorted(await stores.private.sizes(jid)):
+            raw = await stores.private.get(jid, namespace, name)
+            if raw is not None:
+                private.append(PrivateFragment(namespace, name, raw))
+        return PortableAccount(
+            jid=jid,
+            keys=record.keys,
+            created=record.created,
+            last_activity=record.last_activity,
+            last_status=record.last_status,
+            contacts=(await stores.roster.load(jid)).entries,
+            vcard=await stores.vcards.get(jid),
+            private=tuple(private),
+            blocked=await stores.blocking.list(jid),
+            preferences=await stores.preferences.get(jid),
+        )
+
+    async def history(self, jid: Jid) -> AsyncIterator[Kept]:
+        """Give the archive of an account, oldest first."""
+        async for kept in self._entries(jid, 0, is_for_devices=False):
+            yield kept
+
+    async def undelivered(self, jid: Jid) -> AsyncIterator[Kept]:
+        """Give what the account has received and no device has had, oldest first."""
+        ledger = self._stores.ledger
+        if ledger is None:
+            return
+        devices = await ledger.devices(jid)
+        position = max((device.position for device in devices.values()), default=0)
+        async for kept in self._entries(jid, position, is_for_devices=True):
+            yield kept
+
+    async def _entries(self, jid: Jid, position: int, *, is_for_devices: bool) -> AsyncIterator[Kept]:
+        ledger = self._stores.ledger
+        if ledger is None:
+            return
+        while True:
+            query = PageQuery(
+                above=position,
+                limit=_PAGE,
+                octets=_PAGE_OCTETS,
+                counted=False,
+                offline_only=is_for_devices,
+            )
+            page = await ledger.page(jid, query)
+            for entry in page.entries:
+                position = entry.id.position
+                if is_for_devices and (entry.direction is Direction.SENT or entry.retracted is not None):
+                    continue
+                body = shown_body(entry, jid)
+                if body is not None:
+                    yield Kept(entry.id, entry.time, body)
+            if page.is_complete or not page.entries:
+                return
