@@ -11,7 +11,7 @@ SHELLS: Final = ("bash", "zsh", "fish")
 """The shells that complete commands."""
 
 
-FORMATS: Final = ("xep-0227",)
+FORMATS: Final = ("xep-0227", "prosody")
 """What `tidings import` reads."""
 
 
@@ -130,7 +130,8 @@ DIRECT: Final = {
         "Take over accounts with their passwords, contacts and history from what another server has "
         "written. The server must not run. Accounts that are here already stay as they are; what was "
         "interrupted goes on where it stopped.",
-        "xep-0227 is the portable format of XMPP servers; ejabberd writes it by export_piefxis.",
+        "xep-0227 is the portable format of XMPP servers; ejabberd writes it by export_piefxis. For "
+        "prosody the path is its data directory (/var/lib/prosody), or the URL of its database.",
         (
             Flag("--dry-run", "", "say what would come, and write nothing"),
             JSON_FLAG,
@@ -138,7 +139,7 @@ DIRECT: Final = {
         ),
         (
             Word("format", "what has written it", FORMATS),
-            Word("path", "the file, or the directory"),
+            Word("path", "the file, the directory, or the URL of the database"),
         ),
     ),
     "export": Direct(

@@ -20,9 +20,13 @@ from tidings.base.errors import TidingsError
 from tidings.kernel.clock import SystemClock
 from tidings.portable.account import Source
 from tidings.portable.importing import Importer, ImportReport, OnProgress
+from tidings.portable.prosody.reading import Prosody
 from tidings.portable.xep0227.reading import Xep0227
 
-SOURCES: Final[Mapping[str, Callable[[Path], Source]]] = {"xep-0227": Xep0227}
+SOURCES: Final[Mapping[str, Callable[[str], Source]]] = {
+    "xep-0227": lambda path: Xep0227(Path(path)),
+    "prosody": Prosody,
+}
 """What reads each format."""
 
 
@@ -36,7 +40,7 @@ def import_accounts(config: Config, format_: str, path: str, *, is_dry: bool, as
     Raises `PortableError`, `InUseError` and `BackendError`.
     """
     with _progress() as on_progress:
-        report = asyncio.run(_import(config, format_, Path(path), is_dry, on_progress))
+        report = asyncio.run(_import(config, format_, path, is_dry, on_progress))
     if as_json:
         presentation.print_json(msgspec.to_builtins(report))
     else:
@@ -59,7 +63,7 @@ def export_accounts(file: str, parts: Iterable[str], *, as_json: bool) -> None:
 
 
 async def _import(
-    config: Config, format_: str, path: Path, is_dry: bool, on_progress: OnProgress
+    config: Config, format_: str, path: str, is_dry: bool, on_progress: OnProgress
 ) -> ImportReport:
     domains = [domain for domain in config.domains if config.host(domain).authentication == "accounts"]
     clock = SystemClock()
@@ -67,7 +71,7 @@ async def _import(
         stores = await storage.open_stores(config)
         try:
             importer = Importer(stores, domains, clock, is_dry=is_dry, on_progress=on_progress)
-            return await importer.run(SOURCES[format_](path), f"{format_} {path.name}")
+            return await importer.run(SOURCES[format_](path), format_)
         finally:
             await stores.close()
 

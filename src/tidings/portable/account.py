@@ -13,7 +13,7 @@ from typing import Protocol
 import msgspec
 
 from tidings.base.jid import Jid
-from tidings.ports.accounts import ScramKeys
+from tidings.ports.accounts import Ban, ScramKeys
 from tidings.ports.preferences import StoredPreferences
 from tidings.ports.roster import RosterEntry
 from tidings.wire.xmpp.stanza import Stanza
@@ -45,6 +45,7 @@ class PortableAccount(msgspec.Struct, frozen=True, kw_only=True):
     password: str | None = None
     """Where the other server knows it; without it and `keys` nobody can log in until a password is set."""
     created: float | None = None
+    ban: Ban | None = None
     last_activity: float | None = None
     last_status: str = ""
     contacts: tuple[RosterEntry, ...] = ()

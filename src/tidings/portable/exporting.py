@@ -60,6 +60,7 @@ class Exporter:
             jid=jid,
             keys=record.keys,
             created=record.created,
+            ban=record.ban,
             last_activity=record.last_activity,
             last_status=record.last_status,
             contacts=(await stores.roster.load(jid)).entries,

@@ -183,6 +183,8 @@ class Importer:
             await stores.blocking.add(jid, account.blocked)
         if account.preferences is not None:
             await stores.preferences.put(jid, account.preferences)
+        if account.ban is not None:
+            await stores.accounts.ban(jid, account.ban)
         if account.last_activity is not None:
             await stores.accounts.touch_last(jid, account.last_activity, account.last_status)
 

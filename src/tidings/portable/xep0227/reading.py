@@ -17,7 +17,7 @@ from tidings.portable.account import PastMessage, PortableAccount, PrivateFragme
 from tidings.portable.errors import PortableError
 from tidings.portable.roster import contacts_of
 from tidings.portable.xep0227.document import Span, User, children_of, users_of
-from tidings.ports.accounts import ScramKeys
+from tidings.ports.accounts import Ban, ScramKeys
 from tidings.ports.preferences import StoredPreferences
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
@@ -68,6 +68,7 @@ class _Parts(msgspec.Struct):
     vcard: bytes | None = None
     preferences: StoredPreferences | None = None
     created: float | None = None
+    ban: Ban | None = None
     last_activity: float | None = None
     last_status: str = ""
     private: list[PrivateFragment] = []
@@ -97,6 +98,7 @@ def _account(jid: Jid, user: User) -> PortableAccount:
         blocked=frozenset(parts.blocked),
         preferences=parts.preferences,
         created=parts.created,
+        ban=parts.ban,
         last_activity=parts.last_activity,
         last_status=parts.last_status,
         undelivered=tuple(parts.undelivered),
@@ -172,6 +174,10 @@ def _preferences(parts: _Parts, element: Element) -> None:
     parts.preferences = StoredPreferences(prefs.change(), prefs.always, prefs.never)
 
 
+def _ban(parts: _Parts, element: Element) -> None:
+    parts.ban = Ban(element.text, read_date_time(element.get("since") or "", "since") / SECOND)
+
+
 def _times(parts: _Parts, element: Element) -> None:
     created, seen = element.get("created"), element.get("seen")
     if created:
@@ -221,6 +227,7 @@ _READERS: Final[Mapping[tuple[str, str], Callable[[_Parts, Element], None]]] = {
     (ns.PRIVATE, "query"): _private,
     (ns.MAM2, "prefs"): _preferences,
     (ns.TIDINGS_PORTABLE, "times"): _times,
+    (ns.TIDINGS_PORTABLE, "ban"): _ban,
     (ns.PRIVACY, "query"): _privacy,
     (ns.PIE, "offline-messages"): _offline,
 }

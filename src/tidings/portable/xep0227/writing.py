@@ -1,7 +1,7 @@
 """Writing: accounts as a document of XEP-0227, which every server that knows it can read.
 
 What the document has no place for stands in namespaces of its own, as it allows (§4): archive preferences,
-and when an account was made and was there last.
+a ban, and when an account was made and was there last.
 """
 
 from __future__ import annotations
@@ -91,6 +91,9 @@ def _result(kept: Kept) -> bytes:
 def _elements(account: PortableAccount) -> Iterator[Element]:
     yield from map(_scram, account.keys)
     yield _times(account)
+    if account.ban is not None:
+        since = format_date_time(microseconds(account.ban.since))
+        yield Element("ban", ns.TIDINGS_PORTABLE, {"since": since}, account.ban.reason)
     if account.contacts:
         yield _roster(account.contacts)
         for contact in account.contacts:

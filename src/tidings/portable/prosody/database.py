@@ -1,0 +1,121 @@
+"""The SQL database: rows of keys and values, and of what archives have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import sqlalchemy
+from sqlalchemy import Column, Connection, MetaData, Select, String, create_engine, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from tidings.adapters.sql.urls import describe, parse_url
+from tidings.portable.errors import PortableError
+from tidings.portable.prosody.stanza import element_of
+from tidings.portable.prosody.table import Table, Value, read_json
+from tidings.wire.xml.element import Element, decode
+from tidings.wire.xmpp import ns
+
+_AT_ONCE: Final = 500
+_METADATA: Final = MetaData()
+_KEPT: Final = sqlalchemy.Table(
+    "prosody",
+    _METADATA,
+    *(Column(name, String) for name in ("host", "user", "store", "key", "type", "value")),
+)
+_ARCHIVES: Final = sqlalchemy.Table(
+    "prosodyarchive",
+    _METADATA,
+    *(Column(name, String) for name in ("sort_id", "host", "user", "store", "when", "type", "value")),
+)
+
+
+class ProsodyDatabase:
+    """What Prosody's `sql` storage has written."""
+
+    def __init__(self, url: str) -> None:
+        """Begin; `url` is as that of [database]."""
+        parsed = parse_url(url)
+        self._place = describe(parsed)
+        self._engine = create_engine(parsed)
+
+    def domains(self) -> Iterator[str]:
+        """Give the domains that have accounts."""
+        kept = _KEPT.c
+        for (host,) in self._rows(select(kept.host).where(kept.store == "accounts").distinct()):
+            yield host
+
+    def users(self, domain: str) -> Iterator[str]:
+        """Give the names of the accounts of a domain."""
+        kept = _KEPT.c
+        wanted = select(kept.user).where(kept.host == domain, kept.store == "accounts").distinct()
+        for (user,) in self._rows(wanted.order_by(kept.user)):
+            yield user
+
+    def stores(self, domain: str, user: str) -> Iterator[str]:
+        """Give the stores that have something of a user."""
+        for columns in (_KEPT.c, _ARCHIVES.c):
+            wanted = select(columns.store).where(columns.host == domain, columns.user == user).distinct()
+            for (store,) in self._rows(wanted):
+                yield store
+
+    def get(self, domain: str, store: str, user: str) -> Table | None:
+        """Give what a store has of a user; None where that is nothing."""
+        kept = _KEPT.c
+        wanted = select(kept.key, kept.type, kept.value).where(
+            kept.host == domain, kept.user == user, kept.store == store
+        )
+        table = None
+        for key, kind, value in self._rows(wanted):
+            table = table or Table()
+            read = self._value(kind, value, f"{store} of {user}@{domain}")
+            if isinstance(read, Element):
+                continue  # no store of keys and values has any
+            if key:
+                table.fields[key] = read
+            elif isinstance(read, Table):  # what has no text for a key
+                table.fields.update(read.fields)
+                table.items += read.items
+                table.whole = read.whole
+        return table
+
+    def messages(self, domain: str, store: str, user: str) -> Iterator[tuple[float | None, Element]]:
+        """Give what an archive has of a user, oldest first: when it was stored, and the stanza."""
+        kept = _ARCHIVES.c
+        wanted = select(kept.when, kept.type, kept.value).where(
+            kept.host == domain, kept.user == user, kept.store == store
+        )
+        for when, kind, value in self._rows(wanted.order_by(kept.sort_id)):
+            read = self._value(kind, value, f"{store} of {user}@{domain}")
+            if isinstance(read, Table):
+                read = element_of(read, ns.CLIENT)
+            if isinstance(read, Element):
+                yield float(when), read
+
+    def _value(self, kind: str, value: str, where: str) -> Value | Element:
+        try:
+            match kind:
+                case "json":
+                    return read_json(value)
+                case "xml":
+                    return decode(value.encode(), ns.CLIENT)
+                case "number":
+                    return float(value)
+                case "boolean":
+                    return value == "true"
+                case _:
+                    return value
+        except ValueError as error:
+            raise PortableError(f"{self._place}, {where}: {error}") from None
+
+    def _rows(self, wanted: Select[Any]) -> Iterator[Any]:
+        try:
+            with self._engine.connect() as connection:
+                yield from _streamed(connection, wanted)
+        except SQLAlchemyError as error:
+            raise PortableError(f"{self._place} cannot be read: {error}") from None
+
+
+def _streamed(connection: Connection, wanted: Select[Any]) -> Iterator[Any]:
+    streaming = connection.execution_options(stream_results=True, yield_per=_AT_ONCE)
+    yield from streaming.execute(wanted)
