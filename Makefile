@@ -47,6 +47,12 @@ faults: $(VENV)/dev.stamp
 	tests/install.sh
 	$(BIN)/python -m tests.faults $(ARGS)
 
+## interop: try what needs large programs of others, such as the import from a real ejabberd
+.PHONY: interop
+interop: $(VENV)/dev.stamp
+	tests/install.sh foreign
+	$(BIN)/python -m pytest tests/foreign $(ARGS)
+
 ## fuzz: ten minutes each of random streams, stanzas and log-ins; what breaks something is shown and kept
 .PHONY: fuzz
 fuzz: $(VENV)/dev.stamp

@@ -30,6 +30,10 @@ need_command fish fish
 need_command nodejs node
 need_command npm npm
 
+if [[ ${1-} == foreign ]]; then # what `make interop` needs beside
+  need ejabberd /usr/sbin/ejabberdctl
+fi
+
 if ((${#missing[@]})); then
   if [[ $(id -u) != 0 ]] || ! command -v apt-get >/dev/null; then
     say "missing: ${missing[*]}; install them as root (apt-get install ${missing[*]})"

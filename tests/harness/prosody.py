@@ -100,10 +100,3 @@ class Prosody:
         bind = "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>test</resource></bind>"
         await client.say(f"<iq type='set' id='bind'>{bind}</iq>", until="</iq>")
         return client
-
-
-async def ask(client: Raw, payload: str, kind: str = "set") -> str:
-    """Ask, and give the answer, which is a result."""
-    answer = await client.say(f"<iq type='{kind}' id='ask'>{payload}</iq>", until="id='ask'")
-    assert "type='result'" in answer.rpartition("<iq")[2] + client.heard.partition(">")[0], answer
-    return answer

@@ -113,7 +113,7 @@ def _import(given: argparse.Namespace) -> int:
 
     config = _load(given, with_features=False)
     whole = import_command.import_accounts(
-        config, given.format, given.path, is_dry=given.dry_run, as_json=given.json
+        config, given.format, given.path, given.domain or "", is_dry=given.dry_run, as_json=given.json
     )
     return OK if whole else REFUSED
 

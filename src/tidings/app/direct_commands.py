@@ -11,7 +11,7 @@ SHELLS: Final = ("bash", "zsh", "fish")
 """The shells that complete commands."""
 
 
-FORMATS: Final = ("xep-0227", "prosody")
+FORMATS: Final = ("xep-0227", "prosody", "ejabberd")
 """What `tidings import` reads."""
 
 
@@ -130,9 +130,11 @@ DIRECT: Final = {
         "Take over accounts with their passwords, contacts and history from what another server has "
         "written. The server must not run. Accounts that are here already stay as they are; what was "
         "interrupted goes on where it stopped.",
-        "xep-0227 is the portable format of XMPP servers; ejabberd writes it by export_piefxis. For "
-        "prosody the path is its data directory (/var/lib/prosody), or the URL of its database.",
+        "prosody: its data directory (/var/lib/prosody), or the URL of its database. ejabberd: what "
+        "`ejabberdctl dump FILE` has written, or the URL of its database. xep-0227: the portable format of "
+        "XMPP servers.",
         (
+            Flag("--domain", "DOMAIN", "the accounts of this domain alone"),
             Flag("--dry-run", "", "say what would come, and write nothing"),
             JSON_FLAG,
             *CONFIG_FLAGS,

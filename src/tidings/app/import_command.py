@@ -19,13 +19,18 @@ from tidings.app.options import Config
 from tidings.base.errors import TidingsError
 from tidings.kernel.clock import SystemClock
 from tidings.portable.account import Source
+from tidings.portable.ejabberd.database import EjabberdDatabase
+from tidings.portable.ejabberd.dump import EjabberdDump
 from tidings.portable.importing import Importer, ImportReport, OnProgress
 from tidings.portable.prosody.reading import Prosody
 from tidings.portable.xep0227.reading import Xep0227
 
-SOURCES: Final[Mapping[str, Callable[[str], Source]]] = {
-    "xep-0227": lambda path: Xep0227(Path(path)),
-    "prosody": Prosody,
+SOURCES: Final[Mapping[str, Callable[[str, str], Source]]] = {
+    "xep-0227": lambda path, _: Xep0227(Path(path)),
+    "prosody": lambda place, _: Prosody(place),
+    "ejabberd": lambda place, domain: (
+        EjabberdDatabase(place, domain) if "://" in place else EjabberdDump(Path(place))
+    ),
 }
 """What reads each format."""
 
@@ -34,13 +39,15 @@ class ExportError(TidingsError):
     """The file cannot be written; the text says why."""
 
 
-def import_accounts(config: Config, format_: str, path: str, *, is_dry: bool, as_json: bool) -> bool:
-    """Take over what lies at the path; tell whether all of it could be used.
+def import_accounts(
+    config: Config, format_: str, path: str, domain: str, *, is_dry: bool, as_json: bool
+) -> bool:
+    """Take over what lies at the path, of one domain if one is named; tell whether all could be used.
 
     Raises `PortableError`, `InUseError` and `BackendError`.
     """
     with _progress() as on_progress:
-        report = asyncio.run(_import(config, format_, path, is_dry, on_progress))
+        report = asyncio.run(_import(config, format_, path, domain, is_dry, on_progress))
     if as_json:
         presentation.print_json(msgspec.to_builtins(report))
     else:
@@ -63,7 +70,7 @@ def export_accounts(file: str, parts: Iterable[str], *, as_json: bool) -> None:
 
 
 async def _import(
-    config: Config, format_: str, path: str, is_dry: bool, on_progress: OnProgress
+    config: Config, format_: str, path: str, domain: str, is_dry: bool, on_progress: OnProgress
 ) -> ImportReport:
     domains = [domain for domain in config.domains if config.host(domain).authentication == "accounts"]
     clock = SystemClock()
@@ -71,7 +78,7 @@ async def _import(
         stores = await storage.open_stores(config)
         try:
             importer = Importer(stores, domains, clock, is_dry=is_dry, on_progress=on_progress)
-            return await importer.run(SOURCES[format_](path), format_)
+            return await importer.run(SOURCES[format_](path, domain), format_, domain)
         finally:
             await stores.close()
 

@@ -104,9 +104,11 @@ class Importer:
         self._on_progress = on_progress
         self.report = ImportReport()
 
-    async def run(self, source: Source, name: str) -> ImportReport:
-        """Import everything; `name` says what the source is, for who asks later."""
+    async def run(self, source: Source, name: str, domain: str = "") -> ImportReport:
+        """Import everything, or one domain; `name` says what the source is, for who asks later."""
         async for account in _off_the_loop(source.accounts()):
+            if domain and account.jid.domain != domain:
+                continue
             if account.jid.domain not in self._domains:
                 self.report.problem(f"{account.jid}: the domain {account.jid.domain} is not served here")
                 continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import binascii
+import hashlib
 from base64 import b64decode
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -131,17 +132,18 @@ def _scram(parts: _Parts, element: Element) -> None:
         parts.left_out.append(f"keys of {mechanism}")
         return
 
-    def octets(name: str) -> bytes:
-        try:
-            return b64decode(element.text_of(name) or "", validate=True)
-        except binascii.Error:
-            raise ValueError(f"{name} is no base64") from None
-
+    texts = [(element.text_of(name) or "").encode() for name in ("salt", "stored-key", "server-key")]
     iterations = int(element.text_of("iter-count") or "0")
-    keys = ScramKeys(known, octets("salt"), iterations, octets("stored-key"), octets("server-key"))
-    if iterations < 1 or not (keys.salt and keys.stored_key and keys.server_key):
+    wanted = hashlib.new(HASHES[known]).digest_size
+    try:
+        salt, stored, server = (b64decode(text, validate=True) for text in texts)
+        if len(stored) != wanted:  # ejabberd writes it in base64 twice
+            salt, stored, server = (b64decode(octets, validate=True) for octets in (salt, stored, server))
+    except binascii.Error:
+        raise ValueError("a part of it is no base64") from None
+    if iterations < 1 or not salt or len(stored) != wanted or len(server) != wanted:
         raise ValueError("a part of it is missing")
-    parts.keys.append(keys)
+    parts.keys.append(ScramKeys(known, salt, iterations, stored, server))
 
 
 def _roster(parts: _Parts, element: Element) -> None:

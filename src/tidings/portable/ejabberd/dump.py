@@ -1,0 +1,255 @@
+"""The text dump of Mnesia: `ejabberdctl dump FILE` writes every record as a term.
+
+The dump is read once for what is small, and of archives only where each message stands.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import BinaryIO, Final, NamedTuple
+
+import msgspec
+
+from tidings.base.clock import SECOND
+from tidings.base.errors import StanzaError
+from tidings.base.jid import Jid
+from tidings.portable.account import PastMessage, PortableAccount, PrivateFragment
+from tidings.portable.ejabberd.terms import Term, first_terms, read_term
+from tidings.portable.ejabberd.values import DEFAULTS, Contact, element_of, jid_of, jids, scram_keys, text_of
+from tidings.portable.errors import PortableError
+from tidings.portable.roster import contacts_of
+from tidings.ports.accounts import ScramKeys
+from tidings.ports.preferences import StoredPreferences
+from tidings.wire.xmpp import ns
+from tidings.wire.xmpp.payloads.archive_preferences import ArchiveDefault
+from tidings.wire.xmpp.payloads.forwarding import stanza_of
+
+
+class _Parts(msgspec.Struct):
+    """What the records of a user have told."""
+
+    is_account: bool = False
+    keys: list[ScramKeys] = []
+    password: str | None = None
+    contacts: list[Contact] = []
+    vcard: bytes | None = None
+    private: list[PrivateFragment] = []
+    blocked: set[Jid] = set()
+    preferences: StoredPreferences | None = None
+    last_activity: float | None = None
+    last_status: str = ""
+    undelivered: list[PastMessage] = []
+    left_out: list[str] = []
+
+
+class _Archive(NamedTuple):
+    """Where the messages of a user stand, and when each was stored."""
+
+    times: array[int]
+    offsets: array[int]
+
+
+class EjabberdDump:
+    """The accounts of a dump."""
+
+    def __init__(self, path: Path) -> None:
+        """Begin; the file is read when accounts are asked for."""
+        self._path = path
+        self._parts: dict[Jid, _Parts] = {}
+        self._archives: dict[Jid, _Archive] = {}
+
+    def accounts(self) -> Iterator[PortableAccount]:
+        """Give every account; raises `PortableError` where the dump cannot be read."""
+        self._parts, self._archives = {}, {}
+        try:
+            with self._path.open("rb") as file:
+                for offset, text in _records(file):
+                    self._take(offset, text)
+        except OSError as error:
+            raise PortableError(f"{self._path} cannot be read: {error.strerror}") from None
+        for jid, parts in self._parts.items():
+            if parts.is_account:
+                yield _account(jid, parts)
+
+    def history(self, account: Jid) -> Iterator[PastMessage]:
+        """Give the archive of an account, oldest first."""
+        archive = self._archives.get(account)
+        if archive is None:
+            return
+        with self._path.open("rb") as file:
+            for time, offset in sorted(zip(archive.times, archive.offsets, strict=True)):
+                file.seek(offset)
+                _, text = next(_records(file))
+                past = _past(account, first_terms(text, 7)[6], time)
+                if past is not None:
+                    yield past
+
+    def _take(self, offset: int, text: str) -> None:
+        """Take a record for what it is."""
+        name = text[1:].partition(",")[0]
+        try:
+            if name == "archive_msg":
+                _, owner, _, stamp, *_ = first_terms(text, 4)
+                archive = self._archives.setdefault(jid_of(owner), _Archive(array("q"), array("q")))
+                archive.times.append(_time_of(stamp))
+                archive.offsets.append(offset)
+            elif name in _READERS:
+                record = read_term(text)
+                assert isinstance(record, tuple)
+                owner = record[1]
+                if name in {"roster", "private_storage"} and isinstance(owner, tuple):
+                    owner = owner[:2]
+                if name == "pubsub_node" and isinstance(owner, tuple):
+                    owner = owner[0]
+                    if isinstance(owner, bytes):
+                        return  # of a service, and not of an account
+                parts = self._parts.setdefault(jid_of(owner).bare, _Parts())
+                _READERS[name](parts, record)
+        except (ValueError, IndexError) as error:
+            raise PortableError(f"{self._path}, the {name} at octet {offset}: {error}") from None
+
+
+def _records(file: BinaryIO) -> Iterator[tuple[int, str]]:
+    """Give the records from here on, and where each begins; only the first line of one is not indented."""
+    begin, lines = file.tell(), list[bytes]()
+    for line in file:
+        if lines and line.startswith(b"{"):
+            yield begin, b"".join(lines).decode("utf-8", "replace")
+            begin, lines = begin + sum(map(len, lines)), []
+        lines.append(line)
+    if lines:
+        yield begin, b"".join(lines).decode("utf-8", "replace")
+
+
+def _account(jid: Jid, parts: _Parts) -> PortableAccount:
+    items = filter(None, (contact.item() for contact in parts.contacts))
+    requests = filter(None, (contact.request(jid) for contact in parts.contacts))
+    return PortableAccount(
+        jid=jid,
+        keys=tuple(parts.keys),
+        password=parts.password,
+        contacts=contacts_of(items, requests),
+        vcard=parts.vcard,
+        private=tuple(parts.private),
+        blocked=frozenset(parts.blocked),
+        preferences=parts.preferences,
+        last_activity=parts.last_activity,
+        last_status=parts.last_status,
+        undelivered=tuple(sorted(parts.undelivered, key=lambda past: past.time)),
+        left_out=tuple(parts.left_out),
+    )
+
+
+def _past(owner: Jid, packet: Term, time: int) -> PastMessage | None:
+    try:
+        message = stanza_of(element_of(packet, ns.CLIENT))
+    except StanzaError:
+        return None
+    sender, to = message.sender or owner, message.to or owner
+    return PastMessage(time, message.replace(sender=sender, to=to), is_sent=sender.bare == owner)
+
+
+def _time_of(stamp: Term) -> int:
+    """Read `{MegaSeconds, Seconds, MicroSeconds}`."""
+    match stamp:
+        case (int() as mega, int() as seconds, int() as micro):
+            return (mega * 1_000_000 + seconds) * SECOND + micro
+    raise ValueError(f"has {stamp!r} where a time should be")
+
+
+# --- the records of a user
+
+
+def _passwd(parts: _Parts, record: tuple[Term, ...]) -> None:
+    parts.is_account = True
+    match record[2]:
+        case bytes() as password:
+            parts.password = text_of(password)
+        case ("scram", stored, server, salt, *others):
+            mechanism, iterations = ("sha", others[0]) if len(others) == 1 else (others[0], others[1])
+            if not isinstance(iterations, int):
+                raise ValueError("has no number of iterations")
+            keys = scram_keys(text_of(mechanism), text_of(stored), text_of(server), text_of(salt), iterations)
+            if keys is None:
+                parts.left_out.append("keys of passwords that cannot be read")
+            else:
+                parts.keys.append(keys)
+
+
+def _roster(parts: _Parts, record: tuple[Term, ...]) -> None:
+    _, _, _, address, name, subscription, ask, groups, message, *_ = record
+    assert isinstance(groups, list)
+    parts.contacts.append(
+        Contact(
+            jid_of(address).bare,
+            text_of(name),
+            text_of(subscription),
+            text_of(ask),
+            tuple(map(text_of, groups)),
+            text_of(message),
+        )
+    )
+
+
+def _last_activity(parts: _Parts, record: tuple[Term, ...]) -> None:
+    if isinstance(record[2], int):
+        parts.last_activity, parts.last_status = float(record[2]), text_of(record[3])
+
+
+def _vcard(parts: _Parts, record: tuple[Term, ...]) -> None:
+    parts.vcard = element_of(record[2], ns.VCARD).to_bytes()
+
+
+def _private(parts: _Parts, record: tuple[Term, ...]) -> None:
+    element = element_of(record[2], "")
+    parts.private.append(PrivateFragment(element.namespace, element.name, element.to_bytes()))
+
+
+def _privacy(parts: _Parts, record: tuple[Term, ...]) -> None:
+    """Take whom the default list denies everything."""
+    _, _, default, lists = record
+    assert isinstance(lists, list)
+    for listed in lists:
+        assert isinstance(listed, tuple)
+        name, items = listed
+        assert isinstance(items, list)
+        for item in items:
+            match item:
+                case ("listitem", "jid", address, "deny", _, "true", *_) if name == default:
+                    parts.blocked.update(jids((address,)))
+                case ("listitem", _, _, "deny", *_):
+                    parts.left_out.append("rules of privacy lists that are more than a block list")
+
+
+def _preferences(parts: _Parts, record: tuple[Term, ...]) -> None:
+    _, _, default, always, never = record
+    assert isinstance(always, list)
+    assert isinstance(never, list)
+    chosen = DEFAULTS.get(text_of(default), ArchiveDefault.ALWAYS)
+    parts.preferences = StoredPreferences(chosen, jids(always), jids(never))
+
+
+def _offline(parts: _Parts, record: tuple[Term, ...]) -> None:
+    past = _past(jid_of(record[1]), record[6], _time_of(record[2]))
+    if past is not None:
+        parts.undelivered.append(past)
+
+
+def _node(parts: _Parts, record: tuple[Term, ...]) -> None:
+    assert isinstance(record[1], tuple)
+    parts.left_out.append(f"the node {text_of(record[1][1])}")
+
+
+_READERS: Final[Mapping[str, Callable[[_Parts, tuple[Term, ...]], None]]] = {
+    "passwd": _passwd,
+    "roster": _roster,
+    "last_activity": _last_activity,
+    "vcard": _vcard,
+    "private_storage": _private,
+    "privacy": _privacy,
+    "archive_prefs": _preferences,
+    "offline_msg": _offline,
+    "pubsub_node": _node,
+}
