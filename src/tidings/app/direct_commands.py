@@ -11,7 +11,7 @@ SHELLS: Final = ("bash", "zsh", "fish")
 """The shells that complete commands."""
 
 
-FORMATS: Final = ("xep-0227", "prosody", "ejabberd")
+FORMATS: Final = ("xep-0227", "prosody", "ejabberd", "mongooseim")
 """What `tidings import` reads."""
 
 
@@ -131,8 +131,8 @@ DIRECT: Final = {
         "written. The server must not run. Accounts that are here already stay as they are; what was "
         "interrupted goes on where it stopped.",
         "prosody: its data directory (/var/lib/prosody), or the URL of its database. ejabberd: what "
-        "`ejabberdctl dump FILE` has written, or the URL of its database. xep-0227: the portable format of "
-        "XMPP servers.",
+        "`ejabberdctl dump FILE` has written, or the URL of its database. mongooseim: the URL of its "
+        "database. xep-0227: the portable format of XMPP servers.",
         (
             Flag("--domain", "DOMAIN", "the accounts of this domain alone"),
             Flag("--dry-run", "", "say what would come, and write nothing"),

@@ -22,6 +22,7 @@ from tidings.portable.account import Source
 from tidings.portable.ejabberd.database import EjabberdDatabase
 from tidings.portable.ejabberd.dump import EjabberdDump
 from tidings.portable.importing import Importer, ImportReport, OnProgress
+from tidings.portable.mongooseim.database import MongooseIm
 from tidings.portable.prosody.reading import Prosody
 from tidings.portable.xep0227.reading import Xep0227
 
@@ -31,6 +32,7 @@ SOURCES: Final[Mapping[str, Callable[[str, str], Source]]] = {
     "ejabberd": lambda place, domain: (
         EjabberdDatabase(place, domain) if "://" in place else EjabberdDump(Path(place))
     ),
+    "mongooseim": MongooseIm,
 }
 """What reads each format."""
 

@@ -37,6 +37,22 @@ class PastMessage(msgspec.Struct, frozen=True):
     """By the owner of the archive."""
 
 
+class Conversation(msgspec.Struct, frozen=True):
+    """How a conversation stands in the inbox."""
+
+    peer: Jid
+    box: str = "inbox"
+    muted_until: int = 0
+    """In microseconds since 1970; 0 is not muted."""
+    unread: int = 0
+
+
+def past_message(owner: Jid, message: Stanza, time: int) -> PastMessage:
+    """Give a message of somebody's archive; an address that it does not have is the owner's."""
+    sender, to = message.sender or owner, message.to or owner
+    return PastMessage(time, message.replace(sender=sender, to=to), is_sent=sender.bare == owner)
+
+
 class PortableAccount(msgspec.Struct, frozen=True, kw_only=True):
     """One account but for its archive; times are seconds since 1970."""
 
@@ -53,6 +69,8 @@ class PortableAccount(msgspec.Struct, frozen=True, kw_only=True):
     private: tuple[PrivateFragment, ...] = ()
     blocked: frozenset[Jid] = frozenset()
     preferences: StoredPreferences | None = None
+    conversations: tuple[Conversation, ...] = ()
+    """Those whose place in the inbox is known; all others are read but for what is undelivered."""
     undelivered: tuple[PastMessage, ...] = ()
     """What no device has had yet, oldest first; it may be in the archive, too."""
     left_out: tuple[str, ...] = ()

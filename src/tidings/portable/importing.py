@@ -6,13 +6,14 @@ document of its domain, and its archive holds the first messages of its history,
 
 - The history keeps its times; the ids in the archive are new ones.
 - What an account with preferences has kept out of its archive stays out of it.
-- Every message counts as read but those that no device had, which are sent to the first device that comes.
+- Every message counts as read but those that no device had, which are sent to the first device that comes,
+  and as many as the other server has counted.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
 from hashlib import blake2b
 from itertools import islice
@@ -23,11 +24,20 @@ import msgspec
 from tidings.base.clock import TimeSource
 from tidings.base.jid import Jid
 from tidings.messages.history import past_append
-from tidings.portable.account import PastMessage, PortableAccount, Source
+from tidings.portable.account import Conversation, PastMessage, PortableAccount, Source
 from tidings.portable.errors import PortableError
 from tidings.ports.accounts import ScramKeys
 from tidings.ports.ledger import Ledger
-from tidings.ports.ledger.batch import Accepted, Append, CursorMove, LedgerBatch, ReadMove
+from tidings.ports.ledger.batch import (
+    Accepted,
+    Append,
+    CursorMove,
+    Direction,
+    Entry,
+    InboxChange,
+    LedgerBatch,
+    ReadMove,
+)
 from tidings.ports.stores import Stores
 from tidings.wire.xmpp.payloads.archive_preferences import ArchiveDefault
 from tidings.wire.xmpp.sasl.keys import make_scram_keys
@@ -82,6 +92,31 @@ class ImportReport(msgspec.Struct, kw_only=True):
             self.problems.append(text)
         else:
             self.left_out["further problems"] += 1
+
+
+class _Read:
+    """How far each conversation is read: to its end, or to what the other server has counted as unread."""
+
+    def __init__(self, conversations: Iterable[Conversation]) -> None:
+        self._unread = {each.peer: each.unread for each in conversations}
+        self._last: dict[Jid, deque[int]] = {}
+        self._pointers: dict[Jid, int] = {}
+
+    def saw(self, peer: Jid, position: int, entry: Entry, *, is_unread: bool) -> None:
+        """Note an entry, and whether no device has had it."""
+        unread = self._unread.get(peer, 0)
+        if not unread:
+            if not is_unread:
+                self._pointers[peer] = position
+        elif entry.countable and entry.direction is Direction.RECEIVED:
+            last = self._last.setdefault(peer, deque(maxlen=unread + 1))
+            last.append(position)
+            if len(last) > unread:
+                self._pointers[peer] = last[0]
+
+    def pointers(self) -> Iterable[tuple[Jid, int]]:
+        """Give the last position that is read of each conversation of which something is."""
+        return self._pointers.items()
 
 
 class Importer:
@@ -197,14 +232,13 @@ class Importer:
         jid = account.jid
         done = (await ledger.head(jid)).position
         position, first_unread = before, 0
-        read: dict[Jid, int] = {}
+        read = _Read(account.conversations)
         group: list[Append] = []
         async for append, peer, is_unread in self._appends(source, account):
             position += 1
             if is_unread:
                 first_unread = first_unread or position
-            else:
-                read[peer] = position
+            read.saw(peer, position, append.entries[0], is_unread=is_unread)
             if position > done:
                 group.append(append)
             if len(group) == _TOGETHER:
@@ -212,9 +246,13 @@ class Importer:
                 group = []
         await self._commit(ledger, jid, group)
         had = first_unread - 1 if first_unread else position
-        moves = tuple(ReadMove(owner=jid, peer=peer, upto=upto) for peer, upto in read.items())
+        moves = tuple(ReadMove(owner=jid, peer=peer, upto=upto) for peer, upto in read.pointers())
         cursor = CursorMove(archive=jid, device=_ALL, position=had)
-        await ledger.commit(LedgerBatch(reads=moves, cursors=(cursor,)))
+        changes = tuple(
+            InboxChange(owner=jid, peer=each.peer, box=each.box, muted_until=each.muted_until)
+            for each in account.conversations
+        )
+        await ledger.commit(LedgerBatch(reads=moves, changes=changes, cursors=(cursor,)))
 
     async def _commit(self, ledger: Ledger, jid: Jid, group: list[Append]) -> None:
         if not group:

@@ -15,7 +15,7 @@ import msgspec
 from tidings.base.clock import SECOND
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
-from tidings.portable.account import PastMessage, PortableAccount, PrivateFragment
+from tidings.portable.account import PastMessage, PortableAccount, PrivateFragment, past_message
 from tidings.portable.ejabberd.terms import Term, first_terms, read_term
 from tidings.portable.ejabberd.values import DEFAULTS, Contact, element_of, jid_of, jids, scram_keys, text_of
 from tidings.portable.errors import PortableError
@@ -144,11 +144,9 @@ def _account(jid: Jid, parts: _Parts) -> PortableAccount:
 
 def _past(owner: Jid, packet: Term, time: int) -> PastMessage | None:
     try:
-        message = stanza_of(element_of(packet, ns.CLIENT))
+        return past_message(owner, stanza_of(element_of(packet, ns.CLIENT)), time)
     except StanzaError:
         return None
-    sender, to = message.sender or owner, message.to or owner
-    return PastMessage(time, message.replace(sender=sender, to=to), is_sent=sender.bare == owner)
 
 
 def _time_of(stamp: Term) -> int:

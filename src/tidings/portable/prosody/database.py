@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 import sqlalchemy
-from sqlalchemy import Column, Connection, MetaData, Select, String, create_engine, select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Column, MetaData, RowMapping, String, select
 
-from tidings.adapters.sql.urls import describe, parse_url
 from tidings.portable.errors import PortableError
 from tidings.portable.prosody.stanza import element_of
 from tidings.portable.prosody.table import Table, Value, read_json
+from tidings.portable.rows import Rows
 from tidings.wire.xml.element import Element, decode
 from tidings.wire.xmpp import ns
 
-_AT_ONCE: Final = 500
 _METADATA: Final = MetaData()
 _KEPT: Final = sqlalchemy.Table(
     "prosody",
@@ -35,29 +33,27 @@ class ProsodyDatabase:
 
     def __init__(self, url: str) -> None:
         """Begin; `url` is as that of [database]."""
-        parsed = parse_url(url)
-        self._place = describe(parsed)
-        self._engine = create_engine(parsed)
+        self._rows = Rows(url)
 
     def domains(self) -> Iterator[str]:
         """Give the domains that have accounts."""
         kept = _KEPT.c
-        for (host,) in self._rows(select(kept.host).where(kept.store == "accounts").distinct()):
-            yield host
+        for row in self._rows.select(select(kept.host).where(kept.store == "accounts").distinct()):
+            yield row["host"]
 
     def users(self, domain: str) -> Iterator[str]:
         """Give the names of the accounts of a domain."""
         kept = _KEPT.c
         wanted = select(kept.user).where(kept.host == domain, kept.store == "accounts").distinct()
-        for (user,) in self._rows(wanted.order_by(kept.user)):
-            yield user
+        for row in self._rows.select(wanted.order_by(kept.user)):
+            yield row["user"]
 
     def stores(self, domain: str, user: str) -> Iterator[str]:
         """Give the stores that have something of a user."""
         for columns in (_KEPT.c, _ARCHIVES.c):
             wanted = select(columns.store).where(columns.host == domain, columns.user == user).distinct()
-            for (store,) in self._rows(wanted):
-                yield store
+            for row in self._rows.select(wanted):
+                yield row["store"]
 
     def get(self, domain: str, store: str, user: str) -> Table | None:
         """Give what a store has of a user; None where that is nothing."""
@@ -66,9 +62,9 @@ class ProsodyDatabase:
             kept.host == domain, kept.user == user, kept.store == store
         )
         table = None
-        for key, kind, value in self._rows(wanted):
+        for row in self._rows.select(wanted):
             table = table or Table()
-            read = self._value(kind, value, f"{store} of {user}@{domain}")
+            read, key = self._value(row, f"{store} of {user}@{domain}"), row["key"]
             if isinstance(read, Element):
                 continue  # no store of keys and values has any
             if key:
@@ -85,16 +81,17 @@ class ProsodyDatabase:
         wanted = select(kept.when, kept.type, kept.value).where(
             kept.host == domain, kept.user == user, kept.store == store
         )
-        for when, kind, value in self._rows(wanted.order_by(kept.sort_id)):
-            read = self._value(kind, value, f"{store} of {user}@{domain}")
+        for row in self._rows.select(wanted.order_by(kept.sort_id)):
+            read = self._value(row, f"{store} of {user}@{domain}")
             if isinstance(read, Table):
                 read = element_of(read, ns.CLIENT)
             if isinstance(read, Element):
-                yield float(when), read
+                yield float(row["when"]), read
 
-    def _value(self, kind: str, value: str, where: str) -> Value | Element:
+    def _value(self, row: RowMapping, where: str) -> Value | Element:
+        value: str = row["value"]
         try:
-            match kind:
+            match row["type"]:
                 case "json":
                     return read_json(value)
                 case "xml":
@@ -106,16 +103,4 @@ class ProsodyDatabase:
                 case _:
                     return value
         except ValueError as error:
-            raise PortableError(f"{self._place}, {where}: {error}") from None
-
-    def _rows(self, wanted: Select[Any]) -> Iterator[Any]:
-        try:
-            with self._engine.connect() as connection:
-                yield from _streamed(connection, wanted)
-        except SQLAlchemyError as error:
-            raise PortableError(f"{self._place} cannot be read: {error}") from None
-
-
-def _streamed(connection: Connection, wanted: Select[Any]) -> Iterator[Any]:
-    streaming = connection.execution_options(stream_results=True, yield_per=_AT_ONCE)
-    yield from streaming.execute(wanted)
+            raise PortableError(f"{self._rows.place}, {where}: {error}") from None

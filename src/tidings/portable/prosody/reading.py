@@ -11,7 +11,7 @@ import msgspec
 from tidings.base.clock import microseconds
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid, JidError
-from tidings.portable.account import PastMessage, PortableAccount, PrivateFragment
+from tidings.portable.account import PastMessage, PortableAccount, PrivateFragment, past_message
 from tidings.portable.errors import PortableError
 from tidings.portable.prosody.database import ProsodyDatabase
 from tidings.portable.prosody.files import DataDirectory
@@ -135,8 +135,7 @@ class Prosody:
                 time = microseconds(when)
             else:
                 continue
-            sender, to = message.sender or owner, message.to or owner
-            yield PastMessage(time, message.replace(sender=sender, to=to), is_sent=sender.bare == owner)
+            yield past_message(owner, message, time)
 
     def _vcard(self, domain: str, user: str) -> bytes | None:
         """Give the vCard, which newer versions keep as nodes of PEP."""

@@ -14,7 +14,7 @@ import msgspec
 from tidings.base.clock import SECOND
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid, JidError
-from tidings.portable.account import PastMessage, PortableAccount, PrivateFragment
+from tidings.portable.account import PastMessage, PortableAccount, PrivateFragment, past_message
 from tidings.portable.errors import PortableError
 from tidings.portable.roster import contacts_of
 from tidings.portable.xep0227.document import Span, User, children_of, users_of
@@ -116,10 +116,7 @@ def _past(owner: Jid, element: Element) -> PastMessage | None:
         return None
     if message is None or message.name != "message" or forwarded.delay is None:
         return None
-    sender = message.sender or owner
-    to = message.to or owner
-    is_sent = sender.bare == owner
-    return PastMessage(forwarded.delay.stamp, message.replace(sender=sender, to=to), is_sent=is_sent)
+    return past_message(owner, message, forwarded.delay.stamp)
 
 
 # --- the elements of a user
@@ -217,8 +214,7 @@ def _offline(parts: _Parts, element: Element) -> None:
         if message.sender is None or delay is None:
             parts.left_out.append("offline messages without a sender or a time")
             continue
-        message = message.replace(to=message.to or parts.jid)
-        parts.undelivered.append(PastMessage(delay.stamp, message))
+        parts.undelivered.append(past_message(parts.jid, message, delay.stamp))
 
 
 _READERS: Final[Mapping[tuple[str, str], Callable[[_Parts, Element], None]]] = {

@@ -1,0 +1,1 @@
+"""What MongooseIM 5 and 6 have written into their SQL database."""
