@@ -76,3 +76,19 @@ def test_what_cannot_be_imported_ends_with_an_error(tmp_path: Path) -> None:
     done = tidings("import", "xep-0227", file, *data)
     assert done.returncode == 1
     assert "b@a.example: the domain a.example is not served here" in done.stdout
+
+
+def test_who_runs_the_server_is_told_which_mechanisms_everybody_can_use(tmp_path: Path) -> None:
+    keys = "<salt>TmFDbA==</salt><server-key>0pXWGK0GZJ6TR73AIUN3ITYtA1g=</server-key>"
+    keys += "<stored-key>Q6qT/SbybblGCZz8e8eSfCJOQic=</stored-key><iter-count>4096</iter-count>"
+    scram = (
+        f"<scram-credentials xmlns='urn:xmpp:pie:0#scram' mechanism='SCRAM-SHA-1'>{keys}</scram-credentials>"
+    )
+    users = f"<user name='alice'>{scram}</user><user name='bob' password='secret'/>"
+    file = tmp_path / "accounts.xml"
+    file.write_text(f"<server-data xmlns='urn:xmpp:pie:0'><host jid='localhost'>{users}</host></server-data>")
+    for more in (["--dry-run"], []):
+        done = tidings("import", "xep-0227", file, "--data-dir", tmp_path / "data", *more)
+        assert not done.returncode, done.stdout + done.stderr
+        assert "Not everybody has a key for SCRAM-SHA-512, SCRAM-SHA-256" in done.stdout
+        assert 'mechanisms = ["SCRAM-SHA-1", "EXTERNAL", "PLAIN"]' in done.stdout

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -25,6 +26,7 @@ from tidings.portable.importing import Importer, ImportReport, OnProgress
 from tidings.portable.mongooseim.database import MongooseIm
 from tidings.portable.prosody.reading import Prosody
 from tidings.portable.xep0227.reading import Xep0227
+from tidings.wire.xmpp.sasl.keys import HASHES
 
 SOURCES: Final[Mapping[str, Callable[[str, str], Source]]] = {
     "xep-0227": lambda path, _: Xep0227(Path(path)),
@@ -54,6 +56,7 @@ def import_accounts(
         presentation.print_json(msgspec.to_builtins(report))
     else:
         _tell(report, is_dry=is_dry)
+        _advise(report, config.server.mechanisms)
     return not report.problems
 
 
@@ -99,6 +102,18 @@ def _tell(report: ImportReport, *, is_dry: bool) -> None:
     if report.problems:
         sys.stdout.write("What could not be imported:\n")
         sys.stdout.writelines(f"- {problem}\n" for problem in report.problems)
+
+
+def _advise(report: ImportReport, offered: Sequence[str]) -> None:
+    """Say which mechanisms are not for everybody: a client tries the strongest that is offered."""
+    most = max(report.mechanisms.values(), default=0)
+    for_all = [name for name in offered if name not in HASHES or report.mechanisms[name] == most]
+    if most and len(for_all) < len(offered):
+        missing = ", ".join(name for name in offered if name not in for_all)
+        sys.stdout.write(
+            f"Not everybody has a key for {missing}, which clients would try first. Let the configuration "
+            f"offer what all can use:\n\n[server]\nmechanisms = {json.dumps(for_all)}\n"
+        )
 
 
 @contextmanager

@@ -40,7 +40,7 @@ from tidings.ports.ledger.batch import (
 )
 from tidings.ports.stores import Stores
 from tidings.wire.xmpp.payloads.archive_preferences import ArchiveDefault
-from tidings.wire.xmpp.sasl.keys import make_scram_keys
+from tidings.wire.xmpp.sasl.keys import HASHES, make_scram_keys
 from tidings.wire.xmpp.sasl.prepare import PreparationError
 
 NAMESPACE: Final = "urn:tidings:import:0"
@@ -81,6 +81,8 @@ class ImportReport(msgspec.Struct, kw_only=True):
     present: int = 0
     """That were here already and are as they were."""
     messages: int = 0
+    mechanisms: Counter[str] = msgspec.field(default_factory=Counter)
+    """How many accounts that were made can log in by each mechanism of SCRAM."""
     left_out: Counter[str] = msgspec.field(default_factory=Counter)
     """What the source has and nobody here takes, with how many there are."""
     problems: list[str] = msgspec.field(default_factory=list)
@@ -169,12 +171,14 @@ class Importer:
         else:
             self.report.finished += 1
         if self._is_dry:
+            self.report.mechanisms.update(HASHES if account.password else _mechanisms(account.keys))
             async for _ in self._appends(source, account):
                 self.report.messages += 1
             return
         await self._note(record)
         if not await self._stores.accounts.exists(jid):
             keys = await asyncio.to_thread(self._keys, account)
+            self.report.mechanisms.update(_mechanisms(keys))
             await self._stores.accounts.create(jid, keys, account.created or self._clock.now())
         await self._keep_small(account)
         if self._stores.ledger is not None:
@@ -307,6 +311,10 @@ def _same(past: PastMessage) -> tuple[object, ...]:
     message = past.message
     texts = tuple(child.raw for child in message.children if child.name == "body")
     return message.sender, message.kind, message.id, texts
+
+
+def _mechanisms(keys: Iterable[ScramKeys]) -> Iterator[str]:
+    return (each.mechanism for each in keys)
 
 
 def _key_of(jid: Jid) -> str:
