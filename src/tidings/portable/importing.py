@@ -171,7 +171,7 @@ class Importer:
         else:
             self.report.finished += 1
         if self._is_dry:
-            self.report.mechanisms.update(HASHES if account.password else _mechanisms(account.keys))
+            self.report.mechanisms.update([*HASHES] if account.password else _mechanisms(account.keys))
             async for _ in self._appends(source, account):
                 self.report.messages += 1
             return
