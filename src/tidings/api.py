@@ -15,6 +15,7 @@ from tidings.kernel.account import Account
 from tidings.kernel.audience import AVAILABLE, Audience
 from tidings.kernel.clock import Clock
 from tidings.kernel.cluster import Cluster
+from tidings.kernel.current import Current
 from tidings.kernel.entity import Entity
 from tidings.kernel.events import (
     AccountRegistered,
@@ -119,6 +120,7 @@ __all__ = [
     "Context",
     "ConversationRead",
     "ConversationReturned",
+    "Current",
     "Decision",
     "DiscoInfo",
     "DiscoItems",

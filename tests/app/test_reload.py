@@ -126,10 +126,11 @@ def test_a_certificate_that_cannot_be_used_leaves_the_old_one(server: ServerProc
 def test_a_reload_names_the_options_that_need_a_restart(server: ServerProcess) -> None:
     file = server.directory / "tidings.toml"
     text = file.read_text()
-    file.write_text(text + "\n[limits]\nlogin_seconds = 7\n")
+    file.write_text(text + "\n[ledger]\nwait_seconds = 7\n")
     code, answer = reload(server)
     assert code == 0
-    assert answer["needs_restart"] == ["[limits] login_seconds"]
+    assert answer["needs_restart"] == ["[ledger] wait_seconds"]
+    assert reload(server)[1]["needs_restart"] == ["[ledger] wait_seconds"]
     file.write_text(text)
     assert reload(server)[1]["needs_restart"] == []
 
@@ -140,10 +141,10 @@ def test_a_reload_changes_the_level_of_the_log(server: ServerProcess) -> None:
     assert 'level = "debug"' in text
     file.write_text(text.replace('level = "debug"', 'level = "warning"'))
     code, answer = reload(server)
-    assert (code, answer["needs_restart"], answer["done"][-1]) == (0, [], "log: level warning")
+    assert (code, answer["needs_restart"], answer["done"][-1]) == (0, [], '[log] level: "debug" → "warning"')
     before = server.log
     file.write_text(text)
-    assert reload(server)[1]["done"][-1] == "log: level debug"
+    assert reload(server)[1]["done"][-1] == '[log] level: "warning" → "debug"'
     assert '"event": "reloaded"' in server.log[len(before) :]
     assert server.log[len(before) :].count('"event": "reloaded"') == 1
 
@@ -205,11 +206,12 @@ async def test_many_certificates_are_read_beside_the_loop(tmp_path: Path) -> Non
         (tmp_path / f"{number}.crt").write_bytes(new)
         (tmp_path / f"{number}.key").write_bytes(new_key)
     most, before = 0, len(known)
-    task = asyncio.ensure_future(served.reload(certificates.pairs_of(found)))
+    read_anew = await served.read(certificates.pairs_of(found))
+    task = asyncio.ensure_future(served.use(read_anew))
     while not task.done():
         await asyncio.sleep(0)
         most, before = max(most, len(known) - before), len(known)
-    assert len(task.result().changed) == 60
+    assert len(read_anew.changed) == 60
     assert 0 < most <= 20
 
 

@@ -186,7 +186,7 @@ async def test_each_domain_keeps_what_it_wants() -> None:
     world = await World.start()
     other = Jid("dora@other.test")
     await world.register(other)
-    retention(world, "localhost").options = RetentionOptions(keep_messages=1)
+    world.server.hosts["localhost"].options["retention"].now = RetentionOptions(keep_messages=1)
     await talk(world, 3, to=other)
     await passes(world)
     assert len(await bodies(world, ALICE)) == 1

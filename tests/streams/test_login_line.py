@@ -248,3 +248,29 @@ async def test_a_newcomer_is_turned_away_before_it_costs_anything(world: World) 
     await again.log_in("bob")
     for bench in (alice, bob, again):
         end(bench)
+
+
+# --- another rate while it runs
+
+
+async def test_a_higher_rate_lets_those_in_who_wait() -> None:
+    clock = VirtualClock()
+    line = LoginLine(clock, 1)
+    places = [line.enter(f"user{number}") for number in range(8)]
+    assert sum(map(is_in, places)) == 1
+    line.use_rate(100)
+    clock.advance(0.2)
+    assert all(map(is_in, places))
+
+
+async def test_without_a_rate_all_who_wait_come_in_and_nobody_waits_any_more() -> None:
+    clock = VirtualClock()
+    line = LoginLine(clock, 1)
+    places = [line.enter(f"user{number}") for number in range(8)]
+    line.use_rate(0)
+    assert all(map(is_in, places))
+    assert len(line) == 0
+    assert line.enter("late") is None
+    line.use_rate(1)
+    assert line.enter("first") is None
+    assert not is_in(line.enter("second"))

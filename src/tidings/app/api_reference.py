@@ -15,6 +15,7 @@ from tidings.app.reference_text import attribute_docs, cell, first_sentence
 
 GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "Features": (
+        "tidings.kernel.current",
         "tidings.kernel.feature",
         "tidings.kernel.slots",
         "tidings.kernel.host",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import ssl
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
@@ -69,14 +69,14 @@ def find_pair(directory: Path, domain: str) -> Pair | None:
     return pair if pair.certificate.is_file() else None
 
 
-def ensure_self_signed(pair: Pair, domains: Iterable[str], now: datetime) -> bool:
+def ensure_self_signed(pair: Pair, domains: Collection[str], now: datetime) -> bool:
     """Make the self-signed certificate unless there is one that will do; tell whether it was made.
 
     The key file has mode 0600 from its first byte on.
     """
-    names = tuple(dict.fromkeys([*domains, *LOCAL_NAMES]))
-    if pair.certificate.exists() and pair.key.exists() and _will_do(pair, names, now):
+    if is_usable_own(pair, domains, now):
         return False
+    names = tuple(dict.fromkeys([*domains, *LOCAL_NAMES]))
     certificate_pem, key_pem = make_self_signed(names, now)
     try:
         _write(pair.key, key_pem, 0o600)
@@ -87,6 +87,12 @@ def ensure_self_signed(pair: Pair, domains: Iterable[str], now: datetime) -> boo
             "let this user write there, or name a certificate in [tls]"
         ) from None
     return True
+
+
+def is_usable_own(pair: Pair, domains: Iterable[str], now: datetime) -> bool:
+    """Tell whether there is a self-signed certificate that will do for these domains."""
+    names = tuple(dict.fromkeys([*domains, *LOCAL_NAMES]))
+    return pair.certificate.exists() and pair.key.exists() and _will_do(pair, names, now)
 
 
 def make_self_signed(names: Iterable[str], now: datetime) -> tuple[bytes, bytes]:
@@ -169,8 +175,7 @@ def _will_do(pair: Pair, names: Iterable[str], now: datetime) -> bool:
 def make_context(pair: Pair, minimum_version: str = "1.2", alpn: Sequence[str] = ()) -> ssl.SSLContext:
     """Make the TLS context of a certificate; `alpn` are the protocols of the listener (RFC 7301)."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    newest_only = minimum_version == "1.3"
-    context.minimum_version = ssl.TLSVersion.TLSv1_3 if newest_only else ssl.TLSVersion.TLSv1_2
+    context.minimum_version = tls_version(minimum_version)
     # A ticket of TLS 1.2 is under one key for as long as the process lives: who gets that reads all of it.
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION | ssl.OP_NO_TICKET
     if alpn:
@@ -184,6 +189,11 @@ def make_context(pair: Pair, minimum_version: str = "1.2", alpn: Sequence[str] =
     except ssl.SSLError as error:
         raise CertificateError(_load_failure(pair, error)) from None
     return context
+
+
+def tls_version(name: str) -> ssl.TLSVersion:
+    """Give the version of TLS that the configuration calls so."""
+    return ssl.TLSVersion.TLSv1_3 if name == "1.3" else ssl.TLSVersion.TLSv1_2
 
 
 def ask_clients(context: ssl.SSLContext, authority: Path) -> None:

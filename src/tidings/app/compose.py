@@ -170,6 +170,7 @@ def build_server(
         stores.ledger,
         sessions_per_account=sessions_per_account,
         outbound_octets=outbound_octets,
+        accounts_in_memory=accounts_in_memory,
     )
     domains = Domains()
     accounts = Accounts(
@@ -218,12 +219,12 @@ def build_server(
         features=features,
         services=services,
         provided=provided,
-        accounts_in_memory=accounts_in_memory,
     )
     settings_for = settings_for or _plain_settings
 
     def serve(record: DomainRecord) -> ServedDomain:
-        return hosts.serve(settings_for(record), source=Source.DATABASE, state=record.state)
+        settings = settings_for(record)
+        return hosts.serve(settings, source=Source.DATABASE, state=record.state, named_admins=record.admins)
 
     removal = DomainRemoval(
         stores, clock, supervisor, services_of=hosts.services_of, is_served=domains.__contains__

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any
 
 import msgspec
 
 from tidings.app.layers import Place
 from tidings.app.options import Config, HostOptions
+
+Takes = Callable[[Place], bool]
+"""Tells whether an option is taken over, by its place."""
 
 _SHARED = {
     "authentication": ("authentication",),
@@ -45,6 +49,61 @@ def pattern(place: Place) -> str:
     if parts[0] == "host" and len(parts) > 1:
         parts[1] = "*"
     return ".".join(parts)
+
+
+def is_taken(place: Place, options: Collection[str]) -> bool:
+    """Tell whether an option, or one that it is a part of, is among these patterns."""
+    return any(pattern(place[:length]) in options for length in range(len(place), 1, -1))
+
+
+def merged(old: Config, new: Config, takes: Takes) -> Config:
+    """Give the old configuration with those options of the new one that are taken over.
+
+    The domains stay those of the old one.
+    """
+    sections = {
+        field.name: _merged_options(getattr(old, field.name), getattr(new, field.name), (field.name,), takes)
+        for field in msgspec.structs.fields(Config)
+        if field.name != "added" and isinstance(getattr(old, field.name), msgspec.Struct)
+    }
+    hosts = {
+        domain: _merged_host(host, new.hosts[domain], ("host", domain), takes)
+        if domain in new.hosts
+        else host
+        for domain, host in old.hosts.items()
+    }
+    added = old.added
+    if added is not None and new.added is not None:
+        added = _merged_host(added, new.added, (), takes)
+    return msgspec.structs.replace(old, **sections, hosts=hosts, added=added)
+
+
+def _merged_host(old: HostOptions, new: HostOptions, section: Place, takes: Takes) -> HostOptions:
+    """Merge what holds for a domain or, without a section, for those that are added at run time."""
+    features = {
+        name: _merged_options(options, new.features[name], (*section, "features", name), takes)
+        if name in new.features
+        else options
+        for name, options in old.features.items()
+    }
+    own = {
+        field.name: getattr(new, field.name)
+        for field in msgspec.structs.fields(HostOptions)
+        if field.name not in {"features", "disabled"} and takes((*(section or ("server",)), field.name))
+    }
+    return msgspec.structs.replace(old, **own, features=features)
+
+
+def _merged_options(old: Any, new: Any, place: Place, takes: Takes) -> Any:  # noqa: ANN401  # any struct of options
+    values: dict[str, object] = {}
+    for field in msgspec.structs.fields(old):
+        before, after = getattr(old, field.name), getattr(new, field.name)
+        here = (*place, field.name)
+        if takes(here):
+            values[field.name] = after
+        elif isinstance(before, msgspec.Struct) and isinstance(after, msgspec.Struct):
+            values[field.name] = _merged_options(before, after, here, takes)
+    return msgspec.structs.replace(old, **values)
 
 
 def _sections(old: Config, new: Config) -> Iterator[Place]:

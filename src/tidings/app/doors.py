@@ -6,10 +6,11 @@ import asyncio
 import importlib
 from collections.abc import Callable, Mapping
 from socket import socket
-from typing import Protocol
+from typing import Final, Protocol
 
 from tidings.app import listening
-from tidings.app.options import Config
+from tidings.app.options import Config, LimitsOptions
+from tidings.app.reload import Setting
 from tidings.app.tls_contexts import Certificates
 from tidings.base.limits import XmlLimits
 from tidings.gateways.acceptor import Acceptor
@@ -29,11 +30,37 @@ from tidings.streams.login_throttle import LoginThrottle
 from tidings.streams.negotiator import Negotiator
 from tidings.streams.pace import PaceLimits
 from tidings.wire.xmpp import ns
+from tidings.wire.xmpp.bosh.options import BoshOptions
 from tidings.wire.xmpp.negotiation.policy import TOKEN_MECHANISMS, HostPolicy, StreamPolicy
 from tidings.wire.xmpp.payloads.stream_limits import StreamLimits
 
+CONNECTIONS: Final = frozenset({"limits.connections", "limits.connections_per_address"})
+"""What the limiter of connections takes over while the server runs."""
+HTTP: Final = frozenset(
+    {
+        "metrics.networks",
+        *(f"bosh.{name}" for name in BoshOptions.__struct_fields__),
+        *(f"http.{name}" for name in ("trusted_proxies", "public_url", "body_seconds", "ping_seconds")),
+    }
+)
+"""What the doors over HTTP take over while the server runs."""
+
 _MECHANISMS = {"any": ("PLAIN",), "anonymous": ("ANONYMOUS",)}
 """What is offered where there are no accounts to check."""
+
+
+_LIMITS: Final = (
+    "stanza_bytes_before_login",
+    "stanza_bytes",
+    "login_seconds",
+    "login_failures",
+    "logins_per_second",
+    "idle_seconds",
+    "outbound_queue_bytes",
+    "stanzas_per_second",
+    "bytes_per_second",
+    "burst_seconds",
+)
 
 
 class Gateway(Protocol):
@@ -51,9 +78,16 @@ class Gateway(Protocol):
 class Doors:
     """All that is listening."""
 
-    def __init__(self) -> None:
+    def __init__(self, limiter: ConnectionLimiter, contexts: ListenerContexts) -> None:
+        self.limiter = limiter
+        self.contexts = contexts
         self.listeners: list[Acceptor] = []
         self.others: list[Gateway] = []
+        self.settings: list[Setting] = [
+            Setting(ListenerContexts.reloads, contexts.use),
+            Setting(CONNECTIONS, self._use_connections),
+        ]
+        """What of the doors follows the configuration while the server runs."""
 
     def refuse(self) -> None:
         """Accept nothing more on TCP; a server that drains turns away who comes by HTTP."""
@@ -62,6 +96,10 @@ class Doors:
         for door in self.others:
             door.drain()
 
+    def _use_connections(self, config: Config) -> None:
+        limits = config.limits
+        self.limiter.use_limits(total=limits.connections, per_address=limits.connections_per_address)
+
     async def close(self) -> None:
         """End what is still open, after every stream has had its goodbye."""
         for door in self.others:
@@ -69,7 +107,21 @@ class Doors:
 
 
 class ListenerContexts:
-    """The contexts of all transports: they share all but their policy."""
+    """The contexts of all transports: they share all but their policy.
+
+    After a reload they hold for who connects from then on; whoever is connected keeps what there was.
+    """
+
+    reloads = frozenset(
+        {
+            *(f"limits.{name}" for name in _LIMITS),
+            *(f"{section}.{name}" for section in ("server", "host.*") for name in ("sasl", "sasl2")),
+            "server.mechanisms",
+            "host.*.see_other_host",
+            "tls.required",
+        }
+    )
+    """The options that it takes over while the server runs."""
 
     def __init__(
         self,
@@ -92,19 +144,32 @@ class ListenerContexts:
             "Log-ins and new streams that were told to come later",
             lambda: line.turned_away,
         )
-        self._options = ConnectionOptions(
-            login_seconds=config.limits.login_seconds,
-            idle_seconds=config.limits.idle_seconds,
-            outbound_bytes=config.limits.outbound_queue_bytes,
-            pace=PaceLimits(
-                stanzas=config.limits.stanzas_per_second,
-                octets=config.limits.bytes_per_second,
-                burst_seconds=config.limits.burst_seconds,
-            ),
-        )
+        self._made: dict[tuple[str, bool], HostPolicy] = {}
+        """The policies of domains that were asked for, with and without a duty to encrypt."""
+        self._policies: list[tuple[ListenerPolicy, bool]] = []
+        domains.listen(lambda change: self._forget(change.domain))
+
+    def use(self, config: Config) -> None:
+        """Let another configuration hold for who connects from now on."""
+        self._config = config
+        self._line.use_rate(config.limits.logins_per_second)
+        self._made.clear()
+        for policy, starttls in self._policies:
+            now = self._policy(starttls=starttls)
+            for name in now.__struct_fields__:
+                setattr(policy, name, getattr(now, name))
 
     def policy(self, *, starttls: bool) -> ListenerPolicy:
-        """Make the listener_policy of a transport."""
+        """Make the policy of a transport; a reload brings it up to date."""
+        policy = self._policy(starttls=starttls)
+        self._policies.append((policy, starttls))
+        return policy
+
+    def _forget(self, domain: str) -> None:
+        for must_encrypt in (True, False):
+            self._made.pop((domain, must_encrypt), None)
+
+    def _policy(self, *, starttls: bool) -> ListenerPolicy:
         limits = self._config.limits
         return ListenerPolicy(
             local=self._make(starttls=starttls, local=True),
@@ -132,21 +197,20 @@ class ListenerContexts:
             throttle=self._throttle,
             line=self._line,
             negotiator=Negotiator,
-            options=self._options,
+            options=_connection_options(self._config.limits),
         )
 
     def _look_up(self, *, must_encrypt: bool) -> Callable[[str], HostPolicy | None]:
         """Make the look-up of policies by domain; each is made when it is first asked for."""
-        made: dict[str, HostPolicy] = {}
-        self._domains.listen(lambda change: made.pop(change.domain, None))
 
         def look_up(domain: str) -> HostPolicy | None:
-            policy = made.get(domain)
+            policy = self._made.get((domain, must_encrypt))
             if policy is None:
                 host = self._server.hosts.get(domain)
                 if host is None or not host.takes_logins:
                     return None
-                policy = made[domain] = self._host_policy(host, must_encrypt)
+                policy = self._host_policy(host, must_encrypt)
+                self._made[domain, must_encrypt] = policy
             return policy
 
         return look_up
@@ -179,6 +243,19 @@ class ListenerContexts:
         )
 
 
+def _connection_options(limits: LimitsOptions) -> ConnectionOptions:
+    return ConnectionOptions(
+        login_seconds=limits.login_seconds,
+        idle_seconds=limits.idle_seconds,
+        outbound_bytes=limits.outbound_queue_bytes,
+        pace=PaceLimits(
+            stanzas=limits.stanzas_per_second,
+            octets=limits.bytes_per_second,
+            burst_seconds=limits.burst_seconds,
+        ),
+    )
+
+
 async def open_doors(
     config: Config,
     server: Server,
@@ -191,11 +268,11 @@ async def open_doors(
     https: Certificates,
 ) -> Doors:
     """Begin to accept connections on bound sockets; raises `ListenError` where others listen now."""
-    doors = Doors()
     contexts = ListenerContexts(config, server, domains, credentials, secret)
     limiter = ConnectionLimiter(
         total=config.limits.connections, per_address=config.limits.connections_per_address
     )
+    doors = Doors(limiter, contexts)
     setup = tls_setup(config, tls, domains)
     for name, direct_tls in (("tcp", False), ("tls", True)):
         gateway = TcpGateway(
@@ -210,10 +287,11 @@ async def open_doors(
     # The libraries of HTTP take a quarter of a second to load: clients on TCP need not wait for them.
     http_doors = await asyncio.to_thread(importlib.import_module, "tidings.app.http_doors")
     listener_policy = contexts.policy(starttls=False)
-    gateway = await http_doors.open_http(
+    over_http = await http_doors.open_http(
         config, server, stores, listener_policy, limiter, tls_setup(config, https, domains), sockets
     )
-    doors.others.append(gateway)
+    doors.others.append(over_http.gateway)
+    doors.settings.append(Setting(HTTP, over_http.use))
     return doors
 
 

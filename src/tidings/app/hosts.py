@@ -73,7 +73,6 @@ class Hosts:
         features: Iterable[type[Feature]],
         services: Iterable[ServiceKind],
         provided: Mapping[type, object],
-        accounts_in_memory: int,
     ) -> None:
         self._server = server
         self._router = router
@@ -84,7 +83,6 @@ class Hosts:
         self._features = tuple(features)
         self._services = tuple(services)
         self._provided = provided
-        self._accounts_in_memory = accounts_in_memory
 
     def services_of(self, domain: str) -> tuple[str, ...]:
         """Give the names that the services of a domain have or would have."""
@@ -96,8 +94,12 @@ class Hosts:
         *,
         source: Source = Source.CONFIGURATION,
         state: DomainState = DomainState.ENABLED,
+        named_admins: tuple[Jid, ...] = (),
     ) -> ServedDomain:
-        """Make the hosts of a domain and route to them; raises what loading their features does."""
+        """Make the hosts of a domain and route to them; raises what loading their features does.
+
+        `named_admins` are administrators that were named when the domain was added.
+        """
         exists = _nobody if settings.anonymous else self._stores.accounts.exists
         kind = AccountKind(exists, self._router, self._handover, is_anonymous=settings.anonymous)
         made = [self._make(settings.domain, kind, settings, self._features)]
@@ -116,6 +118,7 @@ class Hosts:
             state=state,
             is_anonymous=settings.anonymous,
             admins=settings.admins,
+            named_admins=named_admins,
             services=tuple(host.domain for host, _ in made[1:]),
         )
 
@@ -130,7 +133,7 @@ class Hosts:
         ledger = self._stores.ledger
         has_archives = settings.archives and not settings.anonymous and ledger is not None
         rules = Rules(ledger if has_archives else None)
-        directory: Directory[Account] = Directory(kind, self._accounts_in_memory, rules.load)
+        directory: Directory[Account] = Directory(kind, self._server.accounts_in_memory, rules.load)
         hooks = Hooks(self._server.supervisor, self._clock)
         host = Host(domain, kind, directory, hooks, settings.admins)
         host.has_archives = has_archives

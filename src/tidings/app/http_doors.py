@@ -25,6 +25,21 @@ from tidings.wire.xmpp import ns
 _DATABASE_SECONDS = 3
 
 
+class HttpDoors:
+    """The doors over HTTP that are open."""
+
+    def __init__(self, gateway: HttpGateway, bosh: BoshDoor, health: HealthDoor) -> None:
+        self.gateway = gateway
+        self._bosh = bosh
+        self._health = health
+
+    def use(self, config: Config) -> None:
+        """Let another configuration hold: for requests from now on, and for BOSH sessions that begin."""
+        self.gateway.use_options(config.http)
+        self._bosh.options = config.bosh
+        self._health.use_networks(config.metrics.networks)
+
+
 async def open_http(
     config: Config,
     server: Server,
@@ -33,16 +48,16 @@ async def open_http(
     limiter: ConnectionLimiter,
     tls: TlsSetup,
     sockets: Mapping[str, list[socket]],
-) -> HttpGateway:
+) -> HttpDoors:
     """Begin to accept connections on the bound sockets of `http` and `https`."""
     http = HttpGateway(config.http, limiter, server.supervisor, tls)
     WebSocketDoor(http, policy)
-    BoshDoor(http, policy, options=config.bosh)
+    bosh_door = BoshDoor(http, policy, options=config.bosh)
     HostMetaDoor(
         http,
         {ns.ALT_CONNECTIONS_WEBSOCKET: websocket.PATH, ns.ALT_CONNECTIONS_BOSH: bosh.PATH},
     )
-    HealthDoor(
+    health = HealthDoor(
         http,
         registry=server.telemetry.registry,
         problems=lambda: _problems(server, stores),
@@ -53,7 +68,7 @@ async def open_http(
         if bound := sockets.get(name):
             listening.listen(name, bound)
             await http.listen(bound, encrypted=encrypted)
-    return http
+    return HttpDoors(http, bosh_door, health)
 
 
 async def _problems(server: Server, stores: Stores) -> list[str]:

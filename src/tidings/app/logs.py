@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -42,36 +43,58 @@ class Output:
     debug = info = warning = error = critical = msg
 
 
-def configure_logs(options: LogOptions, clock: Clock) -> LogLevels:
-    """Write events of this level and above to standard error, as text for people or JSON for machines.
+class LineFormat:
+    """Writes events as text for people or as JSON for machines; that can change while the server runs."""
 
-    What it gives changes the levels later.
-    """
+    def __init__(self, name: str) -> None:
+        self._steps: tuple[structlog.typing.Processor, ...] = ()
+        self.use(name)
+
+    def use(self, name: str) -> None:
+        """Write the lines from now on in this format: `text`, `json`, or as suits standard error (`auto`)."""
+        if name == "text" or (name == "auto" and sys.stderr.isatty()):
+            colours = is_coloured(sys.stderr)
+            traceback = structlog.dev.plain_traceback
+            self._steps = (structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=traceback),)
+        else:
+            # Never with local variables: they hold messages and passwords.
+            transform = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+            exceptions = structlog.processors.ExceptionRenderer(transform)
+            self._steps = (exceptions, structlog.processors.JSONRenderer())
+
+    def __call__(self, logger: Output, method: str, event: structlog.typing.EventDict) -> Any:  # noqa: ANN401  # structlog's
+        """Give the line of an event."""
+        line: Any = event
+        for step in self._steps:
+            line = step(logger, method, line)
+        return line
+
+
+class Logs(NamedTuple):
+    """What of the log changes while the server runs."""
+
+    levels: LogLevels
+    format: LineFormat
+
+
+def configure_logs(options: LogOptions, clock: Clock) -> Logs:
+    """Write events of this level and above to standard error, as text for people or JSON for machines."""
     levels = LogLevels(clock, options.level)
-    as_text = options.format == "text" or (options.format == "auto" and sys.stderr.isatty())
-    render: structlog.typing.Processor = structlog.processors.JSONRenderer()
-    if as_text:
-        render = structlog.dev.ConsoleRenderer(
-            colors=is_coloured(sys.stderr), exception_formatter=structlog.dev.plain_traceback
-        )
+    lines = LineFormat(options.format)
     processors: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
         _add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    if not as_text:
-        # Never with local variables: they hold messages and passwords.
-        transform = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
-        processors.append(structlog.processors.ExceptionRenderer(transform))
     structlog.configure(
-        processors=[*processors, render],
+        processors=[*processors, lines],
         wrapper_class=levels.make,  # type: ignore[arg-type]  # all that structlog does with it is to call it
         logger_factory=Output,
         cache_logger_on_first_use=True,
     )
     # The event loop and the HTTP library warn through the standard library.
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
-    return levels
+    return Logs(levels, lines)
 
 
 def _add_logger_name(

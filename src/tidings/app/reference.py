@@ -28,6 +28,7 @@ from tidings.app import (
     direct_commands,
     hook_reference,
     layers,
+    reload_parts,
     schema,
     share_reference,
     whereabouts,
@@ -114,39 +115,44 @@ def _configuration() -> Iterator[str]:
     yield ""
     yield "What is unknown or wrong is refused, with its line. `tidings check` looks at all of it without"
     yield "starting. Files named in a configuration file are relative to its directory."
+    yield ""
+    yield "An option with ↻ is taken over by `tidings server reload` and SIGHUP, without a restart; those of"
+    yield "connections and sessions hold for the ones that begin after it. The others need a restart, and a"
+    yield "reload names those of them that have changed."
     known = known_features()
     root = schema.build(known)
+    taken = reload_parts.options_taken(known.features)
     for name in [name for name in root.entries if name not in {"host", "features"}]:
-        yield from _section(root.entries[name], name)
+        yield from _section(root.entries[name], name, taken)
     host = root.entries["host"]
     assert isinstance(host, schema.Table)
-    yield from _section(host.every, 'host."example.org"')
+    yield from _section(host.every, 'host."example.org"', taken)
     yield ""
     yield "A domain that has such a section is served, whether or not `domains` in `[server]` names it."
     yield 'Options of a feature for one domain go to `[host."example.org".features.NAME]`.'
     shared = root.entries["features"]
     assert isinstance(shared, schema.Table)
-    yield from _options(shared, "features")
+    yield from _options(shared, "features", taken)
     yield ""
     yield "The features are " + ", ".join(f"`{name}`" for name in known.names) + "."
     for name, entry in sorted(shared.entries.items()):
         if isinstance(entry, schema.Table):
-            yield from _section(entry, f"features.{name}")
+            yield from _section(entry, f"features.{name}", taken)
 
 
-def _section(entry: schema.Leaf | schema.Table | None, name: str) -> Iterator[str]:
+def _section(entry: schema.Leaf | schema.Table | None, name: str, taken: frozenset[str]) -> Iterator[str]:
     """Give the options of a section, and the sections in it."""
     assert isinstance(entry, schema.Table)
-    yield from _options(entry, name)
+    yield from _options(entry, name, taken)
     for leaf in entry.leaves():
         if leaf.item is not None:
-            yield from _section(leaf.item, f"[{name}.{leaf.name}]")
+            yield from _section(leaf.item, f"[{name}.{leaf.name}]", taken)
     for inner, table in entry.entries.items():
         if isinstance(table, schema.Table) and inner != "features":
-            yield from _section(table, f"{name}.{inner}")
+            yield from _section(table, f"{name}.{inner}", taken)
 
 
-def _options(entry: schema.Table, name: str) -> Iterator[str]:
+def _options(entry: schema.Table, name: str, taken: frozenset[str]) -> Iterator[str]:
     yield ""
     yield f"## `[{name}]`"
     yield ""
@@ -159,7 +165,9 @@ def _options(entry: schema.Table, name: str) -> Iterator[str]:
         told = attribute_docs(entry.struct) if entry.struct else {}
         for leaf in leaves:
             description = cell(leaf.description or told.get(leaf.name, ""))
-            yield f"| `{leaf.name}` | {description} {_kind(leaf)} | {_default(leaf)} |"
+            section = name.replace('"example.org"', "*").strip("[]")
+            live = " ↻" if {f"{section}.{leaf.name}", section} & taken else ""
+            yield f"| `{leaf.name}`{live} | {description} {_kind(leaf)} | {_default(leaf)} |"
 
 
 def _kind(leaf: schema.Leaf) -> str:

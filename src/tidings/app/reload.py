@@ -1,36 +1,42 @@
 """Reloading: what of the configuration and its files is read anew while the server runs.
 
 A part takes over some options and files; the options that no part takes over need a restart, and are named.
+
+Invariants:
+- a configuration with a mistake changes nothing: everything is read and checked before anything is used;
+- `running` is what the server uses: what it was started with, and what it has taken over since then.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final, NamedTuple, Protocol
 
 import structlog
 
-from tidings.app import certificates, data_directory, tls_contexts
-from tidings.app.differences import differences, pattern
-from tidings.app.layers import Place, write_place
+from tidings.app import data_directory, option_text
+from tidings.app.differences import differences, is_taken, merged
+from tidings.app.known_features import KnownFeatures
+from tidings.app.layers import Place
 from tidings.app.mistakes import ConfigError
 from tidings.app.options import Config
-from tidings.app.tls_contexts import Certificates, some
-from tidings.kernel.domains import Domains, Source
-from tidings.kernel.log_levels import LogLevels
+from tidings.base.errors import BackendError
 from tidings.operations.context import Reloaded
-from tidings.operations.errors import OperationError
+from tidings.operations.errors import Code, OperationError
 
 log = structlog.get_logger("tidings")
 
 _NAMED: Final = 20  # changed options that are named
 
 
-class Done(NamedTuple):
-    """What a part has done, and what it could not do, a sentence each."""
+class Prepared(NamedTuple):
+    """What a part has read and found right, and what it cannot use, a sentence each."""
 
-    done: tuple[str, ...]
+    use: Callable[[], object]
+    """Uses what can be used; it cannot fail, and whoever is connected stays so."""
+    done: tuple[str, ...] = ()
+    """What that does, beside taking over options."""
     problems: tuple[str, ...] = ()
 
 
@@ -40,9 +46,36 @@ class Part(Protocol):
     options: frozenset[str]
     """The options that it takes over, as `tls.key`; a domain is written `*`."""
 
-    async def reload(self, config: Config) -> Done:
-        """Take over what the configuration says now; what cannot be used is told, and the old stays."""
+    async def prepare(self, config: Config, *, dry_run: bool) -> Prepared:
+        """Read all that the configuration names now, and use nothing of it yet.
+
+        With `dry_run`, nothing is going to be used, and no file is made either. Raises `BackendError` where
+        something is not to be known at this moment.
+        """
         ...
+
+
+class Setting:
+    """A part that is a function of the configuration, which can use whatever has been found right."""
+
+    def __init__(self, options: Iterable[str], use: Callable[[Config], object]) -> None:
+        self.options = frozenset(options)
+        self._use = use
+
+    async def prepare(self, config: Config, *, dry_run: bool) -> Prepared:
+        """Let the function use the configuration, when it is time."""
+        del dry_run
+        return Prepared(lambda: self._use(config))
+
+
+class _Plan(NamedTuple):
+    """What a reload would do at this moment."""
+
+    wanted: Config
+    prepared: Sequence[tuple[Part, Prepared]]
+    done: tuple[str, ...]
+    problems: tuple[str, ...]
+    needs_restart: tuple[str, ...]
 
 
 class Reloader:
@@ -50,40 +83,48 @@ class Reloader:
 
     def __init__(self, config: Config, read: Callable[[], Config]) -> None:
         """Begin with the configuration that was read at the start; `read` reads it again, as it was then."""
-        self._started_with = config
+        self.running = config
+        """What the server uses, under the data directory that the configuration names."""
         self._read = read
         self._one_at_a_time = asyncio.Lock()
         self._parts: list[Part] = []
+        self._taken = frozenset[str]()
         self._data_dir = config.server.data_dir
+        self._known = KnownFeatures(())
 
-    def run_on(self, config: Config, parts: Iterable[Part]) -> None:
-        """Know the data directory that the server runs on, and its parts."""
+    def run_on(self, config: Config, parts: Iterable[Part], known: KnownFeatures) -> None:
+        """Know the data directory that the server runs on, its parts and its features."""
         self._data_dir = config.server.data_dir
         self._parts += parts
+        self._taken = frozenset[str]().union(*(part.options for part in self._parts))
+        self._known = known
+
+    @property
+    def in_use(self) -> Config:
+        """What the server uses, under the data directory that it runs on."""
+        return data_directory.with_directory(self.running, self._data_dir)
 
     async def reload(self) -> Reloaded:
-        """Reload, and log what that did. Raises `OperationError` where the configuration cannot be used."""
+        """Reload, and log what that did. Raises `OperationError` where nothing was changed."""
         async with self._one_at_a_time:
             try:
-                config = await asyncio.to_thread(self._read)
+                plan = await self._plan(dry_run=False)
             except ConfigError as error:
-                log.error("reload_failed", problem=str(error))
-                raise OperationError("conflict", _refusal(error)) from None
-            runs_on = data_directory.with_directory(config, self._data_dir)
-            results = [await part.reload(runs_on) for part in self._parts]
-            changed = await asyncio.to_thread(differences, self._started_with, config)
-        taken = frozenset[str]().union(*(part.options for part in self._parts))
-        problems = tuple(problem for result in results for problem in result.problems)
-        reloaded = Reloaded(
-            complete=not problems,
-            done=tuple(text for result in results for text in result.done),
-            problems=problems,
-            needs_restart=_write([place for place in changed if pattern(place) not in taken]),
-        )
-        for problem in problems:
+                raise _refused("conflict", _refusal(error)) from None
+            except BackendError as error:
+                raise _refused("unavailable", f"everything stays as it is: {error}") from None
+            failed: set[str] = set()
+            for part, prepared in plan.prepared:
+                used = prepared.use()
+                if asyncio.isfuture(used) or asyncio.iscoroutine(used):
+                    await used
+                if prepared.problems:
+                    failed |= part.options
+            self.running = self._merged(plan.wanted, self._taken - failed)
+        for problem in plan.problems:
             log.error("reload_failed", problem=problem)
-        log.info("reloaded", done=reloaded.done, needs_restart=reloaded.needs_restart)
-        return reloaded
+        log.info("reloaded", done=plan.done, needs_restart=plan.needs_restart)
+        return _told(plan)
 
     async def reload_unasked(self) -> None:
         """Reload for somebody who gets no answer but the log."""
@@ -92,60 +133,40 @@ class Reloader:
         except OperationError:
             return  # it is logged
 
+    def _merged(self, wanted: Config, options: Collection[str]) -> Config:
+        return merged(self.running, wanted, lambda place: is_taken(place, options))
 
-class CertificateReload:
-    """Reads certificates anew; the next handshake shows them."""
-
-    options = frozenset({"tls.certificate", "tls.key", "tls.directory", "host.*.certificate", "host.*.key"})
-
-    def __init__(self, served: Iterable[Certificates], domains: Domains) -> None:
-        self._served = tuple(served)
-        self._domains = domains
-
-    async def reload(self, config: Config) -> Done:
-        """Read the files of every domain that is served."""
-        pairs = await asyncio.to_thread(self._pairs, config, self._added())
-        try:
-            await asyncio.to_thread(tls_contexts.make_own, pairs)
-        except certificates.CertificateError as error:
-            return Done((), (str(error),))
-        first, *others = [await served.reload(pairs) for served in self._served]
-        problems = dict.fromkeys(problem for found in (first, *others) for problem in found.problems)
-        names = [domain for _, domains in first.changed for domain in domains]
-        await asyncio.to_thread(tls_contexts.warn, {name: pairs[name] for name in names})
-        of_whom = f" ({some(names)})" if names else ""
-        told = f"certificates: {len(first.changed)} read anew{of_whom}, {first.unchanged} unchanged"
-        return Done((told,), tuple(problems))
-
-    def _added(self) -> list[str]:
-        """Give the domains that were added while the server runs."""
-        served = ((domain, self._domains.get(domain)) for domain in self._domains)
-        return [domain for domain, each in served if each is not None and each.source is Source.DATABASE]
-
-    def _pairs(self, config: Config, added: Iterable[str]) -> dict[str, certificates.Pair]:
-        """Find the files of every domain that the server serves now, whatever the configuration has since."""
-        found = {
-            domain: pair for domain, pair in certificates.pairs_of(config).items() if domain in self._domains
-        }
-        for domain in added:
-            pair = certificates.find_pair(config.certificate_directory, domain)
-            if pair is not None and domain not in found:
-                found[domain] = pair
-        return found
+    async def _plan(self, *, dry_run: bool) -> _Plan:
+        """Read and check everything; raises `ConfigError` and `BackendError`."""
+        wanted = await asyncio.to_thread(self._read)
+        changed = await asyncio.to_thread(differences, self.running, wanted)
+        coming = self._merged(wanted, self._taken)
+        runs_on = data_directory.with_directory(coming, self._data_dir)
+        prepared = [(part, await part.prepare(runs_on, dry_run=dry_run)) for part in self._parts]
+        of_files = tuple(text for _, each in prepared for text in each.done)
+        taken = [place for place in changed if is_taken(place, self._taken)]
+        told = option_text.changes(self._known, self.running, wanted, taken)
+        return _Plan(
+            wanted=wanted,
+            prepared=prepared,
+            done=(*of_files, *_some(told)),
+            problems=tuple(problem for _, each in prepared for problem in each.problems),
+            needs_restart=_write([place for place in changed if not is_taken(place, self._taken)]),
+        )
 
 
-class LogReload:
-    """Takes over the level of the log."""
+def _told(plan: _Plan) -> Reloaded:
+    return Reloaded(
+        complete=not plan.problems,
+        done=plan.done,
+        problems=plan.problems,
+        needs_restart=plan.needs_restart,
+    )
 
-    options = frozenset({"log.level"})
 
-    def __init__(self, levels: LogLevels) -> None:
-        self._levels = levels
-
-    async def reload(self, config: Config) -> Done:
-        """Use the configured level, where no other was set since the start."""
-        is_other = self._levels.configure(config.log.level)
-        return Done((f"log: level {config.log.level}",) if is_other else ())
+def _refused(code: Code, text: str) -> OperationError:
+    log.error("reload_failed", problem=text)
+    return OperationError(code, text)
 
 
 def _refusal(error: ConfigError) -> str:
@@ -153,13 +174,11 @@ def _refusal(error: ConfigError) -> str:
     return f"the configuration cannot be used, and everything stays as it is: {told}"
 
 
-def _write(places: list[Place]) -> tuple[str, ...]:
-    """Name options for people: `[limits] login_seconds`; those of many domains not one by one."""
-    told = [
-        f"[{write_place(place)}]"
-        if len(place) == 2 and place[0] == "host"
-        else f"[{write_place(place[:-1])}] {place[-1]}"
-        for place in places
-    ]
+def _write(places: Iterable[Place]) -> tuple[str, ...]:
+    """Name options for people; those of many domains not one by one."""
+    return _some([option_text.name(place) for place in places])
+
+
+def _some(told: Sequence[str]) -> tuple[str, ...]:
     rest = len(told) - _NAMED
     return (*told[:_NAMED], *([f"{rest} more"] if rest > 0 else ()))

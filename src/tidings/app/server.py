@@ -14,20 +14,31 @@ from pathlib import Path
 from socket import socket
 from typing import NamedTuple
 
+import msgspec
 import structlog
 
 from tidings.adapters.file_lock import PATIENCE
-from tidings.app import certificates, data_directory, listening, memory, permissions, storage, tls_contexts
+from tidings.app import (
+    certificates,
+    data_directory,
+    listening,
+    memory,
+    permissions,
+    reload_parts,
+    storage,
+    tls_contexts,
+)
 from tidings.app.admin_socket import AdminSocket
 from tidings.app.banner import print_banner
 from tidings.app.compose import HostSettings, build_server
 from tidings.app.doors import Doors, open_doors
-from tidings.app.known_features import known_features
+from tidings.app.known_features import KnownFeatures, known_features
 from tidings.app.leaving import leave
-from tidings.app.logs import configure_logs
+from tidings.app.logs import Logs, configure_logs
 from tidings.app.options import Config
 from tidings.app.progress import StartProgress
-from tidings.app.reload import CertificateReload, LogReload, Reloader
+from tidings.app.reload import Reloader
+from tidings.app.reload_parts import Running
 from tidings.app.reset import Refill, ResetWhenEmpty
 from tidings.app.signals import Signals
 from tidings.app.tls_contexts import Certificates
@@ -58,13 +69,13 @@ def run(read: Callable[[], Config]) -> int:
     `read` reads the configuration, now and at every reload. Raises `ConfigError`.
     """
     config = read()
-    levels = configure_logs(config.log, SystemClock())
+    logs = configure_logs(config.log, SystemClock())
     _raise_file_limit()
     _give_back_large_blocks()
     try:
         with _event_loop() as runner:
             with data_directory.opened(config) as opened:
-                has_ended = runner.run(serve(opened, Reloader(config, read), levels))
+                has_ended = runner.run(serve(opened, Reloader(config, read), logs))
             if not has_ended:
                 leave(0)
     except (TidingsError, OSError) as error:
@@ -97,34 +108,34 @@ def _give_back_large_blocks() -> None:
         mallopt(_M_MMAP_THRESHOLD, 128 * 1024)
 
 
-class _Running(NamedTuple):
+class _Started(NamedTuple):
     """What a start has made, beside what the stack closes."""
 
     server: Server
     doors: Doors
 
 
-async def serve(config: Config, reloader: Reloader, levels: LogLevels) -> bool:
+async def serve(config: Config, reloader: Reloader, logs: Logs) -> bool:
     """Serve until a signal comes. Raises what keeps the server from starting, with nothing left open.
 
     Tells whether all has ended. Where a start is given up, a driver may still wait for its database.
     """
     signals = Signals()
     stack = contextlib.AsyncExitStack()
-    starting = asyncio.create_task(_start(config, stack, reloader, levels))
+    starting = asyncio.create_task(_start(config, stack, reloader, logs))
     stopping = asyncio.create_task(signals.stop.wait())
     await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
     if not starting.done():
         return await _give_up(starting, stack)
     try:
-        running = await starting
-        supervisor = running.server.supervisor
+        started = await starting
+        supervisor = started.server.supervisor
         signals.on_reload(lambda: supervisor.start("reload", reloader.reload_unasked()))
         await stopping
         log.info("stopping")
-        running.doors.refuse()
-        await running.server.stop(config.server.drain_seconds)
-        await running.doors.close()
+        started.doors.refuse()
+        await started.server.stop(reloader.running.server.drain_seconds)
+        await started.doors.close()
     finally:
         stopping.cancel()
         await stack.aclose()
@@ -133,8 +144,8 @@ async def serve(config: Config, reloader: Reloader, levels: LogLevels) -> bool:
 
 
 async def _start(
-    config: Config, stack: contextlib.AsyncExitStack, reloader: Reloader, levels: LogLevels
-) -> _Running:
+    config: Config, stack: contextlib.AsyncExitStack, reloader: Reloader, logs: Logs
+) -> _Started:
     """Start the server; what has to be closed goes to the stack."""
     progress = StartProgress()
     sockets = _bind(config, stack)
@@ -145,7 +156,7 @@ async def _start(
     stack.push_async_callback(admin.close)
     progress.listeners.append(admin.waits_for)
     try:
-        return await _start_serving(config, stack, reloader, levels, progress, sockets, admin)
+        return await _start_serving(config, stack, reloader, logs, progress, sockets, admin)
     except (TidingsError, OSError) as error:
         admin.fail(f"the server has not started: {error}")
         raise
@@ -158,11 +169,11 @@ async def _start_serving(
     config: Config,
     stack: contextlib.AsyncExitStack,
     reloader: Reloader,
-    levels: LogLevels,
+    logs: Logs,
     progress: StartProgress,
     sockets: Mapping[str, list[socket]],
     admin: AdminSocket,
-) -> _Running:
+) -> _Started:
     tls = tls_contexts.load(config)
     https = tls_contexts.load(config, alpn=(HTTP_PROTOCOL,))
     tls_contexts.warn(certificates.pairs_of(config))
@@ -170,24 +181,33 @@ async def _start_serving(
     with progress.step(f"the database ({storage.describe(config)})"):
         stores = await storage.open_stores(config, on_wait=progress.waits_for)
         stack.push_async_callback(stores.close)
-        features = _features(config)
-        server, context = _build(config, stores, features, reloader, levels)
+        known = _known(config)
+        server, context = _build(config, stores, known.features, reloader, logs.levels)
         await make_first_accounts(context.accounts, _first_accounts(config))
         await server.start()
         assert context.live is not None
         await context.live.hosting.restore()
-    reloader.run_on(config, [CertificateReload((tls, https), context.domains), LogReload(levels)])
-    admin.serve(catalogue_of(features), context, server.supervisor)
-    doors = await _open(config, server, context, sockets, tls, https)
+    doors = await _open(config, server, context, sockets, tls, https, reloader)
+    running = Running(
+        server=server,
+        domains=context.domains,
+        served=(tls, https),
+        logs=logs,
+        known=known,
+        created=config.server.create_admins,
+        make_accounts=lambda wanted: make_first_accounts(context.accounts, _first_accounts(wanted)),
+    )
+    reloader.run_on(config, [*reload_parts.make(running), *doors.settings], known)
+    admin.serve(catalogue_of(known.features), context, server.supervisor)
     gc.enable()
     gc.freeze()  # what is here now stays until the end: the collector need not look at it again
     gc.set_threshold(_GARBAGE_THRESHOLD, 20, 20)
     print_banner(config, {name: _ports(bound) for name, bound in sockets.items()})
     log.info("started", domains=list(context.domains))
-    return _Running(server, doors)
+    return _Started(server, doors)
 
 
-async def _give_up(starting: asyncio.Task[_Running], stack: contextlib.AsyncExitStack) -> bool:
+async def _give_up(starting: asyncio.Task[_Started], stack: contextlib.AsyncExitStack) -> bool:
     """End a start that somebody has ended by a signal; tell whether all of it has ended in time."""
     log.info("stopping")
 
@@ -247,7 +267,7 @@ def _build(
         SystemClock(),
         features=features,
         provides={Refill: refill},
-        settings_for=lambda record: _settings_of(config, record.domain, record.admins),
+        settings_for=lambda record: _settings_of(reloader.in_use, record.domain, record.admins),
         sessions_per_account=config.limits.sessions_per_account,
         accounts_in_memory=config.limits.accounts_in_memory,
         outbound_octets=config.limits.outbound_total_bytes or memory.outbound_share(),
@@ -259,10 +279,12 @@ def _build(
     return server, context
 
 
-def _features(config: Config) -> tuple[type[Feature], ...]:
+def _known(config: Config) -> KnownFeatures:
     """Give the features of every host: the server's own and those of extensions."""
-    features = known_features(config.server.extensions).features
-    return (*features, ResetWhenEmpty) if config.server.reset_when_empty else features
+    known = known_features(config.server.extensions)
+    if not config.server.reset_when_empty:
+        return known
+    return msgspec.structs.replace(known, features=(*known.features, ResetWhenEmpty))
 
 
 def _settings_of(config: Config, domain: str, admins: tuple[Jid, ...] = ()) -> HostSettings:
@@ -289,6 +311,7 @@ async def _open(
     sockets: Mapping[str, list[socket]],
     tls: Certificates,
     https: Certificates,
+    reloader: Reloader,
 ) -> Doors:
     secret = _secret(config.secret_file)
     of_accounts = (context.stores.accounts, server.clock, secret)
@@ -296,7 +319,7 @@ async def _open(
     for_anybody = OpenCredentials(*of_accounts, context.accounts)
 
     def credentials(domain: str) -> Credentials:
-        return for_anybody if config.host(domain).authentication == "any" else stored
+        return for_anybody if reloader.running.host(domain).authentication == "any" else stored
 
     return await open_doors(
         config, server, context.domains, context.stores, credentials, secret, sockets, tls, https

@@ -36,7 +36,7 @@ class Loaded(NamedTuple):
     """Of all files that it was made from."""
 
 
-class Reload(NamedTuple):
+class Found(NamedTuple):
     """What reading certificates anew has found."""
 
     changed: Sequence[tuple[Loaded, Sequence[str]]]
@@ -49,7 +49,7 @@ class Loader:
     """Makes contexts from files, all with the same rules."""
 
     def __init__(self, minimum_version: str, alpn: Sequence[str], authority: Path | None) -> None:
-        self._minimum_version = minimum_version
+        self.minimum_version = minimum_version
         self._alpn = alpn
         self._authority = authority
 
@@ -57,7 +57,7 @@ class Loader:
         """Make the context of a certificate, or raise `CertificateError`."""
         # What is compared is read first: a file that changes meanwhile is read again by the next reload.
         digest = self.digest(pair)
-        context = certificates.make_context(pair, self._minimum_version, self._alpn)
+        context = certificates.make_context(pair, self.minimum_version, self._alpn)
         if self._authority is not None:
             certificates.ask_clients(context, self._authority)
         return Loaded(context, certificates.certificate_of(pair), digest)
@@ -85,6 +85,8 @@ class Certificates:
         self._by_name = {certificates.to_ascii(domain): loaded for domain, loaded in self._by_domain.items()}
         self._default = next(iter(pairs))
         self._listeners: list[Callable[[ssl.SSLContext, bytes], None]] = []
+        self._entrances: list[ssl.SSLContext] = []
+        """The contexts that listeners have, in which every handshake begins."""
         for loaded in by_pair.values():
             loaded.context.sni_callback = self._choose
 
@@ -96,11 +98,19 @@ class Certificates:
 
     def context_for(self, domain: str) -> ssl.SSLContext:
         """Give the context for a domain; it changes over by itself when the client names another one."""
-        return self._by_domain[domain].context
+        entrance = self._by_domain[domain].context
+        self._entrances.append(entrance)
+        return entrance
 
     def certificate_for(self, domain: str) -> bytes:
         """Give the domain's certificate as DER, from which tls-server-end-point is made (RFC 5929 §4)."""
         return self._by_domain[domain].der
+
+    def use_minimum_version(self, minimum_version: str) -> None:
+        """Accept this version of TLS and later ones from the next handshake on."""
+        self._loader.minimum_version = minimum_version
+        for context in (*self._entrances, *(loaded.context for loaded in self._by_domain.values())):
+            context.minimum_version = certificates.tls_version(minimum_version)
 
     def add(self, domain: str) -> bool:
         """Take the certificate of a domain from the certificate directory, and tell whether there is one.
@@ -124,18 +134,20 @@ class Certificates:
         if self._by_domain.pop(domain, None) is not None:
             del self._by_name[certificates.to_ascii(domain)]
 
-    async def reload(self, pairs: Mapping[str, Pair]) -> Reload:
-        """Read the files of these domains anew and use them; where they cannot be used, the old ones stay."""
-        found = await asyncio.to_thread(self._read_anew, pairs, dict(self._by_domain))
+    async def read(self, pairs: Mapping[str, Pair]) -> Found:
+        """Read the files of these domains anew, and change nothing."""
+        return await asyncio.to_thread(self._read_anew, pairs, dict(self._by_domain))
+
+    async def use(self, found: Found) -> None:
+        """Use what was read; where it cannot be used, the old ones stay."""
         for number, (loaded, domains) in enumerate(found.changed, 1):
             self._tell(loaded)
             for domain in domains:
                 self._use(domain, loaded)
             if number % _AT_ONCE == 0:
                 await asyncio.sleep(0)
-        return found
 
-    def _read_anew(self, pairs: Mapping[str, Pair], now: Mapping[str, Loaded]) -> Reload:
+    def _read_anew(self, pairs: Mapping[str, Pair], now: Mapping[str, Loaded]) -> Found:
         domains_of: dict[Pair, list[str]] = {}
         for domain, pair in pairs.items():
             domains_of.setdefault(pair, []).append(domain)
@@ -151,7 +163,7 @@ class Certificates:
                 changed.append((self._loader.load(pair), domains))
             except CertificateError as error:
                 problems.append(f"{error} (until then, the old certificate is used for {some(domains)})")
-        return Reload(changed, problems, unchanged)
+        return Found(changed, problems, unchanged)
 
     def _use(self, domain: str, loaded: Loaded) -> None:
         self._by_domain[domain] = self._by_name[certificates.to_ascii(domain)] = loaded
@@ -185,6 +197,12 @@ def make_own(pairs: Mapping[str, Pair], now: datetime | None = None) -> None:
     own = [domain for domain, pair in pairs.items() if pair.is_own]
     if own:
         certificates.ensure_self_signed(pairs[own[0]], own, now or datetime.now(UTC))
+
+
+def is_own_due(pairs: Mapping[str, Pair], now: datetime | None = None) -> bool:
+    """Tell whether `make_own` would make the self-signed certificate."""
+    own = [domain for domain, pair in pairs.items() if pair.is_own]
+    return bool(own) and not certificates.is_usable_own(pairs[own[0]], own, now or datetime.now(UTC))
 
 
 def warn(pairs: Mapping[str, Pair]) -> None:

@@ -18,6 +18,7 @@ from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
 from tidings.base.shares import ShareExceeded, share
 from tidings.kernel.cluster import Cluster
+from tidings.kernel.current import Current
 from tidings.kernel.feature import Addressee, Feature, Spec, handles, loads
 from tidings.kernel.host import Host
 from tidings.kernel.iq import Iq
@@ -46,6 +47,7 @@ class ArchivePreferencesFeature(Feature):
 
     spec = Spec.xep(441, version="0.2.0")
     Options = PreferencesOptions
+    fixed_options = ("default",)  # accounts in memory have it in their rule
     serves_archives = True
 
     def __init__(
@@ -54,14 +56,14 @@ class ArchivePreferencesFeature(Feature):
         cluster: Cluster,
         store: PreferencesStore,
         rules: Rules,
-        options: PreferencesOptions,
+        options: Current[PreferencesOptions],
     ) -> None:
         self._host = host
         self._cluster = cluster
         self._store = store
         self._rules = rules
-        self._max_octets = options.max_octets
-        self._unset = StoredPreferences(ArchiveDefault(options.default))
+        self._options = options
+        self._unset = StoredPreferences(ArchiveDefault(options.now.default))
 
     @loads(ARCHIVE_RULE)
     async def load_rule(self, account: Jid) -> Callable[[Jid], bool] | None:
@@ -79,8 +81,9 @@ class ArchivePreferencesFeature(Feature):
         """Keep the preferences in place of the ones before, and answer with them."""
         account, wanted = request.own_account, request.payload
         size = sum(octets(jid.text) for jid in (*wanted.always, *wanted.never))
-        if size > self._max_octets:
-            raise ShareExceeded("the lists of archive preferences", size, self._max_octets)
+        most = self._options.now.max_octets
+        if size > most:
+            raise ShareExceeded("the lists of archive preferences", size, most)
         preferences = StoredPreferences(wanted.change(), wanted.always, wanted.never)
         await self._store.put(account.jid, preferences)
         account[ARCHIVE_RULE] = self._rule(account.jid, preferences)

@@ -18,6 +18,7 @@ from tidings.base.shares import ShareExceeded, share
 from tidings.kernel.account import Account
 from tidings.kernel.audience import Audience
 from tidings.kernel.cluster import Cluster
+from tidings.kernel.current import Current
 from tidings.kernel.entity import Entity
 from tidings.kernel.events import ContactBlocked, ContactUnblocked, StanzaArriving, StanzaSubmitted
 from tidings.kernel.feature import Feature, Spec, handles, listens, loads, reloads
@@ -68,7 +69,7 @@ class Blocking(Feature):
         cluster: Cluster,
         store: BlockingStore,
         rules: Rules,
-        options: BlockingOptions,
+        options: Current[BlockingOptions],
     ) -> None:
         self._host = host
         self._sessions = sessions
@@ -152,7 +153,7 @@ class Blocking(Feature):
 
     def _check_room(self, blocked: frozenset[Jid], jids: Iterable[Jid]) -> None:
         """Raise `ShareExceeded` where the list would be too long with these."""
-        after, options = blocked.union(jids), self._options
+        after, options = blocked.union(jids), self._options.now
         if len(after) > max(options.limit, len(blocked)):
             raise ShareExceeded("the block list", len(after), options.limit, "addresses")
         size = block_list_octets(after)

@@ -14,6 +14,7 @@ import structlog
 from msgspec import Meta
 
 from tidings.base.jid import Jid
+from tidings.kernel.current import Current
 from tidings.kernel.events import SessionBound, SessionResumed
 from tidings.kernel.feature import Feature, Spec, StreamStage, handles_nonza, listens
 from tidings.kernel.outgoing import Outgoing
@@ -103,7 +104,7 @@ class ClientState(Feature):
     inline = (ns.CSI,)
     Options = ClientStateOptions
 
-    def __init__(self, options: ClientStateOptions, traces: Traces) -> None:
+    def __init__(self, options: Current[ClientStateOptions], traces: Traces) -> None:
         self._options = options
         self._traces = traces
 
@@ -123,7 +124,7 @@ class ClientState(Feature):
         """Hold back from now on; a client that says it twice loses nothing."""
         if session[HELD_BACK] is None:
             tell = functools.partial(_tell_held_back, session) if self._traces.is_logged else None
-            held = session[HELD_BACK] = HeldBack(self._options, tell)
+            held = session[HELD_BACK] = HeldBack(self._options.now, tell)
             session.outbound_filter = held.pass_on
 
     @handles_nonza(ns.CSI, "active")  # §4.2, §5.1: before anything else of the client is dealt with

@@ -27,6 +27,7 @@ from tidings.base.jid import Jid, JidError
 from tidings.base.shares import OLDEST_LEAVES, share
 from tidings.kernel.account import Account
 from tidings.kernel.audience import Audience
+from tidings.kernel.current import Current
 from tidings.kernel.events import ConversationRead, DiscoInfo
 from tidings.kernel.feature import Feature, Spec, listens
 from tidings.kernel.host import Host
@@ -80,7 +81,7 @@ class DisplayedSync(Feature):
         ledger: Ledger,
         store: DisplayedStore,
         supervisor: Supervisor,
-        options: DisplayedSyncOptions,
+        options: Current[DisplayedSyncOptions],
     ) -> None:
         self._host = host
         self._sessions = sessions
@@ -171,7 +172,7 @@ class DisplayedSync(Feature):
             raise StanzaError("bad-request", "the item names no chat")
         displayed = Displayed(chat, position.id, position.by)
         await self._store.put(
-            account.jid, displayed, chats=self._options.max_chats, octets=self._options.max_octets
+            account.jid, displayed, chats=self._options.now.max_chats, octets=self._options.now.max_octets
         )
         self._notify(account, _kept_item(displayed))
 

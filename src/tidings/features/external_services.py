@@ -16,6 +16,7 @@ from msgspec import Meta
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
 from tidings.kernel.clock import Clock
+from tidings.kernel.current import Current
 from tidings.kernel.feature import Addressee, Feature, Spec, handles
 from tidings.kernel.host import Host
 from tidings.kernel.iq import Iq
@@ -72,16 +73,16 @@ class ExternalServices(Feature):
     spec = Spec.xep(215, version="1.0.0", advertises=(ns.EXTDISCO,))  # §5
     Options = ExternalServicesOptions
 
-    def __init__(self, host: Host, clock: Clock, options: ExternalServicesOptions) -> None:
+    def __init__(self, host: Host, clock: Clock, options: Current[ExternalServicesOptions]) -> None:
         self._host = host
         self._clock = clock
-        self._services = options.services
+        self._options = options
 
     @handles(Services, kind="get", at=Addressee.SERVER)  # §3.1, §3.2
     def list_services(self, request: Iq[Services]) -> Element:
         """Answer with the services, of one type if the request names it."""
         asker, kind = self._user(request), request.payload.kind
-        found = (each for each in self._services if kind in ("", each.type))
+        found = (each for each in self._options.now.services if kind in ("", each.type))
         return Services(kind, tuple(self._describe(each, asker) for each in found)).encode()
 
     @handles(ServiceCredentials, kind="get", at=Addressee.SERVER)  # §3.3
@@ -90,7 +91,7 @@ class ExternalServices(Feature):
         asker = self._user(request)
         found = tuple(
             self._describe(each, asker)
-            for each in self._services
+            for each in self._options.now.services
             if any(is_meant(wanted, each) for wanted in request.payload.services)
         )
         if not found:

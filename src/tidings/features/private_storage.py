@@ -14,6 +14,7 @@ from msgspec import Meta
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
 from tidings.base.shares import ShareExceeded, share
+from tidings.kernel.current import Current
 from tidings.kernel.feature import Feature, Spec, handles
 from tidings.kernel.iq import Iq
 from tidings.kernel.slots import Slot
@@ -65,7 +66,7 @@ class PrivateStorage(Feature):
     spec = Spec.xep(49, version="1.2", advertises=(ns.PRIVATE,))
     Options = PrivateStorageOptions
 
-    def __init__(self, store: PrivateStore, options: PrivateStorageOptions) -> None:
+    def __init__(self, store: PrivateStore, options: Current[PrivateStorageOptions]) -> None:
         self._store = store
         self._options = options
 
@@ -86,14 +87,14 @@ class PrivateStorage(Feature):
         An element without content makes room.
         """
         fragments = [Fragment.of(each) for each in request.payload.fragments]
-        if len(fragments) > self._options.request_fragments:
+        if len(fragments) > self._options.now.request_fragments:
             raise StanzaError(
-                "policy-violation", f"at most {self._options.request_fragments} fragments at once"
+                "policy-violation", f"at most {self._options.now.request_fragments} fragments at once"
             )
         largest = max(len(each.raw) for each in fragments)
-        if largest > self._options.fragment_bytes:
+        if largest > self._options.now.fragment_bytes:
             raise ShareExceeded(
-                "a fragment", largest, self._options.fragment_bytes, condition="policy-violation"
+                "a fragment", largest, self._options.now.fragment_bytes, condition="policy-violation"
             )
         account = request.own_account
         async with account[CHANGING]:
@@ -111,7 +112,7 @@ class PrivateStorage(Feature):
         for each in fragments:
             if each.is_empty:
                 after.pop(each.key, None)
-        number, size, options = len(after), _octets_of(after), self._options
+        number, size, options = len(after), _octets_of(after), self._options.now
         if number > options.max_fragments and number > len(before):
             raise ShareExceeded("private storage", number, options.max_fragments, "fragments")
         if size > options.max_octets and size > _octets_of(before):

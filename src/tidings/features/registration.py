@@ -18,6 +18,7 @@ from tidings.base.network import is_loopback, network_of
 from tidings.kernel.account import Account
 from tidings.kernel.accounts import Accounts
 from tidings.kernel.clock import Clock
+from tidings.kernel.current import Current
 from tidings.kernel.feature import Addressee, Feature, Spec, StreamStage, handles
 from tidings.kernel.host import Host
 from tidings.kernel.iq import Iq
@@ -70,21 +71,20 @@ class Registration(Feature):
         host: Host,
         clock: Clock,
         accounts: Accounts,
-        options: RegistrationOptions,
+        options: Current[RegistrationOptions],
     ) -> None:
         self._host = host
         self._clock = clock
         self._accounts = accounts
         self._options = options
-        self._reserved = frozenset(options.reserved_names)
-        self._attempts = Attempts(options.attempts_per_hour, HOUR)
+        self._attempts = Attempts(0, HOUR)
 
     # --- before log-in
 
     @property
     def is_open(self) -> bool:
         """Whether everybody may make an account."""
-        return self._options.open
+        return self._options.now.open
 
     def stream_features(self, stage: StreamStage) -> Iterable[Element]:
         """Offer registration to those who have not logged in (§8)."""
@@ -102,7 +102,7 @@ class Registration(Feature):
         query = Register.decode(element)
         if iq.get("type") == "get":
             return self._result(
-                iq, Register({"username": "", "password": ""}, self._options.instructions).encode()
+                iq, Register({"username": "", "password": ""}, self._options.now.instructions).encode()
             )
         if not secure and not is_loopback(address):
             raise StanzaError("not-authorized", "a password needs an encrypted connection")
@@ -117,9 +117,11 @@ class Registration(Feature):
         if query.is_removal:  # §3.2: there is nothing to remove yet
             raise StanzaError("unexpected-request", "log in to remove an account")
         jid, password = self._read_name(query.get("username")), query.get("password")
+        options = self._options.now
+        self._attempts.limit = options.attempts_per_hour
         if not self._attempts.allow(network_of(address), self._clock.monotonic()):
             raise StanzaError("resource-constraint", "too many registrations from your network; try later")
-        if jid in self._host.admins or jid.local in self._reserved:
+        if jid in self._host.admins or jid.local in options.reserved_names:
             raise StanzaError("conflict", "that name is taken")
         await self._accounts.create(jid, password)
 
@@ -150,7 +152,7 @@ class Registration(Feature):
             await self._change_password(request.own_session, request.payload)
 
     async def _remove(self, account: Account, asked_by: Session | None) -> None:
-        if not self._options.cancel:
+        if not self._options.now.cancel:
             raise StanzaError("not-allowed", "accounts are not removed here")
         try:
             await self._accounts.remove(account.jid, asked_by=asked_by)
@@ -158,7 +160,7 @@ class Registration(Feature):
             raise _unregistered() from None
 
     async def _change_password(self, session: Session, query: Register) -> None:
-        if not self._options.change_password:
+        if not self._options.now.change_password:
             raise StanzaError("not-allowed", "passwords are not changed here")
         if not session.secure and not is_loopback(session.address):
             raise StanzaError("not-authorized", "a password needs an encrypted connection", kind="modify")
@@ -190,19 +192,20 @@ class Attempts:
     MOST_NETWORKS = 10_000
 
     def __init__(self, limit: int, span: float) -> None:
-        self._limit = limit
+        self.limit = limit
+        """How many are allowed within the span, now."""
         self._span = span
         self._times: OrderedDict[str, deque[float]] = OrderedDict()
 
     def allow(self, network: str, now: float) -> bool:
         """Count an attempt and tell whether it is within the limit; one beyond it is not counted."""
-        if not self._limit:
+        if not self.limit:
             return True
         times = self._times.setdefault(network, deque())
         self._times.move_to_end(network)
         while times and times[0] <= now - self._span:
             times.popleft()
-        if len(times) >= self._limit:
+        if len(times) >= self.limit:
             return False
         times.append(now)
         if len(self._times) > self.MOST_NETWORKS:

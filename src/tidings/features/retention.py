@@ -23,6 +23,7 @@ from tidings.base.clock import microseconds
 from tidings.base.jid import Jid
 from tidings.kernel.accounts import AddressHeld
 from tidings.kernel.clock import Clock
+from tidings.kernel.current import Current
 from tidings.kernel.events import AccountRemoved, AccountWanted
 from tidings.kernel.feature import Feature, listens
 from tidings.kernel.hooks import Stage
@@ -104,13 +105,13 @@ class Retention(Feature):
         clock: Clock,
         turns: Turns,
         telemetry: Telemetry,
-        options: RetentionOptions,
+        options: Current[RetentionOptions],
     ) -> None:
         self._host = host
         self._ledger = ledger
         self._router = router
         self._clock = clock
-        self.options = options
+        self._options = options
         self._sweep = turns.join("retention", self._step)
         self._pass: AsyncGenerator[None, None] | None = None
         self._rests_until = 0.0
@@ -123,6 +124,11 @@ class Retention(Feature):
         self.looked_at = 0
         """Archives that the present pass has gone through; 0 between two passes."""
         self._tell(telemetry)
+
+    @property
+    def options(self) -> RetentionOptions:
+        """What is configured for the domain now."""
+        return self._options.now
 
     async def start(self) -> None:
         """Begin with a pass soon, to go on with what the last run did not end."""

@@ -9,6 +9,7 @@ its device has. Left out: streams between servers.
 import functools
 from collections import OrderedDict
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Annotated, Final
 
 import msgspec
@@ -18,6 +19,7 @@ from msgspec import Meta
 from tidings.base.errors import BackendError, StanzaError, StreamError
 from tidings.base.ids import token
 from tidings.base.jid import Jid
+from tidings.kernel.current import Current
 from tidings.kernel.events import (
     SessionBound,
     SessionDetached,
@@ -115,17 +117,13 @@ class StreamManagement(Feature):
         server: Server,
         ledger: Ledger,
         traces: Traces,
-        options: StreamManagementOptions,
+        options: Current[StreamManagementOptions],
     ) -> None:
         self._traces = traces
         self._host = host
         self._server = server
         self._ledger = ledger
         self._options = options
-        self._limits = WindowLimits(stanzas=options.window_stanzas, octets=options.window_bytes)
-        self._detached_limits = WindowLimits(
-            stanzas=options.window_stanzas, octets=min(options.window_bytes, options.detached_window_bytes)
-        )
         self._sessions: dict[str, Session] = {}
         self._ended: OrderedDict[str, Remembered] = OrderedDict()
 
@@ -155,8 +153,8 @@ class StreamManagement(Feature):
             request = Enable.decode(element)
         except StanzaError as error:
             return Failed(error.condition, text=error.text).encode()
-        session.flow.count(SentWindow(self._limits, tally=self._server.outbound))
-        seconds = self._options.resume_seconds
+        session.flow.count(SentWindow(window_limits(self._options.now), tally=self._server.outbound))
+        seconds = self._options.now.resume_seconds
         if request.maximum is not None:
             seconds = min(seconds, request.maximum)
         # Nobody can log in again to an account that is made up.
@@ -166,7 +164,7 @@ class StreamManagement(Feature):
         self._sessions[name] = session
         session.flow.stream_key = stream_key(session.account.jid, name)
         session.flow.resume_seconds = seconds
-        return Enabled(name, can_resume=True, maximum=seconds, location=self._options.location).encode()
+        return Enabled(name, can_resume=True, maximum=seconds, location=self._options.now.location).encode()
 
     # --- acks (§4)
 
@@ -263,7 +261,7 @@ class StreamManagement(Feature):
 
     def _no_such(self, handled: int | None) -> Element:
         """Say that there is no such session, or that there never is one here (§5)."""
-        condition = "item-not-found" if self._options.resume_seconds else "feature-not-implemented"
+        condition = "item-not-found" if self._options.now.resume_seconds else "feature-not-implemented"
         return Failed(condition, None if handled is None else handled % MODULUS).encode()
 
     @listens(SessionDetached)
@@ -272,9 +270,9 @@ class StreamManagement(Feature):
         window = event.session.flow.window
         if window is None:
             return
-        limits = self._detached_limits
+        connected, limits = window_limits(self._options.now), detached_limits(self._options.now)
         spare = limits.octets // 4  # beside what it holds already: presence, above all
-        octets = min(max(limits.octets, window.octets + spare), self._limits.octets)
+        octets = min(max(limits.octets, window.octets + spare), connected.octets)
         window.limits = msgspec.structs.replace(limits, octets=octets)
 
     @listens(SessionResumed)
@@ -282,7 +280,7 @@ class StreamManagement(Feature):
         """Let more wait for a client that is back."""
         window = event.session.flow.window
         if window is not None and event.session[STREAM_ID]:
-            window.limits = self._limits
+            window.limits = window_limits(self._options.now)
 
     @listens(SessionEnded, first=True)  # at once, since the client may ask at any time
     def forget(self, event: SessionEnded) -> None:
@@ -313,6 +311,18 @@ def _answer_again(inbound: InboundQueue, asked: int) -> None:
 def _settle(remembered: Remembered, session: Session) -> None:
     remembered.handled = session.flow.h
     remembered.inbound = None
+
+
+@lru_cache(maxsize=16)  # all sessions share one
+def window_limits(options: StreamManagementOptions) -> WindowLimits:
+    """Say how much may wait for a client that is connected."""
+    return WindowLimits(stanzas=options.window_stanzas, octets=options.window_bytes)
+
+
+def detached_limits(options: StreamManagementOptions) -> WindowLimits:
+    """Say how much may wait for a client that is not there."""
+    octets = min(options.window_bytes, options.detached_window_bytes)
+    return WindowLimits(stanzas=options.window_stanzas, octets=octets)
 
 
 def stream_key(account: Jid, name: str) -> bytes:

@@ -15,6 +15,7 @@ from msgspec import Meta
 
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
+from tidings.kernel.current import Current
 from tidings.kernel.events import DiscoInfo
 from tidings.kernel.feature import Feature, Spec, handles, listens
 from tidings.kernel.iq import Iq
@@ -192,7 +193,7 @@ class Sync(Feature):
     serves_archives = True
     Options = SyncOptions
 
-    def __init__(self, ledger: Ledger, pacing: Pacing, options: SyncOptions) -> None:
+    def __init__(self, ledger: Ledger, pacing: Pacing, options: Current[SyncOptions]) -> None:
         self._ledger = ledger
         self._pacing = pacing
         self._options = options
@@ -209,8 +210,8 @@ class Sync(Feature):
         session, account = request.own_session, request.own_account.jid
         await pulled(session)
         payload = request.payload
-        parts = min(payload.maximum or self._options.page, LARGEST_PAGE)
-        limits = PageLimits(parts, self._options.page_bytes)
+        parts = min(payload.maximum or self._options.now.page, LARGEST_PAGE)
+        limits = PageLimits(parts, self._options.now.page_bytes)
         page = await read_page(self._ledger, account, payload.since, limits)
 
         def written(item: SyncItem) -> Outgoing:

@@ -9,6 +9,7 @@ import msgspec
 
 from tidings.base.errors import StanzaError
 from tidings.base.shares import ShareExceeded, share
+from tidings.kernel.current import Current
 from tidings.kernel.feature import Addressee, Feature, Spec, handles
 from tidings.kernel.iq import Iq
 from tidings.ports.vcard import VCardStore
@@ -31,9 +32,9 @@ class VCardTemp(Feature):
     spec = Spec.xep(54, version="1.3.0", advertises=(ns.VCARD,))  # §4
     Options = VCardOptions
 
-    def __init__(self, store: VCardStore, options: VCardOptions) -> None:
+    def __init__(self, store: VCardStore, options: Current[VCardOptions]) -> None:
         self._store = store
-        self._max_bytes = options.max_bytes
+        self._options = options
 
     @handles(VCard, kind="get", at=Addressee.SELF)  # §3.1
     async def show_own(self, request: Iq[VCard]) -> Element:
@@ -45,8 +46,9 @@ class VCardTemp(Feature):
     async def publish(self, request: Iq[VCard]) -> None:
         """Keep the vCard in place of the one before."""
         raw = request.payload.encode().to_bytes()
-        if len(raw) > self._max_bytes:
-            raise ShareExceeded("the vCard", len(raw), self._max_bytes, condition="policy-violation")
+        most = self._options.now.max_bytes
+        if len(raw) > most:
+            raise ShareExceeded("the vCard", len(raw), most, condition="policy-violation")
         await self._store.put(request.sender.bare, raw)
 
     @handles(VCard, kind="set", at=Addressee.ENTITY)  # §3.2

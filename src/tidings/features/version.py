@@ -11,6 +11,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from tidings.kernel.current import Current
 from tidings.kernel.feature import Addressee, Feature, Spec, handles
 from tidings.kernel.iq import Iq
 from tidings.wire.xml.element import Element
@@ -31,17 +32,18 @@ class SoftwareVersion(Feature):
     spec = Spec.xep(92, version="1.1", advertises=(ns.VERSION,))  # §4
     Options = VersionOptions
 
-    def __init__(self, options: VersionOptions) -> None:
-        self._answer = Version(
-            "Tidings",
-            _release() if options.show_version else "hidden",  # §2: the element is required
-            platform.system() if options.show_system else "",  # §5
-        ).encode()
+    def __init__(self, options: Current[VersionOptions]) -> None:
+        self._options = options
 
     @handles(Version, kind="get", at=Addressee.SERVER)  # §3
     def tell_version(self, request: Iq[Version]) -> Element:  # noqa: ARG002 - a request says nothing
         """Answer with the same words for everybody."""
-        return self._answer
+        options = self._options.now
+        return Version(
+            "Tidings",
+            _release() if options.show_version else "hidden",  # §2: the element is required
+            platform.system() if options.show_system else "",  # §5
+        ).encode()
 
 
 @cache

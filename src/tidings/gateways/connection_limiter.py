@@ -36,6 +36,11 @@ class ConnectionLimiter:
         self._out_of_files = SeldomTold(TOLD_EVERY, now)
         self._full = SeldomTold(TOLD_EVERY, now)
 
+    def use_limits(self, *, total: int, per_address: int) -> None:
+        """Count against other limits from now on; who is in stays in."""
+        self._total = total
+        self._per_address = per_address
+
     def admit(self, address: str) -> bool:
         """Tell whether one more may come in from there; if so, `leave` must be called once."""
         if self._total and self._count >= self._total:

@@ -36,11 +36,15 @@ class HealthDoor:
         self._gateway = gateway
         self._registry = registry
         self._problems = problems
-        self._networks = tuple(map(ipaddress.ip_network, networks))
+        self.use_networks(networks)
         gateway.add("/health", {"GET": self._health}, about="GET tells whether the server lives.")
         gateway.add("/ready", {"GET": self._ready}, about="GET tells whether the server takes clients.")
         if has_metrics:
             gateway.add("/metrics", {"GET": self._metrics}, about="GET gives figures for Prometheus.")
+
+    def use_networks(self, networks: Sequence[str]) -> None:
+        """Let these networks, and no others, read the figures from now on."""
+        self._networks = tuple(map(ipaddress.ip_network, networks))
 
     async def _health(self, _request: web.BaseRequest) -> web.StreamResponse:
         return text_response("ok", headers={"Cache-Control": "no-store"})

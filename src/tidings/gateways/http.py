@@ -120,6 +120,11 @@ class HttpGateway:
         self._acceptors: list[Acceptor] = []
         self._http: list[web.Server] = []
 
+    def use_options(self, options: HttpOptions) -> None:
+        """Take other options; what routes and listeners were made from stays as it is."""
+        self.options = options
+        self._proxies = Proxies(options.trusted_proxies)
+
     def add(
         self,
         path: str,

@@ -9,8 +9,11 @@ from tidings.base.network import is_loopback
 from tidings.streams.listener import ListenerContext
 
 
-class ListenerPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """What holds for the clients of one door, or of several that are alike."""
+class ListenerPolicy(msgspec.Struct, kw_only=True):
+    """What holds for the clients of one door, or of several that are alike.
+
+    A reload puts other values here, which hold for who comes from then on.
+    """
 
     local: ListenerContext
     """For clients of this machine, who may be trusted with plain text."""

@@ -45,6 +45,11 @@ class Directory(Generic[E]):
         self._loading: dict[Jid, asyncio.Future[E]] = {}
         self._stale: set[Jid] = set()  # changed in the stores while they are being loaded
 
+    def use_limit(self, limit: int) -> None:
+        """Keep up to so many lately used ones from now on."""
+        self._limit = limit
+        self._evict()
+
     def add_loader(self, slot: Slot[Any], loader: Loader) -> None:
         """Fill this slot of every entity that comes into memory; each slot has one loader."""
         if any(slot is filled for filled, _ in self._loaders):

@@ -32,6 +32,8 @@ class ServedDomain(msgspec.Struct, frozen=True, kw_only=True):
     is_anonymous: bool = False
     """Its accounts last as long as their sessions, and none can be made by hand."""
     admins: tuple[Jid, ...] = ()
+    named_admins: tuple[Jid, ...] = ()
+    """Those of them who were named when it was added, whatever the configuration says."""
     services: tuple[str, ...] = ()
     """The domains of its services."""
 
@@ -107,6 +109,17 @@ class Domains:
         """Serve a domain, or note what has changed about it."""
         self._keep(domain)
         self._tell(DomainChanged(domain.domain, domain))
+
+    def administrators(self, domain: str) -> tuple[Jid, ...]:
+        """Give who administers a domain now."""
+        served = self._served.get(domain)
+        return () if served is None else served.admins
+
+    def use_admins(self, domain: str, admins: Iterable[Jid]) -> None:
+        """Note who administers a domain now; nobody is told, since nothing is made from it."""
+        served = self._served[domain]
+        named = (*served.named_admins, *admins)
+        self._served[domain] = msgspec.structs.replace(served, admins=tuple(dict.fromkeys(named)))
 
     def discard(self, domain: str) -> None:
         """Do not serve a domain and its services any more."""

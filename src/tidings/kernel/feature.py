@@ -131,6 +131,12 @@ class Feature:
     """Features that must be loaded, too, and are loaded before."""
     Options: ClassVar[type[msgspec.Struct] | None] = None
     """What can be set in its section of the configuration, `[features.<name>]`."""
+    fixed_options: ClassVar[tuple[str, ...]] = ()
+    """Those of its options from which it builds something when it is made or started: they need a restart.
+
+    All others are taken over by a reload, where its constructor asks for `Current[Options]`. Where it asks
+    for `Options` themselves, all of them need a restart.
+    """
     inline: ClassVar[tuple[str, ...]] = ()
     """What Bind 2 may enable together with a session (XEP-0386 §3.1), by namespace; `SessionBound` tells."""
     operations: ClassVar[tuple[object, ...]] = ()

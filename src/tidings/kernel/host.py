@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from tidings.base.jid import Jid
 from tidings.kernel.audience import AVAILABLE, Audience
+from tidings.kernel.current import Current
 from tidings.kernel.directory import Directory
 from tidings.kernel.entity import EntityKind
 from tidings.kernel.feature import Addressee, Feature, StreamStage
@@ -36,7 +37,9 @@ class Host:
         """Its entities that are in memory."""
         self.hooks = hooks
         self.admins = frozenset(admins)
-        """The bare JIDs that may administer this domain."""
+        """The bare JIDs that may administer this domain, now."""
+        self.options: dict[str, Current[Any]] = {}
+        """The features' options by feature name; filled by the loader."""
         self.features: tuple[Feature, ...] = ()
         """Filled by the loader, in the order of their requirements."""
         self._looked_through: tuple[Feature, ...] = ()

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from tidings.base.errors import TidingsError
+from tidings.kernel.current import Current
 from tidings.kernel.feature import (
     Addressee,
     Feature,
@@ -50,7 +51,7 @@ def load_features(
                 f"{feature_class.__qualname__} and {before.__qualname__} are both called "
                 f"{feature_class.name()}, and have other options"
             )
-        feature = _make(feature_class, {**provided, Host: host}, options)
+        feature = _make(feature_class, {**provided, Host: host}, host, options)
         instances.append(feature)
         _register(host, feature)
     host.features = tuple(instances)
@@ -74,13 +75,43 @@ def in_order(classes: Iterable[type[Feature]]) -> list[type[Feature]]:
         raise FeatureError(f"features require each other in a circle: {circle}") from None
 
 
+def live_options(classes: Iterable[type[Feature]]) -> dict[str, frozenset[str]]:
+    """Give, by feature name, the options that features read each time: those that a reload takes over."""
+    found: dict[str, frozenset[str]] = {}
+    for each in classes:
+        if each.Options is None:
+            continue
+        live = frozenset(each.Options.__struct_fields__).difference(each.fixed_options)
+        asked = [wanted for _, wanted in _parameters(each)]  # type: ignore[arg-type]  # a class can be hashed
+        if each.Options in asked:
+            live = frozenset()
+        found[each.name()] = found.get(each.name(), live) & live
+    return found
+
+
+def use_options(host: Host, options: Mapping[str, msgspec.Struct]) -> None:
+    """Let the features of a host have other options from now on; those that they built from stay."""
+    live = live_options(type(feature) for feature in host.features)
+    for name, current in host.options.items():
+        if name in options:
+            values = {field: getattr(options[name], field) for field in live[name]}
+            current.now = msgspec.structs.replace(current.now, **values)
+
+
 def _make(
-    feature_class: type[Feature], provided: Mapping[type[Any], object], options: Mapping[str, msgspec.Struct]
+    feature_class: type[Feature],
+    provided: Mapping[type[Any], object],
+    host: Host,
+    options: Mapping[str, msgspec.Struct],
 ) -> Feature:
     arguments: dict[str, object] = {}
     if feature_class.Options is not None:
-        chosen = options.get(feature_class.name()) or feature_class.Options()
-        provided = {**provided, feature_class.Options: chosen}
+        name = feature_class.name()
+        current = host.options.get(name)
+        if current is None:
+            current = host.options[name] = Current(options.get(name) or feature_class.Options())
+        current_type: Any = Current[feature_class.Options]  # type: ignore[name-defined]  # known at run time
+        provided = {**provided, feature_class.Options: current.now, current_type: current}
     for name, wanted in _parameters(feature_class):  # type: ignore[arg-type]  # a class can be hashed
         if wanted is not None and wanted in provided:
             arguments[name] = provided[wanted]

@@ -75,6 +75,7 @@ class Server:
         *,
         sessions_per_account: int = 50,
         outbound_octets: int = DEFAULT_OCTETS,
+        accounts_in_memory: int = 10_000,
     ) -> None:
         self.clock = clock
         self.started = clock.now()
@@ -95,6 +96,8 @@ class Server:
         """What runs from the start to the end; it begins in this order and ends in the other."""
         self.draining = False
         self._sessions_per_account = sessions_per_account
+        self.accounts_in_memory = accounts_in_memory
+        """How many accounts without a session each host keeps in memory."""
         self._end_session = self._end_later  # one bound method for all sessions
         self._count = 0
         self._sent_before = 0  # to sessions that have ended
@@ -120,6 +123,16 @@ class Server:
         )
         self.telemetry.gauge("sessions", "Sessions", lambda: self._count)
         self.telemetry.gauge("connections", "Open connections", lambda: len(self.connections))
+
+    def use_limits(self, *, sessions_per_account: int, outbound_octets: int, accounts_in_memory: int) -> None:
+        """Hold to other limits from now on; sessions that an account has already may stay."""
+        self._sessions_per_account = sessions_per_account
+        self.accounts_in_memory = accounts_in_memory
+        for host in self.hosts.values():
+            host.directory.use_limit(accounts_in_memory)
+        self.outbound.limit = outbound_octets
+        if self.outbound.octets > outbound_octets:
+            self.outbound.exceeded()
 
     def sessions(self) -> Iterator[Session]:
         """Go through all sessions of all hosts."""

@@ -86,6 +86,23 @@ class LoginLine:
         self._seldom = SeldomTold(_TOLD_EVERY, clock.monotonic)
         self.turned_away = 0
 
+    def use_rate(self, rate: int) -> None:
+        """Let in so many in a second from now on; without a limit, all who wait come in at once."""
+        if rate == self._rate:
+            return
+        self._fill()
+        self._rate = rate
+        self._most = rate * PATIENCE
+        if not self._count:
+            self._left = float(rate)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if rate:
+            self._arm()
+        else:
+            self._let_all_in()
+
     def __len__(self) -> int:
         return self._count
 
@@ -146,6 +163,13 @@ class LoginLine:
             self._left -= 1
             place.come()
         self._arm()
+
+    def _let_all_in(self) -> None:
+        for places in self._waiting.values():
+            for place in places:
+                place.come()
+        self._waiting.clear()
+        self._count = 0
 
     def _fill(self) -> None:
         """Count who may come in by now."""

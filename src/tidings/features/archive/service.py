@@ -24,6 +24,7 @@ from tidings.features.archive.folding import conversations, fold
 from tidings.features.archive.results import ArchiveResultWriter, retraction_of, taken_back
 from tidings.features.archive.scanning import scan
 from tidings.features.archive.selection import UnknownId, bounds_of, fin_of, page_query, wanted_resource
+from tidings.kernel.current import Current
 from tidings.kernel.events import DiscoInfo, EntryReferenced, SessionBound
 from tidings.kernel.feature import Addressee, Feature, Spec, handles, listens
 from tidings.kernel.host import Host
@@ -119,13 +120,19 @@ class Archive(Feature):
         Spec(ns.TIDINGS_ARCHIVE, advertises=(ns.TIDINGS_ARCHIVE,), note="docs/specs/archive.md"),
     )
     Options = ArchiveOptions
+    fixed_options = ("max_octets",)  # the host has it
     option_name = "archive"
     serves_archives = True
 
     def __init__(
-        self, host: Host, ledger: Ledger, supervisor: Supervisor, pacing: Pacing, options: ArchiveOptions
+        self,
+        host: Host,
+        ledger: Ledger,
+        supervisor: Supervisor,
+        pacing: Pacing,
+        options: Current[ArchiveOptions],
     ) -> None:
-        host.archive_octets = options.max_octets
+        host.archive_octets = options.now.max_octets
         self._ledger = ledger
         self._pacing = pacing
         self._supervisor = supervisor
@@ -137,7 +144,7 @@ class Archive(Feature):
         if event.node or event.entity is None or event.asker.bare != event.entity.jid:
             return
         event.features += _OF_ACCOUNTS
-        if self._options.retracted != "original":
+        if self._options.now.retracted != "original":
             event.features += _TOMBSTONES
 
     @handles(ArchiveQuery, kind="get")  # §4.1.6
@@ -157,7 +164,7 @@ class Archive(Feature):
 
         def results() -> Iterator[Outgoing]:
             for entry in page.entries:
-                if self._options.retracted == "original":
+                if self._options.now.retracted == "original":
                     body = entry.body
                 elif wanted.words and entry.retracted is not None:
                     continue  # what was taken back is not found by its words
@@ -197,7 +204,7 @@ class Archive(Feature):
     def erase(self, event: EntryReferenced) -> None:
         """Erase what its author takes back, where that is the policy."""
         reference = event.stored.classification.reference
-        if self._options.retracted != "erase" or not event.stored.target or reference is None:
+        if self._options.now.retracted != "erase" or not event.stored.target or reference is None:
             return
         if reference.kind is ReferenceKind.RETRACTION:
             work = erasing.erase(self._ledger, event.account.jid, event.stored.target)
@@ -212,7 +219,7 @@ class Archive(Feature):
 
     async def _page(self, archive: Jid, query: ArchiveQuery) -> tuple[PageQuery, ArchivePage]:
         """Read the page; an id that is not there is answered with the bounds of the archive (§4.3.2)."""
-        options = self._options
+        options = self._options.now
         try:
             wanted = page_query(
                 query,
@@ -231,13 +238,13 @@ class Archive(Feature):
 
     async def _retractions(self, archive: Jid, page: ArchivePage) -> dict[int, Archived]:
         """Find what took messages of the page back, by their positions; few pages need this second look."""
-        wanted = () if self._options.retracted == "original" else taken_back(page)
+        wanted = () if self._options.now.retracted == "original" else taken_back(page)
         found = {}
         for entry in await self._with_pointers(archive, wanted) if wanted else ():
             retraction = retraction_of(entry)
             if retraction is not None:
                 found[entry.id.position] = retraction
-                if entry.body is not None and self._options.retracted == "erase":
+                if entry.body is not None and self._options.now.retracted == "erase":
                     work = erasing.erase(self._ledger, archive, entry.id.position)
                     self._supervisor.start("erase what was retracted", work)
         return found

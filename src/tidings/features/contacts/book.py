@@ -18,6 +18,7 @@ from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
 from tidings.base.shares import ShareExceeded, share
 from tidings.features.contacts.subscription import State, Step
+from tidings.kernel.current import Current
 from tidings.kernel.slots import Slot
 from tidings.ports.accounts import NoSuchAccount
 from tidings.ports.roster import Roster, RosterEntry, RosterStore
@@ -83,7 +84,7 @@ class ContactBook:
         account: Jid,
         roster: Roster,
         store: RosterStore,
-        options: RosterOptions,
+        options: Current[RosterOptions],
         published: Callable[[], object],
     ) -> None:
         self.version = roster.version
@@ -142,7 +143,8 @@ class ContactBook:
         """Give what is kept of a request until it is answered: all of it, or its root where that is long."""
         raw = request.to_bytes()
         used = sum(map(_request_octets, self.requests))
-        if len(raw) <= self.options.max_request_octets and used < self.options.max_requests_octets // 2:
+        options = self.options.now
+        if len(raw) <= options.max_request_octets and used < options.max_requests_octets // 2:
             return raw
         return request.replace(drop=lambda *_: True).to_bytes()
 
@@ -181,7 +183,7 @@ class ContactBook:
             self._watchers = self._watched = self._requests = self._octets = None
 
     def _check_room(self, before: RosterEntry | None, entry: RosterEntry) -> None:
-        options = self.options
+        options = self.options.now
         was_listed = before is not None and before.listed
         if entry.listed and not was_listed:
             listed = sum(other.listed for other in self._entries.values())
@@ -194,7 +196,7 @@ class ContactBook:
 
     def _check_octets(self, before: RosterEntry | None, entry: RosterEntry) -> None:
         """Refuse what is larger than before and too large; subscriptions change in any case."""
-        options = self.options
+        options = self.options.now
         if len(entry.groups) > options.max_groups:
             raise ShareExceeded(
                 "the contact", len(entry.groups), options.max_groups, "groups", condition="not-acceptable"
@@ -207,7 +209,7 @@ class ContactBook:
             raise ShareExceeded("the roster", self.octets + growth, options.max_octets)
 
     def _check_requests(self, entry: RosterEntry) -> None:
-        options = self.options
+        options = self.options.now
         if len(self.requests) >= options.max_requests:
             raise ShareExceeded(
                 "the account", len(self.requests) + 1, options.max_requests, "requests waiting"

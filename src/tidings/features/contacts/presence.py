@@ -27,6 +27,7 @@ from tidings.features.contacts.roster import Rosters
 from tidings.features.contacts.showing import unavailable
 from tidings.kernel.account import Account, account_of
 from tidings.kernel.audience import AVAILABLE
+from tidings.kernel.current import Current
 from tidings.kernel.events import (
     ContactBlocked,
     ContactUnblocked,
@@ -111,7 +112,7 @@ class Presences(Feature):
         router: Router,
         sessions: SessionManager,
         pacing: Pacing,
-        options: PresenceOptions,
+        options: Current[PresenceOptions],
     ) -> None:
         self._host = host
         self._pacing = pacing
@@ -185,7 +186,7 @@ class Presences(Feature):
 
     def _announce(self, session: Session, presence: Stanza) -> MaybeAwaitable:
         """Available presence: the first since it was gone is the initial one."""
-        size, most = len(presence.content), self._options.max_octets
+        size, most = len(presence.content), self._options.now.max_octets
         if size > most:
             raise ShareExceeded("the presence", size, most, condition="not-acceptable")
         self._sessions.set_priority(session, priority_of(presence))
@@ -271,7 +272,7 @@ class Presences(Feature):
 
     def _check_room(self, shown: Shown, to: Jid) -> None:
         """Refuse one more who is to be remembered, where there are too many or too long ones."""
-        number, options = len(shown.directed) + 1, self._options
+        number, options = len(shown.directed) + 1, self._options.now
         if number > options.max_directed:
             raise ShareExceeded("the session", number, options.max_directed, "others that can see it")
         octets = shown.octets + len(to.xml)

@@ -23,6 +23,7 @@ from tidings.features.contacts.showing import hide
 from tidings.features.contacts.subscription import State, Verb
 from tidings.kernel.account import Account, account_of
 from tidings.kernel.cluster import Cluster
+from tidings.kernel.current import Current
 from tidings.kernel.events import AccountRemoved, StanzaArriving
 from tidings.kernel.feature import Addressee, Feature, Spec, StreamStage, handles, listens, loads, reloads
 from tidings.kernel.host import Host
@@ -64,7 +65,7 @@ class Rosters(Feature):
         cluster: Cluster,
         supervisor: Supervisor,
         store: RosterStore,
-        options: RosterOptions,
+        options: Current[RosterOptions],
     ) -> None:
         self._host = host
         self._sessions = sessions
@@ -204,7 +205,7 @@ async def _whole(book: ContactBook) -> Child:
 
     Raises `ShareExceeded` before anything is written, where it is more than can be delivered.
     """
-    most = max(book.options.max_octets, LARGEST_ANSWER)
+    most = max(book.options.now.max_octets, LARGEST_ANSWER)
     if book.octets > most:
         raise ShareExceeded("the roster as an answer", book.octets, most)
     parts = [query_opening(book.version)]

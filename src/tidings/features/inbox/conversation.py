@@ -16,6 +16,7 @@ from tidings.features.inbox.service import HAS_ASKED, InboxOptions
 from tidings.kernel.account import Account
 from tidings.kernel.audience import Audience
 from tidings.kernel.clock import Clock
+from tidings.kernel.current import Current
 from tidings.kernel.events import ConversationRead, ConversationReturned, EntryReferenced
 from tidings.kernel.feature import Feature, handles, listens
 from tidings.kernel.host import Host
@@ -67,13 +68,13 @@ class Conversations(Feature):
         ledger: Ledger,
         clock: Clock,
         supervisor: Supervisor,
-        options: InboxOptions,
+        options: Current[InboxOptions],
     ) -> None:
         self._host = host
         self._sessions = sessions
         self._ledger = ledger
         self._clock = clock
-        self._boxes = options.boxes
+        self._options = options
         self._told: list[ConversationRead] = []  # by a change here
         self._readers: dict[tuple[Jid, Jid], Session | None] = {}  # who knows already, if it is one alone
         self._returned = Refresher(supervisor, "inbox returned", self._tell_returned)
@@ -84,7 +85,7 @@ class Conversations(Feature):
         """Answer how a conversation stands, or with the form."""
         query = request.payload
         if query.peer is None:
-            return ConversationForm.offered(self._boxes).encode()
+            return ConversationForm.offered(self._options.now.boxes).encode()
         request.own_session[HAS_ASKED] = True
         owner = request.own_account.jid
         row = await self._ledger.conversation(owner, query.peer)
@@ -96,7 +97,7 @@ class Conversations(Feature):
     async def change(self, request: Iq[ConversationChange]) -> None:
         """Change all that is asked for in one transaction, tell every device, then the one that asked."""
         wanted = request.payload
-        wanted.check_box(self._boxes)
+        wanted.check_box(self._options.now.boxes)
         change = change_of(wanted, request.own_account.jid, microseconds(self._clock.now()))
         await self._change(request.own_session, change, wanted.query_id, request.stanza.id)
 

@@ -19,6 +19,7 @@ from tidings.base.jid import Jid
 from tidings.features.inbox.results import ResultWriter, archive_result_of, fin_of
 from tidings.features.inbox.selection import page_of, selection, standard_selection
 from tidings.kernel.clock import Clock
+from tidings.kernel.current import Current
 from tidings.kernel.feature import Feature, Spec, handles, loads
 from tidings.kernel.host import Host
 from tidings.kernel.iq import Iq
@@ -96,15 +97,16 @@ class Inbox(Feature):
         Spec(ns.TIDINGS_INBOX, advertises=(ns.TIDINGS_INBOX,), note="docs/specs/inbox.md"),
     )
     Options = InboxOptions
+    fixed_options = ("reset_markers",)  # accounts in memory have it
     option_name = "inbox"
     serves_archives = True
 
-    def __init__(self, ledger: Ledger, clock: Clock, pacing: Pacing, options: InboxOptions) -> None:
+    def __init__(self, ledger: Ledger, clock: Clock, pacing: Pacing, options: Current[InboxOptions]) -> None:
         self._ledger = ledger
         self._pacing = pacing
         self._clock = clock
         self._options = options
-        self._reading = frozenset(_READING[marker] for marker in options.reset_markers)
+        self._reading = frozenset(_READING[marker] for marker in options.now.reset_markers)
 
     @loads(READING)
     async def load_reading(self, account: Jid) -> frozenset[ReferenceKind]:  # noqa: ARG002  # the same for all
@@ -114,14 +116,14 @@ class Inbox(Feature):
     @handles(InboxFormRequest, kind="get")  # §1.2
     def show_form(self, request: Iq[InboxFormRequest]) -> Element:  # noqa: ARG002  # the same for all
         """Answer with the form of a fetch."""
-        return InboxForm.offered(self._options.boxes).encode()
+        return InboxForm.offered(self._options.now.boxes).encode()
 
     @handles(FetchInbox, kind="set")  # §1.3
     async def fetch(self, request: Iq[FetchInbox]) -> Element:
         """Send the entries, and answer with the end of the page."""
         query, session = request.payload, request.own_session
-        query.check_box(self._options.boxes)
-        wanted = selection(query, self._options.max_result_limit or None)
+        query.check_box(self._options.now.boxes)
+        wanted = selection(query, self._options.now.max_result_limit or None)
         session[HAS_ASKED] = True
         await pulled(session)
         owner = session.account.jid
@@ -158,16 +160,16 @@ class StandardInbox(Feature):
     option_name = "inbox"
     serves_archives = True
 
-    def __init__(self, ledger: Ledger, pacing: Pacing, options: InboxOptions) -> None:
+    def __init__(self, ledger: Ledger, pacing: Pacing, options: Current[InboxOptions]) -> None:
         self._ledger = ledger
         self._pacing = pacing
-        self._limit = options.max_result_limit or None
+        self._options = options
 
     @handles(StandardInboxQuery, kind="get")  # §3.1
     async def fetch(self, request: Iq[StandardInboxQuery]) -> Element:
         """Send the entries, and answer with the end of the page and the counts of the whole inbox."""
         query, session = request.payload, request.own_session
-        wanted = standard_selection(query, self._limit)
+        wanted = standard_selection(query, self._options.now.max_result_limit or None)
         session[HAS_ASKED] = True
         await pulled(session)
         owner, mark, numbers = session.account.jid, f"{token(6)}-", itertools.count(1)
@@ -197,7 +199,9 @@ class BinCleaning(Feature):
     option_name = "inbox"
     serves_archives = True
 
-    def __init__(self, host: Host, ledger: Ledger, clock: Clock, turns: Turns, options: InboxOptions) -> None:
+    def __init__(
+        self, host: Host, ledger: Ledger, clock: Clock, turns: Turns, options: Current[InboxOptions]
+    ) -> None:
         self._host = host
         self._ledger = ledger
         self._clock = clock
@@ -206,7 +210,7 @@ class BinCleaning(Feature):
 
     async def start(self) -> None:
         """Begin; the first round is one interval from now."""
-        self._rounds.begin(self._options.bin_clean_hours * 3_600)
+        self._rounds.begin(self._options.now.bin_clean_hours * 3_600)
 
     async def stop(self) -> None:
         """Begin no further round."""
@@ -214,7 +218,7 @@ class BinCleaning(Feature):
 
     async def _clean(self) -> float:
         """Go once through all archives of the domain, and tell when to do so again."""
-        before = microseconds(self._clock.now()) - self._options.bin_ttl_days * _DAY
+        before = microseconds(self._clock.now()) - self._options.now.bin_ttl_days * _DAY
         after = ""
         while owners := await self._ledger.archives(self._host.domain, after):
             for owner in owners:
@@ -224,7 +228,7 @@ class BinCleaning(Feature):
                     while await self._ledger.empty_bin(owner, before=before):
                         pass
             after = owners[-1]
-        return self._options.bin_clean_hours * 3_600
+        return self._options.now.bin_clean_hours * 3_600
 
 
 def _bounded(wanted: InboxQuery) -> InboxQuery:
