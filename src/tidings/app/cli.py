@@ -11,6 +11,7 @@ import contextlib
 import gc
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from tidings.app import admin_client, command_parser, commands, whereabouts
@@ -21,6 +22,8 @@ from tidings.base.errors import BackendError, TidingsError
 from tidings.operations.errors import OperationError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tidings.app.options import Config
 
 OK: Final = 0
@@ -218,14 +221,22 @@ def _answers(command: Command, values: dict[str, Any], given: argparse.Namespace
     """Ask the running server, else carry the command out on the database, for which all is loaded."""
     tell = (lambda _: None) if given.quiet else _say
     server = whereabouts.find(given.config, given.data_dir)
-    if server is not None:
-        asked = (server.admin_socket, command.category, command.name, values, tell)
+    is_rollback = (command.category, command.name) == ("config", "rollback")
+    if server is not None or is_rollback:
+        socket = server.admin_socket if server is not None else _data_directory(given) / whereabouts.SOCKET
+        asked = (socket, command.category, command.name, values, tell)
         with contextlib.suppress(admin_client.NotRunningError):
             if command.is_stream:
                 yield from admin_client.stream(*asked)
             else:
                 yield admin_client.call(*asked)
             return
+    if is_rollback:
+        from tidings.app import offline_rollback  # noqa: PLC0415  # hardly ever needed
+
+        check = partial(_load, given, with_features=True)
+        yield offline_rollback.roll_back(given.config, _data_directory(given), check)
+        return
     from tidings.app import extended, reach  # noqa: PLC0415  # the running server knows better
 
     config = _load(given, with_features=False)
@@ -234,6 +245,13 @@ def _answers(command: Command, values: dict[str, Any], given: argparse.Namespace
         yield from reach.stream(config, operation, values, tell)
     else:
         yield reach.call(config, operation, values, tell)
+
+
+def _data_directory(given: argparse.Namespace) -> Path:
+    """Find the data directory of a configuration that may be damaged."""
+    from tidings.app import offline_rollback  # noqa: PLC0415  # hardly ever needed
+
+    return offline_rollback.data_directory_of(given.config, given.data_dir)
 
 
 def _say(what: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from tidings.adapters.memory.sessions import MemorySessions
 from tidings.app.hosts import Hosts, HostSettings, ServiceKind
@@ -59,7 +59,7 @@ from tidings.messages.router import Router
 from tidings.messages.service_sender import ServiceSender
 from tidings.operations.all import catalogue_of
 from tidings.operations.catalogue import Catalogue
-from tidings.operations.context import Context, Live, Reloaded
+from tidings.operations.context import Configuration, Context, Live
 from tidings.ports.accounts import AccountStore
 from tidings.ports.blocking import BlockingStore
 from tidings.ports.bus import Bus
@@ -133,7 +133,7 @@ def build_server(
     explained_messages: int = REMEMBERED,
     logs: LogLevels | None = None,
     provides: Mapping[type, object] | None = None,
-    reload: Callable[[], Awaitable[Reloaded]] | None = None,
+    configuration: Configuration | None = None,
     registry: SessionRegistry | None = None,
     bus: Bus | None = None,
 ) -> tuple[Server, Context]:
@@ -143,7 +143,7 @@ def build_server(
     while it runs. `database` names the stores for people. `explained_messages` is how many messages are
     remembered for `explain message`; `logs` are the log's levels, which operations change. `outbound_octets`
     is what may wait for all clients together. `provides` are more things that features may ask for, by type.
-    `reload` reads the configuration anew. `registry` and `bus` join this node to others of the server;
+    `configuration` is what can be read anew. `registry` and `bus` join this node to others of the server;
     without them it is the only one.
     """
     features = tuple(features)
@@ -239,7 +239,7 @@ def build_server(
         sessions=sessions,
         cluster=cluster,
         logs=logs,
-        reload=reload,
+        configuration=configuration,
     )
     context = Context(domains=domains, stores=stores, clock=clock, live=live, database=database)
     provided[Context] = context

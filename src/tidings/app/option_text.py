@@ -13,6 +13,7 @@ from tidings.app.options import Config
 HIDDEN: Final = "(secret)"
 """Stands for a value that may hold a password."""
 _ABSENT: Final = ""
+_SERVED: Final = "served"
 
 
 class OptionChange(NamedTuple):
@@ -21,7 +22,7 @@ class OptionChange(NamedTuple):
     name: str
     before: str
     after: str
-    """As it would stand in a file; empty where there is nothing to show, as of a domain."""
+    """As it would stand in a file; of a domain, whether it is served."""
 
 
 def name(place: Place) -> str:
@@ -38,7 +39,8 @@ def compare(known: KnownFeatures, old: Config, new: Config, places: Iterable[Pla
     for place in places:
         leaf = _leaf(root, place)
         if leaf is None:
-            found.append(OptionChange(name(place), _ABSENT, _ABSENT))
+            before, after = (_SERVED if place[-1] in config.hosts else _ABSENT for config in (old, new))
+            found.append(OptionChange(name(place), before, after))
         else:
             values = [_shown(leaf, _value(config, place)) for config in (old, new)]
             found.append(OptionChange(name(place), *values))

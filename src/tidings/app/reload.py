@@ -11,18 +11,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Sequence
+from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
+import msgspec
 import structlog
 
 from tidings.app import data_directory, option_text
 from tidings.app.differences import differences, is_taken, merged
+from tidings.app.kept_configurations import KeptConfigurations, NothingKeptError, NotWritableError, undo
 from tidings.app.known_features import KnownFeatures
 from tidings.app.layers import Place
 from tidings.app.mistakes import ConfigError
 from tidings.app.options import Config
 from tidings.base.errors import BackendError
-from tidings.operations.context import Reloaded
+from tidings.operations.context import Difference, Differences, Reloaded, RolledBack
 from tidings.operations.errors import Code, OperationError
 
 log = structlog.get_logger("tidings")
@@ -71,6 +74,8 @@ class Setting:
 class _Plan(NamedTuple):
     """What a reload would do at this moment."""
 
+    text: bytes | None
+    """The configuration file."""
     wanted: Config
     prepared: Sequence[tuple[Part, Prepared]]
     done: tuple[str, ...]
@@ -91,6 +96,7 @@ class Reloader:
         self._taken = frozenset[str]()
         self._data_dir = config.server.data_dir
         self._known = KnownFeatures(())
+        self._started_with = self._text()
 
     def run_on(self, config: Config, parts: Iterable[Part], known: KnownFeatures) -> None:
         """Know the data directory that the server runs on, its parts and its features."""
@@ -98,6 +104,7 @@ class Reloader:
         self._parts += parts
         self._taken = frozenset[str]().union(*(part.options for part in self._parts))
         self._known = known
+        self._keep(self._started_with)
 
     @property
     def in_use(self) -> Config:
@@ -107,24 +114,87 @@ class Reloader:
     async def reload(self) -> Reloaded:
         """Reload, and log what that did. Raises `OperationError` where nothing was changed."""
         async with self._one_at_a_time:
-            try:
-                plan = await self._plan(dry_run=False)
-            except ConfigError as error:
-                raise _refused("conflict", _refusal(error)) from None
-            except BackendError as error:
-                raise _refused("unavailable", f"everything stays as it is: {error}") from None
-            failed: set[str] = set()
-            for part, prepared in plan.prepared:
-                used = prepared.use()
-                if asyncio.isfuture(used) or asyncio.iscoroutine(used):
-                    await used
-                if prepared.problems:
-                    failed |= part.options
-            self.running = self._merged(plan.wanted, self._taken - failed)
+            return await self._reload()
+
+    async def _reload(self) -> Reloaded:
+        try:
+            plan = await self._plan(dry_run=False)
+        except ConfigError as error:
+            raise _refused("conflict", _refusal(error)) from None
+        except BackendError as error:
+            raise _refused("unavailable", f"everything stays as it is: {error}") from None
+        failed: set[str] = set()
+        for part, prepared in plan.prepared:
+            used = prepared.use()
+            if asyncio.iscoroutine(used):
+                await used
+            if prepared.problems:
+                failed |= part.options
+        self.running = self._merged(plan.wanted, self._taken - failed)
+        if not plan.problems:
+            await asyncio.to_thread(self._keep, plan.text)
         for problem in plan.problems:
             log.error("reload_failed", problem=problem)
         log.info("reloaded", done=plan.done, needs_restart=plan.needs_restart)
         return _told(plan)
+
+    async def preview(self) -> Reloaded:
+        """Tell what a reload would do, and do nothing of it."""
+        async with self._one_at_a_time:
+            try:
+                return _told(await self._plan(dry_run=True))
+            except ConfigError as error:
+                return Reloaded(complete=False, problems=tuple(map(str, error.mistakes)))
+
+    async def differences(self) -> Differences:
+        """Compare what the server uses with what is configured. Raises `OperationError`."""
+        async with self._one_at_a_time:
+            try:
+                return await asyncio.to_thread(self._compare)
+            except ConfigError as error:
+                raise OperationError(
+                    "conflict", f"the configuration cannot be used: {_list(error)}"
+                ) from None
+
+    def _compare(self) -> Differences:
+        wanted = self._read()
+        places = differences(self.running, wanted)
+        compared = option_text.compare(self._known, self.running, wanted, places)
+        found = tuple(
+            Difference(
+                option=each.name,
+                in_use=each.before,
+                configured=each.after,
+                needs_restart=not is_taken(place, self._taken),
+            )
+            for place, each in zip(places, compared, strict=True)
+        )
+        return Differences(same=not found, differences=found)
+
+    async def roll_back(self) -> RolledBack:
+        """Let the file have the content that was good before, and reload. Raises `OperationError`.
+
+        A file that cannot be used, since a variable or a certificate is not what it was then, is put back.
+        """
+        if not self.running.file:
+            raise OperationError("conflict", "the server has no configuration file that could be put back")
+        async with self._one_at_a_time:
+            kept = self._kept
+            try:
+                done = await asyncio.to_thread(kept.put_back, Path(self.running.file))
+            except NothingKeptError as error:
+                raise OperationError("not-found", str(error)) from None
+            except NotWritableError as error:
+                raise OperationError("conflict", str(error)) from None
+            try:
+                reloaded = await self._reload()
+            except OperationError:
+                await asyncio.to_thread(undo, done)
+                raise
+            await asyncio.to_thread(kept.forget_after, done.kept)
+        log.info("configuration_rolled_back", file=str(done.file), refused=str(done.refused))
+        told = msgspec.structs.asdict(reloaded)
+        return RolledBack(file=str(done.file), refused=str(done.refused), **told)
 
     async def reload_unasked(self) -> None:
         """Reload for somebody who gets no answer but the log."""
@@ -133,11 +203,32 @@ class Reloader:
         except OperationError:
             return  # it is logged
 
+    @property
+    def _kept(self) -> KeptConfigurations:
+        return KeptConfigurations(Path(self._data_dir))
+
+    def _keep(self, text: bytes | None) -> None:
+        """Keep the content of a file that was good; that this cannot be done holds up nothing."""
+        if text is None:
+            return
+        try:
+            self._kept.keep(text)
+        except OSError as error:
+            log.warning("configuration_not_kept", reason=error.strerror)
+
+    def _text(self) -> bytes | None:
+        """Read the configuration file, where there is one."""
+        try:
+            return Path(self.running.file).read_bytes() if self.running.file else None
+        except OSError:
+            return None  # told by who reads the configuration
+
     def _merged(self, wanted: Config, options: Collection[str]) -> Config:
         return merged(self.running, wanted, lambda place: is_taken(place, options))
 
     async def _plan(self, *, dry_run: bool) -> _Plan:
         """Read and check everything; raises `ConfigError` and `BackendError`."""
+        text = await asyncio.to_thread(self._text)
         wanted = await asyncio.to_thread(self._read)
         changed = await asyncio.to_thread(differences, self.running, wanted)
         coming = self._merged(wanted, self._taken)
@@ -147,6 +238,7 @@ class Reloader:
         taken = [place for place in changed if is_taken(place, self._taken)]
         told = option_text.changes(self._known, self.running, wanted, taken)
         return _Plan(
+            text=text,
             wanted=wanted,
             prepared=prepared,
             done=(*of_files, *_some(told)),
@@ -170,8 +262,11 @@ def _refused(code: Code, text: str) -> OperationError:
 
 
 def _refusal(error: ConfigError) -> str:
-    told = "; ".join(str(mistake) for mistake in error.mistakes)
-    return f"the configuration cannot be used, and everything stays as it is: {told}"
+    return f"the configuration cannot be used, and everything stays as it is: {_list(error)}"
+
+
+def _list(error: ConfigError) -> str:
+    return "; ".join(str(mistake) for mistake in error.mistakes)
 
 
 def _write(places: Iterable[Place]) -> tuple[str, ...]:

@@ -274,7 +274,7 @@ def _build(
         database=storage.describe(config),
         explained_messages=config.log.explained_messages,
         logs=levels,
-        reload=reloader.reload,
+        configuration=reloader,
     )
     return server, context
 

@@ -6,6 +6,7 @@ from tidings.kernel.feature import Feature
 from tidings.operations import (
     account,
     archive,
+    configuration,
     domain,
     explain,
     export,
@@ -30,6 +31,7 @@ CATALOGUE = Catalogue(
         *domain.OPERATIONS,
         *followers.OPERATIONS,
         *server.OPERATIONS,
+        *configuration.OPERATIONS,
         *logs.OPERATIONS,
     )
 )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import msgspec
 
@@ -101,6 +102,59 @@ class Reloaded(msgspec.Struct, frozen=True, kw_only=True):
     """The options that have changed since the start and hold from the next one on."""
 
 
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """An option that the server uses with another value than is configured now."""
+
+    option: str
+    """As people write it: `[limits] stanza_bytes`."""
+    in_use: str = ""
+    """As it would stand in the file."""
+    configured: str = ""
+    needs_restart: bool
+    """Whether a reload leaves it as it is."""
+
+
+class Differences(msgspec.Struct, frozen=True, kw_only=True):
+    """What the server uses, compared with what is configured now."""
+
+    same: bool
+    differences: tuple[Difference, ...] = ()
+
+
+class RolledBack(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of going back to an earlier configuration."""
+
+    file: str
+    """The configuration file, which has its earlier content again."""
+    refused: str
+    """The file beside it with the content that it had."""
+    complete: bool
+    """Whether everything in it could be used."""
+    done: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+    needs_restart: tuple[str, ...] = ()
+
+
+class Configuration(Protocol):
+    """The configuration of the running server, and where it is read from; all raise `OperationError`."""
+
+    async def reload(self) -> Reloaded:
+        """Read it anew and use what can be used without a restart."""
+        ...
+
+    async def preview(self) -> Reloaded:
+        """Tell what a reload would do; a configuration that cannot be used is a problem of the answer."""
+        ...
+
+    async def differences(self) -> Differences:
+        """Compare what is used with what is configured."""
+        ...
+
+    async def roll_back(self) -> RolledBack:
+        """Go back to the file that was good before the present one, and reload."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Live:
     """The running server, as far as operations act on it."""
@@ -114,8 +168,8 @@ class Live:
     cluster: Cluster
     logs: LogLevels
     """What the log of this node has."""
-    reload: Callable[[], Awaitable[Reloaded]] | None = None
-    """Reads the configuration anew, where there is one."""
+    configuration: Configuration | None = None
+    """What it was started with, where that can be read anew."""
 
 
 @dataclass(frozen=True, slots=True)

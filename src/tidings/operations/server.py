@@ -93,9 +93,9 @@ async def reload(context: Context, request: ReloadRequest) -> Reloaded:
     """
     del request
     live = context.live
-    if live is None or live.reload is None:
+    if live is None or live.configuration is None:
         raise OperationError("unavailable", "this server has no configuration to read")
-    return await live.reload()
+    return await live.configuration.reload()
 
 
 OPERATIONS = (status, reload)
