@@ -171,7 +171,9 @@ def test_a_good_one_needs_no_word(pair):
 def test_expired_early_and_ending_certificates_are_told(pair):
     end = NOW + timedelta(days=certificates.SELF_SIGNED_DAYS)
     assert told(pair, now=end + timedelta(days=1)) == [("fail", f"good.crt expired on {end:%Y-%m-%d}")]
-    assert told(pair, now=end - timedelta(days=5)) == [("warn", "good.crt expires in 5 days")]
+    assert told(pair, now=end - timedelta(days=5)) == [
+        ("warn", f"good.crt expires in 5 days, on {end:%Y-%m-%d}")
+    ]
     start = NOW - timedelta(days=1)
     assert told(pair, now=start - timedelta(days=1)) == [
         ("fail", f"good.crt is not valid before {start:%Y-%m-%d}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from tidings.app import certificates, tls_contexts
 from tidings.app.certificates import CertificateError, Pair
@@ -33,8 +33,12 @@ class CertificateReload:
 
     options = OPTIONS
 
-    def __init__(self, served: Iterable[Certificates], domains: Domains) -> None:
+    def __init__(
+        self, served: Iterable[Certificates], domains: Domains, on_use: Callable[[], object]
+    ) -> None:
+        """`on_use` is told whenever certificates have been taken over."""
         self._served = tuple(served)
+        self._on_use = on_use
         self._domains = domains
 
     async def prepare(self, config: Config, *, dry_run: bool) -> Prepared:
@@ -67,6 +71,7 @@ class CertificateReload:
             served.use_minimum_version(config.tls.minimum_version)
             await served.use(each)
         await asyncio.to_thread(tls_contexts.warn, changed)
+        self._on_use()
 
     def _added(self) -> list[str]:
         """Give the domains that were added while the server runs."""

@@ -47,6 +47,8 @@ class CertificateFinding(NamedTuple):
     level: Literal["warn", "fail"]
     text: str
     mend: str
+    is_ending: bool = False
+    """Whether it has expired or will soon, of which a running server tells by itself."""
 
 
 def pairs_of(config: Config) -> dict[str, Pair]:
@@ -135,16 +137,18 @@ def findings(pair: Pair, domains: Iterable[str], now: datetime) -> Iterator[Cert
         reason, _, mend = str(error).partition("; ")
         yield CertificateFinding("fail", reason, mend)
         return
-    renew = (
-        "renew it, and let a running server take it: tidings server reload" if not pair.is_own else _MADE_ANEW
-    )
+    renew = renewal_of(pair)
     if now > certificate.not_valid_after_utc:
         yield CertificateFinding(
-            "fail", f"{pair.certificate} expired on {certificate.not_valid_after_utc:%Y-%m-%d}", renew
+            "fail",
+            f"{pair.certificate} expired on {certificate.not_valid_after_utc:%Y-%m-%d}",
+            renew,
+            is_ending=True,
         )
     elif certificate.not_valid_after_utc - now < timedelta(days=RENEW_DAYS):
         days = (certificate.not_valid_after_utc - now).days
-        yield CertificateFinding("warn", f"{pair.certificate} expires in {days} days", renew)
+        text = f"{pair.certificate} expires in {days} days, on {certificate.not_valid_after_utc:%Y-%m-%d}"
+        yield CertificateFinding("warn", text, renew, is_ending=True)
     if now < certificate.not_valid_before_utc:
         since = f"{certificate.not_valid_before_utc:%Y-%m-%d}"
         yield CertificateFinding(
@@ -160,6 +164,18 @@ def findings(pair: Pair, domains: Iterable[str], now: datetime) -> Iterator[Cert
         yield CertificateFinding(
             "warn", f"{pair.key} can be read by everybody on this machine", f"chmod 600 {pair.key}"
         )
+
+
+def renewal_of(pair: Pair) -> str:
+    """Say how a running server gets another certificate in the place of this one."""
+    return _MADE_ANEW if pair.is_own else "renew it, and let a running server take it: tidings server reload"
+
+
+def end_of(der: bytes) -> float:
+    """Tell when a certificate, given as DER, ends, in seconds since the epoch."""
+    from cryptography import x509  # noqa: PLC0415  # loaded only when a certificate is looked at
+
+    return x509.load_der_x509_certificate(der).not_valid_after_utc.timestamp()
 
 
 def _will_do(pair: Pair, names: Iterable[str], now: datetime) -> bool:

@@ -154,7 +154,9 @@ def _certificates(config: Config, now: datetime) -> Iterator[Finding]:
             yield Finding(status=finding.level, subject="certificate", text=finding.text, mend=finding.mend)
         if not found:
             kind = " (self-signed)" if pair.is_own else ""
-            yield Finding(status="ok", subject="certificate", text=f"{pair.certificate}{kind}")
+            ends = datetime.fromtimestamp(certificates.end_of(certificates.certificate_of(pair)), UTC)
+            text = f"{pair.certificate}{kind}, until {ends:%Y-%m-%d}"
+            yield Finding(status="ok", subject="certificate", text=text)
 
 
 def _ports(config: Config, process: int) -> Iterator[Finding]:

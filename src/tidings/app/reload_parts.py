@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from tidings.app import certificate_reload, doors, memory
 from tidings.app.certificate_reload import CertificateReload
+from tidings.app.certificate_watch import CertificateWatch
 from tidings.app.known_features import KnownFeatures
 from tidings.app.logs import Logs
 from tidings.app.options import Config
@@ -52,6 +53,7 @@ class Running(NamedTuple):
     server: Server
     domains: Domains
     served: tuple[Certificates, ...]
+    watch: CertificateWatch
     logs: Logs
     known: KnownFeatures
     created: tuple[str, ...]
@@ -77,7 +79,7 @@ def make(running: Running) -> tuple[Part, ...]:
         )
 
     return (
-        CertificateReload(running.served, domains),
+        CertificateReload(running.served, domains, running.watch.look),
         FirstAccounts(running.created, running.make_accounts),
         Setting(_LOG, use_log),
         Setting(_SERVER, use_limits),

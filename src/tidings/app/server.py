@@ -30,6 +30,7 @@ from tidings.app import (
 )
 from tidings.app.admin_socket import AdminSocket
 from tidings.app.banner import print_banner
+from tidings.app.certificate_watch import CertificateWatch
 from tidings.app.compose import HostSettings, build_server
 from tidings.app.doors import Doors, open_doors
 from tidings.app.known_features import KnownFeatures, known_features
@@ -184,6 +185,8 @@ async def _start_serving(
         known = _known(config)
         server, context = _build(config, stores, known.features, reloader, logs.levels)
         await make_first_accounts(context.accounts, _first_accounts(config))
+        watch = CertificateWatch(tls, server.clock, server.supervisor, server.telemetry)
+        server.workers.append(watch)
         await server.start()
         assert context.live is not None
         await context.live.hosting.restore()
@@ -192,6 +195,7 @@ async def _start_serving(
         server=server,
         domains=context.domains,
         served=(tls, https),
+        watch=watch,
         logs=logs,
         known=known,
         created=config.server.create_admins,

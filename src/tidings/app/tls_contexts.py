@@ -34,6 +34,9 @@ class Loaded(NamedTuple):
     der: bytes
     digest: bytes
     """Of all files that it was made from."""
+    pair: Pair
+    ends: float
+    """In seconds since the epoch."""
 
 
 class Found(NamedTuple):
@@ -60,7 +63,8 @@ class Loader:
         context = certificates.make_context(pair, self.minimum_version, self._alpn)
         if self._authority is not None:
             certificates.ask_clients(context, self._authority)
-        return Loaded(context, certificates.certificate_of(pair), digest)
+        der = certificates.certificate_of(pair)
+        return Loaded(context, der, digest, pair, certificates.end_of(der))
 
     def digest(self, pair: Pair) -> bytes:
         """Tell the files of a certificate from others by their content."""
@@ -111,6 +115,10 @@ class Certificates:
         self._loader.minimum_version = minimum_version
         for context in (*self._entrances, *(loaded.context for loaded in self._by_domain.values())):
             context.minimum_version = certificates.tls_version(minimum_version)
+
+    def in_use(self) -> dict[str, Loaded]:
+        """Give the certificate that is shown for each domain now."""
+        return dict(self._by_domain)
 
     def add(self, domain: str) -> bool:
         """Take the certificate of a domain from the certificate directory, and tell whether there is one.
@@ -206,12 +214,17 @@ def is_own_due(pairs: Mapping[str, Pair], now: datetime | None = None) -> bool:
 
 
 def warn(pairs: Mapping[str, Pair]) -> None:
-    """Log what is wrong with certificates; a server with an expired one serves all the same."""
+    """Log what is wrong with certificates, but for their end, which the watch tells of.
+
+    A server with an expired one serves all the same.
+    """
     by_pair: dict[Pair, list[str]] = {}
     for domain, pair in pairs.items():
         by_pair.setdefault(pair, []).append(domain)
     for pair, domains in by_pair.items():
         for finding in certificates.findings(pair, domains, datetime.now(UTC)):
+            if finding.is_ending:
+                continue
             log.warning("certificate", problem=finding.text, mend=finding.mend)
 
 
