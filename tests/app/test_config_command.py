@@ -39,6 +39,7 @@ def test_the_difference_is_told_option_by_option_and_secrets_are_not(server: Ser
     file = config_of(server)
     text = file.read_text()
     changed = text.replace("[server]\n", '[server]\ncreate_admins = ["carol:s3cret"]\n')
+    changed += '\n[features]\ndisabled = ["last_activity"]\n'
     file.write_text(
         changed + '\n[limits]\nstanza_bytes = 20000\n[ledger]\nwait_seconds = 7\n[host."new.example"]\n'
     )
@@ -52,12 +53,17 @@ def test_the_difference_is_told_option_by_option_and_secrets_are_not(server: Ser
         "[server] create_admins": ("(secret)", "(secret)", False),
         "[limits] stanza_bytes": ("262144", "20000", False),
         "[ledger] wait_seconds": ("10", "7", True),
+        "[features] disabled": ("[]", '["last_activity"]', True),
         '[host."new.example"]': ("", "served", True),
     }
     assert "s3cret" not in server.command("config", "diff").stdout
     assert server.command("server", "reload").returncode == 0
     rest = asked(server, "config", "diff")[1]["differences"]
-    assert [each["option"] for each in rest] == ["[ledger] wait_seconds", '[host."new.example"]']
+    assert [each["option"] for each in rest] == [
+        "[ledger] wait_seconds",
+        "[features] disabled",
+        '[host."new.example"]',
+    ]
 
 
 def test_a_preview_tells_what_a_reload_does_and_does_nothing(server: ServerProcess) -> None:

@@ -49,7 +49,7 @@ class CertificateWatch:
         """The last threshold that was told of each certificate in use."""
         telemetry.gauge_by(
             "certificate_ends_timestamp_seconds",
-            f"When the certificate of a domain ends; of the {MOST_DOMAINS} domains whose ones end first",
+            f"When the certificate of a domain ends; of the {MOST_DOMAINS} domains that come first",
             "domain",
             self._ends,
         )

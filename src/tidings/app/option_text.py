@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 from tidings.app import schema
-from tidings.app.known_features import KnownFeatures
+from tidings.app.known_features import DISABLED, KnownFeatures
 from tidings.app.layers import Place, write_place
 from tidings.app.options import Config
 
@@ -88,6 +88,8 @@ def _value(config: Config, place: Place) -> Any:  # noqa: ANN401  # any option
         value = config.added
     else:
         value = config
+    if place == ("features", DISABLED):
+        return value.disabled
     for part in place:
         value = value.get(part) if isinstance(value, dict) else getattr(value, str(part), None)
     return value

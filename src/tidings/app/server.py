@@ -305,7 +305,9 @@ def _settings_of(config: Config, domain: str, admins: tuple[Jid, ...] = ()) -> H
 
 
 def _first_accounts(config: Config) -> list[tuple[Jid, str]]:
-    return [(Jid(address), password) for address, password in config.first_accounts()]
+    """Give the accounts to make on the domains that are served; others may be configured since the start."""
+    accounts = [(Jid(address), password) for address, password in config.first_accounts()]
+    return [(jid, password) for jid, password in accounts if jid.domain in config.hosts]
 
 
 async def _open(

@@ -7,7 +7,7 @@ import inspect
 import itertools
 import typing
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import msgspec
@@ -89,9 +89,14 @@ def live_options(classes: Iterable[type[Feature]]) -> dict[str, frozenset[str]]:
     return found
 
 
+@lru_cache(maxsize=64)  # a server with a thousand hosts has a few sets of features
+def _live_options(classes: tuple[type[Feature], ...]) -> dict[str, frozenset[str]]:
+    return live_options(classes)
+
+
 def use_options(host: Host, options: Mapping[str, msgspec.Struct]) -> None:
     """Let the features of a host have other options from now on; those that they built from stay."""
-    live = live_options(type(feature) for feature in host.features)
+    live = _live_options(tuple(map(type, host.features)))
     for name, current in host.options.items():
         if name in options:
             values = {field: getattr(options[name], field) for field in live[name]}

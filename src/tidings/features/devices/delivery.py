@@ -32,6 +32,7 @@ from tidings.features.devices.keeping import CursorKeeper
 from tidings.features.devices.progress import LOOK_EVERY, PROGRESS, Progress, device_of
 from tidings.features.devices.replay import Replay
 from tidings.kernel.clock import Clock
+from tidings.kernel.current import Current
 from tidings.kernel.events import (
     AccountRemoved,
     ArchivePulled,
@@ -83,15 +84,25 @@ class Devices(Feature):
         clock: Clock,
         supervisor: Supervisor,
         traces: Traces,
-        options: DeviceOptions,
+        options: Current[DeviceOptions],
     ) -> None:
+        self._options = options
         self._ledger = ledger
         self._supervisor = supervisor
         self._cursors = Cursors(ledger)
         self._keeper = CursorKeeper(self._cursors, clock, supervisor, traces)
         self._replay = Replay(
-            ledger, self._cursors, self._keeper, clock, supervisor, options.offline_messages
+            ledger,
+            self._cursors,
+            self._keeper,
+            clock,
+            supervisor,
+            self._portion,
         )
+
+    def _portion(self) -> int:
+        """Say how many messages a device is sent before it has to acknowledge them."""
+        return self._options.now.offline_messages
 
     async def stop(self) -> None:
         """Write the cursors that have moved."""

@@ -8,7 +8,7 @@ is the token of the task that may act; whoever takes it away stops the replay.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import structlog
@@ -40,7 +40,7 @@ PAGE_OCTETS: Final = 2 * PORTION_OCTETS
 
 
 class Replay:
-    """Replays archives to the sessions of one host, `portion` messages at a time."""
+    """Replays archives to the sessions of one host, so many messages at a time as `portion` says then."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Replay:
         keeper: CursorKeeper,
         clock: Clock,
         supervisor: Supervisor,
-        portion: int,
+        portion: Callable[[], int],
     ) -> None:
         self.ledger = ledger
         self._cursors = cursors
@@ -166,7 +166,7 @@ class Replay:
         """Send page after page, until there is nothing more or the portion is full."""
         if progress.run is run and progress.pulls and progress.first_missed is None:
             self._arrive(session, progress)
-        room = _Room(self._portion)
+        room = _Room(self._portion())
         while progress.run is run and session.is_catching_up:
             progress.start_reading()
             query = PageQuery(
