@@ -130,7 +130,7 @@ class Reloader:
                 await used
             if prepared.problems:
                 failed |= part.options
-        self.running = self._merged(plan.wanted, self._taken - failed)
+        self.running = await asyncio.to_thread(self._merged, plan.wanted, self._taken - failed)
         if not plan.problems:
             await asyncio.to_thread(self._keep, plan.text)
         for problem in plan.problems:
@@ -231,12 +231,12 @@ class Reloader:
         text = await asyncio.to_thread(self._text)
         wanted = await asyncio.to_thread(self._read)
         changed = await asyncio.to_thread(differences, self.running, wanted)
-        coming = self._merged(wanted, self._taken)
+        coming = await asyncio.to_thread(self._merged, wanted, self._taken)
         runs_on = data_directory.with_directory(coming, self._data_dir)
         prepared = [(part, await part.prepare(runs_on, dry_run=dry_run)) for part in self._parts]
         of_files = tuple(text for _, each in prepared for text in each.done)
         taken = [place for place in changed if is_taken(place, self._taken)]
-        told = option_text.changes(self._known, self.running, wanted, taken)
+        told = await asyncio.to_thread(option_text.changes, self._known, self.running, wanted, taken)
         return _Plan(
             text=text,
             wanted=wanted,

@@ -98,7 +98,7 @@ def use_options(host: Host, options: Mapping[str, msgspec.Struct]) -> None:
     """Let the features of a host have other options from now on; those that they built from stay."""
     live = _live_options(tuple(map(type, host.features)))
     for name, current in host.options.items():
-        if name in options:
+        if name in options and options[name] != current.now:
             values = {field: getattr(options[name], field) for field in live[name]}
             current.now = msgspec.structs.replace(current.now, **values)
 
