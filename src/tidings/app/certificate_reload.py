@@ -17,7 +17,6 @@ OPTIONS = frozenset(
         "tls.certificate",
         "tls.key",
         "tls.directory",
-        "tls.minimum_version",
         "host.*.certificate",
         "host.*.key",
     }
@@ -61,14 +60,13 @@ class CertificateReload:
             f"certificates: {len(found[0].changed)} read anew{of_whom}, {found[0].unchanged} unchanged"
         )
         return Prepared(
-            lambda: self._use(config, found, {name: pairs[name] for name in names}),
+            lambda: self._use(found, {name: pairs[name] for name in names}),
             tuple(told),
             tuple(problems),
         )
 
-    async def _use(self, config: Config, found: Iterable[Found], changed: Mapping[str, Pair]) -> None:
+    async def _use(self, found: Iterable[Found], changed: Mapping[str, Pair]) -> None:
         for served, each in zip(self._served, found, strict=True):
-            served.use_minimum_version(config.tls.minimum_version)
             await served.use(each)
         await asyncio.to_thread(tls_contexts.warn, changed)
         self._on_use()

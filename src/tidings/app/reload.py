@@ -174,7 +174,7 @@ class Reloader:
     async def roll_back(self) -> RolledBack:
         """Let the file have the content that was good before, and reload. Raises `OperationError`.
 
-        A file that cannot be used, since a variable or a certificate is not what it was then, is put back.
+        An earlier file that is a mistake by now, such as beside another variable, changes nothing.
         """
         if not self.running.file:
             raise OperationError("conflict", "the server has no configuration file that could be put back")

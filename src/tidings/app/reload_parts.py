@@ -25,6 +25,7 @@ from tidings.kernel.server import Server
 _ADMINS: Final = frozenset({"server.admins", "host.*.admins"})
 _CREATED: Final = frozenset({"server.create_admins"})
 _LOG: Final = frozenset({"log.level", "log.format"})
+_TLS: Final = frozenset({"tls.minimum_version"})
 _READ_EACH_TIME: Final = frozenset({"server.drain_seconds"})
 _SERVER: Final = frozenset(
     f"limits.{name}" for name in ("sessions_per_account", "outbound_total_bytes", "accounts_in_memory")
@@ -43,6 +44,7 @@ def options_taken(features: Iterable[type[Feature]]) -> frozenset[str]:
         _LOG,
         _READ_EACH_TIME,
         _SERVER,
+        _TLS,
         _of_features(features),
     )
 
@@ -70,6 +72,10 @@ def make(running: Running) -> tuple[Part, ...]:
         logs.levels.configure(config.log.level)
         logs.format.use(config.log.format)
 
+    def use_tls(config: Config) -> None:
+        for served in running.served:
+            served.use_minimum_version(config.tls.minimum_version)
+
     def use_limits(config: Config) -> None:
         limits = config.limits
         server.use_limits(
@@ -80,6 +86,7 @@ def make(running: Running) -> tuple[Part, ...]:
 
     return (
         CertificateReload(running.served, domains, running.watch.look),
+        Setting(_TLS, use_tls),
         FirstAccounts(running.created, running.make_accounts),
         Setting(_LOG, use_log),
         Setting(_SERVER, use_limits),
