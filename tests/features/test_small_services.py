@@ -42,11 +42,16 @@ async def test_version(world: World) -> None:
     assert not version.os
 
 
-def test_hidden_and_shown_versions() -> None:
-    hidden = SoftwareVersion(VersionOptions(show_version=False))
-    shown = SoftwareVersion(VersionOptions(show_system=True))
-    assert Version.decode(hidden._answer).version == "hidden"
-    assert Version.decode(shown._answer).os
+async def test_hidden_and_shown_versions(world: World) -> None:
+    alice = await world.login("alice@localhost")
+
+    async def told(options: VersionOptions) -> Version:
+        world.server.hosts["localhost"].options["version"].now = options
+        ask = "<iq type='get' id='1' to='localhost'><query xmlns='jabber:iq:version'/></iq>"
+        return Version.decode((await alice.request(ask)).children[0])
+
+    assert (await told(VersionOptions(show_version=False))).version == "hidden"
+    assert (await told(VersionOptions(show_system=True))).os
 
 
 async def test_time(world: World) -> None:
