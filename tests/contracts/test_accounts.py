@@ -120,6 +120,7 @@ async def test_accounts_are_listed_by_domain_in_pages(stores: Stores) -> None:
     assert await stores.accounts.count("example.org") == len(names)
     assert await stores.accounts.count("example.com") == 1
     assert await stores.accounts.count("example.net") == 0
+    assert await stores.accounts.count_by_domain() == {"example.org": len(names), "example.com": 1}
 
 
 async def test_a_page_begins_after_an_account_that_is_gone(stores: Stores) -> None:

@@ -49,6 +49,7 @@ from tidings.kernel.outbound import DEFAULT_OCTETS
 from tidings.kernel.outbox import Outbox
 from tidings.kernel.pacing import Pacing
 from tidings.kernel.server import Server
+from tidings.kernel.session_figures import AccountCounting
 from tidings.kernel.session_manager import SessionManager
 from tidings.kernel.supervisor import Supervisor
 from tidings.kernel.telemetry import Telemetry
@@ -147,7 +148,7 @@ def build_server(
     without them it is the only one.
     """
     features = tuple(features)
-    telemetry = Telemetry()
+    telemetry = Telemetry(clock.monotonic)
     supervisor = Supervisor(telemetry)
     traces = Traces(explained_messages, clock=clock)
     logs = LogLevels(clock) if logs is None else logs
@@ -172,6 +173,8 @@ def build_server(
         outbound_octets=outbound_octets,
         accounts_in_memory=accounts_in_memory,
     )
+    counting = AccountCounting(stores.accounts, server.figures, supervisor, clock.monotonic)
+    telemetry.refreshing.append(counting.refresh)
     domains = Domains()
     accounts = Accounts(
         stores.accounts,

@@ -272,6 +272,12 @@ async def open_doors(
     limiter = ConnectionLimiter(
         total=config.limits.connections, per_address=config.limits.connections_per_address
     )
+    server.telemetry.total_by(
+        "connections_turned_away",
+        "Connections that were refused, since their address or all together had as many as they may",
+        "limit",
+        lambda: limiter.turned_away,
+    )
     doors = Doors(limiter, contexts)
     setup = tls_setup(config, tls, domains)
     for name, direct_tls in (("tcp", False), ("tls", True)):

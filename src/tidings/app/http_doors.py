@@ -16,6 +16,7 @@ from tidings.gateways.health import HealthDoor
 from tidings.gateways.host_meta import HostMetaDoor
 from tidings.gateways.http import HttpGateway
 from tidings.gateways.listener_policy import ListenerPolicy
+from tidings.gateways.mongooseim_names import MongooseNames
 from tidings.gateways.tls import TlsSetup
 from tidings.gateways.websocket import WebSocketDoor
 from tidings.kernel.server import Server
@@ -57,12 +58,15 @@ async def open_http(
         http,
         {ns.ALT_CONNECTIONS_WEBSOCKET: websocket.PATH, ns.ALT_CONNECTIONS_BOSH: bosh.PATH},
     )
+    if config.metrics.mongooseim_names:
+        server.telemetry.registry.register(MongooseNames(server.telemetry))
     health = HealthDoor(
         http,
         registry=server.telemetry.registry,
         problems=lambda: _problems(server, stores),
         networks=config.metrics.networks,
         has_metrics=config.metrics.enabled,
+        refresh=server.telemetry.refresh,
     )
     for name, encrypted in (("http", False), ("https", True)):
         if bound := sockets.get(name):

@@ -311,6 +311,10 @@ class MetricsOptions(msgspec.Struct, frozen=True, kw_only=True):
         "127.0.0.0/8",
         "::1/128",
     )
+    mongooseim_names: Annotated[
+        bool,
+        Meta(description="Give some figures under the names that MongooseIM has for them, too."),
+    ] = False
 
 
 class HostOptions(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,7 +6,6 @@ nothing is written; the exit code is 1 when a file is not what it would be.
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,10 +14,7 @@ from typing import Any, Final, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import inspect
-from prometheus_client.core import Metric
 
-from tidings.adapters.memory.stores import MemoryStores
-from tidings.adapters.sql.ledger import open_memory_ledger
 from tidings.app import (
     api_reference,
     arguments,
@@ -28,15 +24,14 @@ from tidings.app import (
     direct_commands,
     hook_reference,
     layers,
+    metric_reference,
     reload_parts,
     schema,
     share_reference,
     whereabouts,
 )
-from tidings.app.compose import HostSettings, build_server
 from tidings.app.known_features import known_features
 from tidings.app.reference_text import attribute_docs, cell
-from tidings.kernel.clock import SystemClock
 from tidings.operations.all import CATALOGUE
 from tidings.operations.catalogue import Operation
 from tidings.operations.context import Role
@@ -64,7 +59,7 @@ def pages() -> dict[str, str]:
         "command-line.md": _command_line,
         "configuration.md": _configuration,
         "hooks.md": hook_reference.page,
-        "metrics.md": _metrics,
+        "metrics.md": metric_reference.page,
         "operations.md": _operations,
         "shares.md": share_reference.page,
         "standards.md": _standards,
@@ -371,29 +366,6 @@ def _title(module: str) -> str:
     """Give what the docstring of a feature's module begins with: its name, before the colon."""
     text = importlib.import_module(module).__doc__ or module
     return text.strip().partition("\n")[0].partition(":")[0].rstrip(".")
-
-
-def _metrics() -> Iterator[str]:
-    yield "# Metrics"
-    yield ""
-    yield "For Prometheus, at `/metrics` of the HTTP listeners (see `[metrics]` in the"
-    yield "[configuration](configuration.md))."
-    yield ""
-    yield "| metric | kind | what it counts | label |"
-    yield "|---|---|---|---|"
-    for family in asyncio.run(_families()):
-        name = f"{family.name}_total" if family.type == "counter" else family.name
-        labels = ", ".join(getattr(family, "_labelnames", ()))
-        yield f"| `{name}` | {family.type} | {family.documentation} | {labels} |"
-
-
-async def _families() -> list[Metric]:
-    """Give what a scrape of a server with archives shows."""
-    ledger = await open_memory_ledger()
-    plans = (HostSettings(domain="example.org"),)
-    families = list(build_server(plans, MemoryStores(ledger), SystemClock())[0].telemetry.collect())
-    await ledger.close()
-    return families
 
 
 if __name__ == "__main__":

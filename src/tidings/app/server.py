@@ -36,6 +36,7 @@ from tidings.app.doors import Doors, open_doors
 from tidings.app.known_features import KnownFeatures, known_features
 from tidings.app.leaving import leave
 from tidings.app.logs import Logs, configure_logs
+from tidings.app.machine_figures import watch_machine
 from tidings.app.options import Config
 from tidings.app.progress import StartProgress
 from tidings.app.reload import Reloader
@@ -184,6 +185,8 @@ async def _start_serving(
         stack.push_async_callback(stores.close)
         known = _known(config)
         server, context = _build(config, stores, known.features, reloader, logs.levels)
+        ledger = None if stores.ledger is None else stores.ledger.state
+        watch_machine(server.telemetry, config.data_dir, ledger)
         await make_first_accounts(context.accounts, _first_accounts(config))
         watch = CertificateWatch(tls, server.clock, server.supervisor, server.telemetry)
         server.workers.append(watch)

@@ -31,6 +31,8 @@ class ConnectionLimiter:
         self._total = total
         self._per_address = per_address
         self._count = 0
+        self.turned_away = {"all": 0, "address": 0}
+        """How many were refused: all together, or their address, had as many as they may."""
         self._addresses: Counter[str] = Counter()
         self._refused = SeldomTold(TOLD_EVERY, now)
         self._out_of_files = SeldomTold(TOLD_EVERY, now)
@@ -44,12 +46,14 @@ class ConnectionLimiter:
     def admit(self, address: str) -> bool:
         """Tell whether one more may come in from there; if so, `leave` must be called once."""
         if self._total and self._count >= self._total:
+            self.turned_away["all"] += 1
             more = self._full.kept_quiet("")
             if more is not None:
                 log.warning("too_many_connections", limit=self._total, more=more)
             return False
         network = network_of(address)
         if self._per_address and self._addresses[network] >= self._per_address and not is_loopback(address):
+            self.turned_away["address"] += 1
             self._tell(address, network)
             return False
         self._count += 1

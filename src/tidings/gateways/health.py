@@ -27,15 +27,18 @@ class HealthDoor:
         problems: Callable[[], Awaitable[Sequence[str]]],
         networks: Sequence[str] = (),
         has_metrics: bool = True,
+        refresh: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """`problems` gives what keeps the server from serving, one line each; nothing when it is ready.
 
         `networks` are those that may read the figures and these lines, which may name the database, its host
-        and its user; all others learn that the server is not ready, and nothing else.
+        and its user; all others learn that the server is not ready, and nothing else. `refresh` is awaited
+        before the figures are read.
         """
         self._gateway = gateway
         self._registry = registry
         self._problems = problems
+        self._refresh = refresh
         self.use_networks(networks)
         gateway.add("/health", {"GET": self._health}, about="GET tells whether the server lives.")
         gateway.add("/ready", {"GET": self._ready}, about="GET tells whether the server takes clients.")
@@ -61,6 +64,8 @@ class HealthDoor:
     async def _metrics(self, request: web.BaseRequest) -> web.StreamResponse:
         if not self._may_know(request):
             raise HttpError(403, "The figures are not for this address.")
+        if self._refresh is not None:
+            await self._refresh()
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
         return web.Response(body=encode(self._registry), headers={"Content-Type": content_type})
 

@@ -21,6 +21,7 @@ from tidings.kernel.maybe_awaitable import MaybeAwaitable, until_done
 from tidings.kernel.outbound import DEFAULT_OCTETS, Backlogged, OutboundBudget
 from tidings.kernel.resting import Resting
 from tidings.kernel.session import Client, InboundQueue, Link, Session
+from tidings.kernel.session_figures import SessionFigures
 from tidings.kernel.session_log import SessionLog
 from tidings.kernel.session_manager import SessionManager
 from tidings.kernel.supervisor import Supervisor
@@ -100,28 +101,31 @@ class Server:
         """How many accounts without a session each host keeps in memory."""
         self._end_session = self._end_later  # one bound method for all sessions
         self._count = 0
-        self._sent_before = 0  # to sessions that have ended
         self._emptied: asyncio.Future[None] | None = None
         if ledger is not None:
             self.telemetry.watch_ledger(ledger.state)
             ledger.state.on_trouble = _tell_of_trouble
             ledger.state.on_recovery = _tell_of_recovery
-        self.telemetry.total(
-            "stanzas_sent",
-            "Stanzas that sessions were sent",
-            lambda: self._sent_before + sum(session.flow.sent for session in self.sessions()),
-        )
+        self.figures = SessionFigures(hosts, telemetry)
+        """What a scrape shows of sessions."""
         self.telemetry.gauge(
             "outbound_bytes",
             "Bytes that wait for clients: unread, or not acknowledged",
             lambda: self.outbound.octets,
+        )
+        self.telemetry.gauge(
+            "outbound_limit_bytes",
+            "Bytes that may wait for all clients together",
+            lambda: self.outbound.limit,
         )
         self.telemetry.total(
             "backlogs_dropped",
             "Sessions that ended since too much waited for all clients together",
             lambda: self.outbound.ended,
         )
-        self.telemetry.gauge("sessions", "Sessions", lambda: self._count)
+        self.telemetry.gauge(
+            "uptime_seconds", "How long the server has run", lambda: clock.now() - self.started
+        )
         self.telemetry.gauge("connections", "Open connections", lambda: len(self.connections))
 
     def use_limits(self, *, sessions_per_account: int, outbound_octets: int, accounts_in_memory: int) -> None:
@@ -300,7 +304,7 @@ class Server:
         dismiss(session)
         self._manager.release(session)
         self._count -= 1
-        self._sent_before += session.flow.sent
+        self.figures.ended(session)
         session.flow.stop_expiry()
         self.session_log.ended(session, reason)
         wait = session.host.hooks.tell(SessionEnded(session, reason))

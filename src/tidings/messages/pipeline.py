@@ -32,8 +32,9 @@ from tidings.kernel.maybe_awaitable import MaybeAwaitable, in_turn, until_done
 from tidings.kernel.reasons import Reason
 from tidings.kernel.routing import Routing
 from tidings.kernel.supervisor import Supervisor
-from tidings.kernel.telemetry import Telemetry
+from tidings.kernel.telemetry import DELIVERY_SAMPLE, Telemetry
 from tidings.messages import entries, tracing
+from tidings.messages.delivery_times import note_delivery
 from tidings.messages.handover import Handover
 from tidings.messages.origin import Origin
 from tidings.messages.refusals import Refusals
@@ -82,6 +83,7 @@ class Pipeline:
         self._telemetry = telemetry
         self._traces = routing.traces
         self._refusals = Refusals(routing, supervisor)
+        self._untimed = DELIVERY_SAMPLE - 1  # the first is timed: a quiet server shows something, too
         self.handover: Handover | None = None
         """The way to sessions on other nodes; None where this is the only one."""
         self.may_decide = False
@@ -123,6 +125,10 @@ class Pipeline:
         if numbers:
             for submission, number in zip(submissions, numbers, strict=True):
                 submission.number = number
+        self._untimed += 1
+        if self._untimed == DELIVERY_SAMPLE:
+            self._untimed = 0
+            submissions[0].timed_since = self._telemetry.now()
         return submissions
 
     # --- load
@@ -212,7 +218,10 @@ class Pipeline:
             for submission in accepted:
                 tracing.tell_planned(submission)
         if not appends:
-            return self._accept(accepted, ())
+            wait = self._accept(accepted, ())
+            if accepted[0].timed_since is not None:
+                note_delivery(accepted[0], self._telemetry)
+            return wait
         assert self._ledger is not None  # hosts with archives have one
         try:
             committing = self._ledger.commit(LedgerBatch(appends=tuple(appends)))
@@ -290,6 +299,8 @@ class Pipeline:
         wait = None
         try:
             wait = self._accept(submissions, committing.result().outcomes)
+            if submissions[0].timed_since is not None:
+                note_delivery(submissions[0], self._telemetry)
         except Exception as bug:  # noqa: BLE001  # else it would end in the event loop, and the origin wait
             self._supervisor.report("accept", bug)
         self._settle(done, wait)

@@ -124,6 +124,8 @@ class Submission(msgspec.Struct, eq=False):
     """What was decided about it; see `kernel/traces.py`."""
     accepted: Accepted | None = None
     """What the ledger has answered, where it has accepted it."""
+    timed_since: float | None = None
+    """When it was submitted, on the monotonic clock, if it is one of those that are timed."""
     trace_id: str = ""
     """Its id in logs, empty while nobody has asked for it."""
 

@@ -121,6 +121,10 @@ class AccountStore(Protocol):
         """Count the accounts of the domain, banned ones included."""
         ...
 
+    async def count_by_domain(self) -> dict[str, int]:
+        """Count the accounts of every domain that has any; reads all of them, so it is asked seldom."""
+        ...
+
     async def touch_last(self, jid: Jid, now: float, status: str = "") -> None:
         """Note when the account was last there and its last words; does nothing without an account."""
         ...

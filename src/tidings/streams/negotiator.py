@@ -252,6 +252,7 @@ class Negotiator:
 
     def _hear(self, element: Element) -> None:
         """Feed an element to the negotiation; what proves a password waits for its turn."""
+        self._opening.heard(element)
         if (element.namespace, element.name) == (ns.STREAMS, "error"):
             error = read_stream_error(element)
             self._server.session_log.stream_error(self._output.client, None, error, sent=False)

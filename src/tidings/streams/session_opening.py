@@ -7,6 +7,8 @@ Invariants:
 
 from __future__ import annotations
 
+from typing import Final
+
 from tidings.base.errors import StreamError
 from tidings.base.ids import token
 from tidings.base.jid import Jid
@@ -19,13 +21,17 @@ from tidings.streams.listener import ListenerContext, Resumer
 from tidings.streams.login_line import Place
 from tidings.streams.stream_output import StreamOutput
 from tidings.wire.xml.element import Element
+from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.negotiation import values
+
+_AUTHENTICATION: Final = frozenset({ns.SASL, ns.SASL2})
 
 
 class SessionOpening:
     """Looks for the session of one connection, or makes it, and hands it over when its client knows of it."""
 
     __slots__ = (
+        "_began",
         "_buffer",
         "_context",
         "_is_admitted",
@@ -39,12 +45,18 @@ class SessionOpening:
     def __init__(self, context: ListenerContext, output: StreamOutput) -> None:
         self._context = context
         self._output = output
+        self._began: float | None = None
         self._place: Place | None = None
         self._is_admitted = False
         self._is_gone = False
         self._session: Session | None = None
         self._buffer: BufferedLink | None = None
         self._resumed: Session | None = None
+
+    def heard(self, element: Element) -> None:
+        """Time the log-in from the first word of authentication on."""
+        if self._began is None and element.namespace in _AUTHENTICATION:
+            self._began = self._context.server.telemetry.now()
 
     async def resume(
         self, account: Jid, elements: tuple[Element, ...]
@@ -86,6 +98,9 @@ class SessionOpening:
 
     def hand_over(self) -> tuple[Session, list[Outgoing]]:
         """Connect the session with its client, which knows of it; give what came for it before."""
+        telemetry = self._context.server.telemetry
+        if self._began is not None:
+            telemetry.login_seconds.add(telemetry.now() - self._began)
         if self._resumed is not None:
             self._context.server.resume(self._resumed, self._output.client, self._output)
             return self._resumed, []

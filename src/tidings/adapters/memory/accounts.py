@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from msgspec.structs import replace
 
 from tidings.adapters.memory.state import Accounts, AccountState, DeviceTokens, Documents, existing
@@ -67,6 +69,10 @@ class MemoryAccounts:
     async def count(self, domain: str) -> int:
         """Count the accounts of the domain."""
         return sum(jid.domain == domain for jid in self._accounts)
+
+    async def count_by_domain(self) -> dict[str, int]:
+        """Count the accounts of every domain."""
+        return dict(Counter(jid.domain for jid in self._accounts))
 
     async def touch_last(self, jid: Jid, now: float, status: str = "") -> None:
         """Note when the account was last there."""

@@ -148,6 +148,12 @@ class SqlAccounts:
         statement = select(func.count()).select_from(accounts).where(accounts.c.domain == domain)
         return await self._database.read(lambda connection: int(connection.execute(statement).scalar_one()))
 
+    async def count_by_domain(self) -> dict[str, int]:
+        """Count the accounts of every domain."""
+        statement = select(accounts.c.domain, func.count()).group_by(accounts.c.domain)
+        rows = await self._database.read(lambda connection: connection.execute(statement).all())
+        return {domain: int(count) for domain, count in rows}
+
     async def touch_last(self, jid: Jid, now: float, status: str = "") -> None:
         """Note when the account was last there."""
         values = {"last_activity": now, "last_status": status}

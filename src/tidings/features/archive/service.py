@@ -33,6 +33,7 @@ from tidings.kernel.outgoing import Outgoing
 from tidings.kernel.pacing import Pacing
 from tidings.kernel.pulling import pulled
 from tidings.kernel.supervisor import Supervisor
+from tidings.kernel.telemetry import Telemetry
 from tidings.messages.shown import shown_body
 from tidings.ports.ledger import Ledger
 from tidings.ports.ledger.reading import Archived, ArchivePage, EntryId, NoSuchEntry, PageQuery
@@ -130,11 +131,13 @@ class Archive(Feature):
         ledger: Ledger,
         supervisor: Supervisor,
         pacing: Pacing,
+        telemetry: Telemetry,
         options: Current[ArchiveOptions],
     ) -> None:
         host.archive_octets = options.now.max_octets
         self._ledger = ledger
         self._pacing = pacing
+        self._telemetry = telemetry
         self._supervisor = supervisor
         self._options = options
 
@@ -156,11 +159,13 @@ class Archive(Feature):
     async def search(self, request: Iq[ArchiveQuery]) -> Element:
         """Send the messages of the page, in order, and then its end."""
         query, session, archive = request.payload, request.own_session, request.own_account.jid
+        began = self._telemetry.now()
         await pulled(session)
         wanted, page = await self._page(archive, query)
         retractions = await self._retractions(archive, page)
         writer = ArchiveResultWriter(query, archive=archive, to=session.jid, mark=token(9))
         folds = await self._folds(archive, page.entries, retractions) if query.is_folded else None
+        self._telemetry.archive_page_seconds.add(self._telemetry.now() - began)
 
         def results() -> Iterator[Outgoing]:
             for entry in page.entries:

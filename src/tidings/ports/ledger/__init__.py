@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from tidings.base.histogram import Histogram
 from tidings.base.jid import Jid
 from tidings.ports.ledger.batch import Committed, LedgerBatch
 from tidings.ports.ledger.feed import Cursor, FeedPage
@@ -41,6 +42,10 @@ class LedgerState(Protocol):
     last_seconds: float
     """How long the last transaction took."""
     longest_seconds: float
+    commits: Histogram
+    """How long transactions took."""
+    process: int
+    """The number of the process that writes, 0 where it is the server's own."""
     queue_length: int
     """Batches that wait for the next transaction."""
     failures: int

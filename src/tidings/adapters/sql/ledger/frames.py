@@ -55,6 +55,10 @@ class Counts(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The number of its last transaction."""
     sent: int = 0
     """How many rows of the outbox it has written."""
+    commits: list[int] = []
+    """How many of its transactions fell into each bucket of their durations."""
+    commit_seconds: float = 0.0
+    """How long all its transactions took together."""
 
 
 class Answers(msgspec.Struct, frozen=True, array_like=True):

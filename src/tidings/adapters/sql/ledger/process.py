@@ -147,6 +147,8 @@ class WriterProcess(asyncio.Protocol):
             self._outage,
             state.feed,
             state.sent,
+            state.commits.counts,
+            state.commits.total,
         )
         self._outage = 0.0
         answers, self._answers = self._answers, []

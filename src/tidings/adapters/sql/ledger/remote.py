@@ -102,6 +102,7 @@ class RemoteWriter(asyncio.Protocol):
                 env=_environment(),
                 process_group=0,  # Ctrl-C on the terminal is for the server, which ends it in order
             )
+        self.state.process = self._process.pid
         loop = asyncio.get_running_loop()
         self._cutter = Cutter()
         transport: asyncio.Transport
@@ -206,6 +207,7 @@ class RemoteWriter(asyncio.Protocol):
         counts, state = answers.counts, self.state
         state.batches, state.transactions, state.items = counts.batches, counts.transactions, counts.items
         state.last_seconds, state.longest_seconds = counts.last_seconds, counts.longest_seconds
+        state.commits.counts, state.commits.total = counts.commits, counts.commit_seconds
         state.queue_length, state.given_up = counts.queue_length, counts.given_up
         if counts.trouble:
             state.failed(counts.trouble)

@@ -17,6 +17,7 @@ from sqlalchemy.exc import (
 )
 
 from tidings.adapters.sql.ledger.wanted import Item, Wanted
+from tidings.base.histogram import COMMIT_BOUNDS, Histogram
 from tidings.ports.ledger.batch import Append, Committed, InboxChange, LedgerBatch, Outcome, ReadMove
 
 Result = Outcome | bool | Exception
@@ -117,6 +118,10 @@ class WriterState:
         self.last_seconds = 0.0
         """How long the last transaction took."""
         self.longest_seconds = 0.0
+        self.commits = Histogram(COMMIT_BOUNDS)
+        """How long transactions took."""
+        self.process = 0
+        """The number of the process that writes, 0 where it is the server's own."""
         self.cpu_seconds = 0.0
         """CPU time of the writer's thread, for the ledger."""
         self.queue_length = 0
@@ -149,6 +154,7 @@ class WriterState:
         self.transactions += 1
         self.batches += len(group)
         self.items += sum([len(waiting.items) for waiting in group])
+        self.commits.add(seconds)
         self.last_seconds = seconds
         self.longest_seconds = max(seconds, self.longest_seconds)
 
