@@ -26,6 +26,7 @@ need_command profanity-light profanity
 need_command zsh zsh
 need_command prosody prosody
 need lua-dbi-sqlite3 /usr/lib/x86_64-linux-gnu/lua/5.*/dbd/sqlite3.so /usr/lib/*/lua/5.*/dbd/sqlite3.so
+need_command prometheus promtool
 need_command fish fish
 need_command nodejs node
 need_command npm npm

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import re
-import socket
 import urllib.request
 from collections.abc import Iterator
 
@@ -12,16 +11,12 @@ import pytest
 from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.harness.server_process import DOMAIN, HOST, ServerProcess
+from tests.harness.bare_client import SASL, BareClient
+from tests.harness.server_process import HOST, ServerProcess
 from tidings.app import reference
 from tidings.gateways.mongooseim_names import ALIASES
 
 STRANGE = "zzz-strange"
-HEADER = (
-    "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' version='1.0' "
-    "to='{domain}'>"
-)
-SASL = "urn:ietf:params:xml:ns:xmpp-sasl"
 
 
 @pytest.fixture(scope="module")
@@ -56,38 +51,6 @@ def value(server: ServerProcess, sample: str, **labels: str) -> float:
     return sum(found)
 
 
-class Wire:
-    """A client of bare octets."""
-
-    def __init__(self, server: ServerProcess, domain: str = DOMAIN) -> None:
-        self._socket = socket.create_connection((HOST, server.tcp_port), timeout=10)
-        self._header = HEADER.format(domain=domain)
-        self.say(self._header)
-
-    def say(self, text: str) -> None:
-        self._socket.sendall(text.encode())
-
-    def hear(self, mark: str) -> str:
-        """Read until this comes, or the server closes the stream."""
-        heard = ""
-        while mark not in heard and (block := self._socket.recv(65536)):
-            heard += block.decode()
-        return heard
-
-    def log_in(self, name: str, password: str) -> None:
-        self.hear("</stream:features>")
-        proof = base64.b64encode(f"\0{name}\0{password}".encode()).decode()
-        self.say(f"<auth xmlns='{SASL}' mechanism='PLAIN'>{proof}</auth>")
-        self.hear("<success")
-        self.say(self._header)
-        self.hear("</stream:features>")
-        self.say("<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>")
-        self.hear("</iq>")
-
-    def close(self) -> None:
-        self._socket.close()
-
-
 def test_the_page_lists_exactly_what_a_server_shows(served: ServerProcess) -> None:
     listed = re.findall(r"^\| `([a-z_]+)` \| (\w+) \|", reference.pages()["metrics.md"], re.MULTILINE)
     aliases = {alias.name for alias in ALIASES}
@@ -119,7 +82,7 @@ def test_a_log_in_and_a_message_are_counted_and_timed(served: ServerProcess) -> 
             "tidings_ledger_commit_seconds_count",
         )
     }
-    alice = Wire(served)
+    alice = BareClient(served)
     alice.log_in("alice", "secret")
     alice.say("<presence/>")
     alice.hear("<presence")
@@ -171,15 +134,15 @@ def test_no_label_is_in_a_strangers_hands(served: ServerProcess) -> None:
         f"<stream:error><{STRANGE} xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>",
         f"<{STRANGE}",
     ):
-        wire = Wire(served)
+        wire = BareClient(served)
         wire.hear("</stream:features>")
         wire.say(say + "</stream:stream>")
         wire.hear("</stream:stream>")
         wire.close()
-    elsewhere = Wire(served, f"{STRANGE}.example")
+    elsewhere = BareClient(served, f"{STRANGE}.example")
     elsewhere.hear("</stream:stream>")
     elsewhere.close()
-    alice = Wire(served)
+    alice = BareClient(served)
     alice.log_in("alice", "secret")
     for to in (f"{STRANGE}@localhost", f"a@{STRANGE}.example", f"alice@localhost/{STRANGE}"):
         alice.say(f"<message to='{to}' type='{STRANGE}'><{STRANGE} xmlns='urn:{STRANGE}'/></message>")
