@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import os
 import socket
 import stat
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.harness.clock import VirtualClock
 from tidings.adapters.memory import MemoryStores
@@ -140,3 +142,13 @@ async def test_an_endless_line_is_cut_off(path):
     assert await reader.read() == b""
     writer.close()
     await writer.wait_closed()
+
+
+async def test_the_audit_log_names_who_uses_the_socket(tmp_path, world):
+    served = await start(world.context, tmp_path / "admin.sock")
+    with capture_logs() as logs:
+        await call(tmp_path / "admin.sock", "account", "register", user="alice@localhost", password="x")
+    await served.close()
+    [line] = [line for line in logs if line["event"] == "operation"]
+    assert (line["by"], line["role"], line["uid"]) == ("operator", "operator", os.getuid())
+    assert line["process"] == os.getpid()

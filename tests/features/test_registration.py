@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.harness.world import World, WorldClient
 from tidings.base.errors import StanzaError
@@ -290,3 +291,32 @@ async def test_what_an_administrator_has_switched_off() -> None:
     assert condition(await client.request(own("set", fields("bill", "new")))) == "not-allowed"
     assert condition(await client.request(own("set", "<remove/>"))) == "not-allowed"
     await world.stop()
+
+
+async def test_what_people_do_to_their_own_accounts_is_told_in_the_log(world: World) -> None:
+    with capture_logs() as logs:
+        assert (await ask(world, iq("set", fields("bill", "old")), HOME)).get("type") == "result"
+        client = await world.login("bill@localhost/home")
+        assert (await client.request(own("set", fields("bill", "new")))).get("type") == "result"
+        assert (await client.request(own("set", "<remove/>"))).get("type") == "result"
+    told = [
+        line
+        for line in logs
+        if line["event"] in {"account_registered", "password_changed", "account_removed"}
+    ]
+    assert [line["event"] for line in told] == ["account_registered", "password_changed", "account_removed"]
+    assert {line["account"] for line in told} == {"bill@localhost"}
+    assert told[0]["address"] == HOME
+    assert told[1]["session"] == told[2]["session"] == "bill@localhost/home"
+    assert "new" not in str(told)
+
+
+async def test_changing_a_password_again_and_again_does_not_fill_the_log(world: World) -> None:
+    client = await bill(world)
+    with capture_logs() as logs:
+        for number in range(15):
+            await client.request(own("set", fields("bill", f"pw{number}")))
+        assert len([line for line in logs if line["event"] == "password_changed"]) == 10
+        await world.advance(61)
+        await client.request(own("set", fields("bill", "last")))
+    assert [line for line in logs if line["event"] == "password_changed"][-1]["more"] == 5

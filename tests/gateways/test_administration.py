@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 import pytest
 from msgspec import Meta
+from structlog.testing import capture_logs
 
 from tests.harness.world import World, WorldClient
 from tidings.base.errors import StanzaError
@@ -317,3 +318,15 @@ def test_what_is_shown() -> None:
 def test_every_operation_has_a_form() -> None:
     for operation in CATALOGUE:
         assert all(form_field(field).name for field in fields_of(operation.request))
+
+
+async def test_the_audit_log_names_the_session_and_the_address(world: World, boss: WorldClient) -> None:
+    await world.register("juliet@localhost")
+    with capture_logs() as logs:
+        await done(boss, "delete-user", accountjids="juliet@localhost")
+        assert await run(boss, "delete-user", accountjids="romeo@other.test") == "forbidden"
+    removed, refused = [line for line in logs if line["event"] == "operation"]
+    assert (removed["operation"], removed["outcome"]) == ("account remove", "done")
+    assert (removed["by"], removed["session"]) == ("boss@localhost", "boss@localhost/desk")
+    assert removed["address"] == "127.0.0.1"
+    assert (refused["outcome"], refused["subjects"]) == ("not-allowed", ["romeo@other.test"])

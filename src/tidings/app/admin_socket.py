@@ -14,7 +14,9 @@ import asyncio
 import contextlib
 import os
 import socket
+import struct
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -24,7 +26,7 @@ from tidings.app.admin_client import is_running, short_name
 from tidings.base.errors import TidingsError
 from tidings.kernel.supervisor import Supervisor
 from tidings.operations.catalogue import Catalogue
-from tidings.operations.context import Context
+from tidings.operations.context import OPERATOR, Caller, Context
 from tidings.operations.errors import OperationError
 from tidings.operations.values import to_json
 
@@ -55,6 +57,9 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     error: Failure | None = None
     waiting: str = ""
     """Why the answer has to wait; it comes later."""
+
+
+_CREDENTIALS: Final = struct.Struct("3i")  # process, user and group, as Linux tells
 
 
 class _Served(NamedTuple):
@@ -155,12 +160,14 @@ class _Connection(asyncio.Protocol):
         self._buffer = bytearray()
         self._waiting: list[bytes] = []
         self._busy = False
+        self._caller = OPERATOR
         self._can_write = asyncio.Event()
         self._can_write.set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
         self._transport = transport  # type: ignore[assignment]  # uvloop's transports are no subclasses
+        self._caller = _caller_of(transport.get_extra_info("socket"))
         self._door.opened(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # whatever the reason
@@ -227,7 +234,8 @@ class _Connection(asyncio.Protocol):
     async def _answers(self, served: _Served, line: bytes) -> AsyncGenerator[Answer, None]:
         try:
             request = msgspec.json.decode(line, type=Request)
-            asked = (served.context, request.category, request.operation, request.arguments)
+            context = served.context.acting_for(self._caller)
+            asked = (context, request.category, request.operation, request.arguments)
             if served.catalogue.get(request.category, request.operation).is_stream:
                 async with contextlib.aclosing(served.catalogue.stream(*asked)) as items:
                     async for item in items:
@@ -244,3 +252,12 @@ class _Connection(asyncio.Protocol):
     def _write(self, answer: Answer) -> None:
         if self._transport is not None:
             self._transport.write(to_json(answer) + b"\n")
+
+
+def _caller_of(connection: socket.socket | None) -> Caller:
+    """Give the operator who uses the socket, with the user and the process where the system tells them."""
+    if connection is None or not hasattr(socket, "SO_PEERCRED"):
+        return OPERATOR
+    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    process, uid, _ = _CREDENTIALS.unpack(raw)
+    return replace(OPERATOR, uid=uid, process=process)

@@ -59,6 +59,7 @@ from tidings.messages.handover import Handover
 from tidings.messages.router import Router
 from tidings.messages.service_sender import ServiceSender
 from tidings.operations.all import catalogue_of
+from tidings.operations.audit import limit_of
 from tidings.operations.catalogue import Catalogue
 from tidings.operations.context import Configuration, Context, Live
 from tidings.ports.accounts import AccountStore
@@ -242,6 +243,7 @@ def build_server(
         sessions=sessions,
         cluster=cluster,
         logs=logs,
+        audit_limit=limit_of(clock),
         configuration=configuration,
     )
     context = Context(domains=domains, stores=stores, clock=clock, live=live, database=database)

@@ -10,11 +10,13 @@ from collections.abc import Iterable
 from typing import Annotated
 
 import msgspec
+import structlog
 from msgspec import Meta
 
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid, JidError
 from tidings.base.network import is_loopback, network_of
+from tidings.base.seldom_told import SeldomTold
 from tidings.kernel.account import Account
 from tidings.kernel.accounts import Accounts
 from tidings.kernel.clock import Clock
@@ -29,6 +31,12 @@ from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.register import Register, registration_feature
 
 HOUR = 3_600.0
+
+log = structlog.get_logger("tidings.accounts")
+
+_MINUTE = 60.0
+_TOLD_AT_ONCE = 10
+_MOST_TOLD = 300
 
 
 class RegistrationOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +86,7 @@ class Registration(Feature):
         self._accounts = accounts
         self._options = options
         self._attempts = Attempts(0, HOUR)
+        self._told = SeldomTold(_MINUTE, clock.monotonic, at_once=_TOLD_AT_ONCE, most=_MOST_TOLD)
 
     # --- before log-in
 
@@ -124,6 +133,7 @@ class Registration(Feature):
         if jid in self._host.admins or jid.local in options.reserved_names:
             raise StanzaError("conflict", "that name is taken")
         await self._accounts.create(jid, password)
+        self._tell("account_registered", jid, address)
 
     def _read_name(self, name: str) -> Jid:
         """Return the account that a name would have, or raise `not-acceptable` (§3.1)."""
@@ -158,6 +168,7 @@ class Registration(Feature):
             await self._accounts.remove(account.jid, asked_by=asked_by)
         except NoSuchAccount:
             raise _unregistered() from None
+        self._tell("account_removed", account.jid, "" if asked_by is None else asked_by.address, asked_by)
 
     async def _change_password(self, session: Session, query: Register) -> None:
         if not self._options.now.change_password:
@@ -173,6 +184,15 @@ class Registration(Feature):
             await self._accounts.set_password(account.jid, query.get("password"), asked_by=session)
         except NoSuchAccount:
             raise _unregistered() from None
+        self._tell("password_changed", account.jid, session.address, session)
+
+    def _tell(self, event: str, account: Jid, address: str, session: Session | None = None) -> None:
+        """Log what somebody did to the own account; ten times a minute at most for each network."""
+        more = self._told.kept_quiet(network_of(address))
+        if more is not None:
+            names = {} if session is None else {"session": session.jid.text}
+            passed_over = {"more": more} if more else {}
+            log.info(event, account=account.text, **names, address=address, by=account.text, **passed_over)
 
     def _own_account(self, request: Iq[Register]) -> Account:
         """Return the account of the asker, or raise `forbidden` for somebody of another domain."""

@@ -17,6 +17,8 @@ request, that addresses are well-formed, and that the domains of the subjects ar
 - A request without a subject is for those who may act for every domain, unless the operation is declared with
   `without_subject="own"`: then it gives only what the caller may see.
 - A function that is a generator answers with a **stream** of responses.
+- What **changes** something, and who may not call what, is told in the log: see `audit.py`. A field of free
+  text is told only where its `Meta` has `extra={"audited": True}`.
 - What is **irreversible** is asked for once more where a person types it on a terminal.
 """
 
@@ -32,6 +34,7 @@ import msgspec
 
 from tidings.base.errors import BackendError, StanzaError
 from tidings.base.jid import Jid
+from tidings.operations.audit import audited
 from tidings.operations.context import Caller, Context, Role
 from tidings.operations.errors import DATABASE_SILENT, Code, OperationError
 from tidings.operations.values import AddressField, address_fields, check_address, to_request
@@ -171,16 +174,15 @@ class Catalogue:
     async def call(self, context: Context, category: str, name: str, arguments: object) -> Any:  # noqa: ANN401  # any struct
         """Run an operation with arguments as JSON gives them; raises `OperationError` alone."""
         found = self.get(category, name)
-        _check_role(context, found)
-        return await self.run(context, found, to_request(arguments, found.request))
+        with audited(context, found) as attempt:
+            _check_role(context, found)
+            attempt.request = to_request(arguments, found.request)
+            return await _run(context, found, attempt.request)
 
     async def run(self, context: Context, found: Operation, request: msgspec.Struct) -> Any:  # noqa: ANN401  # any struct
         """Run an operation with a typed request; raises `OperationError` and nothing else foreseen."""
-        if found.is_stream:
-            raise TypeError(f"{found.category} {found.name} answers with a stream")
-        with _told(context.caller):
-            _check(context, found, request)
-            return await found.run(context, request)
+        with audited(context, found, request):
+            return await _run(context, found, request)
 
     async def stream(
         self, context: Context, category: str, name: str, arguments: object
@@ -189,12 +191,21 @@ class Catalogue:
         found = self.get(category, name)
         if not found.is_stream:
             raise TypeError(f"{category} {name} has one answer")
-        _check_role(context, found)
-        request = to_request(arguments, found.request)
-        with _told(context.caller):
-            _check(context, found, request)
-            async for response in found.run(context, request):
-                yield response
+        with audited(context, found) as attempt:
+            _check_role(context, found)
+            attempt.request = request = to_request(arguments, found.request)
+            with _told(context.caller):
+                _check(context, found, request)
+                async for response in found.run(context, request):
+                    yield response
+
+
+async def _run(context: Context, found: Operation, request: msgspec.Struct) -> Any:  # noqa: ANN401  # any struct
+    if found.is_stream:
+        raise TypeError(f"{found.category} {found.name} answers with a stream")
+    with _told(context.caller):
+        _check(context, found, request)
+        return await found.run(context, request)
 
 
 def _check(context: Context, found: Operation, request: msgspec.Struct) -> None:

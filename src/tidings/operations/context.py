@@ -12,6 +12,7 @@ import msgspec
 from tidings.base.clock import TimeSource
 from tidings.base.errors import StreamError
 from tidings.base.jid import Jid
+from tidings.base.seldom_told import SeldomTold
 from tidings.kernel.account import Account, sessions_of
 from tidings.kernel.accounts import Accounts
 from tidings.kernel.cluster import Cluster
@@ -51,11 +52,27 @@ class Caller:
     """The account of a user."""
     scopes: frozenset[str] = frozenset()
     """What a service may do: `account`, `account:read` for what changes nothing, `account:register`."""
+    uid: int | None = None
+    """The user of this machine who uses the admin socket."""
+    process: int | None = None
+    """That user's process."""
+    session: Jid | None = None
+    """The session in which an administrator asks."""
+    address: str = ""
+    """The network address of that session's client."""
 
     @classmethod
-    def administrator(cls, account: Jid, *domains: str) -> Caller:
-        """Make an administrator of these domains."""
-        return cls(name=account.text, role=Role.DOMAIN_ADMINISTRATOR, domains=frozenset(domains))
+    def administrator(
+        cls, account: Jid, *domains: str, session: Jid | None = None, address: str = ""
+    ) -> Caller:
+        """Make an administrator of these domains, who asks in a session."""
+        return cls(
+            name=account.text,
+            role=Role.DOMAIN_ADMINISTRATOR,
+            domains=frozenset(domains),
+            session=session,
+            address=address,
+        )
 
     @classmethod
     def user(cls, account: Jid) -> Caller:
@@ -168,6 +185,8 @@ class Live:
     cluster: Cluster
     logs: LogLevels
     """What the log of this node has."""
+    audit_limit: SeldomTold
+    """How often its audit log tells of callers who are refused."""
     configuration: Configuration | None = None
     """What it was started with, where that can be read anew."""
 

@@ -13,7 +13,7 @@ from msgspec import Meta
 from tidings.operations.catalogue import OPERATORS, operation
 from tidings.operations.context import Context
 from tidings.operations.errors import OperationError
-from tidings.operations.values import Moment, Page, exact_moment_of
+from tidings.operations.values import AUDITED, Moment, Page, exact_moment_of
 from tidings.ports.ledger import Ledger
 from tidings.ports.ledger.feed import Cursor
 
@@ -23,7 +23,7 @@ NOW: Final = "now"
 _MICROSECONDS: Final = 1_000_000
 _LIMIT: Final = 100
 
-Name = Annotated[str, Meta(description="Name of the follower, as `followers list` shows it.")]
+Name = Annotated[str, Meta(description="Name of the follower, as `followers list` shows it.", extra=AUDITED)]
 
 
 class AllFollowers(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +49,8 @@ class Rewind(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Meta(
             description="Place in the feed from which it reads again, `start` for all that there is, or "
-            "`now` for what comes from here on."
+            "`now` for what comes from here on.",
+            extra=AUDITED,
         ),
     ]
 
@@ -83,7 +84,8 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
 
     follower: Name
     cursor: Annotated[
-        str | None, Meta(description="Place of one dead letter; without it all are tried again.")
+        str | None,
+        Meta(description="Place of one dead letter; without it all are tried again.", extra=AUDITED),
     ] = None
 
 

@@ -12,7 +12,7 @@ from tidings.kernel.log_levels import ALL, LONGEST, MOST_TRACES, LogLevels
 from tidings.operations.catalogue import OPERATORS, operation
 from tidings.operations.context import Context
 from tidings.operations.errors import OperationError
-from tidings.operations.values import Moment, Page, SessionAddress, moment_of
+from tidings.operations.values import AUDITED, Moment, Page, SessionAddress, moment_of
 
 _CONFIGURED: Final = "configured"
 _MOST_MINUTES: Final = int(LONGEST // 60)
@@ -27,7 +27,10 @@ class LevelRequest(msgspec.Struct, frozen=True, kw_only=True):
     ]
     logger: Annotated[
         str,
-        Meta(description="Name of the logger, as `log show` has it; `tidings`: all without a level."),
+        Meta(
+            description="Name of the logger, as `log show` has it; `tidings`: all without a level.",
+            extra=AUDITED,
+        ),
     ] = ALL
 
 
@@ -57,7 +60,9 @@ class TraceRequest(msgspec.Struct, frozen=True, kw_only=True):
     user: Annotated[
         SessionAddress | None, Meta(description="Account, or with /resource one session, to trace.")
     ] = None
-    address: Annotated[str | None, Meta(description="Network address to trace, such as 192.0.2.7.")] = None
+    address: Annotated[
+        str | None, Meta(description="Network address to trace, such as 192.0.2.7.", extra=AUDITED)
+    ] = None
     minutes: Annotated[int, Meta(ge=0, le=_MOST_MINUTES, description="For how long; 0 ends the tracing.")] = (
         10
     )

@@ -18,7 +18,7 @@ from tidings.base.jid import Jid
 from tidings.operations.catalogue import ADMINISTRATORS, operation
 from tidings.operations.context import Context
 from tidings.operations.errors import OperationError
-from tidings.operations.values import AccountAddress, Address, Domain
+from tidings.operations.values import AUDITED, AccountAddress, Address, Domain
 from tidings.ports.ledger import Ledger
 from tidings.ports.ledger.reading import Archived, EntryId, PageQuery
 
@@ -76,7 +76,10 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
     user: User
     id: Annotated[
         str | None,
-        Meta(description="Archive id of one message; without it, the whole archive and what it gets."),
+        Meta(
+            description="Archive id of one message; without it, the whole archive and what it gets.",
+            extra=AUDITED,
+        ),
     ] = None
 
 

@@ -20,6 +20,9 @@ from tidings.operations.errors import OperationError
 
 Item = TypeVar("Item")
 
+AUDITED: Final[dict[str, object]] = {"audited": True}
+"""Marks free text of a request that the audit log may tell: no secret, and nobody's message."""
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -40,7 +43,7 @@ Address = Annotated[Jid, Meta(extra={"scalar": Scalar.ADDRESS})]
 """Any address, of this server or of another one."""
 Domain = Annotated[Jid, Meta(extra={"scalar": Scalar.DOMAIN})]
 """The name of a domain alone."""
-Reason = Annotated[str, Meta(max_length=1000)]
+Reason = Annotated[str, Meta(max_length=1000, extra=AUDITED)]
 """Why something is done, for the people whom it concerns."""
 Moment = Annotated[datetime, Meta(tz=True)]
 """A time in UTC, written by ISO 8601: `2026-01-31T12:00:00Z`."""

@@ -42,7 +42,9 @@ class Door:
 
         Of a stream, the beginning is returned, as a page.
         """
-        context = self._context.acting_for(Caller.administrator(administrator.bare, self.domain))
+        address = next((each.address for each in self._context.sessions_of(administrator)), "")
+        caller = Caller.administrator(administrator.bare, self.domain, session=administrator, address=address)
+        context = self._context.acting_for(caller)
         try:
             if self._catalogue.get(category, name).is_stream:
                 return {"items": [each async for each in self._first(context, category, name, arguments)]}
