@@ -131,6 +131,19 @@ def _export(given: argparse.Namespace) -> int:
     return OK
 
 
+def _top(given: argparse.Namespace) -> int:
+    from tidings.app import top  # noqa: PLC0415  # not every command needs it
+
+    seconds = top.seconds_of(given.interval, once=given.once)
+    if seconds is None:
+        wrong = f"--interval is a number of seconds from 1 to {top.LONGEST_SECONDS}, not {given.interval!r}"
+        DIRECT["top"].parser("top").error(wrong)
+    server = whereabouts.find(given.config, given.data_dir)
+    path = server.admin_socket if server else _load(given, with_features=False).admin_socket
+    top.run(path, seconds=seconds, once=given.once, as_json=given.json)
+    return OK
+
+
 def _completion(given: argparse.Namespace) -> int:
     from tidings.app import completion  # noqa: PLC0415  # not every command needs it
 
@@ -155,6 +168,7 @@ _COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
     "migrate": _migrate,
     "import": _import,
     "export": _export,
+    "top": _top,
     "completion": _completion,
 }
 """What carries out each command that is no operation."""

@@ -51,6 +51,7 @@ from tidings.kernel.pacing import Pacing
 from tidings.kernel.server import Server
 from tidings.kernel.session_figures import AccountCounting
 from tidings.kernel.session_manager import SessionManager
+from tidings.kernel.statistics import Statistics
 from tidings.kernel.supervisor import Supervisor
 from tidings.kernel.telemetry import Telemetry
 from tidings.kernel.traces import REMEMBERED, Traces
@@ -243,6 +244,7 @@ def build_server(
         sessions=sessions,
         cluster=cluster,
         logs=logs,
+        statistics=Statistics(server, clock, stores.ledger.state if stores.ledger else None),
         audit_limit=limit_of(clock),
         configuration=configuration,
     )

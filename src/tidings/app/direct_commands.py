@@ -157,6 +157,18 @@ DIRECT: Final = {
         ),
         (Word("file", "the file to write, which must not exist"),),
     ),
+    "top": Direct(
+        "show what the running server does: traffic, log-ins, database, memory, who is busiest",
+        "Show what the running server does at this moment, anew every few seconds, until Ctrl-C. "
+        "Where the output is no terminal, it is one line each time.",
+        "`messages in` are what clients have sent, `stanzas out` all that clients were sent.",
+        (
+            Flag("--once", "", "show it once, of one second, and end"),
+            Flag("--interval", "SECONDS", "seconds between two looks, 1 to 30 (default: 2)"),
+            JSON_FLAG,
+            *CONFIG_FLAGS,
+        ),
+    ),
     "completion": Direct(
         "print what bash, zsh or fish needs to complete commands and options",
         "Print a script that lets a shell complete commands, options and their values.",

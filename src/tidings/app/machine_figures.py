@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
 from prometheus_client import GCCollector, PlatformCollector, ProcessCollector
 
+from tidings.kernel.processes import cpu_seconds, resident_bytes
 from tidings.kernel.telemetry import Telemetry
 from tidings.ports.ledger import LedgerState
 
@@ -32,28 +32,6 @@ def watch_machine(telemetry: Telemetry, data_dir: Path, ledger: LedgerState | No
         "disk_free_bytes", "Room that is left on the disk of the data directory", lambda: _disk(data_dir)[0]
     )
     telemetry.gauge("disk_size_bytes", "Size of the disk of the data directory", lambda: _disk(data_dir)[1])
-
-
-def resident_bytes(process: int) -> int:
-    """Tell how much memory a process has, 0 where there is none of this number."""
-    fields = _stat(process)
-    return int(fields[21]) * os.sysconf("SC_PAGE_SIZE") if fields else 0
-
-
-def cpu_seconds(process: int) -> float:
-    """Tell how much time of the processor a process has taken, 0 where there is none of this number."""
-    fields = _stat(process)
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") if fields else 0.0
-
-
-def _stat(process: int) -> list[bytes]:
-    """Give the fields of /proc/PROCESS/stat behind the name, from the state on."""
-    if not process:
-        return []
-    try:
-        return Path(f"/proc/{process}/stat").read_bytes().rpartition(b")")[2].split()
-    except OSError:  # it has just ended, or this system has no such files
-        return []
 
 
 def _disk(directory: Path) -> tuple[int, int]:

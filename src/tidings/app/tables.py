@@ -95,7 +95,7 @@ def _terminal_width() -> int | None:
 
 def _texts(rows: Sequence[Sequence[Cell]]) -> list[list[list[str]]]:
     """Give the lines of every cell, as they can be shown."""
-    return [[_printable(cell.text).split("\n") for cell in row] for row in rows]
+    return [[printable(cell.text).split("\n") for cell in row] for row in rows]
 
 
 def _widths(texts: list[list[list[str]]]) -> list[int]:
@@ -138,7 +138,8 @@ def _width(text: str) -> int:
     )
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """Write what a terminal would obey as text."""
     if text.isprintable():
         return text
     return "".join(

@@ -80,6 +80,15 @@ class SessionFigures:
         self._sent[domain] += flow.sent
         self._ended += 1
 
+    def totals(self) -> tuple[int, int]:
+        """Tell how many stanzas all sessions have sent and been sent since the start."""
+        received, sent = self._received.total(), self._sent.total()
+        for host in list(self._hosts.values()):
+            for session in sessions_of(host):
+                received += session.flow.received
+                sent += session.flow.sent
+        return received, sent
+
     def _collect(self) -> Iterator[Metric]:
         sessions = dict.fromkeys(self._hosts, 0)
         received, sent = self._received.copy(), self._sent.copy()

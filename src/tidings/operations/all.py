@@ -16,6 +16,7 @@ from tidings.operations import (
     server,
     session,
     stanza,
+    statistics,
 )
 from tidings.operations.catalogue import Catalogue, Operation
 
@@ -31,6 +32,7 @@ CATALOGUE = Catalogue(
         *domain.OPERATIONS,
         *followers.OPERATIONS,
         *server.OPERATIONS,
+        *statistics.OPERATIONS,
         *configuration.OPERATIONS,
         *logs.OPERATIONS,
     )

@@ -22,6 +22,7 @@ from tidings.kernel.hosting import Hosting
 from tidings.kernel.log_levels import LogLevels
 from tidings.kernel.session import Session
 from tidings.kernel.session_manager import SessionManager
+from tidings.kernel.statistics import Statistics
 from tidings.messages.router import Router
 from tidings.operations.errors import OperationError
 from tidings.ports.stores import Stores
@@ -185,6 +186,8 @@ class Live:
     cluster: Cluster
     logs: LogLevels
     """What the log of this node has."""
+    statistics: Statistics
+    """What this node does at this moment."""
     audit_limit: SeldomTold
     """How often its audit log tells of callers who are refused."""
     configuration: Configuration | None = None
