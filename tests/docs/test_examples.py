@@ -18,7 +18,7 @@ from tidings.base.jid import Jid
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 USAGE, UNREACHABLE = 2, 3
-NOT_OPERATIONS = {"serve", "check", "backup", "restore", "migrate", "import", "export"}
+NOT_OPERATIONS = {"serve", "check", "backup", "restore", "migrate", "import", "export", "shell"}
 """These have suites of their own: tests/app, tests/dialogs, tests/interop."""
 
 

@@ -144,6 +144,19 @@ def _top(given: argparse.Namespace) -> int:
     return OK
 
 
+def _shell(given: argparse.Namespace) -> int:
+    from tidings.app.shell import Shell  # noqa: PLC0415  # not every command needs it
+
+    flags = [
+        word
+        for flag, value in (("--config", given.config), ("--data-dir", given.data_dir))
+        if value is not None
+        for word in (flag, value)
+    ]
+    shell = Shell(main, _commands(["--help", *flags]), flags)
+    return shell.type() if sys.stdin.isatty() else shell.read(keep_going=given.keep_going)
+
+
 def _completion(given: argparse.Namespace) -> int:
     from tidings.app import completion  # noqa: PLC0415  # not every command needs it
 
@@ -169,6 +182,7 @@ _COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
     "import": _import,
     "export": _export,
     "top": _top,
+    "shell": _shell,
     "completion": _completion,
 }
 """What carries out each command that is no operation."""

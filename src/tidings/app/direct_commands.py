@@ -169,6 +169,16 @@ DIRECT: Final = {
             *CONFIG_FLAGS,
         ),
     ),
+    "shell": Direct(
+        "run several commands in one process, typed or read from a file",
+        "Run several commands in one process. On a terminal they are typed, with completion and history; "
+        "else they are read from standard input, a line each, and the first one that fails ends it.",
+        "Lines are quoted as in a shell; `help` lists the commands; Ctrl-D ends.",
+        (
+            Flag("--keep-going", "", "go on after a line of a file that failed"),
+            *CONFIG_FLAGS,
+        ),
+    ),
     "completion": Direct(
         "print what bash, zsh or fish needs to complete commands and options",
         "Print a script that lets a shell complete commands, options and their values.",
