@@ -80,14 +80,9 @@ class SessionFigures:
         self._sent[domain] += flow.sent
         self._ended += 1
 
-    def totals(self) -> tuple[int, int]:
-        """Tell how many stanzas all sessions have sent and been sent since the start."""
-        received, sent = self._received.total(), self._sent.total()
-        for host in list(self._hosts.values()):
-            for session in sessions_of(host):
-                received += session.flow.received
-                sent += session.flow.sent
-        return received, sent
+    def of_ended(self) -> tuple[int, int]:
+        """Tell how many stanzas the sessions that have ended had sent and been sent."""
+        return self._received.total(), self._sent.total()
 
     def _collect(self) -> Iterator[Metric]:
         sessions = dict.fromkeys(self._hosts, 0)

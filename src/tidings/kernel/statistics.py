@@ -9,7 +9,7 @@ import asyncio
 import heapq
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -36,6 +36,8 @@ class Look(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """What only grows."""
     sessions: Mapping[Session, tuple[int, int]]
     """The sessions, with the stanzas that each had sent and been sent."""
+    slowest: Sequence[Reader]
+    """Those for whom most waited, the slowest first."""
 
 
 class Busy(msgspec.Struct, frozen=True):
@@ -64,13 +66,22 @@ class Statistics:
     def start(self) -> Look:
         """Give what was counted when the server started: nothing."""
         moment = self._clock.monotonic() - (self._clock.now() - self.server.started)
-        return Look(moment=moment, counts=Counter(), sessions={})
+        return Look(moment=moment, counts=Counter(), sessions={}, slowest=())
 
     def look(self) -> Look:
         """Note what is counted now."""
         telemetry, ledger = self.server.telemetry, self.ledger
-        sessions = {session: (session.flow.received, session.flow.sent) for session in self.server.sessions()}
-        received, sent = self.server.figures.totals()
+        sessions: dict[Session, tuple[int, int]] = {}
+        waiting: list[tuple[int, Jid]] = []
+        received, sent = self.server.figures.of_ended()
+        for session in self.server.sessions():
+            flow = session.flow
+            sessions[session] = flow.received, flow.sent
+            received += flow.received
+            sent += flow.sent
+            if backlog := session.backlog:
+                waiting.append((backlog, session.jid))
+        slowest = heapq.nlargest(MOST, waiting, key=lambda each: each[0])
         return Look(
             moment=self._clock.monotonic(),
             counts={
@@ -85,6 +96,7 @@ class Statistics:
                 "writer_cpu": cpu_seconds(ledger.process) if ledger else 0.0,
             },
             sessions=sessions,
+            slowest=[Reader(jid, octets) for octets, jid in slowest],
         )
 
     async def wait(self, seconds: float) -> None:
@@ -100,23 +112,18 @@ class Statistics:
         """Tell how much memory this process has, and the one that writes the database, in octets."""
         return resident_bytes(os.getpid()), resident_bytes(self.ledger.process if self.ledger else 0)
 
-    def slowest(self) -> list[Reader]:
-        """Name those for whom most waits, the slowest first."""
-        waiting = ((session.backlog, session.jid) for session in self.server.sessions())
-        found = heapq.nlargest(MOST, (each for each in waiting if each[0]), key=lambda each: each[0])
-        return [Reader(jid, octets) for octets, jid in found]
-
 
 def busiest(before: Look, after: Look) -> list[Busy]:
     """Name the accounts whose sessions sent and were sent most between two looks, the busiest first."""
     seconds = max(after.moment - before.moment, 1e-9)
     received: Counter[Jid] = Counter()
     sent: Counter[Jid] = Counter()
-    for session, (came, went) in after.sessions.items():
-        came_before, went_before = before.sessions.get(session, (0, 0))
+    for session, counts in after.sessions.items():
+        counts_before = before.sessions.get(session, (0, 0))
+        if counts == counts_before:  # as of most sessions, most of the time
+            continue
+        (came, went), (came_before, went_before) = counts, counts_before
         received[session.account.jid] += came - came_before
         sent[session.account.jid] += went - went_before
     found = heapq.nlargest(MOST, received, key=lambda jid: received[jid] + sent[jid])
-    return [
-        Busy(jid, received[jid] / seconds, sent[jid] / seconds) for jid in found if received[jid] + sent[jid]
-    ]
+    return [Busy(jid, received[jid] / seconds, sent[jid] / seconds) for jid in found]

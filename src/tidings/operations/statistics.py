@@ -123,7 +123,7 @@ def _answer(seen: Statistics, before: Look, after: Look) -> StatisticsAnswer:
             BusyAccount(user=each.account, received=round(each.received, 2), sent=round(each.sent, 2))
             for each in busiest(before, after)
         ),
-        slowest=tuple(SlowReader(session=each.session, octets=each.octets) for each in seen.slowest()),
+        slowest=tuple(SlowReader(session=each.session, octets=each.octets) for each in after.slowest),
     )
 
 
