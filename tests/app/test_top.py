@@ -136,3 +136,7 @@ def test_numbers_are_written_as_people_read_them() -> None:
     assert "for clients 900 B of 512.0 MB" in line
     assert "cpu 25% + 10% writer" in line
     assert "\x1b" not in "".join(block(answer))
+    assert "trouble" not in line
+    troubled = {**answer, "ledger_trouble": "the disk is full"}
+    assert one_line(troubled).endswith("trouble the disk is full")
+    assert any("the disk is full" in each for each in block(troubled))

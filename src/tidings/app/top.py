@@ -55,13 +55,13 @@ def run(path: Path, *, seconds: int, once: bool, as_json: bool) -> None:
 
 def one_line(answer: Answer) -> str:
     """Write what the server does in one line, for files."""
-    facts = (*_traffic(answer), *_machine(answer))
+    facts = (*_traffic(answer), *_machine(answer), *_trouble(answer))
     return "  ".join(f"{name} {value}" for name, value in facts)
 
 
 def block(answer: Answer) -> Iterator[str]:
     """Write what the server does in some lines."""
-    for name, value in (*_traffic(answer), *_machine(answer)):
+    for name, value in (*_traffic(answer), *_machine(answer), *_trouble(answer)):
         yield f"{name:<16}{value}"
     for heading, rows in _lists(answer):
         yield ""
@@ -88,7 +88,7 @@ def _show_live(answers: Iterator[Answer]) -> None:
                 table.add_row(Text(name), Text(value, justify="right"))
             columns.append(table)
         lists.add_row(*columns)
-        trouble = [Text(answer["ledger_trouble"], "bold red")] if answer["ledger_trouble"] else []
+        trouble = [Text(value, "bold red") for _, value in _trouble(answer)]
         return Group(facts, *trouble, Text(), lists)
 
     with Live(Text("Looking at the server …"), screen=True, auto_refresh=False) as live:
@@ -126,6 +126,12 @@ def _machine(answer: Answer) -> Sequence[tuple[str, str]]:
         ("memory", f"{_octets(answer['memory_octets'])} + {_octets(answer['writer_memory_octets'])} writer"),
         ("cpu", f"{answer['cpu']:.0%} + {answer['writer_cpu']:.0%} writer"),
     )
+
+
+def _trouble(answer: Answer) -> Iterator[tuple[str, str]]:
+    """Say what is wrong with the database, while anything is."""
+    if answer["ledger_trouble"]:
+        yield "trouble", printable(answer["ledger_trouble"])
 
 
 def _lists(answer: Answer) -> Iterator[tuple[str, list[tuple[str, str]]]]:
