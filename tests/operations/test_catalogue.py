@@ -52,7 +52,7 @@ def test_the_first_categories_are_complete():
     assert names == {
         "account": [
             "register", "remove", "list", "export", "count", "check",
-            "check-password", "change-password", "ban", "unban",
+            "check-password", "change-password", "ban", "unban", "export-personal-data",
         ],
         "session": ["list", "count", "kick"],
         "stanza": ["send-message", "send-stanza"],
@@ -61,7 +61,7 @@ def test_the_first_categories_are_complete():
         "retention": ["erase-message", "erase-conversation", "erase-archive", "hold", "release", "trim"],
         "followers": ["list", "rewind", "dead-letters", "retry"],
         "domain": ["add", "enable", "disable", "remove", "list"],
-        "server": ["status", "reload", "statistics"],
+        "server": ["export", "status", "reload", "statistics"],
         "config": ["diff", "preview", "rollback"],
         "log": ["show", "level", "trace"],
     }  # fmt: skip
@@ -275,7 +275,7 @@ async def test_a_service_does_what_its_scopes_say(context, scopes, may):
 async def test_what_an_operation_changes_is_declared(everything):
     reading = {
         "list", "export", "count", "check", "check-password", "size", "sync", "status", "dead-letters",
-        "message", "show", "diff", "preview", "statistics",
+        "message", "show", "diff", "preview", "statistics", "export-personal-data",
     }  # fmt: skip
     assert {one.name for one in CATALOGUE if not one.changes} == reading
 
