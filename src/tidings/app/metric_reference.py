@@ -13,6 +13,7 @@ from prometheus_client.core import Metric
 from tidings.adapters.memory.stores import MemoryStores
 from tidings.adapters.sql.ledger import open_memory_ledger
 from tidings.app import config, tls_contexts
+from tidings.app.certificate_watch import CertificateWatch
 from tidings.app.compose import HostSettings, build_server
 from tidings.app.doors import open_doors
 from tidings.app.known_features import known_features
@@ -91,6 +92,7 @@ async def _families() -> list[Metric]:
             return credentials
 
         certificates = tls_contexts.load(settings), tls_contexts.load(settings)
+        CertificateWatch(certificates[0], server.clock, server.supervisor, server.telemetry)
         asked = (settings, server, context.domains, stores, credentials_of, _SECRET)
         doors = await open_doors(*asked, {}, *certificates)
         families = list(server.telemetry.registry.collect())
