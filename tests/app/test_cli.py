@@ -47,9 +47,14 @@ def register(run, user="alice@localhost", password="secret"):
     return run("account", "register", "--user", user, "--password", password)
 
 
+def users(run):
+    """Give the accounts that are listed."""
+    return [line.split()[0] for line in run("account", "list")[1].splitlines()[1:]]
+
+
 def test_works_on_the_database_without_a_server(run):
     assert register(run) == (0, "The account alice@localhost has been made.\n", "")
-    assert run("account", "list") == (0, "alice@localhost\n", "")
+    assert users(run) == ["alice@localhost"]
     assert run("account", "count") == (0, "1\n", "")
     assert register(run) == (1, "", "tidings: the account alice@localhost exists already\n")
     code, shown, _ = run("account", "remove", "--user", "alice@localhost")
@@ -60,7 +65,23 @@ def test_works_on_the_database_without_a_server(run):
 def test_json_is_for_programs(run):
     register(run)
     code, shown, _ = run("account", "list", "--json")
-    assert (code, json.loads(shown)) == (0, {"items": ["alice@localhost"], "next": None})
+    page = json.loads(shown)
+    assert (code, page["next"]) == (0, None)
+    assert [(each["user"], each["banned"]) for each in page["items"]] == [("alice@localhost", False)]
+
+
+def test_all_pages_of_a_list_come_one_after_another(run):
+    everyone = [f"{name}@localhost" for name in ("a", "b", "c", "d", "e")]
+    for user in everyone:
+        register(run, user)
+    code, shown, told = run("account", "list", "--all", "--limit", "2", "--json")
+    assert (code, told) == (0, "")
+    assert [json.loads(line)["user"] for line in shown.splitlines()] == everyone
+    code, shown, told = run("account", "list", "--all", "--limit", "2")
+    assert (code, told) == (0, "")  # no word about more pages
+    assert [line.split()[0] for line in shown.splitlines() if "@" in line] == everyone
+    assert run("account", "list", "--all", "--search", "x") == (0, "", "There are no accounts.\n")
+    assert run("account", "list", "--all", "--quiet", "--search", "x") == (0, "", "")
 
 
 def test_many_answers_are_printed_line_by_line(run):
@@ -180,7 +201,7 @@ def test_what_cannot_be_undone_is_asked_for_on_a_terminal(run):
             "Remove an account and everything stored for it, and end its sessions. This cannot be undone.\n"
             "Go on? [y/N] tidings: nothing was changed\n"
         )
-    assert run("account", "list")[1] == "alice@localhost\n"
+    assert users(run) == ["alice@localhost"]
     assert run(*remove, typed="y\n", stdin=Terminal)[0] == 0
     assert run("account", "list")[1] == ""
 
@@ -211,7 +232,8 @@ def test_quiet_leaves_what_was_asked_for(run):
         "tidings: the account alice@localhost exists already\n",
     )
     run(*register_quietly, "bob@localhost")
-    assert run("account", "list", "--quiet", "--limit", "1") == (0, "alice@localhost\n", "")
+    code, shown, told = run("account", "list", "--quiet", "--limit", "1")
+    assert (code, "alice@localhost" in shown, "bob" in shown, told) == (0, True, False, "")
     assert run("account", "count", "--quiet") == (0, "2\n", "")
     assert run("account", "check", "--quiet", "--user", "alice@localhost") == (0, "", "")
     assert run("account", "check", "--quiet", "--user", "nobody@localhost") == (1, "", "")

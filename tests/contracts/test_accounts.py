@@ -4,9 +4,21 @@ from __future__ import annotations
 
 import pytest
 
+from tests.contracts.ledger_stories import accept, chat
 from tests.contracts.samples import ALICE, BOB, LONGEST, LOOK_ALIKES, keys, long_jid
+from tidings.adapters.sql import open_stores
+from tidings.adapters.sql.ledger import SqlLedger
 from tidings.base.jid import Jid
-from tidings.ports.accounts import TOKEN_DEVICES, AccountExists, AccountRecord, Ban, FastToken, NoSuchAccount
+from tidings.ports.accounts import (
+    TOKEN_DEVICES,
+    AccountExists,
+    AccountFilter,
+    AccountRecord,
+    AccountSummary,
+    Ban,
+    FastToken,
+    NoSuchAccount,
+)
 from tidings.ports.stores import Stores
 
 
@@ -130,6 +142,67 @@ async def test_a_page_begins_after_an_account_that_is_gone(stores: Stores) -> No
     assert await stores.accounts.list("example.org", after=Jid("b@example.org")) == (Jid("c@example.org"),)
 
 
+# --- lists
+
+
+def at(name: str, domain: str = "example.org") -> Jid:
+    return Jid(f"{name}@{domain}")
+
+
+async def named(stores: Stores, **chosen: object) -> list[str]:
+    found = await stores.accounts.summaries("example.org", chosen=AccountFilter(**chosen))
+    return [summary.jid.local for summary in found]
+
+
+async def test_a_summary_tells_what_is_known_of_an_account(stores: Stores) -> None:
+    await stores.accounts.create(ALICE, keys("SCRAM-SHA-1"), 1_700_000_000.125)
+    await stores.accounts.touch_last(ALICE, 1_700_000_009.5)
+    await stores.accounts.ban(ALICE, Ban("spam", 1_700_000_010.0))
+    await stores.accounts.create(BOB, (), 2.0)
+    assert await stores.accounts.summaries(ALICE.domain) == (
+        AccountSummary(
+            jid=ALICE,
+            created=1_700_000_000.125,
+            last_activity=1_700_000_009.5,
+            ban=Ban("spam", 1_700_000_010.0),
+        ),
+        AccountSummary(jid=BOB, created=2.0, has_keys=False),
+    )
+
+
+async def test_summaries_come_in_pages_of_one_domain(stores: Stores) -> None:
+    names = ["b", "a", "z", "é", "aa", "c-1", "ü"]
+    for name in names:
+        await stores.accounts.create(at(name), (), 1.0)
+    await stores.accounts.create(at("a", "example.com"), (), 1.0)
+    listed: list[Jid] = []
+    after = None
+    while page := await stores.accounts.summaries("example.org", after=after, limit=3):
+        assert len(page) <= 3
+        listed += [summary.jid for summary in page]
+        after = listed[-1]
+    assert listed == [at(name) for name in sorted(names)]
+
+
+async def test_summaries_are_chosen_by_what_holds_of_an_account(stores: Stores) -> None:
+    for number, name in enumerate(("anna", "bert", "hanna", "nína", "nina")):
+        await stores.accounts.create(at(name), (), float(number))
+    await stores.accounts.ban(at("bert"), Ban("spam", 5.0))
+    await stores.accounts.ban(at("nina"), Ban("", 6.0))
+    await stores.accounts.touch_last(at("anna"), 10.0)
+    await stores.accounts.touch_last(at("hanna"), 20.0)
+    assert await named(stores, banned=True) == ["bert", "nina"]
+    assert await named(stores, banned=False) == ["anna", "hanna", "nína"]
+    assert await named(stores, created_before=2.0) == ["anna", "bert"]
+    assert await named(stores, unseen_since=10.0) == ["bert", "nina", "nína"]
+    assert await named(stores, unseen_since=20.0) == ["anna", "bert", "nina", "nína"]
+    assert await named(stores, part="nn") == ["anna", "hanna"]
+    assert await named(stores, part="í") == ["nína"]
+    for odd in ("%", "_", "\\", "'"):
+        assert await named(stores, part=odd) == []
+    assert await named(stores, part="n", banned=True, unseen_since=5.0) == ["nina"]
+
+
 async def test_look_alikes_are_different_accounts(stores: Stores) -> None:
     for number, jid in enumerate(LOOK_ALIKES):
         await stores.accounts.create(jid, (), float(number))
@@ -247,3 +320,16 @@ async def test_removing_what_is_not_there_says_so(stores: Stores) -> None:
 def test_the_longest_sample_is_the_longest() -> None:
     full = long_jid("r" * 1023)
     assert len(full.encode()) == 3071
+
+
+async def test_a_summary_tells_how_large_the_archive_is(fresh_url: str) -> None:
+    stores = await open_stores(fresh_url)
+    assert isinstance(stores.ledger, SqlLedger)
+    for jid in (ALICE, BOB, Jid("carol@example.org")):
+        await stores.accounts.create(jid, (), 1.0)
+    sent = [chat(BOB, ALICE, "one"), chat(BOB, ALICE, "another one")]
+    await accept(stores.ledger, *sent)
+    octets = sum(len(append.body) for append in sent)
+    found = await stores.accounts.summaries("example.org")
+    assert [(summary.entries, summary.octets) for summary in found] == [(2, octets), (2, octets), (0, 0)]
+    await stores.close()

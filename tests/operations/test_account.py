@@ -97,37 +97,6 @@ async def test_a_ban_is_seen_and_lifted(context):
     assert not (await call(context, "check", user="alice@localhost")).banned
 
 
-async def test_accounts_are_listed_in_pages_over_all_domains(context):
-    everyone = [f"{name}@{domain}" for domain in ("localhost", "other.test") for name in ("a", "b", "c")]
-    for user in everyone:
-        await call(context, "register", user=user, password="x")
-    seen, after = [], None
-    while True:
-        page = await call(context, "list", limit=2, after=after)
-        assert len(page.items) <= 2
-        seen += page.items
-        if page.next is None:
-            break
-        after = page.next
-    assert seen == everyone
-    assert (await call(context, "list", domain="other.test")).items == tuple(everyone[3:])
-    assert (await call(context, "count")).count == 6
-    assert (await call(context, "count", domain="localhost")).count == 3
-
-
-async def test_every_account_is_given_one_after_another(context):
-    for user in ("a@other.test", "b@localhost", "a@localhost"):
-        await call(context, "register", user=user, password="x")
-    await call(context, "ban", user="b@localhost", reason="spam")
-    found = [each async for each in CATALOGUE.stream(context, "account", "export", {})]
-    assert [(each.user, each.banned) for each in found] == [
-        ("a@localhost", False), ("b@localhost", True), ("a@other.test", False),
-    ]  # fmt: skip
-    assert found[1].ban_reason == "spam"
-    [only] = [each async for each in CATALOGUE.stream(context, "account", "export", {"domain": "other.test"})]
-    assert only.user == "a@other.test"
-
-
 @pytest.mark.parametrize(
     ("name", "arguments", "reason"),
     [

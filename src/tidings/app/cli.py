@@ -199,6 +199,8 @@ def _operate(arguments: Sequence[str]) -> int:
     if command.irreversible and not given.yes and not _confirmed(command):
         return REFUSED
     try:
+        if command.is_paged and given.all:
+            return _show_all(command, values, given)
         return _show(command, _answers(command, values, given), given)
     except OperationError as error:
         raise OperationError(error.code, command_parser.in_flags(command, error.text)) from error
@@ -221,6 +223,22 @@ def _show(command: Command, answers: Iterator[Any], given: argparse.Namespace) -
         presentation.print_result(command, result, with_notes=False)
     # A server that was started before an upgrade may not know the question yet.
     return REFUSED if command.answer and not result.get(command.answer, True) else OK
+
+
+def _show_all(command: Command, values: dict[str, Any], given: argparse.Namespace) -> int:
+    """Print every page of a list, as each of them comes."""
+    from tidings.app import presentation  # noqa: PLC0415  # once the command line is right
+
+    while True:
+        [page] = _answers(command, values, given)
+        if given.json:
+            for item in page["items"]:
+                presentation.print_line(item)
+        elif page["items"] or "after" not in values:
+            presentation.print_result(command, {**page, "next": None}, with_notes=not given.quiet)
+        if page["next"] is None:
+            return OK
+        values = {**values, "after": page["next"]}
 
 
 def _commands(arguments: Sequence[str]) -> tuple[Command, ...]:

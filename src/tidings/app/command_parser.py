@@ -35,6 +35,7 @@ CONFIG_FLAGS: Final = (
 JSON_FLAG: Final = Flag("--json", "", "print the answer as JSON, for programs")
 
 QUIET_FLAG: Final = Flag("--quiet", "", "print what was asked for and errors, nothing else")
+ALL_FLAG: Final = Flag("--all", "", "give all pages, one after another; with --json, one JSON object a line")
 YES_FLAG: Final = Flag("--yes", "", "do it without asking first, on a terminal, too")
 
 OPERATION_FLAGS: Final = (JSON_FLAG, QUIET_FLAG, *CONFIG_FLAGS)
@@ -133,7 +134,8 @@ def of_command(command: Command) -> argparse.ArgumentParser:
 
 def flags_of(command: Command) -> tuple[Flag, ...]:
     """Give the options of an operation that are no fields of its request."""
-    return (YES_FLAG, *OPERATION_FLAGS) if command.irreversible else OPERATION_FLAGS
+    flags = (YES_FLAG, *OPERATION_FLAGS) if command.irreversible else OPERATION_FLAGS
+    return (ALL_FLAG, *flags) if command.is_paged else flags
 
 
 def add_flags(parser: Any, flags: Sequence[Flag]) -> None:  # noqa: ANN401  # a parser or a group of one

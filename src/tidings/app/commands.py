@@ -52,6 +52,11 @@ class Command(NamedTuple):
     """The field of the result that is a yes or no, where the operation is a question."""
     arguments: tuple[Argument, ...] = ()
 
+    @property
+    def is_paged(self) -> bool:
+        """Whether its answer is a page of a list, and the next one can be asked for."""
+        return {"after", "limit"} <= {argument.field for argument in self.arguments}
+
 
 def shipped() -> tuple[Command, ...]:
     """Give the commands that come with the server."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Annotated
 
 import msgspec
@@ -18,17 +17,12 @@ from tidings.operations.values import (
     AccountAddress,
     Domain,
     Moment,
-    Page,
     Reason,
     moment_of,
-    read_address,
 )
 from tidings.ports.accounts import AccountRecord
 
 log = structlog.get_logger("tidings.operations")
-
-PAGE = 1000
-"""The most accounts that one answer lists."""
 
 User = Annotated[AccountAddress, Meta(description="Address of the account, such as alice@example.org.")]
 Password = Annotated[
@@ -85,40 +79,6 @@ async def remove(context: Context, request: OneUser) -> Ended:
     return Ended(user=request.user, sessions_ended=await context.accounts.remove(request.user))
 
 
-class List(msgspec.Struct, frozen=True, kw_only=True):
-    """Which accounts to list."""
-
-    domain: OneDomain = None
-    after: Annotated[
-        str | None, Meta(description="Begin behind this account: the `next` of the page before.")
-    ] = None
-    limit: Annotated[int, Meta(ge=1, le=PAGE, description="The most accounts to list.")] = 100
-
-
-@operation(
-    "account",
-    "list",
-    roles=ADMINISTRATORS,
-    subjects=("domain",),
-    without_subject="own",
-    changes=False,
-)
-async def list_accounts(context: Context, request: List) -> Page[AccountAddress]:
-    """List accounts by domain and then by name, a page at a time."""
-    after = None if request.after is None else read_address(request.after)
-    domains = sorted(context.domains_for(request.domain))
-    found: list[Jid] = []
-    for domain in domains:
-        if after is not None and domain < after.domain:
-            continue
-        start = after if after is not None and after.domain == domain else None
-        found += await context.stores.accounts.list(domain, after=start, limit=request.limit + 1 - len(found))
-        if len(found) > request.limit:
-            page = found[: request.limit]
-            return Page(items=tuple(page), next=page[-1].text)
-    return Page(items=tuple(found))
-
-
 class Count(msgspec.Struct, frozen=True, kw_only=True):
     """Which accounts are meant."""
 
@@ -164,29 +124,6 @@ async def check(context: Context, request: OneUser) -> Checked:
     if record is None:
         return Checked(user=jid, exists=False)
     return _checked(record)
-
-
-@operation(
-    "account",
-    "export",
-    roles=ADMINISTRATORS,
-    subjects=("domain",),
-    without_subject="own",
-    changes=False,
-)
-async def export(context: Context, request: Count) -> AsyncIterator[Checked]:
-    """Give every account with what is known of it, one after another.
-
-    The list can be of any length. Accounts that are made or removed meanwhile may be in it or not.
-    """
-    for domain in sorted(context.domains_for(request.domain)):
-        after: Jid | None = None
-        while page := await context.stores.accounts.list(domain, after=after, limit=PAGE):
-            for jid in page:
-                record = await context.stores.accounts.get(jid)
-                if record is not None:
-                    yield _checked(record)
-            after = page[-1]
 
 
 class PasswordChecked(msgspec.Struct, frozen=True, kw_only=True):
@@ -258,6 +195,4 @@ def _checked(record: AccountRecord) -> Checked:
     )
 
 
-OPERATIONS = (
-    register, remove, list_accounts, export, count, check, check_password, change_password, ban, unban
-)  # fmt: skip
+OPERATIONS = (register, remove, count, check, check_password, change_password, ban, unban)

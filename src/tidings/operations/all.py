@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from tidings.kernel.feature import Feature
 from tidings.operations import (
     account,
+    account_list,
     archive,
     configuration,
     domain,
@@ -23,6 +24,7 @@ from tidings.operations.catalogue import Catalogue, Operation
 CATALOGUE = Catalogue(
     (
         *account.OPERATIONS,
+        *account_list.OPERATIONS,
         *session.OPERATIONS,
         *stanza.OPERATIONS,
         *archive.OPERATIONS,

@@ -287,6 +287,19 @@ class Context:
             return False
         return self.live.sessions.may_be_connected(jid)
 
+    async def sessions_now(self, jid: Jid) -> int:
+        """Tell how many sessions an account has, on all nodes, with those that wait for their clients."""
+        host = self.host(jid.domain)
+        if host is None or self.live is None or not self.live.sessions.may_be_connected(jid):
+            return 0
+        account = await host.directory.load(jid)
+        return len(account.resources) if isinstance(account, Account) else 0
+
+    def is_administrator(self, jid: Jid) -> bool:
+        """Tell whether an account may administer a domain of this server."""
+        served = (self.domains.get(domain) for domain in self.domains)
+        return any(each is not None and jid in each.admins for each in served)
+
     async def end_sessions(self, jid: Jid, error: StreamError) -> int:
         """End the sessions of an account, or the one that a full address names; tell how many there were.
 

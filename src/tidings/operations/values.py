@@ -45,6 +45,8 @@ Domain = Annotated[Jid, Meta(extra={"scalar": Scalar.DOMAIN})]
 """The name of a domain alone."""
 Reason = Annotated[str, Meta(max_length=1000, extra=AUDITED)]
 """Why something is done, for the people whom it concerns."""
+Time = Annotated[str, Meta(max_length=64)]
+"""A time of a request: `2026-01-31`, or with hours, minutes and zone; `read_time` reads it."""
 Moment = Annotated[datetime, Meta(tz=True)]
 """A time in UTC, written by ISO 8601: `2026-01-31T12:00:00Z`."""
 
@@ -109,6 +111,18 @@ def read_address(text: object) -> Jid:
         return Jid(text)
     except JidError as error:
         raise OperationError("invalid", f"{text!r} is not an address: {error}") from None
+
+
+def read_time(text: str | None, field: str) -> float | None:
+    """Read a time of a request as seconds since the epoch; raises `OperationError` that names the field."""
+    if text is None:
+        return None
+    try:
+        read = datetime.fromisoformat(text.strip())
+        return (read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        told = f"`{field}` is wrong: {text!r} is no time; write 2026-01-31 or 2026-01-31T12:00:00Z"
+        raise OperationError("invalid", told) from None
 
 
 def check_address(jid: Jid, scalar: Scalar, example: str) -> None:

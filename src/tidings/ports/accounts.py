@@ -20,8 +20,10 @@ from tidings.wire.xmpp.sasl.tokens import FastToken
 
 __all__ = [
     "AccountExists",
+    "AccountFilter",
     "AccountRecord",
     "AccountStore",
+    "AccountSummary",
     "Ban",
     "FastToken",
     "NoSuchAccount",
@@ -74,6 +76,46 @@ class AccountRecord(msgspec.Struct, frozen=True, kw_only=True):
         return next((keys for keys in self.keys if keys.mechanism == mechanism), None)
 
 
+class AccountSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """One account as lists show it; times are seconds since the epoch."""
+
+    jid: Jid
+    created: float
+    ban: Ban | None = None
+    last_activity: float | None = None
+    has_keys: bool = True
+    """Whether it has keys, without which nobody logs in by a password."""
+    entries: int = 0
+    """Of its archive, with the tombstones among them."""
+    octets: int = 0
+    """Of the messages in its archive."""
+
+
+class AccountFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which accounts are meant: those for which all of this holds."""
+
+    banned: bool | None = None
+    """Whether it is banned; None is either."""
+    created_before: float | None = None
+    unseen_since: float | None = None
+    """It was last there before this; where it never was, it was made before this."""
+    part: str = ""
+    """What its localpart contains."""
+
+    def takes(self, account: AccountRecord) -> bool:
+        """Tell whether an account is meant."""
+        seen = account.created if account.last_activity is None else account.last_activity
+        return (
+            self.banned in {None, account.ban is not None}
+            and (self.created_before is None or account.created < self.created_before)
+            and (self.unseen_since is None or seen < self.unseen_since)
+            and self.part in account.jid.local
+        )
+
+
+EVERY_ACCOUNT: Final = AccountFilter()
+
+
 class AccountStore(Protocol):
     """Keeps accounts; asked by negotiation, by the directory and by the account operations."""
 
@@ -114,6 +156,20 @@ class AccountStore(Protocol):
         """Give at most `limit` accounts of the domain in the order of their localparts' code points.
 
         `after` is the last account of the page before; it need not exist any more. An empty page is the end.
+        """
+        ...
+
+    async def summaries(
+        self,
+        domain: str,
+        *,
+        chosen: AccountFilter = EVERY_ACCOUNT,
+        after: Jid | None = None,
+        limit: int = 100,
+    ) -> tuple[AccountSummary, ...]:
+        """Give at most `limit` accounts of the domain that are chosen, with what is known of them.
+
+        Order and `after` are those of `list`. It is one query, however many accounts there are.
         """
         ...
 

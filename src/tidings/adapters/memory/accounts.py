@@ -8,15 +8,27 @@ from msgspec.structs import replace
 
 from tidings.adapters.memory.state import Accounts, AccountState, DeviceTokens, Documents, existing
 from tidings.base.jid import Jid
-from tidings.ports.accounts import TOKEN_DEVICES, AccountExists, AccountRecord, Ban, FastToken, ScramKeys
+from tidings.ports.accounts import (
+    EVERY_ACCOUNT,
+    TOKEN_DEVICES,
+    AccountExists,
+    AccountFilter,
+    AccountRecord,
+    AccountSummary,
+    Ban,
+    FastToken,
+    ScramKeys,
+)
+from tidings.ports.ledger import Ledger
 
 
 class MemoryAccounts:
     """The accounts port over a dict."""
 
-    def __init__(self, accounts: Accounts, documents: Documents) -> None:
+    def __init__(self, accounts: Accounts, documents: Documents, ledger: Ledger | None = None) -> None:
         self._accounts = accounts
         self._documents = documents
+        self._ledger = ledger
 
     async def create(self, jid: Jid, keys: tuple[ScramKeys, ...], now: float) -> None:
         """Make an account; raises `AccountExists`."""
@@ -65,6 +77,33 @@ class MemoryAccounts:
         start = after.local if after else ""
         found = (jid for jid in self._accounts if jid.domain == domain and jid.local > start)
         return tuple(sorted(found, key=lambda jid: jid.local)[:limit])
+
+    async def summaries(
+        self,
+        domain: str,
+        *,
+        chosen: AccountFilter = EVERY_ACCOUNT,
+        after: Jid | None = None,
+        limit: int = 100,
+    ) -> tuple[AccountSummary, ...]:
+        """Give a page of the domain's accounts that are chosen."""
+        start = after.local if after else ""
+        records = (state.record for jid, state in self._accounts.items() if jid.domain == domain)
+        found = [record for record in records if record.jid.local > start and chosen.takes(record)]
+        found.sort(key=lambda record: record.jid.local)
+        return tuple([await self._summary(record) for record in found[:limit]])
+
+    async def _summary(self, record: AccountRecord) -> AccountSummary:
+        head = None if self._ledger is None else await self._ledger.head(record.jid)
+        return AccountSummary(
+            jid=record.jid,
+            created=record.created,
+            ban=record.ban,
+            last_activity=record.last_activity,
+            has_keys=bool(record.keys),
+            entries=0 if head is None else head.position - head.first + 1,
+            octets=0 if head is None else head.octets,
+        )
 
     async def count(self, domain: str) -> int:
         """Count the accounts of the domain."""

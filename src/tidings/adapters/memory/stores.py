@@ -28,7 +28,7 @@ class MemoryStores:
     ) -> None:
         state: Accounts = {}
         documents: Documents = {}
-        self.accounts = MemoryAccounts(state, documents)
+        self.accounts = MemoryAccounts(state, documents, ledger)
         self.domains = MemoryDomains()
         self.roster = MemoryRoster(state)
         self.private = MemoryPrivate(state)

@@ -6,17 +6,21 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, and_, bindparam, delete, func, insert, select, update
 
-from tidings.adapters.sql.dialects import put
+from tidings.adapters.sql.dialects import contains, put
 from tidings.adapters.sql.documents import clear_documents
 from tidings.adapters.sql.engine import Database
+from tidings.adapters.sql.ledger.tables import archives, jids
 from tidings.adapters.sql.tables import accounts, fast_tokens, key_of
 from tidings.base.jid import Jid
 from tidings.ports.accounts import (
+    EVERY_ACCOUNT,
     TOKEN_DEVICES,
     AccountExists,
+    AccountFilter,
     AccountRecord,
+    AccountSummary,
     Ban,
     FastToken,
     NoSuchAccount,
@@ -29,6 +33,8 @@ _CURRENT: Final = 1
 _encode_keys: Final = msgspec.json.Encoder().encode
 _decode_keys: Final = msgspec.json.Decoder(tuple[ScramKeys, ...]).decode
 
+_NO_KEYS: Final = _encode_keys(())
+
 _RECORD: Final = select(
     accounts.c.scram_keys,
     accounts.c.created,
@@ -37,6 +43,22 @@ _RECORD: Final = select(
     accounts.c.last_activity,
     accounts.c.last_status,
 ).where(accounts.c.account == bindparam("account"))
+
+_SUMMARY: Final = select(
+    accounts.c.local,
+    accounts.c.domain,
+    accounts.c.scram_keys,
+    accounts.c.created,
+    accounts.c.ban_reason,
+    accounts.c.banned_since,
+    accounts.c.last_activity,
+    (archives.c.position - archives.c.first + 1).label("entries"),
+    archives.c.octets,
+).select_from(  # the key of an account and the digest of its archive are of the same address
+    accounts.outerjoin(jids, jids.c.digest == accounts.c.account).outerjoin(
+        archives, archives.c.archive == jids.c.id
+    )
+)
 
 _EXISTS: Final = select(accounts.c.account).where(accounts.c.account == bindparam("account"))
 
@@ -143,6 +165,37 @@ class SqlAccounts:
         found = await self._database.read(lambda connection: connection.execute(statement).scalars().all())
         return tuple(Jid.of(local, domain) for local in found)
 
+    async def summaries(
+        self,
+        domain: str,
+        *,
+        chosen: AccountFilter = EVERY_ACCOUNT,
+        after: Jid | None = None,
+        limit: int = 100,
+    ) -> tuple[AccountSummary, ...]:
+        """Give a page of the domain's accounts that are chosen."""
+        start = after.local if after else ""
+        statement = self._choose(_SUMMARY, chosen).where(
+            accounts.c.domain == domain, accounts.c.local > start
+        )
+        statement = statement.order_by(accounts.c.local).limit(limit)
+        rows = await self._database.read(lambda connection: connection.execute(statement).all(), is_long=True)
+        return tuple(_summary(row) for row in rows)
+
+    def _choose(self, statement: Select[Any], chosen: AccountFilter) -> Select[Any]:
+        """Restrict a statement to the accounts that are chosen."""
+        if chosen.banned is not None:
+            column = accounts.c.banned_since
+            statement = statement.where(column.is_not(None) if chosen.banned else column.is_(None))
+        if chosen.created_before is not None:
+            statement = statement.where(accounts.c.created < chosen.created_before)
+        if chosen.unseen_since is not None:
+            seen = func.coalesce(accounts.c.last_activity, accounts.c.created)
+            statement = statement.where(seen < chosen.unseen_since)
+        if chosen.part:
+            statement = statement.where(contains(self._database.dialect, accounts.c.local, chosen.part))
+        return statement
+
     async def count(self, domain: str) -> int:
         """Count the accounts of the domain."""
         statement = select(func.count()).select_from(accounts).where(accounts.c.domain == domain)
@@ -226,4 +279,16 @@ def _change(connection: Connection, jid: Jid, values: Mapping[str, Any]) -> bool
     return (
         connection.execute(update(accounts).where(accounts.c.account == key_of(jid)).values(values)).rowcount
         > 0
+    )
+
+
+def _summary(row: Row[Any]) -> AccountSummary:
+    return AccountSummary(
+        jid=Jid.of(row.local, row.domain),
+        created=row.created,
+        ban=None if row.banned_since is None else Ban(row.ban_reason, row.banned_since),
+        last_activity=row.last_activity,
+        has_keys=row.scram_keys != _NO_KEYS,
+        entries=row.entries or 0,
+        octets=row.octets or 0,
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
-from sqlalchemy import Connection, Executable, Table, text
+from sqlalchemy import ColumnElement, Connection, Executable, Table, func, literal, text
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.exc import DBAPIError
 
@@ -33,6 +33,16 @@ def put(connection: Connection, table: Table, rows: Rows) -> None:
 def put_missing(connection: Connection, table: Table, rows: Rows) -> None:
     """Insert rows, or lock and keep those with the same primary key."""
     connection.execute(_upsert(connection, table, keep=True), rows)
+
+
+def contains(dialect: str, column: ColumnElement[str], part: str) -> ColumnElement[bool]:
+    """Give the condition that a text of a column, octet by octet, has this part."""
+    sought = literal(part, column.type)
+    if dialect in {"mysql", "mariadb"}:
+        return func.locate(sought, column) > 0
+    if dialect == "postgresql":
+        return func.position(sought.op("IN")(column)) > 0
+    return func.instr(column, sought) > 0
 
 
 def _upsert(connection: Connection, table: Table, *, keep: bool) -> Executable:

@@ -144,7 +144,12 @@ async def list_registered(door: Door, administrator: Jid, form: DataForm) -> Out
     limit = form.number("max_items", default=100)
     listed = await door.call(administrator, "account", "list", domain=door.domain, limit=limit)
     return _shown(
-        Field("registereduserjids", tuple(listed["items"]), FieldKind.JID_MULTI, "Registered users"),
+        Field(
+            "registereduserjids",
+            tuple(account["user"] for account in listed["items"]),
+            FieldKind.JID_MULTI,
+            "Registered users",
+        ),
         *(() if not listed["next"] else (_more(limit),)),
     )
 
