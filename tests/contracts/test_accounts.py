@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from tests.contracts.ledger_stories import accept, chat
@@ -47,6 +49,51 @@ async def test_an_address_is_taken_once(stores: Stores) -> None:
     record = await stores.accounts.get(ALICE)
     assert record is not None
     assert record.keys == keys("SCRAM-SHA-1")
+
+
+async def test_many_accounts_are_made_at_once_beside_those_that_exist(stores: Stores) -> None:
+    await stores.accounts.create(BOB, keys("SCRAM-SHA-1"), 1.0)
+    await stores.documents.put(ALICE, "urn:x", "left", b"by an earlier owner", expected=None)
+    made = [
+        AccountRecord(
+            jid=ALICE,
+            keys=keys("SCRAM-SHA-256"),
+            created=5.25,
+            ban=Ban("spam", 7.0),
+            last_activity=6.5,
+            last_status="bye",
+        ),
+        AccountRecord(jid=Jid("carol@example.org"), keys=(), created=6.0),
+    ]
+    other = AccountRecord(jid=BOB, keys=(), created=9.0)
+    assert await stores.accounts.create_all([made[0], other, made[1]]) == {BOB}
+    for record in made:
+        assert await stores.accounts.get(record.jid) == record
+    everybody = [*(record.jid for record in made), BOB]
+    assert await stores.accounts.existing([*everybody, Jid("nobody@example.org")]) == frozenset(everybody)
+    assert await stores.accounts.existing([]) == frozenset()
+    kept = await stores.accounts.get(BOB)
+    assert kept is not None
+    assert (kept.keys, kept.created) == (keys("SCRAM-SHA-1"), 1.0)
+    assert await stores.documents.get(ALICE, "urn:x", "left") is None
+    assert await stores.accounts.create_all(made) == {record.jid for record in made}
+    assert await stores.accounts.create_all([]) == frozenset()
+
+
+async def test_accounts_that_are_made_by_several_at_once_are_made_once(database_url: str) -> None:
+    first, second = await open_stores(database_url), await open_stores(database_url)
+    records = [AccountRecord(jid=Jid(f"u{n}@example.org"), keys=(), created=1.0) for n in range(200)]
+    async with asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(stores.accounts.create_all(part))
+            for stores in (first, second)
+            for part in (records[:120], records[80:])
+        ]
+    taken = sum(len(task.result()) for task in tasks)
+    assert taken == 4 * 120 - 200
+    assert await first.accounts.count("example.org") == 200
+    await first.close()
+    await second.close()
 
 
 async def test_keys_are_found_by_mechanism_and_never_shown(stores: Stores) -> None:

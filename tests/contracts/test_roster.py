@@ -296,3 +296,19 @@ async def test_a_big_roster_loads_whole(roster: RosterStore) -> None:
     for one in entries:
         await roster.put(ALICE, one)
     assert set((await roster.load(ALICE)).entries) == entries
+
+
+async def test_entries_of_several_accounts_are_put_at_once_or_not_at_all(stores: Stores) -> None:
+    for jid in (ALICE, BOB):
+        await stores.accounts.create(jid, (), 1.0)
+    await stores.roster.put(ALICE, entry(JULIET, "old"))
+    first, second = entry(JULIET, "Juliet", groups=frozenset({"x"})), entry(ROMEO)
+    await stores.roster.put_all({ALICE: [first, second], BOB: [first]})
+    assert set((await stores.roster.load(ALICE)).entries) == {first, second}
+    assert (await stores.roster.load(BOB)).entries == (first,)
+    known = parse_version((await stores.roster.load(ALICE)).version)
+    assert known is not None
+    assert known[1] == 3
+    with pytest.raises(NoSuchAccount):
+        await stores.roster.put_all({ALICE: [entry(ROMEO, "other")], Jid("nobody@example.org"): [first]})
+    assert set((await stores.roster.load(ALICE)).entries) == {first, second}

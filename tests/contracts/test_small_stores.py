@@ -68,6 +68,16 @@ async def test_a_vcard_is_kept(stores: Stores) -> None:
     assert await stores.vcards.get(BOB) is None
 
 
+async def test_vcards_of_several_accounts_are_put_at_once_or_not_at_all(stores: Stores) -> None:
+    await stores.accounts.create(BOB, (), 1.0)
+    await stores.vcards.put_all({ALICE: b"<a/>", BOB: b"<b/>"})
+    await stores.vcards.put_all({})
+    assert [await stores.vcards.get(jid) for jid in (ALICE, BOB)] == [b"<a/>", b"<b/>"]
+    with pytest.raises(NoSuchAccount):
+        await stores.vcards.put_all({ALICE: b"<other/>", Jid("nobody@example.org"): b"<c/>"})
+    assert await stores.vcards.get(ALICE) == b"<a/>"
+
+
 async def test_a_vcard_may_be_big(stores: Stores) -> None:
     await stores.vcards.put(ALICE, b"\xff\x00" * 600_000)
     assert await stores.vcards.get(ALICE) == b"\xff\x00" * 600_000

@@ -52,7 +52,7 @@ def test_the_first_categories_are_complete():
     assert names == {
         "account": [
             "register", "remove", "count", "check", "check-password", "change-password", "ban", "unban",
-            "list", "export",
+            "list", "export", "import",
         ],
         "session": ["list", "count", "kick"],
         "stanza": ["send-message", "send-stanza"],
@@ -107,6 +107,7 @@ def arguments_about(domain, found):
         "id": "0k3f9-1",
         "keep_messages": 1_000,
         "level": "info",
+        "accounts": [{"user": f"new@{domain}"}],
         "stanza": f"<message from='alice@{domain}' to='bob@{LOCAL}'/>",
     }
     fields = {field.name: field for field in msgspec.structs.fields(found.request)}
@@ -362,6 +363,7 @@ ARGUMENTS = {
     "id": "0k3f9-1",
     "peer": "bob@localhost",
     "keep_days": 1,
+    "accounts": [{"user": "new@localhost"}],
 }
 
 

@@ -44,10 +44,12 @@ def _argument(field: inspect.Field) -> Argument:
         is_positional = is_positional or bool((outer.extra or {}).get("positional"))
         outer = outer.type
     kind, choices = _kind(field.type)
+    is_positional = is_positional or kind == "file"
     said = not is_secret and field.default not in {msgspec.NODEFAULT, "", None, ()}
+    word = "file" if kind == "file" else field.name
     return Argument(
         field=field.name,
-        flag=field.name if is_positional else "--" + field.encode_name.replace("_", "-"),
+        flag=word if is_positional else "--" + field.encode_name.replace("_", "-"),
         kind=kind,
         description=description,
         default=str(field.default) if said else "",
@@ -59,6 +61,8 @@ def _argument(field: inspect.Field) -> Argument:
 
 def _kind(declared: inspect.Type) -> tuple[Kind, tuple[str, ...]]:
     match unwrapped(declared):
+        case inspect.VarTupleType(item_type=inspect.StructType()):
+            return "file", ()
         case inspect.VarTupleType():
             return "list", ()
         case inspect.BoolType():

@@ -199,6 +199,8 @@ def _operate(arguments: Sequence[str]) -> int:
     if command.irreversible and not given.yes and not _confirmed(command):
         return REFUSED
     try:
+        if command.takes_file:
+            return _import_accounts(command, values, given)
         if command.is_paged and given.all:
             return _show_all(command, values, given)
         return _show(command, _answers(command, values, given), given)
@@ -223,6 +225,19 @@ def _show(command: Command, answers: Iterator[Any], given: argparse.Namespace) -
         presentation.print_result(command, result, with_notes=False)
     # A server that was started before an upgrade may not know the question yet.
     return REFUSED if command.answer and not result.get(command.answer, True) else OK
+
+
+def _import_accounts(command: Command, values: dict[str, Any], given: argparse.Namespace) -> int:
+    """Import accounts from a file, in parts."""
+    from tidings.app import account_import  # noqa: PLC0415  # not every command needs it
+
+    def ask(arguments: dict[str, Any]) -> dict[str, Any]:
+        [answer] = _answers(command, arguments, given)
+        found: dict[str, Any] = answer
+        return found
+
+    done = account_import.run(given.file, values, ask, as_json=given.json, is_quiet=given.quiet)
+    return OK if done else REFUSED
 
 
 def _show_all(command: Command, values: dict[str, Any], given: argparse.Namespace) -> int:

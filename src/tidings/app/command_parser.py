@@ -205,6 +205,8 @@ def _add(parser: argparse.ArgumentParser, argument: Argument) -> None:
             settings |= {"type": int, "metavar": "NUMBER"}
         case "choice":
             settings["choices"] = argument.choices
+        case "file":
+            settings["metavar"] = "FILE"
         case "text":
             settings["metavar"] = argument.field.upper()
     if not argument.is_positional:

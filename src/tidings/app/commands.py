@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
-Kind = Literal["text", "number", "switch", "choice", "list"]
+Kind = Literal["text", "number", "switch", "choice", "list", "file"]
 
 TABLE: Final = Path(__file__).parent / "shipped" / "commands.json"
 """The table of the operations that come with the server, one a line."""
@@ -51,6 +51,11 @@ class Command(NamedTuple):
     answer: str = ""
     """The field of the result that is a yes or no, where the operation is a question."""
     arguments: tuple[Argument, ...] = ()
+
+    @property
+    def takes_file(self) -> bool:
+        """Whether what it is about stands in a file."""
+        return any(argument.kind == "file" for argument in self.arguments)
 
     @property
     def is_paged(self) -> bool:

@@ -117,6 +117,8 @@ def _all(commands: Sequence[Command], before: Sequence[str]) -> Iterator[Candida
     for command in of_category:
         if command.name == before[1]:
             yield from _options(_of_command(command), before[2:])
+            if command.takes_file:
+                yield _FILE
 
 
 def _options(options: Sequence[_Option], before: Sequence[str]) -> Iterator[Candidate]:

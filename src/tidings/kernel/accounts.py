@@ -12,7 +12,7 @@ for all of them what features are told, which sessions end and why, and what the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -31,7 +31,14 @@ from tidings.kernel.maybe_awaitable import until_done
 from tidings.kernel.session import Session
 from tidings.kernel.session_manager import SessionManager
 from tidings.kernel.supervisor import Supervisor
-from tidings.ports.accounts import AccountExists, AccountStore, Ban, NoSuchAccount, ScramKeys
+from tidings.ports.accounts import (
+    AccountExists,
+    AccountRecord,
+    AccountStore,
+    Ban,
+    NoSuchAccount,
+    ScramKeys,
+)
 from tidings.ports.ledger import Ledger
 from tidings.wire.xmpp.sasl.keys import DEFAULT_ITERATIONS, make_scram_keys, verify_password
 from tidings.wire.xmpp.sasl.prepare import PreparationError
@@ -88,10 +95,7 @@ class Accounts:
         Raises `AccountExists`; `AddressHeld`; StanzaError `not-allowed` where accounts are thrown away, and
         `not-acceptable` for a text that can be no password; and what features refuse.
         """
-        if self._is_anonymous(jid.domain):
-            told = f"{jid.domain} is for anonymous guests and has no lasting accounts"
-            raise StanzaError("not-allowed", told)
-        self._must_have_accounts(jid.domain)
+        self.check_address(jid)
         if await self._store.exists(jid):
             raise AccountExists(jid)
         keys = await make_keys(password, iterations)
@@ -99,6 +103,41 @@ class Accounts:
         await self._store.create(jid, keys, self._clock.now())
         self._forget(jid)
         await self._tell(jid, AccountRegistered(jid))
+
+    def check_address(self, jid: Jid) -> None:
+        """Raise StanzaError `not-allowed` where nobody can make an account of this address."""
+        if self._is_anonymous(jid.domain):
+            told = f"{jid.domain} is for anonymous guests and has no lasting accounts"
+            raise StanzaError("not-allowed", told)
+        self._must_have_accounts(jid.domain)
+
+    async def create_all(
+        self, records: Sequence[AccountRecord], fill: Callable[[frozenset[Jid]], Awaitable[None]]
+    ) -> dict[Jid, StanzaError]:
+        """Make accounts of different addresses in one transaction; give those that cannot be made, and why.
+
+        `fill` stores what the others begin with, before anybody is told of them.
+        """
+        existing = await self._store.existing([record.jid for record in records])
+        refused: dict[Jid, StanzaError] = {jid: AccountExists(jid) for jid in existing}
+        wanted: list[AccountRecord] = []
+        for record in records:
+            if record.jid in existing:
+                continue
+            try:
+                self.check_address(record.jid)
+                await self._begin_with_nothing(record.jid)
+                wanted.append(record)
+            except StanzaError as error:
+                refused[record.jid] = error
+        taken = await self._store.create_all(wanted) if wanted else frozenset()
+        refused |= {jid: AccountExists(jid) for jid in taken}
+        made = frozenset(record.jid for record in wanted) - taken
+        await fill(made)
+        for jid in made:
+            self._forget(jid)
+            await self._tell(jid, AccountRegistered(jid))
+        return refused
 
     async def remove(self, jid: Jid, *, asked_by: Session | None = None) -> int:
         """Remove an account and all that is stored for it; tell how many sessions end.
@@ -143,7 +182,13 @@ class Accounts:
         """
         if not await self._store.exists(jid):
             raise NoSuchAccount(jid)
-        if not await self._store.set_keys(jid, await make_keys(password)):
+        return await self.set_keys(jid, await make_keys(password), asked_by=asked_by)
+
+    async def set_keys(
+        self, jid: Jid, keys: tuple[ScramKeys, ...], *, asked_by: Session | None = None
+    ) -> int:
+        """Give an account the keys of another password; the rest is as with `set_password`."""
+        if not await self._store.set_keys(jid, keys):
             raise NoSuchAccount(jid)
         try:
             await self._tell(jid, PasswordChanged(jid))

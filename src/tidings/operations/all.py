@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from tidings.kernel.feature import Feature
 from tidings.operations import (
     account,
+    account_import,
     account_list,
     archive,
     configuration,
@@ -25,6 +26,7 @@ CATALOGUE = Catalogue(
     (
         *account.OPERATIONS,
         *account_list.OPERATIONS,
+        *account_import.OPERATIONS,
         *session.OPERATIONS,
         *stanza.OPERATIONS,
         *archive.OPERATIONS,

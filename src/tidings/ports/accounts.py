@@ -9,6 +9,7 @@ with a localpart.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import Final, Protocol
 
 import msgspec
@@ -123,12 +124,23 @@ class AccountStore(Protocol):
         """Make an account, durable on return; raises `AccountExists` and then changes nothing."""
         ...
 
+    async def create_all(self, records: Sequence[AccountRecord]) -> frozenset[Jid]:
+        """Make accounts of different addresses as they are told, in one transaction; durable on return.
+
+        Gives those that exist already, which stay as they are.
+        """
+        ...
+
     async def get(self, jid: Jid) -> AccountRecord | None:
         """Give the account, or None; one look-up by primary key, since every log-in asks for it."""
         ...
 
     async def exists(self, jid: Jid) -> bool:
         """Tell whether the account exists, banned or not."""
+        ...
+
+    async def existing(self, jids: Collection[Jid]) -> frozenset[Jid]:
+        """Give those of some hundred addresses that have accounts, in one query."""
         ...
 
     async def remove(self, jid: Jid) -> bool:

@@ -10,6 +10,7 @@ Every method may raise `BackendError`. Asked by the contacts feature alone; acco
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Final, Protocol
 
@@ -109,6 +110,10 @@ class RosterStore(Protocol):
         A put that changes nothing that clients see (it touches `pending_in` alone, or an unlisted entry stays
         unlisted) leaves the version as it is. Raises `NoSuchAccount`.
         """
+        ...
+
+    async def put_all(self, rosters: Mapping[Jid, Sequence[RosterEntry]]) -> None:
+        """Put the entries of several accounts, as `put` does, in one transaction."""
         ...
 
     async def remove(self, account: Jid, contact: Jid) -> str:

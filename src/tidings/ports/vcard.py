@@ -5,6 +5,7 @@ Every method may raise `BackendError`. Asked by the vCard feature alone; account
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from tidings.base.jid import Jid
@@ -15,6 +16,10 @@ class VCardStore(Protocol):
 
     async def get(self, account: Jid) -> bytes | None:
         """Give the vCard element as it was put, or None when there is none."""
+        ...
+
+    async def put_all(self, vcards: Mapping[Jid, bytes]) -> None:
+        """Keep the vCards of several accounts, as `put` does, in one transaction."""
         ...
 
     async def put(self, account: Jid, raw: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection, Sequence
 
 from msgspec.structs import replace
 
@@ -37,6 +38,17 @@ class MemoryAccounts:
         self._documents.pop(jid, None)  # what somebody kept of the name while there was no account
         self._accounts[jid] = AccountState(AccountRecord(jid=jid, keys=keys, created=now))
 
+    async def create_all(self, records: Sequence[AccountRecord]) -> frozenset[Jid]:
+        """Make accounts; gives those that exist already."""
+        taken = set()
+        for record in records:
+            if record.jid in self._accounts:
+                taken.add(record.jid)
+            else:
+                self._documents.pop(record.jid, None)
+                self._accounts[record.jid] = AccountState(record)
+        return frozenset(taken)
+
     async def get(self, jid: Jid) -> AccountRecord | None:
         """Give the account, or None."""
         state = self._accounts.get(jid)
@@ -45,6 +57,10 @@ class MemoryAccounts:
     async def exists(self, jid: Jid) -> bool:
         """Tell whether the account exists."""
         return jid in self._accounts
+
+    async def existing(self, jids: Collection[Jid]) -> frozenset[Jid]:
+        """Give those that have accounts."""
+        return frozenset(jid for jid in jids if jid in self._accounts)
 
     async def remove(self, jid: Jid) -> bool:
         """Remove the account and all that any store holds for it."""

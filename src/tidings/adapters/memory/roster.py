@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from tidings.adapters.memory.state import Accounts, RosterState, existing
 from tidings.base import ids
 from tidings.base.jid import Jid
@@ -39,6 +41,14 @@ class MemoryRoster:
         if is_visible_change(before, entry):
             _count(roster, entry.jid)
         return _version(roster)
+
+    async def put_all(self, rosters: Mapping[Jid, Sequence[RosterEntry]]) -> None:
+        """Put the entries of several accounts."""
+        for account in rosters:
+            existing(self._accounts, account)
+        for account, entries in rosters.items():
+            for entry in entries:
+                await self.put(account, entry)
 
     async def remove(self, account: Jid, contact: Jid) -> str:
         """Remove the entry if there is one."""

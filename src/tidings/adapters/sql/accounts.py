@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -13,6 +14,7 @@ from tidings.adapters.sql.documents import clear_documents
 from tidings.adapters.sql.engine import Database
 from tidings.adapters.sql.ledger.tables import archives, jids
 from tidings.adapters.sql.tables import accounts, fast_tokens, key_of
+from tidings.base.errors import BackendError
 from tidings.base.jid import Jid
 from tidings.ports.accounts import (
     EVERY_ACCOUNT,
@@ -26,6 +28,9 @@ from tidings.ports.accounts import (
     NoSuchAccount,
     ScramKeys,
 )
+
+_RACES: Final = 5
+"""How often several accounts are looked for again, where somebody else has made one of them meanwhile."""
 
 _NEW: Final = 0
 _CURRENT: Final = 1
@@ -84,20 +89,32 @@ class SqlAccounts:
 
     async def create(self, jid: Jid, keys: tuple[ScramKeys, ...], now: float) -> None:
         """Make an account; raises `AccountExists`."""
-        row = {
-            "account": key_of(jid),
-            "domain": jid.domain,
-            "local": jid.local,
-            "scram_keys": _encode_keys(keys),
-            "created": now,
-            "last_status": "",
-        }
+        row = _row(AccountRecord(jid=jid, keys=keys, created=now))
 
         def work(connection: Connection) -> None:
             connection.execute(insert(accounts), row)
             clear_documents(connection, jid)  # what somebody kept of the name while there was no account
 
         await self._database.write(work, refused=AccountExists(jid))
+
+    async def create_all(self, records: Sequence[AccountRecord]) -> frozenset[Jid]:
+        """Make accounts in one transaction; gives those that exist already."""
+        if not records:
+            return frozenset()
+
+        def work(connection: Connection) -> frozenset[Jid]:
+            taken = _existing(connection, [record.jid for record in records])
+            new = [record for record in records if record.jid not in taken]
+            if new:
+                connection.execute(insert(accounts), [_row(record) for record in new])
+            for record in new:
+                clear_documents(connection, record.jid)
+            return taken
+
+        for _ in range(_RACES):
+            with contextlib.suppress(AccountExists):  # somebody has made one since they were looked for
+                return await self._database.write(work, refused=AccountExists(records[0].jid))
+        raise BackendError("somebody else makes the same accounts at the same time")
 
     async def get(self, jid: Jid) -> AccountRecord | None:
         """Give the account, or None."""
@@ -121,6 +138,10 @@ class SqlAccounts:
             lambda connection: connection.execute(_EXISTS, {"account": key_of(jid)}).first()
         )
         return row is not None
+
+    async def existing(self, jids: Collection[Jid]) -> frozenset[Jid]:
+        """Give those that have accounts."""
+        return await self._database.read(lambda connection: _existing(connection, jids))
 
     async def remove(self, jid: Jid) -> bool:
         """Remove the account, its documents and, by the foreign keys, all else that is stored for it."""
@@ -280,6 +301,26 @@ def _change(connection: Connection, jid: Jid, values: Mapping[str, Any]) -> bool
         connection.execute(update(accounts).where(accounts.c.account == key_of(jid)).values(values)).rowcount
         > 0
     )
+
+
+def _existing(connection: Connection, jids: Collection[Jid]) -> frozenset[Jid]:
+    named = {key_of(jid): jid for jid in jids}
+    found = select(accounts.c.account).where(accounts.c.account.in_(list(named)))
+    return frozenset(named[key] for key in connection.execute(found).scalars())
+
+
+def _row(record: AccountRecord) -> dict[str, object]:
+    return {
+        "account": key_of(record.jid),
+        "domain": record.jid.domain,
+        "local": record.jid.local,
+        "scram_keys": _encode_keys(record.keys),
+        "created": record.created,
+        "ban_reason": None if record.ban is None else record.ban.reason,
+        "banned_since": None if record.ban is None else record.ban.since,
+        "last_activity": record.last_activity,
+        "last_status": record.last_status,
+    }
 
 
 def _summary(row: Row[Any]) -> AccountSummary:

@@ -7,6 +7,7 @@ entry over a tombstone is still told as a removal.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -91,20 +92,20 @@ class SqlRoster:
 
     async def put(self, account: Jid, entry: RosterEntry) -> str:
         """Add the entry or replace the one of the same contact."""
+        return await self._database.write(
+            lambda connection: _put(connection, account, entry), refused=NoSuchAccount(account)
+        )
 
-        def work(connection: Connection) -> str:
-            epoch, number = _lock(connection, account)
-            before = connection.execute(
-                _ENTRY, {"account": key_of(account), "contact": key_of(entry.jid)}
-            ).first()
-            changed = before.changed if before else 0
-            if is_visible_change(_entry(before) if before and not before.removed else None, entry):
-                number = changed = number + 1
-                _set_number(connection, account, number)
-            put(connection, roster_entries, _row(account, entry, changed))
-            return write_version(epoch, number)
+    async def put_all(self, rosters_of: Mapping[Jid, Sequence[RosterEntry]]) -> None:
+        """Put the entries of several accounts in one transaction."""
 
-        return await self._database.write(work, refused=NoSuchAccount(account))
+        def work(connection: Connection) -> None:
+            for account, entries in rosters_of.items():
+                for entry in entries:
+                    _put(connection, account, entry)
+
+        if rosters_of:
+            await self._database.write(work, refused=NoSuchAccount(next(iter(rosters_of))))
 
     async def remove(self, account: Jid, contact: Jid) -> str:
         """Remove the entry if there is one."""
@@ -148,6 +149,19 @@ class SqlRoster:
             )
 
         return await self._database.read(work)
+
+
+def _put(connection: Connection, account: Jid, entry: RosterEntry) -> str:
+    """Add the entry or replace the one of the same contact; give the version of the roster after it."""
+    epoch, number = _lock(connection, account)
+    names = {"account": key_of(account), "contact": key_of(entry.jid)}
+    before = connection.execute(_ENTRY, names).first()
+    changed = before.changed if before else 0
+    if is_visible_change(_entry(before) if before and not before.removed else None, entry):
+        number = changed = number + 1
+        _set_number(connection, account, number)
+    put(connection, roster_entries, _row(account, entry, changed))
+    return write_version(epoch, number)
 
 
 def _lock(connection: Connection, account: Jid) -> tuple[str, int]:

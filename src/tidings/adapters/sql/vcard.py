@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sqlalchemy import select
 
 from tidings.adapters.sql.dialects import put
@@ -21,6 +23,13 @@ class SqlVCards:
         """Give the vCard element as it was put, or None."""
         statement = select(vcards.c.raw).where(vcards.c.account == key_of(account))
         return await self._database.read(lambda connection: connection.execute(statement).scalar())
+
+    async def put_all(self, vcards_of: Mapping[Jid, bytes]) -> None:
+        """Keep the vCards of several accounts in one transaction."""
+        rows = [{"account": key_of(jid), "raw": raw} for jid, raw in vcards_of.items()]
+        if rows:
+            refused = NoSuchAccount(next(iter(vcards_of)))
+            await self._database.write(lambda connection: put(connection, vcards, rows), refused=refused)
 
     async def put(self, account: Jid, raw: bytes) -> None:
         """Keep this raw vCard element in place of the one before."""

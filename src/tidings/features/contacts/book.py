@@ -229,6 +229,23 @@ def state_of(entry: RosterEntry | None) -> State:
     return State.of(entry.subscription, pending_out=entry.ask, pending_in=entry.pending_in is not None)
 
 
+def arranged(before: RosterEntry | None, wanted: RosterEntry) -> RosterEntry:
+    """Give the entry of a contact as an administrator wants it; a request that this grants waits no more."""
+    if before is None:
+        return wanted
+    sees, is_seen = wanted.subscription.has_to, wanted.subscription.has_from
+    return msgspec.structs.replace(
+        before,
+        name=wanted.name,
+        groups=wanted.groups,
+        subscription=wanted.subscription,
+        ask=before.ask and not sees,
+        approved=before.approved and not is_seen,
+        pending_in=None if is_seen else before.pending_in,
+        listed=True,
+    )
+
+
 def entry_after(
     contact: Jid, before: RosterEntry | None, step: Step, request: bytes | None = None
 ) -> RosterEntry | None:

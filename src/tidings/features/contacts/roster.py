@@ -17,9 +17,16 @@ import msgspec
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
 from tidings.base.shares import ShareExceeded
-from tidings.features.contacts.book import BOOK, LARGEST_ANSWER, ContactBook, RosterOptions, state_of
+from tidings.features.contacts.book import (
+    BOOK,
+    LARGEST_ANSWER,
+    ContactBook,
+    RosterOptions,
+    arranged,
+    state_of,
+)
 from tidings.features.contacts.pushes import HAS_ASKED, INTERESTED, item_of, push, send_push
-from tidings.features.contacts.showing import hide
+from tidings.features.contacts.showing import hide, show
 from tidings.features.contacts.subscription import State, Verb
 from tidings.kernel.account import Account, account_of
 from tidings.kernel.cluster import Cluster
@@ -110,7 +117,7 @@ class Rosters(Feature):
         """Add, change or remove one contact."""
         item = request.payload.change()
         if item.subscription is ItemSubscription.REMOVE:
-            await self._remove(request.own_account, item.jid)
+            await self.remove(request.own_account, item.jid)
         else:
             await self._update(request.own_account, item)
 
@@ -164,6 +171,34 @@ class Rosters(Feature):
                 for change in changes:
                     send_push(session, _changed(change.contact), change.version)
 
+    # --- for administrators
+
+    async def arrange(self, account: Account, wanted: RosterEntry) -> None:
+        """Put a contact on a roster with this name, these groups and this subscription, and tell both sides.
+
+        The contact's own roster stays what it is. Raises what `ContactBook.write` does.
+        """
+        book, contact = account[BOOK], wanted.jid
+        async with book.changing:
+            before = book.get(contact)
+            after = arranged(before, wanted)
+            if await book.write(contact, after):
+                push(self._sessions, account, contact, after)
+        wait = in_turn(self._tell_arranged(account, contact, state_of(before), state_of(after)))
+        if wait is not None:
+            await wait
+
+    def _tell_arranged(
+        self, account: Account, contact: Jid, before: State, after: State
+    ) -> Iterator[MaybeAwaitable]:
+        """Let those who see each other now do so, and those no more who did."""
+        if before.seen_by_contact and not after.seen_by_contact:
+            yield hide(self._router, account, contact)
+        if after.seen_by_contact and not before.seen_by_contact:
+            yield show(self._router, self._sessions, account, contact)
+        if after.sees_contact and not before.sees_contact and account.is_connected:
+            yield self._router.route(Stanza.build("presence", kind="probe", sender=account.jid, to=contact))
+
     async def _update(self, account: Account, item: RosterItem) -> None:
         """Set name and groups of a contact; subscriptions stay what they are (§2.1.2.5)."""
         book = account[BOOK]
@@ -177,8 +212,8 @@ class Rosters(Feature):
             await book.write(item.jid, entry)
             push(self._sessions, account, item.jid, entry)
 
-    async def _remove(self, account: Account, contact: Jid) -> None:
-        """Remove a contact and end what subscriptions there are (§2.5)."""
+    async def remove(self, account: Account, contact: Jid) -> None:
+        """Remove a contact and end what subscriptions there are (§2.5); raises `item-not-found`."""
         book = account[BOOK]
         async with book.changing:
             before = book.get(contact)

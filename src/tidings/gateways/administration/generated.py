@@ -62,8 +62,17 @@ class GeneratedCommand(msgspec.Struct, frozen=True):
 def generated_commands(door: Door) -> Iterator[GeneratedCommand]:
     """Give a command for every operation that the standard ones leave out."""
     for operation in door.operations():
-        if (operation.category, operation.name) not in COVERED:
+        if (operation.category, operation.name) not in COVERED and _fits_a_form(operation.request):
             yield GeneratedCommand(door, operation)
+
+
+def _fits_a_form(request: type[msgspec.Struct]) -> bool:
+    """Tell whether a person could fill it in: what is a list of records is for programs."""
+    kinds = (_unwrapped(field.type)[0] for field in fields_of(request))
+    return not any(
+        isinstance(kind, inspect.VarTupleType) and isinstance(kind.item_type, inspect.StructType)
+        for kind in kinds
+    )
 
 
 def fields_of(struct: type[msgspec.Struct]) -> tuple[inspect.Field, ...]:

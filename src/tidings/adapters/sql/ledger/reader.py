@@ -87,6 +87,10 @@ class Reader:
         epochs = tuple((epoch_text(row[6]), row[7]) for row in rows if row[6] is not None)
         return number, Head(first, position, time, version, epochs, octets)
 
+    def knows(self, address: Jid) -> bool:
+        """Tell whether anything is kept of an address."""
+        return bool(self.run("SELECT 1 FROM jids WHERE digest = ?", key_of(address)))
+
     def ends(self, archive: Jid) -> tuple[Archived, Archived] | None:
         """Give the first and the last entry that queries show."""
         number, head = self.head(archive)

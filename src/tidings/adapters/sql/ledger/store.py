@@ -277,6 +277,8 @@ class SqlLedger:
 
     async def forget_account(self, archive: Jid, *, limit: int = 500) -> int:
         """Forget everything of an account that is removed, a step at a time."""
+        if not await self._read(lambda reader: reader.knows(archive)):
+            return 0
         return await self._write(lambda sql: Removal(sql).forget_account(archive, limit))
 
     async def forget_offline_only(self, before: int, *, limit: int = 500) -> int:

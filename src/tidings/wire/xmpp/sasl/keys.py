@@ -6,7 +6,7 @@ Implements the key derivation of RFC 5802 §3 for SCRAM-SHA-1, -256 (RFC 7677) a
 import hashlib
 import hmac
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Literal, TypeAlias
 
 import msgspec
@@ -51,10 +51,20 @@ class ClientKeys(msgspec.Struct, frozen=True):
     server_key: bytes
 
 
-def derive(mechanism: ScramMechanism, password: str, salt: bytes, iterations: int) -> ClientKeys:
+Pbkdf2 = Callable[[str, bytes, bytes, int], bytes]
+"""PBKDF2 with HMAC over the named hash function, of password, salt and iterations (RFC 8018 §5.2)."""
+
+
+def derive(
+    mechanism: ScramMechanism,
+    password: str,
+    salt: bytes,
+    iterations: int,
+    pbkdf2: Pbkdf2 = hashlib.pbkdf2_hmac,
+) -> ClientKeys:
     """Derive both keys from a *prepared* password; this is the slow step, by design."""
     name = HASHES[mechanism]
-    salted = hashlib.pbkdf2_hmac(name, password.encode(), salt, iterations)
+    salted = pbkdf2(name, password.encode(), salt, iterations)
     return ClientKeys(hmac.digest(salted, b"Client Key", name), hmac.digest(salted, b"Server Key", name))
 
 
@@ -63,6 +73,7 @@ def make_scram_keys(
     mechanisms: Sequence[ScramMechanism] = tuple(HASHES),
     iterations: int = DEFAULT_ITERATIONS,
     salt: bytes | None = None,
+    pbkdf2: Pbkdf2 = hashlib.pbkdf2_hmac,
 ) -> tuple[ScramKeys, ...]:
     """Make the keys to store for a new password, one per mechanism, each with its own random salt.
 
@@ -73,7 +84,7 @@ def make_scram_keys(
     keys = []
     for mechanism in mechanisms:
         own_salt = secrets.token_bytes(SALT_OCTETS) if salt is None else salt
-        derived = derive(mechanism, prepared, own_salt, iterations)
+        derived = derive(mechanism, prepared, own_salt, iterations, pbkdf2)
         keys.append(
             ScramKeys(
                 mechanism=mechanism,

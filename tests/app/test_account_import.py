@@ -1,0 +1,186 @@
+"""`tidings account import FILE`: what stands in files, and what the command says about it."""
+
+import io
+import json
+
+import msgspec
+import pytest
+
+from tests.harness.server_process import ServerProcess
+from tidings.app import cli
+from tidings.app.account_file import UnreadableFileError, read
+from tidings.app.password_keys import make
+from tidings.wire.xmpp.sasl.keys import ScramKeys, verify_password
+
+
+def lines(text):
+    return list(read(io.StringIO(text, newline="")))
+
+
+def accounts(text):
+    return {line.number: line.account for line in lines(text)}
+
+
+def problems(text):
+    return {line.number: line.problem for line in lines(text) if line.problem}
+
+
+def test_a_csv_file_has_a_header_and_a_line_for_each_account():
+    text = (
+        "\r\nname,user,password,contacts\r\n"
+        '"Alice, the first",alice@localhost, secret ,bob@localhost carol@localhost\r\n'
+        "\r\n"
+        '"Bob\nB.",bob@localhost,,\r\n'
+        "Carol,carol@localhost\r\n"
+    )
+    assert accounts(text) == {
+        3: {
+            "user": "alice@localhost",
+            "name": "Alice, the first",
+            "password": "secret",
+            "contacts": [{"jid": "bob@localhost"}, {"jid": "carol@localhost"}],
+        },
+        5: {"user": "bob@localhost", "name": "Bob\nB."},
+        7: {"user": "carol@localhost", "name": "Carol"},
+    }
+    assert problems(text) == {}
+
+
+def test_a_csv_file_may_have_semicolons_and_keys():
+    text = "user;mechanism;iterations;salt;stored_key;server_key\nalice;SCRAM-SHA-1;4096;c2FsdA==;QQ==;Qg==\n"
+    assert accounts(text) == {
+        2: {
+            "user": "alice",
+            "scram": [
+                {
+                    "mechanism": "SCRAM-SHA-1",
+                    "iterations": 4096,
+                    "salt": "c2FsdA==",
+                    "stored_key": "QQ==",
+                    "server_key": "Qg==",
+                }
+            ],
+        }
+    }
+
+
+def test_json_lines_have_the_fields_of_the_operation():
+    contacts = '"contacts": [{"jid": "bob@localhost", "groups": ["a", "b"]}]'
+    text = f'{{"user": "alice@localhost", {contacts}}}\n\n{{"user": "bob"}}'
+    assert list(accounts(text)) == [1, 3]
+    assert accounts(text)[1]["contacts"][0]["groups"] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("text", "number", "told"),
+    [
+        ("user,password\nalice,x,y\n", 2, "it has 3 values, and the header names 2"),
+        ("user,password\n,x\n", 2, "missing required field `user`"),
+        ("user,iterations\nalice,many\n", 2, "`iterations` is no number"),
+        ("user,created\nbob,x\nalice,\udcff\n", 3, "`created`: the octet 0xFF is not UTF-8"),
+        ('user\n"alice"x\n', 2, "it is no CSV"),
+        ('{"user": "alice"}\n{"user": \n', 2, "it is no JSON"),
+        ('{"user": "alice"}\n["bob"]\n', 2, "it is no JSON object"),
+        ('{"user": "alice"}\n{"user": 7}\n', 2, "Expected `str`, got `int`"),
+        ('{"user": "a", "contacts": [{"jid": "b", "subscription": "x"}]}\n', 1, "`contacts[0].subscription`"),
+        ('{"user": "alice", "passwort": "x"}\n', 1, "unknown field `passwort`"),
+    ],
+)
+def test_a_wrong_line_is_told_with_its_number(text, number, told):
+    found = problems(text)
+    assert list(found) == [number]
+    assert told in found[number]
+
+
+@pytest.mark.parametrize("header", ["name,password", "user,user", "user,phone", "alice"])
+def test_a_header_that_is_none_is_refused(header):
+    with pytest.raises(UnreadableFileError, match="there are: user, password"):
+        lines(f"{header}\nx,y\n")
+
+
+def test_an_empty_file_has_no_accounts():
+    assert lines("") == lines("\n \n") == []
+
+
+def test_keys_are_those_of_the_password():
+    keys, wrong = make(["secret", ""])
+    assert wrong == "the password is empty"
+    assert [each["mechanism"] for each in keys] == ["SCRAM-SHA-512", "SCRAM-SHA-256", "SCRAM-SHA-1"]
+
+    for each in keys:
+        one = msgspec.convert(each, ScramKeys)
+        assert verify_password("secret", [one])
+        assert not verify_password("other", [one])
+
+
+# --- the command
+
+
+@pytest.fixture
+def run(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir(mode=0o700)
+
+    def run(*arguments, typed=""):
+        monkeypatch.setattr("sys.stdin", io.StringIO(typed))
+        code = cli.main(arguments)
+        shown = capsys.readouterr()
+        return code, shown.out, shown.err
+
+    return run
+
+
+FILE = "user,password\nalice@localhost,secret\nbob,x\ncarol@elsewhere.test,x\ndora@localhost,\n"
+
+
+def test_good_lines_are_imported_and_bad_ones_told(run, tmp_path):
+    (tmp_path / "accounts.csv").write_text(FILE)
+    code, shown, told = run("account", "import", "accounts.csv", "--dry-run")
+    expected = "Accounts made: 2, updated: 0, skipped since they exist: 0, failed: 2."
+    assert (code, shown) == (1, f"{expected} Nothing was changed.\n")
+    assert run("account", "count")[1] == "0\n"
+    code, shown, told = run("account", "import", "accounts.csv")
+    assert (code, shown) == (1, f"{expected}\n")
+    first, second = told.splitlines()
+    assert first == "tidings: line 3: 'bob' names no account; write name@domain, such as bob@localhost"
+    assert second.startswith("tidings: line 4: carol@elsewhere.test: elsewhere.test is not among the domains")
+    assert run("account", "check-password", "--user", "alice@localhost", "--password", "secret")[0] == 0
+    assert run("account", "check-password", "--user", "dora@localhost", "--password", "x")[0] == 1
+    code, shown, _ = run("account", "import", "accounts.csv", "--domain", "localhost", "--json")
+    report = json.loads(shown)
+    assert (code, report["made"], report["skipped"]) == (1, 1, 2)
+    assert [(each["line"], each["user"]) for each in report["failed"]] == [(4, "carol@elsewhere.test")]
+
+
+def test_standard_input_is_read(run):
+    typed = '{"user": "alice@localhost", "name": "Alice"}\n'
+    assert run("account", "import", "-", "--quiet", typed=typed) == (0, "", "")
+    assert run("account", "count")[1] == "1\n"
+    assert run("account", "import", "-", "--update", typed=typed)[1] == (
+        "Accounts made: 0, updated: 1, skipped since they exist: 0, failed: 0.\n"
+    )
+
+
+def test_a_file_of_many_parts_is_imported_whole(run):
+    typed = "".join(f'{{"user": "user{number}@localhost"}}\n' for number in range(1_234))
+    assert run("account", "import", "-", typed=typed)[1].startswith("Accounts made: 1234,")
+    assert run("account", "count")[1] == "1234\n"
+
+
+def test_a_file_that_is_not_there_is_told(run):
+    assert run("account", "import", "nothing.csv") == (
+        1,
+        "",
+        "tidings: nothing.csv cannot be read: No such file or directory\n",
+    )
+
+
+def test_it_works_on_the_running_server(tmp_path):
+    server = ServerProcess.start(tmp_path)
+    try:
+        done = server.command("account", "import", "-", input="user,password\nalice@localhost,secret\n")
+        assert (done.returncode, done.stdout.split(",")[0]) == (0, "Accounts made: 1")
+        checked = server.command("account", "check-password", "--user", "alice@localhost", input="secret\n")
+        assert checked.returncode == 0
+    finally:
+        server.stop()
