@@ -16,6 +16,7 @@ RENAMED = {
 
 def take_back_to_0009(connection: Connection) -> None:
     """Give a database the schema of revision 0009."""
+    connection.execute(text("DROP TABLE promotions"))
     connection.execute(text("ALTER TABLE archives DROP COLUMN octets"))
     connection.execute(text("UPDATE alembic_version SET version_num = '0009'"))
 

@@ -20,6 +20,7 @@ from tidings.ports.accounts import (
     Ban,
     FastToken,
     NoSuchAccount,
+    Promotion,
 )
 from tidings.ports.stores import Stores
 
@@ -187,6 +188,34 @@ async def test_a_page_begins_after_an_account_that_is_gone(stores: Stores) -> No
         await stores.accounts.create(Jid(f"{name}@example.org"), (), 1.0)
     await stores.accounts.remove(Jid("b@example.org"))
     assert await stores.accounts.list("example.org", after=Jid("b@example.org")) == (Jid("c@example.org"),)
+
+
+async def test_promotions_are_kept_until_they_are_taken_back(stores: Stores) -> None:
+    for jid in (BOB, ALICE):
+        await stores.accounts.create(jid, (), 1.0)
+    here = Promotion(jid=ALICE, domain="example.org", since=5.5, by="operator")
+    everywhere = Promotion(jid=ALICE, domain="", since=6.0, by="boss@example.org")
+    other = Promotion(jid=BOB, domain="example.com", since=7.0, by="operator")
+    for promotion in (here, other, everywhere):
+        assert await stores.accounts.promote(promotion)
+    assert await stores.accounts.promotions() == (everywhere, here, other)
+    again = Promotion(jid=ALICE, domain="example.org", since=9.0, by="somebody else")
+    assert await stores.accounts.promote(again)
+    assert await stores.accounts.promotions() == (everywhere, here, other)
+    assert await stores.accounts.demote(ALICE, "")
+    assert not await stores.accounts.demote(ALICE, "")
+    assert await stores.accounts.promotions() == (here, other)
+    nobody = Promotion(jid=Jid("nobody@example.org"), domain="", since=1.0, by="operator")
+    assert not await stores.accounts.promote(nobody)
+    assert not await stores.accounts.demote(nobody.jid, "")
+
+
+async def test_who_is_made_anew_is_not_promoted(stores: Stores) -> None:
+    await stores.accounts.create(ALICE, (), 1.0)
+    await stores.accounts.promote(Promotion(jid=ALICE, domain="", since=1.0, by="operator"))
+    await stores.accounts.remove(ALICE)
+    await stores.accounts.create(ALICE, (), 2.0)
+    assert await stores.accounts.promotions() == ()
 
 
 # --- lists

@@ -52,7 +52,7 @@ def test_the_first_categories_are_complete():
     assert names == {
         "account": [
             "register", "remove", "count", "check", "check-password", "change-password", "ban", "unban",
-            "list", "export", "import",
+            "list", "export", "import", "promote", "demote", "admins",
         ],
         "session": ["list", "count", "kick"],
         "stanza": ["send-message", "send-stanza"],
@@ -276,7 +276,7 @@ async def test_a_service_does_what_its_scopes_say(context, scopes, may):
 async def test_what_an_operation_changes_is_declared(everything):
     reading = {
         "list", "export", "count", "check", "check-password", "size", "sync", "status", "dead-letters",
-        "message", "show", "diff", "preview", "statistics", "export-personal-data",
+        "message", "show", "diff", "preview", "admins",
     }  # fmt: skip
     assert {one.name for one in CATALOGUE if not one.changes} == reading
 

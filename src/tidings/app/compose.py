@@ -37,6 +37,7 @@ from tidings.features.vcard import VCardTemp
 from tidings.features.version import SoftwareVersion
 from tidings.gateways.administration import Administration
 from tidings.kernel.accounts import Accounts, TokenCleaning
+from tidings.kernel.administrators import Administrators
 from tidings.kernel.clock import Clock
 from tidings.kernel.cluster import Cluster
 from tidings.kernel.domain_removal import DomainRemoval
@@ -178,6 +179,9 @@ def build_server(
     counting = AccountCounting(stores.accounts, server.figures, supervisor, clock.monotonic)
     telemetry.refreshing.append(counting.refresh)
     domains = Domains()
+    administrators = Administrators(
+        stores.accounts, domains, server.hosts, supervisor, cluster.publish_domain
+    )
     accounts = Accounts(
         stores.accounts,
         stores.ledger,
@@ -187,6 +191,7 @@ def build_server(
         is_anonymous=domains.is_anonymous,
         sessions=sessions,
         cluster=cluster,
+        administrators=administrators,
     )
     provided: dict[type, object] = {
         Server: server,
@@ -235,7 +240,12 @@ def build_server(
         stores, clock, supervisor, services_of=hosts.services_of, is_served=domains.__contains__
     )
     hosting = Hosting(server, domains, stores.domains, removal, serve, hosts.withdraw, cluster.publish_domain)
-    cluster.reload_domain = hosting.reload
+
+    async def reload_domain(domain: str) -> None:
+        await hosting.reload(domain)
+        await administrators.reload()
+
+    cluster.reload_domain = reload_domain
     live = Live(
         hosts=server.hosts,
         router=router,
@@ -247,12 +257,14 @@ def build_server(
         statistics=Statistics(server, clock, stores.ledger.state if stores.ledger else None),
         audit_limit=limit_of(clock),
         configuration=configuration,
+        administrators=administrators,
     )
     context = Context(domains=domains, stores=stores, clock=clock, live=live, database=database)
     provided[Context] = context
     for settings in wanted:
         domains.put(hosts.serve(settings))
-    server.workers += [TokenCleaning(stores.accounts, clock, supervisor), removal]
+    administrators.listen()
+    server.workers += [administrators, TokenCleaning(stores.accounts, clock, supervisor), removal]
     if stores.ledger is not None:
         _add_workers(server, router, stores.ledger)
     return server, context

@@ -24,6 +24,8 @@ _SENTENCES: Final[Mapping[tuple[str, str], str]] = {
     ("account", "change-password"): "{user} has a new password; sessions ended: {sessions_ended}.",
     ("account", "ban"): "{user} is banned; sessions ended: {sessions_ended}.",
     ("account", "unban"): "{user} may log in again.",
+    ("account", "promote"): "{user} may administer {where}.",
+    ("account", "demote"): "{user} may administer {where} no more.",
     ("domain", "add"): "{domain} is served now.",
     ("domain", "enable"): "People can log in to {domain}.",
     ("domain", "disable"): "Nobody can log in to {domain}; sessions ended: {sessions_ended}.",
@@ -72,7 +74,8 @@ def print_result(command: Command, result: Mapping[str, Any], *, with_notes: boo
     """Print the answer of an operation for people; notes beside it go to standard error."""
     sentence = _SENTENCES.get((command.category, command.name))
     if sentence is not None:
-        sys.stdout.write(sentence.format_map({**result, "what": _held(result)}) + "\n")
+        also = {"what": _held(result), "where": result.get("domain") or "every domain"}
+        sys.stdout.write(sentence.format_map({**result, **also}) + "\n")
         return
     if result.keys() == {"items", "next"}:
         if result["items"]:

@@ -21,6 +21,7 @@ from tidings.base.clock import TimeSource
 from tidings.base.errors import StanzaError, StreamError
 from tidings.base.jid import Jid
 from tidings.kernel.account import account_of
+from tidings.kernel.administrators import Administrators
 from tidings.kernel.clock import Clock
 from tidings.kernel.cluster import Cluster
 from tidings.kernel.events import AccountRegistered, AccountRemoved, AccountWanted, PasswordChanged
@@ -79,6 +80,7 @@ class Accounts:
         is_anonymous: Callable[[str], bool] = lambda _domain: False,
         sessions: SessionManager | None = None,
         cluster: Cluster | None = None,
+        administrators: Administrators | None = None,
     ) -> None:
         self._store = store
         self._ledger = ledger
@@ -88,6 +90,7 @@ class Accounts:
         self._is_anonymous = is_anonymous
         self._sessions = sessions
         self._cluster = cluster
+        self._administrators = administrators
 
     async def create(self, jid: Jid, password: str, *, iterations: int = DEFAULT_ITERATIONS) -> None:
         """Make an account, which begins with nothing of an earlier one.
@@ -174,6 +177,8 @@ class Accounts:
     async def _remove_stored(self, jid: Jid) -> None:
         if not await self._store.remove(jid):
             raise NoSuchAccount(jid)
+        if self._administrators is not None:
+            self._administrators.forget(jid)
 
     async def set_password(self, jid: Jid, password: str, *, asked_by: Session | None = None) -> int:
         """Give an account another password and forget its tokens; tell how many sessions end.

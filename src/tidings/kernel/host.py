@@ -36,8 +36,8 @@ class Host:
         self.directory = directory
         """Its entities that are in memory."""
         self.hooks = hooks
-        self.admins = frozenset(admins)
-        """The bare JIDs that may administer this domain, now."""
+        self._named = frozenset(admins)
+        self._promoted: frozenset[Jid] = frozenset()
         self.options: dict[str, Current[Any]] = {}
         """The features' options by feature name; filled by the loader."""
         self.features: tuple[Feature, ...] = ()
@@ -58,6 +58,22 @@ class Host:
         """How many octets the archive of one account may have, as its feature says; 0 is any number."""
         self.nonza_handlers: dict[tuple[str, str], Callable[[Any, Element], Any]] = {}
         """By namespace and name; each gets the session and the element."""
+
+    @property
+    def admins(self) -> frozenset[Jid]:
+        """The bare JIDs that may administer this domain: those that are named for it, and the promoted.
+
+        Setting it replaces those that are named.
+        """
+        return self._named | self._promoted if self._promoted else self._named
+
+    @admins.setter
+    def admins(self, named: Iterable[Jid]) -> None:
+        self._named = frozenset(named)
+
+    def promote(self, promoted: Iterable[Jid]) -> None:
+        """Let these administer the domain beside those that are named, and no other promoted ones."""
+        self._promoted = frozenset(promoted)
 
     def feature(self, wanted: type[T]) -> T | None:
         """Give the loaded feature that is of this type, or that satisfies this runtime-checkable Protocol."""

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from tidings.base.jid import Jid
+from tidings.operations.administrators import administrators_of
 from tidings.operations.catalogue import ADMINISTRATORS, operation
 from tidings.operations.context import Context
 from tidings.operations.values import (
@@ -89,6 +90,7 @@ async def list_accounts(context: Context, request: ListAccounts) -> Page[Account
     """
     after = None if request.after is None else read_address(request.after)
     chosen = _chosen(context, request)
+    admins = await administrators_of(context)
     found: list[AccountInfo] = []
     for domain in sorted(context.domains_for(request.domain)):
         if after is not None and domain < after.domain:
@@ -97,7 +99,7 @@ async def list_accounts(context: Context, request: ListAccounts) -> Page[Account
         async for each in summaries(context, domain, chosen, after=start, page=request.limit + 1):
             if len(found) == request.limit:
                 return Page(items=tuple(found), next=found[-1].user.text)
-            found.append(await _describe(context, each))
+            found.append(await _describe(context, each, admins))
     return Page(items=tuple(found))
 
 
@@ -134,14 +136,14 @@ def _chosen(context: Context, request: ListAccounts) -> AccountFilter:
     )
 
 
-async def _describe(context: Context, summary: AccountSummary) -> AccountInfo:
+async def _describe(context: Context, summary: AccountSummary, admins: frozenset[Jid]) -> AccountInfo:
     jid, ban, last = summary.jid, summary.ban, summary.last_activity
     return AccountInfo(
         user=jid,
         created=moment_of(summary.created),
         last_activity=None if last is None else moment_of(last),
         sessions=None if context.live is None else await context.sessions_now(jid),
-        administrator=context.is_administrator(jid),
+        administrator=jid in admins,
         banned=ban is not None,
         ban_reason=(ban.reason or None) if ban else None,
         password=summary.has_keys,
@@ -169,9 +171,10 @@ async def export(context: Context, request: Whose) -> AsyncIterator[AccountInfo]
 
     The list can be of any length. Accounts that are made or removed meanwhile may be in it or not.
     """
+    admins = await administrators_of(context)
     for domain in sorted(context.domains_for(request.domain)):
         async for each in summaries(context, domain):
-            yield await _describe(context, each)
+            yield await _describe(context, each, admins)
 
 
 OPERATIONS = (list_accounts, export)

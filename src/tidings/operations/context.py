@@ -15,6 +15,7 @@ from tidings.base.jid import Jid
 from tidings.base.seldom_told import SeldomTold
 from tidings.kernel.account import Account, sessions_of
 from tidings.kernel.accounts import Accounts
+from tidings.kernel.administrators import Administrators
 from tidings.kernel.cluster import Cluster
 from tidings.kernel.domains import Domains
 from tidings.kernel.host import Host
@@ -190,6 +191,7 @@ class Live:
     """What this node does at this moment."""
     audit_limit: SeldomTold
     """How often its audit log tells of callers who are refused."""
+    administrators: Administrators
     configuration: Configuration | None = None
     """What it was started with, where that can be read anew."""
 
@@ -251,6 +253,7 @@ class Context:
             is_anonymous=self.domains.is_anonymous,
             sessions=self.live.sessions if self.live else None,
             cluster=self.live.cluster if self.live else None,
+            administrators=self.live.administrators if self.live else None,
         )
 
     def host(self, domain: str) -> Host | None:
@@ -294,11 +297,6 @@ class Context:
             return 0
         account = await host.directory.load(jid)
         return len(account.resources) if isinstance(account, Account) else 0
-
-    def is_administrator(self, jid: Jid) -> bool:
-        """Tell whether an account may administer a domain of this server."""
-        served = (self.domains.get(domain) for domain in self.domains)
-        return any(each is not None and jid in each.admins for each in served)
 
     async def end_sessions(self, jid: Jid, error: StreamError) -> int:
         """End the sessions of an account, or the one that a full address names; tell how many there were.

@@ -28,6 +28,7 @@ __all__ = [
     "Ban",
     "FastToken",
     "NoSuchAccount",
+    "Promotion",
     "ScramKeys",
     "ScramMechanism",
 ]
@@ -114,6 +115,16 @@ class AccountFilter(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class Promotion(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody may administer a domain since then (seconds since the epoch), by whose word."""
+
+    jid: Jid
+    domain: str
+    """Empty for all domains of the server."""
+    since: float
+    by: str
+
+
 EVERY_ACCOUNT: Final = AccountFilter()
 
 
@@ -162,6 +173,18 @@ class AccountStore(Protocol):
 
     async def unban(self, jid: Jid) -> bool:
         """Let the account log in again; False without an account."""
+        ...
+
+    async def promote(self, promotion: Promotion) -> bool:
+        """Let an account administer a domain; a second time changes nothing. False without an account."""
+        ...
+
+    async def demote(self, jid: Jid, domain: str) -> bool:
+        """Take that back; tell whether there was anything to take back."""
+        ...
+
+    async def promotions(self) -> tuple[Promotion, ...]:
+        """Give all of them by address and domain; those of removed accounts went with these."""
         ...
 
     async def list(self, domain: str, *, after: Jid | None = None, limit: int = 100) -> tuple[Jid, ...]:

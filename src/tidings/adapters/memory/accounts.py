@@ -18,6 +18,7 @@ from tidings.ports.accounts import (
     AccountSummary,
     Ban,
     FastToken,
+    Promotion,
     ScramKeys,
 )
 from tidings.ports.ledger import Ledger
@@ -87,6 +88,23 @@ class MemoryAccounts:
         if state := self._accounts.get(jid):
             state.record = replace(state.record, ban=None)
         return state is not None
+
+    async def promote(self, promotion: Promotion) -> bool:
+        """Let an account administer a domain."""
+        state = self._accounts.get(promotion.jid)
+        if state is not None:
+            state.promotions.setdefault(promotion.domain, promotion)
+        return state is not None
+
+    async def demote(self, jid: Jid, domain: str) -> bool:
+        """Take that back."""
+        state = self._accounts.get(jid)
+        return state is not None and state.promotions.pop(domain, None) is not None
+
+    async def promotions(self) -> tuple[Promotion, ...]:
+        """Give all of them."""
+        found = (each for state in self._accounts.values() for each in state.promotions.values())
+        return tuple(sorted(found, key=lambda each: (each.jid.text, each.domain)))
 
     async def list(self, domain: str, *, after: Jid | None = None, limit: int = 100) -> tuple[Jid, ...]:
         """Give a page of the domain's accounts."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tidings.base.jid import Jid
-from tidings.ports.accounts import AccountRecord, FastToken, NoSuchAccount
+from tidings.ports.accounts import AccountRecord, FastToken, NoSuchAccount, Promotion
 from tidings.ports.displayed import Displayed
 from tidings.ports.documents import Document
 from tidings.ports.preferences import StoredPreferences
@@ -48,6 +48,8 @@ class AccountState:
     vcard: bytes | None = None
     blocked: set[Jid] = field(default_factory=set)
     preferences: StoredPreferences | None = None
+    promotions: dict[str, Promotion] = field(default_factory=dict)
+    """By domain."""
 
 
 Accounts = dict[Jid, AccountState]

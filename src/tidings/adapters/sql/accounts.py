@@ -9,11 +9,11 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Connection, Row, Select, and_, bindparam, delete, func, insert, select, update
 
-from tidings.adapters.sql.dialects import contains, put
+from tidings.adapters.sql.dialects import contains, put, put_missing
 from tidings.adapters.sql.documents import clear_documents
 from tidings.adapters.sql.engine import Database
 from tidings.adapters.sql.ledger.tables import archives, jids
-from tidings.adapters.sql.tables import accounts, fast_tokens, key_of
+from tidings.adapters.sql.tables import accounts, fast_tokens, key_of, promotions
 from tidings.base.errors import BackendError
 from tidings.base.jid import Jid
 from tidings.ports.accounts import (
@@ -26,6 +26,7 @@ from tidings.ports.accounts import (
     Ban,
     FastToken,
     NoSuchAccount,
+    Promotion,
     ScramKeys,
 )
 
@@ -64,6 +65,14 @@ _SUMMARY: Final = select(
         archives, archives.c.archive == jids.c.id
     )
 )
+
+_PROMOTIONS: Final = select(
+    accounts.c.local,
+    accounts.c.domain.label("home"),
+    promotions.c.domain,
+    promotions.c.since,
+    promotions.c.promoted_by,
+).join_from(promotions, accounts, accounts.c.account == promotions.c.account)
 
 _EXISTS: Final = select(accounts.c.account).where(accounts.c.account == bindparam("account"))
 
@@ -173,6 +182,39 @@ class SqlAccounts:
         """Let the account log in again."""
         values = {"ban_reason": None, "banned_since": None}
         return await self._database.write(lambda connection: _change(connection, jid, values))
+
+    async def promote(self, promotion: Promotion) -> bool:
+        """Let an account administer a domain."""
+        row = {
+            "account": key_of(promotion.jid),
+            "domain": promotion.domain,
+            "since": promotion.since,
+            "promoted_by": promotion.by,
+        }
+        refused = NoSuchAccount(promotion.jid)
+        try:
+            await self._database.write(
+                lambda connection: put_missing(connection, promotions, row), refused=refused
+            )
+        except NoSuchAccount:
+            return False
+        return True
+
+    async def demote(self, jid: Jid, domain: str) -> bool:
+        """Take that back."""
+        statement = delete(promotions).where(
+            promotions.c.account == key_of(jid), promotions.c.domain == domain
+        )
+        return await self._database.write(lambda connection: connection.execute(statement).rowcount > 0)
+
+    async def promotions(self) -> tuple[Promotion, ...]:
+        """Give all of them."""
+        rows = await self._database.read(lambda connection: connection.execute(_PROMOTIONS).all())
+        found = (
+            Promotion(jid=Jid.of(row.local, row.home), domain=row.domain, since=row.since, by=row.promoted_by)
+            for row in rows
+        )
+        return tuple(sorted(found, key=lambda each: (each.jid.text, each.domain)))
 
     async def list(self, domain: str, *, after: Jid | None = None, limit: int = 100) -> tuple[Jid, ...]:
         """Give a page of the domain's accounts."""

@@ -107,6 +107,17 @@ accounts = Table(
     mariadb_engine="InnoDB",
 )
 
+promotions = Table(
+    "promotions",
+    metadata,
+    _account_key(),
+    Column("domain", Text(1023), primary_key=True),  # that it may administer; empty for all
+    Column("since", Double, nullable=False),
+    Column("promoted_by", Text(), nullable=False),
+    mysql_engine="InnoDB",
+    mariadb_engine="InnoDB",
+)
+
 domains = Table(
     "domains",
     metadata,
