@@ -54,6 +54,10 @@ def test_the_first_categories_are_complete():
             "register", "remove", "count", "check", "check-password", "change-password", "ban", "unban",
             "list", "export", "import", "promote", "demote", "admins",
         ],
+        "roster": ["list", "add", "remove"],
+        "vcard": ["get", "set"],
+        "private": ["list", "get", "remove"],
+        "last": ["get"],
         "session": ["list", "count", "kick"],
         "stanza": ["send-message", "send-stanza"],
         "archive": ["size", "sync"],
@@ -108,6 +112,9 @@ def arguments_about(domain, found):
         "keep_messages": 1_000,
         "level": "info",
         "accounts": [{"user": f"new@{domain}"}],
+        "contact": f"bob@{LOCAL}",
+        "name": "storage",
+        "namespace": "storage:bookmarks",
         "stanza": f"<message from='alice@{domain}' to='bob@{LOCAL}'/>",
     }
     fields = {field.name: field for field in msgspec.structs.fields(found.request)}
@@ -276,7 +283,7 @@ async def test_a_service_does_what_its_scopes_say(context, scopes, may):
 async def test_what_an_operation_changes_is_declared(everything):
     reading = {
         "list", "export", "count", "check", "check-password", "size", "sync", "status", "dead-letters",
-        "message", "show", "diff", "preview", "admins",
+        "message", "show", "diff", "preview", "admins", "get",
     }  # fmt: skip
     assert {one.name for one in CATALOGUE if not one.changes} == reading
 
@@ -364,6 +371,9 @@ ARGUMENTS = {
     "peer": "bob@localhost",
     "keep_days": 1,
     "accounts": [{"user": "new@localhost"}],
+    "contact": "bob@localhost",
+    "name": "storage",
+    "namespace": "storage:bookmarks",
 }
 
 

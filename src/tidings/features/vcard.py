@@ -8,6 +8,7 @@ from typing import Annotated
 import msgspec
 
 from tidings.base.errors import StanzaError
+from tidings.base.jid import Jid
 from tidings.base.shares import ShareExceeded, share
 from tidings.kernel.current import Current
 from tidings.kernel.feature import Addressee, Feature, Spec, handles
@@ -45,11 +46,14 @@ class VCardTemp(Feature):
     @handles(VCard, kind="set", at=Addressee.SELF)  # §3.2
     async def publish(self, request: Iq[VCard]) -> None:
         """Keep the vCard in place of the one before."""
-        raw = request.payload.encode().to_bytes()
-        most = self._options.now.max_bytes
+        await self.keep(request.sender.bare, request.payload.encode())
+
+    async def keep(self, account: Jid, vcard: Element) -> None:
+        """Keep a vCard in place of the one before; raises `ShareExceeded`, and `NoSuchAccount`."""
+        raw, most = vcard.to_bytes(), self._options.now.max_bytes
         if len(raw) > most:
             raise ShareExceeded("the vCard", len(raw), most, condition="policy-violation")
-        await self._store.put(request.sender.bare, raw)
+        await self._store.put(account, raw)
 
     @handles(VCard, kind="set", at=Addressee.ENTITY)  # §3.2
     def refuse(self, request: Iq[VCard]) -> None:  # noqa: ARG002 - whatever it says

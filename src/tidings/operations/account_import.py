@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
+from tidings.features.contacts.book import Arrangement
 from tidings.kernel.accounts import AddressHeld, make_keys
 from tidings.operations import contact_book
 from tidings.operations.catalogue import ADMINISTRATORS, operation
@@ -26,10 +27,9 @@ from tidings.operations.context import Context
 from tidings.operations.errors import OperationError
 from tidings.operations.values import Domain, Time, check_address, read_address, read_time
 from tidings.operations.values import Scalar as Kind
+from tidings.operations.vcard import vcard_named
 from tidings.ports.accounts import AccountRecord, ScramKeys
-from tidings.ports.roster import RosterEntry, Subscription
-from tidings.wire.xml.element import Element, decode
-from tidings.wire.xmpp import ns
+from tidings.ports.roster import Subscription
 from tidings.wire.xmpp.sasl.keys import HASHES, MIN_ITERATIONS, ScramMechanism
 from tidings.wire.xmpp.sasl.prepare import PreparationError, prepare_password
 
@@ -58,13 +58,16 @@ class ImportedContact(msgspec.Struct, frozen=True, kw_only=True):
     """A contact of an account that is imported."""
 
     jid: Annotated[str, Meta(description="Address of the contact.")]
-    name: Annotated[str, Meta(max_length=1023, description="Name that the account gave it.")] = ""
+    name: Annotated[
+        Annotated[str, Meta(max_length=1023)] | None, Meta(description="Name that the account gave it.")
+    ] = None
     groups: Annotated[
-        tuple[Annotated[str, Meta(max_length=1023)], ...], Meta(max_length=50, description="Groups it is in.")
-    ] = ()
+        Annotated[tuple[Annotated[str, Meta(max_length=1023)], ...], Meta(max_length=50)] | None,
+        Meta(description="Groups it is in."),
+    ] = None
     subscription: Annotated[
-        Literal["none", "to", "from", "both"], Meta(description="Who sees whose presence.")
-    ] = "none"
+        Literal["none", "to", "from", "both"] | None, Meta(description="Who sees whose presence.")
+    ] = None
 
 
 class ImportedAccount(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -119,7 +122,7 @@ class _Wanted(NamedTuple):
     record: AccountRecord
     password: str | None
     name: str | None
-    contacts: tuple[RosterEntry, ...]
+    contacts: tuple[Arrangement, ...]
 
 
 @operation(
@@ -181,8 +184,9 @@ async def _make(context: Context, new: dict[Jid, _Wanted]) -> dict[Jid, StanzaEr
 
     async def fill(made: frozenset[Jid]) -> None:
         chosen = [new[jid] for jid in made]
-        await stores.vcards.put_all({e.record.jid: _named(None, e.name) for e in chosen if e.name})
-        await stores.roster.put_all({e.record.jid: e.contacts for e in chosen if e.contacts})
+        await stores.vcards.put_all({e.record.jid: vcard_named(None, e.name) for e in chosen if e.name})
+        rosters = {e.record.jid: [each.applied_to(None) for each in e.contacts] for e in chosen}
+        await stores.roster.put_all({jid: entries for jid, entries in rosters.items() if entries})
 
     bound = asyncio.Semaphore(os.cpu_count() or 1)
     records = await asyncio.gather(*(_with_keys(each, bound) for each in new.values()))
@@ -201,9 +205,9 @@ async def _update(context: Context, each: _Wanted) -> None:
     """Give an account that exists what is told of it, and leave the rest."""
     jid, stores = each.record.jid, context.stores
     if each.name:
-        await stores.vcards.put(jid, _named(await stores.vcards.get(jid), each.name))
-    for entry in each.contacts:
-        await contact_book.arrange(context, jid, entry)
+        await stores.vcards.put(jid, vcard_named(await stores.vcards.get(jid), each.name))
+    for contact in each.contacts:
+        await contact_book.arrange(context, (jid, contact))
     if each.password is not None or each.record.keys:
         record = await _with_keys(each, asyncio.Semaphore(1))
         await context.accounts.set_keys(jid, record.keys)
@@ -264,21 +268,13 @@ def _octets(name: str, text: str) -> bytes:
     return octets
 
 
-def _contact(given: ImportedContact) -> RosterEntry:
-    return RosterEntry(
-        jid=read_address(given.jid).bare,
+def _contact(given: ImportedContact) -> Arrangement:
+    return Arrangement(
+        contact=read_address(given.jid).bare,
         name=given.name,
-        groups=frozenset(given.groups),
-        subscription=Subscription(given.subscription),
+        groups=None if given.groups is None else frozenset(given.groups),
+        subscription=None if given.subscription is None else Subscription(given.subscription),
     )
-
-
-def _named(vcard: bytes | None, name: str) -> bytes:
-    """Give a vCard with this full name (XEP-0054), and what it had beside it."""
-    element = Element("vCard", ns.VCARD) if vcard is None else decode(vcard, "")
-    others = [part for part in element.content if not isinstance(part, Element) or part.name != "FN"]
-    element.content = [Element("FN", ns.VCARD, None, name), *others]
-    return element.to_bytes()
 
 
 def _result(jid: Jid, outcome: Outcome) -> ImportResult:

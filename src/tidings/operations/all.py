@@ -14,12 +14,16 @@ from tidings.operations import (
     explain,
     export,
     followers,
+    last,
     logs,
+    private,
     retention,
+    roster,
     server,
     session,
     stanza,
     statistics,
+    vcard,
 )
 from tidings.operations.catalogue import Catalogue, Operation
 
@@ -29,6 +33,10 @@ CATALOGUE = Catalogue(
         *account_list.OPERATIONS,
         *account_import.OPERATIONS,
         *administrators.OPERATIONS,
+        *roster.OPERATIONS,
+        *vcard.OPERATIONS,
+        *private.OPERATIONS,
+        *last.OPERATIONS,
         *session.OPERATIONS,
         *stanza.OPERATIONS,
         *archive.OPERATIONS,

@@ -8,10 +8,12 @@ from __future__ import annotations
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
 from tidings.features.contacts import Rosters
-from tidings.features.contacts.book import arranged
+from tidings.features.contacts.book import Arrangement
+from tidings.features.contacts.subscription import State
 from tidings.kernel.account import Account, account_of
+from tidings.kernel.maybe_awaitable import until_done
 from tidings.operations.context import Context
-from tidings.ports.roster import RosterEntry
+from tidings.ports.roster import RosterEntry, RosterStore
 
 
 async def entries(context: Context, jid: Jid) -> tuple[RosterEntry, ...]:
@@ -20,15 +22,26 @@ async def entries(context: Context, jid: Jid) -> tuple[RosterEntry, ...]:
     return tuple(sorted((entry for entry in found if entry.listed), key=lambda entry: entry.jid.text))
 
 
-async def arrange(context: Context, jid: Jid, wanted: RosterEntry) -> None:
-    """Put a contact on the roster, or change it; raises StanzaError where there is no room."""
-    feature = _feature(context, jid)
-    if feature is not None:
-        await feature.arrange(await _account(context, jid), wanted)
-        return
-    store = context.stores.roster
-    before = next((entry for entry in (await store.load(jid)).entries if entry.jid == wanted.jid), None)
-    await store.put(jid, arranged(before, wanted))
+async def arrange(context: Context, *wanted: tuple[Jid, Arrangement]) -> None:
+    """Put contacts on the rosters of accounts, or change them; then show who is there to who may see it now.
+
+    Raises StanzaError where there is no room; in the database alone, that is not looked at.
+    """
+    done: list[tuple[Rosters, Account, Jid, tuple[State, State]]] = []
+    for jid, each in wanted:
+        feature = _feature(context, jid)
+        if feature is None:
+            await _arrange_stored(context.stores.roster, jid, each)
+        else:
+            account = await _account(context, jid)
+            done.append((feature, account, each.contact, await feature.arrange(account, each)))
+    for feature, account, contact, states in done:
+        await until_done(feature.show_arranged(account, contact, *states))
+
+
+async def _arrange_stored(store: RosterStore, jid: Jid, wanted: Arrangement) -> None:
+    found = (entry for entry in (await store.load(jid)).entries if entry.jid == wanted.contact)
+    await store.put(jid, wanted.applied_to(next(found, None)))
 
 
 async def remove(context: Context, jid: Jid, contact: Jid) -> None:

@@ -21,7 +21,7 @@ from tidings.features.contacts.subscription import State, Step
 from tidings.kernel.current import Current
 from tidings.kernel.slots import Slot
 from tidings.ports.accounts import NoSuchAccount
-from tidings.ports.roster import Roster, RosterEntry, RosterStore
+from tidings.ports.roster import Roster, RosterEntry, RosterStore, Subscription
 from tidings.wire.xmpp.payloads.roster import item_octets
 from tidings.wire.xmpp.stanza import Stanza
 
@@ -229,21 +229,28 @@ def state_of(entry: RosterEntry | None) -> State:
     return State.of(entry.subscription, pending_out=entry.ask, pending_in=entry.pending_in is not None)
 
 
-def arranged(before: RosterEntry | None, wanted: RosterEntry) -> RosterEntry:
-    """Give the entry of a contact as an administrator wants it; a request that this grants waits no more."""
-    if before is None:
-        return wanted
-    sees, is_seen = wanted.subscription.has_to, wanted.subscription.has_from
-    return msgspec.structs.replace(
-        before,
-        name=wanted.name,
-        groups=wanted.groups,
-        subscription=wanted.subscription,
-        ask=before.ask and not sees,
-        approved=before.approved and not is_seen,
-        pending_in=None if is_seen else before.pending_in,
-        listed=True,
-    )
+class Arrangement(msgspec.Struct, frozen=True, kw_only=True):
+    """How a contact is to stand on a roster by an administrator's word; None leaves what there is."""
+
+    contact: Jid
+    name: str | None = None
+    groups: frozenset[str] | None = None
+    subscription: Subscription | None = None
+
+    def applied_to(self, before: RosterEntry | None) -> RosterEntry:
+        """Give the entry of the contact; a request that this grants waits no more."""
+        entry = RosterEntry(jid=self.contact) if before is None else before
+        subscription = entry.subscription if self.subscription is None else self.subscription
+        return msgspec.structs.replace(
+            entry,
+            name=entry.name if self.name is None else self.name,
+            groups=entry.groups if self.groups is None else self.groups,
+            subscription=subscription,
+            ask=entry.ask and not subscription.has_to,
+            approved=entry.approved and not subscription.has_from,
+            pending_in=None if subscription.has_from else entry.pending_in,
+            listed=True,
+        )
 
 
 def entry_after(

@@ -20,9 +20,9 @@ from tidings.base.shares import ShareExceeded
 from tidings.features.contacts.book import (
     BOOK,
     LARGEST_ANSWER,
+    Arrangement,
     ContactBook,
     RosterOptions,
-    arranged,
     state_of,
 )
 from tidings.features.contacts.pushes import HAS_ASKED, INTERESTED, item_of, push, send_push
@@ -173,31 +173,26 @@ class Rosters(Feature):
 
     # --- for administrators
 
-    async def arrange(self, account: Account, wanted: RosterEntry) -> None:
-        """Put a contact on a roster with this name, these groups and this subscription, and tell both sides.
+    async def arrange(self, account: Account, wanted: Arrangement) -> tuple[State, State]:
+        """Put a contact on a roster, or change how it stands there; give the states before and after.
 
         The contact's own roster stays what it is. Raises what `ContactBook.write` does.
         """
-        book, contact = account[BOOK], wanted.jid
+        book, contact = account[BOOK], wanted.contact
         async with book.changing:
             before = book.get(contact)
-            after = arranged(before, wanted)
+            after = wanted.applied_to(before)
             if await book.write(contact, after):
                 push(self._sessions, account, contact, after)
-        wait = in_turn(self._tell_arranged(account, contact, state_of(before), state_of(after)))
-        if wait is not None:
-            await wait
+        return state_of(before), state_of(after)
 
-    def _tell_arranged(
-        self, account: Account, contact: Jid, before: State, after: State
-    ) -> Iterator[MaybeAwaitable]:
-        """Let those who see each other now do so, and those no more who did."""
-        if before.seen_by_contact and not after.seen_by_contact:
-            yield hide(self._router, account, contact)
+    def show_arranged(self, account: Account, contact: Jid, before: State, after: State) -> MaybeAwaitable:
+        """Let a contact who sees the account since it was arranged do so now, and no more who does not."""
         if after.seen_by_contact and not before.seen_by_contact:
-            yield show(self._router, self._sessions, account, contact)
-        if after.sees_contact and not before.sees_contact and account.is_connected:
-            yield self._router.route(Stanza.build("presence", kind="probe", sender=account.jid, to=contact))
+            return show(self._router, self._sessions, account, contact)
+        if before.seen_by_contact and not after.seen_by_contact:
+            return hide(self._router, account, contact)
+        return None
 
     async def _update(self, account: Account, item: RosterItem) -> None:
         """Set name and groups of a contact; subscriptions stay what they are (§2.1.2.5)."""

@@ -3,7 +3,7 @@
 Implements XEP-0133 1.3.1, as far as there are operations for it; the marks § point at its sections. Left
 out: rosters and statistics of users (§4.8, §4.10), lists of addresses (§4.11, §4.12), disabled, active and
 idle users (§4.14, §4.16, §4.17, §4.19, §4.21, §4.22), messages of the day and of welcome (§4.24 to §4.28),
-the list of administrators, which is in the configuration (§4.29), restart and shutdown (§4.30, §4.31). Of
+the list of administrators, which `account admins` tells (§4.29), restart and shutdown (§4.30, §4.31). Of
 adding a user (§4.1), names and email addresses.
 """
 
