@@ -213,6 +213,13 @@ def test_a_script_is_not_asked_and_may_say_so(run):
         assert (code, told) == (0, "")
 
 
+def test_what_changes_nothing_is_not_asked_for(run):
+    told = run("account", "remove-inactive", "--idle-days", "9", "--dry-run", typed="n\n", stdin=Terminal)
+    assert told == (0, "", "")
+    code, _, told = run("account", "remove-inactive", "--idle-days", "9", typed="n\n", stdin=Terminal)
+    assert (code, "Go on? [y/N]" in told) == (1, True)
+
+
 def test_all_that_cannot_be_undone_asks(run):
     asking = {(each.category, each.name) for each in CATALOGUE if each.irreversible}
     assert asking == {

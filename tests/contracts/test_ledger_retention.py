@@ -258,6 +258,18 @@ async def test_a_removed_account_leaves_nothing_and_others_keep_theirs(filled: S
     assert await unread(filled, BOB) == {ALICE: 1}
 
 
+async def test_it_is_told_whether_anything_is_held(filled: SqlLedger) -> None:
+    assert not await filled.is_held(BOB)
+    assert not await filled.is_held(Jid("nobody@example.org"))
+    await filled.hold(BOB, (4,))
+    assert await filled.is_held(BOB)
+    assert not await filled.is_held(ALICE)
+    await filled.hold(BOB, (4,), is_held=False)
+    assert not await filled.is_held(BOB)
+    await filled.hold_archive(BOB)
+    assert await filled.is_held(BOB)
+
+
 async def test_entries_under_hold_outlive_their_account(filled: SqlLedger) -> None:
     await filled.hold(BOB, (4,))
     await everything(filled.forget_account, BOB, limit=3)

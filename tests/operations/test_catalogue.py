@@ -52,7 +52,7 @@ def test_the_first_categories_are_complete():
     assert names == {
         "account": [
             "register", "remove", "count", "check", "check-password", "change-password", "ban", "unban",
-            "list", "export", "import", "promote", "demote", "admins",
+            "list", "export", "import", "remove-inactive", "promote", "demote", "admins",
         ],
         "roster": ["list", "add", "remove"],
         "vcard": ["get", "set"],
@@ -110,6 +110,7 @@ def arguments_about(domain, found):
         "cursor": "start",
         "id": "0k3f9-1",
         "keep_messages": 1_000,
+        "idle_days": 1_000,
         "level": "info",
         "accounts": [{"user": f"new@{domain}"}],
         "contact": f"bob@{LOCAL}",
@@ -370,6 +371,7 @@ ARGUMENTS = {
     "id": "0k3f9-1",
     "peer": "bob@localhost",
     "keep_days": 1,
+    "idle_days": 1_000,
     "accounts": [{"user": "new@localhost"}],
     "contact": "bob@localhost",
     "name": "storage",

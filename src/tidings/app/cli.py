@@ -196,7 +196,8 @@ def _operate(arguments: Sequence[str]) -> int:
     command = command_parser.choose(known, arguments, DIRECT)
     given = command_parser.of_command(command).parse_args(arguments[2:])
     values = command_parser.collect(command, vars(given), _ask)
-    if command.irreversible and not given.yes and not _confirmed(command):
+    is_dry = vars(given).get("dry_run")
+    if command.irreversible and not given.yes and not is_dry and not _confirmed(command):
         return REFUSED
     try:
         if command.takes_file:

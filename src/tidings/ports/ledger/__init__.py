@@ -208,6 +208,10 @@ class Ledger(Protocol):
         """Keep all entries of an archive, present and future, from being forgotten, or let them go."""
         ...
 
+    async def is_held(self, archive: Jid) -> bool:
+        """Tell whether the archive, or an entry of it, is kept from being forgotten."""
+        ...
+
     async def erase(self, archive: Jid, positions: tuple[int, ...]) -> int:
         """Turn these entries, and what corrects them, into tombstones; tells how many were turned.
 

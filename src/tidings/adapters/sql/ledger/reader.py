@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from tidings.adapters.sql.ledger.conversations import find, stretches
-from tidings.adapters.sql.ledger.encoding import COUNTABLE, ERASED, HIDDEN, PER_FEED, SENT, epoch_text
+from tidings.adapters.sql.ledger.encoding import COUNTABLE, ERASED, HELD, HIDDEN, PER_FEED, SENT, epoch_text
 from tidings.adapters.sql.ledger.statements import Rows, Sql
 from tidings.adapters.sql.tables import key_of
 from tidings.base.jid import Jid
@@ -90,6 +90,17 @@ class Reader:
     def knows(self, address: Jid) -> bool:
         """Tell whether anything is kept of an address."""
         return bool(self.run("SELECT 1 FROM jids WHERE digest = ?", key_of(address)))
+
+    def is_held(self, archive: Jid) -> bool:
+        """Tell whether the archive, or an entry of it, is held."""
+        number, head = self.head(archive)
+        if self.run("SELECT 1 FROM archives WHERE archive = ? AND held <> 0", number):
+            return True
+        held = (
+            f"SELECT 1 FROM entries WHERE archive = ? AND position BETWEEN ? AND ? AND flags & {HELD} <> 0 "  # noqa: S608  # ours
+            "LIMIT 1"
+        )
+        return bool(self.run(held, number, head.first, head.position))
 
     def ends(self, archive: Jid) -> tuple[Archived, Archived] | None:
         """Give the first and the last entry that queries show."""

@@ -244,6 +244,10 @@ class SqlLedger:
         """Keep all entries of an archive, present and future, or let them go."""
         await self._write(lambda sql: Trimming(sql).hold_archive(archive, is_held=is_held))
 
+    async def is_held(self, archive: Jid) -> bool:
+        """Tell whether the archive, or an entry of it, is held."""
+        return await self._read(lambda reader: reader.is_held(archive), is_long=True)
+
     async def erase(self, archive: Jid, positions: tuple[int, ...]) -> int:
         """Turn these entries into tombstones; tells how many were turned."""
         return await self._write(lambda sql: Trimming(sql).erase(archive, positions))
