@@ -69,6 +69,14 @@ async def test_a_promotion_outlives_a_restart(world, live):
     assert await may_administer(alice, "localhost")
 
 
+async def test_a_promotion_outlives_a_change_of_those_that_are_named(world, live):
+    alice = await world.login("alice@localhost/phone")
+    await call(live, "promote", user="alice@localhost")
+    for named in ([Jid("boss@localhost")], []):
+        world.server.hosts["localhost"].admins = frozenset(named)
+        assert await may_administer(alice, "localhost")
+
+
 async def test_who_has_the_name_of_a_removed_administrator_is_none(world, live):
     await world.register("alice@localhost")
     await call(live, "promote", user="alice@localhost")
