@@ -66,7 +66,7 @@ def test_the_first_categories_are_complete():
         "retention": ["erase-message", "erase-conversation", "erase-archive", "hold", "release", "trim"],
         "followers": ["list", "rewind", "dead-letters", "retry"],
         "domain": ["add", "enable", "disable", "remove", "list"],
-        "server": ["export", "status", "reload"],
+        "server": ["export", "status", "reload", "statistics"],
         "config": ["diff", "preview", "rollback"],
         "log": ["show", "level", "trace"],
     }  # fmt: skip
@@ -285,7 +285,7 @@ async def test_a_service_does_what_its_scopes_say(context, scopes, may):
 async def test_what_an_operation_changes_is_declared(everything):
     reading = {
         "list", "export", "count", "check", "check-password", "size", "sync", "status", "dead-letters",
-        "message", "show", "diff", "preview", "admins", "get", "export-personal-data",
+        "message", "show", "diff", "preview", "statistics", "admins", "get", "export-personal-data",
     }  # fmt: skip
     assert {one.name for one in CATALOGUE if not one.changes} == reading
 
