@@ -10,7 +10,9 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
@@ -86,8 +88,17 @@ class _Plan(NamedTuple):
 class Reloader:
     """Reads the configuration anew and lets every part take over its own."""
 
-    def __init__(self, config: Config, read: Callable[[], Config]) -> None:
-        """Begin with the configuration that was read at the start; `read` reads it again, as it was then."""
+    def __init__(
+        self,
+        config: Config,
+        read: Callable[[], Config],
+        announced: Callable[[], AbstractAsyncContextManager[None]] = contextlib.nullcontext,
+    ) -> None:
+        """Begin with the configuration that was read at the start; `read` reads it again, as it was then.
+
+        Every reload happens within `announced`, which tells others of it.
+        """
+        self._announced = announced
         self.running = config
         """What the server uses, under the data directory that the configuration names."""
         self._read = read
@@ -113,7 +124,7 @@ class Reloader:
 
     async def reload(self) -> Reloaded:
         """Reload, and log what that did. Raises `OperationError` where nothing was changed."""
-        async with self._one_at_a_time:
+        async with self._one_at_a_time, self._announced():
             return await self._reload()
 
     async def _reload(self) -> Reloaded:

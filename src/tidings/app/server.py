@@ -37,13 +37,14 @@ from tidings.app.known_features import KnownFeatures, known_features
 from tidings.app.leaving import leave
 from tidings.app.logs import Logs, configure_logs
 from tidings.app.machine_figures import watch_machine
+from tidings.app.notify import ServiceManager
 from tidings.app.options import Config
 from tidings.app.progress import StartProgress
 from tidings.app.reload import Reloader
 from tidings.app.reload_parts import Running
 from tidings.app.reset import Refill, ResetWhenEmpty
 from tidings.app.signals import Signals
-from tidings.app.tls_contexts import Certificates
+from tidings.app.tls_contexts import Certificates, some
 from tidings.base.errors import TidingsError
 from tidings.base.jid import Jid
 from tidings.gateways.tls import HTTP_PROTOCOL
@@ -74,15 +75,20 @@ def run(read: Callable[[], Config]) -> int:
     logs = configure_logs(config.log, SystemClock())
     _raise_file_limit()
     _give_back_large_blocks()
+    manager = ServiceManager()
+    reloader = Reloader(config, read, manager.reloading)
     try:
         with _event_loop() as runner:
             with data_directory.opened(config) as opened:
-                has_ended = runner.run(serve(opened, Reloader(config, read), logs))
+                has_ended = runner.run(serve(opened, reloader, logs, manager))
             if not has_ended:
                 leave(0)
     except (TidingsError, OSError) as error:
+        manager.failed(str(error))
         print(f"tidings: {error}", file=sys.stderr)  # noqa: T201  # for the person who typed the command
         return 1
+    finally:
+        manager.close()
     return 0
 
 
@@ -117,23 +123,29 @@ class _Started(NamedTuple):
     doors: Doors
 
 
-async def serve(config: Config, reloader: Reloader, logs: Logs) -> bool:
+async def serve(config: Config, reloader: Reloader, logs: Logs, manager: ServiceManager) -> bool:
     """Serve until a signal comes. Raises what keeps the server from starting, with nothing left open.
 
     Tells whether all has ended. Where a start is given up, a driver may still wait for its database.
     """
     signals = Signals()
+    manager.watch()
+    progress = StartProgress()
+    progress.listeners.append(manager.waits_for)
     stack = contextlib.AsyncExitStack()
-    starting = asyncio.create_task(_start(config, stack, reloader, logs))
+    starting = asyncio.create_task(_start(config, stack, reloader, logs, progress))
     stopping = asyncio.create_task(signals.stop.wait())
     await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
     if not starting.done():
+        manager.stopping(0)
         return await _give_up(starting, stack)
     try:
         started = await starting
         supervisor = started.server.supervisor
+        manager.ready(f"serves {some(config.domains)}")
         signals.on_reload(lambda: supervisor.start("reload", reloader.reload_unasked()))
         await stopping
+        manager.stopping(reloader.running.server.drain_seconds)
         log.info("stopping")
         started.doors.refuse()
         await started.server.stop(reloader.running.server.drain_seconds)
@@ -146,10 +158,13 @@ async def serve(config: Config, reloader: Reloader, logs: Logs) -> bool:
 
 
 async def _start(
-    config: Config, stack: contextlib.AsyncExitStack, reloader: Reloader, logs: Logs
+    config: Config,
+    stack: contextlib.AsyncExitStack,
+    reloader: Reloader,
+    logs: Logs,
+    progress: StartProgress,
 ) -> _Started:
     """Start the server; what has to be closed goes to the stack."""
-    progress = StartProgress()
     sockets = _bind(config, stack)
     held = await data_directory.lock(config.data_dir, PATIENCE, progress.waits_for)
     stack.callback(held.close)
