@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from tidings.app import rules, schema
+from tidings.app import credentials, rules, schema
 from tidings.app.known_features import DISABLED, KnownFeatures
 from tidings.app.layers import (
     Layer,
@@ -49,11 +49,11 @@ def load(
     """
     root = schema.build(known)
     file, layers = _layers(path, environment, flags, root, profile)
-    reader = _Reader(root)
+    reader = _Reader(root, os.environ if environment is None else environment)
     for layer in layers:
         reader.read(layer)
     known = known or KnownFeatures(())
-    config = _assemble(reader, known, str(file or ""), profile)
+    config = _read_database_url(reader, _assemble(reader, known, str(file or ""), profile))
     touched = {mistake.place[:-1] for mistake in reader.mistakes}
     for place, text in rules.find_mistakes(config):
         if place[:-1] not in touched:
@@ -77,7 +77,7 @@ def extensions_named(
     Raises `ConfigError` where the file cannot be read.
     """
     root = schema.build(None)
-    reader = _Reader(root)
+    reader = _Reader(root, os.environ if environment is None else environment)
     for layer in _layers(path, environment, flags, root, profile)[1]:
         reader.read(layer)
     named: tuple[str, ...] = reader.values.get("server", {}).get("extensions", ())
@@ -117,8 +117,9 @@ class _Misplaced:
 class _Reader:
     """Checks layer after layer against the tree of options and merges what is right."""
 
-    def __init__(self, root: schema.Table) -> None:
+    def __init__(self, root: schema.Table, environment: Mapping[str, str]) -> None:
         self._root = root
+        self._environment = environment
         self._places: dict[Place, str] = {}
         self.values: dict[str, Any] = {}
         self.mistakes: list[_Misplaced] = []
@@ -169,6 +170,8 @@ class _Reader:
             value = self._items(layer, leaf.item, value, place)
         try:
             converted = leaf.convert(value)
+            if leaf.is_path and isinstance(converted, str):
+                converted = credentials.expand(converted, self._environment)
         except ValueError as error:
             self._refuse(
                 layer, place, f"`{leaf.name}` in [{write_place(place[:-1])}] {error}" + _near(value, leaf)
@@ -247,6 +250,22 @@ def _assemble(reader: _Reader, known_features: KnownFeatures, file: str, profile
             added[name] = _construct(struct, shared.get(name, {}))
     of_added = HostOptions(features=added, disabled=shared_disabled)
     return Config(**sections, hosts=hosts, added=of_added, file=file, profile=profile)
+
+
+def _read_database_url(reader: _Reader, config: Config) -> Config:
+    """Fill in the URL of the database from the file that has it."""
+    database, here = config.database, ("database", "url_file")
+    if not database.url_file:
+        return config
+    if database.url:
+        reader.blame(here, "`url` and `url_file` in [database] are both given; leave one of them away")
+        return config
+    try:
+        url = credentials.read_line(database.url_file)
+    except ValueError as error:
+        reader.blame(here, f"`url_file` in [database] {error}")
+        return config
+    return msgspec.structs.replace(config, database=msgspec.structs.replace(database, url=url))
 
 
 def _host(

@@ -160,6 +160,14 @@ class DatabaseOptions(msgspec.Struct, frozen=True, kw_only=True):
             "`memory:`, which forgets everything when the server stops.",
         ),
     ] = ""
+    url_file: Annotated[
+        FilePath,
+        Meta(
+            description="File with the URL as its only line, in place of `url`, so that the password stands "
+            "in no configuration. As the paths of all files here it may begin with "
+            "`$CREDENTIALS_DIRECTORY/`, where systemd's `LoadCredential=` puts secrets."
+        ),
+    ] = ""
 
 
 class LedgerOptions(msgspec.Struct, frozen=True, kw_only=True):

@@ -35,6 +35,10 @@ def open_files(config: Config) -> Iterator[OpenFile]:
         for path in filter(_is_open, _secret_files(config)):
             text = f"{path}, {_CONTENT.get(path.name, 'the database')}, is open to everybody on this machine"
             yield OpenFile("permissions", text, f"chmod 600 {path}")
+    url_file = Path(config.database.url_file)
+    if config.database.url_file and _is_open(url_file):
+        text = f"{url_file}, with the password of the database, is open to everybody on this machine"
+        yield OpenFile("permissions", text, f"chmod 600 {url_file}")
     file = Path(config.file)
     if config.file and _is_open(file) and _holds_password(file, config):
         text = f"{file} holds a password and is open to everybody on this machine"
