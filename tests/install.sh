@@ -23,6 +23,7 @@ need postgresql /usr/lib/postgresql/*/bin/initdb
 need mariadb-server /usr/sbin/mariadbd /usr/sbin/mysqld
 need_command go-sendxmpp go-sendxmpp
 need_command profanity-light profanity
+need_command systemd systemd-analyze
 need_command zsh zsh
 need_command prosody prosody
 need lua-dbi-sqlite3 /usr/lib/x86_64-linux-gnu/lua/5.*/dbd/sqlite3.so /usr/lib/*/lua/5.*/dbd/sqlite3.so
