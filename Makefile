@@ -3,7 +3,8 @@
 SHELL := bash
 VENV := .venv
 BIN := $(VENV)/bin
-PYTHON ?= python3
+INSTALL := packaging/environment install $(VENV)
+PYTHON ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 ## serve: install what is needed and start the server on ./data
@@ -74,13 +75,13 @@ help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
 
 $(VENV)/bin/python:
-	$(PYTHON) -m venv $(VENV) || { command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq python3-venv && $(PYTHON) -m venv --clear $(VENV); }
+	packaging/environment make $(VENV) $(PYTHON)
 
 $(VENV)/serve.stamp: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/pip install --quiet --editable '.[postgresql,mysql]'
+	$(INSTALL) --editable '.[postgresql,mysql]'
 	touch $@
 
 $(VENV)/dev.stamp: $(VENV)/serve.stamp
-	$(BIN)/pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/pip install --quiet --group dev
+	$(INSTALL) --upgrade 'pip>=25.1'
+	$(INSTALL) --group dev
 	touch $@
