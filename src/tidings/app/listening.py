@@ -138,7 +138,11 @@ def _explain(name: str, host: str, port: int, error: OSError) -> ListenError:
         mend = f"stop it, or choose another `port` in [listen.{name}]"
     elif number == errno.EACCES:
         text = f"{place} may not be used by this user: ports below 1024 need a privilege"
-        mend = f"choose a `port` of 1024 or more in [listen.{name}]"
+        mend = (
+            f"choose a `port` of 1024 or more in [listen.{name}], or let the server have this one: "
+            "AmbientCapabilities=CAP_NET_BIND_SERVICE in its systemd unit, or for every program here: "
+            f"sysctl -w net.ipv4.ip_unprivileged_port_start={port}"
+        )
     elif number == errno.EADDRNOTAVAIL:
         text = f"{place} cannot be used: no interface of this machine has the address {host}"
         mend = f"correct `addresses` in [listen.{name}]"

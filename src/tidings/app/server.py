@@ -224,7 +224,8 @@ async def _start_serving(
     gc.enable()
     gc.freeze()  # what is here now stays until the end: the collector need not look at it again
     gc.set_threshold(_GARBAGE_THRESHOLD, 20, 20)
-    print_banner(config, {name: _ports(bound) for name, bound in sockets.items()})
+    has_accounts = bool(await stores.accounts.list(config.domains[0], limit=1))
+    print_banner(config, {name: _ports(bound) for name, bound in sockets.items()}, has_accounts=has_accounts)
     log.info("started", domains=list(context.domains))
     return _Started(server, doors)
 
