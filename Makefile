@@ -64,6 +64,16 @@ fuzz: $(VENV)/dev.stamp
 dist: $(VENV)/dev.stamp
 	$(BIN)/python -m hatchling build -d dist
 
+## deb: build a Debian package with systemd units and all that it needs, into ./dist
+.PHONY: deb
+deb: $(VENV)/dev.stamp
+	packaging/debian/build $(BIN)/python dist
+
+## test-deb: install that package in a minimal Debian, serve, upgrade and purge it; root and the network are needed
+.PHONY: test-deb
+test-deb: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest -s tests/packaging/installed.py $(ARGS)
+
 ## clean: remove what make installed; ./data stays
 .PHONY: clean
 clean:

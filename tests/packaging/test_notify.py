@@ -15,10 +15,9 @@ import pytest
 
 from tests.harness.extension import write_package
 from tests.harness.server_process import ServerProcess
+from tests.harness.service_manager import PATIENCE, Manager
 from tidings.adapters.file_lock import FileLock
 from tidings.app.notify import ServiceManager
-
-PATIENCE = 30
 
 STUCK = """
 import asyncio
@@ -47,39 +46,6 @@ class Stuck(Feature):
 """
 
 
-class Manager:
-    """The socket of a service manager, made by the test."""
-
-    def __init__(self, address: str) -> None:
-        self.address = address
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.bind("\0" + address[1:] if address.startswith("@") else address)
-
-    def variables(self, **others: str) -> dict[str, str]:
-        return {"NOTIFY_SOCKET": self.address, **others}
-
-    def next(self) -> dict[str, str]:
-        """Give the next message as its assignments."""
-        self._socket.settimeout(PATIENCE)
-        return dict(line.split("=", 1) for line in self._socket.recv(65_536).decode().split("\n"))
-
-    def next_but(self, ignored: str) -> dict[str, str]:
-        """Give the next message that says anything else than this."""
-        while ignored in (message := self.next()):
-            pass
-        return message
-
-    def has_message(self) -> bool:
-        return bool(select.select([self._socket], [], [], 0)[0])
-
-    def drain(self) -> None:
-        while self.has_message():
-            self._socket.recv(65_536)
-
-    def close(self) -> None:
-        self._socket.close()
-
-
 @pytest.fixture(params=["path", "abstract"])
 def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Manager]:
     made = Manager(
@@ -96,7 +62,7 @@ def now() -> int:
 def test_it_hears_of_the_start_a_reload_and_the_end_in_order(tmp_path: Path, manager: Manager) -> None:
     server = ServerProcess.start(tmp_path, environment=manager.variables())
     try:
-        assert manager.next() == {"READY": "1", "STATUS": "serves localhost"}
+        assert manager.next_with("READY") == {"READY": "1", "STATUS": "serves localhost"}
         before = now()
         server.process.send_signal(signal.SIGHUP)
         begun = manager.next()
@@ -116,7 +82,7 @@ def test_it_hears_of_the_start_a_reload_and_the_end_in_order(tmp_path: Path, man
 def test_a_reload_that_fails_ends_too(tmp_path: Path, manager: Manager) -> None:
     server = ServerProcess.start(tmp_path, environment=manager.variables())
     try:
-        manager.next()
+        manager.next_with("READY")
         (server.directory / "tidings.toml").write_text("nonsense")
         server.process.send_signal(signal.SIGHUP)
         assert "RELOADING" in manager.next()
@@ -131,12 +97,11 @@ def test_a_start_that_waits_asks_for_more_time_and_says_why(tmp_path: Path, mana
     assert held.take()
     server = ServerProcess.launch(tmp_path, environment=manager.variables())
     try:
-        waiting = manager.next()
+        waiting = manager.next_with("EXTEND_TIMEOUT_USEC")
         assert int(waiting["EXTEND_TIMEOUT_USEC"]) > 10_000_000  # it is told again every ten seconds
         assert waiting["STATUS"].startswith("waits for process ")
         held.close()
-        assert manager.next_but("EXTEND_TIMEOUT_USEC") == {"STATUS": "starts"}
-        assert manager.next() == {"READY": "1", "STATUS": "serves localhost"}
+        assert manager.next_with("READY") == {"READY": "1", "STATUS": "serves localhost"}
     finally:
         server.stop()
 
@@ -158,15 +123,15 @@ def test_the_watchdog_hears_a_server_that_has_nothing_to_do_and_not_one_that_is_
     )
     server = ServerProcess.start(tmp_path, environment=variables | {"TIDINGS_SERVER__EXTENSIONS": "stuck"})
     try:
-        assert manager.next_but("READY") == {"WATCHDOG": "1"}
-        manager.drain()
+        manager.next_with("READY")
         begin = time.monotonic()
+        manager.drain()
         assert [manager.next() for _ in range(5)] == [{"WATCHDOG": "1"}] * 5
         assert time.monotonic() - begin > 0.5  # five of them, 0.2 s apart: not as fast as it can
         server.process.send_signal(signal.SIGUSR2)
         wait_for(tmp_path / "installed/blocked")
         manager.drain()
-        assert not select.select([manager._socket], [], [], 1.0)[0], "a stuck loop gave a sign of life"
+        assert not manager.hears_within(1.0), "a stuck loop gave a sign of life"
         (tmp_path / "installed/go-on").touch()
         assert manager.next() == {"WATCHDOG": "1"}
     finally:

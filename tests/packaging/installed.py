@@ -1,0 +1,220 @@
+"""The Debian package as an administrator meets it: installed, served from, upgraded, removed and purged.
+
+`make test-deb` runs it: it needs root and the network, and it takes minutes, so `make test` leaves it out.
+What systemd would do is done as the unit says: its command, its user, its capability, its notify socket.
+"""
+
+from __future__ import annotations
+
+import configparser
+import os
+import shutil
+import signal
+import ssl
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.harness.server_process import make_certificate
+from tests.harness.service_manager import Manager
+from tests.packaging.debian_root import PROJECT, DebianRoot, why_not
+
+OLD, NEW = "0.0.1", "1.0.0"
+PASSWORD = "wonderland"
+BACKUPS = "/var/backups/tidings"
+
+pytestmark = [
+    pytest.mark.skipif(bool(why_not()), reason=why_not()),
+    pytest.mark.timeout(1800),
+]
+
+GREET = """
+import socket, ssl, sys
+context = ssl.create_default_context()
+context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+with socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=20) as raw:
+    with context.wrap_socket(raw, server_hostname="localhost") as channel:
+        sys.stdout.write(ssl.DER_cert_to_PEM_cert(channel.getpeercert(binary_form=True)))
+"""
+
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The package in two versions: built once, and packed again under another number."""
+    folder = tmp_path_factory.mktemp("packages")
+    subprocess.run(
+        [PROJECT / "packaging/debian/build", sys.executable, folder],
+        env=os.environ | {"TIDINGS_VERSION": NEW},
+        check=True,
+    )
+    [built] = folder.glob("*.deb")
+    unpacked = folder / "unpacked"
+    subprocess.run(["dpkg-deb", "-R", built, unpacked], check=True)
+    control = unpacked / "DEBIAN/control"
+    control.write_text(control.read_text().replace(f"Version: {NEW}\n", f"Version: {OLD}\n"))
+    old = folder / "old.deb"
+    subprocess.run(["dpkg-deb", "-Znone", "--root-owner-group", "-b", unpacked, old], check=True)
+    shutil.rmtree(unpacked)
+    return {OLD: old, NEW: built}
+
+
+class Machine:
+    """A Debian with the package, and the server in it as its unit starts it."""
+
+    def __init__(self, root: DebianRoot, packages: dict[str, Path]) -> None:
+        self.root = root
+        self.log = root.directory.parent / "server.log"
+        for version, path in packages.items():
+            shutil.copy(path, root.path(f"/root/{version}.deb"))
+
+    def install(self, version: str, *, check: bool = True) -> subprocess.CompletedProcess[str]:
+        return self.root.run(
+            "apt-get", "install", "-y", "--no-install-recommends", f"/root/{version}.deb", check=check
+        )
+
+    @property
+    def version(self) -> str:
+        return self.root.run("dpkg-query", "-W", "-f", "${Version} ${Status}", "tidings", check=False).stdout
+
+    def tidings(self, *words: str, input: str = "", check: bool = True) -> subprocess.CompletedProcess[str]:  # noqa: A002
+        return self.root.run("tidings", *words, input=input, check=check)
+
+    @contextmanager
+    def serving(self) -> Iterator[subprocess.Popen[bytes]]:
+        """Start the server as the unit says, wait until it tells that it is ready, and end it."""
+        unit = configparser.RawConfigParser(strict=False)
+        unit.read(self.root.path("/lib/systemd/system/tidings.service"))
+        service = unit["Service"]
+        capability = service["AmbientCapabilities"].lower().removeprefix("cap_")
+        manager = Manager(str(self.root.path("/run/notify")))
+        self.root.path("/run/notify").chmod(0o777)
+        server = self.root.launch(
+            "setpriv",
+            f"--reuid={service['User']}",
+            f"--regid={service['Group']}",
+            "--init-groups",
+            *(f"--{kind}=-all,+{capability}" for kind in ("bounding-set", "inh-caps", "ambient-caps")),
+            "--no-new-privs",
+            *service["ExecStart"].split(),
+            log=self.log,
+            NOTIFY_SOCKET="/run/notify",
+        )
+        try:
+            assert manager.next_with("READY") == {"READY": "1", "STATUS": "serves localhost"}
+            yield server
+            server.send_signal(signal.SIGTERM)
+            assert server.wait(60) == 0, self.log.read_text()
+        finally:
+            server.kill()
+            server.wait()
+            manager.close()
+            self.root.path("/run/notify").unlink()
+
+
+def beside(server: subprocess.Popen[bytes], *command: str, input: str = "") -> str:  # noqa: A002
+    """Run a command of ours in the network of the server."""
+    done = subprocess.run(
+        ["nsenter", f"--net=/proc/{server.pid}/ns/net", "--", *command],
+        input=input,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def send(server: subprocess.Popen[bytes], text: str) -> None:
+    """Log in as alice with a client that others wrote, and send bob a message."""
+    account = ["--username", "alice@localhost", "--password", PASSWORD, "--jserver", "127.0.0.1:5222"]
+    beside(server, "go-sendxmpp", *account, "--no-tls-verify", "bob@localhost", input=text)
+
+
+def shown(server: subprocess.Popen[bytes], port: int) -> bytes:
+    """Give the certificate that a port shows."""
+    return ssl.PEM_cert_to_DER_cert(beside(server, sys.executable, "-c", GREET, str(port)))
+
+
+def test_a_package_serves_is_upgraded_and_goes(tmp_path: Path, packages: dict[str, Path]) -> None:
+    machine = Machine(DebianRoot(tmp_path / "root"), packages)
+    root = machine.root
+    root.run("apt-get", "update")
+    machine.install(OLD)
+    assert machine.version == f"{OLD} install ok installed"
+    assert root.run("stat", "-c", "%U %a", "/var/lib/tidings", BACKUPS).stdout == "tidings 700\ntidings 700\n"
+    assert root.run("stat", "-c", "%U %G %a", "/etc/tidings/tidings.toml").stdout == "root tidings 640\n"
+    configuration = root.path("/etc/tidings/tidings.toml")
+    text = configuration.read_text().replace("# [listen.https]\n# port = 443", "[listen.https]\nport = 443")
+    configuration.write_text(text)
+
+    with machine.serving() as server:
+        status = root.run("ps", "-o", "user=", "-p", str(server.pid), check=False)
+        assert Path(f"/proc/{server.pid}").stat().st_uid == int(root.run("id", "-u", "tidings").stdout), (
+            status
+        )
+        for name in ("alice", "bob"):
+            machine.tidings("account", "register", "--user", f"{name}@localhost", input=f"{PASSWORD}\n")
+        send(server, "before the upgrade")
+        assert shown(server, 443) == shown(server, 5223)
+        assert "alice@localhost" in machine.tidings("account", "list").stdout
+        told = root.run(
+            "setpriv", "--reuid=nobody", "--clear-groups", "tidings", "account", "list", check=False
+        )
+        assert (told.returncode, told.stderr.count("sudo tidings account list")) == (2, 1)
+        renew(machine, server)
+    kept = machine.tidings("archive", "size", "--user", "bob@localhost", "--json").stdout
+
+    refuses_to_upgrade_without_a_backup(machine)
+    machine.install(NEW)
+    assert machine.version == f"{NEW} install ok installed"
+    assert configuration.read_text() == text
+    [backup] = root.path(BACKUPS).glob(f"before-upgrade-from-{OLD}-*.backup")
+    assert "accounts: 2" in machine.tidings("backup", "verify", f"{BACKUPS}/{backup.name}").stdout
+
+    with machine.serving() as server:
+        assert machine.tidings("archive", "size", "--user", "bob@localhost", "--json").stdout == kept
+        send(server, "after the upgrade")
+        assert machine.tidings("archive", "size", "--user", "bob@localhost", "--json").stdout != kept
+    assert '"level": "error"' not in machine.log.read_text()
+
+    root.run("apt-get", "remove", "-y", "tidings")
+    assert not root.path("/usr/lib/tidings").exists()
+    assert configuration.read_text() == text
+    told_last = root.run("apt-get", "purge", "-y", "tidings").stdout
+    assert "/var/lib/tidings still holds accounts and messages" in told_last
+    assert not root.path("/etc/tidings").exists()
+    assert root.path("/var/lib/tidings/tidings.sqlite").exists()
+
+
+def renew(machine: Machine, server: subprocess.Popen[bytes]) -> None:
+    """Run what certbot runs: who connects next is shown the new certificate, without a restart."""
+    lineage = machine.root.path("/root/lineage")
+    lineage.mkdir()
+    made = make_certificate(lineage, "localhost")
+    made.rename(lineage / "fullchain.pem")
+    (lineage / "localhost.key").rename(lineage / "privkey.pem")
+    variables = {"RENEWED_DOMAINS": "localhost www.localhost", "RENEWED_LINEAGE": "/root/lineage"}
+    hook = "/etc/letsencrypt/renewal-hooks/deploy/tidings"
+    before = shown(server, 443)
+    machine.root.run(hook, **variables)
+    assert shown(server, 443) == before  # a domain without a directory is none of ours
+    machine.root.run("install", "-d", "-o", "tidings", "/var/lib/tidings/certificates/localhost")
+    machine.root.run(hook, **variables)
+    expected = ssl.PEM_cert_to_DER_cert((lineage / "fullchain.pem").read_text())
+    assert shown(server, 443) == shown(server, 5223) == expected
+    assert server.poll() is None
+
+
+def refuses_to_upgrade_without_a_backup(machine: Machine) -> None:
+    machine.root.run("chown", "root", BACKUPS)
+    done = machine.install(NEW, check=False)
+    assert done.returncode != 0
+    assert "the backup before the upgrade has failed, so nothing is upgraded" in done.stderr + done.stdout
+    assert machine.version == f"{OLD} install ok installed"
+    assert "bob@localhost" in machine.tidings("account", "list").stdout
+    machine.root.run("chown", "tidings", BACKUPS)
