@@ -51,7 +51,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 def test_a_configuration_loads(text: str, tmp_path: Path) -> None:
     file = tmp_path / "tidings.toml"
     file.write_text(text, encoding="utf-8")
-    config.load(file, {}, {}, known_features())
+    (tmp_path / "database-url").write_text("postgresql://tidings:password@localhost/tidings\n")
+    config.load(file, {"CREDENTIALS_DIRECTORY": str(tmp_path)}, {}, known_features())
 
 
 @pytest.mark.parametrize("command", [*commands()])

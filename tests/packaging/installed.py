@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import configparser
 import os
+import re
 import shutil
 import signal
 import ssl
@@ -26,6 +27,10 @@ from tests.packaging.debian_root import PROJECT, DebianRoot, why_not
 OLD, NEW = "0.0.1", "1.0.0"
 PASSWORD = "wonderland"
 BACKUPS = "/var/backups/tidings"
+HOOK = "/etc/letsencrypt/renewal-hooks/deploy/tidings"
+USAGE_OR_UNREACHABLE = {2, 3}
+ELSEWHERE = {"make", "apt", "systemctl", "journalctl", "systemd-run", "certbot", "mv", "touch", "env"}
+"""What the page shows and the story around it does, or what needs a running systemd."""
 
 pytestmark = [
     pytest.mark.skipif(bool(why_not()), reason=why_not()),
@@ -140,6 +145,16 @@ def shown(server: subprocess.Popen[bytes], port: int) -> bytes:
     return ssl.PEM_cert_to_DER_cert(beside(server, sys.executable, "-c", GREET, str(port)))
 
 
+def test_lintian_has_nothing_to_say(packages: dict[str, Path]) -> None:
+    done = subprocess.run(
+        ["lintian", "--allow-root", "--fail-on", "error,warning", packages[NEW]],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "")
+
+
 def test_a_package_serves_is_upgraded_and_goes(tmp_path: Path, packages: dict[str, Path]) -> None:
     machine = Machine(DebianRoot(tmp_path / "root"), packages)
     root = machine.root
@@ -167,6 +182,7 @@ def test_a_package_serves_is_upgraded_and_goes(tmp_path: Path, packages: dict[st
         )
         assert (told.returncode, told.stderr.count("sudo tidings account list")) == (2, 1)
         renew(machine, server)
+        follow_the_page(machine)
     kept = machine.tidings("archive", "size", "--user", "bob@localhost", "--json").stdout
 
     refuses_to_upgrade_without_a_backup(machine)
@@ -185,10 +201,34 @@ def test_a_package_serves_is_upgraded_and_goes(tmp_path: Path, packages: dict[st
     root.run("apt-get", "remove", "-y", "tidings")
     assert not root.path("/usr/lib/tidings").exists()
     assert configuration.read_text() == text
+    root.run(HOOK, RENEWED_DOMAINS="localhost", RENEWED_LINEAGE="/root/lineage")  # it is still there
     told_last = root.run("apt-get", "purge", "-y", "tidings").stdout
     assert "/var/lib/tidings still holds accounts and messages" in told_last
     assert not root.path("/etc/tidings").exists()
     assert root.path("/var/lib/tidings/tidings.sqlite").exists()
+
+
+def commands_of_the_page() -> Iterator[str]:
+    """Give each command that the page shows, without what makes root of who types it."""
+    text = (PROJECT / "docs/how-to/run-on-debian.md").read_text()
+    for block in re.findall(r"^```console\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        yield from (line[2:] for line in block.splitlines() if line.startswith("$ "))
+
+
+def follow_the_page(machine: Machine) -> None:
+    """Type what the page says, but what the page calls untried: systemd and certbot are not here."""
+    typed = []
+    for command in commands_of_the_page():
+        words = command.replace("sudo ", "")
+        if words.split()[0] in ELSEWHERE:
+            continue
+        done = machine.root.run("sh", "-c", words, input=f"{PASSWORD}\n", check=False)
+        assert done.returncode not in USAGE_OR_UNREACHABLE, f"{words}\n{done.stdout}{done.stderr}"
+        assert "not found" not in done.stderr
+        typed.append(words.split()[0])
+    assert typed.count("tidings") >= 3
+    assert typed.count("install") >= 3
+    assert machine.root.path("/etc/credstore/database-url").stat().st_mode & 0o777 == 0o600
 
 
 def renew(machine: Machine, server: subprocess.Popen[bytes]) -> None:
@@ -199,12 +239,11 @@ def renew(machine: Machine, server: subprocess.Popen[bytes]) -> None:
     made.rename(lineage / "fullchain.pem")
     (lineage / "localhost.key").rename(lineage / "privkey.pem")
     variables = {"RENEWED_DOMAINS": "localhost www.localhost", "RENEWED_LINEAGE": "/root/lineage"}
-    hook = "/etc/letsencrypt/renewal-hooks/deploy/tidings"
     before = shown(server, 443)
-    machine.root.run(hook, **variables)
+    machine.root.run(HOOK, **variables)
     assert shown(server, 443) == before  # a domain without a directory is none of ours
     machine.root.run("install", "-d", "-o", "tidings", "/var/lib/tidings/certificates/localhost")
-    machine.root.run(hook, **variables)
+    machine.root.run(HOOK, **variables)
     expected = ssl.PEM_cert_to_DER_cert((lineage / "fullchain.pem").read_text())
     assert shown(server, 443) == shown(server, 5223) == expected
     assert server.poll() is None
