@@ -72,7 +72,19 @@ deb: $(VENV)/dev.stamp
 ## test-deb: install that package in a minimal Debian, serve, upgrade and purge it; root and the network are needed
 .PHONY: test-deb
 test-deb: $(VENV)/dev.stamp
+	tests/install.sh packaging
 	$(BIN)/python -m pytest -s tests/packaging/installed.py $(ARGS)
+
+## image: build a container image from nothing but Debian's archive, into ./dist; root is needed
+.PHONY: image
+image: $(VENV)/dev.stamp
+	packaging/image/build $(BIN)/python dist
+
+## test-image: build the image, run it, stop it and start it again on its volume; root and the network are needed
+.PHONY: test-image
+test-image: $(VENV)/dev.stamp
+	tests/install.sh packaging
+	$(BIN)/python -m pytest -s tests/packaging/image.py $(ARGS)
 
 ## clean: remove what make installed; ./data stays
 .PHONY: clean

@@ -31,6 +31,13 @@ need_command prometheus promtool
 need_command fish fish
 need_command nodejs node
 need_command npm npm
+if [[ ${1:-} == packaging ]]; then # what builds and tries packages and images, which `make test` does not do
+  need_command debootstrap debootstrap
+  need_command buildah buildah
+  need_command lintian lintian
+  need_command binutils strip
+  need_command iproute2 ip
+fi
 
 if [[ ${1-} == foreign ]]; then # what `make interop` needs beside
   need ejabberd /usr/sbin/ejabberdctl
