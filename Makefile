@@ -73,7 +73,7 @@ deb: $(VENV)/dev.stamp
 .PHONY: test-deb
 test-deb: $(VENV)/dev.stamp
 	tests/install.sh packaging
-	$(BIN)/python -m pytest -s tests/packaging/installed.py $(ARGS)
+	$(BIN)/python -m pytest -s tests/packaging/{installed,under_systemd}.py $(ARGS)
 
 ## image: build a container image from nothing but Debian's archive, into ./dist; root is needed
 .PHONY: image

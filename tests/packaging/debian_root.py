@@ -14,6 +14,7 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parents[2]
 CACHE = PROJECT / "build/debian-root"
 SUITE = "bookworm"
+OLD, NEW = "0.0.1", "1.0.0"  # the versions in which the package is made
 
 _ENTER = """
 mount -t proc proc "$0/proc" && mount --rbind /dev "$0/dev" && exec chroot "$0" "$@"

@@ -7,7 +7,6 @@ What systemd would do is done as the unit says: its command, its user, its capab
 from __future__ import annotations
 
 import configparser
-import os
 import re
 import shutil
 import signal
@@ -22,9 +21,8 @@ import pytest
 
 from tests.harness.server_process import make_certificate
 from tests.harness.service_manager import Manager
-from tests.packaging.debian_root import PROJECT, DebianRoot, why_not
+from tests.packaging.debian_root import NEW, OLD, PROJECT, DebianRoot, why_not
 
-OLD, NEW = "0.0.1", "1.0.0"
 PASSWORD = "wonderland"
 BACKUPS = "/var/backups/tidings"
 HOOK = "/etc/letsencrypt/renewal-hooks/deploy/tidings"
@@ -45,26 +43,6 @@ with socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=20) as ra
     with context.wrap_socket(raw, server_hostname="localhost") as channel:
         sys.stdout.write(ssl.DER_cert_to_PEM_cert(channel.getpeercert(binary_form=True)))
 """
-
-
-@pytest.fixture(scope="module")
-def packages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The package in two versions: built once, and packed again under another number."""
-    folder = tmp_path_factory.mktemp("packages")
-    subprocess.run(
-        [PROJECT / "packaging/debian/build", sys.executable, folder],
-        env=os.environ | {"TIDINGS_VERSION": NEW},
-        check=True,
-    )
-    [built] = folder.glob("*.deb")
-    unpacked = folder / "unpacked"
-    subprocess.run(["dpkg-deb", "-R", built, unpacked], check=True)
-    control = unpacked / "DEBIAN/control"
-    control.write_text(control.read_text().replace(f"Version: {NEW}\n", f"Version: {OLD}\n"))
-    old = folder / "old.deb"
-    subprocess.run(["dpkg-deb", "-Znone", "--root-owner-group", "-b", unpacked, old], check=True)
-    shutil.rmtree(unpacked)
-    return {OLD: old, NEW: built}
 
 
 class Machine:
@@ -196,7 +174,9 @@ def test_a_package_serves_is_upgraded_and_goes(tmp_path: Path, packages: dict[st
         assert machine.tidings("archive", "size", "--user", "bob@localhost", "--json").stdout == kept
         send(server, "after the upgrade")
         assert machine.tidings("archive", "size", "--user", "bob@localhost", "--json").stdout != kept
-    assert '"level": "error"' not in machine.log.read_text()
+    log = machine.log.read_text()
+    assert '"level": "error"' not in log
+    assert "\n  tidings account register --config /etc/tidings/tidings.toml --user alice@localhost" in log
 
     root.run("apt-get", "remove", "-y", "tidings")
     assert not root.path("/usr/lib/tidings").exists()

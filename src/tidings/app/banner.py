@@ -75,7 +75,7 @@ def _connecting(config: Config, listening: Mapping[str, Sequence[str]]) -> Itera
 
 def _path() -> Iterator[str]:
     """Say how the command is found by its name, where it is not."""
-    if _program() != _COMMAND:
+    if shutil.which(_COMMAND) is None:
         yield f"Type less in this shell: export PATH={shlex.quote(str(_used().parent))}:$PATH"
 
 
