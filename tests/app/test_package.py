@@ -41,7 +41,8 @@ def test_the_source_archive_has_what_a_packager_needs(built: Path) -> None:
     [archive] = built.glob("*.tar.gz")
     with tarfile.open(archive) as opened:
         names = {name.partition("/")[2] for name in opened.getnames()}
-    assert {"pyproject.toml", "README.md", "Makefile", "src/tidings/py.typed", "docs/tutorial.md"} <= names
+    needed = {"README.md", "Makefile", "packaging/environment", "docs/tutorial.md"}
+    assert needed | {"pyproject.toml", "src/tidings/py.typed"} <= names
     assert not any(name.startswith((".venv", "data", "benchmarks/results")) for name in names)
 
 
