@@ -62,7 +62,10 @@ class ClientStreamInput:
                 self.queue.submit(stanzas)
 
     def _stamped(self, fragment: Fragment) -> Stanza | None:
-        """RFC 6120 §8.1.2.1: the server says who a stanza is from; None for one that has been refused."""
+        """RFC 6120 §8.1.2.1: the server says who a stanza is from; None for one that has been refused.
+
+        A client may be wrong about its resource, as pages are that were loaded anew; the true one takes its place.
+        """
         session = self._session
         try:
             stanza = Stanza.received(fragment, self._lang)
@@ -72,8 +75,8 @@ class ClientStreamInput:
             self.queue.refuse(broken, error)
             return None
         sender = stanza.sender
-        if sender is not None and sender != session.jid and sender != session.jid.bare:
-            raise StreamError("invalid-from", f"this stream may send as {session.jid} only")
+        if sender is not None and sender != session.jid and sender.bare != session.jid.bare:
+            raise StreamError("invalid-from", f"this stream may send as {session.jid.bare} only")
         stanza.sender = session.jid
         return stanza
 
