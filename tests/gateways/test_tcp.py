@@ -476,6 +476,25 @@ async def test_a_handshake_does_not_outlast_the_time_to_log_in(tmp_path: Path) -
         await until(lambda: not stand.server.connections)
 
 
+@pytest.mark.parametrize("direct_tls", [False, True])
+async def test_who_reads_a_certificate_has_two_minutes_to_log_in_and_counts_as_a_connection(
+    tmp_path: Path, direct_tls: bool
+) -> None:
+    limiter = ConnectionLimiter(total=1)
+    async with standing(directory=tmp_path, direct_tls=direct_tls, limiter=limiter) as stand:
+        client = await stand.connect(stand.trusting() if direct_tls else None)
+        if not direct_tls:
+            await client.say(HEADER, until="</stream:features>")
+            await client.say(STARTTLS, until="/>")
+            await client.start_tls(stand.trusting())
+        await client.say(HEADER, until="</stream:features>")
+        stand.clock.advance(119)
+        assert await (await stand.connect()).rest() == ""  # the only place is taken
+        assert len(stand.server.connections) == 1
+        stand.clock.advance(1)
+        assert conditions(await client.rest()) == ["policy-violation"]
+
+
 async def test_tls_is_required_where_the_policy_says_so(tmp_path: Path) -> None:
     async with standing(directory=tmp_path, tls_required=True) as stand:
         await stand.register("alice@localhost")

@@ -161,6 +161,29 @@ async def test_who_does_not_log_in_in_time_is_sent_away(world: World, said: str)
     assert not world.server.connections
 
 
+async def test_the_time_to_log_in_is_longer_once_tls_stands(world: World) -> None:
+    """A person may be reading the certificate that the client does not know."""
+    bench = Bench(await door(world, login_seconds=30, tls_login_seconds=120))
+    await world.advance(29)
+    bench.connection.tls_established(TlsInfo(version="TLSv1.3"))
+    bench.push(HEADER)
+    await world.advance(119)
+    assert not bench.closed
+    await world.advance(1)
+    assert conditions(bench.written) == ["policy-violation"]
+    end(bench)
+
+
+async def test_encryption_never_shortens_the_time_to_log_in(world: World) -> None:
+    bench = Bench(await door(world, login_seconds=300, tls_login_seconds=120))
+    bench.connection.tls_established(TlsInfo(version="TLSv1.3"))
+    await world.advance(299)
+    assert not bench.closed
+    await world.advance(1)
+    assert bench.closed
+    end(bench)
+
+
 async def test_a_silent_client_is_asked_and_then_given_up(world: World) -> None:
     bench = Bench(await door(world, idle_seconds=100))
     await bench.log_in()

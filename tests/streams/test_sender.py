@@ -1,4 +1,4 @@
-"""What a stanza says of its sender: a wrong resource of the own account is overwritten, all else ends the stream."""
+"""What a stanza says of its sender: a wrong resource is overwritten, another account ends the stream."""
 
 from __future__ import annotations
 
@@ -16,12 +16,9 @@ OWN = ["", "alice@localhost", "alice@localhost/phone", "alice@localhost/before",
 OTHERS = ["bob@localhost/phone", "localhost", "localhost/phone", "alice@elsewhere.example/phone"]
 
 
-def message(sender: str, id: str = "m") -> str:
+def message(sender: str) -> str:
     stated = f" from='{sender}'" if sender else ""
-    return (
-        f"<message xmlns='{ns.CLIENT}' to='bob@localhost/desk' id='{id}' type='chat'{stated}>"
-        "<body>hi</body></message>"
-    )
+    return f"<message xmlns='{ns.CLIENT}' to='bob@localhost/desk'{stated}><body>hi</body></message>"
 
 
 async def with_sasl(stand: Stand, _: Path) -> Raw:

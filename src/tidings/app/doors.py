@@ -246,6 +246,7 @@ class ListenerContexts:
 def _connection_options(limits: LimitsOptions) -> ConnectionOptions:
     return ConnectionOptions(
         login_seconds=limits.login_seconds,
+        tls_login_seconds=limits.tls_login_seconds,
         idle_seconds=limits.idle_seconds,
         outbound_bytes=limits.outbound_queue_bytes,
         pace=PaceLimits(

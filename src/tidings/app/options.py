@@ -226,8 +226,19 @@ class LimitsOptions(msgspec.Struct, frozen=True, kw_only=True):
         Positive, Meta(description="Sessions of one account at the same time.")
     ] = 50
     login_seconds: Annotated[
-        Positive, Meta(description="Time a connection has to log in before it is closed.")
+        Positive,
+        Meta(
+            description="Time a connection has to begin TLS, or to log in without it, before it is closed. "
+            "A TLS handshake has 15 seconds of it."
+        ),
     ] = 30
+    tls_login_seconds: Annotated[
+        Positive,
+        Meta(
+            description="Time a connection has to log in once TLS stands, in which a person may read the "
+            "certificate; never less than `login_seconds`."
+        ),
+    ] = 120
     login_failures: Annotated[
         Positive,
         Meta(

@@ -64,7 +64,7 @@ class ClientStreamInput:
     def _stamped(self, fragment: Fragment) -> Stanza | None:
         """RFC 6120 §8.1.2.1: the server says who a stanza is from; None for one that has been refused.
 
-        A client may be wrong about its resource, as pages are that were loaded anew; the true one takes its place.
+        A client may be wrong about its resource, as pages are that were loaded anew: it is overwritten.
         """
         session = self._session
         try:

@@ -19,19 +19,17 @@ import functools
 from typing import TYPE_CHECKING
 
 from tidings.base.errors import StreamError
-from tidings.base.ids import token
 from tidings.kernel.outgoing import Outgoing
 from tidings.kernel.session import Client, Session
 from tidings.streams.acks import request_ack
 from tidings.streams.client_input import ReceivedStreamError
 from tidings.streams.listener import Item, ListenerContext, StreamInput, StreamNegotiator, Transport
 from tidings.streams.pace import UNPACED, PacedReading
+from tidings.streams.silence import ask_for_sign_of_life
 from tidings.wire.xml.element import Element
 from tidings.wire.xml.fragment import Fragment, StreamTail
-from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.framing import Framing, TcpFraming, stream_error_element
 from tidings.wire.xmpp.negotiation.values import StreamHeader, TlsInfo
-from tidings.wire.xmpp.stanza import Stanza
 
 if TYPE_CHECKING:
     from tidings.kernel.clock import Timer
@@ -98,9 +96,8 @@ class Connection:
         self._negotiator: StreamNegotiator | None = context.negotiator(context, self)
         server = context.server
         server.connections.add(self)
-        self._timer: Timer | None = server.clock.call_later(
-            context.options.login_seconds, self._login_overdue
-        )
+        self._timer: Timer | None = None
+        self._await_login(is_encrypted=tls is not None)
         if tls is not None:
             self._negotiator.tls_established(tls)
         if server.draining:
@@ -148,6 +145,7 @@ class Connection:
         """Go on after the handshake."""
         if self._negotiator is not None:
             self.client.secure = True
+            self._await_login(is_encrypted=True)
             self._negotiator.tls_established(info)
 
     def lost(self) -> None:
@@ -369,6 +367,12 @@ class Connection:
 
     # --- deadlines
 
+    def _await_login(self, *, is_encrypted: bool) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        seconds = self._context.options.time_to_log_in(is_encrypted=is_encrypted)
+        self._timer = self._context.server.clock.call_later(seconds, self._login_overdue)
+
     def _login_overdue(self) -> None:
         self._timer = None
         self.close(StreamError("policy-violation", "log in faster"))
@@ -385,11 +389,7 @@ class Connection:
         if self._heard or session is None:
             self._watch_silence()
             return
-        ping = Element("ping", ns.PING)
-        request = Stanza.build(
-            "iq", kind="get", to=session.jid, sender=session.host.jid, id=token(6), content=(ping,)
-        )
-        session.write(Outgoing(request))
+        ask_for_sign_of_life(session)
         self._timer = self._context.server.clock.call_later(60.0, self._silent_still)
 
     def _silent_still(self) -> None:

@@ -114,9 +114,14 @@ class ConnectionOptions(msgspec.Struct, frozen=True, kw_only=True):
     """The limits of one connection."""
 
     login_seconds: float = 30
+    tls_login_seconds: float = 120
     idle_seconds: float = 600
     outbound_bytes: int = 4_194_304
     pace: PaceLimits = PaceLimits()
+
+    def time_to_log_in(self, *, is_encrypted: bool) -> float:
+        """Give it in seconds: more once TLS stands, since a person may be reading the certificate."""
+        return max(self.login_seconds, self.tls_login_seconds) if is_encrypted else self.login_seconds
 
 
 class ListenerContext(msgspec.Struct, frozen=True, kw_only=True):
