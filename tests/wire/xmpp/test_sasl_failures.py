@@ -16,7 +16,7 @@ from tests.wire.xmpp.test_negotiation_server import (
     encode,
     opened,
 )
-from tidings.app.options import LimitsOptions
+from tidings.app.limits_options import LimitsOptions
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.negotiation.server_table import ServerStreamState
