@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tidings.app import certificates, check, cli, config
+from tidings.app import certificates, check, check_machine, cli, config
 
 CONFIGURATION = """
 [server]
@@ -170,7 +170,7 @@ async def test_more_memory_than_there_is_is_told(directory):
 
 async def test_a_full_disk_is_told(directory, monkeypatch):
     usage = type("usage", (), {"free": 1024})
-    monkeypatch.setattr(check.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(check_machine.shutil, "disk_usage", lambda _: usage)
     [finding] = [finding for finding in await findings() if finding.status != "ok"]
     assert (finding.status, finding.text) == ("fail", "data, 0.0 GiB free")
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 from tidings.app.tables import BOLD, GREEN, RED, YELLOW, Cell, print_headed, print_table
 
 if TYPE_CHECKING:
-    from tidings.app.check import Finding
     from tidings.app.commands import Command
+    from tidings.app.finding import Finding
 
 _SENTENCES: Final[Mapping[tuple[str, str], str]] = {
     ("retention", "hold"): "{what} is kept against trimming and erasing until it is released.",
