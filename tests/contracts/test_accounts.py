@@ -37,6 +37,13 @@ async def test_a_created_account_is_given_back(stores: Stores) -> None:
     assert await stores.accounts.exists(ALICE)
 
 
+async def test_accounts_are_counted_by_domain(stores: Stores) -> None:
+    assert await stores.accounts.count_by_domain() == {}
+    for address in ("alice@one.example", "bob@one.example", "alice@two.example"):
+        await stores.accounts.create(Jid(address), keys("SCRAM-SHA-1"), 1.0)
+    assert await stores.accounts.count_by_domain() == {"one.example": 2, "two.example": 1}
+
+
 async def test_an_account_that_was_never_made_is_none(stores: Stores) -> None:
     assert await stores.accounts.get(ALICE) is None
     assert not await stores.accounts.exists(ALICE)

@@ -1,6 +1,7 @@
 """Account operations: rules, answers and what a running server does beside."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -9,9 +10,11 @@ from tests.features.contacts.people import befriend, interested, pushed, seen
 from tests.harness.clock import VirtualClock
 from tests.harness.world import World, memory_stores
 from tidings.base.jid import Jid
+from tidings.kernel.domains import Domains
 from tidings.kernel.events import AccountRegistered, AccountRemoved, PasswordChanged
 from tidings.kernel.hooks import Listener
 from tidings.operations.all import CATALOGUE
+from tidings.operations.context import Caller
 from tidings.operations.errors import OperationError
 
 
@@ -229,3 +232,61 @@ async def test_a_removed_account_gets_nothing_although_it_was_read_meanwhile(how
     await bob.send("<message to='alice@localhost' id='late'><body>hi</body></message>")
     assert [(message.get("id"), message.get("type")) for message in bob.take()] == [("late", "error")]
     await world.stop()
+
+
+# --- domains that are served no more
+
+
+async def formerly(context, *names):
+    for name in names:
+        await context.stores.accounts.create(Jid(f"{name}@former.test"), (), 0)
+
+
+async def test_the_operator_lists_and_removes_accounts_of_a_domain_that_is_served_no_more(context):
+    await formerly(context, "alice", "bob")
+    listed = await call(context, "list", domain="former.test")
+    assert listed.items == ("alice@former.test", "bob@former.test")
+    assert (await call(context, "count", domain="former.test")).count == 2
+    assert (await call(context, "check", user="bob@former.test")).exists
+    exported = [
+        one.user async for one in CATALOGUE.stream(context, "account", "export", {"domain": "former.test"})
+    ]
+    assert exported == list(listed.items)
+    await call(context, "remove", user="alice@former.test")
+    assert (await call(context, "list", domain="former.test")).items == ("bob@former.test",)
+    await call(context, "remove", user="bob@former.test")
+    code, text = await refused(context, "list", domain="former.test")
+    assert code == "not-found"
+    assert "former.test is not a domain of this server" in text
+
+
+async def test_nobody_gets_an_account_on_a_domain_that_is_served_no_more(context):
+    await formerly(context, "alice")
+    for name, more in (("register", {"password": "x"}), ("ban", {}), ("change-password", {"password": "x"})):
+        code, _ = await refused(context, name, user="alice@former.test", **more)
+        assert code == "not-found"
+
+
+async def test_an_administrator_of_another_domain_learns_nothing_of_a_former_one(context):
+    await formerly(context, "alice")
+    other = context.acting_for(Caller.administrator(Jid("root@localhost"), "localhost"))
+    for name, arguments in (
+        ("list", {"domain": "former.test"}),
+        ("remove", {"user": "alice@former.test"}),
+        ("check", {"user": "nobody@never.test"}),
+    ):
+        code, _ = await refused(other, name, **arguments)
+        assert code == "not-allowed"
+    assert await context.stores.accounts.exists(Jid("alice@former.test"))
+
+
+async def test_the_archive_of_an_account_that_was_left_behind_goes_with_it():
+    world = await World.start()
+    alice = await world.online("alice@localhost/phone")
+    await alice.send("<message to='bob@localhost' type='chat'><body>Hi</body></message>")
+    await alice.leave()
+    domains = Domains.of("other.test")
+    context = replace(world.context, domains=domains, live=None)
+    await call(context, "remove", user="alice@localhost")
+    head = await world.stores.ledger.head(Jid("alice@localhost"))
+    assert head.first > head.position

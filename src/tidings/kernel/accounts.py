@@ -168,6 +168,14 @@ class Accounts:
                 host.directory.unpin(account)
         return ended
 
+    async def forget_archive(self, jid: Jid) -> None:
+        """Forget what the archive of an account holds, as far as legal hold lets it go.
+
+        On a domain that is served, retention does that beside the traffic.
+        """
+        while self._ledger is not None and await self._ledger.forget_account(jid):
+            pass
+
     def _must_have_accounts(self, domain: str) -> None:
         """Refuse what is about a service, whose entities are made otherwise."""
         host = self._hosts.get(domain)
@@ -229,8 +237,7 @@ class Accounts:
         if host is not None:
             await until_done(host.hooks.run(AccountWanted(jid)))
         elif self._ledger is not None:
-            while await self._ledger.forget_account(jid):
-                pass
+            await self.forget_archive(jid)
             head = await self._ledger.head(jid)
             if head.first <= head.position:
                 raise AddressHeld(jid)

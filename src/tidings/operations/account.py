@@ -13,6 +13,7 @@ from tidings.kernel.accounts import AddressHeld
 from tidings.operations.catalogue import ADMINISTRATORS, EVERYBODY, operation
 from tidings.operations.context import Context
 from tidings.operations.errors import OperationError
+from tidings.operations.former_domains import must_be_known
 from tidings.operations.values import (
     AccountAddress,
     Domain,
@@ -70,12 +71,23 @@ async def register(context: Context, request: Register) -> Changed:
     return Changed(user=request.user)
 
 
-@operation("account", "remove", roles=ADMINISTRATORS, subjects=("user",), changes=True, irreversible=True)
+@operation(
+    "account",
+    "remove",
+    roles=ADMINISTRATORS,
+    subjects=("user",),
+    on_former_domains=True,
+    changes=True,
+    irreversible=True,
+)
 async def remove(context: Context, request: OneUser) -> Ended:
     """Remove an account and everything stored for it, and end its sessions.
 
-    This cannot be undone.
+    It may be of a domain that is served no more. This cannot be undone.
     """
+    await must_be_known(context, request.user)
+    if request.user.domain not in context.domains:
+        await context.accounts.forget_archive(request.user)  # nobody else would, and this can be repeated
     return Ended(user=request.user, sessions_ended=await context.accounts.remove(request.user))
 
 
@@ -97,10 +109,12 @@ class Counted(msgspec.Struct, frozen=True, kw_only=True):
     roles=ADMINISTRATORS,
     subjects=("domain",),
     without_subject="own",
+    on_former_domains=True,
     changes=False,
 )
 async def count(context: Context, request: Count) -> Counted:
     """Count accounts, banned ones included."""
+    await must_be_known(context, request.domain)
     domains = context.domains_for(request.domain)
     return Counted(count=sum([await context.stores.accounts.count(domain) for domain in domains]))
 
@@ -116,9 +130,18 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
     ban_reason: str | None = None
 
 
-@operation("account", "check", roles=EVERYBODY, subjects=("user",), changes=False, answer="exists")
+@operation(
+    "account",
+    "check",
+    roles=EVERYBODY,
+    subjects=("user",),
+    on_former_domains=True,
+    changes=False,
+    answer="exists",
+)
 async def check(context: Context, request: OneUser) -> Checked:
     """Tell whether an account exists, since when, and whether it is banned."""
+    await must_be_known(context, request.user)
     jid = request.user
     record = await context.stores.accounts.get(jid)
     if record is None:

@@ -12,6 +12,7 @@ from tidings.base.jid import Jid
 from tidings.operations.administrators import administrators_of
 from tidings.operations.catalogue import ADMINISTRATORS, operation
 from tidings.operations.context import Context
+from tidings.operations.former_domains import must_be_known
 from tidings.operations.values import (
     AccountAddress,
     Domain,
@@ -80,14 +81,16 @@ class AccountInfo(msgspec.Struct, frozen=True, kw_only=True):
     roles=ADMINISTRATORS,
     subjects=("domain",),
     without_subject="own",
+    on_former_domains=True,
     changes=False,
 )
 async def list_accounts(context: Context, request: ListAccounts) -> Page[AccountInfo]:
     """List accounts by domain and then by name, a page at a time.
 
     An account that was never connected counts as last seen when it was made. What is counted of archives has
-    the tombstones in it.
+    the tombstones in it. Those of a domain that is served no more are listed where it is named.
     """
+    await must_be_known(context, request.domain)
     after = None if request.after is None else read_address(request.after)
     chosen = _chosen(context, request)
     admins = await administrators_of(context)
@@ -164,6 +167,7 @@ class Whose(msgspec.Struct, frozen=True, kw_only=True):
     roles=ADMINISTRATORS,
     subjects=("domain",),
     without_subject="own",
+    on_former_domains=True,
     changes=False,
 )
 async def export(context: Context, request: Whose) -> AsyncIterator[AccountInfo]:
@@ -171,6 +175,7 @@ async def export(context: Context, request: Whose) -> AsyncIterator[AccountInfo]
 
     The list can be of any length. Accounts that are made or removed meanwhile may be in it or not.
     """
+    await must_be_known(context, request.domain)
     admins = await administrators_of(context)
     for domain in sorted(context.domains_for(request.domain)):
         async for each in summaries(context, domain):

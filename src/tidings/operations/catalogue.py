@@ -16,6 +16,7 @@ request, that addresses are well-formed, and that the domains of the subjects ar
   function of the request where no field says it. A request may have several; all of them must be allowed.
 - A request without a subject is for those who may act for every domain, unless the operation is declared with
   `without_subject="own"`: then it gives only what the caller may see.
+- What is declared `on_former_domains` looks itself whether a domain that is not served has anything left.
 - A function that is a generator answers with a **stream** of responses.
 - What **changes** something, and who may not call what, is told in the log: see `audit.py`. A field of free
   text is told only where its `Meta` has `extra={"audited": True}`.
@@ -63,6 +64,8 @@ class Operation:
     """Who may call it."""
     subjects: tuple[Subject, ...]
     without_subject: Literal["operator", "own"]
+    on_former_domains: bool
+    """Whether it works on what is left of domains that are served no more, for who may act for all."""
     changes: bool
     """Whether it changes anything: a mutation of GraphQL, a POST of REST."""
     promise: str
@@ -102,6 +105,7 @@ def operation(
     changes: bool,
     subjects: tuple[Subject, ...] = (),
     without_subject: Literal["operator", "own"] = "operator",
+    on_former_domains: bool = False,
     errors: tuple[Code, ...] = (),
     needs_server: bool = False,
     irreversible: bool = False,
@@ -128,6 +132,7 @@ def operation(
             roles=roles,
             subjects=subjects,
             without_subject=without_subject,
+            on_former_domains=on_former_domains,
             changes=changes,
             promise=promise,
             details=details.strip(),
@@ -219,7 +224,7 @@ def _check(context: Context, found: Operation, request: msgspec.Struct) -> None:
             check_address(jid, field.scalar, example)
     subjects = found.subjects_of(request)
     for subject in subjects:
-        context.require(subject)
+        context.require(subject, or_was_served=found.on_former_domains)
     if not subjects and found.without_subject == "operator" and not context.caller.is_for_all:
         if not found.subjects:
             raise OperationError("not-allowed", f"{context.caller.name} may not do this")

@@ -221,20 +221,25 @@ class Context:
             return subject.bare == caller.account
         return caller.domains is None or self.domains.owner(subject.domain) in caller.domains
 
-    def require(self, subject: Jid) -> None:
+    def require(self, subject: Jid, *, or_was_served: bool = False) -> None:
         """Raise `OperationError` unless the caller may act for the subject, and its domain is served.
 
-        `not-allowed` comes first: which domains exist is not told to an administrator of another.
+        `not-allowed` comes first: which domains exist is not told to an administrator of another. With
+        `or_was_served`, who may act for every domain may do so for one that is served no more.
         """
         if not self.may_act_for(subject):
             told = subject.domain if self.caller.account is None else subject
             raise OperationError("not-allowed", f"{self.caller.name} may not administer {told}")
-        if subject.domain not in self.domains:
-            served = ", ".join(self.domains)
-            told = f"{subject.domain} is not a domain of this server (it has {served})"
-            if self.without_server:
-                told = f"{subject.domain} is not among the domains here ({served}): {self.without_server}"
-            raise OperationError("not-found", told)
+        if subject.domain not in self.domains and not (or_was_served and self.caller.is_for_all):
+            raise self.not_served(subject.domain)
+
+    def not_served(self, domain: str) -> OperationError:
+        """Make what is raised for a domain that is not served."""
+        served = ", ".join(self.domains)
+        told = f"{domain} is not a domain of this server (it has {served})"
+        if self.without_server:
+            told = f"{domain} is not among the domains here ({served}): {self.without_server}"
+        return OperationError("not-found", told)
 
     def domains_for(self, domain: Jid | None) -> tuple[str, ...]:
         """Give the one domain that a request names, or all that the caller administers."""

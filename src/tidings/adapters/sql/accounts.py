@@ -265,10 +265,8 @@ class SqlAccounts:
         return await self._database.read(lambda connection: int(connection.execute(statement).scalar_one()))
 
     async def count_by_domain(self) -> dict[str, int]:
-        """Count the accounts of every domain."""
-        statement = select(accounts.c.domain, func.count()).group_by(accounts.c.domain)
-        rows = await self._database.read(lambda connection: connection.execute(statement).all())
-        return {domain: int(count) for domain, count in rows}
+        """Count the accounts of every domain that has any."""
+        return await self._database.read(count_by_domain)
 
     async def touch_last(self, jid: Jid, now: float, status: str = "") -> None:
         """Note when the account was last there."""
@@ -335,6 +333,12 @@ class SqlAccounts:
         """Forget every token that ended before `now`."""
         statement = delete(fast_tokens).where(fast_tokens.c.expires < now)
         return await self._database.write(lambda connection: connection.execute(statement).rowcount)
+
+
+def count_by_domain(connection: Connection) -> dict[str, int]:
+    """Count the accounts of every domain that has any."""
+    statement = select(accounts.c.domain, func.count()).group_by(accounts.c.domain)
+    return {domain: int(count) for domain, count in connection.execute(statement)}
 
 
 def _change(connection: Connection, jid: Jid, values: Mapping[str, Any]) -> bool:
