@@ -8,7 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tidings.app import certificates, check, check_machine, cli, config
+from tidings.app import certificates, check, check_machine, cli, config, storage
+from tidings.base.jid import Jid
+from tidings.ports.domains import DomainRecord
 
 CONFIGURATION = """
 [server]
@@ -192,3 +194,88 @@ def test_the_command_shows_a_table_and_its_exit_code(directory, capsys, monkeypa
     assert cli.main(["check", "--json"]) == 1
     [told] = json.loads(capsys.readouterr().out)
     assert told["status"] == "fail"
+
+
+@pytest.mark.parametrize(
+    ("directory_name", "reason"),
+    [
+        ("/proc/tidings", "/proc"),
+        ("tidings.toml/data", "tidings.toml is a file"),
+    ],
+)
+async def test_a_data_directory_that_cannot_be_made_is_told(directory, directory_name, reason):
+    found = await findings(CONFIGURATION.replace('"data"', f'"{directory_name}"'))
+    [(status, text)] = [(each.status, each.text) for each in found if each.subject == "data directory"]
+    assert status == "fail"
+    assert "does not exist and cannot be made" in text
+    assert reason in text
+
+
+def test_a_data_directory_of_a_name_that_nothing_can_have_is_told(directory, capsys):
+    (directory / "tidings.toml").write_text(CONFIGURATION.replace('"data"', f'"{"x" * 300}"'))
+    assert cli.main(["check"]) == 1
+    assert "cannot be the name of a directory" in " ".join(capsys.readouterr().out.split())
+
+
+async def test_a_data_directory_that_can_be_made_is_not_made(directory):
+    found = await findings(CONFIGURATION.replace('"data"', '"new/data"'))
+    assert trouble(found) == []
+    assert {path.name for path in directory.iterdir()} == {"data", "tidings.toml"}
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("origins", '["chat.example.org"]'),
+        ("origins", '["https://chat.example.org/"]'),
+        ("origins", '["https://Chat.example.org"]'),
+        ("public_url", '"chat.example.org"'),
+        ("public_url", '"wss://chat.example.org"'),
+        ("public_url", '"https://"'),
+    ],
+)
+def test_web_addresses_without_what_makes_them_one_are_told(directory, capsys, option, value):
+    (directory / "tidings.toml").write_text(CONFIGURATION + f"[http]\n{option} = {value}\n")
+    assert cli.main(["check"]) == 1
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"`{option}` in [http] must be" in shown
+    assert "https://chat.example.org" in shown
+
+
+async def test_what_browsers_do_send_is_in_order(directory):
+    text = '[http]\norigins = ["https://a.example:8443", "capacitor://localhost", "null", "*"]\n'
+    text += 'public_url = "https://chat.example.org/xmpp"\n'
+    assert trouble(await findings(CONFIGURATION + text)) == []
+
+
+async def test_an_administrator_at_a_mistyped_domain_is_told(directory):
+    more = '[server]\ndomains = ["example.org"]\nadmins = ["alice@exmaple.org"]'
+    text = CONFIGURATION.replace("[server]", more)
+    text += '[host."example.org"]\nadmins = ["bob", "carol@elsewhere.test"]\n'
+    found = trouble(await findings(text))
+    assert [each[:2] for each in found] == [("warn", "administrators")] * 2
+    (_, _, mistyped), (_, _, elsewhere) = found
+    assert mistyped.startswith("`admins` in [server] names alice@exmaple.org, but exmaple.org is not served")
+    assert mistyped.endswith("did you mean example.org?")
+    assert elsewhere.startswith('`admins` in [host."example.org"] names carol@elsewhere.test, but')
+
+
+async def test_accounts_of_a_domain_that_is_configured_no_more_are_told(directory):
+    stores = await storage.open_stores(config.load(None, {}))
+    for name in ("alice@former.test", "bob@former.test", "carol@added.test", "dave@localhost"):
+        await stores.accounts.create(Jid(name), (), 0)
+    await stores.domains.add(DomainRecord(domain="added.test", created=0, admins=()))
+    await stores.close()
+    [finding] = [each for each in await findings() if each.status != "ok"]
+    assert (finding.status, finding.subject) == ("warn", "accounts")
+    assert finding.text.startswith("former.test is served no more and still has 2 accounts")
+    assert "tidings account list --domain former.test" in finding.mend
+
+
+def test_an_address_for_abuse_that_is_no_uri_is_told(directory, capsys):
+    (directory / "tidings.toml").write_text(
+        CONFIGURATION + '[features.contact_addresses]\nabuse = ["abuse@example.org"]\n'
+    )
+    assert cli.main(["check"]) == 1
+    shown = " ".join(capsys.readouterr().out.split())
+    assert '`abuse` must be addresses with a scheme, such as "mailto:abuse@example.org"' in shown

@@ -9,6 +9,7 @@ from tidings.app import (
     admin_client,
     certificates,
     check_database,
+    check_domains,
     check_machine,
     check_network,
     extensions,
@@ -58,7 +59,10 @@ async def examine(config: Config, now: datetime | None = None) -> list[Finding]:
         *check_machine.files(config),
         *check_machine.memory_held(config),
     ]
-    findings += [finding async for finding in check_database.database(config)]
+    stored = await check_database.database(config)
+    findings += stored.findings
+    findings += check_domains.administrators(config, stored.added_domains)
+    findings += check_domains.former(config, stored.added_domains, stored.accounts)
     findings += check_network.security(config)
     return findings
 

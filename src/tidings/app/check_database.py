@@ -2,34 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from tidings.app.finding import Finding
 from tidings.app.options import Config
 from tidings.base.errors import BackendError
 
 
-async def database(config: Config) -> AsyncIterator[Finding]:
+class DatabaseFindings(NamedTuple):
+    """What was found, and what is known of domains from there."""
+
+    findings: list[Finding]
+    added_domains: tuple[str, ...] = ()
+    accounts: Mapping[str, int] = {}
+
+
+async def database(config: Config) -> DatabaseFindings:
     """Tell whether the database can be used, and what a start will do with it."""
     subject = "database"
     if config.is_in_memory:
-        yield Finding(status="ok", subject=subject, text="in memory: everything is forgotten at the end")
-        return
+        text = "in memory: everything is forgotten at the end"
+        return DatabaseFindings([Finding(status="ok", subject=subject, text=text)])
     from tidings.adapters.sql import examine as examine_database  # noqa: PLC0415  # loading it takes a while
 
     if not config.database.url and not config.data_dir.exists():
-        yield Finding(status="ok", subject=subject, text="an SQLite database will be made on first start")
-        return
+        text = "an SQLite database will be made on first start"
+        return DatabaseFindings([Finding(status="ok", subject=subject, text=text)])
     try:
         report = await examine_database(config.database_url)
     except BackendError as error:
         text, _, mend = str(error).partition(". ")
-        yield Finding(status="fail", subject=subject, text=text, mend=mend)
-        return
+        return DatabaseFindings([Finding(status="fail", subject=subject, text=text, mend=mend)])
     if report.revision is None:
         text = f"{report.place} is empty; its tables will be made on first start"
     elif report.revision != report.known:
         text = f"{report.place} will be migrated from {report.revision} to {report.known} at the next start"
     else:
         text = f"{report.place} is up to date ({report.revision})"
-    yield Finding(status="ok", subject=subject, text=text)
+    findings = [Finding(status="ok", subject=subject, text=text)]
+    return DatabaseFindings(findings, report.domains, report.accounts)

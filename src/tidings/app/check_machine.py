@@ -30,14 +30,14 @@ def data_directory(config: Config) -> Iterator[Finding]:
         return
     directory = config.data_dir
     if not directory.exists():
-        parent = _existing_parent(directory)
-        if os.access(parent, os.W_OK | os.X_OK):
+        hindrance = directories.why_not_made(directory)
+        if not hindrance:
             yield Finding(status="ok", subject=subject, text=f"{directory} will be made on first start")
         else:
             yield Finding(
                 status="fail",
                 subject=subject,
-                text=f"{directory} does not exist and this user may not make it in {parent}",
+                text=f"{directory} does not exist and cannot be made: {hindrance}",
                 mend=f"make it for user id {os.geteuid()}, or choose another `data_dir` in [server]",
             )
         return
@@ -94,7 +94,3 @@ def memory_held(config: Config, available: int | None = None) -> Iterator[Findin
 
 def _mib(octets: int) -> str:
     return f"{octets >> 20:,} MiB"
-
-
-def _existing_parent(directory: Path) -> Path:
-    return next(parent for parent in directory.absolute().parents if parent.exists())

@@ -61,6 +61,22 @@ def prepare(directory: Path) -> None:
         )
 
 
+def why_not_made(directory: Path) -> str:
+    """Tell what would keep a missing directory from being made; "" where nothing would.
+
+    It is tried, with a directory of another name that is removed at once: rights alone do not tell of systems
+    of files where nothing can be made.
+    """
+    try:
+        parent = next(parent for parent in directory.absolute().parents if parent.exists())
+        if not parent.is_dir():
+            return f"{parent} is a file"
+        os.rmdir(tempfile.mkdtemp(prefix=".tidings-check-", dir=parent))  # noqa: PTH106
+    except OSError as error:
+        return f"{error.strerror} ({error.filename})" if error.filename else str(error.strerror)
+    return ""
+
+
 async def lock(directory: Path, patience: float, on_wait: Callable[[str], None]) -> FileLock:
     """Have the directory for one server alone, until the lock is closed.
 

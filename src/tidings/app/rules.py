@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
+import os
+import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -10,12 +12,22 @@ from tidings.app.listen_options import ListenerOptions
 from tidings.app.options import MEMORY_URL, Config
 from tidings.base.jid import Jid, JidError
 from tidings.base.network import is_loopback, parse_address
+from tidings.gateways.http_options import ANY, HttpOptions
 
 BrokenRule = tuple[tuple[str, ...], str]
 """The option that is wrong, and the sentence that says why."""
 
 DATABASES: Final = ("sqlite", "postgresql", "mysql", "mariadb")
 EVERY_ADDRESS: Final = "*"
+
+_NAME_OCTETS: Final = 255
+"""What the systems of files of Linux allow."""
+
+_ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\sA-Z]+")
+"""What a browser sends (RFC 6454 §6.2); programs that are made of web pages have schemes of their own."""
+_NO_ORIGIN: Final = "null"
+"""What a page sends that was opened from a file."""
+_WEB_ADDRESS: Final = re.compile(r"https?://[^/?#@\s]+(/[^?#\s]*)?")
 
 
 def domain(name: str) -> str:
@@ -39,6 +51,7 @@ def is_local_only(listener: ListenerOptions) -> bool:
 
 def find_mistakes(config: Config) -> Iterator[BrokenRule]:
     """Give every rule that the configuration breaks."""
+    yield from _data_directory(config)
     yield from _hosts(config)
     yield from _log_in(config)
     yield from _admins(config)
@@ -49,6 +62,7 @@ def find_mistakes(config: Config) -> Iterator[BrokenRule]:
     yield from _limits(config)
     yield from _networks(("metrics", "networks"), config.metrics.networks)
     yield from _networks(("http", "trusted_proxies"), config.http.trusted_proxies)
+    yield from _web_addresses(config.http)
 
 
 def _networks(place: tuple[str, str], networks: tuple[str, ...]) -> Iterator[BrokenRule]:
@@ -58,6 +72,23 @@ def _networks(place: tuple[str, str], networks: tuple[str, ...]) -> Iterator[Bro
             ipaddress.ip_network(network)
         except ValueError:
             yield place, f'`{option}` in [{section}] must be networks such as "10.0.0.0/8", not "{network}"'
+
+
+def _web_addresses(http: HttpOptions) -> Iterator[BrokenRule]:
+    """Find what browsers would never send as `Origin`, and what is no address of a web server."""
+    for origin in http.origins:
+        if origin not in {ANY, _NO_ORIGIN} and _ORIGIN.fullmatch(origin) is None:
+            text = (
+                '`origins` in [http] must be web origins such as "https://chat.example.org": scheme and host '
+                f'in lower case, and nothing behind; not "{origin}"'
+            )
+            yield ("http", "origins"), text
+    if http.public_url and _WEB_ADDRESS.fullmatch(http.public_url) is None:
+        text = (
+            '`public_url` in [http] must be an address such as "https://chat.example.org", '
+            f'not "{http.public_url}"'
+        )
+        yield ("http", "public_url"), text
 
 
 def _limits(config: Config) -> Iterator[BrokenRule]:
@@ -70,6 +101,13 @@ def _limits(config: Config) -> Iterator[BrokenRule]:
                 f"`outbound_queue_bytes`, which is {limits.outbound_queue_bytes} for one"
             ),
         )
+
+
+def _data_directory(config: Config) -> Iterator[BrokenRule]:
+    name = config.server.data_dir
+    if "\0" in name or any(len(os.fsencode(part)) > _NAME_OCTETS for part in config.data_dir.parts):
+        text = f"`data_dir` in [server] cannot be the name of a directory: {_NAME_OCTETS} octets are the most"
+        yield ("server", "data_dir"), text
 
 
 def _hosts(config: Config) -> Iterator[BrokenRule]:

@@ -3,7 +3,8 @@
 Implements XEP-0157 1.1.1 as extended service discovery information (XEP-0128 1.0.1).
 """
 
-from typing import Annotated
+import re
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
@@ -16,6 +17,8 @@ from tidings.wire.xmpp.payloads.data_form import DataForm, Field, FieldKind, For
 
 Addresses = tuple[str, ...]
 
+_URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s]+")  # RFC 3986 §3, and no stricter than that
+
 
 class ContactAddressesOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Addresses as URIs, such as `mailto:abuse@example.org`, `xmpp:admin@example.org` or a web page."""
@@ -27,6 +30,16 @@ class ContactAddressesOptions(msgspec.Struct, frozen=True, kw_only=True):
     security: Annotated[Addresses, Meta(description="Where to report security problems.")] = ()
     status: Annotated[Addresses, Meta(description="Pages that tell whether the service is well.")] = ()
     support: Annotated[Addresses, Meta(description="Where users get help.")] = ()
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError` for an address that programs could not follow (XEP-0157 §3: URIs)."""
+        for name in self.__struct_fields__:
+            for address in getattr(self, name):
+                if _URI.fullmatch(address) is None:
+                    raise ValueError(
+                        f"`{name}` must be addresses with a scheme, such as "
+                        f'"mailto:{name}@example.org" or "https://example.org/{name}", not "{address}"'
+                    )
 
 
 class ContactAddresses(Feature):

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
+from tidings.adapters.sql.accounts import count_by_domain
 from tidings.adapters.sql.engine import connect_database
 from tidings.adapters.sql.migrate import current_revision, is_known, known_revision, too_new
+from tidings.adapters.sql.tables import domains
 from tidings.adapters.sql.urls import database_file, describe, parse_url
 from tidings.base.errors import BackendError
 
@@ -23,6 +27,10 @@ class DatabaseReport(msgspec.Struct, frozen=True, kw_only=True):
     """The revision of its schema, or None when it is empty or not made yet."""
     known: str
     """The newest revision that this version knows; a start migrates to it."""
+    accounts: Mapping[str, int] = {}
+    """How many accounts each domain has, where the schema is of this version."""
+    domains: tuple[str, ...] = ()
+    """The domains that were added while the server ran, also those that are being removed."""
 
 
 async def examine(url: str) -> DatabaseReport:
@@ -38,9 +46,17 @@ async def examine(url: str) -> DatabaseReport:
         revision = await database.read(current_revision)
         if not is_known(revision):
             raise BackendError(too_new(database.place, revision))
-        return DatabaseReport(place=database.place, revision=revision, known=known_revision())
+        found: dict[str, Any] = {}
+        if revision == known_revision():
+            found["accounts"] = await database.read(count_by_domain)
+            found["domains"] = await database.read(_added_domains)
+        return DatabaseReport(place=database.place, revision=revision, known=known_revision(), **found)
     finally:
         await database.close()
+
+
+def _added_domains(connection: Connection) -> tuple[str, ...]:
+    return tuple(connection.execute(select(domains.c.domain)).scalars())
 
 
 def _check_pages(connection: Connection) -> None:
