@@ -1,14 +1,27 @@
 """`tidings check`: what an administrator is told of a server that will not work."""
 
 import json
+import re
 import resource
 import socket
 import sqlite3
+import ssl
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
-from tidings.app import certificates, check, check_machine, cli, config, storage
+from tidings.app import (
+    certificates,
+    check,
+    check_clock,
+    check_machine,
+    check_versions,
+    cli,
+    config,
+    file_systems,
+    storage,
+)
 from tidings.base.jid import Jid
 from tidings.ports.domains import DomainRecord
 
@@ -41,8 +54,13 @@ async def findings(text=CONFIGURATION, flags=None):
     return await check.examine(config.load(None, {}, flags))
 
 
+def is_trouble(finding):
+    """Tell whether something is wrong, apart from what hangs on the machine that the tests run on."""
+    return finding.status != "ok" and finding.subject not in {"clock", "file system", "versions"}
+
+
 def trouble(found):
-    return [(finding.status, finding.subject, finding.text) for finding in found if finding.status != "ok"]
+    return [(each.status, each.subject, each.text) for each in found if is_trouble(each)]
 
 
 async def test_a_fresh_server_is_in_order(directory):
@@ -53,7 +71,9 @@ async def test_a_fresh_server_is_in_order(directory):
         "certificate",
         "listen.tcp",
         "database",
-    }
+        "clock",
+        "versions",
+    } | {finding.subject for finding in found if finding.subject == "file system"}
 
 
 async def test_a_taken_port_is_told_with_its_holder(directory):
@@ -138,7 +158,7 @@ async def test_a_secret_that_everybody_may_read_is_told(directory, name):
     path.touch()
     (directory / "data/tidings.sqlite").chmod(0o600)
     path.chmod(0o644)
-    [finding] = [each for each in await findings() if each.status != "ok"]
+    [finding] = [each for each in await findings() if is_trouble(each)]
     assert (finding.status, finding.subject) == ("warn", "permissions")
     assert f"data/{name}" in finding.text
     assert finding.mend == f"chmod 600 data/{name}"
@@ -164,7 +184,7 @@ async def test_more_connections_than_files_are_told(directory):
 
 async def test_more_memory_than_there_is_is_told(directory):
     text = CONFIGURATION + "[limits]\noutbound_total_bytes = 1_000_000_000_000\n"
-    [finding] = [finding for finding in await findings(text) if finding.status != "ok"]
+    [finding] = [finding for finding in await findings(text) if is_trouble(finding)]
     assert (finding.status, finding.subject) == ("warn", "memory")
     assert "953,674 MiB" in finding.text
     assert "outbound_total_bytes" in finding.mend
@@ -173,7 +193,7 @@ async def test_more_memory_than_there_is_is_told(directory):
 async def test_a_full_disk_is_told(directory, monkeypatch):
     usage = type("usage", (), {"free": 1024})
     monkeypatch.setattr(check_machine.shutil, "disk_usage", lambda _: usage)
-    [finding] = [finding for finding in await findings() if finding.status != "ok"]
+    [finding] = [finding for finding in await findings() if is_trouble(finding)]
     assert (finding.status, finding.text) == ("fail", "data, 0.0 GiB free")
 
 
@@ -186,7 +206,9 @@ async def test_passwords_in_the_clear_are_told(directory):
 def test_the_command_shows_a_table_and_its_exit_code(directory, capsys, monkeypatch):
     monkeypatch.setattr("tidings.app.known_features.own_features", tuple)  # loading them takes a while
     assert cli.main(["check"]) == 0
-    assert "Everything is in order." in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "the SQLite database data/tidings.sqlite is empty" in " ".join(shown.split())
+    assert re.search(r"Everything is in order\.|0 to mend, 1 to consider\.", shown)  # the clock may be
     (directory / "tidings.toml").write_text(CONFIGURATION + "[lgo]\n")
     assert cli.main(["check"]) == 1
     shown = capsys.readouterr().out
@@ -266,7 +288,7 @@ async def test_accounts_of_a_domain_that_is_configured_no_more_are_told(director
         await stores.accounts.create(Jid(name), (), 0)
     await stores.domains.add(DomainRecord(domain="added.test", created=0, admins=()))
     await stores.close()
-    [finding] = [each for each in await findings() if each.status != "ok"]
+    [finding] = [each for each in await findings() if is_trouble(each)]
     assert (finding.status, finding.subject) == ("warn", "accounts")
     assert finding.text.startswith("former.test is served no more and still has 2 accounts")
     assert "tidings account list --domain former.test" in finding.mend
@@ -279,3 +301,75 @@ def test_an_address_for_abuse_that_is_no_uri_is_told(directory, capsys):
     assert cli.main(["check"]) == 1
     shown = " ".join(capsys.readouterr().out.split())
     assert '`abuse` must be addresses with a scheme, such as "mailto:abuse@example.org"' in shown
+
+
+# --- the machine
+
+
+def test_a_clock_that_nobody_keeps_right_or_that_was_never_set_is_told():
+    now = datetime(2027, 1, 1, tzinfo=UTC)
+    [kept] = check_clock.clock(now, is_kept=True)
+    [unkept] = check_clock.clock(now, is_kept=False)
+    [unknown] = check_clock.clock(now, is_kept=None)
+    [unset] = check_clock.clock(datetime(1970, 1, 1, 0, 5, tzinfo=UTC), is_kept=True)
+    assert [each.status for each in (kept, unkept, unknown, unset)] == ["ok", "warn", "ok", "fail"]
+    assert "1970-01-01" in unset.text
+    assert "chrony" in unkept.mend
+
+
+MOUNTS = """\
+22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
+30 22 0:40 / /srv rw - nfs4 server:/srv rw
+31 30 8:2 / /srv/local\\040disk rw shared:7 - xfs /dev/sdb rw
+40 22 0:50 / /run rw - tmpfs tmpfs rw
+"""
+
+
+@pytest.mark.parametrize(
+    ("place", "kind", "objection"),
+    [
+        ("/var/lib/tidings", "ext4", ""),
+        ("/srv/tidings", "nfs4", "a network's"),
+        ("/srv/local disk/tidings", "xfs", ""),
+        ("/srvice", "ext4", ""),
+        ("/run/tidings", "tmpfs", "forgotten when the machine starts anew"),
+    ],
+)
+def test_a_file_system_that_loses_or_damages_a_database_is_told(directory, place, kind, objection):
+    assert file_systems.kind_of(Path(place), MOUNTS) == kind
+    found = list(check_machine.file_system(Path(place), config.load(None, {}), MOUNTS))
+    assert [each.status for each in found] == (["warn"] if objection else [])
+    assert all(objection in each.text and "data_dir" in each.mend for each in found)
+
+
+def test_the_file_system_does_not_matter_where_the_database_is_elsewhere(directory):
+    (directory / "tidings.toml").write_text(CONFIGURATION + '[database]\nurl = "postgresql://db/tidings"\n')
+    assert list(check_machine.file_system(Path("/srv"), config.load(None, {}), MOUNTS)) == []
+
+
+@pytest.mark.parametrize(
+    ("library", "version", "statuses"),
+    [
+        ("SQLite", (3, 40, 1), ["ok"]),  # the server keeps from what happens there
+        ("SQLite", (3, 44, 6), []),
+        ("SQLite", (3, 45, 0), ["ok"]),
+        ("SQLite", (3, 50, 7), []),
+        ("SQLite", (3, 51, 3), []),
+        ("expat", (2, 4, 4), ["warn"]),
+        ("expat", (2, 4, 5), []),
+        ("OpenSSL", (3, 0, 6), ["warn"]),
+        ("OpenSSL", (1, 1, 1), ["warn"]),
+        ("OpenSSL", (3, 0, 7), []),
+        ("Python", (3, 12, 3), []),  # uvloop is there
+    ],
+)
+def test_versions_with_known_faults_are_told_with_their_source(library, version, statuses):
+    _, *told = check_versions.judged({library: version})
+    assert [each.status for each in told] == statuses
+    assert all("https://" in each.text and each.mend for each in told)
+
+
+def test_the_versions_that_run_here_are_told():
+    shown, *_ = check_versions.judged(check_versions.installed())
+    assert f"SQLite {sqlite3.sqlite_version}" in shown.text
+    assert f"OpenSSL {ssl.OPENSSL_VERSION.split()[1]}" in shown.text

@@ -8,10 +8,12 @@ from datetime import UTC, datetime
 from tidings.app import (
     admin_client,
     certificates,
+    check_clock,
     check_database,
     check_domains,
     check_machine,
     check_network,
+    check_versions,
     extensions,
     permissions,
 )
@@ -58,6 +60,8 @@ async def examine(config: Config, now: datetime | None = None) -> list[Finding]:
         *_permissions(config),
         *check_machine.files(config),
         *check_machine.memory_held(config),
+        *check_clock.clock(now, is_kept=check_clock.is_kept_right()),
+        *check_versions.versions(config),
     ]
     stored = await check_database.database(config)
     findings += stored.findings

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tidings.app.finding import Finding
 from tidings.app.options import Config
 from tidings.base.errors import BackendError
+
+if TYPE_CHECKING:  # loading it takes a while
+    from tidings.adapters.sql.examine import DatabaseReport
+
+SLOW_SECONDS: Final = 0.02
+"""What a database in the next room never takes."""
 
 
 class DatabaseFindings(NamedTuple):
@@ -40,5 +46,28 @@ async def database(config: Config) -> DatabaseFindings:
         text = f"{report.place} will be migrated from {report.revision} to {report.known} at the next start"
     else:
         text = f"{report.place} is up to date ({report.revision})"
-    findings = [Finding(status="ok", subject=subject, text=text)]
+    findings = [Finding(status="ok", subject=subject, text=text + _answering(report))]
+    findings += [
+        Finding(status="warn", subject=subject, text=each.text, mend=each.mend)
+        for each in report.weak_settings
+    ]
+    findings += _slowness(report)
     return DatabaseFindings(findings, report.domains, report.accounts)
+
+
+def _answering(report: DatabaseReport) -> str:
+    """Tell how long a database on a server takes."""
+    if report.place.startswith("the SQLite"):
+        return ""
+    return f"; version {'.'.join(map(str, report.version))}, answers in {report.seconds * 1000:.1f} ms"
+
+
+def _slowness(report: DatabaseReport) -> Iterator[Finding]:
+    if report.seconds > SLOW_SECONDS:
+        yield Finding(
+            status="warn",
+            subject="database",
+            text=f"it takes {report.seconds * 1000:.0f} ms to be asked something and to answer; log-ins wait "
+            "for that several times",
+            mend="let it run on this machine or next to it",
+        )

@@ -11,7 +11,7 @@ from typing import Final
 
 from tidings.adapters.sql.ledger.caches import JID_OCTETS
 from tidings.app import data_directory as directories
-from tidings.app import memory
+from tidings.app import file_systems, memory
 from tidings.app.finding import Finding
 from tidings.app.options import Config
 from tidings.base.jid import CACHE_OCTETS
@@ -20,6 +20,8 @@ FULL_BYTES: Final = 64 * 1024 * 1024
 FILES_BESIDE: Final = 200
 """Files that are open beside the connections: the database's, libraries, listening sockets."""
 SCARCE_BYTES: Final = 1024 * 1024 * 1024
+
+_MOUNTS: Final = Path("/proc/self/mountinfo")
 
 
 def data_directory(config: Config) -> Iterator[Finding]:
@@ -48,6 +50,21 @@ def data_directory(config: Config) -> Iterator[Finding]:
         yield Finding(status="fail", subject=subject, text=text, mend=mend)
         return
     yield _space(directory)
+    yield from file_system(directory, config)
+
+
+def file_system(directory: Path, config: Config, mounts: str | None = None) -> Iterator[Finding]:
+    """Tell whether SQLite can keep what it is given there; `mounts` is Linux' table of what is mounted."""
+    if not config.database_url.startswith("sqlite"):
+        return
+    try:
+        text, mend = file_systems.objection(
+            file_systems.kind_of(directory, _MOUNTS.read_text() if mounts is None else mounts)
+        )
+    except OSError:  # another system than Linux
+        return
+    if text:
+        yield Finding(status="warn", subject="file system", text=f"{directory} is {text}", mend=mend)
 
 
 def _space(directory: Path) -> Finding:

@@ -305,7 +305,11 @@ def _make_reader(url: URL, readers: int, arguments: dict[str, Any]) -> Engine:
 
 def _postgresql(url: URL, readers: int, lock_seconds: float, writes_as: str) -> tuple[Engine, Engine]:
     arrays.register()
-    arguments = {"connect_timeout": _CONNECT_SECONDS, "tcp_user_timeout": _STATEMENT_SECONDS * 1000}
+    arguments = {
+        "connect_timeout": _CONNECT_SECONDS,
+        "tcp_user_timeout": _STATEMENT_SECONDS * 1000,
+        "client_encoding": "UTF8",  # else a database of SQL_ASCII answers with octets
+    }
     settings = (
         f"SET lock_timeout = {int(lock_seconds * 1000)}",
         f"SET statement_timeout = {_STATEMENT_SECONDS * 1000}",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Connection, select
@@ -13,9 +14,13 @@ from sqlalchemy import Connection, select
 from tidings.adapters.sql.accounts import count_by_domain
 from tidings.adapters.sql.engine import connect_database
 from tidings.adapters.sql.migrate import current_revision, is_known, known_revision, too_new
+from tidings.adapters.sql.settings import WeakSetting, read_settings, weak_settings
 from tidings.adapters.sql.tables import domains
 from tidings.adapters.sql.urls import database_file, describe, parse_url
 from tidings.base.errors import BackendError
+
+_ROUNDS: Final = 3
+"""How often it is asked to find out how long it takes."""
 
 
 class DatabaseReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +34,12 @@ class DatabaseReport(msgspec.Struct, frozen=True, kw_only=True):
     """The newest revision that this version knows; a start migrates to it."""
     accounts: Mapping[str, int] = {}
     """How many accounts each domain has, where the schema is of this version."""
+    weak_settings: tuple[WeakSetting, ...] = ()
+    """Settings of its server under which it may lose something."""
+    version: tuple[int, ...] = ()
+    """That of its server."""
+    seconds: float = 0.0
+    """How long it takes to be asked something and to answer."""
     domains: tuple[str, ...] = ()
     """The domains that were added while the server ran, also those that are being removed."""
 
@@ -46,13 +57,28 @@ async def examine(url: str) -> DatabaseReport:
         revision = await database.read(current_revision)
         if not is_known(revision):
             raise BackendError(too_new(database.place, revision))
-        found: dict[str, Any] = {}
+        found: dict[str, Any] = await database.read(_server)
         if revision == known_revision():
             found["accounts"] = await database.read(count_by_domain)
             found["domains"] = await database.read(_added_domains)
         return DatabaseReport(place=database.place, revision=revision, known=known_revision(), **found)
     finally:
         await database.close()
+
+
+def _server(connection: Connection) -> dict[str, Any]:
+    """Give what there is to say of a database's server."""
+    took = []
+    for _ in range(_ROUNDS):
+        begun = time.perf_counter()
+        connection.exec_driver_sql("SELECT 1").scalar_one()
+        took.append(time.perf_counter() - begun)
+    dialect = connection.dialect
+    return {
+        "weak_settings": tuple(weak_settings(dialect.name, read_settings(connection))),
+        "version": tuple(dialect.server_version_info or ()),
+        "seconds": min(took),
+    }
 
 
 def _added_domains(connection: Connection) -> tuple[str, ...]:
