@@ -10,6 +10,7 @@ from tidings.app import (
     certificates,
     check_clock,
     check_database,
+    check_dns,
     check_domains,
     check_machine,
     check_network,
@@ -49,8 +50,13 @@ def configuration_mistakes(error: ConfigError) -> list[Finding]:
     return [Finding(status="fail", subject="configuration", text=str(mistake)) for mistake in error.mistakes]
 
 
-async def examine(config: Config, now: datetime | None = None) -> list[Finding]:
-    """Look at everything that the configuration names; changes nothing."""
+async def examine(
+    config: Config, now: datetime | None = None, *, resolver: str = check_dns.NOT
+) -> list[Finding]:
+    """Look at everything that the configuration names; changes nothing.
+
+    `resolver` is whom to ask for names: "" the machine's, `none` nobody, else an address.
+    """
     now = now or datetime.now(UTC)
     process = _running_process(config)
     findings = [
@@ -68,6 +74,7 @@ async def examine(config: Config, now: datetime | None = None) -> list[Finding]:
     findings += check_domains.administrators(config, stored.added_domains)
     findings += check_domains.former(config, stored.added_domains, stored.accounts)
     findings += check_network.security(config)
+    findings += await check_dns.names(config, resolver)
     return findings
 
 

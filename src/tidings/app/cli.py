@@ -79,7 +79,7 @@ def _check(given: argparse.Namespace) -> int:
     try:
         config = _load(given, with_features=True)
         findings = [check.configuration_read(config), *check.extensions_loaded(config)]
-        findings += asyncio.run(check.examine(config))
+        findings += asyncio.run(check.examine(config, resolver=given.resolver or ""))
     except ConfigError as error:
         findings = check.configuration_mistakes(error)
     if given.json:

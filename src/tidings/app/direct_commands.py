@@ -89,7 +89,17 @@ DIRECT: Final = {
         "look for mistakes in configuration, certificates, ports, database and data directory",
         "Look for what would keep the server from working, and say how to mend it.",
         "The exit code is 1 when something fails, 0 when there are warnings at most.",
-        (*CONFIG_FLAGS, Flag("--profile", "NAME", "check this shipped configuration"), JSON_FLAG),
+        (
+            *CONFIG_FLAGS,
+            Flag("--profile", "NAME", "check this shipped configuration"),
+            Flag(
+                "--resolver",
+                "ADDRESS",
+                "ask this server for names, as ADDRESS or ADDRESS:PORT; `none` looks none up "
+                "(default: the machine's)",
+            ),
+            JSON_FLAG,
+        ),
     ),
     "backup": Direct(
         "write all data into one file, beside a running server; `backup verify FILE` reads one",
