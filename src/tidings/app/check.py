@@ -15,6 +15,7 @@ from tidings.app import (
     check_machine,
     check_network,
     check_versions,
+    check_world,
     extensions,
     permissions,
 )
@@ -75,6 +76,7 @@ async def examine(
     findings += check_domains.former(config, stored.added_domains, stored.accounts)
     findings += check_network.security(config)
     findings += await check_dns.names(config, resolver)
+    findings += await check_world.seen(config, process, resolver)
     return findings
 
 
