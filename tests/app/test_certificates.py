@@ -7,6 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tidings.app import certificates, config, tls_contexts
 from tidings.app.certificates import Pair
@@ -229,3 +233,25 @@ def test_what_cannot_be_loaded_stops_the_server_with_a_reason(tmp_path):
     )
     with pytest.raises(certificates.CertificateError, match=r"no\.crt does not exist; correct its name"):
         tls_contexts.load(found)
+
+
+def test_a_directory_in_place_of_a_file_is_told(tmp_path):
+    [finding] = certificates.findings(Pair(tmp_path, tmp_path / "key.pem"), ["a.example"], datetime.now(UTC))
+    assert finding.text == f"{tmp_path} is a directory"
+    assert finding.mend.startswith(f"name the file in it, such as {tmp_path}/fullchain.pem")
+
+
+def test_a_certificate_with_a_common_name_alone_is_told_as_such(tmp_path):
+    certificate, key = tmp_path / "c.pem", tmp_path / "k.pem"
+    signing = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "chat.example.org")])
+    made = x509.CertificateBuilder(name, name, signing.public_key(), x509.random_serial_number())
+    made = made.not_valid_before(NOW).not_valid_after(NOW + timedelta(days=90)).sign(signing, hashes.SHA256())
+    certificate.write_bytes(made.public_bytes(Encoding.PEM))
+    key.write_bytes(signing.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    key.chmod(0o600)
+    [finding] = certificates.findings(Pair(certificate, key), ["chat.example.org"], datetime.now(UTC))
+    assert "names chat.example.org as its common name (CN) alone, where no client looks" in finding.text
+    assert "subjectAltName" in finding.mend
+    [other] = certificates.findings(Pair(certificate, key), ["else.example.org"], datetime.now(UTC))
+    assert "does not name else.example.org" in other.text

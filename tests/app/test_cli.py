@@ -180,7 +180,7 @@ def test_mistakes_of_the_configuration_are_listed(run, directory):
         (("serve", "--log-levl=debug"), "tidings serve: there is no --log-levl; did you mean `--log-level`?"),
         (("acount", "list"), "tidings: there is no 'acount'; did you mean `account`?"),
         (("account", "lst"), "tidings account: there is no 'lst'; did you mean `list`?"),
-        (("account", "ban"), "tidings account ban: the following arguments are required: --user"),
+        (("account", "ban"), "tidings account ban: missing: --user"),
         (("stanza", "send-message", "--to", "a@localhost", "--body", "x", "--kind", "caht"),
          "tidings stanza send-message: there is no 'caht'; did you mean `chat`?"),
     ],

@@ -242,7 +242,7 @@ admins = "bob"
         "tidings.toml:7: `port` in [listen.tcp] must be a whole number from 0 to 65535, not 99999",
         "tidings.toml:9: unknown section [lisen]; did you mean [listen]?",
         (
-            "tidings.toml:13: `level` in [log] must be one of `debug`, `error`, `info`, `warning`, "
+            'tidings.toml:13: `level` in [log] must be one of `"debug"`, `"error"`, `"info"`, `"warning"`, '
             'not "inof"; did you mean `info`?'
         ),
         "tidings.toml:14: unknown option `port` in [log]; it belongs in [listen.tcp]",
@@ -441,7 +441,10 @@ def test_mistakes_of_the_environment_and_of_flags_name_their_source(directory):
         ),
         'TIDINGS_LISTEN__TLS__ENABLED: `enabled` in [listen.tls] must be true or false, not "perhaps"',
         'TIDINGS_LISTEN__TLS__PORT: `port` in [listen.tls] must be a whole number from 0 to 65535, not "abc"',
-        '--log-level: `level` in [log] must be one of `debug`, `error`, `info`, `warning`, not "loud"',
+        (
+            '--log-level: `level` in [log] must be one of `"debug"`, `"error"`, `"info"`, `"warning"`, '
+            'not "loud"'
+        ),
     ]
 
 

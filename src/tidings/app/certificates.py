@@ -154,7 +154,13 @@ def findings(pair: Pair, domains: Iterable[str], now: datetime) -> Iterator[Cert
         yield CertificateFinding(
             "fail", f"{pair.certificate} is not valid before {since}", "check the clock of this machine"
         )
-    if missing := _missing_names(certificate, domains):
+    if alone := _only_common_name(certificate, domains):
+        yield CertificateFinding(
+            "warn",
+            f"{pair.certificate} names {alone} as its common name (CN) alone, where no client looks",
+            "get a certificate with it among the alternative names (subjectAltName)",
+        )
+    elif missing := _missing_names(certificate, domains):
         yield CertificateFinding(
             "warn",
             f"{pair.certificate} does not name {', '.join(missing)}",
@@ -266,6 +272,11 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="ascii", errors="replace")
     except FileNotFoundError:
         raise CertificateError(f"{path} does not exist; correct its name in the configuration") from None
+    except IsADirectoryError:
+        raise CertificateError(
+            f"{path} is a directory; name the file in it, such as {path / 'fullchain.pem'} or "
+            f"{path / 'privkey.pem'}"
+        ) from None
     except OSError as error:
         user = os.geteuid()
         raise CertificateError(
@@ -298,6 +309,19 @@ def _missing_names(certificate: x509.Certificate, domains: Iterable[str]) -> lis
     known = {name.lower() for name in names.get_values_for_type(x509.DNSName)}
     known |= {str(address) for address in names.get_values_for_type(x509.IPAddress)}
     return [domain for domain in domains if not _is_covered(to_ascii(domain), known)]
+
+
+def _only_common_name(certificate: x509.Certificate, domains: Iterable[str]) -> str:
+    """Give the domain that a certificate without alternative names has as its common name, or ""."""
+    from cryptography import x509  # noqa: PLC0415  # loaded only when a certificate is looked at
+
+    try:
+        certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except x509.ExtensionNotFound:
+        subject = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+        named = {str(each.value).lower() for each in subject}
+        return next((domain for domain in domains if _is_covered(to_ascii(domain), named)), "")
+    return ""
 
 
 def _is_covered(name: str, known: set[str]) -> bool:

@@ -41,6 +41,16 @@ YES_FLAG: Final = Flag("--yes", "", "do it without asking first, on a terminal, 
 OPERATION_FLAGS: Final = (JSON_FLAG, QUIET_FLAG, *CONFIG_FLAGS)
 """The options that every operation has beside its fields."""
 
+_PLAIN: Final = {
+    re.compile(r"argument (.+): invalid int value: (.+)"): "{} must be a whole number, not {}",
+    re.compile(r"argument (.+): expected one argument"): "{} needs a value",
+    re.compile(r"argument (.+): ignored explicit argument (.+)"): "{} takes no value, and was given {}",
+    re.compile(r"the following arguments are required: (.+)"): "missing: {}",
+    re.compile(r"unrecognized arguments: (.+)"): "{}: there is no place for this",
+    re.compile(r"ambiguous option: (.+) could match (.+)"): "{} may mean several: {}",
+}
+"""What Python's reader of command lines says, and what people understand."""
+
 _EXAMPLES: Final = """examples:
   tidings serve                                          start with what the defaults give
   tidings check --config /etc/tidings.toml               say what is wrong and how to mend it
@@ -72,6 +82,8 @@ class Parser(argparse.ArgumentParser):
         wrong, _, choices = message.partition("invalid choice: ")[2].partition(" (choose from ")
         if wrong:
             message = _told(wrong, [choice.strip(" '") for choice in choices.rstrip(")").split(",")])
+        else:
+            message = _in_plain_words(message)
         self.exit(USAGE, f"{self.prog}: {message}\nMore: {self.prog} --help\n")
 
     def _refuse_unknown(self, words: Sequence[str]) -> None:
@@ -221,6 +233,14 @@ def _help(argument: Argument) -> str:
     elif argument.default:
         text += f" (default: {argument.default})"
     return text.replace("%", "%%")
+
+
+def _in_plain_words(message: str) -> str:
+    """Say what Python's reader of command lines means."""
+    for pattern, words in _PLAIN.items():
+        if found := pattern.match(message):
+            return words.format(*found.groups())
+    return message
 
 
 def _told(wrong: str, choices: Sequence[str]) -> str:

@@ -29,6 +29,17 @@ _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")  # a key that TOML lets stand witho
 
 _NO_WORD: Final = re.compile(r"\W")
 
+_TWICE: Final = re.compile(r"Cannot declare \((.*)\) twice")
+_IN_QUOTES: Final = r"'([^']*)'"
+_HINTS: Final[Mapping[str, str]] = {
+    "Invalid value": "texts stand in quotes, true and false are written in small letters",
+    "Cannot overwrite a value": "an option or a section stands there twice",
+    "Unescaped": "write each \\ of a text twice, or put the text between '",
+    "Unterminated string": "a quote is missing",
+    "Expected newline": "each option has a line of its own",
+}
+"""What to do about what Python's reader of TOML says."""
+
 FLAGS: Final[Mapping[str, str]] = {
     "server.data_dir": "--data-dir",
     "server.domains": "--domain",
@@ -98,7 +109,7 @@ def file_layer(file: Path) -> Layer:
         return ConfigError([Mistake(str(file), reason)])
 
     try:
-        text = file.read_bytes().decode()
+        text = file.read_bytes().decode("utf-8-sig")  # some editors begin a file with a byte order mark
     except FileNotFoundError:
         raise refused(
             "there is no such file; leave --config and TIDINGS_CONFIG away to start without one"
@@ -117,8 +128,17 @@ def file_layer(file: Path) -> Layer:
         reason, _, position = str(error).rpartition(" (at ")
         line = position.removeprefix("line ").partition(",")[0]
         where = f"{file}:{line}" if line.isdigit() else f"{file}:{text.count(chr(10)) + 1}"
-        raise ConfigError([Mistake(where, f"is not valid TOML: {reason or error}")]) from None
+        told = _in_plain_words(reason or str(error))
+        raise ConfigError([Mistake(where, f"is not valid TOML: {told}")]) from None
     return Layer(values, str(file), toml_lines.lines_of(text), directory=file.parent)
+
+
+def _in_plain_words(reason: str) -> str:
+    """Say what Python's reader of TOML means, where that is not plain."""
+    if twice := _TWICE.match(reason):
+        return f"[{write_place(tuple(re.findall(_IN_QUOTES, twice[1])))}] stands there twice"
+    hint = next((hint for begin, hint in _HINTS.items() if reason.startswith(begin)), "")
+    return f"{reason}; {hint}" if hint else reason
 
 
 def environment_layer(

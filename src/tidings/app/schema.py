@@ -6,8 +6,10 @@ walks over this one tree.
 
 from __future__ import annotations
 
+import difflib
+import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,6 +21,10 @@ from tidings.app.known_features import FeatureSelection, KnownFeatures
 
 _YES = frozenset({"true", "yes", "on", "1"})
 _NO = frozenset({"false", "no", "off", "0"})
+
+_ITEM = re.compile(r"\$\[(\d+)\]\.?(\w*)")
+"""Which one of a list msgspec means, and which option in it."""
+_MISSING = re.compile(r"Object missing required field `(\w+)`")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +120,7 @@ def describe(kind: inspect.Type) -> str:
         case inspect.FloatType(ge=low, le=high):
             return "a number" + _range(low, high)
         case inspect.LiteralType(values=values):
-            return "one of " + ", ".join(
-                f"`{value}`" if value else '`""`' for value in sorted(values, key=str)
-            )
+            return "one of " + ", ".join(f"`{show(value)}`" for value in sorted(values, key=str))
         case inspect.StrType():
             return "a text in quotes"
         case inspect.VarTupleType(item_type=item) | inspect.ListType(item_type=item):
@@ -211,16 +215,34 @@ def _choices(kind: inspect.Type) -> tuple[object, ...]:
 
 
 def _wrong(leaf: Leaf, value: object, error: msgspec.ValidationError) -> str:
-    if isinstance(value, list | tuple | dict) and isinstance(
-        leaf.kind, inspect.VarTupleType | inspect.ListType
-    ):
-        reason, _, where = str(error).partition(" - at ")
-        return f"must be {leaf.expected}, but {_lower_first(reason)}" + (f" at {where}" if where else "")
+    if isinstance(value, list | tuple) and (found := _ITEM.search(str(error).partition(" - at ")[2])):
+        return f"must be {leaf.expected}; {_wrong_item(leaf, value, int(found[1]), found[2], str(error))}"
     return f"must be {leaf.expected}" + ("" if leaf.is_secret else f", not {show(value)}")
 
 
-def _lower_first(text: str) -> str:
-    return text[:1].lower() + text[1:]
+def _wrong_item(leaf: Leaf, values: Sequence[object], position: int, inside: str, reason: str) -> str:
+    """Say what is wrong with one of a list."""
+    if missing := _MISSING.match(reason):
+        return f"number {position + 1} has no `{missing[1]}`"
+    entry = leaf.item.entries.get(inside) if leaf.item is not None else None
+    if isinstance(entry, Leaf):
+        return f"`{inside}` of number {position + 1} must be {entry.expected}"
+    item = values[position]
+    if leaf.is_secret:
+        return f"number {position + 1} is something else"
+    near = (
+        difflib.get_close_matches(item.upper(), _item_choices(leaf.kind), n=1)
+        if isinstance(item, str)
+        else []
+    )
+    return f"{show(item)} is something else" + (f"; did you mean `{show(near[0])}`?" if near else "")
+
+
+def _item_choices(kind: inspect.Type) -> list[str]:
+    """Give the texts that each of a list may be, where there is a fixed set of them."""
+    if isinstance(kind, inspect.VarTupleType | inspect.ListType):
+        return [value for value in _choices(kind.item_type) if isinstance(value, str)]
+    return []
 
 
 def _parse(kind: inspect.Type, text: str) -> object:

@@ -51,7 +51,7 @@ def _file(named: str | None) -> dict[str, Any] | None:
     import tomllib  # noqa: PLC0415  # many have no file
 
     try:
-        server = tomllib.loads(path.read_bytes().decode()).get("server", {})
+        server = tomllib.loads(path.read_bytes().decode("utf-8-sig")).get("server", {})
     except (OSError, ValueError):
         return None
     if not isinstance(server, dict):

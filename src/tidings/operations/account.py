@@ -83,7 +83,7 @@ async def register(context: Context, request: Register) -> Changed:
 async def remove(context: Context, request: OneUser) -> Ended:
     """Remove an account and everything stored for it, and end its sessions.
 
-    It may be of a domain that is served no more. This cannot be undone.
+    This cannot be undone.
     """
     await must_be_known(context, request.user)
     if request.user.domain not in context.domains:

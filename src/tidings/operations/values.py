@@ -17,6 +17,7 @@ from msgspec import Meta, inspect
 from tidings.base.jid import Jid, JidError
 from tidings.operations.characters import check_characters
 from tidings.operations.errors import OperationError
+from tidings.operations.plain_words import shown, why_wrong
 
 Item = TypeVar("Item")
 
@@ -103,14 +104,10 @@ def unwrapped(kind: inspect.Type) -> inspect.Type:
 
 def read_address(text: object) -> Jid:
     """Read an address of a request; raises `OperationError` for a text that is none."""
-    if isinstance(text, Jid):
-        return text
-    if not isinstance(text, str):
-        raise OperationError("invalid", f"{text!r} is not an address: it must be a text")
     try:
-        return Jid(text)
-    except JidError as error:
-        raise OperationError("invalid", f"{text!r} is not an address: {error}") from None
+        return _read_address(text)
+    except ValueError as error:
+        raise OperationError("invalid", str(error)) from None
 
 
 def read_time(text: str | None, field: str) -> float | None:
@@ -143,9 +140,7 @@ def to_request(arguments: object, request: type[msgspec.Struct]) -> msgspec.Stru
     try:
         return msgspec.convert(arguments, request, dec_hook=_decode)
     except msgspec.ValidationError as error:
-        reason, _, where = str(error).partition(" - at `$.")
-        place = f"`{where.rstrip('`')}`" if where else "the request"
-        raise OperationError("invalid", f"{place} is wrong: {reason}") from None
+        raise OperationError("invalid", why_wrong(error, arguments, request)) from None
 
 
 def to_plain(answer: object) -> Any:  # noqa: ANN401  # plain JSON
@@ -158,9 +153,21 @@ def to_json(answer: object) -> bytes:
     return msgspec.json.encode(answer, enc_hook=_encode)
 
 
+def _read_address(text: object) -> Jid:
+    """Read an address; raises `ValueError`, to which msgspec adds the field."""
+    if isinstance(text, Jid):
+        return text
+    if not isinstance(text, str):
+        raise ValueError(f"{shown(text)} is not an address: it must be a text")  # see above
+    try:
+        return Jid(text)
+    except JidError as error:
+        raise ValueError(f"{shown(text)} is not an address: {error}") from None
+
+
 def _decode(kind: type, value: object) -> object:
     if kind is Jid:
-        return read_address(value)
+        return _read_address(value)
     raise NotImplementedError(f"no request has a {kind.__name__}")
 
 
