@@ -200,3 +200,17 @@ async def test_the_lists_have_a_share_of_octets() -> None:
     assert prefs(shown.find("prefs", ns.MAM2)) == kept
     assert await decide(bob, kept) == kept
     await world.stop()
+
+
+@pytest.mark.parametrize("address", ["a@b@c", "", "@b", "a b@c d"])
+async def test_what_is_no_address_is_refused_and_changes_nothing(world: World, address: str) -> None:
+    alice = await world.online("alice@localhost/phone")
+    kept = await decide(alice, ArchivePreferences(ALWAYS, never=(BOB,)))
+    answer = await alice.request(
+        f"<iq type='set' id='p'><prefs xmlns='{ns.MAM2}' default='never'>"
+        f"<always><jid>carol@localhost</jid><jid>{address}</jid></always></prefs></iq>"
+    )
+    assert answer.get("type") == "error"
+    assert answer.find("error").find("jid-malformed", ns.STANZA_ERRORS) is not None
+    read = await alice.request(f"<iq type='get' id='q'><prefs xmlns='{ns.MAM2}'/></iq>")
+    assert prefs(read.find("prefs", ns.MAM2)) == kept

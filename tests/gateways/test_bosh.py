@@ -215,24 +215,43 @@ async def test_rubbish_is_refused_and_leaves_nothing(raw):
         ("<message xmlns='jabber:client'>&e;</message>", "bad-request"),
         ("<presence xmlns='jabber:client'></presence></body><body>", "bad-request"),
         ("<message xmlns='jabber:client'>" + "<a>" * 80 + "</a>" * 80 + "</message>", "policy-violation"),
-        (message("bob@localhost", "x" * AFTER.stanza_bytes), None),
+        ("<message xmlns='jabber:client'", "bad-request"),
     ],
 )
-async def test_rubbish_in_a_session_does_not_reach_it(content, condition):
-    """A wrapper that cannot be read names no session for sure, so the session goes on."""
+async def test_rubbish_in_a_session_ends_it_as_its_client_is_told(content, condition):  # §17.2
+    async with standing() as stand:
+        client = stand.bosh_client()
+        await client.login("alice", "page")
+        waiting = client.start()
+        await stand.until(lambda: stand.bosh.waiting == 1)
+        answer = await client.send(content)
+        assert (answer.get("type"), answer.get("condition")) == ("terminate", condition)
+        assert (await waiting).get("type") == "terminate"
+        await stand.until(lambda: not stand.server.session_count)
+        assert not len(stand.bosh)
+        answer = await client.send()
+        assert (answer.get("type"), answer.get("condition")) == ("terminate", "item-not-found")
+
+
+async def test_a_request_that_is_too_large_is_refused_and_the_session_goes_on():
     async with standing() as stand:
         client = stand.bosh_client()
         await client.login("alice", "page")
         rid = next(client.rids)
-        raw = client.wrap(content, rid=rid)
-        if condition is None:
-            async with stand.http.post(stand.url("/http-bind"), data=raw) as response:
-                assert response.status == 413
-        else:
-            answer = await client.post(raw)
-            assert (answer.get("type"), answer.get("condition")) == ("terminate", condition)
-        assert stand.server.session_count == 1
+        raw = client.wrap(message("bob@localhost", "x" * AFTER.stanza_bytes), rid=rid)
+        async with stand.http.post(stand.url("/http-bind"), data=raw) as response:
+            assert response.status == 413
         answer = await client.send(message("alice@localhost/page", "fine"), rid=rid)
+        assert answer.children[0].text_of("body") == "fine"
+
+
+async def test_rubbish_that_names_no_session_ends_none():
+    async with standing() as stand:
+        client = stand.bosh_client()
+        await client.login("alice", "page")
+        answer = await stand.bosh_client().post("<body sid='0123456789'><unfinished")
+        assert (answer.get("type"), answer.get("condition")) == ("terminate", "bad-request")
+        answer = await client.send(message("alice@localhost/page", "fine"))
         assert answer.children[0].text_of("body") == "fine"
 
 

@@ -8,7 +8,7 @@ from tidings.operations.all import CATALOGUE
 from tidings.operations.context import Caller, Context
 from tidings.operations.errors import OperationError
 from tidings.ports.ledger.batch import Append, Direction, Entry, LedgerBatch
-from tidings.ports.ledger.reading import PageQuery
+from tidings.ports.ledger.reading import InboxQuery, PageQuery
 
 ALICE, BOB, CAROL = (Jid(f"{name}@localhost") for name in ("alice", "bob", "carol"))
 DORA = Jid("dora@other.test")
@@ -35,6 +35,10 @@ class Store:
     async def texts(self, archive: Jid) -> list[str]:
         page = await self.ledger.page(archive, PageQuery())
         return [each.body.partition(b"<body>")[2].partition(b"</body>")[0].decode() for each in page.entries]
+
+    async def inbox(self, owner: Jid) -> set[str]:
+        page = await self.ledger.inbox(owner, InboxQuery(all_boxes=True))
+        return {str(row.peer) for row in page.rows}
 
     async def id_at(self, archive: Jid, position: int) -> str:
         return f"{(await self.ledger.head(archive)).epoch_at(position)}-{position}"
@@ -108,6 +112,21 @@ async def test_a_whole_archive_is_erased(store):
     assert await store.texts(CAROL) == ["5", "6"]
     await store.say(CAROL, BOB, "7")
     assert await store.texts(BOB) == ["7"]
+
+
+async def test_with_an_archive_its_conversations_leave_the_inbox(store):
+    assert await store.inbox(BOB) == {"alice@localhost", "carol@localhost"}
+    await store.call("erase-archive", user="bob@localhost")
+    assert await store.inbox(BOB) == set()
+    assert await store.inbox(CAROL) == {"bob@localhost"}
+    await store.say(CAROL, BOB, "7")
+    assert await store.inbox(BOB) == {"carol@localhost"}
+
+
+async def test_a_conversation_with_a_held_message_stays_in_the_inbox(store):
+    await store.call("hold", user="bob@localhost", id=await store.id_at(BOB, 5))
+    await store.call("erase-archive", user="bob@localhost")
+    assert await store.inbox(BOB) == {"carol@localhost"}
 
 
 async def test_a_held_message_survives_everything(store):

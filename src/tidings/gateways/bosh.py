@@ -21,15 +21,14 @@ from aiohttp import web
 from tidings.base.errors import LocalProtocolError
 from tidings.base.ids import token
 from tidings.base.jid import Jid, JidError
+from tidings.gateways.bosh_framing import BoshFraming
 from tidings.gateways.http import HttpGateway, Peer, text_response
 from tidings.gateways.listener_policy import ListenerPolicy
 from tidings.kernel.feature import Spec
 from tidings.kernel.session import Client
 from tidings.streams.connection import Connection
 from tidings.streams.listener import Item, ListenerContext
-from tidings.wire.xml.element import Element
 from tidings.wire.xml.fragment import StreamTail
-from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.bosh import (
     CONTENT_TYPE,
     Answer,
@@ -49,7 +48,6 @@ from tidings.wire.xmpp.bosh import (
     write_body,
 )
 from tidings.wire.xmpp.bosh.body import LEGACY_STATUS
-from tidings.wire.xmpp.framing import WebSocketFraming
 from tidings.wire.xmpp.negotiation.values import StreamHeader, TlsInfo
 
 if TYPE_CHECKING:
@@ -118,6 +116,9 @@ class BoshDoor:
             stream = self._find(body, peer) if body.sid is not None else self._open(body, request, peer)
         except BindingError as error:
             log.debug("bosh_refused", condition=error.condition, reason=error.text, address=peer.address)
+            named = self._named(raw) if body is None else None
+            if named is not None and named.may_come_from(peer):
+                named.refuse(error)
             return _refusal(error, body)
         stream.receive(body, exchange)
         self._waiting += 1
@@ -133,9 +134,7 @@ class BoshDoor:
 
     def _read(self, raw: bytes) -> Body:
         """Parse a request, with the limits of the session that it seems to be for."""
-        hint = _SID_HINT.search(raw[:2_048])
-        sid = (hint[1] or hint[2]).decode(errors="replace") if hint is not None else ""
-        named = self._sessions.get(sid)
+        named = self._named(raw)
         limits = self.policy.before if named is None else named.limits
         if len(raw) > limits.stanza_bytes:
             raise BindingError(
@@ -146,12 +145,17 @@ class BoshDoor:
             raise BindingError(TerminalCondition.ITEM_NOT_FOUND, "no such session")
         return body
 
+    def _named(self, raw: bytes) -> BoshStream | None:
+        """Find the session that a request seems to be for, before or although it cannot be read."""
+        hint = _SID_HINT.search(raw[:2_048])
+        return self._sessions.get((hint[1] or hint[2]).decode(errors="replace")) if hint is not None else None
+
     def _find(self, body: Body, peer: Peer) -> BoshStream:
         """Find the session that a request names."""
         stream = self._sessions.get(body.sid or "")
         if stream is None:
             raise BindingError(TerminalCondition.ITEM_NOT_FOUND, "no such session")
-        if stream.client.secure and not peer.secure:
+        if not stream.may_come_from(peer):
             # XEP-0124 §19.1: the session goes on; who merely saw its sid cannot end it.
             raise BindingError(
                 TerminalCondition.ITEM_NOT_FOUND, "the session is encrypted, the request is not"
@@ -221,6 +225,15 @@ class BoshStream:
             self._clock.call_later(_POLL_SECONDS, self._flush)
         else:
             self._schedule()
+
+    def may_come_from(self, peer: Peer) -> bool:
+        """Tell whether a request may be for this session: one that is encrypted takes no others."""
+        return peer.secure or not self.client.secure
+
+    def refuse(self, error: BindingError) -> None:
+        """End for a request that could not be read: its sender is told `terminate` (XEP-0124 §17.2)."""
+        self._tell(self._session.refuse(error))
+        self._schedule()
 
     def lost(self, exchange: asyncio.Future[Answer]) -> None:
         """Nobody waits for the answer of this exchange any more."""
@@ -337,30 +350,6 @@ class BoshStream:
         self._timer = None
         self._tell(self._session.expire(self._clock.monotonic()))
         self._flush()
-
-
-class BoshFraming(WebSocketFraming):
-    """Elements stand alone, as on WebSocket; the wrapper opens and closes the stream, and tells its error."""
-
-    def __init__(self) -> None:
-        self.error = b""
-        """The stream error that was written."""
-
-    def opening(self, header: StreamHeader) -> bytes:  # noqa: ARG002
-        """Write nothing: the first answer is the opening."""
-        return b""
-
-    def closing(self) -> bytes:
-        """Write nothing: `type='terminate'` is the closing."""
-        return b""
-
-    def element(self, element: Element) -> bytes:
-        """Write an element, but keep a stream error for the last answer (XEP-0206 §6)."""
-        raw = super().element(element)
-        if (element.namespace, element.name) == (ns.STREAMS, "error"):
-            self.error = raw
-            return b""
-        return raw
 
 
 def _serves(context: ListenerContext, domain: str) -> bool:

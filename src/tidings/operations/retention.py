@@ -20,7 +20,7 @@ from tidings.operations.context import Context
 from tidings.operations.errors import OperationError
 from tidings.operations.values import AUDITED, AccountAddress, Address, Domain
 from tidings.ports.ledger import Ledger
-from tidings.ports.ledger.reading import Archived, EntryId, PageQuery
+from tidings.ports.ledger.reading import Archived, EntryId, InboxQuery, PageQuery
 
 log = structlog.get_logger("tidings.retention")
 
@@ -171,10 +171,12 @@ async def erase_conversation(context: Context, request: OneConversation) -> Eras
 async def erase_archive(context: Context, request: OneArchive) -> Erased:
     """Erase everything that the archive of one account has now; the account stays.
 
-    The archives of other parties keep their side. Messages under legal hold stay. This cannot be undone.
+    The archives of other parties keep their side. The conversations leave the inbox. Messages under legal
+    hold stay, and their conversations. This cannot be undone.
     """
     archive, ledger = request.user, _ledger(context)
     erased = await _to_the_end(lambda: ledger.trim(archive, keep=0, limit=STEP), "erase-archive", archive)
+    erased += await _empty_inbox(ledger, archive)
     left = await ledger.page(archive, PageQuery(limit=0))
     return Erased(user=archive, erased=erased, held=left.total or 0)
 
@@ -256,6 +258,21 @@ async def _to_the_end(step: Callable[[], Awaitable[int]], name: str, archive: Ji
         if steps % _REPORT_EVERY == 0:
             log.info("retention_progress", operation=name, archive=str(archive), entries=done)
     return done
+
+
+async def _empty_inbox(ledger: Ledger, archive: Jid) -> int:
+    """Take what has no messages left out of the inbox; the rows of rooms are about the rooms' archives."""
+    erased, after = 0, None
+    while rows := (await ledger.inbox(archive, _inbox_page(after))).rows:
+        for row in rows:
+            if row.source == archive:
+                erased += await ledger.erase_conversation(archive, row.peer, limit=STEP)
+        after = rows[-1].time, rows[-1].peer
+    return erased
+
+
+def _inbox_page(after: tuple[int, Jid] | None) -> InboxQuery:
+    return InboxQuery(all_boxes=True, after=after, limit=STEP, octets=0)
 
 
 async def _set_hold(context: Context, request: Hold, *, is_held: bool) -> Held:

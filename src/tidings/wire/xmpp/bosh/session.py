@@ -141,6 +141,10 @@ class BoshSession:
             events += self._refuse(error, culprit)
         return events
 
+    def refuse(self, error: BindingError) -> list[Event]:
+        """End the session for a request that named it and could not be read (§17.2)."""
+        return self._refuse(error, None)
+
     def lost(self, exchange: Hashable, now: float) -> None:
         """Note that nobody waits for the answer of this exchange any more; its request stays taken."""
         for request in (*self._held, *self._early.values()):

@@ -37,9 +37,10 @@ class ArchivePreferences(msgspec.Struct, frozen=True):
 
     @classmethod
     def decode(cls, element: Element) -> Self:
-        """Return the preferences; raise `bad-request` for an unknown default or lists too long.
+        """Return the preferences.
 
-        What is no address is passed over, as MongooseIM does it.
+        Raise `bad-request` for an unknown default or lists too long, and `jid-malformed` for what is no
+        address: to pass over it would say that it is obeyed.
         """
         default = element.get("default")
         if default is not None and default not in set(ArchiveDefault):
@@ -93,8 +94,8 @@ def _read_list(element: Element, name: str) -> tuple[Jid, ...]:
     for item in () if listed is None else listed.find_all("jid"):
         try:
             jids[Jid(item.text.strip())] = None
-        except JidError:
-            continue
+        except JidError as error:
+            raise StanzaError("jid-malformed", f"{name}: {error}") from None
     if len(jids) > LISTED:
         raise StanzaError("bad-request", f"{name} takes {LISTED} addresses at most")
     return tuple(jids)
