@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -20,10 +22,19 @@ from sqlalchemy import Connection, event, text
 from tests.contracts.samples import ALICE, BOB, keys
 from tests.harness.databases import Server
 from tidings.adapters.sql import examine, open_database, open_stores
-from tidings.adapters.sql.checkpoints import KEPT_OCTETS, LOG_PAGES, Checkpointer
+from tidings.adapters.sql.checkpoints import (
+    KEPT_OCTETS,
+    LOG_PAGES,
+    LOOK_SECONDS,
+    OLDEST_SECONDS,
+    Checkpointer,
+    LogState,
+)
 from tidings.adapters.sql.migrate import _revisions, known_revision
 from tidings.adapters.sql.tables import metadata
 from tidings.base.errors import BackendError
+from tidings.base.jid import Jid
+from tidings.ports.ledger.batch import Append, Entry, LedgerBatch
 from tidings.ports.roster import RosterEntry
 
 
@@ -323,6 +334,56 @@ async def test_the_log_stays_short_whatever_the_rows_are_like(file: Path) -> Non
         longest = max(longest, Path(f"{file}-wal").stat().st_size)
     assert longest < KEPT_OCTETS + 20_000_000  # it is looked at every so many commits
     await database.close()
+
+
+def rows_of(path: Path) -> int:
+    """Count the accounts in a copy of the file alone, as `cp` makes it; none where it is a torn one."""
+    copy, found = path.with_name("copy.db"), 0
+    shutil.copy(path, copy)
+    with contextlib.closing(sqlite3.connect(copy)) as connection, contextlib.suppress(sqlite3.DatabaseError):
+        found = int(connection.execute("SELECT COUNT(*) FROM accounts").fetchone()[0])
+    for each in path.parent.glob("copy.db*"):
+        each.unlink()
+    return found
+
+
+@pytest.mark.parametrize("in_process", [False, True])
+async def test_a_copy_of_the_file_alone_has_everything_once_nothing_happens(
+    file: Path, in_process: bool
+) -> None:
+    stores = await open_stores(f"sqlite:///{file}", in_process=in_process)
+    ledger = stores.ledger
+    assert ledger is not None
+    for number in range(20):
+        await stores.accounts.create(Jid(f"user{number}@localhost"), (), 1.0)
+    entry = Entry(archive=ALICE, peer=Jid("bob@localhost"))
+    await ledger.commit(LedgerBatch(appends=(Append(body=b"<message/>", entries=(entry,)),)))
+    async with asyncio.timeout(20):
+        while rows_of(file) < 20 or LogState(*state_of(file)).copied < LogState(*state_of(file)).pages:
+            await asyncio.sleep(0.1)
+    await stores.close()
+    assert not any(Path(f"{file}{ending}").exists() for ending in ("-wal", "-shm"))
+    assert rows_of(file) == 20
+
+
+def state_of(path: Path) -> tuple[int, int, int]:
+    """Read what SQLite notes of the log."""
+    raw = Path(f"{path}-shm").read_bytes()
+    changes, pages, copied = (int.from_bytes(raw[at : at + 4], sys.byteorder) for at in (8, 16, 96))
+    return changes, pages, copied
+
+
+async def test_a_copy_of_the_file_alone_is_never_far_behind_under_load(file: Path) -> None:
+    stores = await open_stores(f"sqlite:///{file}")
+    made, seen = 0, 0
+    async with asyncio.timeout(40):
+        while seen < 20:  # a trickle that never rests for as long as it takes to be called idle
+            await stores.accounts.create(Jid(f"user{made}@localhost"), (), 1.0)
+            made += 1
+            await asyncio.sleep(0.05)
+            seen = rows_of(file)
+    assert made < 20 + (OLDEST_SECONDS + 3 * LOOK_SECONDS) / 0.05
+    await stores.close()
 
 
 def test_what_another_connection_wrote_counts_for_the_log(file: Path) -> None:

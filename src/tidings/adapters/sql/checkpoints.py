@@ -1,9 +1,19 @@
-"""Moves SQLite's write-ahead log into the database beside the traffic, so that no commit waits for it.
+"""Moves SQLite's write-ahead log into the database beside the traffic, so that the file is never far behind.
 
-Left to itself, SQLite lets the commit that makes the log too long copy all of it. Here a thread with a
-connection of its own copies most while the writer goes on. What was written meanwhile is little: the writer
-copies it between two transactions, and the log begins anew. Without that last step it would only grow, since
-under load something is always left to copy.
+Left to itself, SQLite lets the commit that makes the log too long copy all of it. Here no commit waits for
+that: a thread with a connection of its own copies most while the writer goes on. What was written meanwhile
+is little: it is copied between two transactions, and the log begins anew. Without that last step it would
+only grow, since under load something is always left to copy.
+
+The thread looks at the log every second, at what SQLite itself notes of it. What nobody has added to for a
+second is copied, and what has waited for `OLDEST_SECONDS`. So a copy of the file alone lacks no more than
+that, and nothing where nothing happens.
+
+Invariants, which keep from what SQLite before 3.51.3 does wrong (its WAL-reset bug: a checkpoint that begins
+when all is copied, while another connection begins the log anew, forgets what that one writes):
+- of all processes that write to a file, one copies;
+- the copy beside the traffic begins only where something is uncopied, and nobody else copies meanwhile;
+- every other copy is made while the writer holds the right to write, so that nobody can begin the log anew.
 """
 
 from __future__ import annotations
@@ -11,10 +21,12 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import struct
+import threading
+import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 LOG_PAGES: Final = 4096
 """A log that is probably longer is copied; its length is guessed from how many rows were changed."""
@@ -25,17 +37,32 @@ KEPT_OCTETS: Final = 32 << 20
 A file that is longer tells that the guess was wrong.
 """
 
+LOOK_SECONDS: Final = 1.0
+OLDEST_SECONDS: Final = 5.0
+"""How long something may be in the log alone."""
+
 _LOOK_EVERY: Final = 16
 """After how many commits the length of the file is looked up."""
 
 COPY: Final = "PRAGMA wal_checkpoint(PASSIVE)"
 
+_INDEX: Final = struct.Struct("=8xI4xI76xI")
+"""What `-shm` begins with: changes, pages in the log, pages copied (sqlite.org/walformat.html §2.1)."""
+
+
+class LogState(NamedTuple):
+    """What SQLite notes of the log."""
+
+    changes: int
+    pages: int
+    copied: int
+
 
 class Checkpointer:
-    """Keeps the log of one database short.
+    """Keeps the log of one database short, and its file up to date.
 
-    `finish` executes `COPY` on the writer's connection and gives its row; `on_writer` lets the writer thread
-    do something.
+    `finish` copies while nobody can write and gives the row of `COPY`; `on_writer` lets the writer thread do
+    something.
     """
 
     def __init__(
@@ -48,12 +75,22 @@ class Checkpointer:
         self._log = f"{path}-wal"
         self._on_writer = on_writer
         self._finish = finish
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sql-checkpoint")
+        self._thread: threading.Thread | None = None
+        self._wake = threading.Event()
+        self._is_closed = False
         self._commits = 0
         self._start = 0
         self._rows = 0
         self._pages_a_row = 1.0
         self._is_busy = False
+        self._is_long = False
+        self._copied_at = 0.0
+
+    def begin(self) -> None:
+        """Watch the log from now on, which who only reads does not need."""
+        if self._thread is None and not self._is_closed:
+            self._thread = threading.Thread(target=self._watch, name="sql-checkpoint", daemon=True)
+            self._thread.start()
 
     def committed(self, rows: int) -> None:
         """Look whether it is time; called on the writer thread after each commit.
@@ -64,20 +101,52 @@ class Checkpointer:
         if rows < self._rows:  # another connection, which counts from the beginning
             self._start -= self._rows
         self._rows = rows
+        if self._thread is None:
+            self.begin()
         if self._is_busy:
             return
         is_long = (rows - self._start) * self._pages_a_row > LOG_PAGES
-        with contextlib.suppress(OSError, RuntimeError):
+        with contextlib.suppress(OSError):
             if is_long or (self._commits % _LOOK_EVERY == 0 and self._has_grown()):
-                self._is_busy = True
-                self._thread.submit(self._copy)
+                self._is_busy = self._is_long = True
+                self._wake.set()
 
     def close(self) -> None:
         """Wait for what was begun."""
-        self._thread.shutdown(wait=True)
+        self._is_closed = True
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join()
 
     def _has_grown(self) -> bool:
         return os.stat(self._log).st_size > KEPT_OCTETS  # noqa: PTH116  # often
+
+    def _watch(self) -> None:
+        """Copy when it is time, until the end."""
+        before, since = LogState(0, 0, 0), time.monotonic()
+        while not self._is_closed or self._is_long:
+            if self._is_long:
+                self._is_long = False
+                self._copy()
+                continue
+            if self._wake.wait(LOOK_SECONDS):
+                self._wake.clear()
+                continue
+            state, now = self._state(), time.monotonic()
+            if self._is_busy or state.pages <= state.copied:
+                since = now
+            elif state.changes == before.changes:
+                self._is_busy = True
+                self._end_on_writer()
+            elif now - max(since, self._copied_at) > OLDEST_SECONDS or state.pages - state.copied > LOG_PAGES:
+                self._is_busy = self._is_long = True
+            before = state
+
+    def _state(self) -> LogState:
+        """Read what is noted of the log; nothing where that is not there."""
+        with contextlib.suppress(OSError, struct.error), Path(f"{self._path}-shm").open("rb") as file:
+            return LogState(*_INDEX.unpack(file.read(_INDEX.size)))
+        return LogState(0, 0, 0)
 
     def _copy(self) -> None:
         # Where it fails, the next commits try it again.
@@ -86,6 +155,9 @@ class Checkpointer:
             contextlib.closing(sqlite3.connect(self._path)) as connection,
         ):
             connection.execute(COPY).fetchall()
+        self._end_on_writer()
+
+    def _end_on_writer(self) -> None:
         with contextlib.suppress(RuntimeError):  # the writer has ended
             self._on_writer(self._end)
 
@@ -96,5 +168,13 @@ class Checkpointer:
                 changed = max(1, self._rows - self._start)
                 self._pages_a_row = min(4.0, max(0.02, pages / changed))
                 self._start = self._rows
+                self._copied_at = time.monotonic()
         finally:
             self._is_busy = False
+
+
+def copy_alone(path: Path) -> tuple[int, int, int]:
+    """Copy what is left, for who holds the right to write; gives (busy, pages, copied pages)."""
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        busy, pages, copied = connection.execute(COPY).fetchone()
+        return busy, pages, copied

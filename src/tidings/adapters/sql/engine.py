@@ -25,7 +25,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from tidings.adapters.sql import arrays
-from tidings.adapters.sql.checkpoints import COPY, Checkpointer
+from tidings.adapters.sql.checkpoints import Checkpointer, copy_alone
 from tidings.adapters.sql.dialects import is_conflict
 from tidings.adapters.sql.errors import backend_error
 from tidings.adapters.sql.migrate import migrate
@@ -53,7 +53,14 @@ class Database:
     """An open database; made by `open_database`."""
 
     def __init__(
-        self, writer: Engine, reader: Engine, place: str, readers: int, *, is_inline: bool = False
+        self,
+        writer: Engine,
+        reader: Engine,
+        place: str,
+        readers: int,
+        *,
+        is_inline: bool = False,
+        copies_log: bool = True,
     ) -> None:
         self.place = place
         """How messages name this database; without the password."""
@@ -77,7 +84,8 @@ class Database:
         path = database_file(writer.url)
         self._checkpointer: Checkpointer | None = None
         self._changed = 0
-        if self.dialect == "sqlite" and path is not None:
+        if self.dialect == "sqlite" and path is not None and copies_log:
+            self._path = path
             self._checkpointer = Checkpointer(path, self.submit, self._end_checkpoint)
 
     async def write(self, work: Work[T], *, refused: TidingsError | None = None) -> T:
@@ -115,6 +123,8 @@ class Database:
     async def migrate(self, goal: str | None = None) -> None:
         """Bring the schema to the revision that this code knows, or to an earlier one."""
         await self._run(self._writing, lambda: migrate(self._writer, self.place, goal))
+        if self._checkpointer is not None:
+            self._checkpointer.begin()
 
     async def ping(self) -> None:
         """Return when the database answers; raises `BackendError` otherwise."""
@@ -211,13 +221,21 @@ class Database:
             contextlib.closing(self._writer.raw_connection()) as connection,
         ):
             cursor: Any = connection.cursor()
-            busy, pages, copied = cursor.execute(COPY).fetchone()
-            return busy, pages, copied
+            cursor.execute("BEGIN IMMEDIATE")
+            try:
+                return copy_alone(self._path)
+            finally:
+                cursor.execute("ROLLBACK")
         return 1, 1, 0
 
 
 async def open_database(
-    url: str, *, readers: int = 4, lock_seconds: float = 2.0, writes_as: str = ""
+    url: str,
+    *,
+    readers: int = 4,
+    lock_seconds: float = 2.0,
+    writes_as: str = "",
+    copies_log: bool = True,
 ) -> Database:
     """Open a database and bring its schema up to date; `BackendError` says how to mend what is wrong.
 
@@ -228,8 +246,12 @@ async def open_database(
 
     `writes_as` names who writes: where a process of that name was killed, the database may be committing what
     it was sent last. Nothing is written, and this does not return, before that has ended.
+
+    Without `copies_log` another process copies the log of an SQLite file: one does, never two.
     """
-    database = connect_database(url, readers=readers, lock_seconds=lock_seconds, writes_as=writes_as)
+    database = connect_database(
+        url, readers=readers, lock_seconds=lock_seconds, writes_as=writes_as, copies_log=copies_log
+    )
     try:
         await database.migrate()
     except BaseException:
@@ -239,7 +261,12 @@ async def open_database(
 
 
 def connect_database(
-    url: str, *, readers: int = 4, lock_seconds: float = 2.0, writes_as: str = ""
+    url: str,
+    *,
+    readers: int = 4,
+    lock_seconds: float = 2.0,
+    writes_as: str = "",
+    copies_log: bool = True,
 ) -> Database:
     """Prepare a database as `open_database` does, but leave its schema alone; nothing is connected yet."""
     parsed = parse_url(url)
@@ -256,7 +283,7 @@ def connect_database(
         extra = "postgresql" if parsed.get_backend_name() == "postgresql" else "mysql"
         advice = f"pip install 'tidings[{extra}]'"
         raise BackendError(f"{place} needs the module {error.name}: {advice}.") from None
-    return Database(writer, reader, place, readers)
+    return Database(writer, reader, place, readers, copies_log=copies_log)
 
 
 def open_in_memory(schema: bytes) -> Database:

@@ -80,7 +80,13 @@ async def open_stores(
         await remote.start()  # it opens the database beside this
         writes_as = ""
     try:
-        database = await open_database(url, readers=readers, lock_seconds=lock_seconds, writes_as=writes_as)
+        database = await open_database(
+            url,
+            readers=readers,
+            lock_seconds=lock_seconds,
+            writes_as=writes_as,
+            copies_log=remote is None,
+        )
         if remote is not None and database.dialect != "sqlite":
             # There a killed process may have left a transaction that is committed yet; see `writes_as`.
             await remote.ready()
