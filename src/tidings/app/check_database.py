@@ -40,13 +40,15 @@ async def database(config: Config) -> DatabaseFindings:
     except BackendError as error:
         text, _, mend = str(error).partition(". ")
         return DatabaseFindings([Finding(status="fail", subject=subject, text=text, mend=mend)])
+    mend = ""
     if report.revision is None:
         text = f"{report.place} is empty; its tables will be made on first start"
     elif report.revision != report.known:
         text = f"{report.place} will be migrated from {report.revision} to {report.known} at the next start"
+        mend = "make a backup before: tidings backup FILE; earlier versions cannot read it afterwards"
     else:
         text = f"{report.place} is up to date ({report.revision})"
-    findings = [Finding(status="ok", subject=subject, text=text + _answering(report))]
+    findings = [Finding(status="ok", subject=subject, text=text + _answering(report), mend=mend)]
     findings += [
         Finding(status="warn", subject=subject, text=each.text, mend=each.mend)
         for each in report.weak_settings

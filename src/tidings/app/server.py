@@ -196,7 +196,7 @@ async def _start_serving(
     tls_contexts.warn(certificates.pairs_of(config))
     _warn_of_permissions(config)
     with progress.step(f"the database ({storage.describe(config)})"):
-        stores = await storage.open_stores(config, on_wait=progress.waits_for)
+        stores = await storage.open_stores(config, on_wait=progress.waits_for, on_upgrade=_tell_upgrade)
         stack.push_async_callback(stores.close)
         known = _known(config)
         server, context = _build(config, stores, known.features, reloader, logs.levels)
@@ -369,3 +369,14 @@ def _secret(path: Path) -> bytes:
 def _warn_of_permissions(config: Config) -> None:
     for _, problem, mend in permissions.open_files(config):
         log.warning("permissions", problem=problem, mend=mend)
+
+
+def _tell_upgrade(since: str, to: str) -> None:
+    """Log that the schema will be changed, before it is: the way back is a backup."""
+    log.warning(
+        "database_upgrade",
+        since=since,
+        to=to,
+        advice="earlier versions cannot read it afterwards; the way back is a backup made before "
+        "(docs/how-to/upgrade.md)",
+    )

@@ -14,9 +14,15 @@ if TYPE_CHECKING:
 
 
 async def open_stores(
-    config: Config, *, patience: float = PATIENCE, on_wait: Callable[[str], None] = lambda _: None
+    config: Config,
+    *,
+    patience: float = PATIENCE,
+    on_wait: Callable[[str], None] = lambda _: None,
+    on_upgrade: Callable[[str, str], None] | None = None,
 ) -> Stores:
     """Open the stores and bring their schema up to date; raises `BackendError` with what is wrong.
+
+    `on_upgrade` is told the revisions before the schema of a database with data is changed.
 
     Where another process has the database for itself, `on_wait` is told, and `InUseError` is raised after
     `patience` seconds.
@@ -39,6 +45,7 @@ async def open_stores(
         writes_as=f"{socket.gethostname()} {config.data_dir.resolve()}",
         patience=patience,
         on_wait=on_wait,
+        on_upgrade=on_upgrade,
     )
 
 

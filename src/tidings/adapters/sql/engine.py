@@ -28,7 +28,7 @@ from tidings.adapters.sql import arrays
 from tidings.adapters.sql.checkpoints import Checkpointer, copy_alone
 from tidings.adapters.sql.dialects import is_conflict
 from tidings.adapters.sql.errors import backend_error
-from tidings.adapters.sql.migrate import migrate
+from tidings.adapters.sql.migrate import OnUpgrade, migrate
 from tidings.adapters.sql.sqlite import CACHED_STATEMENTS, create_private, listen
 from tidings.adapters.sql.tables import key_of
 from tidings.adapters.sql.urls import database_file, describe, parse_url
@@ -120,9 +120,9 @@ class Database:
         else:
             self._writing.submit(job)
 
-    async def migrate(self, goal: str | None = None) -> None:
+    async def migrate(self, goal: str | None = None, on_upgrade: OnUpgrade | None = None) -> None:
         """Bring the schema to the revision that this code knows, or to an earlier one."""
-        await self._run(self._writing, lambda: migrate(self._writer, self.place, goal))
+        await self._run(self._writing, lambda: migrate(self._writer, self.place, goal, on_upgrade))
         if self._checkpointer is not None:
             self._checkpointer.begin()
 
@@ -236,6 +236,7 @@ async def open_database(
     lock_seconds: float = 2.0,
     writes_as: str = "",
     copies_log: bool = True,
+    on_upgrade: OnUpgrade | None = None,
 ) -> Database:
     """Open a database and bring its schema up to date; `BackendError` says how to mend what is wrong.
 
@@ -247,13 +248,14 @@ async def open_database(
     `writes_as` names who writes: where a process of that name was killed, the database may be committing what
     it was sent last. Nothing is written, and this does not return, before that has ended.
 
-    Without `copies_log` another process copies the log of an SQLite file: one does, never two.
+    Without `copies_log` another process copies the log of an SQLite file: one does, never two. `on_upgrade`
+    is told before a schema that is there already is changed.
     """
     database = connect_database(
         url, readers=readers, lock_seconds=lock_seconds, writes_as=writes_as, copies_log=copies_log
     )
     try:
-        await database.migrate()
+        await database.migrate(on_upgrade=on_upgrade)
     except BaseException:
         await database.close()
         raise

@@ -11,6 +11,7 @@ to load as everything else here, is loaded only when there is something to apply
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -20,14 +21,18 @@ from sqlalchemy import Connection, Engine, inspect, text
 from tidings.adapters.sql.dialects import migrating
 from tidings.base.errors import BackendError
 
+OnUpgrade = Callable[[str, str], None]
+"""Is told from which revision to which a database is brought."""
+
 _SCRIPTS: Final = "tidings.adapters.sql:migrations"
 _VERSIONS: Final = Path(__file__).parent / "migrations" / "versions"
 
 
-def migrate(engine: Engine, place: str, goal: str | None = None) -> None:
+def migrate(engine: Engine, place: str, goal: str | None = None, on_upgrade: OnUpgrade | None = None) -> None:
     """Apply what is missing, up to a revision or to the newest.
 
-    Raises `BackendError` for a database of a newer version; `place` names the database in the message.
+    `on_upgrade` is told before a database that has something already is changed. Raises `BackendError` for a
+    database of a newer version; `place` names the database in the message.
     """
     goal = goal or known_revision()
     with engine.connect() as connection:
@@ -39,6 +44,8 @@ def migrate(engine: Engine, place: str, goal: str | None = None) -> None:
             revision = current_revision(connection)
             if not is_known(revision):
                 raise BackendError(too_new(place, revision))
+            if revision is not None and revision != goal and on_upgrade is not None:
+                on_upgrade(revision, goal)
             _upgrade(connection, goal)
 
 

@@ -15,6 +15,7 @@ from tidings.adapters.sql.ledger import SqlLedger
 from tidings.adapters.sql.ledger.frames import WriterSetup
 from tidings.adapters.sql.ledger.process_lock import WriterLock
 from tidings.adapters.sql.ledger.remote import RemoteWriter
+from tidings.adapters.sql.migrate import OnUpgrade
 from tidings.adapters.sql.preferences import SqlPreferences
 from tidings.adapters.sql.private import SqlPrivate
 from tidings.adapters.sql.roster import SqlRoster
@@ -62,6 +63,7 @@ async def open_stores(
     writes_as: str = "",
     patience: float = PATIENCE,
     on_wait: Callable[[str], None] = lambda _: None,
+    on_upgrade: OnUpgrade | None = None,
 ) -> SqlStores:
     """Open the stores of a database and bring its schema up to date; see `open_database` and `SqlLedger`.
 
@@ -86,6 +88,7 @@ async def open_stores(
             lock_seconds=lock_seconds,
             writes_as=writes_as,
             copies_log=remote is None,
+            on_upgrade=on_upgrade,
         )
         if remote is not None and database.dialect != "sqlite":
             # There a killed process may have left a transaction that is committed yet; see `writes_as`.

@@ -14,8 +14,9 @@ import signal
 import socket
 import sys
 from functools import partial
+from typing import Final
 
-from tidings.adapters.sql.engine import open_database
+from tidings.adapters.sql.engine import Database, connect_database
 from tidings.adapters.sql.ledger.frames import (
     Answer,
     Answers,
@@ -27,8 +28,12 @@ from tidings.adapters.sql.ledger.frames import (
     encode,
 )
 from tidings.adapters.sql.ledger.store import SqlLedger
+from tidings.adapters.sql.migrate import current_revision, known_revision
 from tidings.base.errors import BackendError
 from tidings.ports.ledger.batch import Committed, LedgerBatch
+
+_LOOK_SECONDS: Final = 0.02
+"""How often it is looked whether the schema is up to date."""
 
 
 class WriterProcess(asyncio.Protocol):
@@ -75,9 +80,10 @@ class WriterProcess(asyncio.Protocol):
             os._exit(1)  # it is started again
 
     async def _open_ledger(self, setup: WriterSetup) -> None:
-        database = await open_database(
+        database = connect_database(
             setup.url, readers=1, lock_seconds=setup.lock_seconds, writes_as=setup.writes_as
         )
+        await _until_migrated(database)
         if database.dialect == "sqlite":  # a server's answers are waited for on a thread
             database.write_on(asyncio.get_running_loop())
         ledger = self._ledger = SqlLedger(
@@ -160,6 +166,13 @@ async def serve(channel: socket.socket) -> None:
     loop = asyncio.get_running_loop()
     await loop.connect_accepted_socket(WriterProcess, channel)
     await loop.create_future()
+
+
+async def _until_migrated(database: Database) -> None:
+    """Wait until the server has brought the schema up to date, and have the right to write then."""
+    while await database.read(current_revision) != known_revision():  # noqa: ASYNC110  # the server does it
+        await asyncio.sleep(_LOOK_SECONDS)
+    await database.write(current_revision)
 
 
 def main() -> None:
