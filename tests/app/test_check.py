@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tidings.adapters.sql.engine import connect_database
+from tidings.adapters.sql.migrate import known_revision
 from tidings.app import (
     certificates,
     check,
@@ -123,6 +125,15 @@ def test_the_rest_of_a_password_is_not_taken_for_a_host(directory, capsys):
     shown = capsys.readouterr().out
     assert "%40" in shown
     assert "sesame" not in shown
+
+
+async def test_a_schema_that_will_be_changed_is_told_with_the_way_back(directory):
+    database = connect_database(f"sqlite:///{directory}/data/tidings.sqlite")
+    await database.migrate("0009")
+    await database.close()
+    [finding] = [each for each in await findings() if each.subject == "database"]
+    assert f"will be migrated from 0009 to {known_revision()} at the next start" in finding.text
+    assert "tidings backup FILE" in finding.mend
 
 
 async def test_a_database_that_another_program_holds_is_told(directory):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import signal
 import socket
 import subprocess
@@ -15,6 +16,8 @@ import pytest
 
 from tests.harness.server_process import HOST, ServerProcess, free_ports, has_listener, tidings_command
 from tidings.adapters.file_lock import FileLock
+from tidings.adapters.sql.engine import connect_database
+from tidings.adapters.sql.migrate import known_revision
 
 
 @pytest.fixture
@@ -164,3 +167,20 @@ def test_a_command_waits_for_another_one_that_uses_the_database(tmp_path: Path, 
         held.close()
         assert stdout.read() == "0\n"
         assert command.wait(20) == 0
+
+
+async def test_an_upgrade_of_the_database_is_told_in_the_log_before_the_server_is_ready(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "data").mkdir(mode=0o700)
+    database = connect_database(f"sqlite:///{tmp_path}/data/tidings.sqlite")
+    await database.migrate("0008")
+    await database.close()
+    server = ServerProcess.start(tmp_path)
+    server.register("alice", "secret")
+    server.stop()
+    lines = [json.loads(line) for line in server.log.splitlines() if line.startswith("{")]
+    [told] = [line for line in lines if line["event"] == "database_upgrade"]
+    assert (told["since"], told["to"]) == ("0008", known_revision())
+    assert "backup" in told["advice"]
+    assert not (tmp_path / "data/tidings.sqlite-wal").exists()  # a copy of the file has everything now
