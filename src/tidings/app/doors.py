@@ -9,7 +9,8 @@ from socket import socket
 from typing import Final, Protocol
 
 from tidings.app import listening
-from tidings.app.options import Config, LimitsOptions
+from tidings.app.limits_options import LimitsOptions
+from tidings.app.options import Config
 from tidings.app.reload import Setting
 from tidings.app.tls_contexts import Certificates
 from tidings.base.limits import XmlLimits
