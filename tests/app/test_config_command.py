@@ -189,10 +189,23 @@ SPECIAL = {
     "host.*.features.registration.open": False,
     **{f"listen.{name}.addresses": ["127.0.0.1"] for name in ("tcp", "tls", "http", "https")},
     "database.url": "sqlite:///other.sqlite",
+    "http.origins": ["https://chat.example.org"],
+    "http.public_url": "https://chat.example.org",
+    **{
+        f"features.contact_addresses.{name}": ["mailto:admin@example.org"]
+        for name in ("abuse", "admin", "feedback", "sales", "security", "status", "support")
+    },
 }
 """Values that need a form of their own."""
-REFUSED = {"server.extensions", "tls.certificate", "tls.key", "host.*.certificate", "host.*.key"}
-"""Those of which a change by itself is a mistake: an extension that is not there, half of a pair."""
+REFUSED = {
+    "server.extensions",
+    "tls.certificate",
+    "tls.key",
+    "host.*.certificate",
+    "host.*.key",
+    "database.url_file",
+}
+"""Those of which a change by itself is a mistake: what is named is not there, or it is half of a pair."""
 
 
 def test_every_option_is_taken_over_or_named_as_one_that_needs_a_restart(server: ServerProcess) -> None:

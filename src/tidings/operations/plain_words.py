@@ -16,17 +16,17 @@ from tidings.base.jid import Jid
 _SHOWN: Final = 40
 """Characters of a wrong value that are repeated to who gave it."""
 _PLACE: Final = re.compile(r"\$\.(?P<field>\w+)(?P<rest>.*?)`?\Z")
+_STEP: Final = re.compile(r"\[(?:\d+|\.\.\.)\]|\.(?P<name>\w+)")
 _MISSING: Final = re.compile(r"Object missing required field `(\w+)`")
 
 
 def why_wrong(error: msgspec.ValidationError, arguments: object, request: type[msgspec.Struct]) -> str:
     """Say which field of a request is wrong, what it has to be, and what was given instead."""
-    described = inspect.type_info(request)
-    assert isinstance(described, inspect.StructType)
-    fields = {field.encode_name: field.type for field in described.fields}
-    if missing := _MISSING.match(str(error)):
-        return f"`{missing[1]}` is missing"
+    fields = _fields(inspect.type_info(request))
     found = _PLACE.search(str(error).partition(" - at ")[2])
+    if missing := _MISSING.match(str(error)):
+        within = "" if found is None else f"{found['field']}{found['rest']}."
+        return f"`{within}{missing[1]}` is missing"
     if found is None or found["field"] not in fields:
         names = ", ".join(f"`{name}`" for name in fields)
         return f"the request must be an object with the fields {names}"
@@ -35,7 +35,7 @@ def why_wrong(error: msgspec.ValidationError, arguments: object, request: type[m
         return f"{place} is wrong: {error.__cause__}"
     kind = fields[found["field"]]
     if found["rest"]:
-        return f"{place} must be {wanted(_item(kind))}"
+        return f"{place} must be {wanted(_at(kind, found['rest']))}"
     given = arguments.get(found["field"]) if isinstance(arguments, dict) else None
     return f"{place} must be {wanted(kind)}" + ("" if _is_secret(kind) else f", not {shown(given)}")
 
@@ -72,6 +72,25 @@ def shown(value: object) -> str:
     """Write a value as a program gave it, the beginning of a long one."""
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+def _at(kind: inspect.Type, path: str) -> inspect.Type:
+    """Give what stands at a path within something, such as `[0].name`."""
+    for step in _STEP.finditer(path):
+        kind = _item(kind) if step["name"] is None else _fields(kind).get(step["name"], kind)
+    return kind
+
+
+def _fields(kind: inspect.Type) -> dict[str, inspect.Type]:
+    """Give the fields of an object."""
+    match kind:
+        case inspect.Metadata(type=inner):
+            return _fields(inner)
+        case inspect.UnionType(types=types):
+            return {name: field for one in types for name, field in _fields(one).items()}
+        case inspect.StructType(fields=fields):
+            return {field.encode_name: field.type for field in fields}
+    return {}
 
 
 def _item(kind: inspect.Type) -> inspect.Type:
