@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -28,7 +28,6 @@ from tidings.adapters.sql.checkpoints import (
     LOOK_SECONDS,
     OLDEST_SECONDS,
     Checkpointer,
-    LogState,
 )
 from tidings.adapters.sql.migrate import _revisions, known_revision
 from tidings.adapters.sql.tables import metadata
@@ -337,11 +336,15 @@ async def test_the_log_stays_short_whatever_the_rows_are_like(file: Path) -> Non
 
 
 def rows_of(path: Path) -> int:
-    """Count the accounts in a copy of the file alone, as `cp` makes it; none where it is a torn one."""
+    """Count accounts and messages in a copy of the file alone, as `cp` makes it; none where it is a torn one.
+
+    `cp` is a process of its own: who closes a file of a database ends the locks that this process has on it.
+    """
     copy, found = path.with_name("copy.db"), 0
-    shutil.copy(path, copy)
+    subprocess.run(["cp", path, copy], check=True)
     with contextlib.closing(sqlite3.connect(copy)) as connection, contextlib.suppress(sqlite3.DatabaseError):
-        found = int(connection.execute("SELECT COUNT(*) FROM accounts").fetchone()[0])
+        for table in ("accounts", "messages"):
+            found += int(connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0])
     for each in path.parent.glob("copy.db*"):
         each.unlink()
     return found
@@ -359,18 +362,38 @@ async def test_a_copy_of_the_file_alone_has_everything_once_nothing_happens(
     entry = Entry(archive=ALICE, peer=Jid("bob@localhost"))
     await ledger.commit(LedgerBatch(appends=(Append(body=b"<message/>", entries=(entry,)),)))
     async with asyncio.timeout(20):
-        while rows_of(file) < 20 or LogState(*state_of(file)).copied < LogState(*state_of(file)).pages:
+        while rows_of(file) < 21:
+            await asyncio.sleep(0.1)
+    await stores.accounts.create(Jid("late@localhost"), (), 1.0)
+    async with asyncio.timeout(20):
+        while rows_of(file) < 22:
             await asyncio.sleep(0.1)
     await stores.close()
     assert not any(Path(f"{file}{ending}").exists() for ending in ("-wal", "-shm"))
-    assert rows_of(file) == 20
+    assert rows_of(file) == 22
 
 
-def state_of(path: Path) -> tuple[int, int, int]:
-    """Read what SQLite notes of the log."""
-    raw = Path(f"{path}-shm").read_bytes()
-    changes, pages, copied = (int.from_bytes(raw[at : at + 4], sys.byteorder) for at in (8, 16, 96))
-    return changes, pages, copied
+async def test_who_copies_the_log_ends_no_lock_of_sqlite(file: Path) -> None:
+    """Looking at the log from the process that has the database open must not let others write beside it."""
+    database = await open_database(f"sqlite:///{file}")
+    held, released = threading.Event(), threading.Event()
+
+    def work(connection: Connection) -> None:
+        connection.execute(text("CREATE TABLE held (x)"))
+        held.set()
+        assert released.wait(20)
+
+    writing = asyncio.create_task(database.write(work))
+    await asyncio.to_thread(held.wait, 20)
+    await asyncio.sleep(2 * LOOK_SECONDS)  # it looks at the log meanwhile
+    other = "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0).execute('BEGIN IMMEDIATE')"
+    tried = await asyncio.to_thread(
+        subprocess.run, [sys.executable, "-c", other, file], capture_output=True, text=True, check=False
+    )
+    released.set()
+    await writing
+    await database.close()
+    assert "database is locked" in tried.stderr
 
 
 async def test_a_copy_of_the_file_alone_is_never_far_behind_under_load(file: Path) -> None:

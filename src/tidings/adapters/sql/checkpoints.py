@@ -5,15 +5,17 @@ that: a thread with a connection of its own copies most while the writer goes on
 is little: it is copied between two transactions, and the log begins anew. Without that last step it would
 only grow, since under load something is always left to copy.
 
-The thread looks at the log every second, at what SQLite itself notes of it. What nobody has added to for a
-second is copied, and what has waited for `OLDEST_SECONDS`. So a copy of the file alone lacks no more than
-that, and nothing where nothing happens.
+The thread looks every second when the log was written last. What nobody has added to for a second is copied,
+and what has waited for `OLDEST_SECONDS`. So a copy of the file alone lacks no more than that, and nothing
+where nothing happens.
 
 Invariants, which keep from what SQLite before 3.51.3 does wrong (its WAL-reset bug: a checkpoint that begins
 when all is copied, while another connection begins the log anew, forgets what that one writes):
 - of all processes that write to a file, one copies;
 - the copy beside the traffic begins only where something is uncopied, and nobody else copies meanwhile;
-- every other copy is made while the writer holds the right to write, so that nobody can begin the log anew.
+- every other copy is made while the writer holds the right to write, so that nobody can begin the log anew;
+- no file of the database is opened here but by SQLite: who closes one ends all locks that this process has on
+  it (sqlite.org/howtocorrupt.html §2.2), those of SQLite among them.
 """
 
 from __future__ import annotations
@@ -21,7 +23,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-import struct
 import threading
 import time
 from collections.abc import Callable
@@ -46,16 +47,16 @@ _LOOK_EVERY: Final = 16
 
 COPY: Final = "PRAGMA wal_checkpoint(PASSIVE)"
 
-_INDEX: Final = struct.Struct("=8xI4xI76xI")
-"""What `-shm` begins with: changes, pages in the log, pages copied (sqlite.org/walformat.html §2.1)."""
-
 
 class LogState(NamedTuple):
-    """What SQLite notes of the log."""
+    """What the system notes of the log."""
 
-    changes: int
-    pages: int
-    copied: int
+    written: int
+    """When it was last, in nanoseconds."""
+    octets: int
+
+
+_NONE: Final = LogState(0, 0)
 
 
 class Checkpointer:
@@ -85,6 +86,8 @@ class Checkpointer:
         self._is_busy = False
         self._is_long = False
         self._copied_at = 0.0
+        self._copied = _NONE
+        """The log of which all is copied; none where more may have come within the same moment."""
 
     def begin(self) -> None:
         """Watch the log from now on, which who only reads does not need."""
@@ -123,7 +126,7 @@ class Checkpointer:
 
     def _watch(self) -> None:
         """Copy when it is time, until the end."""
-        before, since = LogState(0, 0, 0), time.monotonic()
+        before, since = _NONE, time.monotonic()
         while not self._is_closed or self._is_long:
             if self._is_long:
                 self._is_long = False
@@ -133,20 +136,21 @@ class Checkpointer:
                 self._wake.clear()
                 continue
             state, now = self._state(), time.monotonic()
-            if self._is_busy or state.pages <= state.copied:
+            if self._is_busy or state == self._copied or not state.octets:
                 since = now
-            elif state.changes == before.changes:
+            elif state == before:  # for a second, so that what comes later is told from it
                 self._is_busy = True
-                self._end_on_writer()
-            elif now - max(since, self._copied_at) > OLDEST_SECONDS or state.pages - state.copied > LOG_PAGES:
+                self._end_on_writer(state)
+            elif now - max(since, self._copied_at) > OLDEST_SECONDS:
                 self._is_busy = self._is_long = True
             before = state
 
     def _state(self) -> LogState:
-        """Read what is noted of the log; nothing where that is not there."""
-        with contextlib.suppress(OSError, struct.error), Path(f"{self._path}-shm").open("rb") as file:
-            return LogState(*_INDEX.unpack(file.read(_INDEX.size)))
-        return LogState(0, 0, 0)
+        """Look at the log from outside."""
+        with contextlib.suppress(OSError):
+            noted = os.stat(self._log)  # noqa: PTH116  # as above
+            return LogState(noted.st_mtime_ns, noted.st_size)
+        return _NONE
 
     def _copy(self) -> None:
         # Where it fails, the next commits try it again.
@@ -155,16 +159,18 @@ class Checkpointer:
             contextlib.closing(sqlite3.connect(self._path)) as connection,
         ):
             connection.execute(COPY).fetchall()
-        self._end_on_writer()
+        self._end_on_writer(_NONE)
 
-    def _end_on_writer(self) -> None:
+    def _end_on_writer(self, state: LogState) -> None:
+        """Copy what is left while nobody writes; then all of the log is copied that was in this state."""
         with contextlib.suppress(RuntimeError):  # the writer has ended
-            self._on_writer(self._end)
+            self._on_writer(lambda: self._end(state))
 
-    def _end(self) -> None:
+    def _end(self, state: LogState) -> None:
         try:
             _, pages, copied = self._finish()
             if pages == copied:  # the next commit begins the log anew
+                self._copied = state
                 changed = max(1, self._rows - self._start)
                 self._pages_a_row = min(4.0, max(0.02, pages / changed))
                 self._start = self._rows
