@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import time
 from pathlib import Path
@@ -59,9 +61,15 @@ def _use_wal(connection: Any, lock_seconds: float) -> None:  # noqa: ANN401
 
 def create_private(path: Path, place: str) -> None:
     """Make a missing file that its owner alone may read; `place` names the database in an error."""
-    # SQLite gives the files beside it (-wal, -shm) the same rights.
+    # SQLite gives the files beside it (-wal, -shm) the same rights. A file that is there is not opened: who
+    # closes it ends the locks that this process may have on it (sqlite.org/howtocorrupt.html §2.2).
     try:
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if path.exists() and not os.access(path, os.R_OK | os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
     except OSError as error:
         raise BackendError(
             f"{place} cannot be opened: {error.strerror}. Check that the folder {path.parent} exists and "
