@@ -52,7 +52,9 @@ class ClientKeys(msgspec.Struct, frozen=True):
 
 
 Pbkdf2 = Callable[[str, bytes, bytes, int], bytes]
-"""PBKDF2 with HMAC over the named hash function, of password, salt and iterations (RFC 8018 §5.2)."""
+"""PBKDF2 with HMAC over the named hash function, of password, salt and iterations (RFC 8018 §5.2).
+
+Where none is given, it is that of the standard library."""
 
 
 def derive(
@@ -60,11 +62,11 @@ def derive(
     password: str,
     salt: bytes,
     iterations: int,
-    pbkdf2: Pbkdf2 = hashlib.pbkdf2_hmac,
+    pbkdf2: Pbkdf2 | None = None,
 ) -> ClientKeys:
     """Derive both keys from a *prepared* password; this is the slow step, by design."""
     name = HASHES[mechanism]
-    salted = pbkdf2(name, password.encode(), salt, iterations)
+    salted = (pbkdf2 or hashlib.pbkdf2_hmac)(name, password.encode(), salt, iterations)
     return ClientKeys(hmac.digest(salted, b"Client Key", name), hmac.digest(salted, b"Server Key", name))
 
 
@@ -73,7 +75,7 @@ def make_scram_keys(
     mechanisms: Sequence[ScramMechanism] = tuple(HASHES),
     iterations: int = DEFAULT_ITERATIONS,
     salt: bytes | None = None,
-    pbkdf2: Pbkdf2 = hashlib.pbkdf2_hmac,
+    pbkdf2: Pbkdf2 | None = None,
 ) -> tuple[ScramKeys, ...]:
     """Make the keys to store for a new password, one per mechanism, each with its own random salt.
 
