@@ -200,7 +200,7 @@ async def test_the_log_shows_levels_and_who_is_traced(world: World, traced: Log)
 async def test_an_ipv4_client_is_traced_on_a_socket_for_both(world: World, traced: Log) -> None:
     await call(world, "trace", address="192.0.2.7")
     structlog.get_logger("tidings.one").debug("seen", address="::ffff:192.0.2.7")
-    assert traced.events == ["seen"]
+    assert traced.events == ["operation", "seen"]  # the audit has told of the call itself
 
 
 @pytest.mark.parametrize(

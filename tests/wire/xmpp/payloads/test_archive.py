@@ -422,11 +422,17 @@ def test_preferences_round_trip(value: ArchivePreferences) -> None:
     assert ArchivePreferences.decode(through_bytes(value.encode())) == value
 
 
-def test_what_is_no_address_is_passed_over() -> None:
-    text = prefs(
-        "<always><jid>@</jid><jid/><jid> Romeo@Montague.lit </jid><jid>romeo@montague.lit</jid></always>"
-    )
+def test_an_address_counts_once_however_it_is_written() -> None:
+    text = prefs("<always><jid> Romeo@Montague.lit </jid><jid>romeo@montague.lit</jid></always>")
     assert ArchivePreferences.decode(decode(text.encode(), "")).always == (ROMEO,)
+
+
+@pytest.mark.parametrize("item", ["<jid>@</jid>", "<jid/>", "<jid>a@b@c</jid>"])
+def test_what_is_no_address_is_refused(item: str) -> None:
+    text = prefs(f"<always><jid>romeo@montague.lit</jid>{item}</always>")
+    with pytest.raises(StanzaError) as refused:
+        ArchivePreferences.decode(decode(text.encode(), ""))
+    assert refused.value.condition == "jid-malformed"
 
 
 @pytest.mark.parametrize("attributes", ["default='sometimes'", "default=''"])
