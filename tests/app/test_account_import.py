@@ -75,15 +75,15 @@ def test_json_lines_have_the_fields_of_the_operation():
     ("text", "number", "told"),
     [
         ("user,password\nalice,x,y\n", 2, "it has 3 values, and the header names 2"),
-        ("user,password\n,x\n", 2, "missing required field `user`"),
+        ("user,password\n,x\n", 2, "`user` is missing"),
         ("user,iterations\nalice,many\n", 2, "`iterations` is no number"),
         ("user,created\nbob,x\nalice,\udcff\n", 3, "`created`: the octet 0xFF is not UTF-8"),
         ('user\n"alice"x\n', 2, "it is no CSV"),
         ('{"user": "alice"}\n{"user": \n', 2, "it is no JSON"),
         ('{"user": "alice"}\n["bob"]\n', 2, "it is no JSON object"),
-        ('{"user": "alice"}\n{"user": 7}\n', 2, "Expected `str`, got `int`"),
+        ('{"user": "alice"}\n{"user": 7}\n', 2, "`user` must be a text, not 7"),
         ('{"user": "a", "contacts": [{"jid": "b", "subscription": "x"}]}\n', 1, "`contacts[0].subscription`"),
-        ('{"user": "alice", "passwort": "x"}\n', 1, "unknown field `passwort`"),
+        ('{"user": "alice", "passwort": "x"}\n', 1, "`passwort` is unknown; the fields are `user`, "),
     ],
 )
 def test_a_wrong_line_is_told_with_its_number(text, number, told):

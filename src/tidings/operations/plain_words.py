@@ -17,6 +17,7 @@ _SHOWN: Final = 40
 """Characters of a wrong value that are repeated to who gave it."""
 _PLACE: Final = re.compile(r"\$\.(?P<field>\w+)(?P<rest>.*?)`?\Z")
 _STEP: Final = re.compile(r"\[(?:\d+|\.\.\.)\]|\.(?P<name>\w+)")
+_UNKNOWN: Final = re.compile(r"Object contains unknown field `(.*)`")
 _MISSING: Final = re.compile(r"Object missing required field `(\w+)`")
 
 
@@ -27,8 +28,10 @@ def why_wrong(error: msgspec.ValidationError, arguments: object, request: type[m
     if missing := _MISSING.match(str(error)):
         within = "" if found is None else f"{found['field']}{found['rest']}."
         return f"`{within}{missing[1]}` is missing"
+    names = ", ".join(f"`{name}`" for name in fields)
+    if (unknown := _UNKNOWN.match(str(error))) and found is None:
+        return f"`{unknown[1]}` is unknown; the fields are {names}"
     if found is None or found["field"] not in fields:
-        names = ", ".join(f"`{name}`" for name in fields)
         return f"the request must be an object with the fields {names}"
     place = f"`{found['field']}{found['rest']}`"
     if error.__cause__ is not None:  # what reads addresses has said it
