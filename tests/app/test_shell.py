@@ -143,4 +143,5 @@ def test_on_a_terminal_words_are_completed_failures_shown_and_lines_remembered(
     again = Terminal(served, tmp_path)
     again.type("\x10\n")  # Ctrl-P, the line before
     assert "account check --user nobody@localhost" in again.read_until("(exit code 1)")
+    again.read_until("tidings> ")  # what is typed before, the terminal reads itself
     assert again.end() == 0
