@@ -5,8 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from tidings.operations.catalogue import OPERATORS, operation
-from tidings.operations.context import Configuration, Context, Differences, Reloaded, RolledBack
-from tidings.operations.errors import OperationError
+from tidings.operations.context import Context, Differences, Reloaded, RolledBack
 
 
 class DiffRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,7 +36,7 @@ async def diff(context: Context, request: DiffRequest) -> Differences:
     as they were at the start. What may be a password is not shown.
     """
     del request
-    return await _configuration(context).differences()
+    return await context.configuration().differences()
 
 
 @operation("config", "preview", roles=OPERATORS, changes=False, needs_server=True, answer="complete")
@@ -47,7 +46,7 @@ async def preview(context: Context, request: PreviewRequest) -> Reloaded:
     It reads and checks the configuration and the certificates as a reload does, and tells their mistakes.
     """
     del request
-    return await _configuration(context).preview()
+    return await context.configuration().preview()
 
 
 @operation(
@@ -65,14 +64,7 @@ async def rollback(context: Context, request: RollbackRequest) -> RolledBack:
     the file has now stays beside it. On the command line it works without a running server, too.
     """
     del request
-    return await _configuration(context).roll_back()
-
-
-def _configuration(context: Context) -> Configuration:
-    live = context.live
-    if live is None or live.configuration is None:
-        raise OperationError("unavailable", "this server has no configuration to read")
-    return live.configuration
+    return await context.configuration().roll_back()
 
 
 OPERATIONS = (diff, preview, rollback)

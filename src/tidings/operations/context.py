@@ -233,6 +233,12 @@ class Context:
         if subject.domain not in self.domains and not (or_was_served and self.caller.is_for_all):
             raise self.not_served(subject.domain)
 
+    def configuration(self) -> Configuration:
+        """Give what the running server was started with; raises `OperationError` where that is not known."""
+        if self.live is None or self.live.configuration is None:
+            raise OperationError("unavailable", "this server has no configuration to read")
+        return self.live.configuration
+
     def not_served(self, domain: str) -> OperationError:
         """Make what is raised for a domain that is not served."""
         served = ", ".join(self.domains)

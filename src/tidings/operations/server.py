@@ -12,7 +12,7 @@ from tidings.base.errors import BackendError
 from tidings.base.jid import Jid
 from tidings.operations.catalogue import ADMINISTRATORS, OPERATORS, operation
 from tidings.operations.context import Context, Reloaded, Role
-from tidings.operations.errors import DATABASE_SILENT, OperationError
+from tidings.operations.errors import DATABASE_SILENT
 from tidings.operations.values import Domain, Moment, moment_of
 
 
@@ -92,10 +92,7 @@ async def reload(context: Context, request: ReloadRequest) -> Reloaded:
     does the same.
     """
     del request
-    live = context.live
-    if live is None or live.configuration is None:
-        raise OperationError("unavailable", "this server has no configuration to read")
-    return await live.configuration.reload()
+    return await context.configuration().reload()
 
 
 OPERATIONS = (status, reload)

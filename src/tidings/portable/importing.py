@@ -162,7 +162,8 @@ class Importer:
     async def _account(self, source: Source, account: PortableAccount, name: str) -> None:
         jid = account.jid
         record = await self._record(jid)
-        if not await self._stores.accounts.exists(jid):
+        is_new = not await self._stores.accounts.exists(jid)
+        if is_new:
             record = ImportRecord(jid.text, name, await self._last_position(jid))
             self.report.accounts += 1
         elif record is None or record.is_whole:
@@ -176,7 +177,7 @@ class Importer:
                 self.report.messages += 1
             return
         await self._note(record)
-        if not await self._stores.accounts.exists(jid):
+        if is_new:
             keys = await asyncio.to_thread(self._keys, account)
             self.report.mechanisms.update(_mechanisms(keys))
             await self._stores.accounts.create(jid, keys, account.created or self._clock.now())

@@ -148,7 +148,7 @@ class Checkpointer:
     def _state(self) -> LogState:
         """Look at the log from outside."""
         with contextlib.suppress(OSError):
-            noted = os.stat(self._log)  # noqa: PTH116  # as above
+            noted = os.stat(self._log)  # noqa: PTH116  # often
             return LogState(noted.st_mtime_ns, noted.st_size)
         return _NONE
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
 from typing import Final
 
 from sqlalchemy import RowMapping, select
@@ -11,9 +10,9 @@ from sqlalchemy import RowMapping, select
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
 from tidings.portable.account import PastMessage, PortableAccount, past_message
-from tidings.portable.ejabberd.tables import AccountTables
+from tidings.portable.ejabberd.tables import AccountTables, created
 from tidings.portable.ejabberd.terms import read_term
-from tidings.portable.ejabberd.values import DEFAULTS, jids, scram_keys
+from tidings.portable.ejabberd.values import DEFAULTS, MECHANISMS, jids, scram_keys
 from tidings.portable.errors import PortableError
 from tidings.portable.rows import Rows
 from tidings.ports.accounts import ScramKeys
@@ -34,18 +33,14 @@ class EjabberdDatabase:
         """Begin; `url` is as that of [database]. `domain` is needed where the database does not say it."""
         self._rows = Rows(url)
         self._domain = domain
-        self._looked_at: AccountTables | None = None
+        self._tables = AccountTables(self._rows, _OTHERS, "server_host")
 
     def accounts(self) -> Iterator[PortableAccount]:
         """Give every account; raises `PortableError` where the database cannot be read, or says no domain."""
         if not self._tables.has_domains and not self._domain:
             place = self._rows.place
             raise PortableError(f"{place} does not say of which domain it is: name it with --domain")
-        for jid, row in self._tables.users(self._domain):
-            try:
-                yield self._account(jid, row)
-            except ValueError as error:
-                raise PortableError(f"{self._rows.place}, {jid}: {error}") from None
+        yield from self._tables.accounts(self._domain, self._account)
 
     def history(self, account: Jid) -> Iterator[PastMessage]:
         """Give the archive of an account, oldest first."""
@@ -58,12 +53,6 @@ class EjabberdDatabase:
             if past is not None:
                 yield past
 
-    @property
-    def _tables(self) -> AccountTables:
-        if self._looked_at is None:
-            self._looked_at = AccountTables(self._rows, _OTHERS, "server_host")
-        return self._looked_at
-
     def _account(self, jid: Jid, row: RowMapping) -> PortableAccount:
         tables, left_out = self._tables, list[str]()
         last = tables.one("last", jid)
@@ -74,7 +63,7 @@ class EjabberdDatabase:
             jid=jid,
             password=None if row["iterationcount"] else row["password"],
             keys=() if keys is None else (keys,),
-            created=_created(row),
+            created=created(row),
             contacts=tables.contacts(jid, left_out),
             vcard=tables.vcard(jid),
             private=tables.private(jid),
@@ -118,12 +107,9 @@ def _keys(row: RowMapping) -> ScramKeys | None:
     mechanism, colon, stored = row["password"].partition(":")
     if not colon:
         mechanism, stored = "sha", row["password"]
-    return scram_keys(mechanism, stored, row["serverkey"], row["salt"], int(row["iterationcount"]))
-
-
-def _created(row: RowMapping) -> float | None:
-    created = row.get("created_at")
-    return created.timestamp() if isinstance(created, datetime) else None
+    return scram_keys(
+        MECHANISMS.get(mechanism), stored, row["serverkey"], row["salt"], int(row["iterationcount"])
+    )
 
 
 def _past(owner: Jid, xml: str, time: int) -> PastMessage | None:

@@ -17,7 +17,16 @@ from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
 from tidings.portable.account import PastMessage, PortableAccount, PrivateFragment, past_message
 from tidings.portable.ejabberd.terms import Term, first_terms, read_term
-from tidings.portable.ejabberd.values import DEFAULTS, Contact, element_of, jid_of, jids, scram_keys, text_of
+from tidings.portable.ejabberd.values import (
+    DEFAULTS,
+    MECHANISMS,
+    Contact,
+    element_of,
+    jid_of,
+    jids,
+    scram_keys,
+    text_of,
+)
 from tidings.portable.errors import PortableError
 from tidings.portable.roster import contacts_of
 from tidings.ports.accounts import ScramKeys
@@ -169,7 +178,8 @@ def _passwd(parts: _Parts, record: tuple[Term, ...]) -> None:
             mechanism, iterations = ("sha", others[0]) if len(others) == 1 else (others[0], others[1])
             if not isinstance(iterations, int):
                 raise ValueError("has no number of iterations")
-            keys = scram_keys(text_of(mechanism), text_of(stored), text_of(server), text_of(salt), iterations)
+            known = MECHANISMS.get(text_of(mechanism))
+            keys = scram_keys(known, text_of(stored), text_of(server), text_of(salt), iterations)
             if keys is None:
                 parts.left_out.append("keys of passwords that cannot be read")
             else:

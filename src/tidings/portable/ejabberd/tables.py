@@ -5,13 +5,15 @@ A table says whose a row is by the name alone, where the database is of one doma
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from functools import cached_property
 from typing import Any, Final
 
 from sqlalchemy import RowMapping, Select, Table, select
 
 from tidings.base.jid import Jid, JidError
-from tidings.portable.account import PrivateFragment
+from tidings.portable.account import PortableAccount, PrivateFragment
 from tidings.portable.ejabberd.values import Contact
 from tidings.portable.errors import PortableError
 from tidings.portable.roster import contacts_of
@@ -40,19 +42,38 @@ _ASKS: Final = {"S": "subscribe", "B": "both", "O": "out", "I": "in"}
 class AccountTables:
     """What is kept of accounts; every method may raise `PortableError`."""
 
-    def __init__(self, rows: Rows, others: tuple[str, ...], *domain_columns: str) -> None:
-        """Look which tables there are. `domain_columns` are what the column of the domain may be called."""
+    def __init__(self, rows: Rows, others: tuple[str, ...], domain_column: str) -> None:
+        """Begin; nothing is asked yet. `domain_column` is what the column of the domain is called."""
         self.rows = rows
-        self.tables = rows.tables((*NAMES, *others))
-        if "users" not in self.tables:
-            raise PortableError(f"{rows.place} has no table `users`: it is a database of another kind")
-        columns = self.tables["users"].c
-        self._domain_column = next((name for name in domain_columns if name in columns), "")
+        self._names = (*NAMES, *others)
+        self._wanted_column = domain_column
+
+    @cached_property
+    def tables(self) -> dict[str, Table]:
+        """Those that there are."""
+        tables = self.rows.tables(self._names)
+        if "users" not in tables:
+            raise PortableError(f"{self.rows.place} has no table `users`: it is a database of another kind")
+        return tables
 
     @property
     def has_domains(self) -> bool:
         """Tell whether the tables say of which domain an account is."""
         return bool(self._domain_column)
+
+    @property
+    def _domain_column(self) -> str:
+        return self._wanted_column if self._wanted_column in self.tables["users"].c else ""
+
+    def accounts(
+        self, domain: str, read: Callable[[Jid, RowMapping], PortableAccount]
+    ) -> Iterator[PortableAccount]:
+        """Give what `read` makes of each row of `users`; what it cannot read is told with its account."""
+        for jid, row in self.users(domain):
+            try:
+                yield read(jid, row)
+            except ValueError as error:
+                raise PortableError(f"{self.rows.place}, {jid}: {error}") from None
 
     def users(self, domain: str) -> Iterator[tuple[Jid, RowMapping]]:
         """Give the rows of all accounts; `domain` is the one that is meant, or empty for every one."""
@@ -137,6 +158,12 @@ class AccountTables:
                 else:
                     left_out.append("rules of privacy lists that are more than a block list")
         return frozenset(blocked)
+
+
+def created(row: RowMapping) -> float | None:
+    """Give when an account was made, where its row has that."""
+    found = row.get("created_at")
+    return found.timestamp() if isinstance(found, datetime) else None
 
 
 def _text(value: str | bytes) -> str:

@@ -56,9 +56,10 @@ class Contact(NamedTuple):
         return Element("presence", ns.CLIENT, attributes, *status)
 
 
-def scram_keys(mechanism: str, stored: str, server: str, salt: str, iterations: int) -> ScramKeys | None:
-    """Read keys that are written in base64; None where they are none."""
-    known = MECHANISMS.get(mechanism)
+def scram_keys(
+    known: ScramMechanism | None, stored: str, server: str, salt: str, iterations: int
+) -> ScramKeys | None:
+    """Read keys of a mechanism that are written in base64; None where they are none."""
     try:
         parts = [b64decode(text, validate=True) for text in (salt, stored, server)]
     except binascii.Error:

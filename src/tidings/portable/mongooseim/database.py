@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import binascii
 import re
-from base64 import b64decode
 from collections.abc import Iterator
-from datetime import datetime
 from typing import Final
 
 from sqlalchemy import RowMapping, select
@@ -14,8 +11,8 @@ from sqlalchemy import RowMapping, select
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid, JidError
 from tidings.portable.account import Conversation, PastMessage, PortableAccount, past_message
-from tidings.portable.ejabberd.tables import AccountTables
-from tidings.portable.ejabberd.values import element_of
+from tidings.portable.ejabberd.tables import AccountTables, created
+from tidings.portable.ejabberd.values import element_of, scram_keys
 from tidings.portable.errors import PortableError
 from tidings.portable.mongooseim.external_terms import read_external
 from tidings.portable.rows import Rows
@@ -47,17 +44,13 @@ class MongooseIm:
         """Begin; `url` is as that of [database]. With `domain` it is the one that is read."""
         self._rows = Rows(url)
         self._domain = domain
-        self._looked_at: AccountTables | None = None
+        self._tables = AccountTables(self._rows, _OTHERS, "server")
 
     def accounts(self) -> Iterator[PortableAccount]:
         """Give every account; raises `PortableError` where the database cannot be read."""
         if not self._tables.has_domains:
             raise PortableError(f"{self._rows.place} has no column `server`: it is no database of MongooseIM")
-        for jid, row in self._tables.users(self._domain):
-            try:
-                yield self._account(jid, row)
-            except ValueError as error:
-                raise PortableError(f"{self._rows.place}, {jid}: {error}") from None
+        yield from self._tables.accounts(self._domain, self._account)
 
     def history(self, account: Jid) -> Iterator[PastMessage]:
         """Give the archive of an account, oldest first."""
@@ -73,12 +66,6 @@ class MongooseIm:
                 raise PortableError(f"{where}: {error}") from None
             if past.message.kind != "groupchat":
                 yield past
-
-    @property
-    def _tables(self) -> AccountTables:
-        if self._looked_at is None:
-            self._looked_at = AccountTables(self._rows, _OTHERS, "server")
-        return self._looked_at
 
     def _number(self, account: Jid) -> int | None:
         """Give the number that the archive has for an account."""
@@ -98,7 +85,7 @@ class MongooseIm:
             jid=jid,
             password=None if details else row["password"] or None,
             keys=tuple(_keys(details, left_out)),
-            created=row["created_at"].timestamp() if isinstance(row["created_at"], datetime) else None,
+            created=created(row),
             contacts=tables.contacts(jid, left_out),
             vcard=tables.vcard(jid),
             private=tables.private(jid),
@@ -201,8 +188,7 @@ def _key(
     if mechanism is None:
         left_out.append(f"keys of SCRAM-{name}")
         return
-    try:
-        parts = [b64decode(text, validate=True) for text in (salt, stored, server)]
-    except binascii.Error:
-        raise ValueError("the keys of the password are no base64") from None
-    yield ScramKeys(mechanism, parts[0], int(iterations), parts[1], parts[2])
+    keys = scram_keys(mechanism, stored, server, salt, int(iterations))
+    if keys is None:
+        raise ValueError("the keys of the password cannot be read")
+    yield keys
