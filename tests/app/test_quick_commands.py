@@ -121,6 +121,14 @@ async def test_without_a_server_the_work_is_done_on_the_database(tmp_path):
     assert "sqlalchemy" in loaded
 
 
+async def test_a_server_that_starts_loads_nothing_that_is_for_terminals(tmp_path):
+    (tmp_path / "tidings.toml").write_text("[server]\nno_such_option = 1\n")
+    code, shown, loaded = await run(tmp_path, "serve")
+    assert (code, "no_such_option" in shown) == (2, True), shown
+    assert {"structlog", "sqlalchemy"} <= loaded
+    assert loaded & {"rich", "pygments", "aiohttp"} == set()
+
+
 @pytest.mark.parametrize(
     ("file", "environment", "data_dir"),
     [

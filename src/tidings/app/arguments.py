@@ -9,7 +9,7 @@ from msgspec import inspect
 
 from tidings.app.commands import Argument, Command, Kind
 from tidings.operations.catalogue import Operation
-from tidings.operations.values import unwrapped
+from tidings.operations.values import fields_of, unwrapped
 
 
 def command_of(operation: Operation) -> Command:
@@ -30,9 +30,7 @@ def command_of(operation: Operation) -> Command:
 
 def of(request: type[msgspec.Struct]) -> Iterator[Argument]:
     """Give an option for each field of a request."""
-    described = inspect.type_info(request)
-    assert isinstance(described, inspect.StructType)
-    for field in described.fields:
+    for field in fields_of(request):
         yield _argument(field)
 
 

@@ -60,7 +60,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _serve(given: argparse.Namespace) -> int:
     gc.disable()  # nothing that loading makes is garbage; `serve` switches it on again
-    from tidings.app import signals  # noqa: PLC0415  # the other commands start faster without
+    from tidings.base.absent import absent  # noqa: PLC0415  # the other commands start faster without
+
+    with absent("rich"):  # for tracebacks in colours that no log here has it takes 50 ms and 4 MB
+        import structlog  # noqa: F401, PLC0415
+    from tidings.app import signals  # noqa: PLC0415
 
     signals.ignore_until_serving()
     from tidings.app import server  # noqa: PLC0415

@@ -11,6 +11,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -147,9 +148,7 @@ def show(value: object) -> str:
 
 def _table(struct: type[msgspec.Struct]) -> Table:
     table = Table(title=_first_line(struct), struct=struct)
-    descriptions = inspect.type_info(struct)
-    assert isinstance(descriptions, inspect.StructType)
-    kinds = {described.name: described.type for described in descriptions.fields}
+    kinds = _kinds(struct)
     for known in msgspec.structs.fields(struct):
         if known.name in {"features", "disabled"} and struct is options.HostOptions:
             continue
@@ -158,6 +157,14 @@ def _table(struct: type[msgspec.Struct]) -> Table:
         else:
             table.entries[known.name] = _leaf(known, kinds[known.name])
     return table
+
+
+@cache
+def _kinds(struct: type[msgspec.Struct]) -> dict[str, inspect.Type]:
+    """Give the types of a section's options by name; the tree is made more than once at a start."""
+    described = inspect.type_info(struct)
+    assert isinstance(described, inspect.StructType)
+    return {field.name: field.type for field in described.fields}
 
 
 def _leaf(known: msgspec.structs.FieldInfo, kind: inspect.Type) -> Leaf:

@@ -28,7 +28,7 @@ from tidings.base.jid import Jid
 from tidings.base.seldom_told import SeldomTold
 from tidings.operations.context import Caller, Context, Role
 from tidings.operations.errors import OperationError
-from tidings.operations.values import scalar_of, to_plain, unwrapped
+from tidings.operations.values import fields_of, scalar_of, to_plain, unwrapped
 
 log = structlog.get_logger("tidings.audit")
 
@@ -170,9 +170,7 @@ def _short(value: object) -> object:
 @functools.cache
 def _told_fields(request: type[msgspec.Struct]) -> tuple[str, ...]:
     """Give the fields that may be told: addresses, numbers, choices, and texts that are declared so."""
-    described = inspect.type_info(request)
-    assert isinstance(described, inspect.StructType)
-    return tuple(field.name for field in described.fields if _may_be_told(field.type))
+    return tuple(field.name for field in fields_of(request) if _may_be_told(field.type))
 
 
 def _may_be_told(kind: inspect.Type) -> bool:

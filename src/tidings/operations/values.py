@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Annotated, Any, Final, Generic, NamedTuple, TypeVar
 
 import msgspec
@@ -83,11 +84,17 @@ def exact_moment_of(microseconds: int) -> datetime:
     return _EPOCH + timedelta(microseconds=microseconds)
 
 
+@cache
+def fields_of(struct: type[msgspec.Struct]) -> tuple[inspect.Field, ...]:
+    """Describe the fields of a request or response, as msgspec reads its annotations."""
+    described = inspect.type_info(struct)
+    assert isinstance(described, inspect.StructType)
+    return described.fields
+
+
 def address_fields(request: type[msgspec.Struct]) -> tuple[AddressField, ...]:
     """Give the fields of a request that hold addresses."""
-    described = inspect.type_info(request)
-    assert isinstance(described, inspect.StructType)
-    found = ((field.name, scalar_of(field.type)) for field in described.fields)
+    found = ((field.name, scalar_of(field.type)) for field in fields_of(request))
     return tuple(AddressField(name, scalar) for name, scalar in found if scalar is not None)
 
 

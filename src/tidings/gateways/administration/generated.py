@@ -5,6 +5,7 @@ can be run from a client, under the node `urn:tidings:operation:CATEGORY:NAME`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, Final
 
 import msgspec
@@ -16,7 +17,7 @@ from tidings.gateways.administration.door import Door
 from tidings.gateways.administration.service import COVERED
 from tidings.gateways.commands import Outcome
 from tidings.operations.catalogue import Operation
-from tidings.operations.values import unwrapped
+from tidings.operations.values import fields_of, unwrapped
 from tidings.wire.xmpp.payloads.command import Note, NoteKind, bad_request
 from tidings.wire.xmpp.payloads.data_form import DataForm, Field, FieldKind, FormKind, Option, Validation
 
@@ -66,6 +67,7 @@ def generated_commands(door: Door) -> Iterator[GeneratedCommand]:
             yield GeneratedCommand(door, operation)
 
 
+@cache
 def _fits_a_form(request: type[msgspec.Struct]) -> bool:
     """Tell whether a person could fill it in: what is a list of records is for programs."""
     kinds = (_unwrapped(field.type)[0] for field in fields_of(request))
@@ -73,13 +75,6 @@ def _fits_a_form(request: type[msgspec.Struct]) -> bool:
         isinstance(kind, inspect.VarTupleType) and isinstance(kind.item_type, inspect.StructType)
         for kind in kinds
     )
-
-
-def fields_of(struct: type[msgspec.Struct]) -> tuple[inspect.Field, ...]:
-    """Give the fields of a request."""
-    described = inspect.type_info(struct)
-    assert isinstance(described, inspect.StructType)
-    return described.fields
 
 
 def form_field(field: inspect.Field) -> Field:
