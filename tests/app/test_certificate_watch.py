@@ -14,7 +14,8 @@ from typing import Any
 from structlog.testing import capture_logs
 
 from tests.harness.clock import VirtualClock
-from tests.harness.server_process import HOST, ServerProcess, make_certificate
+from tests.harness.ports import HOST
+from tests.harness.server_process import ServerProcess, make_certificate
 from tidings.app import certificates, config, tls_contexts
 from tidings.app.certificate_watch import MOST_DOMAINS, CertificateWatch
 from tidings.app.certificates import SELF_SIGNED_DAYS

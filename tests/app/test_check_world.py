@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.harness.dns import SRV, A, Records, address, service, serving
-from tests.harness.server_process import ServerProcess, free_ports, make_certificate
+from tests.harness.ports import free_ports
+from tests.harness.server_process import ServerProcess, make_certificate
 from tidings.app import check_world, config
 from tidings.app.finding import Finding
 from tidings.app.options import Config

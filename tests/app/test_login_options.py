@@ -6,7 +6,8 @@ import contextlib
 import socket
 from pathlib import Path
 
-from tests.harness.server_process import HOST, ServerProcess
+from tests.harness.ports import HOST
+from tests.harness.server_process import ServerProcess
 
 OPTIONS = """
 [host."old.example"]

@@ -12,7 +12,8 @@ from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.harness.bare_client import SASL, BareClient
-from tests.harness.server_process import HOST, ServerProcess
+from tests.harness.ports import HOST
+from tests.harness.server_process import ServerProcess
 from tidings.app import reference
 from tidings.gateways.mongooseim_names import ALIASES
 

@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 
 from tests.harness.bare_client import SASL, BareClient
-from tests.harness.server_process import HOST, ServerProcess, free_ports
+from tests.harness.ports import HOST, free_ports
+from tests.harness.server_process import ServerProcess
 from tidings.app import reference
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -125,7 +125,7 @@ async def test_a_server_that_starts_loads_nothing_that_is_for_terminals(tmp_path
     (tmp_path / "tidings.toml").write_text("[server]\nno_such_option = 1\n")
     code, shown, loaded = await run(tmp_path, "serve")
     assert (code, "no_such_option" in shown) == (2, True), shown
-    assert {"structlog", "sqlalchemy"} <= loaded
+    assert {"structlog", "tidings.app.server"} <= loaded
     assert loaded & {"rich", "pygments", "aiohttp"} == set()
 
 

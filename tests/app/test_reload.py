@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.server_process import HOST, ServerProcess, make_certificate
+from tests.harness.ports import HOST
+from tests.harness.server_process import ServerProcess, make_certificate
 from tidings.adapters.file_lock import FileLock
 from tidings.app import certificates, config, tls_contexts
 from tidings.app.differences import differences

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.server_process import HOST, ServerProcess
+from tests.harness.ports import HOST
+from tests.harness.server_process import ServerProcess
 
 HEADER = (
     "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' to='localhost' "

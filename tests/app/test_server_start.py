@@ -14,7 +14,8 @@ from typing import IO
 
 import pytest
 
-from tests.harness.server_process import HOST, ServerProcess, free_ports, has_listener, tidings_command
+from tests.harness.ports import HOST, free_ports, has_listener
+from tests.harness.server_process import ServerProcess, tidings_command
 from tidings.adapters.file_lock import FileLock
 from tidings.adapters.sql.engine import connect_database
 from tidings.adapters.sql.migrate import known_revision

@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import socket
 
-from tests.harness.server_process import DOMAIN, HOST, ServerProcess
+from tests.harness.ports import HOST
+from tests.harness.server_process import DOMAIN, ServerProcess
 
 SASL = "urn:ietf:params:xml:ns:xmpp-sasl"
 HEADER = (

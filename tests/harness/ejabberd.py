@@ -13,6 +13,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
+from tests.harness.ports import free_port
 from tests.streams.stand import AUTH, HEADER, Raw, plain
 
 ERLANG: Final = shutil.which("erl") if Path("/usr/sbin/ejabberdctl").exists() else None
@@ -66,8 +67,7 @@ class Ejabberd:
         """Write its configuration. `accounts` are names and passwords, made at the start."""
         self.folder = folder
         self._accounts = accounts
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         (folder / "ejabberd.yml").write_text(
             _CONFIGURATION.format(
                 folder=folder,

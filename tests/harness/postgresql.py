@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Literal
 import psycopg
 
 from tests.harness.databases import as_user, database_folder, run_once, until_ready
+from tests.harness.ports import free_port
 
 _USER = "postgres"
 _STOP_SECONDS = 30
@@ -34,7 +34,7 @@ class Postgresql:
 
     def __init__(self, folder: Path, programs: Path, *, is_durable: bool) -> None:
         self.folder = folder
-        self.port = _free_port()
+        self.port = free_port()
         """Where it listens on loopback, for those who cannot use the socket in its folder."""
         self._programs = programs
         self._options = _OPTIONS | {"unix_socket_directories": str(folder), "port": str(self.port)}
@@ -131,10 +131,3 @@ def own_postgresql(*, is_durable: bool) -> Iterator[Postgresql]:
         finally:
             server.go_on()  # a halted process hears no other signal
             server.stop("immediate")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        number: int = probe.getsockname()[1]
-        return number

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Final
 
+from tests.harness.ports import free_port
 from tests.streams.stand import HEADER, Raw, plain
 
 PROSODY: Final = shutil.which("prosody")
@@ -45,8 +46,7 @@ class Prosody:
     ) -> None:
         """Write its configuration."""
         self.folder = folder
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         (folder / "data").mkdir()
         self._file = folder / "prosody.cfg.lua"
         self._file.write_text(

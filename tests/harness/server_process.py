@@ -23,7 +23,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-HOST = "127.0.0.1"
+from tests.harness.ports import HOST, free_ports, has_listener
+
 DOMAIN = "localhost"
 START_SECONDS = 30
 READY = "Stop with Ctrl-C."  # the last line of what the server says to the person who started it
@@ -66,22 +67,6 @@ format = "json"
 open = true
 attempts_per_hour = 0
 """
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of loopback that nobody listens on, all different."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind((HOST, 0))
-        return [each.getsockname()[1] for each in sockets]
-
-
-def has_listener(port: int) -> bool:
-    """Tell whether somebody accepts connections on a port of loopback."""
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        return probe.connect_ex((HOST, port)) == 0
 
 
 def make_certificate(directory: Path, *names: str) -> Path:

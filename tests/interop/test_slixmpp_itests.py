@@ -22,7 +22,8 @@ from pathlib import Path
 import pytest
 
 from tests.dialogs.raw_client import raw_client
-from tests.harness.server_process import INTEROP_PORTS, ServerProcess, has_listener
+from tests.harness.ports import has_listener
+from tests.harness.server_process import INTEROP_PORTS, ServerProcess
 
 ACCOUNTS = {"CI_ACCOUNT1": "slix-one", "CI_ACCOUNT2": "slix-two"}
 PASSWORD = "slix pass"
