@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := packaging/environment install $(VENV)
 PYTHON ?=
+WORKERS ?= $(shell expr $$(nproc) + 1)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 ## serve: install what is needed and start the server on ./data
@@ -12,11 +13,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 serve: $(VENV)/serve.stamp
 	$(BIN)/tidings serve $(ARGS)
 
-## test: install what the tests need (Debian packages included) and run them all
+## test: install what the tests need (Debian packages included) and run them all, WORKERS files at a time
 .PHONY: test
 test: $(VENV)/dev.stamp
 	tests/install.sh
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 ## check: everything that .ci/run asks for: lint, types, imports, generated files, tests
 .PHONY: check
