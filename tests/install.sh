@@ -42,6 +42,7 @@ fi
 
 if [[ ${1-} == foreign ]]; then # what `make interop` needs beside
   need ejabberd /usr/sbin/ejabberdctl
+  need_command golang-go go
 fi
 
 if ((${#missing[@]})); then
@@ -67,6 +68,16 @@ if ((${#missing[@]})); then
 fi
 
 [[ ${1:-} == packaging ]] && exit # these tests run no JavaScript
+
+pebble=v2.10.3 # an ACME authority, of those who make Let's Encrypt
+tools=$PWD/foreign/tools
+if [[ ${1-} == foreign && ! -e $tools/pebble-challtestsrv ]]; then
+  say "building Pebble $pebble"
+  for command in pebble pebble-challtestsrv; do
+    GOBIN=$tools go install "github.com/letsencrypt/pebble/v2/cmd/$command@$pebble" ||
+      say "go cannot build $command; the tests that need it will fail"
+  done
+fi
 
 stamp=interop/node_modules/.package-lock.json
 if ! command -v npm >/dev/null; then

@@ -16,9 +16,9 @@ from structlog.testing import capture_logs
 from tests.harness.clock import VirtualClock
 from tests.harness.ports import HOST
 from tests.harness.server_process import ServerProcess, make_certificate
-from tidings.app import certificates, config, tls_contexts
+from tidings.app import certificate_maker, certificates, config, tls_contexts
+from tidings.app.certificate_maker import SELF_SIGNED_DAYS
 from tidings.app.certificate_watch import MOST_DOMAINS, CertificateWatch
-from tidings.app.certificates import SELF_SIGNED_DAYS
 from tidings.app.tls_contexts import Certificates
 from tidings.kernel.supervisor import Supervisor
 from tidings.kernel.telemetry import Telemetry
@@ -29,7 +29,7 @@ DAY = 86_400
 
 
 def write(directory: Path, name: str, made: datetime) -> None:
-    certificate, key = certificates.make_self_signed(["example.org"], made)
+    certificate, key = certificate_maker.self_signed(["example.org"], made)
     (directory / f"{name}.crt").write_bytes(certificate)
     (directory / f"{name}.key").write_bytes(key)
 

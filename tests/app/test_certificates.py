@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from tidings.app import certificates, config, tls_contexts
+from tidings.app import certificate_maker, certificates, config, tls_contexts
 from tidings.app.certificates import Pair
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -24,7 +24,7 @@ def pair(tmp_path):
 
 
 def write(directory, name, names, now=NOW) -> Pair:
-    certificate, key = certificates.make_self_signed(names, now)
+    certificate, key = certificate_maker.self_signed(names, now)
     pair = Pair(directory / f"{name}.crt", directory / f"{name}.key")
     pair.certificate.write_bytes(certificate)
     pair.key.write_bytes(key)
@@ -57,10 +57,10 @@ def test_it_is_made_anew_for_a_new_domain_before_it_expires_and_when_it_is_damag
     assert certificates.ensure_self_signed(pair, ["one.example"], NOW)
     assert not certificates.ensure_self_signed(pair, ["one.example"], NOW)
     assert certificates.ensure_self_signed(pair, ["one.example", "two.example"], NOW)
-    later = NOW + timedelta(days=certificates.SELF_SIGNED_DAYS - 10)
+    later = NOW + timedelta(days=certificate_maker.SELF_SIGNED_DAYS - 10)
     assert certificates.ensure_self_signed(pair, ["one.example"], later)
     pair.key.write_bytes(
-        certificates.make_self_signed(["one.example"], NOW)[1]
+        certificate_maker.self_signed(["one.example"], NOW)[1]
     )  # as after a crash in between
     assert certificates.ensure_self_signed(pair, ["one.example"], later)
     assert told(pair, ["one.example"], later) == []
@@ -173,7 +173,7 @@ def test_a_good_one_needs_no_word(pair):
 
 
 def test_expired_early_and_ending_certificates_are_told(pair):
-    end = NOW + timedelta(days=certificates.SELF_SIGNED_DAYS)
+    end = NOW + timedelta(days=certificate_maker.SELF_SIGNED_DAYS)
     assert told(pair, now=end + timedelta(days=1)) == [("fail", f"good.crt expired on {end:%Y-%m-%d}")]
     assert told(pair, now=end - timedelta(days=5)) == [
         ("warn", f"good.crt expires in 5 days, on {end:%Y-%m-%d}")

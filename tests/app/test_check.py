@@ -14,7 +14,7 @@ import pytest
 from tidings.adapters.sql.engine import connect_database
 from tidings.adapters.sql.migrate import known_revision
 from tidings.app import (
-    certificates,
+    certificate_maker,
     check,
     check_clock,
     check_machine,
@@ -89,7 +89,7 @@ async def test_a_taken_port_is_told_with_its_holder(directory):
 
 async def test_an_expired_certificate_is_told(directory):
     long_ago = datetime.now(UTC) - timedelta(days=2000)
-    certificate, key = certificates.make_self_signed(["localhost"], long_ago)
+    certificate, key = certificate_maker.self_signed(["localhost"], long_ago)
     (directory / "c.pem").write_bytes(certificate)
     (directory / "k.pem").write_bytes(key)
     (directory / "k.pem").chmod(0o600)

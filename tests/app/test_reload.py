@@ -15,7 +15,7 @@ import pytest
 from tests.harness.ports import HOST
 from tests.harness.server_process import ServerProcess, make_certificate
 from tidings.adapters.file_lock import FileLock
-from tidings.app import certificates, config, tls_contexts
+from tidings.app import certificate_maker, certificates, config, tls_contexts
 from tidings.app.differences import differences
 from tidings.app.known_features import KnownFeatures
 from tidings.app.options import Config
@@ -195,14 +195,14 @@ async def test_many_certificates_are_read_beside_the_loop(tmp_path: Path) -> Non
     )
     (tmp_path / "tidings.toml").write_text(text)
     found = config.load(tmp_path / "tidings.toml", {}, {"server.data_dir": str(tmp_path)})
-    certificate, key = certificates.make_self_signed(["*.example"], datetime.now(UTC))
+    certificate, key = certificate_maker.self_signed(["*.example"], datetime.now(UTC))
     for number in range(60):
         (tmp_path / f"{number}.crt").write_bytes(certificate)
         (tmp_path / f"{number}.key").write_bytes(key)
     served = tls_contexts.load(found)
     known: list[bytes] = []
     served.listen(lambda _, der: known.append(der))
-    new, new_key = certificates.make_self_signed(["*.example"], datetime.now(UTC))
+    new, new_key = certificate_maker.self_signed(["*.example"], datetime.now(UTC))
     for number in range(60):
         (tmp_path / f"{number}.crt").write_bytes(new)
         (tmp_path / f"{number}.key").write_bytes(new_key)

@@ -17,7 +17,7 @@ import pytest
 
 from tests.harness.clock import VirtualClock
 from tests.harness.world import World
-from tidings.app.certificates import make_self_signed
+from tidings.app.certificate_maker import self_signed
 from tidings.base.limits import XmlLimits
 from tidings.gateways.bosh import BoshDoor
 from tidings.gateways.connection_limiter import ConnectionLimiter
@@ -317,7 +317,7 @@ async def test_a_stopping_server_says_so_through_every_door():
 
 
 async def test_the_doors_are_open_over_tls(tmp_path):
-    certificate, key = make_self_signed(["localhost"], datetime(2026, 1, 1, tzinfo=UTC))
+    certificate, key = self_signed(["localhost"], datetime(2026, 1, 1, tzinfo=UTC))
     (tmp_path / "both.pem").write_bytes(certificate + key)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "both.pem")

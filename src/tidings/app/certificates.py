@@ -6,7 +6,6 @@ has no certificate of its own, and is made anew at start when a domain is missin
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import ssl
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -14,16 +13,16 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
+from tidings.app import certificate_maker
 from tidings.app.options import Config
 from tidings.base.errors import TidingsError
+from tidings.base.network import to_ascii
 
 if TYPE_CHECKING:  # cryptography takes a while to load; only what parses certificates needs it
     from cryptography import x509
 
-SELF_SIGNED_DAYS: Final = 825  # what the strictest platforms still accept
 RENEW_DAYS: Final = 30
 LOCAL_NAMES: Final = ("localhost",)
-LOCAL_ADDRESSES: Final = ("127.0.0.1", "::1")
 
 
 _MADE_ANEW: Final = "tidings server reload makes it anew, as a start does"
@@ -79,7 +78,7 @@ def ensure_self_signed(pair: Pair, domains: Collection[str], now: datetime) -> b
     if is_usable_own(pair, domains, now):
         return False
     names = tuple(dict.fromkeys([*domains, *LOCAL_NAMES]))
-    certificate_pem, key_pem = make_self_signed(names, now)
+    certificate_pem, key_pem = certificate_maker.self_signed(names, now)
     try:
         _write(pair.key, key_pem, 0o600)
         _write(pair.certificate, certificate_pem, 0o644)
@@ -95,37 +94,6 @@ def is_usable_own(pair: Pair, domains: Iterable[str], now: datetime) -> bool:
     """Tell whether there is a self-signed certificate that will do for these domains."""
     names = tuple(dict.fromkeys([*domains, *LOCAL_NAMES]))
     return pair.certificate.exists() and pair.key.exists() and _will_do(pair, names, now)
-
-
-def make_self_signed(names: Iterable[str], now: datetime) -> tuple[bytes, bytes]:
-    """Make a certificate and its key (EC P-256) for these names, as PEM; clocks may differ by a day."""
-    from cryptography import x509  # noqa: PLC0415  # loaded only when a certificate is made
-    from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415
-    from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
-    from cryptography.x509.oid import ExtendedKeyUsageOID  # noqa: PLC0415
-
-    names = tuple(names)
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, to_ascii(names[0])[:64])])
-    alternatives = [_general_name(name) for name in (*names, *LOCAL_ADDRESSES)]
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=SELF_SIGNED_DAYS))
-        .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    key_pem = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    return certificate.public_bytes(serialization.Encoding.PEM), key_pem
 
 
 def findings(pair: Pair, domains: Iterable[str], now: datetime) -> Iterator[CertificateFinding]:
@@ -175,6 +143,12 @@ def findings(pair: Pair, domains: Iterable[str], now: datetime) -> Iterator[Cert
 def renewal_of(pair: Pair) -> str:
     """Say how a running server gets another certificate in the place of this one."""
     return _MADE_ANEW if pair.is_own else "renew it, and let a running server take it: tidings server reload"
+
+
+def validity_of(pair: Pair) -> tuple[float, float]:
+    """Tell when a certificate begins and when it ends, in seconds since the epoch; `CertificateError`."""
+    certificate = _parse(pair.certificate)
+    return certificate.not_valid_before_utc.timestamp(), certificate.not_valid_after_utc.timestamp()
 
 
 def end_of(der: bytes) -> float:
@@ -327,21 +301,3 @@ def _only_common_name(certificate: x509.Certificate, domains: Iterable[str]) -> 
 def _is_covered(name: str, known: set[str]) -> bool:
     """RFC 6125 §6.4.3: a wildcard stands for exactly one label, the leftmost."""
     return name in known or f"*.{name.partition('.')[2]}" in known
-
-
-def _general_name(name: str) -> x509.GeneralName:
-    from cryptography import x509  # noqa: PLC0415  # loaded only when a certificate is made
-
-    try:
-        return x509.IPAddress(ipaddress.ip_address(name.strip("[]")))
-    except ValueError:
-        return x509.DNSName(to_ascii(name))
-
-
-def to_ascii(domain: str) -> str:
-    """Write a domain as TLS does: A-labels, and no brackets around an address."""
-    if domain.isascii():
-        return domain.strip("[]").lower()
-    import idna  # noqa: PLC0415  # large tables, needed by few
-
-    return idna.encode(domain, uts46=True).decode()

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from tidings.app import dns
-from tidings.app.certificates import to_ascii
 from tidings.app.finding import Finding, Status
 from tidings.app.options import Config
+from tidings.base.network import to_ascii
 
 NOT: Final = "none"
 """What stands for a resolver where none is to be asked."""

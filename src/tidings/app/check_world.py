@@ -14,10 +14,11 @@ from typing import Final, NamedTuple
 
 from tidings.app import dns
 from tidings.app.certificate_words import why_refused
-from tidings.app.certificates import CertificateError, Pair, certificate_of, pairs_of, to_ascii
+from tidings.app.certificates import CertificateError, Pair, certificate_of, pairs_of
 from tidings.app.check_dns import NOT
 from tidings.app.finding import Finding, Status
 from tidings.app.options import Config
+from tidings.base.network import to_ascii
 
 SECONDS: Final = 4.0
 """How long one connection may take."""

@@ -63,7 +63,7 @@ from tidings.messages.service_sender import ServiceSender
 from tidings.operations.all import catalogue_of
 from tidings.operations.audit import limit_of
 from tidings.operations.catalogue import Catalogue
-from tidings.operations.context import Configuration, Context, Live
+from tidings.operations.context import Configuration, Context, Live, ShownCertificates
 from tidings.ports.accounts import AccountStore
 from tidings.ports.blocking import BlockingStore
 from tidings.ports.bus import Bus
@@ -138,6 +138,7 @@ def build_server(
     logs: LogLevels | None = None,
     provides: Mapping[type, object] | None = None,
     configuration: Configuration | None = None,
+    certificates: ShownCertificates | None = None,
     registry: SessionRegistry | None = None,
     bus: Bus | None = None,
 ) -> tuple[Server, Context]:
@@ -147,8 +148,8 @@ def build_server(
     while it runs. `database` names the stores for people. `explained_messages` is how many messages are
     remembered for `explain message`; `logs` are the log's levels, which operations change. `outbound_octets`
     is what may wait for all clients together. `provides` are more things that features may ask for, by type.
-    `configuration` is what can be read anew. `registry` and `bus` join this node to others of the server;
-    without them it is the only one.
+    `configuration` is what can be read anew, `certificates` what clients are shown. `registry` and `bus` join
+    this node to others of the server; without them it is the only one.
     """
     features = tuple(features)
     telemetry = Telemetry(clock.monotonic)
@@ -257,6 +258,7 @@ def build_server(
         statistics=Statistics(server, clock, stores.ledger.state if stores.ledger else None),
         audit_limit=limit_of(clock),
         configuration=configuration,
+        certificates=certificates,
         administrators=administrators,
     )
     context = Context(domains=domains, stores=stores, clock=clock, live=live, database=database)

@@ -15,6 +15,7 @@ from tidings.app.reload import Setting
 from tidings.app.tls_contexts import Certificates
 from tidings.base.limits import XmlLimits
 from tidings.gateways.acceptor import Acceptor
+from tidings.gateways.acme_challenges import AcmeChallenges
 from tidings.gateways.connection_limiter import ConnectionLimiter
 from tidings.gateways.listener_policy import ListenerPolicy
 from tidings.gateways.tcp import TcpGateway
@@ -268,6 +269,7 @@ async def open_doors(
     sockets: Mapping[str, list[socket]],
     tls: Certificates,
     https: Certificates,
+    challenges: AcmeChallenges,
 ) -> Doors:
     """Begin to accept connections on bound sockets; raises `ListenError` where others listen now."""
     contexts = ListenerContexts(config, server, domains, credentials, secret)
@@ -281,7 +283,7 @@ async def open_doors(
         lambda: limiter.turned_away,
     )
     doors = Doors(limiter, contexts)
-    setup = tls_setup(config, tls, domains)
+    setup = tls_setup(config, tls, domains, challenges)
     for name, direct_tls in (("tcp", False), ("tls", True)):
         gateway = TcpGateway(
             policy=contexts.policy(starttls=not direct_tls),
@@ -295,20 +297,21 @@ async def open_doors(
     # The libraries of HTTP take a quarter of a second to load: clients on TCP need not wait for them.
     http_doors = await asyncio.to_thread(importlib.import_module, "tidings.app.http_doors")
     listener_policy = contexts.policy(starttls=False)
+    over_https = tls_setup(config, https, domains, challenges)
     over_http = await http_doors.open_http(
-        config, server, stores, listener_policy, limiter, tls_setup(config, https, domains), sockets
+        config, server, stores, listener_policy, limiter, over_https, sockets
     )
     doors.others.append(over_http.gateway)
     doors.settings.append(Setting(HTTP, over_http.use))
     return doors
 
 
-def tls_setup(config: Config, loaded: Certificates, domains: Domains) -> TlsSetup:
+def tls_setup(config: Config, loaded: Certificates, domains: Domains, challenges: AcmeChallenges) -> TlsSetup:
     """Join the contexts of all domains; the first domain's answers clients that name none.
 
     A domain that is added while the server runs brings its certificate from the certificate directory.
     """
-    setup = TlsSetup(loaded.context_for(config.domains[0]), {})
+    setup = TlsSetup(loaded.context_for(config.domains[0]), {}, challenges)
     loaded.listen(setup.add)
 
     def follow(change: DomainChanged) -> None:

@@ -10,6 +10,7 @@ from tidings.app import listening
 from tidings.app.options import Config
 from tidings.base.errors import BackendError
 from tidings.gateways import bosh, websocket
+from tidings.gateways.acme_door import AcmeDoor
 from tidings.gateways.bosh import BoshDoor
 from tidings.gateways.connection_limiter import ConnectionLimiter
 from tidings.gateways.health import HealthDoor
@@ -54,6 +55,7 @@ async def open_http(
     http = HttpGateway(config.http, limiter, server.supervisor, tls)
     WebSocketDoor(http, policy)
     bosh_door = BoshDoor(http, policy, options=config.bosh)
+    AcmeDoor(http, tls.challenges)
     HostMetaDoor(
         http,
         {ns.ALT_CONNECTIONS_WEBSOCKET: websocket.PATH, ns.ALT_CONNECTIONS_BOSH: bosh.PATH},

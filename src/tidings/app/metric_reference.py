@@ -13,12 +13,15 @@ from prometheus_client.core import Metric
 from tidings.adapters.memory.stores import MemoryStores
 from tidings.adapters.sql.ledger import open_memory_ledger
 from tidings.app import config, tls_contexts
+from tidings.app.acme.authority import AcmeAuthority
+from tidings.app.acme.orders import CertificateOrders
 from tidings.app.certificate_watch import CertificateWatch
 from tidings.app.compose import HostSettings, build_server
 from tidings.app.doors import open_doors
 from tidings.app.known_features import known_features
 from tidings.app.machine_figures import watch_machine
 from tidings.app.reference_text import cell
+from tidings.gateways.acme_challenges import AcmeChallenges
 from tidings.gateways.mongooseim_names import ALIASES, NOT_GIVEN
 from tidings.kernel.clock import SystemClock
 from tidings.kernel.session_figures import MOST_DOMAINS, OTHER
@@ -94,7 +97,12 @@ async def _families() -> list[Metric]:
         certificates = tls_contexts.load(settings), tls_contexts.load(settings)
         CertificateWatch(certificates[0], server.clock, server.supervisor, server.telemetry)
         asked = (settings, server, context.domains, stores, credentials_of, _SECRET)
-        doors = await open_doors(*asked, {}, *certificates)
+        challenges = AcmeChallenges()
+        orders = CertificateOrders(
+            settings, lambda _: AcmeAuthority(settings.acme, Path(directory), challenges)
+        )
+        orders.join(context.domains, orders.start, server.clock, server.supervisor, server.telemetry)
+        doors = await open_doors(*asked, {}, *certificates, challenges)
         families = list(server.telemetry.registry.collect())
         await doors.close()
         await ledger.close()

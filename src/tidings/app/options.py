@@ -12,6 +12,7 @@ from typing import Annotated, Literal, get_args
 import msgspec
 from msgspec import Meta, field
 
+from tidings.app.acme_options import AcmeOptions, FilePath
 from tidings.app.limits_options import Count, LimitsOptions, Positive
 from tidings.app.listen_options import ListenOptions
 from tidings.app.whereabouts import SOCKET
@@ -23,9 +24,6 @@ Authentication = Literal["accounts", "any", "anonymous"]
 Mechanism = Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "SCRAM-SHA-1", "EXTERNAL", "PLAIN"]
 STRONG_MECHANISMS: tuple[Mechanism, ...] = get_args(Mechanism)
 """All of them, strongest first."""
-
-FilePath = Annotated[str, Meta(extra={"path": True})]
-"""A file or directory; in a configuration file it is relative to the directory of that file."""
 
 MEMORY_URL = "memory:"
 """The database URL that keeps everything in memory and forgets it when the server stops."""
@@ -266,6 +264,13 @@ class HostOptions(msgspec.Struct, frozen=True, kw_only=True):
         Meta(description="PEM file with certificate and chain for this domain. Empty: that of `[tls]`."),
     ] = ""
     key: Annotated[FilePath, Meta(description="PEM file with the private key of that certificate.")] = ""
+    certificate_names: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="More names for the certificate that is ordered for this domain ([acme]), such as "
+            "that of its web site."
+        ),
+    ] = ()
     features: Mapping[str, msgspec.Struct] = field(default_factory=dict)
     disabled: tuple[str, ...] = ()
     """The features that are left out, as `[host."…".features]` says, else `[features]`."""
@@ -281,6 +286,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     server: ServerOptions = field(default_factory=ServerOptions)
     listen: ListenOptions = field(default_factory=ListenOptions)
     tls: TlsOptions = field(default_factory=TlsOptions)
+    acme: AcmeOptions = field(default_factory=AcmeOptions)
     database: DatabaseOptions = field(default_factory=DatabaseOptions)
     ledger: LedgerOptions = field(default_factory=LedgerOptions)
     limits: LimitsOptions = field(default_factory=LimitsOptions)

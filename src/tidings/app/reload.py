@@ -136,9 +136,7 @@ class Reloader:
             raise _refused("unavailable", f"everything stays as it is: {error}") from None
         failed: set[str] = set()
         for part, prepared in plan.prepared:
-            used = prepared.use()
-            if asyncio.iscoroutine(used):
-                await used
+            await _use(prepared)
             if prepared.problems:
                 failed |= part.options
         self.running = await asyncio.to_thread(self._merged, plan.wanted, self._taken - failed)
@@ -207,6 +205,14 @@ class Reloader:
         told = msgspec.structs.asdict(reloaded)
         return RolledBack(file=str(done.file), refused=str(done.refused), **told)
 
+    async def take_again(self, part: Part) -> None:
+        """Let one part read anew the files that the configuration in use names."""
+        async with self._one_at_a_time:
+            prepared = await part.prepare(self.in_use, dry_run=False)
+            await _use(prepared)
+        for problem in prepared.problems:
+            log.error("reload_failed", problem=problem)
+
     async def reload_unasked(self) -> None:
         """Reload for somebody who gets no answer but the log."""
         try:
@@ -256,6 +262,12 @@ class Reloader:
             problems=tuple(problem for _, each in prepared for problem in each.problems),
             needs_restart=_write([place for place in changed if not is_taken(place, self._taken)]),
         )
+
+
+async def _use(prepared: Prepared) -> None:
+    used = prepared.use()
+    if asyncio.iscoroutine(used):
+        await used
 
 
 def _told(plan: _Plan) -> Reloaded:

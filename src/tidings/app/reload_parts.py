@@ -9,8 +9,9 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, NamedTuple
 
 from tidings.app import certificate_reload, doors, memory
+from tidings.app.acme.orders import CertificateOrders
+from tidings.app.acme_options import AcmeOptions
 from tidings.app.certificate_reload import CertificateReload
-from tidings.app.certificate_watch import CertificateWatch
 from tidings.app.known_features import KnownFeatures
 from tidings.app.logs import Logs
 from tidings.app.options import Config
@@ -22,6 +23,9 @@ from tidings.kernel.feature import Feature
 from tidings.kernel.loader import live_options, use_options
 from tidings.kernel.server import Server
 
+_ACME: Final = frozenset(
+    {"host.*.certificate_names", *(f"acme.{name}" for name in AcmeOptions.__struct_fields__)}
+)
 _ADMINS: Final = frozenset({"server.admins", "host.*.admins"})
 _CREATED: Final = frozenset({"server.create_admins"})
 _LOG: Final = frozenset({"log.level", "log.format"})
@@ -39,6 +43,7 @@ def options_taken(features: Iterable[type[Feature]]) -> frozenset[str]:
         doors.ListenerContexts.reloads,
         doors.CONNECTIONS,
         doors.HTTP,
+        _ACME,
         _ADMINS,
         _CREATED,
         _LOG,
@@ -55,7 +60,8 @@ class Running(NamedTuple):
     server: Server
     domains: Domains
     served: tuple[Certificates, ...]
-    watch: CertificateWatch
+    certificates: CertificateReload
+    orders: CertificateOrders
     logs: Logs
     known: KnownFeatures
     created: tuple[str, ...]
@@ -85,7 +91,8 @@ def make(running: Running) -> tuple[Part, ...]:
         )
 
     return (
-        CertificateReload(running.served, domains, running.watch.look),
+        running.certificates,
+        Setting(_ACME, running.orders.use),
         Setting(_TLS, use_tls),
         FirstAccounts(running.created, running.make_accounts),
         Setting(_LOG, use_log),

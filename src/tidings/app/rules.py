@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import ipaddress
 import os
 import re
@@ -58,6 +59,7 @@ def find_mistakes(config: Config) -> Iterator[BrokenRule]:
     yield from _listeners(config)
     yield from _loopback_only(config)
     yield from _certificates(config)
+    yield from _acme(config)
     yield from _database(config)
     yield from _limits(config)
     yield from _networks(("metrics", "networks"), config.metrics.networks)
@@ -218,6 +220,27 @@ def _certificates(config: Config) -> Iterator[BrokenRule]:
             yield (*section, "certificate"), f"`certificate` in [{title}] needs a `key` beside it"
         if key and not certificate:
             yield (*section, "key"), f"`key` in [{title}] needs a `certificate` beside it"
+
+
+def _acme(config: Config) -> Iterator[BrokenRule]:
+    acme = config.acme
+    if bool(acme.key_id) != bool(acme.key_file):
+        missing = "key_file" if acme.key_id else "key_id"
+        yield ("acme", missing), f"`{missing}` in [acme] is missing: an authority gives both or neither"
+    if not acme.enabled:
+        return
+    if importlib.util.find_spec("acme") is None:
+        text = "[acme] needs the Python package `acme`: install tidings with it, as tidings[acme]"
+        yield ("acme", "enabled"), text
+    if not acme.accept_terms:
+        text = "`accept_terms` in [acme] must be true: without that no authority issues anything"
+        yield ("acme", "accept_terms"), text
+    if not acme.directory.startswith("https://"):
+        yield ("acme", "directory"), f'`directory` in [acme] must begin with https://, not "{acme.directory}"'
+    doors = {"http-01": ("http",), "tls-alpn-01": ("https", "tls")}[acme.challenge]
+    if not set(doors) & set(config.listen.enabled()):
+        places = " or ".join(f"[listen.{door}]" for door in doors)
+        yield ("acme", "challenge"), f'`challenge` in [acme] is "{acme.challenge}", which needs {places}'
 
 
 def _database(config: Config) -> Iterator[BrokenRule]:

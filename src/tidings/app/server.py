@@ -28,8 +28,11 @@ from tidings.app import (
     storage,
     tls_contexts,
 )
+from tidings.app.acme.authority import AcmeAuthority
+from tidings.app.acme.orders import CertificateOrders
 from tidings.app.admin_socket import AdminSocket
 from tidings.app.banner import print_banner
+from tidings.app.certificate_reload import CertificateReload
 from tidings.app.certificate_watch import CertificateWatch
 from tidings.app.compose import HostSettings, build_server
 from tidings.app.doors import Doors, open_doors
@@ -43,10 +46,12 @@ from tidings.app.progress import StartProgress
 from tidings.app.reload import Reloader
 from tidings.app.reload_parts import Running
 from tidings.app.reset import Refill, ResetWhenEmpty
+from tidings.app.shown_certificates import ServedCertificates
 from tidings.app.signals import Signals
 from tidings.app.tls_contexts import Certificates, some
 from tidings.base.errors import TidingsError
 from tidings.base.jid import Jid
+from tidings.gateways.acme_challenges import AcmeChallenges
 from tidings.gateways.tls import HTTP_PROTOCOL
 from tidings.kernel.accounts import make_first_accounts
 from tidings.kernel.clock import SystemClock
@@ -194,32 +199,47 @@ async def _start_serving(
     tls = tls_contexts.load(config)
     https = tls_contexts.load(config, alpn=(HTTP_PROTOCOL,))
     tls_contexts.warn(certificates.pairs_of(config))
+    challenges = AcmeChallenges()
+    orders = CertificateOrders(
+        config, lambda current: AcmeAuthority(current.acme, current.data_dir, challenges)
+    )
     _warn_of_permissions(config)
     with progress.step(f"the database ({storage.describe(config)})"):
         stores = await storage.open_stores(config, on_wait=progress.waits_for, on_upgrade=_tell_upgrade)
         stack.push_async_callback(stores.close)
         known = _known(config)
-        server, context = _build(config, stores, known.features, reloader, logs.levels)
+        shown = ServedCertificates(tls, orders)
+        server, context = _build(config, stores, known.features, reloader, logs.levels, shown)
         ledger = None if stores.ledger is None else stores.ledger.state
         watch_machine(server.telemetry, config.data_dir, ledger)
         await make_first_accounts(context.accounts, _first_accounts(config))
         watch = CertificateWatch(tls, server.clock, server.supervisor, server.telemetry)
-        server.workers.append(watch)
+        renewed = CertificateReload((tls, https), context.domains, watch.look)
+        orders.join(
+            context.domains,
+            lambda: reloader.take_again(renewed),
+            server.clock,
+            server.supervisor,
+            server.telemetry,
+        )
+        server.workers += [watch, orders]
         await server.start()
         assert context.live is not None
         await context.live.hosting.restore()
-    doors = await _open(config, server, context, sockets, tls, https, reloader)
+    doors = await _open(config, server, context, sockets, tls, https, challenges, reloader)
     running = Running(
         server=server,
         domains=context.domains,
         served=(tls, https),
-        watch=watch,
+        certificates=renewed,
+        orders=orders,
         logs=logs,
         known=known,
         created=config.server.create_admins,
         make_accounts=lambda wanted: make_first_accounts(context.accounts, _first_accounts(wanted)),
     )
     reloader.run_on(config, [*reload_parts.make(running), *doors.settings], known)
+    orders.open()
     admin.serve(catalogue_of(known.features), context, server.supervisor)
     gc.enable()
     gc.freeze()  # what is here now stays until the end: the collector need not look at it again
@@ -282,6 +302,7 @@ def _build(
     features: tuple[type[Feature], ...],
     reloader: Reloader,
     levels: LogLevels,
+    shown: ServedCertificates,
 ) -> tuple[Server, Context]:
     refill = Refill(lambda: make_first_accounts(context.accounts, _first_accounts(config)))
     server, context = build_server(
@@ -298,6 +319,7 @@ def _build(
         explained_messages=config.log.explained_messages,
         logs=levels,
         configuration=reloader,
+        certificates=shown,
     )
     return server, context
 
@@ -336,6 +358,7 @@ async def _open(
     sockets: Mapping[str, list[socket]],
     tls: Certificates,
     https: Certificates,
+    challenges: AcmeChallenges,
     reloader: Reloader,
 ) -> Doors:
     secret = _secret(config.secret_file)
@@ -347,7 +370,16 @@ async def _open(
         return for_anybody if reloader.running.host(domain).authentication == "any" else stored
 
     return await open_doors(
-        config, server, context.domains, context.stores, credentials, secret, sockets, tls, https
+        config,
+        server,
+        context.domains,
+        context.stores,
+        credentials,
+        secret,
+        sockets,
+        tls,
+        https,
+        challenges,
     )
 
 

@@ -19,6 +19,7 @@ import structlog
 from tidings.app import certificates
 from tidings.app.certificates import CertificateError, Pair
 from tidings.app.options import Config
+from tidings.base.network import to_ascii
 from tidings.gateways.tls import XMPP_PROTOCOL
 
 log = structlog.get_logger("tidings.certificates")
@@ -86,7 +87,7 @@ class Certificates:
         self._directory = directory
         by_pair = {pair: loader.load(pair) for pair in dict.fromkeys(pairs.values())}
         self._by_domain = {domain: by_pair[pair] for domain, pair in pairs.items()}
-        self._by_name = {certificates.to_ascii(domain): loaded for domain, loaded in self._by_domain.items()}
+        self._by_name = {to_ascii(domain): loaded for domain, loaded in self._by_domain.items()}
         self._default = next(iter(pairs))
         self._listeners: list[Callable[[ssl.SSLContext, bytes], None]] = []
         self._entrances: list[ssl.SSLContext] = []
@@ -120,6 +121,10 @@ class Certificates:
         """Give the certificate that is shown for each domain now."""
         return dict(self._by_domain)
 
+    def shown_for(self, domain: str) -> Loaded:
+        """Give the certificate that clients of a domain are shown."""
+        return self._by_domain.get(domain) or self._by_domain[self._default]
+
     def add(self, domain: str) -> bool:
         """Take the certificate of a domain from the certificate directory, and tell whether there is one.
 
@@ -140,7 +145,7 @@ class Certificates:
     def discard(self, domain: str) -> None:
         """Forget the certificate of a domain that is not served any more."""
         if self._by_domain.pop(domain, None) is not None:
-            del self._by_name[certificates.to_ascii(domain)]
+            del self._by_name[to_ascii(domain)]
 
     async def read(self, pairs: Mapping[str, Pair]) -> Found:
         """Read the files of these domains anew, and change nothing."""
@@ -174,7 +179,7 @@ class Certificates:
         return Found(changed, problems, unchanged)
 
     def _use(self, domain: str, loaded: Loaded) -> None:
-        self._by_domain[domain] = self._by_name[certificates.to_ascii(domain)] = loaded
+        self._by_domain[domain] = self._by_name[to_ascii(domain)] = loaded
 
     def _tell(self, loaded: Loaded) -> None:
         loaded.context.sni_callback = self._choose

@@ -42,3 +42,12 @@ def network_of(address: str) -> str:
     if parsed.version == 4:
         return str(parsed)
     return str(ipaddress.ip_network((parsed, 64), strict=False))
+
+
+def to_ascii(domain: str) -> str:
+    """Write a domain as TLS does: A-labels, and no brackets around an address."""
+    if domain.isascii():
+        return domain.strip("[]").lower()
+    import idna  # noqa: PLC0415  # large tables, needed by few
+
+    return idna.encode(domain, uts46=True).decode()

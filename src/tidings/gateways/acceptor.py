@@ -2,7 +2,8 @@
 
 Invariants:
 - a connection is admitted when it is accepted, before a handshake, and counts until it is gone;
-- a TLS client that offers other protocols than ours is turned away;
+- a TLS client that offers other protocols than ours is turned away, but for an authority that validates a
+  domain and is answered;
 - a connection that comes when files have run out waits in the socket's queue, and the log says so.
 """
 
@@ -18,8 +19,10 @@ from typing import Final
 
 import structlog
 
+from tidings.gateways.acme_challenges import ACME_PROTOCOL
 from tidings.gateways.client_hello import NO_APPLICATION_PROTOCOL, offered_protocols
 from tidings.gateways.connection_limiter import ConnectionLimiter
+from tidings.gateways.tls import TlsSetup
 from tidings.kernel.supervisor import Supervisor
 
 log = structlog.get_logger("tidings.acceptor")
@@ -29,6 +32,7 @@ GOODBYE_SECONDS: Final = 5.0
 _AT_ONCE: Final = 64  # accepted in one turn of the event loop
 _REST_SECONDS: Final = 0.5
 _HELLO: Final = 64 * 1024  # octets that have come when a client is turned away
+_MakeProtocol = Callable[["Admission"], asyncio.Protocol]
 _OUT_OF_FILES: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
@@ -62,7 +66,7 @@ class Acceptor:
         supervisor: Supervisor,
         make_protocol: Callable[[Admission], asyncio.Protocol],
         *,
-        tls: ssl.SSLContext | None = None,
+        tls: TlsSetup | None = None,
         protocol: str = "",
         is_exempt: Callable[[str], bool] | None = None,
     ) -> None:
@@ -145,13 +149,12 @@ class Acceptor:
             accepted.setblocking(False)
             accepted.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
             async with asyncio.timeout(None if self._tls is None else HANDSHAKE_SECONDS):
-                if self._tls is not None:
-                    await self._refuse_other_protocols(accepted)
+                context, make_protocol = await self._spoken(accepted)
                 await asyncio.get_running_loop().connect_accepted_socket(
-                    functools.partial(self._make_protocol, admission),
+                    functools.partial(make_protocol, admission),
                     accepted,
-                    ssl=self._tls,
-                    ssl_shutdown_timeout=None if self._tls is None else GOODBYE_SECONDS,
+                    ssl=context,
+                    ssl_shutdown_timeout=None if context is None else GOODBYE_SECONDS,
                 )
             has_begun = True
         except TimeoutError:
@@ -163,11 +166,33 @@ class Acceptor:
                 admission.leave()
                 accepted.close()
 
-    async def _refuse_other_protocols(self, accepted: socket) -> None:
-        """Tell a client that offers none of ours so, and raise `OSError`."""
+    async def _spoken(self, accepted: socket) -> tuple[ssl.SSLContext | None, _MakeProtocol]:
+        """Give the context of the handshake and what speaks after it.
+
+        Tells a client that offers none of our protocols so, and raises `OSError`.
+        """
+        if self._tls is None:
+            return None, self._make_protocol
         offered = await offered_protocols(accepted)
         if not offered or self._protocol in offered:
-            return
+            return self._tls.context, self._make_protocol
+        challenge = self._tls.challenges.context()
+        if challenge is not None and offered == (ACME_PROTOCOL.encode(),):
+            return challenge, _Validation
         accepted.recv(_HELLO)  # what is left unread when it is closed would keep the alert from arriving
         accepted.send(NO_APPLICATION_PROTOCOL)
         raise OSError(f"the client speaks {offered}, and not {self._protocol!r}")
+
+
+class _Validation(asyncio.Protocol):
+    """The connection of an authority by TLS-ALPN-01; the handshake is all that it wants (RFC 8737 §3)."""
+
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        del exc
+        self._admission.leave()

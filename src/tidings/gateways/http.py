@@ -141,8 +141,7 @@ class HttpGateway:
 
     async def listen(self, sockets: Sequence[socket], *, encrypted: bool = False) -> None:
         """Accept connections on these listening sockets; encrypted ones with the certificates of `tls`."""
-        context = self._tls.context if encrypted and self._tls is not None else None
-        if encrypted and context is None:
+        if encrypted and self._tls is None:
             raise ValueError("there are no certificates")
         http = _Http(
             self._answer,
@@ -160,7 +159,7 @@ class HttpGateway:
             self.limiter,
             self._supervisor,
             http.handler_for,
-            tls=context,
+            tls=self._tls if encrypted else None,
             protocol=HTTP_PROTOCOL,
             is_exempt=self.is_proxy,
         )

@@ -53,7 +53,7 @@ class TcpGateway:
             self.limiter,
             self.policy.local.server.supervisor,
             lambda admission: TcpProtocol(self, admission),
-            tls=self.tls.context if self.direct_tls else None,
+            tls=self.tls if self.direct_tls else None,
             protocol=XMPP_PROTOCOL,
         )
         acceptor.listen(listening)

@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 
 from cryptography import x509
 
+from tidings.gateways.acme_challenges import AcmeChallenges
 from tidings.wire.xmpp.negotiation.values import TlsInfo
 
 XMPP_PROTOCOL: Final = "xmpp-client"
@@ -24,8 +25,15 @@ _UTF8_STRING = 0x0C
 class TlsSetup:
     """A TLS context whose SNI callback may change over to others, and the certificate of each, as DER."""
 
-    def __init__(self, context: ssl.SSLContext, certificates: Mapping[ssl.SSLContext, bytes]) -> None:
+    def __init__(
+        self,
+        context: ssl.SSLContext,
+        certificates: Mapping[ssl.SSLContext, bytes],
+        challenges: AcmeChallenges | None = None,
+    ) -> None:
+        """`challenges` are those that an authority asks for by TLS-ALPN-01."""
         self.context = context
+        self.challenges = challenges or AcmeChallenges()
         # A certificate that was replaced is forgotten with its last connection.
         self._end_points = WeakKeyDictionary(
             {used: tls_server_end_point(der) for used, der in certificates.items()}

@@ -10,6 +10,7 @@ from tidings.operations import (
     account_removal,
     administrators,
     archive,
+    certificate,
     configuration,
     domain,
     explain,
@@ -50,6 +51,7 @@ CATALOGUE = Catalogue(
         *server.OPERATIONS,
         *statistics.OPERATIONS,
         *configuration.OPERATIONS,
+        *certificate.OPERATIONS,
         *logs.OPERATIONS,
     )
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -174,6 +174,31 @@ class Configuration(Protocol):
         ...
 
 
+class ShownCertificate(msgspec.Struct, frozen=True, kw_only=True):
+    """The certificate that clients of a domain are shown."""
+
+    file: str
+    ends: float
+    """In seconds since the epoch."""
+    source: Literal["configuration", "directory", "ordered", "self-signed"]
+    problem: str = ""
+    """Why the last order for the domain has failed."""
+    next_try: float = 0.0
+    """When it is tried again, in seconds since the epoch."""
+
+
+class ShownCertificates(Protocol):
+    """The certificates of the running server."""
+
+    async def show(self, domain: str) -> ShownCertificate:
+        """Tell which certificate a domain has."""
+        ...
+
+    async def renew(self, domain: str) -> None:
+        """Order another, and use it; raises `OperationError`."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Live:
     """The running server, as far as operations act on it."""
@@ -194,6 +219,7 @@ class Live:
     administrators: Administrators
     configuration: Configuration | None = None
     """What it was started with, where that can be read anew."""
+    certificates: ShownCertificates | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +264,12 @@ class Context:
         if self.live is None or self.live.configuration is None:
             raise OperationError("unavailable", "this server has no configuration to read")
         return self.live.configuration
+
+    def certificates(self) -> ShownCertificates:
+        """Give what clients are shown; raises `OperationError` where nothing is encrypted."""
+        if self.live is None or self.live.certificates is None:
+            raise OperationError("unavailable", "this server has no certificates")
+        return self.live.certificates
 
     def not_served(self, domain: str) -> OperationError:
         """Make what is raised for a domain that is not served."""
