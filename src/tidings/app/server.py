@@ -7,10 +7,8 @@ import contextlib
 import ctypes
 import gc
 import resource
-import secrets
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
 from socket import socket
 from typing import NamedTuple
 
@@ -25,6 +23,7 @@ from tidings.app import (
     memory,
     permissions,
     reload_parts,
+    secret_file,
     storage,
     tls_contexts,
 )
@@ -65,7 +64,6 @@ from tidings.streams.login import Credentials, OpenCredentials, StoredCredential
 
 log = structlog.get_logger("tidings")
 
-_SECRET_OCTETS = 32
 _GARBAGE_THRESHOLD = 20_000
 _GIVE_UP_SECONDS = 1.0  # what a start that is given up has to close in order
 _M_MMAP_THRESHOLD = -3  # malloc.h
@@ -361,7 +359,7 @@ async def _open(
     challenges: AcmeChallenges,
     reloader: Reloader,
 ) -> Doors:
-    secret = _secret(config.secret_file)
+    secret = secret_file.read(config.secret_file)
     of_accounts = (context.stores.accounts, server.clock, secret)
     stored = StoredCredentials(*of_accounts)
     for_anybody = OpenCredentials(*of_accounts, context.accounts)
@@ -381,21 +379,6 @@ async def _open(
         https,
         challenges,
     )
-
-
-def _secret(path: Path) -> bytes:
-    """Give the server's secret, made on first start; only this user may read it."""
-    with contextlib.suppress(FileNotFoundError):
-        secret = path.read_bytes()
-        if len(secret) >= _SECRET_OCTETS:
-            return secret
-        raise TidingsError(
-            f"{path} is damaged; remove it, and all clients will have to log in with passwords"
-        )
-    secret = secrets.token_bytes(_SECRET_OCTETS)
-    path.touch(mode=0o600)
-    path.write_bytes(secret)
-    return secret
 
 
 def _warn_of_permissions(config: Config) -> None:
