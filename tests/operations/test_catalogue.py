@@ -69,6 +69,7 @@ def test_the_first_categories_are_complete():
         "server": ["export", "status", "reload", "statistics"],
         "config": ["diff", "preview", "rollback"],
         "log": ["show", "level", "trace"],
+        "certificate": ["list", "renew"],
     }  # fmt: skip
 
 
@@ -317,6 +318,7 @@ async def test_what_needs_the_server_says_so_without_it(context):
                 "body": "x",
                 "stanza": "<x/>",
                 "level": "info",
+                "domain": "localhost",
             }
             told = await refused(context, one.category, one.name, **given)
             assert told == ("unavailable", "the server is not running")
@@ -361,6 +363,7 @@ async def test_which_domains_exist_is_not_told_to_an_administrator_of_another(co
 
 NOBODY = Caller.administrator(Jid("mallory@localhost"))
 ARGUMENTS = {
+    "domain": "localhost",
     "follower": "text_index",
     "cursor": "start",
     "user": "alice@localhost",

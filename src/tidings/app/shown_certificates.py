@@ -43,7 +43,7 @@ class ServedCertificates:
             )
         state = await self._orders.renew(domain)
         if state.problem:
-            raise OperationError("unavailable", f"{domain} got no certificate: {state.problem}")
+            raise OperationError("conflict", f"{domain} got no certificate: {state.problem}")
 
     def _source(self, domain: str, pair: Pair) -> _Source:
         if pair.is_own:

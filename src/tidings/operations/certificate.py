@@ -10,6 +10,7 @@ from msgspec import Meta
 from tidings.base.jid import Jid
 from tidings.operations.catalogue import ADMINISTRATORS, operation
 from tidings.operations.context import Context, ShownCertificate
+from tidings.operations.errors import OperationError
 from tidings.operations.values import Domain, Moment, Page, moment_of
 
 PAGE = 1000
@@ -55,17 +56,18 @@ class CertificateInfo(msgspec.Struct, frozen=True, kw_only=True):
     subjects=("domain",),
     without_subject="own",
     changes=False,
-    errors=("unavailable",),
     needs_server=True,
 )
 async def list_certificates(context: Context, request: ListCertificates) -> Page[CertificateInfo]:
-    """List what clients are shown: the certificate of each domain, where it comes from, and when it ends."""
-    shown = context.certificates()
-    domains = sorted(
-        domain for domain in context.domains_for(request.domain) if domain > (request.after or "")
-    )
+    """List what clients are shown: the certificate of each domain, where it comes from, and when it ends.
+
+    A server without encryption has none.
+    """
+    shown = context.live.certificates if context.live is not None else None
+    asked = context.domains_for(request.domain) if shown is not None else ()
+    domains = sorted(domain for domain in asked if domain > (request.after or ""))
     page = domains[: request.limit]
-    items = [_told(domain, await shown.show(domain)) for domain in page]
+    items = [_told(domain, await shown.show(domain)) for domain in page] if shown is not None else []
     return Page(items=tuple(items), next=page[-1] if len(domains) > len(page) else None)
 
 
@@ -75,7 +77,7 @@ async def list_certificates(context: Context, request: ListCertificates) -> Page
     roles=ADMINISTRATORS,
     subjects=("domain",),
     changes=True,
-    errors=("conflict", "unavailable"),
+    errors=("conflict",),
     needs_server=True,
 )
 async def renew(context: Context, request: RenewCertificate) -> CertificateInfo:
@@ -85,7 +87,9 @@ async def renew(context: Context, request: RenewCertificate) -> CertificateInfo:
     certificate. Authorities count orders, and more those that fail.
     """
     domain = request.domain.domain
-    shown = context.certificates()
+    shown = context.live.certificates if context.live is not None else None
+    if shown is None:
+        raise OperationError("conflict", "this server has no certificates")
     await shown.renew(domain)
     return _told(domain, await shown.show(domain))
 

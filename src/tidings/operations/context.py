@@ -265,12 +265,6 @@ class Context:
             raise OperationError("unavailable", "this server has no configuration to read")
         return self.live.configuration
 
-    def certificates(self) -> ShownCertificates:
-        """Give what clients are shown; raises `OperationError` where nothing is encrypted."""
-        if self.live is None or self.live.certificates is None:
-            raise OperationError("unavailable", "this server has no certificates")
-        return self.live.certificates
-
     def not_served(self, domain: str) -> OperationError:
         """Make what is raised for a domain that is not served."""
         served = ", ".join(self.domains)
