@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
 from tests.harness.clock import VirtualClock
-from tidings.app import certificate_maker, certificates, config
+from tidings.app import certificate_maker, certificates, check_certificates, config
 from tidings.app.acme.authority import AcmeError, Issued
 from tidings.app.acme.ordered import OrderedCertificates
 from tidings.app.acme.orders import FIRST_PAUSE, LONGEST_PAUSE, CertificateOrders
@@ -245,3 +245,21 @@ async def test_a_crash_while_a_certificate_is_put_in_place_leaves_a_pair_that_fi
     assert certificates.make_context(pair)
     kept = [each for each in (tmp_path / "certificates/.acme/one.example").iterdir() if each.is_dir()]
     assert len(kept) <= 2
+
+
+async def test_check_tells_of_an_order_that_has_failed(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, "one.example", "two.example")
+    await bench.open()
+    bench.company.refusal = "too many orders"
+    await bench.orders.renew("two.example")
+    found = list(
+        check_certificates.found(bench.configuration(), datetime.fromtimestamp(bench.clock.now(), UTC))
+    )
+    [told] = [each for each in found if each.status == "warn"]
+    assert (
+        told.text
+        == "two.example got none from https://acme-v02.api.letsencrypt.org/directory: too many orders"
+    )
+    assert told.mend.startswith("it is ordered again at 2026-01-01 00:15 UTC")
+    one = certificates.pairs_of(bench.configuration())["one.example"]
+    assert certificates.renewal_of(one).startswith("it is renewed by itself")

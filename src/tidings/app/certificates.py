@@ -22,6 +22,8 @@ if TYPE_CHECKING:  # cryptography takes a while to load; only what parses certif
     from cryptography import x509
 
 RENEW_DAYS: Final = 30
+ORDERED: Final = ".acme"
+"""Where certificates that were ordered are, in the certificate directory."""
 LOCAL_NAMES: Final = ("localhost",)
 
 
@@ -38,6 +40,8 @@ class Pair(NamedTuple):
     certificate: Path
     key: Path
     is_own: bool = False
+    is_ordered: bool = False
+    """Whether the server got it from an authority by itself, and will renew it."""
 
 
 class CertificateFinding(NamedTuple):
@@ -66,8 +70,17 @@ def pairs_of(config: Config) -> dict[str, Pair]:
 
 def find_pair(directory: Path, domain: str) -> Pair | None:
     """Find the certificate of a domain in the certificate directory, where there is one."""
-    pair = Pair(directory / domain / "fullchain.pem", directory / domain / "privkey.pem")
+    folder = directory / domain
+    pair = Pair(folder / "fullchain.pem", folder / "privkey.pem", is_ordered=is_ordered_folder(folder))
     return pair if pair.certificate.is_file() else None
+
+
+def is_ordered_folder(folder: Path) -> bool:
+    """Tell whether the folder of a domain is a link to a certificate that was ordered."""
+    try:
+        return folder.readlink().parts[:1] == (ORDERED,)
+    except OSError:  # it is no link, or there is none
+        return False
 
 
 def ensure_self_signed(pair: Pair, domains: Collection[str], now: datetime) -> bool:
@@ -142,6 +155,8 @@ def findings(pair: Pair, domains: Iterable[str], now: datetime) -> Iterator[Cert
 
 def renewal_of(pair: Pair) -> str:
     """Say how a running server gets another certificate in the place of this one."""
+    if pair.is_ordered:
+        return "it is renewed by itself; what became of that tells: tidings certificate list"
     return _MADE_ANEW if pair.is_own else "renew it, and let a running server take it: tidings server reload"
 
 

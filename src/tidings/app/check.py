@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from tidings.app import (
     admin_client,
-    certificates,
+    check_certificates,
     check_clock,
     check_database,
     check_dns,
@@ -62,7 +62,7 @@ async def examine(
     process = _running_process(config)
     findings = [
         *check_machine.data_directory(config),
-        *_certificates(config, now),
+        *check_certificates.found(config, now),
         *check_network.ports(config, process),
         *_permissions(config),
         *check_machine.files(config),
@@ -86,28 +86,6 @@ def _running_process(config: Config) -> int:
         return int(admin_client.call(config.admin_socket, "server", "status", {})["process"])
     except (admin_client.NotRunningError, OperationError):
         return 0
-
-
-def _certificates(config: Config, now: datetime) -> Iterator[Finding]:
-    domains: dict[certificates.Pair, list[str]] = {}
-    for domain, pair in certificates.pairs_of(config).items():
-        domains.setdefault(pair, []).append(domain)
-    for pair, names in domains.items():
-        if pair.is_own and not pair.certificate.exists():
-            yield Finding(
-                status="ok",
-                subject="certificate",
-                text=f"a self-signed one will be made on first start for {', '.join(names)}",
-            )
-            continue
-        found = list(certificates.findings(pair, names, now))
-        for finding in found:
-            yield Finding(status=finding.level, subject="certificate", text=finding.text, mend=finding.mend)
-        if not found:
-            kind = " (self-signed)" if pair.is_own else ""
-            ends = datetime.fromtimestamp(certificates.end_of(certificates.certificate_of(pair)), UTC)
-            text = f"{pair.certificate}{kind}, until {ends:%Y-%m-%d}"
-            yield Finding(status="ok", subject="certificate", text=text)
 
 
 def _permissions(config: Config) -> Iterator[Finding]:

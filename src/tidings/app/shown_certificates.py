@@ -28,7 +28,7 @@ class ServedCertificates:
         return ShownCertificate(
             file=str(loaded.pair.certificate),
             ends=loaded.ends,
-            source=self._source(domain, loaded.pair),
+            source=self._source(loaded.pair),
             problem=state.problem if state else "",
             next_try=state.next_try if state else 0.0,
         )
@@ -45,10 +45,9 @@ class ServedCertificates:
         if state.problem:
             raise OperationError("conflict", f"{domain} got no certificate: {state.problem}")
 
-    def _source(self, domain: str, pair: Pair) -> _Source:
+    def _source(self, pair: Pair) -> _Source:
         if pair.is_own:
             return "self-signed"
-        ordered = self._orders.ordered
-        if pair == ordered.pair(domain):
+        if pair.is_ordered:
             return "ordered"
-        return "directory" if ordered.has_in_directory(pair) else "configuration"
+        return "directory" if self._orders.ordered.has_in_directory(pair) else "configuration"

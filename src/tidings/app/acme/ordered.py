@@ -7,7 +7,6 @@ does a crash leave that behind. A folder that is no such link is somebody else's
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -16,10 +15,9 @@ from typing import Final
 import msgspec
 
 from tidings.app import certificates
-from tidings.app.certificates import Pair
+from tidings.app.certificates import ORDERED, Pair
 from tidings.app.kept_configurations import write_whole
 
-_KEPT: Final = ".acme"
 _STATE: Final = "order.json"
 _LAST: Final = 2
 """Certificates that are kept of each domain: the one in use and the one before it."""
@@ -50,11 +48,13 @@ class OrderedCertificates:
 
     def pair(self, domain: str) -> Pair | None:
         """Give the certificate that was ordered for a domain and is in use."""
-        return certificates.find_pair(self._directory, domain) if self._is_link(domain) else None
+        found = certificates.find_pair(self._directory, domain)
+        return found if found is not None and found.is_ordered else None
 
     def is_free(self, domain: str) -> bool:
         """Tell whether the domain's certificate is ours to order: nobody else has put one there."""
-        return self._is_link(domain) or not (self._directory / domain).exists()
+        folder = self._directory / domain
+        return certificates.is_ordered_folder(folder) or not folder.exists()
 
     def has_in_directory(self, pair: Pair) -> bool:
         """Tell whether a certificate was found in the directory, rather than named by the configuration."""
@@ -88,14 +88,8 @@ class OrderedCertificates:
         for number in numbers[: max(0, len(numbers) + 1 - _LAST)]:
             shutil.rmtree(home / str(number), ignore_errors=True)
 
-    def _is_link(self, domain: str) -> bool:
-        with contextlib.suppress(OSError):
-            target = (self._directory / domain).readlink()
-            return target.parts[:1] == (_KEPT,)
-        return False
-
     def _home(self, domain: str) -> Path:
-        return self._directory / _KEPT / domain
+        return self._directory / ORDERED / domain
 
     def _file(self, domain: str) -> Path:
         return self._home(domain) / _STATE
