@@ -161,7 +161,15 @@ async def test_a_data_directory_that_is_a_file_or_open_to_all_is_told(directory)
 
 
 @pytest.mark.parametrize(
-    "name", ["secret", "admin.sock", "tidings.sqlite", "tidings.sqlite-wal", "tidings.sqlite-shm"]
+    "name",
+    [
+        "secret",
+        "admin.sock",
+        "acme-account.pem",
+        "tidings.sqlite",
+        "tidings.sqlite-wal",
+        "tidings.sqlite-shm",
+    ],
 )
 async def test_a_secret_that_everybody_may_read_is_told(directory, name):
     sqlite3.connect(directory / "data/tidings.sqlite").close()
@@ -184,6 +192,14 @@ async def test_a_configuration_with_a_password_that_everybody_may_read_is_told(d
     assert "wonderland" not in str(await findings(text))
     (directory / "tidings.toml").chmod(0o600)
     assert trouble(await findings(text)) == []
+
+
+async def test_a_key_for_an_authority_that_everybody_may_read_is_told(directory):
+    (directory / "eab").write_text("c2VjcmV0")
+    (directory / "eab").chmod(0o644)
+    found = trouble(await findings(CONFIGURATION + '[acme]\nkey_id = "us"\nkey_file = "eab"\n'))
+    assert [(status, subject) for status, subject, _ in found] == [("warn", "permissions")]
+    assert "with a key for the certificate authority" in str(found)
 
 
 async def test_more_connections_than_files_are_told(directory):

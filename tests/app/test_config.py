@@ -282,6 +282,32 @@ admins = "bob"
             "[listen.tls]\nport = 5222",
             "tidings.toml:2: `port` in [listen.tls] is 5222, as in [listen.tcp]; give each its own",
         ),
+        (
+            "[acme]\nenabled = true",
+            (
+                "tidings.toml:1: `accept_terms` in [acme] must be true: without that no authority issues "
+                "anything"
+            ),
+        ),
+        (
+            "[acme]\nenabled = true\naccept_terms = true\ndirectory = 'letsencrypt'",
+            'tidings.toml:4: `directory` in [acme] must begin with https://, not "letsencrypt"',
+        ),
+        (
+            "[acme]\nenabled = true\naccept_terms = true\n[listen.http]\nenabled = false",
+            'tidings.toml:1: `challenge` in [acme] is "http-01", which needs [listen.http]',
+        ),
+        (
+            "[acme]\nkey_id = 'us'",
+            "tidings.toml:1: `key_file` in [acme] is missing: an authority gives both or neither",
+        ),
+        (
+            "[host.'example.org']\ncertificate_names = ['a b']",
+            (
+                "tidings.toml:2: `certificate_names` in [host.\"example.org\"] must be domains: 'a b' is not "
+                "a domain name"
+            ),
+        ),
         ("[tls]\nkey = 'k.pem'", "tidings.toml:2: `key` in [tls] needs a `certificate` beside it"),
         (
             "[database]\nurl = 'oracle://x'",

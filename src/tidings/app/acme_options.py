@@ -1,12 +1,15 @@
 """The options of certificates that the server orders for itself."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
 
 FilePath = Annotated[str, Meta(extra={"path": True})]
 """A file or directory; in a configuration file it is relative to the directory of that file."""
+
+ACCOUNT_FILE: Final = "acme-account.pem"
+"""The key by which authorities know this server, in the data directory."""
 
 
 class AcmeOptions(msgspec.Struct, frozen=True, kw_only=True):

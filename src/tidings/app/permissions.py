@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import parse_qs
 
+from tidings.app.acme_options import ACCOUNT_FILE
 from tidings.app.options import Config
 
 _OTHERS: Final = stat.S_IRWXO
@@ -35,10 +36,14 @@ def open_files(config: Config) -> Iterator[OpenFile]:
         for path in filter(_is_open, _secret_files(config)):
             text = f"{path}, {_CONTENT.get(path.name, 'the database')}, is open to everybody on this machine"
             yield OpenFile("permissions", text, f"chmod 600 {path}")
-    url_file = Path(config.database.url_file)
-    if config.database.url_file and _is_open(url_file):
-        text = f"{url_file}, with the password of the database, is open to everybody on this machine"
-        yield OpenFile("permissions", text, f"chmod 600 {url_file}")
+    named = {
+        config.database.url_file: "with the password of the database",
+        config.acme.key_file: "with a key for the certificate authority",
+    }
+    for name, content in named.items():
+        if name and _is_open(Path(name)):
+            text = f"{name}, {content}, is open to everybody on this machine"
+            yield OpenFile("permissions", text, f"chmod 600 {name}")
     file = Path(config.file)
     if config.file and _is_open(file) and _holds_password(file, config):
         text = f"{file} holds a password and is open to everybody on this machine"
@@ -48,12 +53,14 @@ def open_files(config: Config) -> Iterator[OpenFile]:
 _CONTENT: Final = {
     "secret": "from which log-in tokens are made",
     "admin.sock": "over which the server is administered",
+    ACCOUNT_FILE: "the key of the account at the certificate authority",
 }
 
 
 def _secret_files(config: Config) -> Iterator[Path]:
     yield config.secret_file
     yield config.admin_socket
+    yield config.data_dir / ACCOUNT_FILE
     if config.database_url.startswith("sqlite"):
         place = Path(config.database_url.partition(":///")[2].partition("?")[0])
         for ending in ("", "-wal", "-shm", "-journal", "-writer"):

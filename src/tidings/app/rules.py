@@ -224,6 +224,13 @@ def _certificates(config: Config) -> Iterator[BrokenRule]:
 
 def _acme(config: Config) -> Iterator[BrokenRule]:
     acme = config.acme
+    for host, options in config.hosts.items():
+        for name in options.certificate_names:
+            try:
+                domain(name)
+            except JidError as error:
+                text = f'`certificate_names` in [host."{host}"] must be domains: {error}'
+                yield ("host", host, "certificate_names"), text
     if bool(acme.key_id) != bool(acme.key_file):
         missing = "key_file" if acme.key_id else "key_id"
         yield ("acme", missing), f"`{missing}` in [acme] is missing: an authority gives both or neither"

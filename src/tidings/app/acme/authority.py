@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tidings.app import certificate_maker, certificates
-from tidings.app.acme_options import AcmeOptions
+from tidings.app.acme_options import ACCOUNT_FILE, AcmeOptions
 from tidings.app.certificates import Pair
 from tidings.app.kept_configurations import write_whole
 from tidings.base.errors import TidingsError
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import ec
     from josepy.jwk import JWK
 
-ACCOUNT_FILE: Final = "acme-account.pem"
-"""The key by which authorities know this server, in the data directory."""
 ORDER_SECONDS: Final = 180
 """How long an order may take, the authority's look at us included."""
 REQUEST_SECONDS: Final = 30
