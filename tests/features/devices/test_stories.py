@@ -20,6 +20,7 @@ from tidings.features.disco import ServiceDiscovery
 from tidings.features.stream_management import StreamManagement
 from tidings.kernel.feature import Feature
 from tidings.ports.ledger.batch import Append, Entry, LedgerBatch
+from tidings.ports.ledger.reading import Head
 from tidings.wire.xml.element import Element, decode
 from tidings.wire.xmpp import ns
 
@@ -684,6 +685,31 @@ async def test_what_comes_after_a_client_has_pulled_is_sent_when_it_becomes_avai
         while await answer_pings(phone):
             texts += got(phone)
         assert texts == ["5", "6", "7", "8", "9"]
+
+
+async def test_pages_that_follow_the_first_cost_no_look_at_the_archive(
+    world: World, juliet: WorldClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that is not available yet reads page after page; only what came between is news."""
+    ledger = world.stores.ledger
+    assert ledger is not None
+    looks: list[Jid] = []
+    look = ledger.head
+
+    async def head(archive: Jid) -> Head:
+        looks.append(archive)
+        return await look(archive)
+
+    monkeypatch.setattr(ledger, "head", head)
+    await say(juliet, 1)
+    phone = await arrive_and_pull(world, is_bind2=False)
+    before = looks.count(ROMEO)
+    for _ in range(5):
+        await pull(phone)
+    assert looks.count(ROMEO) == before
+    await say(juliet, 2)
+    await pull(phone)
+    assert looks.count(ROMEO) == before + 1
 
 
 @pytest.mark.parametrize("is_bind2", PULLS.values(), ids=PULLS)

@@ -160,9 +160,9 @@ class Devices(Feature):
         """Leave it to the client from here on to fetch what it has missed."""
         session = event.session
         progress = session[PROGRESS]
-        if session.ended:
-            return
-        progress.pulls = progress.is_current = True
+        if session.ended or (progress.has_pulled and progress.is_current):
+            return  # page after page is read, and nothing has come since the first
+        progress.pulls = progress.is_current = progress.has_pulled = True
         progress.passed_by = None  # what came while it was away is in what the client reads now
         self._replay.halt(session)
         self._supervisor.start("pulled", self._note_pull(session, progress))
@@ -170,8 +170,9 @@ class Devices(Feature):
     async def _note_pull(self, session: Session, progress: Progress) -> None:
         try:
             head = await self._ledger.head(session.account.jid)
-        except BackendError as error:  # it asks again in its next session
+        except BackendError as error:  # it is noted when the device asks again
             log.error("pull_not_noted", session=str(session.jid), reason=str(error))
+            progress.has_pulled = False
             return
         if progress.is_current:
             progress.upto = max(progress.upto, head.position)

@@ -65,6 +65,7 @@ class Progress:
         "device",
         "early",
         "first_missed",
+        "has_pulled",
         "heard",
         "held",
         "is_current",
@@ -106,6 +107,8 @@ class Progress:
         self.pulls = False
         """Whether the device fetches what it missed by itself: it has done so in this session or before."""
 
+        self.has_pulled = False
+        """Whether it has fetched in this session, and that is noted."""
         self.passed_by: int | None = None
         """Where that is which came since the device has pulled, and which it was not sent."""
 
