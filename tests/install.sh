@@ -38,6 +38,7 @@ if [[ ${1:-} == packaging ]]; then # what builds and tries packages and images, 
   need_command binutils strip
   need_command systemd-container systemd-nspawn
   need_command iproute2 ip
+  need_command golang-go go
 fi
 
 if [[ ${1-} == foreign ]]; then # what `make interop` needs beside
@@ -71,7 +72,7 @@ fi
 
 pebble=v2.10.3 # an ACME authority, of those who make Let's Encrypt
 tools=$PWD/foreign/tools
-if [[ ${1-} == foreign && ! -e $tools/pebble-challtestsrv ]]; then
+if [[ ${1-} =~ ^(foreign|packaging)$ && ! -e $tools/pebble-challtestsrv ]]; then
   say "building Pebble $pebble"
   for command in pebble pebble-challtestsrv; do
     GOBIN=$tools go install "github.com/letsencrypt/pebble/v2/cmd/$command@$pebble" ||

@@ -12,7 +12,7 @@ import ssl
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -27,10 +27,21 @@ _SECONDS: Final = 30
 class Pebble:
     """An authority that validates on these ports."""
 
-    def __init__(self, folder: Path, http_port: int, tls_port: int, validity_seconds: int) -> None:
-        """Write its configuration; its certificates last so long."""
+    def __init__(
+        self,
+        folder: Path,
+        http_port: int,
+        tls_port: int,
+        validity_seconds: int,
+        within: Sequence[str] = (),
+    ) -> None:
+        """Write its configuration; its certificates last so long.
+
+        `within` is put before its commands, such as what enters another network.
+        """
         assert (TOOLS / "pebble").exists(), "Pebble is not installed: make interop installs it"
         self.folder = folder
+        self._within = within
         port, management, self._dns, self._control = free_ports(4)
         self.directory = f"https://{HOST}:{port}/dir"
         self.authority = make_certificate(folder, "localhost")
@@ -63,7 +74,7 @@ class Pebble:
         with (self.folder / "pebble.log").open("wb") as log, contextlib.ExitStack() as stack:
             for command in commands:
                 process = subprocess.Popen(
-                    list(map(str, command)),
+                    [*self._within, *map(str, command)],
                     env=environment,
                     stdin=subprocess.DEVNULL,
                     stdout=log,
@@ -80,14 +91,9 @@ class Pebble:
 
     def _wait(self) -> None:
         until = time.monotonic() + _SECONDS
-        while True:
-            try:
-                self._get(self.directory)
-            except OSError:
-                assert time.monotonic() < until, (self.folder / "pebble.log").read_text()
-                time.sleep(0.05)
-            else:
-                return
+        while "ACME directory available" not in (told := (self.folder / "pebble.log").read_text()):
+            assert time.monotonic() < until, told
+            time.sleep(0.05)
 
     def _get(self, address: str) -> bytes:
         trusted = ssl.create_default_context(cafile=str(self.authority))

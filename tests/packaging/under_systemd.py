@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.packaging.debian_root import NEW, OLD, DebianRoot, why_not
+from tests.harness.pebble import Pebble
+from tests.packaging.debian_root import NEW, OLD, PROJECT, DebianRoot, why_not
 
 PATIENCE = 90
 
@@ -28,6 +30,8 @@ class Booted:
 
     def __init__(self, root: DebianRoot, init: int) -> None:
         self.root = root
+        self.network = ["nsenter", f"--target={init}", "--net", "--"]
+        """Before a command of ours: it runs in the network of this machine."""
         self._inside = ["nsenter", f"--target={init}", "-m", "-u", "-i", "-n", "-p", "-r", "-w", "--"]
 
     def run(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -112,6 +116,7 @@ def test_systemd_starts_reloads_watches_backs_up_and_upgrades(
         assert len(list(root.path("/var/backups/tidings").glob("tidings-*.backup"))) == 1
         starts_again_what_hangs(machine)
         reads_a_credential(machine, configuration)
+        renews_certificates(machine, configuration, tmp_path)
         machine.run("apt-get", "install", "-y", f"/root/{NEW}.deb")
         assert machine.run("dpkg-query", "-W", "-f", "${Version}", "tidings").stdout == NEW
         assert len(list(root.path("/var/backups/tidings").glob(f"before-upgrade-from-{OLD}-*.backup"))) == 1
@@ -156,3 +161,36 @@ def reads_a_credential(machine: Booted, configuration: Path) -> None:
     machine.run("systemctl", "restart", "tidings")
     machine.run("sh", "-c", "echo wonderland | tidings account register --user alice@localhost")
     assert machine.root.path("/var/lib/tidings/named.sqlite").exists()
+
+
+def renews_certificates(machine: Booted, configuration: Path, folder: Path) -> None:
+    """It gets a certificate by port 80, and another in time, while somebody chats without a break."""
+    place = folder / "authority"
+    place.mkdir()
+    authority = Pebble(place, http_port=80, tls_port=443, validity_seconds=45, within=machine.network)
+    shutil.copy(authority.authority, machine.root.path("/etc/tidings/authority.pem"))
+    text = configuration.read_text()
+    configuration.write_text(
+        f"{text}"
+        '[listen.http]\nport = 80\naddresses = ["*"]\n[host."chat.example.org"]\n'
+        "[acme]\nenabled = true\naccept_terms = true\n"
+        f'directory = "{authority.directory}"\nauthority = "authority.pem"\n'
+    )
+    with authority.running():
+        machine.run("systemctl", "restart", "tidings")
+        machine.run("sh", "-c", "echo wonderland | tidings account register --user carol@localhost")
+        chat = [sys.executable, "-m", "tests.packaging.chatting", "5223", "carol", "wonderland"]
+        chatter = subprocess.Popen(
+            [*machine.network, *chat], cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert chatter.stdout is not None
+        assert chatter.stdout.readline() == "here\n"
+        counted = "journalctl -u tidings -o cat | grep -c certificate_issued"
+        machine.wait_for(lambda: int(machine.run("sh", "-c", counted, check=False).stdout or 0) > 1)
+        told, _ = chatter.communicate("stop\n", timeout=PATIENCE)
+    assert chatter.returncode == 0, told
+    assert int(told) > 100
+    shown = machine.run("tidings", "certificate", "list", "--domain", "chat.example.org", "--json").stdout
+    assert '"ordered"' in shown
+    configuration.write_text(text)
+    machine.run("systemctl", "restart", "tidings")
