@@ -42,18 +42,22 @@ def served(
     # The server's ports are not known before it starts, and the authority must know them.
     server = ServerProcess.start(folder, extra_configuration=f'[host."{DOMAIN}"]\n')
     ports = {"https": server.https_port, "tls": server.tls_port}
-    with Pebble(place, http_port or server.http_port, ports[door], validity).running() as authority:
-        configuration = folder / "tidings.toml"
-        configuration.write_text(
-            configuration.read_text()
-            + f'certificate_names = ["{WEB}"]\n'
-            + f'[acme]\nenabled = true\naccept_terms = true\ndirectory = "{authority.directory}"\n'
-            + f'challenge = "{challenge}"\nauthority = "{authority.authority}"\n'
-        )
-        done = server.command("server", "reload")
-        assert done.returncode == 0, done.stdout + done.stderr
-        yield server, authority
-        server.stop()
+    try:
+        with Pebble(place, http_port or server.http_port, ports[door], validity).running() as authority:
+            configuration = folder / "tidings.toml"
+            configuration.write_text(
+                configuration.read_text()
+                + f'certificate_names = ["{WEB}"]\n'
+                + f'[acme]\nenabled = true\naccept_terms = true\ndirectory = "{authority.directory}"\n'
+                + f'challenge = "{challenge}"\nauthority = "{authority.authority}"\n'
+            )
+            done = server.command("server", "reload")
+            assert done.returncode == 0, done.stdout + done.stderr
+            yield server, authority
+    except BaseException:
+        server.kill()
+        raise
+    server.stop()
 
 
 def shown(server: ServerProcess, port: int, name: str = DOMAIN) -> x509.Certificate:
