@@ -21,6 +21,9 @@ need_command() { # need_command PACKAGE COMMAND
 
 need postgresql /usr/lib/postgresql/*/bin/initdb
 need mariadb-server /usr/sbin/mariadbd /usr/sbin/mysqld
+need nginx /usr/sbin/nginx
+need haproxy /usr/sbin/haproxy
+need_command caddy caddy
 need_command go-sendxmpp go-sendxmpp
 need_command profanity-light profanity
 need_command systemd systemd-analyze
