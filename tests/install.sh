@@ -24,6 +24,7 @@ need mariadb-server /usr/sbin/mariadbd /usr/sbin/mysqld
 need nginx /usr/sbin/nginx
 need haproxy /usr/sbin/haproxy
 need_command caddy caddy
+need nftables /usr/sbin/nft
 need_command go-sendxmpp go-sendxmpp
 need_command profanity-light profanity
 need_command systemd systemd-analyze
