@@ -105,8 +105,8 @@ def postgresql() -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def mariadb() -> Iterator[Server]:
-    """Run a MariaDB server."""
+def mariadb(*, port: int = 0, certificate: Path | None = None) -> Iterator[Server]:
+    """Run a MariaDB server; with a port it listens on loopback, too, with this certificate and its key."""
     program, install = shutil.which("mariadbd", path=_PATH), shutil.which("mariadb-install-db", path=_PATH)
     if program is None or install is None:
         pytest.skip("MARIADB IS NOT TESTED: install Debian's package mariadb-server")
@@ -126,7 +126,7 @@ def mariadb() -> Iterator[Server]:
         )
         settings = [
             f"--socket={address}",
-            "--skip-networking",
+            *([f"--port={port}", "--bind-address=127.0.0.1"] if port else ["--skip-networking"]),
             "--skip-name-resolve",
             "--innodb-flush-log-at-trx-commit=0",
             "--skip-innodb-doublewrite",
@@ -136,6 +136,10 @@ def mariadb() -> Iterator[Server]:
             "--character-set-server=utf8mb4",
             "--collation-server=utf8mb4_general_ci",
         ]
+        if certificate is not None:
+            for name, source in (("cert", certificate), ("key", certificate.with_suffix(".key"))):
+                give(shutil.copy(source, folder / name), "mysql")
+                settings.append(f"--ssl-{name}={folder / name}")
         with _process(folder, "mysql", [program, *common, *settings]) as process:
 
             def execute(statement: str) -> list[tuple[object, ...]]:
@@ -177,12 +181,17 @@ def database_folder(user: str) -> Iterator[Path]:
     # Not pytest's own folder: a socket's path may have 107 octets, and another user must get there.
     folder = Path(tempfile.mkdtemp(prefix="tidings-db-", dir="/tmp"))
     try:
-        if os.getuid() == 0:
-            account = pwd.getpwnam(user)
-            os.chown(folder, account.pw_uid, account.pw_gid)
+        give(folder, user)
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def give(path: Path, user: str) -> None:
+    """Let a file or folder be that user's; without root it stays with the user who runs the tests."""
+    if os.getuid() == 0:
+        account = pwd.getpwnam(user)
+        os.chown(path, account.pw_uid, account.pw_gid)
 
 
 def as_user(user: str, command: Sequence[str | Path]) -> list[str]:
