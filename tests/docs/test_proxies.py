@@ -17,8 +17,17 @@ import pytest
 from tests.gateways.test_http_doors import BoshClient, WebSocketClient, message
 from tests.harness.bare_client import HEADER
 from tests.harness.ports import HOST, free_ports
-from tests.harness.proxies import KINDS, LOWERED_SECONDS, PAGE, Kind, Proxy, passing_through, running
-from tests.harness.server_process import DOMAIN, ServerProcess
+from tests.harness.proxies import (
+    KINDS,
+    LOWERED_SECONDS,
+    PAGE,
+    Kind,
+    Proxy,
+    judged_by_haproxy,
+    passing_through,
+    running,
+)
+from tests.harness.server_process import DOMAIN, ServerProcess, make_certificate
 from tidings.wire.xmpp import ns
 
 CLIENT_HOST = "127.0.0.2"
@@ -201,6 +210,12 @@ async def test_without_the_time_outs_of_the_page_silence_ends_them(
                 assert answer.status == 504
             cut = await alice.raw.receive(timeout=20)
             assert cut.type in {aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.ERROR}
+
+
+def test_haproxy_finds_nothing_to_say_of_the_whole_configuration(tmp_path: Path) -> None:
+    judged = judged_by_haproxy(tmp_path, make_certificate(tmp_path, DOMAIN))
+    assert judged.returncode == 0, judged.stderr
+    assert "WARNING" not in judged.stderr
 
 
 def hear_features(connection: socket.socket) -> str:

@@ -94,7 +94,7 @@ def running(
 def passing_through(folder: Path, server: ServerProcess) -> Iterator[tuple[int, int]]:
     """Run HAProxy in front of ports 5222 and 5223 of a server; give the ports that it listens on."""
     ports = (tcp, tls) = tuple(free_ports(2))
-    text = page_file("/etc/haproxy/conf.d/xmpp.cfg")
+    text = page_file("xmpp.cfg")
     for standard, own, target in ((5222, tcp, server.tcp_port), (5223, tls, server.tls_port)):
         text = text.replace(f":{standard},[::]:{standard} v6only", f"127.0.0.1:{own}")
         text = text.replace(f"10.0.0.5:{standard}", f"127.0.0.1:{target}")
@@ -103,6 +103,18 @@ def passing_through(folder: Path, server: ServerProcess) -> Iterator[tuple[int, 
     with _process([_program("haproxy"), "-db", "-f", file], folder, {}) as process:
         _wait(process, folder, ports)
         yield tcp, tls
+
+
+def judged_by_haproxy(folder: Path, certificate: Path) -> subprocess.CompletedProcess[str]:
+    """Let HAProxy look at all that the page shows of it, with the page's ports; nothing is bound."""
+    both = folder / "both.pem"
+    both.write_bytes(certificate.read_bytes() + certificate.with_suffix(".key").read_bytes())
+    text = page_file(_PATHS["haproxy"]) + "\n" + page_file("xmpp.cfg")
+    file = folder / "haproxy.cfg"
+    file.write_text(text.replace("/etc/haproxy/example.org.pem", str(both)))
+    return subprocess.run(
+        [_program("haproxy"), "-c", "-f", file], capture_output=True, text=True, check=False
+    )
 
 
 def _prepare(
