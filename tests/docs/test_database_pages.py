@@ -28,6 +28,8 @@ from tests.harness.server_process import ServerProcess, make_certificate, tiding
 PAGES = Path(__file__).resolve().parents[2] / "docs" / "how-to"
 MOST_CONNECTIONS = 7
 
+pytestmark = pytest.mark.timeout(300)  # a dozen commands and three starts of servers each
+
 
 @dataclass
 class Database:

@@ -112,7 +112,8 @@ def mariadb(*, port: int = 0, certificate: Path | None = None) -> Iterator[Serve
         pytest.skip("MARIADB IS NOT TESTED: install Debian's package mariadb-server")
     with database_folder("mysql") as folder:
         data, address = folder / "data", folder / "sock"
-        common = ["--no-defaults", f"--datadir={data}"]
+        # A server that starts removes what looks like forgotten tables in its tmpdir, be they in use.
+        common = ["--no-defaults", f"--datadir={data}", f"--tmpdir={folder}"]
         run_once(
             folder,
             "mysql",
