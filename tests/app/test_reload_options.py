@@ -180,6 +180,8 @@ def test_options_of_features_hold_for_who_is_connected_too(server: ServerProcess
     assert "iq-register" in connect().features
     answer = reload(server, "open = false", instead_of="open = true")
     assert answer["done"][-1] == "[features.registration] open: true → false"
+    assert "ibr-token" in connect().features
+    reload(server, "open = false\ninvitations = false", instead_of="open = false")
     assert "iq-register" not in connect().features
     reload(server, '[host."localhost".features.vcard]\nmax_bytes = 1024')
     assert "policy-violation" in alice.ask(VCARD.format(note=note), "</iq>")

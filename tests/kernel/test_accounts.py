@@ -13,6 +13,7 @@ from tidings.features.retention import Retention
 from tidings.kernel.accounts import CLEANING_INTERVAL, FIRST_CLEANING, Accounts, make_first_accounts
 from tidings.kernel.events import AccountRegistered, AccountRemoved, AccountWanted, PasswordChanged
 from tidings.kernel.feature import Feature, listens
+from tidings.kernel.slots import Slotted
 from tidings.operations.all import CATALOGUE
 from tidings.ports.accounts import FastToken
 from tidings.wire.xml.element import decode
@@ -70,7 +71,7 @@ async def register_by_client(world: World) -> None:
     feature = world.server.hosts["localhost"].feature(Registration)
     assert feature is not None
     iq = decode(query("<username>bill</username><password>old</password>").encode(), ns.CLIENT)
-    await feature.register_before_login(iq, "192.0.2.1", secure=True)
+    await feature.register_before_login(iq, "192.0.2.1", secure=True, stream=Slotted())
 
 
 async def register_by_configuration(world: World) -> None:

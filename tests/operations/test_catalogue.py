@@ -55,6 +55,7 @@ def test_the_first_categories_are_complete():
             "list", "export", "import", "remove-inactive", "promote", "demote", "admins",
             "export-personal-data",
         ],
+        "invitation": ["create", "list", "revoke"],
         "roster": ["list", "add", "remove"],
         "vcard": ["get", "set"],
         "private": ["list", "get", "remove"],

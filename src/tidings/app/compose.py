@@ -45,6 +45,7 @@ from tidings.kernel.domains import Domains, ServedDomain, Source
 from tidings.kernel.feature import Feature
 from tidings.kernel.followers import Followers
 from tidings.kernel.hosting import Hosting
+from tidings.kernel.invitations import Invitations
 from tidings.kernel.log_levels import LogLevels
 from tidings.kernel.outbound import DEFAULT_OCTETS
 from tidings.kernel.outbox import Outbox
@@ -134,6 +135,7 @@ def build_server(
     accounts_in_memory: int = 10_000,
     outbound_octets: int = DEFAULT_OCTETS,
     database: str = "",
+    public_url: Callable[[], str] = lambda: "",
     explained_messages: int = REMEMBERED,
     logs: LogLevels | None = None,
     provides: Mapping[type, object] | None = None,
@@ -145,7 +147,8 @@ def build_server(
     """Make a server with these hosts over these stores, and the context of operations on it.
 
     The server is not started and has no doors yet. `settings_for` says what a domain is to be that is added
-    while it runs. `database` names the stores for people. `explained_messages` is how many messages are
+    while it runs. `database` names the stores for people, and `public_url` is how
+    the doors over HTTP are reached. `explained_messages` is how many messages are
     remembered for `explain message`; `logs` are the log's levels, which operations change. `outbound_octets`
     is what may wait for all clients together. `provides` are more things that features may ask for, by type.
     `configuration` is what can be read anew, `certificates` what clients are shown. `registry` and `bus` join
@@ -207,6 +210,7 @@ def build_server(
         Clock: clock,
         TimeSource: clock,
         Accounts: accounts,
+        Invitations: Invitations(stores.documents, stores.accounts, clock),
         Domains: domains,
         AccountStore: stores.accounts,
         RosterStore: stores.roster,
@@ -261,7 +265,9 @@ def build_server(
         certificates=certificates,
         administrators=administrators,
     )
-    context = Context(domains=domains, stores=stores, clock=clock, live=live, database=database)
+    context = Context(
+        domains=domains, stores=stores, clock=clock, live=live, database=database, public_url=public_url
+    )
     provided[Context] = context
     for settings in wanted:
         domains.put(hosts.serve(settings))

@@ -222,7 +222,7 @@ class ListenerContexts:
         options = self._config.host(host.domain)
         authentication = options.authentication or "accounts"
         before = host.stream_features(StreamStage.BEFORE_LOGIN)
-        registration = [element for element in before if element.namespace == ns.REGISTER_FEATURE]
+        offered = {element.namespace for element in before}
         inline = tuple(host.stream_features(StreamStage.INLINE))
         idle = limits.idle_seconds or None
         return HostPolicy(
@@ -233,8 +233,9 @@ class ListenerContexts:
             see_other_host=options.see_other_host,
             plain_without_tls=not must_encrypt,
             tls_required=must_encrypt,
-            registration=bool(registration),
-            features_before=tuple(element for element in before if element not in registration),
+            registration=ns.REGISTER_FEATURE in offered,
+            invitations=ns.REGISTER_INVITED in offered,
+            features_before=tuple(each for each in before if each.namespace not in _REGISTRATION),
             features_after=tuple(host.stream_features(StreamStage.AFTER_LOGIN)),
             bind2_inline=tuple(name for feature in host.features for name in feature.inline),
             sasl2_inline=inline,
@@ -243,6 +244,10 @@ class ListenerContexts:
             limits_after=StreamLimits(max_bytes=limits.stanza_bytes, idle_seconds=idle),
             token_mechanisms=TOKEN_MECHANISMS if authentication == "accounts" else (),
         )
+
+
+_REGISTRATION = (ns.REGISTER_FEATURE, ns.REGISTER_INVITED)
+"""What is offered only where one may log in, too."""
 
 
 def _connection_options(limits: LimitsOptions) -> ConnectionOptions:

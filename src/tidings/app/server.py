@@ -314,6 +314,7 @@ def _build(
         accounts_in_memory=config.limits.accounts_in_memory,
         outbound_octets=config.limits.outbound_total_bytes or memory.outbound_share(),
         database=storage.describe(config),
+        public_url=lambda: reloader.in_use.http.public_url,
         explained_messages=config.log.explained_messages,
         logs=levels,
         configuration=reloader,

@@ -248,6 +248,13 @@ class AccountRegistered(Fact):
     account: Jid
 
 
+class ContactsAgreed(Fact):
+    """Somebody has registered by the invitation of another account, and they are to be contacts."""
+
+    inviter: Jid
+    invited: Jid
+
+
 class AccountRemoved(Fact):
     """An account has been removed with all that was stored for it; its sessions are ending."""
 

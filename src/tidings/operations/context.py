@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
@@ -232,6 +232,8 @@ class Context:
     live: Live | None = None
     database: str = ""
     """What the database is, for people; without its password."""
+    public_url: Callable[[], str] = lambda: ""
+    """How the doors over HTTP are reached from outside; nothing where that is not known."""
     caller: Caller = OPERATOR
     without_server: str = ""
     """Where no server runs and what is known instead, for people who expected one."""

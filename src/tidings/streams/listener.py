@@ -14,6 +14,7 @@ import msgspec
 from tidings.base.errors import StreamError
 from tidings.base.jid import Jid
 from tidings.kernel.session import Session
+from tidings.kernel.slots import Slotted
 from tidings.streams.login import Credentials
 from tidings.streams.login_line import LoginLine
 from tidings.streams.login_throttle import LoginThrottle
@@ -142,8 +143,13 @@ class ListenerContext(msgspec.Struct, frozen=True, kw_only=True):
 class Registrar(Protocol):
     """A feature that makes accounts before log-in (XEP-0077)."""
 
-    async def register_before_login(self, iq: Element, address: str, *, secure: bool) -> Element:
-        """Answer a jabber:iq:register request with the whole iq to send."""
+    async def register_before_login(
+        self, iq: Element, address: str, *, secure: bool, stream: Slotted
+    ) -> Element:
+        """Answer a request to register, or a token that lets one do so, with the whole iq to send.
+
+        `stream` carries what is known of whoever asks until the stream ends.
+        """
         ...
 
 

@@ -22,7 +22,7 @@ from tidings.base.jid import Jid
 from tidings.kernel.feature import Spec
 from tidings.streams import login_line
 from tidings.streams.client_input import ClientStreamInput
-from tidings.streams.listener import Item, ListenerContext, Registrar
+from tidings.streams.listener import Item, ListenerContext
 from tidings.streams.login import CredentialQuestion, Credentials, answer_credentials
 from tidings.streams.login_throttle import Attempt, Turn
 from tidings.streams.session_opening import SessionOpening
@@ -106,6 +106,7 @@ class Negotiator:
     def tls_established(self, info: TlsInfo) -> None:
         """The channel is encrypted: by the handshake that was asked for, or from the start."""
         self._items.clear()
+        self._opening.tls_established()
         self._negotiation.tls_established(info)
         self._act()
 
@@ -385,12 +386,7 @@ class Negotiator:
         )
 
     async def _register(self, element: Element) -> None:
-        registrar = self._opening.host(self._host_domain).feature(Registrar)  # type: ignore[type-abstract]
-        if registrar is None:
-            raise StanzaError("service-unavailable")
-        client = self._output.client
-        answer = await registrar.register_before_login(element, client.address, secure=client.secure)
-        self._negotiation.registration_answered(answer)
+        self._negotiation.registration_answered(await self._opening.register(self._host_domain, element))
 
     def _credentials(self, account: Jid) -> Credentials:
         return self._context.credentials(account.domain)

@@ -1,5 +1,7 @@
 """SessionOpening: gives a client that has logged in its session, a new one or the one that it had.
 
+It also has those register who have no account yet.
+
 Invariants:
 - a client stands in the line of log-ins once, before its session is looked for or made;
 - one that is gone gets no session, and what was made for it meanwhile is let go of.
@@ -9,15 +11,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from tidings.base.errors import StreamError
+from tidings.base.errors import StanzaError, StreamError
 from tidings.base.ids import token
 from tidings.base.jid import Jid
 from tidings.base.network import is_loopback, network_of
 from tidings.kernel.host import Host
 from tidings.kernel.outgoing import Outgoing
 from tidings.kernel.session import Session
+from tidings.kernel.slots import Slotted
 from tidings.streams.buffered_link import BufferedLink
-from tidings.streams.listener import ListenerContext, Resumer
+from tidings.streams.listener import ListenerContext, Registrar, Resumer
 from tidings.streams.login_line import Place
 from tidings.streams.stream_output import StreamOutput
 from tidings.wire.xml.element import Element
@@ -38,6 +41,7 @@ class SessionOpening:
         "_is_gone",
         "_output",
         "_place",
+        "_registration",
         "_resumed",
         "_session",
     )
@@ -52,11 +56,30 @@ class SessionOpening:
         self._session: Session | None = None
         self._buffer: BufferedLink | None = None
         self._resumed: Session | None = None
+        self._registration: Slotted | None = None
 
     def heard(self, element: Element) -> None:
         """Time the log-in from the first word of authentication on."""
         if self._began is None and element.namespace in _AUTHENTICATION:
             self._began = self._context.server.telemetry.now()
+
+    def tls_established(self) -> None:
+        """Forget what was said before on a channel that anybody could write to (RFC 6120 §5.4.3.3)."""
+        self._registration = None
+
+    async def register(self, domain: str, element: Element) -> Element:
+        """Answer somebody who registers; what features know of him holds for the stream.
+
+        Raises `StanzaError`.
+        """
+        registrar = self.host(domain).feature(Registrar)  # type: ignore[type-abstract]
+        if registrar is None:
+            raise StanzaError("service-unavailable")
+        client = self._output.client
+        stream = self._registration = self._registration or Slotted()
+        return await registrar.register_before_login(
+            element, client.address, secure=client.secure, stream=stream
+        )
 
     async def resume(
         self, account: Jid, elements: tuple[Element, ...]

@@ -934,6 +934,18 @@ def test_registration_is_refused_where_it_is_not(tls, registration):
     assert answer.element.find("error").find("service-unavailable", ns.STANZA_ERRORS) is not None
 
 
+def test_a_token_is_passed_on_as_a_request_to_register():  # XEP-0445 §4
+    shown = "<iq type='set' id='3'><preauth xmlns='urn:xmpp:pars:0' token='t'/></iq>"
+    (asked,) = opened(registration=True).feed(shown)
+    assert asked == RegistrationRequest(decode(shown.encode(), ns.CLIENT))
+
+
+@pytest.mark.parametrize("invitations", [True, False])
+def test_that_tokens_are_taken_is_offered_with_registration(invitations):  # XEP-0445 §3
+    features = opened(registration=True, invitations=invitations).features
+    assert (features.find("register", ns.REGISTER_INVITED) is not None) is invitations
+
+
 # --- anything at all
 
 TEXTS = st.sampled_from(

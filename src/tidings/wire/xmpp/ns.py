@@ -34,6 +34,11 @@ CHANNEL_BINDING: Final = "urn:xmpp:sasl-cb:0"  # XEP-0440
 DOWNGRADE: Final = "urn:xmpp:ssdp:0"  # XEP-0474
 REGISTER: Final = "jabber:iq:register"  # XEP-0077
 REGISTER_FEATURE: Final = "http://jabber.org/features/iq-register"
+REGISTER_INVITED: Final = "urn:xmpp:ibr-token:0"  # XEP-0445
+PREAUTH: Final = "urn:xmpp:pars:0"  # XEP-0379
+INVITATION: Final = "urn:xmpp:invite#invitation"  # XEP-0401
+INVITE: Final = "urn:xmpp:invite#invite"
+INVITE_ACCOUNT: Final = "urn:xmpp:invite#create-account"
 
 # Sessions
 SM: Final = "urn:xmpp:sm:3"  # XEP-0198

@@ -78,6 +78,8 @@ def features_before(host: HostPolicy, offer: Offer, tls: TlsInfo | None, *, can_
         )
         features.append(Element("sasl-channel-binding", ns.CHANNEL_BINDING, None, *types))
     if host.registration and may_log_in(host, tls):
+        if host.invitations:
+            features.append(Element("register", ns.REGISTER_INVITED))
         features.append(Element("register", ns.REGISTER_FEATURE))
     for feature in host.features_before:
         features.append(feature)

@@ -35,6 +35,8 @@ class HostPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """Refuses everything but STARTTLS on unencrypted streams."""
     registration: bool = False
     """Passes requests to register on before log-in (XEP-0077)."""
+    invitations: bool = False
+    """Says that the token of an invitation lets people register (XEP-0445)."""
     see_other_host: str = ""
     """Sends clients to this address instead (RFC 6120 §4.9.3.19)."""
     features_before: tuple[Element, ...] = ()

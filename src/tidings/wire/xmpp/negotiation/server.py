@@ -204,6 +204,8 @@ def _classify_stanza(element: Element) -> ServerInput:
     if element.name == "iq" and kind in {"get", "set"}:
         if element.find("query", ns.REGISTER) is not None:
             return ServerInput.REGISTER
+        if kind == "set" and element.find("preauth", ns.PREAUTH) is not None:  # XEP-0445 §4
+            return ServerInput.REGISTER
         if kind == "set" and element.find("bind", ns.BIND) is not None:
             return ServerInput.BIND
         if kind == "set" and element.find("session", ns.SESSION) is not None:

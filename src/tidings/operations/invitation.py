@@ -1,0 +1,201 @@
+"""Operations on invitations: tokens by which people register, become somebody's contacts, or both."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+import msgspec
+import structlog
+from msgspec import Meta
+
+from tidings.base.jid import Jid, JidError
+from tidings.kernel.invitations import Invitation, Invitations, invitation_uri, landing_path
+from tidings.operations.catalogue import ADMINISTRATORS, operation
+from tidings.operations.context import Context
+from tidings.operations.errors import OperationError
+from tidings.operations.values import AccountAddress, Domain, Moment, Page, moment_of
+from tidings.ports.accounts import NoSuchAccount
+
+log = structlog.get_logger("tidings.operations")
+
+MOST: Final = 1_000
+"""The most invitations that one page lists."""
+_HOUR: Final = 3_600.0
+
+OfDomain = Annotated[Domain, Meta(description="Domain that people are invited to.")]
+Id = Annotated[
+    str, Meta(max_length=64, description="The invitation, as `list` shows it.", extra={"audited": True})
+]
+
+
+class CreateInvitation(msgspec.Struct, frozen=True, kw_only=True):
+    """What the invitation is for."""
+
+    domain: Annotated[
+        Domain | None,
+        Meta(description="Domain that people are invited to; without it, that of the user who invites."),
+    ] = None
+    name: Annotated[
+        Annotated[str, Meta(max_length=1023)] | None,
+        Meta(description="Name that the new account must have; it is kept for it. Without it, any name."),
+    ] = None
+    user: Annotated[
+        AccountAddress | None,
+        Meta(description="Account of this domain that invites: both become each other's contacts."),
+    ] = None
+    register: Annotated[
+        bool,
+        Meta(description="Let whoever is invited make an account. Without it, name the user who invites."),
+    ] = True
+    hours: Annotated[int, Meta(ge=1, le=8_784, description="Hours for which it holds.")] = 168
+    uses: Annotated[int, Meta(ge=1, le=10_000, description="How often it can be used.")] = 1
+
+
+class Created(msgspec.Struct, frozen=True, kw_only=True):
+    """The invitation, to be handed on; its token is nowhere kept, and cannot be shown again.
+
+    `uri` opens it in a client. `landing_url` is a page about it, where `public_url` in [http] says how this
+    server is reached, and empty otherwise.
+    """
+
+    id: str
+    uri: str
+    landing_url: str
+    expires: Moment
+    uses: int
+
+
+class InvitationInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """An invitation that can be used; its token is not known any more."""
+
+    id: str
+    name: str
+    contact: str
+    register: bool
+    created: Moment
+    expires: Moment
+    uses: int
+    used: int
+    by: str
+
+
+class ListInvitations(msgspec.Struct, frozen=True, kw_only=True):
+    """Which invitations to list."""
+
+    domain: OfDomain
+    after: Annotated[
+        str | None, Meta(description="Begin behind this one: the `next` of the page before.")
+    ] = None
+    limit: Annotated[int, Meta(ge=1, le=MOST, description="The most invitations to look at.")] = 100
+
+
+class OneInvitation(msgspec.Struct, frozen=True, kw_only=True):
+    """The invitation that is meant."""
+
+    domain: OfDomain
+    id: Id
+
+
+class Revoked(msgspec.Struct, frozen=True, kw_only=True):
+    """The invitation that nobody can use any more."""
+
+    domain: Domain
+    id: str
+
+
+@operation(
+    "invitation",
+    "create",
+    roles=ADMINISTRATORS,
+    subjects=("domain", "user"),
+    changes=True,
+    errors=("conflict",),
+)
+async def create(context: Context, request: CreateInvitation) -> Created:
+    """Invite somebody to make an account, to become a contact, or both.
+
+    Whoever has the link can use it: hand it on as you would a password. It works while registration is
+    closed, unless `invitations` in [features.registration] is off.
+    """
+    contact = request.user
+    domain = request.domain if contact is None or request.domain is not None else Jid(contact.domain)
+    if domain is None:
+        raise OperationError("invalid", "name the domain that people are invited to, or a user who invites")
+    if contact is None and not request.register:
+        raise OperationError("invalid", "an invitation without a user who invites must let people register")
+    if contact is not None:
+        if contact.domain != domain.domain:
+            raise OperationError("invalid", f"{contact} is not an account of {domain}")
+        if not await context.stores.accounts.exists(contact):
+            raise NoSuchAccount(contact)
+    if request.name is not None and not (request.register and request.uses == 1):
+        raise OperationError("invalid", "a name is for one who may register")
+    name = "" if request.name is None else _read_name(request.name, domain)
+    context.accounts.check_address(Jid.of(name or "somebody", domain.domain))
+    invitation, token = await _invitations(context).create(
+        domain,
+        seconds=request.hours * _HOUR,
+        uses=request.uses,
+        name=name,
+        contact=contact,
+        registers=request.register,
+        by=context.caller.name,
+    )
+    if context.live is not None:
+        log.info("invitation_created", domain=domain.domain, invitation=invitation.id, by=context.caller.name)
+    base = context.public_url().rstrip("/")
+    return Created(
+        id=invitation.id,
+        uri=invitation_uri(domain, invitation, token),
+        landing_url=base + landing_path(domain, token) if base else "",
+        expires=moment_of(invitation.expires),
+        uses=invitation.uses,
+    )
+
+
+@operation("invitation", "list", roles=ADMINISTRATORS, subjects=("domain",), changes=False)
+async def list_invitations(context: Context, request: ListInvitations) -> Page[InvitationInfo]:
+    """List the invitations that can be used, a page at a time; a page may have fewer than were asked for."""
+    found, rest = await _invitations(context).list(
+        request.domain, after=request.after or "", limit=request.limit
+    )
+    return Page(items=tuple(map(_describe, found)), next=rest or None)
+
+
+@operation("invitation", "revoke", roles=ADMINISTRATORS, subjects=("domain",), changes=True)
+async def revoke(context: Context, request: OneInvitation) -> Revoked:
+    """Make an invitation worthless, also for those who have its link."""
+    if not await _invitations(context).revoke(request.domain, request.id):
+        raise OperationError("not-found", f"there is no invitation {request.id}")
+    return Revoked(domain=request.domain, id=request.id)
+
+
+def _invitations(context: Context) -> Invitations:
+    return Invitations(context.stores.documents, context.stores.accounts, context.clock)
+
+
+def _read_name(name: str, domain: Jid) -> str:
+    try:
+        local = Jid.of(name, domain.domain).local
+    except JidError as error:
+        raise OperationError("invalid", f"{name!r} is no name: {error}") from None
+    if not local:
+        raise OperationError("invalid", "the name is empty")
+    return local
+
+
+def _describe(invitation: Invitation) -> InvitationInfo:
+    return InvitationInfo(
+        id=invitation.id,
+        name=invitation.name,
+        contact=invitation.contact,
+        register=invitation.registers,
+        created=moment_of(invitation.created),
+        expires=moment_of(invitation.expires),
+        uses=invitation.uses,
+        used=invitation.used,
+        by=invitation.by,
+    )
+
+
+OPERATIONS = (create, list_invitations, revoke)
