@@ -258,9 +258,9 @@ class Invitations:
                 await self._remove(domain, invitation, document.version)
 
 
-def invitation_uri(domain: Jid, invitation: Invitation, token: str) -> str:
-    """Give what opens the invitation in a client (XEP-0401 §5.1, §5.4)."""
-    if invitation.contact:
+def invitation_uri(domain: Jid, invitation: Invitation, token: str, *, to_contact: bool) -> str:
+    """Give what opens the invitation in a client: a contact, or else an account (XEP-0401 §5.1, §5.4)."""
+    if invitation.contact and to_contact:
         may_register = ";ibr=y" if invitation.registers else ""
         return f"xmpp:{_in_uri(Jid(invitation.contact))}?roster;preauth={token}{may_register}"
     account = Jid.of(invitation.name, domain.domain) if invitation.name else domain

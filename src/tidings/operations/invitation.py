@@ -123,31 +123,21 @@ async def create(context: Context, request: CreateInvitation) -> Created:
         raise OperationError("invalid", "name the domain that people are invited to, or a user who invites")
     if contact is None and not request.register:
         raise OperationError("invalid", "an invitation without a user who invites must let people register")
-    if contact is not None:
-        if contact.domain != domain.domain:
-            raise OperationError("invalid", f"{contact} is not an account of {domain}")
-        if not await context.stores.accounts.exists(contact):
-            raise NoSuchAccount(contact)
     if request.name is not None and not (request.register and request.uses == 1):
         raise OperationError("invalid", "a name is for one who may register")
-    name = "" if request.name is None else _read_name(request.name, domain)
-    context.accounts.check_address(Jid.of(name or "somebody", domain.domain))
-    invitation, token = await _invitations(context).create(
+    invitation, token = await make(
+        context,
         domain,
-        seconds=request.hours * _HOUR,
-        uses=request.uses,
-        name=name,
+        name="" if request.name is None else read_name(request.name, domain),
         contact=contact,
         registers=request.register,
-        by=context.caller.name,
+        hours=request.hours,
+        uses=request.uses,
     )
-    if context.live is not None:
-        log.info("invitation_created", domain=domain.domain, invitation=invitation.id, by=context.caller.name)
-    base = context.public_url().rstrip("/")
     return Created(
         id=invitation.id,
-        uri=invitation_uri(domain, invitation, token),
-        landing_url=base + landing_path(domain, token) if base else "",
+        uri=invitation_uri(domain, invitation, token, to_contact=not invitation.name),
+        landing_url=landing_url(context, domain, token),
         expires=moment_of(invitation.expires),
         uses=invitation.uses,
     )
@@ -170,11 +160,58 @@ async def revoke(context: Context, request: OneInvitation) -> Revoked:
     return Revoked(domain=request.domain, id=request.id)
 
 
+async def make(
+    context: Context,
+    domain: Jid,
+    *,
+    name: str = "",
+    contact: Jid | None = None,
+    registers: bool,
+    hours: int,
+    uses: int = 1,
+) -> tuple[Invitation, str]:
+    """Make an invitation in the name of the caller; give it and its token.
+
+    Raises `OperationError`, and StanzaError where the name or the contact cannot be.
+    """
+    if contact is not None:
+        if contact.domain != domain.domain:
+            raise OperationError("invalid", f"{contact} is not an account of {domain}")
+        if not await context.stores.accounts.exists(contact):
+            raise NoSuchAccount(contact)
+    context.accounts.check_address(Jid.of(name or "somebody", domain.domain))
+    by = context.caller.name
+    invitation, token = await _invitations(context).create(
+        domain,
+        seconds=hours * _HOUR,
+        uses=uses,
+        name=name,
+        contact=contact,
+        registers=registers,
+        by=by,
+    )
+    if context.live is not None:
+        log.info("invitation_created", domain=domain.domain, invitation=invitation.id, by=by)
+    return invitation, token
+
+
+async def count_of(context: Context, inviter: Jid) -> int:
+    """Tell how many open invitations a user has made."""
+    return await _invitations(context).count_of(inviter)
+
+
+def landing_url(context: Context, domain: Jid, token: str) -> str:
+    """Give the address of the page of an invitation; nothing where `public_url` is not set."""
+    base = context.public_url().rstrip("/")
+    return base + landing_path(domain, token) if base else ""
+
+
 def _invitations(context: Context) -> Invitations:
     return Invitations(context.stores.documents, context.stores.accounts, context.clock)
 
 
-def _read_name(name: str, domain: Jid) -> str:
+def read_name(name: str, domain: Jid) -> str:
+    """Give the name that an account of a domain would have; raises `OperationError`."""
     try:
         local = Jid.of(name, domain.domain).local
     except JidError as error:

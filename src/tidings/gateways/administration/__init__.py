@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 
+from tidings.base.jid import Jid
 from tidings.gateways.administration.door import Door
 from tidings.gateways.administration.generated import generated_commands
+from tidings.gateways.administration.invitations import CreateAccount, InviteUser, invitation_commands
 from tidings.gateways.administration.service import Ping, service_commands
 from tidings.gateways.commands import AdHocCommand, CommandsFeature
 from tidings.kernel.clock import Clock
@@ -24,10 +26,18 @@ class Administration(CommandsFeature):
         Spec.xep(133, version="1.3.1"),
         Spec.xep(4, version="2.13.2", advertises=(ns.DATA_FORMS,)),
         Spec.xep(122, version="1.0.2"),
+        Spec.xep(401, version="0.6.0"),
     )
 
     def __init__(self, host: Host, clock: Clock, context: Context, catalogue: Catalogue) -> None:
-        super().__init__(host, clock, tuple(commands_for(Door(catalogue, context, host.domain))))
+        commands = commands_for(Door(catalogue, context, host.domain))
+        super().__init__(host, clock, (*commands, *invitation_commands(context, host)))
+
+    def _may_run(self, asker: Jid, command: AdHocCommand) -> bool:
+        """Let users invite, too, where the options say so."""
+        if isinstance(command, InviteUser | CreateAccount):
+            return command.is_for(asker)
+        return super()._may_run(asker, command)
 
 
 def commands_for(door: Door) -> Iterator[AdHocCommand]:
