@@ -2,6 +2,8 @@
 
 import json
 import socket
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +12,9 @@ from tests.harness.server_process import ServerProcess
 
 HOST = "127.0.0.1"
 OPTIONS = """
+[http]
+public_url = "https://chat.example.org"
+
 [host."example.org".features.registration]
 open = false
 """
@@ -57,3 +62,17 @@ def test_somebody_registers_by_a_link_on_a_server_that_is_closed(server: ServerP
         assert b"error" not in say(client, register, b"id")
     assert run(server, "account", "check", "--user", "juliet@example.org")["exists"]
     assert token not in server.log
+
+
+def test_the_address_of_its_page_shows_an_invitation_until_it_is_revoked(server: ServerProcess) -> None:
+    created = run(server, "invitation", "create", "--domain", "example.org")
+    path = created["landing_url"].removeprefix("https://chat.example.org")
+    address = f"http://{HOST}:{server.http_port}{path}"
+    with urllib.request.urlopen(address, timeout=20) as response:
+        assert created["uri"] in response.read().decode()
+    run(server, "invitation", "revoke", "--domain", "example.org", "--id", created["id"])
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(address, timeout=20)
+    assert refused.value.code == 404
+    refused.value.close()
+    assert path.rpartition("/")[2] not in server.log

@@ -16,10 +16,12 @@ from tidings.gateways.connection_limiter import ConnectionLimiter
 from tidings.gateways.health import HealthDoor
 from tidings.gateways.host_meta import HostMetaDoor
 from tidings.gateways.http import HttpGateway
+from tidings.gateways.invitation_door import InvitationDoor
 from tidings.gateways.listener_policy import ListenerPolicy
 from tidings.gateways.mongooseim_names import MongooseNames
 from tidings.gateways.tls import TlsSetup
 from tidings.gateways.websocket import WebSocketDoor
+from tidings.kernel.invitations import Invitations
 from tidings.kernel.server import Server
 from tidings.ports.stores import Stores
 from tidings.wire.xmpp import ns
@@ -56,6 +58,8 @@ async def open_http(
     WebSocketDoor(http, policy)
     bosh_door = BoshDoor(http, policy, options=config.bosh)
     AcmeDoor(http, tls.challenges)
+    invitations = Invitations(stores.documents, stores.accounts, server.clock)
+    InvitationDoor(http, server.hosts, invitations, server.clock.monotonic)
     HostMetaDoor(
         http,
         {ns.ALT_CONNECTIONS_WEBSOCKET: websocket.PATH, ns.ALT_CONNECTIONS_BOSH: bosh.PATH},
