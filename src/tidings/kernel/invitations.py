@@ -110,9 +110,14 @@ class Invitations:
             uses=uses,
             by=by,
         )
-        if name:
-            await self._reserve(Jid.of(name, domain.domain), id_)
-        await self._documents.put(domain, _INVITATIONS, id_, msgspec.json.encode(invitation), expected=None)
+        value = msgspec.json.encode(invitation)
+        version = await self._documents.put(domain, _INVITATIONS, id_, value, expected=None)
+        if name:  # afterwards: a name is free where the invitation that it is kept for is not there
+            try:
+                await self._reserve(Jid.of(name, domain.domain), id_)
+            except StanzaError:
+                await self._documents.delete(domain, _INVITATIONS, id_, expected=version)
+                raise
         await self._remove_old(domain, after=id_)
         return invitation, id_ + secret
 
@@ -182,9 +187,7 @@ class Invitations:
     async def holder(self, jid: Jid) -> Invitation | None:
         """Give the open invitation that an address is reserved for."""
         domain = Jid(jid.domain)
-        reserved = await self._documents.get(domain, _NAMES, _name_key(jid))
-        found = None if reserved is None else await self._get(domain, reserved.value.decode())
-        return found[0] if found is not None and self._is_open(found[0]) else None
+        return await self._holder(domain, await self._documents.get(domain, _NAMES, _name_key(jid)))
 
     async def settle(self, domain: Jid, invitation: Invitation) -> None:
         """Let go of the name, which has its account now."""
@@ -197,11 +200,16 @@ class Invitations:
         domain, key = Jid(jid.domain), _name_key(jid)
         if await self._accounts.exists(jid):
             raise AccountExists(jid)
-        if await self.holder(jid) is not None:
-            raise StanzaError("conflict", f"another invitation is for the name {jid.local}")
         before = await self._documents.get(domain, _NAMES, key)
+        if await self._holder(domain, before) is not None:
+            raise StanzaError("conflict", f"another invitation is for the name {jid.local}")
         expected = None if before is None else before.version
         await self._documents.put(domain, _NAMES, key, id_.encode(), expected=expected)
+
+    async def _holder(self, domain: Jid, reserved: Document | None) -> Invitation | None:
+        """Give the open invitation that a document reserves a name for."""
+        found = None if reserved is None else await self._get(domain, reserved.value.decode())
+        return found[0] if found is not None and self._is_open(found[0]) else None
 
     async def _release(self, jid: Jid, id_: str) -> None:
         domain, key = Jid(jid.domain), _name_key(jid)
