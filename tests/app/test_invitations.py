@@ -2,6 +2,7 @@
 
 import json
 import socket
+import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -76,3 +77,22 @@ def test_the_address_of_its_page_shows_an_invitation_until_it_is_revoked(server:
     assert refused.value.code == 404
     refused.value.close()
     assert path.rpartition("/")[2] not in server.log
+
+
+def test_a_token_that_was_shown_before_the_stream_is_encrypted_is_forgotten(server: ServerProcess) -> None:
+    """Whoever is in between could have shown his own, and become a contact of whoever registers."""
+    token = run(server, "invitation", "create", "--domain", "example.org")["uri"].partition("preauth=")[2]
+    preauth = f"<iq type='set' id='p'><preauth xmlns='urn:xmpp:pars:0' token='{token}'/></iq>"
+    form = "<iq type='get' id='f'><query xmlns='jabber:iq:register'/></iq>"
+    trusting = ssl.create_default_context()
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+    with socket.create_connection((HOST, server.tcp_port), timeout=20) as plain:
+        say(plain, HEADER, b"</stream:features>")
+        assert b"error" not in say(plain, preauth, b"id")
+        assert b"<username" in say(plain, form, b"</iq>")
+        say(plain, "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>", b"<proceed")
+        with trusting.wrap_socket(plain, server_hostname="example.org") as encrypted:
+            say(encrypted, HEADER, b"</stream:features>")
+            assert b"not-allowed" in say(encrypted, form, b"</iq>")
+            assert b"error" not in say(encrypted, preauth, b"id")
+            assert b"<username" in say(encrypted, form, b"</iq>")
