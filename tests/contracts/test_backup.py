@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
+from sqlalchemy import create_engine, text
 
 from tests.contracts.ledger_stories import (
     ALICE,
@@ -30,18 +31,24 @@ from tests.contracts.samples import LONGEST, LOOK_ALIKES, keys
 from tidings.adapters.sql import open_database, open_stores
 from tidings.adapters.sql.dump import TABLES, Row, snapshot
 from tidings.adapters.sql.load import load
+from tidings.adapters.sql.move_target import move_target
 from tidings.adapters.sql.stores import SqlStores
 from tidings.adapters.sql.tables import metadata
+from tidings.adapters.sql.urls import parse_url
 from tidings.app import backup
 from tidings.app.backup_file import BackupReader, Manifest
 from tidings.app.config import load as load_config
 from tidings.app.move import move
 from tidings.app.options import Config
-from tidings.base.errors import BackupError
+from tidings.base.errors import BackendError, BackupError
 from tidings.ports.accounts import Ban
 from tidings.ports.ledger.batch import EntryKind, LedgerBatch
 from tidings.ports.ledger.reading import EntryId, InboxQuery, NoSuchEntry, PageQuery
 from tidings.ports.roster import RosterEntry, Subscription
+
+TABLES_BY_NAME = {str(table.name): table for table in TABLES}
+HALF = 5
+"""Of the accounts."""
 
 RENEWED = {"ledger", "followers"}
 """What a restored database says differently."""
@@ -161,7 +168,8 @@ async def test_it_moves_to_every_kind_of_database_and_goes_on_there(
         await move(config, fresh_url, ignore)
     for kind, url in other_url.items():
         rows = await move(config, url, ignore)
-        assert rows == {name: entry.rows for name, entry in first.tables.items()}
+        # The one follower is the index of the search, which is made anew.
+        assert rows == {name: entry.rows for name, entry in first.tables.items()} | {"followers": 0}
         stores = await open_stores(url)
         assert await all_of(stores) == before, kind
         assert await stores.ledger.feed() == incarnation
@@ -171,6 +179,83 @@ async def test_it_moves_to_every_kind_of_database_and_goes_on_there(
         await stores.close()
         with pytest.raises(BackupError, match="has data already"):
             await move(config, url, ignore)
+
+
+async def test_a_move_that_was_interrupted_goes_on_where_it_was(
+    fresh_url: str, other_url: dict[str, str], tmp_path: Path
+) -> None:
+    stores = await open_stores(fresh_url)
+    await live(stores)
+    before = await all_of(stores)
+    await stores.close()
+    config = config_of(fresh_url, tmp_path / "first")
+    for kind, url in other_url.items():
+        await begin_move(fresh_url, url)
+        with pytest.raises(BackendError, match="only the beginning of what moves to it"):
+            await open_stores(url)
+        with pytest.raises(BackupError, match="only the beginning of what moves to it"):
+            backup.make(config_of(url, tmp_path / kind), tmp_path / "of-a-part.backup", ignore)
+        done: list[tuple[int, int]] = []
+        await move(config, url, lambda _, rows, total, done=done: done.append((rows, total)))
+        assert done[-1][0] == done[-1][1], kind
+        stores = await open_stores(url)
+        assert await all_of(stores) == before, kind
+        await accept(stores.ledger, chat(BOB, ALICE, "moved"))
+        await stores.close()
+
+
+async def test_a_move_goes_on_in_its_own_beginning_only(
+    fresh_url: str, other_url: dict[str, str], tmp_path: Path
+) -> None:
+    stores = await open_stores(fresh_url)
+    await live(stores)
+    await stores.close()
+    config = config_of(fresh_url, tmp_path / "first")
+    for kind, url in other_url.items():
+        await begin_move(fresh_url, url, but_for=2)
+        with pytest.raises(BackupError, match="its table accounts is another one"):
+            await move(config, url, ignore)
+        with pytest.raises(BackendError, match="only the beginning of what moves to it"):
+            await open_stores(url)
+        there = create_engine(parse_url(url))
+        with there.connect() as connection:
+            assert connection.execute(text("SELECT count(*) FROM accounts")).scalar() == HALF - 1, kind
+        there.dispose()
+
+
+async def test_a_database_that_is_served_while_it_moves_is_told(
+    fresh_url: str, other_url: dict[str, str], tmp_path: Path
+) -> None:
+    stores = await open_stores(fresh_url)
+    await live(stores)
+    await stores.close()
+    config = config_of(fresh_url, tmp_path / "first")
+    there = create_engine(parse_url(fresh_url))
+
+    def write(what: str, *_: object) -> None:
+        """Be a server of another machine, which takes a message."""
+        if what == "comparing":
+            with there.begin() as connection:
+                connection.execute(text("UPDATE ledger SET feed = feed + 1"))
+
+    with pytest.raises(BackupError, match="was written to while it moved"):
+        await move(config, other_url["sqlite"], write)
+    there.dispose()
+    with pytest.raises(BackendError, match="only the beginning of what moves to it"):
+        await open_stores(other_url["sqlite"])
+
+
+async def begin_move(source: str, url: str, *, but_for: int | None = None) -> None:
+    """Leave a target as a move that is killed does: in the middle of a table, perhaps without one row."""
+    accounts = TABLES_BY_NAME["accounts"]
+    with snapshot(source) as found:
+        async with move_target(url, found.revision) as target:
+            for table in TABLES[: TABLES.index(accounts)]:
+                if rows := list(found.rows(table)):
+                    await target.put(table, rows)
+            rows = list(found.rows(accounts))
+            assert len(rows) > HALF
+            await target.put(accounts, [row for at, row in enumerate(rows[:HALF]) if at != but_for])
 
 
 async def test_what_is_restored_is_another_incarnation_and_goes_on(
@@ -211,14 +296,13 @@ async def test_what_is_restored_is_another_incarnation_and_goes_on(
 async def test_it_is_of_one_moment_whatever_is_written_meanwhile(fresh_url: str) -> None:
     stores = await open_stores(fresh_url)
     await live(stores)
-    by_name = {table.name: table for table in TABLES}
     with snapshot(fresh_url) as found:
-        count = found.count(by_name["entries"])
+        count = found.count(TABLES_BY_NAME["entries"])
         await accept(stores.ledger, chat(ALICE, BOB, "meanwhile", name="meanwhile"))
-        assert found.count(by_name["entries"]) == count
-        assert len(list(found.rows(by_name["messages"]))) == found.count(by_name["messages"])
+        assert found.count(TABLES_BY_NAME["entries"]) == count
+        assert len(list(found.rows(TABLES_BY_NAME["messages"]))) == found.count(TABLES_BY_NAME["messages"])
     with snapshot(fresh_url) as found:
-        assert found.count(by_name["entries"]) == count + 2
+        assert found.count(TABLES_BY_NAME["entries"]) == count + 2
     await stores.close()
 
 

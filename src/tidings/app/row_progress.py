@@ -27,6 +27,11 @@ class RowProgress:
         if self._done % _EVERY == 0 or self._done == self._total:
             self._on_progress(what, self._done, self._total)
 
+    def skip(self, what: str, rows: int) -> None:
+        """So many rows need nothing done."""
+        self._done += rows
+        self._on_progress(what, self._done, self._total)
+
     def through(self, what: str, rows: Iterator[Row]) -> Iterator[Row]:
         """Pass rows on and count them."""
         for row in rows:

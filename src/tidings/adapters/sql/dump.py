@@ -7,19 +7,19 @@ their primary key, and what databases compare octet by octet comes in one order,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from sqlalchemy import Connection, Table, create_engine, func, select
+from sqlalchemy import Boolean, Connection, Table, create_engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from tidings.adapters.sql.errors import backend_error
 from tidings.adapters.sql.ledger.tables import leases
-from tidings.adapters.sql.migrate import current_revision, known_revision
+from tidings.adapters.sql.migrate import current_revision, is_known, known_revision, too_new, unfinished
 from tidings.adapters.sql.sqlite import listen
-from tidings.adapters.sql.tables import metadata
+from tidings.adapters.sql.tables import Text, metadata
 from tidings.adapters.sql.urls import database_file, describe, parse_url
 from tidings.base.errors import BackupError
 
@@ -56,15 +56,50 @@ class Snapshot:
 
     def rows(self, table: Table) -> Iterator[Row]:
         """Give the rows of a table in the order of its primary key."""
-        statement = select(table).order_by(*table.primary_key.columns)
+        # Not through SQLAlchemy's types: most values are already what the driver gives.
+        statement = (
+            select(table).order_by(*table.primary_key.columns).compile(dialect=self._connection.dialect)
+        )
         options = {"stream_results": True, "yield_per": _AT_ONCE}
-        for row in self._connection.execute(statement, execution_options=options):
-            yield tuple(row)
+        found = self._connection.exec_driver_sql(str(statement), execution_options=options)
+        convert = _converter(table)
+        for part in found.partitions():
+            yield from map(convert, part)
+
+
+def _converter(table: Table) -> Callable[[Iterable[Any]], Row]:
+    """Give what makes of a row of the driver one whose values are those of the columns' types."""
+    kinds = [column.type for column in table.columns]
+    others = [
+        (at, _decode if isinstance(kind, Text) else _truth)
+        for at, kind in enumerate(kinds)
+        if isinstance(kind, (Text, Boolean))
+    ]
+    if not others:
+        return tuple
+
+    def convert(row: Iterable[Any]) -> Row:
+        values = list(row)
+        for at, kind in others:
+            values[at] = kind(values[at])
+        return tuple(values)
+
+    return convert
+
+
+def _decode(value: bytes | None) -> str | None:
+    return None if value is None else value.decode()
+
+
+def _truth(value: object) -> bool | None:
+    return None if value is None else bool(value)
 
 
 @contextmanager
-def snapshot(url: str) -> Iterator[Snapshot]:
+def snapshot(url: str, *, is_unfinished: bool = False) -> Iterator[Snapshot]:
     """Look at a database as it is now, whoever writes to it meanwhile, and keep nobody from that.
+
+    `is_unfinished`: it is one that has only the beginning of what moves to it.
 
     Raises `BackupError` where there is none, or one of another schema, and `BackendError` where it cannot be
     read.
@@ -83,7 +118,9 @@ def snapshot(url: str) -> Iterator[Snapshot]:
         with engine.connect() as connection:
             connection.exec_driver_sql(_BEGIN[connection.dialect.name])
             revision = current_revision(connection)
-            if revision != known_revision():
+            if revision != (unfinished(known_revision()) if is_unfinished else known_revision()):
+                if not is_known(revision):
+                    raise BackupError(too_new(place, revision))
                 raise BackupError(
                     f"{place} has the schema revision {revision}, and this version of Tidings reads and "
                     f"writes {known_revision()}: start the server of this version once, which brings the "

@@ -2,19 +2,19 @@
 
 What is restored from a backup is another incarnation of the ledger: messages that were accepted later are not
 there, and their places will be those of others. So each archive opens a new epoch with its next message, and
-what clients and followers know of the earlier incarnation is told from this one's. What moves to another
-database while nobody writes goes on as it was.
+what clients and followers know of the earlier incarnation is told from this one's.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy import Table as SqlTable
 
+from tidings.adapters.sql.bulk import put_rows
 from tidings.adapters.sql.dump import Row
 from tidings.adapters.sql.engine import connect_database
 from tidings.adapters.sql.ledger.encoding import new_epoch
@@ -24,8 +24,6 @@ from tidings.adapters.sql.tables import metadata
 from tidings.base.errors import BackupError
 
 _NAME: Final = re.compile("[a-z_]+")
-_AT_ONCE: Final = 500
-_OCTETS_AT_ONCE: Final = 4 << 20
 _IN_USE: Final = ("accounts", "domains", "archives", "messages", "documents")
 """A database that has rows here is somebody's."""
 
@@ -50,13 +48,10 @@ class Dump(Protocol):
         ...
 
 
-async def load(
-    url: str, dump: Dump, on_row: Callable[[], object] = lambda: None, *, goes_on: bool = False
-) -> None:
+async def load(url: str, dump: Dump, on_row: Callable[[], object] = lambda: None) -> None:
     """Fill an empty database with a dump and bring it to the schema of this version.
 
-    `goes_on`: nothing was written since the dump, so it is the same incarnation of the ledger. Either all of
-    it is there afterwards, or nothing. Raises `BackupError` where there is something already.
+    Either all of it is there afterwards, or nothing. Raises `BackupError` where there is something already.
     """
     if not is_known(dump.revision):
         raise BackupError(
@@ -65,23 +60,24 @@ async def load(
         )
     database = connect_database(url)
     try:
-        await database.write(lambda connection: _refuse_what_is_used(connection, database.place))
+        await database.write(lambda connection: refuse_what_is_used(connection, database.place))
         await database.migrate(dump.revision)
-        incarnation = None if goes_on else new_epoch()
+        incarnation = new_epoch()
         await database.write(lambda connection: _fill(connection, dump, on_row, incarnation, database.place))
         await database.migrate()
-        await database.write(_set_counters)
+        await database.write(set_counters)
     finally:
         await database.close()
 
 
-def _refuse_what_is_used(connection: Connection, place: str) -> None:
+def refuse_what_is_used(connection: Connection, place: str) -> None:
+    """Make sure that a database is nobody's; raises `BackupError`."""
     there = set(inspect(connection).get_table_names())
     for name in _IN_USE:
         if name in there and connection.execute(text(f"SELECT 1 FROM {name} LIMIT 1")).first():  # noqa: S608  # ours
             raise BackupError(
-                f"{place} has data already, and a backup is restored into an empty database only: move that "
-                "one away, or name another in `url` of [database]"
+                f"{place} has data already, and only an empty database is filled: move that one away, or "
+                "name another"
             )
 
 
@@ -89,10 +85,10 @@ def _fill(
     connection: Connection,
     dump: Dump,
     on_row: Callable[[], object],
-    incarnation: int | None,
+    incarnation: int,
     place: str,
 ) -> None:
-    _refuse_what_is_used(connection, place)  # another process may have come in between
+    refuse_what_is_used(connection, place)  # another process may have come in between
     for name in dump.tables:
         names = dump.columns(name)
         if not all(map(_NAME.fullmatch, (name, *names))):
@@ -100,12 +96,12 @@ def _fill(
         connection.execute(text(f"DELETE FROM {name}"))  # noqa: S608  # what the migrations have put there
         rows = _stored(dump.rows(name), on_row)
         match name:
-            case "ledger" if incarnation is not None:
+            case "ledger":
                 at = names.index("incarnation")
                 rows = ((*row[:at], incarnation, *row[at + 1 :]) for row in rows)
             case "followers":  # the index of the search is made anew
                 rows = (row for row in rows if row[names.index("name")] != FOLLOWER.encode())
-        _put(connection, name, names, rows)
+        put_rows(connection, name, names, rows)
 
 
 def _stored(rows: Iterator[Row], on_row: Callable[[], object]) -> Iterator[Row]:
@@ -115,32 +111,7 @@ def _stored(rows: Iterator[Row], on_row: Callable[[], object]) -> Iterator[Row]:
         yield tuple([value.encode() if isinstance(value, str) else value for value in row])
 
 
-def _put(connection: Connection, name: str, names: list[str], rows: Iterator[Row]) -> None:
-    """Put rows into a table by the driver itself: what SQLAlchemy does for each value costs the most."""
-    quote = connection.dialect.identifier_preparer.quote
-    columns = f"{quote(name)} ({', '.join(map(quote, names))})"
-    if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")  # one statement is a whole table
-        cursor: Any = connection.connection.cursor()
-        with cursor.copy(f"COPY {columns} FROM STDIN") as copy:
-            for row in rows:
-                copy.write_row(row)
-        return
-    mark = "?" if connection.dialect.name == "sqlite" else "%s"
-    statement = f"INSERT INTO {columns} VALUES ({', '.join(mark for _ in names)})"  # noqa: S608  # ours
-    batch: list[Row] = []
-    octets = 0
-    for row in rows:
-        octets += sum([len(value) for value in row if isinstance(value, bytes)])
-        batch.append(row)
-        if len(batch) == _AT_ONCE or octets > _OCTETS_AT_ONCE:
-            connection.exec_driver_sql(statement, batch)
-            batch, octets = [], 0
-    if batch:
-        connection.exec_driver_sql(statement, batch)
-
-
-def _set_counters(connection: Connection) -> None:
+def set_counters(connection: Connection) -> None:
     """Let PostgreSQL count on from the greatest number; the others do so by themselves."""
     if connection.dialect.name != "postgresql":
         return

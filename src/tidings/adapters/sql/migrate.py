@@ -24,6 +24,7 @@ from tidings.base.errors import BackendError
 OnUpgrade = Callable[[str, str], None]
 """Is told from which revision to which a database is brought."""
 
+_UNFINISHED: Final = " unfinished"
 _SCRIPTS: Final = "tidings.adapters.sql:migrations"
 _VERSIONS: Final = Path(__file__).parent / "migrations" / "versions"
 
@@ -66,8 +67,23 @@ def is_known(revision: str | None) -> bool:
     return revision is None or revision in _revisions()
 
 
+def unfinished(revision: str) -> str:
+    """Give what stands for the revision in a database that has only the beginning of what moves to it."""
+    return f"{revision}{_UNFINISHED}"
+
+
+def is_unfinished(revision: str | None) -> bool:
+    """Tell whether a database has only the beginning of what moves to it, so that no server may use it."""
+    return revision is not None and revision.endswith(_UNFINISHED)
+
+
 def too_new(place: str, revision: str | None) -> str:
     """Write why a database is refused and what to do."""
+    if is_unfinished(revision):
+        return (
+            f"{place} has only the beginning of what moves to it: run `tidings migrate` again with the "
+            "former database in the configuration. It goes on where it was."
+        )
     return (
         f"{place} was written by a newer Tidings: it has the schema revision {revision}, this version "
         f"knows revisions up to {known_revision()}. "
