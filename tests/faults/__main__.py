@@ -22,12 +22,13 @@ def main() -> int:
     parser.add_argument("phases", nargs="*", metavar="PHASE", help=f"of {', '.join(PHASES)}; all if none")
     parser.add_argument("--kills", type=int, help="kills in each phase of crashes (default 200 and 50)")
     parser.add_argument("--outage-seconds", type=float, default=60.0, help="length of an outage (default 60)")
+    parser.add_argument("--messages", type=int, default=1_000_000, help="to move (default 1,000,000)")
     parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000_000, help="for the same again")
     arguments = parser.parse_args()
     unknown = [name for name in arguments.phases if name not in PHASES]
     if unknown:
         parser.error(f"there is no phase {unknown[0]}; there are {', '.join(PHASES)}")
-    plan = Plan(arguments.seed, arguments.kills, arguments.outage_seconds)
+    plan = Plan(arguments.seed, arguments.kills, arguments.outage_seconds, arguments.messages)
     _say(f"seed {plan.seed}")
     codes = {_run(name, plan) for name in arguments.phases or PHASES}
     return next(code for code in (1, 3, 0) if code in codes)

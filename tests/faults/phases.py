@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tests.faults.backups import back_up
 from tests.faults.crashes import Outcome, Tell, crash
+from tests.faults.moves import move_around
 from tests.faults.outages import outage
 from tests.faults.small_disk import small_disk
 from tests.harness.postgresql import Postgresql, own_postgresql
@@ -27,6 +28,8 @@ class Plan:
     seed: int
     kills: int | None = None
     outage_seconds: float = 60.0
+    messages: int = 1_000_000
+    """How many there are to move."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,12 @@ def backups(plan: Plan, tell: Tell) -> Outcome:
         return asyncio.run(back_up(server, folder, max(1, (plan.kills or 30) // 3), plan.seed, tell))
 
 
+def moves(plan: Plan, tell: Tell) -> Outcome:
+    """Move to each kind of database, and kill each move twice."""
+    with _folder() as folder:
+        return move_around(folder, plan.messages, plan.seed, tell)
+
+
 PHASES = {
     "crashes-sqlite": Phase("kill -9 at random moments under load, on SQLite", crashes_on_sqlite),
     "crashes-postgresql": Phase("kill -9 at random moments under load, on PostgreSQL", crashes_on_postgresql),
@@ -90,6 +99,7 @@ PHASES = {
     "halted-postgresql": Phase("PostgreSQL does not answer for a while, under load", halted_postgresql),
     "stopped-postgresql": Phase("PostgreSQL is stopped for a while, under load", stopped_postgresql),
     "backups": Phase("backups are made under load, and restored elsewhere", backups),
+    "moves": Phase("SQLite to PostgreSQL to MariaDB to SQLite, kill -9 twice on each way", moves),
 }
 
 

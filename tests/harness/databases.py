@@ -104,10 +104,15 @@ def postgresql() -> Iterator[Server]:
             yield Server(folder, execute, f"postgresql://tidings@/NAME?host={folder}")
 
 
+def program_of_mariadb() -> str | None:
+    """Find the server of MariaDB, if it is installed."""
+    return shutil.which("mariadbd", path=_PATH)
+
+
 @contextlib.contextmanager
 def mariadb(*, port: int = 0, certificate: Path | None = None) -> Iterator[Server]:
     """Run a MariaDB server; with a port it listens on loopback, too, with this certificate and its key."""
-    program, install = shutil.which("mariadbd", path=_PATH), shutil.which("mariadb-install-db", path=_PATH)
+    program, install = program_of_mariadb(), shutil.which("mariadb-install-db", path=_PATH)
     if program is None or install is None:
         pytest.skip("MARIADB IS NOT TESTED: install Debian's package mariadb-server")
     with database_folder("mysql") as folder:
