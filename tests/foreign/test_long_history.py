@@ -16,6 +16,7 @@ from lxml import etree
 
 from tests.faults.archive import ArchiveReader
 from tests.faults.stream import Stream, StreamBrokenError, password_of
+from tests.harness.ejabberd import ERLANG, Ejabberd
 from tests.harness.prosody import PROSODY, Prosody
 from tests.harness.server_process import ServerProcess, tidings_command
 from tests.portable.foreign import OF_ALICE, ask
@@ -60,6 +61,20 @@ async def of_prosody(folder: Path, storage: str) -> tuple[Used, list[Said]]:
     return Used("prosody", place), said
 
 
+async def of_ejabberd(folder: Path, storage: str) -> tuple[Used, list[Said]]:
+    """Let them use ejabberd."""
+    assert ERLANG, "ejabberd is not installed: make interop installs it"
+    server = Ejabberd(folder, storage, {name: password_of(name) for name in NAMES})
+    server.start()
+    try:
+        said = await live(server)
+        server.write_down()
+    finally:
+        server.stop()
+    place = f"sqlite:///{folder}/ejabberd.sqlite" if storage == "sql" else f"{folder}/dump.txt"
+    return Used("ejabberd", place), said
+
+
 async def live(server: Foreign) -> list[Said]:
     """Let two people fill their accounts and write to each other; gives what was said, in its order."""
     alice, bob = [await server.log_in(name, password_of(name)) for name in NAMES]
@@ -88,7 +103,8 @@ async def live(server: Foreign) -> list[Said]:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("make", "storage"),
-    [(of_prosody, "internal"), (of_prosody, "sql")],
+    # Not Mnesia: it takes longer for each message of an archive, the more there are.
+    [(of_prosody, "internal"), (of_prosody, "sql"), (of_ejabberd, "sql")],
 )
 async def test_people_read_their_whole_history_from_the_server_that_runs(
     tmp_path: Path, make, storage
