@@ -16,6 +16,7 @@ from tidings.kernel.hooks import Listener
 from tidings.operations.all import CATALOGUE
 from tidings.operations.context import Caller
 from tidings.operations.errors import OperationError
+from tidings.wire.xmpp.sasl.keys import make_scram_keys
 
 
 async def call(context, name, **arguments):
@@ -51,6 +52,17 @@ async def test_passwords_are_never_stored(context):
     record = await context.stores.accounts.get("alice@localhost")
     assert {keys.mechanism for keys in record.keys} == {"SCRAM-SHA-1", "SCRAM-SHA-256", "SCRAM-SHA-512"}
     assert "correct horse" not in repr(record)
+
+
+async def test_checking_a_password_gives_an_account_the_keys_that_it_lacks(context):
+    user = Jid("alice@localhost")
+    await context.stores.accounts.create(user, make_scram_keys("secret", ["SCRAM-SHA-1"]), 0)
+    for password in ("wrong", "secret"):
+        record = await context.stores.accounts.get(user)
+        assert [keys.mechanism for keys in record.keys] == ["SCRAM-SHA-1"]
+        await call(context, "check-password", user=user.text, password=password)
+    record = await context.stores.accounts.get(user)
+    assert {keys.mechanism for keys in record.keys} == {"SCRAM-SHA-1", "SCRAM-SHA-256", "SCRAM-SHA-512"}
 
 
 async def test_an_account_exists_once(context):

@@ -29,6 +29,7 @@ from tidings.kernel.hooks import Fact
 from tidings.kernel.host import Host
 from tidings.kernel.job import Job
 from tidings.kernel.maybe_awaitable import until_done
+from tidings.kernel.password_check import check_password
 from tidings.kernel.session import Session
 from tidings.kernel.session_manager import SessionManager
 from tidings.kernel.supervisor import Supervisor
@@ -41,7 +42,7 @@ from tidings.ports.accounts import (
     ScramKeys,
 )
 from tidings.ports.ledger import Ledger
-from tidings.wire.xmpp.sasl.keys import DEFAULT_ITERATIONS, make_scram_keys, verify_password
+from tidings.wire.xmpp.sasl.keys import DEFAULT_ITERATIONS, make_scram_keys
 from tidings.wire.xmpp.sasl.prepare import PreparationError
 
 log = structlog.get_logger("tidings.accounts")
@@ -225,11 +226,14 @@ class Accounts:
             raise NoSuchAccount(jid)
 
     async def has_password(self, jid: Jid, password: str) -> bool:
-        """Tell whether this is the password of an account; raises `NoSuchAccount`."""
+        """Tell whether this is the password of an account, which then gets the SCRAM keys that it lacks.
+
+        Raises `NoSuchAccount`.
+        """
         record = await self._store.get(jid)
         if record is None:
             raise NoSuchAccount(jid)
-        return await asyncio.to_thread(verify_password, password, record.keys)
+        return await check_password(self._store, record, password)
 
     async def _begin_with_nothing(self, jid: Jid) -> None:
         """Let features clear what an earlier owner of the address has left; without a server, do it here."""

@@ -167,6 +167,14 @@ class AccountStore(Protocol):
         """Replace all SCRAM keys and forget all FAST tokens: a new password. False without an account."""
         ...
 
+    async def add_keys(self, jid: Jid, keys: tuple[ScramKeys, ...], *, beside: tuple[ScramKeys, ...]) -> bool:
+        """Add keys of other mechanisms for the same password; FAST tokens stay good.
+
+        `beside` are the keys whose password it is. Where the account has others by now, since somebody has
+        given it a new password, nothing changes: False, as without an account.
+        """
+        ...
+
     async def ban(self, jid: Jid, ban: Ban) -> bool:
         """Keep the account from logging in; a second ban replaces the first. False without an account."""
         ...

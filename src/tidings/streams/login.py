@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Protocol, TypeAlias
 
 from tidings.base.clock import TimeSource, format_utc
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
 from tidings.kernel.accounts import Accounts
+from tidings.kernel.password_check import check_password
 from tidings.ports.accounts import AccountExists, AccountRecord, AccountStore
 from tidings.wire.xmpp.negotiation import values
 from tidings.wire.xmpp.negotiation.server import ServerNegotiation
-from tidings.wire.xmpp.sasl.keys import DEFAULT_ITERATIONS, ScramKeys, verify_password
+from tidings.wire.xmpp.sasl.keys import DEFAULT_ITERATIONS
 from tidings.wire.xmpp.sasl.tokens import FastToken, issue_token
 
 _TOKEN_SECONDS = 90 * 86_400
@@ -103,10 +103,9 @@ class StoredCredentials:
     async def check_password(
         self, account: Jid, password: str, iterations: int = DEFAULT_ITERATIONS
     ) -> tuple[bool, str | None]:
-        """Compare with what is stored; an unknown account costs as much as a known one."""
+        """Compare with what is stored; a right password gives the account the SCRAM keys that it lacks."""
         found = Found(await self._accounts.get(account))
-        keys: tuple[ScramKeys, ...] | None = None if found.record is None else found.record.keys
-        return await asyncio.to_thread(verify_password, password, keys, iterations), found.banned
+        return await check_password(self._accounts, found.record, password, iterations), found.banned
 
     async def tokens(self, account: Jid, device: str) -> tuple[FastToken, ...]:
         """Give the tokens of the device."""

@@ -77,6 +77,14 @@ class MemoryAccounts:
             state.tokens.clear()
         return state is not None
 
+    async def add_keys(self, jid: Jid, keys: tuple[ScramKeys, ...], *, beside: tuple[ScramKeys, ...]) -> bool:
+        """Add keys for the password that the account has."""
+        state = self._accounts.get(jid)
+        if state is None or state.record.keys != beside:
+            return False
+        state.record = replace(state.record, keys=beside + keys)
+        return True
+
     async def ban(self, jid: Jid, ban: Ban) -> bool:
         """Keep the account from logging in."""
         if state := self._accounts.get(jid):

@@ -173,6 +173,17 @@ class SqlAccounts:
 
         return await self._database.write(work)
 
+    async def add_keys(self, jid: Jid, keys: tuple[ScramKeys, ...], *, beside: tuple[ScramKeys, ...]) -> bool:
+        """Add keys for the password that the account has."""
+
+        def work(connection: Connection) -> bool:
+            row = connection.execute(_RECORD.with_for_update(), {"account": key_of(jid)}).first()
+            if row is None or _decode_keys(row.scram_keys) != beside:
+                return False
+            return _change(connection, jid, {"scram_keys": _encode_keys(beside + keys)})
+
+        return await self._database.write(work)
+
     async def ban(self, jid: Jid, ban: Ban) -> bool:
         """Keep the account from logging in."""
         values = {"ban_reason": ban.reason, "banned_since": ban.since}
