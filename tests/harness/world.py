@@ -32,6 +32,7 @@ from tidings.kernel.outbound import DEFAULT_OCTETS
 from tidings.kernel.outgoing import Outgoing
 from tidings.kernel.server import Server
 from tidings.kernel.session import Client, Session
+from tidings.messages.message_spans import MessageSpans
 from tidings.operations.context import Context
 from tidings.ports.bus import Bus
 from tidings.ports.ledger import Ledger
@@ -228,6 +229,7 @@ class World:
         bus: Bus | None = None,
         explained_messages: int = 1000,
         logs_debug: bool = False,
+        spans: MessageSpans | None = None,
     ) -> World:
         """Start a server; `options` are features' option structs by feature name, for every domain.
 
@@ -271,6 +273,7 @@ class World:
                 bus=bus,
                 explained_messages=explained_messages,
                 logs=LogLevels(clock, "debug" if logs_debug else "info"),
+                spans=spans,
             )
 
         world = cls(stores, clock, build)

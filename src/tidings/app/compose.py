@@ -8,6 +8,7 @@ from tidings.adapters.memory.sessions import MemorySessions
 from tidings.app.hosts import Hosts, HostSettings, ServiceKind
 from tidings.base.clock import TimeSource
 from tidings.features.acceptance import Acceptance
+from tidings.features.acknowledgement_spans import AcknowledgementSpans
 from tidings.features.archive import Archive
 from tidings.features.archive_preferences import ArchivePreferencesFeature
 from tidings.features.blocking import Blocking
@@ -59,6 +60,7 @@ from tidings.kernel.telemetry import Telemetry
 from tidings.kernel.traces import REMEMBERED, Traces
 from tidings.kernel.turns import Turns
 from tidings.messages.handover import Handover
+from tidings.messages.message_spans import MessageSpans
 from tidings.messages.router import Router
 from tidings.messages.service_sender import ServiceSender
 from tidings.operations.all import catalogue_of
@@ -143,6 +145,7 @@ def build_server(
     certificates: ShownCertificates | None = None,
     registry: SessionRegistry | None = None,
     bus: Bus | None = None,
+    spans: MessageSpans | None = None,
 ) -> tuple[Server, Context]:
     """Make a server with these hosts over these stores, and the context of operations on it.
 
@@ -152,9 +155,10 @@ def build_server(
     remembered for `explain message`; `logs` are the log's levels, which operations change. `outbound_octets`
     is what may wait for all clients together. `provides` are more things that features may ask for, by type.
     `configuration` is what can be read anew, `certificates` what clients are shown. `registry` and `bus` join
-    this node to others of the server; without them it is the only one.
+    this node to others of the server; without them it is the only one. `spans` tells a collector of some
+    messages.
     """
-    features = tuple(features)
+    features = tuple(features) if spans is None else (*features, AcknowledgementSpans)
     telemetry = Telemetry(clock.monotonic)
     supervisor = Supervisor(telemetry)
     traces = Traces(explained_messages, clock=clock)
@@ -162,6 +166,8 @@ def build_server(
     logs.watch(traces.tell_debug_log)
     pacing = Pacing(clock)
     router = Router(stores.ledger, supervisor, telemetry, pacing, traces)
+    if spans is not None:
+        router.trace(spans)
     cluster = Cluster(bus, router.hosts, clock, supervisor)
     sessions = SessionManager(registry or MemorySessions(), cluster, router, supervisor)
     handover = None
@@ -222,6 +228,7 @@ def build_server(
         DocumentStore: stores.documents,
         Ledger: stores.ledger,
         Catalogue: catalogue_of(features),
+        MessageSpans: spans,
         **(provides or {}),
     }
     hosts = Hosts(
@@ -273,6 +280,8 @@ def build_server(
         domains.put(hosts.serve(settings))
     administrators.listen()
     server.workers += [administrators, TokenCleaning(stores.accounts, clock, supervisor), removal]
+    if spans is not None:
+        server.workers.append(spans)
     if stores.ledger is not None:
         _add_workers(server, router, stores.ledger)
     return server, context

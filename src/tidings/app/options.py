@@ -15,6 +15,7 @@ from msgspec import Meta, field
 from tidings.app.acme_options import AcmeOptions, FilePath
 from tidings.app.limits_options import Count, LimitsOptions, Positive
 from tidings.app.listen_options import ListenOptions
+from tidings.app.telemetry_options import TelemetryOptions
 from tidings.app.whereabouts import SOCKET
 from tidings.gateways.http_options import HttpOptions
 from tidings.kernel.traces import REMEMBERED
@@ -292,6 +293,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     limits: LimitsOptions = field(default_factory=LimitsOptions)
     log: LogOptions = field(default_factory=LogOptions)
     metrics: MetricsOptions = field(default_factory=MetricsOptions)
+    telemetry: TelemetryOptions = field(default_factory=TelemetryOptions)
     http: HttpOptions = field(default_factory=HttpOptions)
     bosh: BoshOptions = field(default_factory=BoshOptions)
     hosts: Mapping[str, HostOptions] = field(default_factory=dict)

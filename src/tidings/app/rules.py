@@ -11,6 +11,7 @@ from typing import Final
 
 from tidings.app.listen_options import ListenerOptions
 from tidings.app.options import MEMORY_URL, Config
+from tidings.app.telemetry_options import TelemetryOptions
 from tidings.base.jid import Jid, JidError
 from tidings.base.network import is_loopback, parse_address
 from tidings.gateways.http_options import ANY, HttpOptions
@@ -63,8 +64,27 @@ def find_mistakes(config: Config) -> Iterator[BrokenRule]:
     yield from _database(config)
     yield from _limits(config)
     yield from _networks(("metrics", "networks"), config.metrics.networks)
+    yield from _telemetry(config.telemetry)
     yield from _networks(("http", "trusted_proxies"), config.http.trusted_proxies)
     yield from _web_addresses(config.http)
+
+
+def _telemetry(telemetry: TelemetryOptions) -> Iterator[BrokenRule]:
+    endpoint = telemetry.otlp_endpoint
+    if not endpoint:
+        return
+    place = ("telemetry", "otlp_endpoint")
+    if _WEB_ADDRESS.fullmatch(endpoint) is None:
+        text = (
+            '`otlp_endpoint` in [telemetry] must be an address such as "http://127.0.0.1:4318", '
+            f'not "{endpoint}"'
+        )
+        yield place, text
+    if importlib.util.find_spec("opentelemetry") is None:
+        text = (
+            "[telemetry] needs OpenTelemetry's Python packages: install tidings with them, as tidings[otel]"
+        )
+        yield place, text
 
 
 def _networks(place: tuple[str, str], networks: tuple[str, ...]) -> Iterator[BrokenRule]:

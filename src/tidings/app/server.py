@@ -39,6 +39,7 @@ from tidings.app.known_features import KnownFeatures, known_features
 from tidings.app.leaving import leave
 from tidings.app.logs import Logs, configure_logs
 from tidings.app.machine_figures import watch_machine
+from tidings.app.message_traces import open_spans
 from tidings.app.notify import ServiceManager
 from tidings.app.options import Config
 from tidings.app.progress import StartProgress
@@ -319,6 +320,7 @@ def _build(
         logs=levels,
         configuration=reloader,
         certificates=shown,
+        spans=open_spans(config.telemetry, SystemClock()),
     )
     return server, context
 

@@ -36,6 +36,7 @@ from tidings.kernel.telemetry import DELIVERY_SAMPLE, Telemetry
 from tidings.messages import entries, tracing
 from tidings.messages.delivery_times import note_delivery
 from tidings.messages.handover import Handover
+from tidings.messages.message_spans import MessageSpans
 from tidings.messages.origin import Origin
 from tidings.messages.refusals import Refusals
 from tidings.messages.submission import (
@@ -86,6 +87,8 @@ class Pipeline:
         self._untimed = DELIVERY_SAMPLE - 1  # the first is timed: a quiet server shows something, too
         self.handover: Handover | None = None
         """The way to sessions on other nodes; None where this is the only one."""
+        self.spans: MessageSpans | None = None
+        """Who tells a collector of some messages; None where nobody does."""
         self.may_decide = False
         """Whether somebody has a say about messages before guard, on any host that was ever served."""
 
@@ -129,6 +132,8 @@ class Pipeline:
         if self._untimed == DELIVERY_SAMPLE:
             self._untimed = 0
             submissions[0].timed_since = self._telemetry.now()
+        if self.spans is not None:
+            self.spans.begin(submissions)
         return submissions
 
     # --- load
@@ -217,8 +222,12 @@ class Pipeline:
         if self._traces.is_logged:
             for submission in accepted:
                 tracing.tell_planned(submission)
+        if self.spans is not None:
+            self.spans.planned(accepted)
         if not appends:
             wait = self._accept(accepted, ())
+            if self.spans is not None:
+                self.spans.delivered(accepted)
             if accepted[0].timed_since is not None:
                 note_delivery(accepted[0], self._telemetry)
             return wait
@@ -298,7 +307,12 @@ class Pipeline:
         refresh(submissions)
         wait = None
         try:
-            wait = self._accept(submissions, committing.result().outcomes)
+            answers = committing.result().outcomes
+            if self.spans is not None:
+                self.spans.committed(submissions, answers)
+            wait = self._accept(submissions, answers)
+            if self.spans is not None:
+                self.spans.delivered(submissions)
             if submissions[0].timed_since is not None:
                 note_delivery(submissions[0], self._telemetry)
         except Exception as bug:  # noqa: BLE001  # else it would end in the event loop, and the origin wait

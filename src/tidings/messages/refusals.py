@@ -12,7 +12,7 @@ from tidings.kernel.hooks import Dropped
 from tidings.kernel.reasons import Reason
 from tidings.kernel.routing import Routing
 from tidings.kernel.supervisor import Supervisor
-from tidings.messages import tracing
+from tidings.messages import message_spans, tracing
 from tidings.messages.submission import Outcome, Submission
 from tidings.ports.ledger.batch import Conflict, Full, Refused
 
@@ -37,6 +37,7 @@ class Refusals:
         submission.outcome = Outcome(error=error)
         if self._traces.is_on:
             tracing.remember_refusal(self._traces, submission, error)
+        message_spans.refused(submission, error)
         if submission.origin.is_answered:
             self._routing.refuse(submission.message, error)
 
@@ -46,6 +47,7 @@ class Refusals:
             submission.outcome = _DROPPED
             if self._traces.is_on:
                 tracing.remember_refusal(self._traces, submission, error)
+            message_spans.refused(submission, None)
             return
         self.refuse(submission, self._routing.refusal(error))
 

@@ -32,6 +32,7 @@ from tidings.kernel.traces import Traces
 from tidings.messages.elsewhere import Elsewhere
 from tidings.messages.handover import Handover
 from tidings.messages.inbound import Inbound
+from tidings.messages.message_spans import MessageSpans
 from tidings.messages.origin import Origin, Via
 from tidings.messages.pipeline import Pipeline
 from tidings.messages.refusals import BACKEND_TEXT
@@ -86,6 +87,10 @@ class Router:
     def join(self, handover: Handover) -> None:
         """Reach sessions on other nodes from now on; to be called before anything is routed."""
         self._pipeline.handover = handover
+
+    def trace(self, spans: MessageSpans) -> None:
+        """Tell of some messages to a collector from now on."""
+        self._pipeline.spans = spans
 
     def withdraw(self, domain: str) -> Host | None:
         """Route no more to a host; what is for it goes where all other domains are."""

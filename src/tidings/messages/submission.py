@@ -24,6 +24,7 @@ from tidings.kernel.session import Session
 from tidings.kernel.traces import Note, Trace, short
 from tidings.messages.origin import Origin
 from tidings.ports.ledger.batch import Accepted, Append, Entry, Place
+from tidings.ports.tracer import Span
 from tidings.wire.xmpp.classification import NOTHING, Classification
 from tidings.wire.xmpp.stanza import Stanza
 
@@ -128,6 +129,8 @@ class Submission(msgspec.Struct, eq=False):
     """When it was submitted, on the monotonic clock, if it is one of those that are timed."""
     trace_id: str = ""
     """Its id in logs, empty while nobody has asked for it."""
+    span: Span | None = None
+    """Where its steps are told with their times, if it is one of those that are traced so."""
 
     @property
     def trace(self) -> str:
