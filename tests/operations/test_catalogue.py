@@ -63,6 +63,8 @@ def test_the_first_categories_are_complete():
         "session": ["list", "count", "kick"],
         "stanza": ["send-message", "send-stanza"],
         "archive": ["size", "sync"],
+        "inbox": ["list", "read", "empty-bin"],
+        "offline": ["count"],
         "explain": ["message"],
         "retention": ["erase-message", "erase-conversation", "erase-archive", "hold", "release", "trim"],
         "followers": ["list", "rewind", "dead-letters", "retry"],

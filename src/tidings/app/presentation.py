@@ -41,6 +41,8 @@ _SENTENCES: Final[Mapping[tuple[str, str], str]] = {
     ("retention", "erase-message"): "Erased from archives: {erased}.",
     ("retention", "erase-conversation"): "Messages erased: {erased}; kept by legal hold: {held}.",
     ("retention", "erase-archive"): "Messages erased: {erased}; kept by legal hold: {held}.",
+    ("inbox", "read"): "{user} has read all of {peer}; unread before: {were_unread}.",
+    ("inbox", "empty-bin"): "Conversations that have left the bin of {user}: {emptied}.",
     ("followers", "rewind"): "{follower} goes on at {cursor}.",
     ("followers", "retry"): "Dead letters that are tried again: {dead_letters}.",
     ("retention", "trim"): "Archives: {archives}; messages that went: {trimmed}.",

@@ -11,9 +11,8 @@ from tidings.base.jid import Jid
 from tidings.features.sync import DEFAULT_PAGE, LARGEST_PAGE, PageLimits, SyncPage, read_page
 from tidings.operations.catalogue import EVERYBODY, operation
 from tidings.operations.context import Context
-from tidings.operations.errors import OperationError
+from tidings.operations.stored_archive import archive_of
 from tidings.operations.values import AccountAddress, Address, Moment, exact_moment_of
-from tidings.ports.ledger import Ledger
 from tidings.wire.xmpp.payloads.forwarding import Forwarded
 from tidings.wire.xmpp.payloads.sync import (
     CURSOR_OCTETS,
@@ -120,7 +119,7 @@ class ArchiveSize(msgspec.Struct, frozen=True, kw_only=True):
 @operation("archive", "size", roles=EVERYBODY, subjects=("user",), changes=False)
 async def size(context: Context, request: OneArchive) -> ArchiveSize:
     """Tell how much the archive of an account has, as `max_octets` and `keep_octets` count it."""
-    head = await (await _ledger_of(context, request.user)).head(request.user)
+    head = await (await archive_of(context, request.user)).head(request.user)
     return ArchiveSize(user=request.user, entries=head.position - head.first + 1, octets=head.octets)
 
 
@@ -131,18 +130,8 @@ async def sync(context: Context, request: Synchronise) -> Changes:
     New entries of all its conversations, erased ones, and conversations that changed. Without a cursor, the
     list of conversations comes first. It is what docs/specs/sync.md gives to clients.
     """
-    jid, ledger = request.user, await _ledger_of(context, request.user)
+    jid, ledger = request.user, await archive_of(context, request.user)
     return _changes(await read_page(ledger, jid, request.since, PageLimits(request.limit)), jid)
-
-
-async def _ledger_of(context: Context, jid: Jid) -> Ledger:
-    """Give what has the archive of an account, where there are both."""
-    if not await context.exists(jid):
-        raise OperationError("not-found", f"there is no account {jid}")
-    ledger = context.stores.ledger
-    if ledger is None or context.domains.is_anonymous(jid.domain):
-        raise OperationError("not-found", f"{jid.domain} keeps no archives")
-    return ledger
 
 
 def _changes(page: SyncPage, owner: Jid) -> Changes:

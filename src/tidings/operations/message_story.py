@@ -11,6 +11,7 @@ from msgspec import Meta
 from tidings.base.clock import SECOND
 from tidings.base.jid import Jid
 from tidings.features.client_state import HELD_BACK
+from tidings.features.devices import RESOURCE
 from tidings.features.devices.progress import PROGRESS, is_meant_for
 from tidings.kernel.reasons import Reason
 from tidings.kernel.session import Session
@@ -26,8 +27,6 @@ from tidings.wire.xmpp.payloads.arrival import kept
 
 _MOST_WAITING: Final = 2_000
 """So many rows of a domain's outbox are looked at."""
-
-_DEVICE: Final = "resource:"
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -339,11 +338,11 @@ async def _devices(story: _Story, ledger: Ledger, owner: Jid, entry: Archived) -
         cursor = max(before.position, progress.cursor)
         known[progress.device] = Device(cursor, before.seen, pulls=before.pulls or progress.pulls)
     for name, device in sorted(known.items()):
-        shown = name.removeprefix(_DEVICE) or "of clients that chose no resource"
+        shown = name.removeprefix(RESOURCE) or "of clients that chose no resource"
         told = f"{owner}, device {shown}"
         session = live.get(name)
-        resource = session.jid.resource if session is not None else name.removeprefix(_DEVICE)
-        is_for_it = is_meant_for(entry, resource) or not (session is not None or name.startswith(_DEVICE))
+        resource = session.jid.resource if session is not None else name.removeprefix(RESOURCE)
+        is_for_it = is_meant_for(entry, resource) or not (session is not None or name.startswith(RESOURCE))
         if not is_for_it:
             yield f"{told}: it is for another resource"
         elif device.position >= position:

@@ -27,10 +27,12 @@ import structlog
 from msgspec import Meta
 
 from tidings.base.errors import BackendError
+from tidings.base.jid import Jid
 from tidings.features.devices.cursors import Cursors
 from tidings.features.devices.keeping import CursorKeeper
 from tidings.features.devices.progress import LOOK_EVERY, PROGRESS, Progress, device_of
 from tidings.features.devices.replay import Replay
+from tidings.features.devices.waiting import Waiting, count_waiting
 from tidings.kernel.clock import Clock
 from tidings.kernel.current import Current
 from tidings.kernel.events import (
@@ -103,6 +105,10 @@ class Devices(Feature):
     def _portion(self) -> int:
         """Say how many messages a device is sent before it has to acknowledge them."""
         return self._options.now.offline_messages
+
+    async def waiting(self, account: Jid) -> Waiting:
+        """Count what the devices of an account have still to be sent."""
+        return await count_waiting(self._ledger, account, self._cursors.of(account))
 
     async def stop(self) -> None:
         """Write the cursors that have moved."""

@@ -247,6 +247,9 @@ class Progress:
             self.timer = None
 
 
+RESOURCE: Final = "resource:"
+"""What the key of a device begins with that is known by its resource."""
+
 PROGRESS: Slot[Progress] = Slot("devices.progress", factory=lambda: Progress(""))
 """How far the device of a session is; made when the session is bound."""
 
@@ -259,7 +262,7 @@ def device_of(session: Session) -> str:
     client = session.client
     if client.device:
         return client.device
-    return f"resource:{session.jid.resource}" if client.chose_resource else ""
+    return f"{RESOURCE}{session.jid.resource}" if client.chose_resource else ""
 
 
 def is_meant_for(entry: Archived, resource: str, bound: Container[str] = ()) -> bool:

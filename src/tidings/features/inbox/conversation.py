@@ -143,7 +143,24 @@ class Conversations(Feature):
         self, session: Session, change: InboxChange, query_id: str | None, request_id: str | None
     ) -> None:
         session[HAS_ASKED] = True
-        account = session.account
+        await self._commit(session.account, change, session, query_id, request_id)
+
+    async def read(self, account: Account, peer: Jid) -> None:
+        """Read all of a conversation in the place of the account's owner; every device is told.
+
+        Raises StanzaError `item-not-found` where there is no such conversation.
+        """
+        await self._commit(account, InboxChange(owner=account.jid, peer=peer, unread=False), None, None, None)
+
+    async def _commit(
+        self,
+        account: Account,
+        change: InboxChange,
+        by: Session | None,
+        query_id: str | None,
+        request_id: str | None,
+    ) -> None:
+        """Change a conversation and tell every device; `by` is the session that has asked, if one has."""
         # Asked before: a commit gives every address that it names a number for ever, made-up ones as well.
         if await self._ledger.conversation(account.jid, change.peer) is None:
             raise changed_entry_not_found()
@@ -153,7 +170,7 @@ class Conversations(Feature):
             raise changed_entry_not_found()
         self._tell(account, row, DEVICES, query_id=query_id or request_id, message_id=request_id)
         if change.unread is False:
-            read = ConversationRead(account, change.peer, row.read_position, session)
+            read = ConversationRead(account, change.peer, row.read_position, by)
             self._told.append(read)
             try:
                 await until_done(self._host.hooks.tell(read))

@@ -142,10 +142,7 @@ class Inbox(Feature):
     @handles(EmptyBin, kind="set")  # §1.8
     async def empty_bin(self, request: Iq[EmptyBin]) -> Element:
         """Take what is in the bin out of the inbox; the messages stay in the archive."""
-        owner, emptied = request.own_account.jid, 0
-        while step := await self._ledger.empty_bin(owner):
-            emptied += step
-        return EmptyBin(emptied).encode()
+        return EmptyBin(await empty(self._ledger, request.own_account.jid)).encode()
 
 
 class StandardInbox(Feature):
@@ -225,10 +222,17 @@ class BinCleaning(Feature):
                 # Looking costs less than a transaction: most bins are empty.
                 found = await self._ledger.inbox(owner, InboxQuery(boxes=(BIN,), limit=1, octets=0))
                 if found.rows and await self._host.kind.exists(owner):  # whose bin else?
-                    while await self._ledger.empty_bin(owner, before=before):
-                        pass
+                    await empty(self._ledger, owner, before)
             after = owners[-1]
         return self._options.now.bin_clean_hours * 3_600
+
+
+async def empty(ledger: Ledger, owner: Jid, before: int | None = None) -> int:
+    """Take what is in a bin out of the inbox, or what came there before a time; tell how much that was."""
+    emptied = 0
+    while step := await ledger.empty_bin(owner, before=before):
+        emptied += step
+    return emptied
 
 
 def _bounded(wanted: InboxQuery) -> InboxQuery:
