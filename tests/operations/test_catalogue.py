@@ -61,7 +61,7 @@ def test_the_first_categories_are_complete():
         "private": ["list", "get", "remove"],
         "last": ["get"],
         "session": ["list", "count", "kick"],
-        "stanza": ["send-message", "send-stanza"],
+        "stanza": ["send-message", "send-stanza", "announce"],
         "archive": ["size", "sync"],
         "inbox": ["list", "read", "empty-bin"],
         "offline": ["count"],

@@ -8,7 +8,9 @@ import pytest
 from tests.streams.test_connection import Bench, door, end
 from tidings.adapters.memory import MemoryStores
 from tidings.base.errors import BackendError
+from tidings.base.jid import Jid
 from tidings.operations.all import CATALOGUE
+from tidings.operations.context import Caller
 from tidings.operations.errors import OperationError
 
 
@@ -200,3 +202,27 @@ async def test_the_status_without_a_server(context):
     status = await call(context, "server", "status")
     assert (status.running, status.database_ok, status.uptime_seconds) == (False, True, None)
     assert not status.healthy
+
+
+async def test_everybody_who_is_connected_is_told_and_nobody_else(world, live):
+    here = [await world.online(f"{name}@localhost/x") for name in ("alice", "bob")]
+    silent = await world.login("carol@localhost/x")  # connected, and not available
+    elsewhere = await world.online("dora@other.test/x")
+    await world.register("eve@localhost")
+    told = await call(live, "stanza", "announce", domain="localhost", body="Down <soon>")
+    assert told.sessions == 3
+    for client in (*here, silent):
+        [message] = client.take("message")
+        assert (message.get("from"), message.get("type")) == ("localhost", "headline")
+        assert message.text_of("body") == "Down <soon>"
+    assert not elsewhere.take("message")
+    assert not (await world.online("eve@localhost/x")).take("message")
+
+
+async def test_an_administrator_tells_his_own_domain_alone(world, live):
+    alice, dora = await world.online("alice@localhost/x"), await world.online("dora@other.test/x")
+    mine = live.acting_for(Caller.administrator(Jid("dora@other.test"), "other.test"))
+    assert (await call(mine, "stanza", "announce", body="here")).sessions == 1
+    assert len(dora.take("message")) == 1
+    assert await refused(mine, "stanza", "announce", domain="localhost", body="there")
+    assert not alice.take("message")

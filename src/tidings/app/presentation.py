@@ -38,6 +38,7 @@ _SENTENCES: Final[Mapping[tuple[str, str], str]] = {
     ("session", "kick"): "Sessions ended: {sessions_ended}.",
     ("stanza", "send-message"): "Sent, with the id {id}.",
     ("stanza", "send-stanza"): "Sent, with the id {id}.",
+    ("stanza", "announce"): "Sessions that were told: {sessions}.",
     ("retention", "erase-message"): "Erased from archives: {erased}.",
     ("retention", "erase-conversation"): "Messages erased: {erased}; kept by legal hold: {held}.",
     ("retention", "erase-archive"): "Messages erased: {erased}; kept by legal hold: {held}.",

@@ -193,20 +193,9 @@ async def _last_of(door: Door, administrator: Jid, user: str) -> str:
 
 async def announce(door: Door, administrator: Jid, form: DataForm) -> Outcome:
     """Send a message to everybody who has a session (§4.23)."""
-    sessions = (await door.call(administrator, "session", "list", domain=door.domain, limit=10_000))["items"]
     text = form.text("announcement")
-    for session in sessions:
-        await door.call(
-            administrator,
-            "stanza",
-            "send-message",
-            to=session["session"],
-            sender=door.domain,
-            subject="Announcement",
-            body=text,
-            kind="headline",
-        )
-    return _said(f"Sent to {len(sessions)} sessions.")
+    told = await door.call(administrator, "stanza", "announce", domain=door.domain, body=text)
+    return _said(f"Sent to {told['sessions']} sessions.")
 
 
 COMMANDS: Final[tuple[tuple[str, str, tuple[Field, ...], Do], ...]] = (
@@ -254,6 +243,7 @@ COVERED: Final = frozenset(
         ("account", "change-password"),
         ("account", "count"),
         ("session", "kick"),
+        ("stanza", "announce"),
     }
 )
 """Operations that need no command beside those of the document."""
