@@ -191,6 +191,9 @@ SPECIAL = {
     "database.url": "sqlite:///other.sqlite",
     "http.origins": ["https://chat.example.org"],
     "http.public_url": "https://chat.example.org",
+    "telemetry.otlp_endpoint": "http://127.0.0.1:4318",
+    "telemetry.sample_ratio": 0.5,
+    "host.*.certificate_names": ["www.example.org"],
     **{
         f"features.contact_addresses.{name}": ["mailto:admin@example.org"]
         for name in ("abuse", "admin", "feedback", "sales", "security", "status", "support")
@@ -198,6 +201,9 @@ SPECIAL = {
 }
 """Values that need a form of their own."""
 REFUSED = {
+    "acme.enabled",
+    "acme.key_file",
+    "acme.key_id",
     "server.extensions",
     "tls.certificate",
     "tls.key",
