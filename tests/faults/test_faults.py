@@ -14,10 +14,11 @@ SHORT = Plan(
     seed=int(os.environ.get("TIDINGS_FAULTS_SEED", time.time_ns() % 1_000_000_000)),
     kills=3,
     outage_seconds=3.0,
-    messages=8_000,
+    messages=2_000,
 )
 
 
+@pytest.mark.timeout(300)  # moves start nine commands and three databases
 @pytest.mark.parametrize("name", PHASES)
 def test_short_turn(name: str) -> None:
     if ("postgresql" in name or name == "moves") and programs_of_postgresql() is None:
