@@ -5,7 +5,7 @@ import pytest
 from tidings.base.jid import Jid
 from tidings.kernel.domains import Domains, ServedDomain
 from tidings.operations.all import CATALOGUE
-from tidings.operations.context import Context
+from tidings.operations.context import Caller, Context
 from tidings.operations.errors import OperationError
 from tidings.operations.values import moment_of
 from tidings.wire.xmpp import ns
@@ -150,3 +150,22 @@ async def test_nobody_is_promoted_who_is_not_there_or_where_nobody_serves(contex
     ] == "not-found"
     told = await refused(context, "promote", user="alice@localhost", domain="localhost", every_domain=True)
     assert told == ("invalid", "give `domain` or `every_domain`, not both")
+
+
+async def test_who_administers_a_domain_changes_nothing_of_who_administers_more(world, live):
+    await world.register("zoe@localhost")
+    await world.register("bob@localhost")
+    await call(live, "promote", user="zoe@localhost", domain="other.test")
+    world.server.hosts["other.test"].admins = frozenset([Jid("named@localhost")])
+    alice = live.acting_for(Caller.administrator(Jid("alice@localhost"), "localhost"))
+    told = "not-allowed", "zoe@localhost administers other.test, and alice@localhost does not"
+    assert await refused(alice, "change-password", user="zoe@localhost", password="mine") == told
+    assert await refused(alice, "remove", user="zoe@localhost") == told
+    # Nor is an account made of a name that has rights already.
+    assert (await refused(alice, "register", user="named@localhost", password="x"))[0] == "not-allowed"
+    await call(alice, "change-password", user="bob@localhost", password="another")
+    assert (await call(alice, "list", domain="localhost")).items  # to look is no change
+    both = live.acting_for(Caller.administrator(Jid("alice@localhost"), "localhost", "other.test"))
+    await call(both, "change-password", user="zoe@localhost", password="another")
+    await call(live, "demote", user="zoe@localhost", domain="other.test")
+    await call(alice, "change-password", user="zoe@localhost", password="one more")

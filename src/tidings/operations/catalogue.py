@@ -16,6 +16,7 @@ request, that addresses are well-formed, and that the domains of the subjects ar
   function of the request where no field says it. A request may have several; all of them must be allowed.
 - A request without a subject is for those who may act for every domain, unless the operation is declared with
   `without_subject="own"`: then it gives only what the caller may see.
+- Who administers some domains **changes** nothing of an account that administers more.
 - What is declared `on_former_domains` looks itself whether a domain that is not served has anything left.
 - A function that is a generator answers with a **stream** of responses.
 - What **changes** something, and who may not call what, is told in the log: see `audit.py`. A field of free
@@ -225,6 +226,8 @@ def _check(context: Context, found: Operation, request: msgspec.Struct) -> None:
     subjects = found.subjects_of(request)
     for subject in subjects:
         context.require(subject, or_was_served=found.on_former_domains)
+        if found.changes:
+            context.require_no_more_rights(subject)
     if not subjects and found.without_subject == "operator" and not context.caller.is_for_all:
         if not found.subjects:
             raise OperationError("not-allowed", f"{context.caller.name} may not do this")

@@ -261,6 +261,19 @@ class Context:
         if subject.domain not in self.domains and not (or_was_served and self.caller.is_for_all):
             raise self.not_served(subject.domain)
 
+    def require_no_more_rights(self, subject: Jid) -> None:
+        """Raise `OperationError` where an account administers a domain for which the caller may not act.
+
+        Whoever can change its password could act for that domain.
+        """
+        if self.live is None or self.caller.is_for_all or self.caller.account is not None:
+            return
+        for domain in self.domains:
+            host = self.live.hosts.get(domain)
+            if host is not None and subject.bare in host.admins and not self.may_act_for(host.jid):
+                told = f"{subject.bare} administers {domain}, and {self.caller.name} does not"
+                raise OperationError("not-allowed", told)
+
     def configuration(self) -> Configuration:
         """Give what the running server was started with; raises `OperationError` where that is not known."""
         if self.live is None or self.live.configuration is None:
