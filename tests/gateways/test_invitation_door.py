@@ -11,7 +11,8 @@ from tests.gateways.test_http import Served, serving
 from tests.harness.clock import VirtualClock
 from tests.harness.world import World
 from tidings.base.jid import Jid
-from tidings.gateways.invitation_door import VIEWS_PER_HOUR, InvitationDoor
+from tidings.gateways.invitation_door import InvitationDoor
+from tidings.gateways.link_pages import OPENED_PER_HOUR
 from tidings.kernel.invitations import Invitations
 
 ALICE = Jid("alice@localhost")
@@ -137,7 +138,7 @@ async def test_a_link_without_a_token(stand: Stand) -> None:
 
 
 async def test_links_cannot_be_tried_without_end(stand: Stand) -> None:
-    for _ in range(VIEWS_PER_HOUR):
+    for _ in range(OPENED_PER_HOUR):
         assert (await stand.look("a" * 36))[0] == 404
     _, token = await stand.invitations.create(LOCALHOST, seconds=10_000)
     assert (await stand.look(token))[0] == 429

@@ -1,17 +1,13 @@
-"""The page of an invitation: what whoever has a link reads before there is a client (XEP-0379 §3.3).
-
-It is plain HTML: nothing in it is loaded from anywhere, and no script runs.
-"""
+"""The page of an invitation: what whoever has a link reads before there is a client (XEP-0379 §3.3)."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from datetime import UTC, datetime
 from html import escape
 from typing import Final
 
 from tidings.base.jid import Jid
+from tidings.gateways.link_html import page_of
 from tidings.kernel.invitations import Invitation, invitation_uri
 
 CLIENTS: Final = (
@@ -23,24 +19,6 @@ CLIENTS: Final = (
 """Clients that are named on the page: for what, the name, and where it is to be had."""
 ALL_CLIENTS: Final = "https://xmpp.org/software/"
 
-_STYLE: Final = (
-    "body{font:1.1em/1.5 sans-serif;max-width:34em;margin:3em auto;padding:0 1em;color:#222;background:#fff}"
-    "a.open{display:inline-block;padding:.6em 1.2em;border-radius:.4em;background:#0b5394;color:#fff;"
-    "text-decoration:none}code{word-break:break-all}"
-)
-_STYLE_HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
-
-HEADERS: Final = {
-    "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",
-    "Content-Security-Policy": (
-        f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; form-action 'none'; "
-        "frame-ancestors 'none'"
-    ),
-    "X-Robots-Tag": "noindex, nofollow",
-}
-"""Keep the link, which is a secret, with whoever has it."""
-
 
 def invitation_page(domain: Jid, invitation: Invitation, token: str) -> str:
     """Write the page of an invitation that can be used."""
@@ -48,12 +26,12 @@ def invitation_page(domain: Jid, invitation: Invitation, token: str) -> str:
     contact, name = escape(invitation.contact), escape(domain.domain)
     title = f"{contact} invites you to chat" if contact else f"You are invited to {name}"
     account = escape(Jid.of(invitation.name, domain.domain).text) if invitation.name else ""
-    return _page(title, f"{_what(invitation, contact, account, name)}{_how(uri)}{_until(invitation)}")
+    return page_of(title, f"{_what(invitation, contact, account, name)}{_how(uri)}{_until(invitation)}")
 
 
 def refusal_page() -> str:
     """Write the page that everybody gets whose link lets nobody in, whatever is wrong with it."""
-    return _page(
+    return page_of(
         "This invitation is not valid",
         "<p>It never was, or is not any more. Ask whoever has invited you for another one.</p>",
     )
@@ -89,13 +67,4 @@ def _until(invitation: Invitation) -> str:
     return (
         f"<p>The invitation is valid until {until:%Y-%m-%d %H:%M} UTC. Whoever has this link can use it: "
         "keep it to yourself. If you do not know who has sent it, you need do nothing.</p>"
-    )
-
-
-def _page(title: str, content: str) -> str:
-    return (
-        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{title}</title><style>{_STYLE}</style></head>"
-        f"<body><h1>{title}</h1>{content}</body></html>\n"
     )

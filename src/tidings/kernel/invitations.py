@@ -14,9 +14,6 @@ Invariants:
 from __future__ import annotations
 
 import hashlib
-import hmac
-import secrets
-from collections.abc import Awaitable
 from typing import Final
 from urllib.parse import quote
 
@@ -25,15 +22,21 @@ import msgspec
 from tidings.base.clock import TimeSource
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
+from tidings.kernel.link_tokens import (
+    SECRET_LENGTH,
+    LinkRefused,
+    digest_of,
+    is_of_alphabet,
+    is_secret_of,
+    random_text,
+    unless_changed,
+)
 from tidings.ports.accounts import AccountExists, AccountStore
-from tidings.ports.documents import Document, DocumentConflict, DocumentStore
+from tidings.ports.documents import Document, DocumentStore
 
 ID_LENGTH: Final = 10
 """Characters of a token that are its id, which is no secret."""
-SECRET_LENGTH: Final = 26
-"""Characters of a token that are secret: 130 bits."""
 
-_ALPHABET: Final = "abcdefghijklmnopqrstuvwxyz234567"
 _INVITATIONS: Final = "tidings:invitations"
 _NAMES: Final = "tidings:invited-names"
 _KEPT_SECONDS: Final = 86_400.0
@@ -66,13 +69,11 @@ class Invitation(msgspec.Struct, frozen=True, kw_only=True):
     """Who has made it."""
 
 
-class InvitationRefused(StanzaError):  # noqa: N818  # a decision, said in its word
+class InvitationRefused(LinkRefused):
     """The token lets nobody in: `item-not-found` (XEP-0445 §4), the same whatever is wrong with it."""
 
     def __init__(self, reason: str) -> None:
-        super().__init__("item-not-found", "the invitation is not valid, or not any more")
-        self.reason = reason
-        """What is wrong with it, for the log alone."""
+        super().__init__(reason, "the invitation is not valid, or not any more")
 
 
 class Invitations:
@@ -98,10 +99,10 @@ class Invitations:
 
         Raises StanzaError `conflict` where the name has an account, or is another invitation's.
         """
-        now, id_, secret = self._clock.now(), _random(ID_LENGTH), _random(SECRET_LENGTH)
+        now, id_, secret = self._clock.now(), random_text(ID_LENGTH), random_text(SECRET_LENGTH)
         invitation = Invitation(
             id=id_,
-            digest=_digest(secret),
+            digest=digest_of(secret),
             created=now,
             expires=now + seconds,
             name=name,
@@ -124,8 +125,8 @@ class Invitations:
     async def find(self, domain: Jid, token: str) -> Invitation:
         """Give the invitation with this token, which can be used now; raises `InvitationRefused`."""
         found = await self._get(domain, token[:ID_LENGTH])
-        digest = bytes(32) if found is None else found[0].digest
-        if not hmac.compare_digest(digest, _digest(token[ID_LENGTH:])) or found is None:
+        is_right = is_secret_of(token[ID_LENGTH:], None if found is None else found[0].digest)
+        if found is None or not is_right:
             raise InvitationRefused("there is no such token")
         invitation = found[0]
         if invitation.expires <= self._clock.now():
@@ -215,7 +216,7 @@ class Invitations:
         domain, key = Jid(jid.domain), _name_key(jid)
         before = await self._documents.get(domain, _NAMES, key)
         if before is not None and before.value == id_.encode():
-            await _unless_changed(self._documents.delete(domain, _NAMES, key, expected=before.version))
+            await unless_changed(self._documents.delete(domain, _NAMES, key, expected=before.version))
 
     # --- what is kept
 
@@ -236,7 +237,7 @@ class Invitations:
 
     async def _get(self, domain: Jid, id_: str) -> tuple[Invitation, str] | None:
         """Give an invitation and the version of its document."""
-        if len(id_) != ID_LENGTH or not set(id_) <= set(_ALPHABET):
+        if len(id_) != ID_LENGTH or not is_of_alphabet(id_):
             return None  # what strangers send need not fit the store
         document = await self._documents.get(domain, _INVITATIONS, id_)
         return None if document is None else (_decoded(document), document.version)
@@ -245,12 +246,12 @@ class Invitations:
         """Count a use, or one less; tell whether nobody else has changed it meanwhile."""
         changed = msgspec.structs.replace(invitation, used=max(0, invitation.used + step))
         value = msgspec.json.encode(changed)
-        return await _unless_changed(
+        return await unless_changed(
             self._documents.put(domain, _INVITATIONS, invitation.id, value, expected=version)
         )
 
     async def _remove(self, domain: Jid, invitation: Invitation, version: str) -> bool:
-        if not await _unless_changed(
+        if not await unless_changed(
             self._documents.delete(domain, _INVITATIONS, invitation.id, expected=version)
         ):
             return False
@@ -290,23 +291,6 @@ def _decoded(document: Document) -> Invitation:
     return msgspec.json.decode(document.value, type=Invitation)
 
 
-def _random(length: int) -> str:
-    return "".join(secrets.choice(_ALPHABET) for _ in range(length))
-
-
-def _digest(secret: str) -> bytes:
-    return hashlib.sha256(secret.encode(errors="replace")).digest()
-
-
 def _name_key(jid: Jid) -> str:
     """Give the key of a reserved name, which may be longer than keys are."""
     return hashlib.sha256(jid.local.encode()).hexdigest()
-
-
-async def _unless_changed(change: Awaitable[object]) -> bool:
-    """Do it; tell whether it could be done, or somebody else has been there before."""
-    try:
-        await change
-    except DocumentConflict:
-        return False
-    return True
