@@ -152,6 +152,29 @@ async def test_what_is_for_outside_is_passed_on_and_the_rest_is_not(front: Front
             assert (path, answer.status) == (path, expected)
 
 
+async def test_people_open_links_that_they_were_given(front: Front) -> None:
+    def made(*command: str) -> dict[str, str]:
+        done = front.server.command(*command, "--json")
+        assert done.returncode == 0, done.stderr
+        answer: dict[str, str] = json.loads(done.stdout)
+        return answer
+
+    front.server.register("carol", "forgotten")
+    invitation = made("invitation", "create", "--domain", "localhost")["landing_url"]
+    link = made("account", "reset-link", "--user", "carol@localhost")["url"]
+    for url in (invitation, link):
+        async with front.http.get(url) as page:
+            assert page.status == 200
+    form = {"password": "chosen", "again": "chosen"}
+    browser = {"Sec-Fetch-Site": "same-origin", "Origin": "null"}
+    async with front.http.post(link, data=form, headers=FORGED | browser) as page:
+        assert page.status == 200
+    done = front.server.command("account", "check-password", "--user", "carol@localhost", input="chosen\n")
+    assert done.returncode == 0
+    [line] = [line for line in front.server.log.splitlines() if "password_changed" in line]
+    assert CLIENT_HOST in line
+
+
 async def test_port_80_answers_authorities_and_sends_everybody_else_to_https(front: Front) -> None:
     plain = f"http://{DOMAIN}:{front.proxy.http_port}"
     async with front.http.get(f"{plain}/.well-known/acme-challenge/token") as answer:

@@ -52,7 +52,7 @@ def test_the_first_categories_are_complete():
     assert names == {
         "account": [
             "register", "remove", "count", "check", "check-password", "change-password", "ban", "unban",
-            "list", "export", "import", "remove-inactive", "promote", "demote", "admins",
+            "list", "export", "import", "remove-inactive", "reset-link", "promote", "demote", "admins",
             "export-personal-data",
         ],
         "invitation": ["create", "list", "revoke"],

@@ -51,6 +51,7 @@ from tidings.kernel.log_levels import LogLevels
 from tidings.kernel.outbound import DEFAULT_OCTETS
 from tidings.kernel.outbox import Outbox
 from tidings.kernel.pacing import Pacing
+from tidings.kernel.reset_links import DEFAULT_HOURS
 from tidings.kernel.server import Server
 from tidings.kernel.session_figures import AccountCounting
 from tidings.kernel.session_manager import SessionManager
@@ -138,6 +139,7 @@ def build_server(
     outbound_octets: int = DEFAULT_OCTETS,
     database: str = "",
     public_url: Callable[[], str] = lambda: "",
+    reset_link_hours: Callable[[], int] = lambda: DEFAULT_HOURS,
     explained_messages: int = REMEMBERED,
     logs: LogLevels | None = None,
     provides: Mapping[type, object] | None = None,
@@ -150,13 +152,13 @@ def build_server(
     """Make a server with these hosts over these stores, and the context of operations on it.
 
     The server is not started and has no doors yet. `settings_for` says what a domain is to be that is added
-    while it runs. `database` names the stores for people, and `public_url` is how
-    the doors over HTTP are reached. `explained_messages` is how many messages are
-    remembered for `explain message`; `logs` are the log's levels, which operations change. `outbound_octets`
-    is what may wait for all clients together. `provides` are more things that features may ask for, by type.
-    `configuration` is what can be read anew, `certificates` what clients are shown. `registry` and `bus` join
-    this node to others of the server; without them it is the only one. `spans` tells a collector of some
-    messages.
+    while it runs. `database` names the stores for people, `public_url` is how the doors over HTTP are
+    reached, `reset_link_hours` how long links hold to choose another password. `explained_messages` is how
+    many messages are remembered for `explain message`; `logs` are the log's levels, which operations change.
+    `outbound_octets` is what may wait for all clients together. `provides` are more things that features may
+    ask for, by type. `configuration` is what can be read anew, `certificates` what clients are shown.
+    `registry` and `bus` join this node to others of the server; without them it is the only one. `spans`
+    tells a collector of some messages.
     """
     features = tuple(features) if spans is None else (*features, AcknowledgementSpans)
     telemetry = Telemetry(clock.monotonic)
@@ -273,7 +275,13 @@ def build_server(
         administrators=administrators,
     )
     context = Context(
-        domains=domains, stores=stores, clock=clock, live=live, database=database, public_url=public_url
+        domains=domains,
+        stores=stores,
+        clock=clock,
+        live=live,
+        database=database,
+        public_url=public_url,
+        reset_link_hours=reset_link_hours,
     )
     provided[Context] = context
     for settings in wanted:

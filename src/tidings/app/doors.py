@@ -24,7 +24,7 @@ from tidings.kernel.domains import DomainChanged, Domains, Source
 from tidings.kernel.feature import StreamStage
 from tidings.kernel.host import Host
 from tidings.kernel.server import Server
-from tidings.ports.stores import Stores
+from tidings.operations.context import Context
 from tidings.streams.listener import ConnectionOptions, ListenerContext
 from tidings.streams.login import Credentials
 from tidings.streams.login_line import LoginLine
@@ -42,7 +42,10 @@ HTTP: Final = frozenset(
     {
         "metrics.networks",
         *(f"bosh.{name}" for name in BoshOptions.__struct_fields__),
-        *(f"http.{name}" for name in ("trusted_proxies", "public_url", "body_seconds", "ping_seconds")),
+        *(
+            f"http.{name}"
+            for name in ("trusted_proxies", "public_url", "reset_link_hours", "body_seconds", "ping_seconds")
+        ),
     }
 )
 """What the doors over HTTP take over while the server runs."""
@@ -267,8 +270,7 @@ def _connection_options(limits: LimitsOptions) -> ConnectionOptions:
 async def open_doors(
     config: Config,
     server: Server,
-    domains: Domains,
-    stores: Stores,
+    context: Context,
     credentials: Callable[[str], Credentials],
     secret: bytes,
     sockets: Mapping[str, list[socket]],
@@ -277,6 +279,7 @@ async def open_doors(
     challenges: AcmeChallenges,
 ) -> Doors:
     """Begin to accept connections on bound sockets; raises `ListenError` where others listen now."""
+    domains = context.domains
     contexts = ListenerContexts(config, server, domains, credentials, secret)
     limiter = ConnectionLimiter(
         total=config.limits.connections, per_address=config.limits.connections_per_address
@@ -304,7 +307,7 @@ async def open_doors(
     listener_policy = contexts.policy(starttls=False)
     over_https = tls_setup(config, https, domains, challenges)
     over_http = await http_doors.open_http(
-        config, server, stores, listener_policy, limiter, over_https, sockets
+        config, server, context, listener_policy, limiter, over_https, sockets
     )
     doors.others.append(over_http.gateway)
     doors.settings.append(Setting(HTTP, over_http.use))

@@ -19,10 +19,13 @@ from tidings.gateways.http import HttpGateway
 from tidings.gateways.invitation_door import InvitationDoor
 from tidings.gateways.listener_policy import ListenerPolicy
 from tidings.gateways.mongooseim_names import MongooseNames
+from tidings.gateways.reset_door import ResetDoor
 from tidings.gateways.tls import TlsSetup
 from tidings.gateways.websocket import WebSocketDoor
 from tidings.kernel.invitations import Invitations
+from tidings.kernel.reset_links import ResetLinks
 from tidings.kernel.server import Server
+from tidings.operations.context import Context
 from tidings.ports.stores import Stores
 from tidings.wire.xmpp import ns
 
@@ -47,7 +50,7 @@ class HttpDoors:
 async def open_http(
     config: Config,
     server: Server,
-    stores: Stores,
+    context: Context,
     policy: ListenerPolicy,
     limiter: ConnectionLimiter,
     tls: TlsSetup,
@@ -58,8 +61,11 @@ async def open_http(
     WebSocketDoor(http, policy)
     bosh_door = BoshDoor(http, policy, options=config.bosh)
     AcmeDoor(http, tls.challenges)
+    stores = context.stores
     invitations = Invitations(stores.documents, stores.accounts, server.clock)
     InvitationDoor(http, server.hosts, invitations, server.clock.monotonic)
+    links = ResetLinks(stores.documents, stores.accounts, server.clock)
+    ResetDoor(http, server.hosts, links, context.accounts, server.clock.monotonic)
     HostMetaDoor(
         http,
         {ns.ALT_CONNECTIONS_WEBSOCKET: websocket.PATH, ns.ALT_CONNECTIONS_BOSH: bosh.PATH},

@@ -96,7 +96,7 @@ async def _families() -> list[Metric]:
 
         certificates = tls_contexts.load(settings), tls_contexts.load(settings)
         CertificateWatch(certificates[0], server.clock, server.supervisor, server.telemetry)
-        asked = (settings, server, context.domains, stores, credentials_of, _SECRET)
+        asked = (settings, server, context, credentials_of, _SECRET)
         challenges = AcmeChallenges()
         orders = CertificateOrders(
             settings, lambda _: AcmeAuthority(settings.acme, Path(directory), challenges)

@@ -115,6 +115,7 @@ async def context_for(config: Config, stores: Stores) -> Context:
         clock=SystemClock(),
         database=storage.describe(config),
         public_url=lambda: config.http.public_url,
+        reset_link_hours=lambda: config.http.reset_link_hours,
         without_server=f"no server runs on {config.data_dir}, and the configuration that was read is "
         f"{config.file or 'the default one, without a file'}; --config and --data-dir name others",
     )

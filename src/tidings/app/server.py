@@ -316,6 +316,7 @@ def _build(
         outbound_octets=config.limits.outbound_total_bytes or memory.outbound_share(),
         database=storage.describe(config),
         public_url=lambda: reloader.in_use.http.public_url,
+        reset_link_hours=lambda: reloader.in_use.http.reset_link_hours,
         explained_messages=config.log.explained_messages,
         logs=levels,
         configuration=reloader,
@@ -373,8 +374,7 @@ async def _open(
     return await open_doors(
         config,
         server,
-        context.domains,
-        context.stores,
+        context,
         credentials,
         secret,
         sockets,

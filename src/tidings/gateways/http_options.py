@@ -27,9 +27,18 @@ class HttpOptions(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Meta(
             description="How clients reach these doors from outside (`https://chat.example.org`), for "
-            "host-meta. Empty: as the request did."
+            "host-meta, and for links that people are given. Empty: as the request did, and no links."
         ),
     ] = ""
+    reset_link_hours: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=8_784,
+            description="Hours for which a link holds by which somebody chooses another password, where "
+            "`account reset-link` is not told otherwise.",
+        ),
+    ] = 24
     body_seconds: Annotated[int, Meta(ge=1, description="Time that a request has to send its body.")] = 30
     keepalive_seconds: Annotated[
         int,

@@ -21,6 +21,7 @@ from tidings.kernel.domains import Domains
 from tidings.kernel.host import Host
 from tidings.kernel.hosting import Hosting
 from tidings.kernel.log_levels import LogLevels
+from tidings.kernel.reset_links import DEFAULT_HOURS
 from tidings.kernel.session import Session
 from tidings.kernel.session_manager import SessionManager
 from tidings.kernel.statistics import Statistics
@@ -234,6 +235,8 @@ class Context:
     """What the database is, for people; without its password."""
     public_url: Callable[[], str] = lambda: ""
     """How the doors over HTTP are reached from outside; nothing where that is not known."""
+    reset_link_hours: Callable[[], int] = lambda: DEFAULT_HOURS
+    """For how long a link holds by which somebody chooses another password."""
     caller: Caller = OPERATOR
     without_server: str = ""
     """Where no server runs and what is known instead, for people who expected one."""
