@@ -1,5 +1,6 @@
 """`tidings account import FILE`: what stands in files, and what the command says about it."""
 
+import csv
 import io
 import json
 
@@ -62,6 +63,12 @@ def test_a_csv_file_may_have_semicolons_and_keys():
             ],
         }
     }
+
+
+def test_a_csv_file_says_who_is_invited():
+    text = "user,invitation\nalice,yes\nbob,No\ncarol,\ndora,maybe\n"
+    assert [line.account.get("invitation") for line in lines(text)[:3]] == [True, False, None]
+    assert problems(text) == {5: "`invitation` is yes or no"}
 
 
 def test_json_lines_have_the_fields_of_the_operation():
@@ -173,6 +180,76 @@ def test_a_file_that_is_not_there_is_told(run):
         "",
         "tidings: nothing.csv cannot be read: No such file or directory\n",
     )
+
+
+def rows(file):
+    """Give what a report has, without the header."""
+    with file.open(newline="") as opened:
+        return list(csv.DictReader(opened))
+
+
+def test_links_of_invitations_are_in_the_report(run, tmp_path):
+    report = tmp_path / "report.csv"
+    file = "user,password,invitation\nalice,secret,\nbob,,yes\ncarol,,no\nd d,,yes\n"
+    (tmp_path / "accounts.csv").write_text(file)
+    options = ("account", "import", "accounts.csv", "--domain", "localhost", "--report")
+    code, shown, _ = run(*options, "report.csv")
+    expected = "Accounts made: 2, updated: 0, invitations made: 1, skipped since they exist: 0, failed: 1.\n"
+    assert (code, shown) == (1, expected)
+    assert report.stat().st_mode & 0o777 == 0o600
+    told = {row["user"]: row for row in rows(report)}
+    assert {user: (row["line"], row["outcome"]) for user, row in told.items()} == {
+        "alice@localhost": ("2", "made"),
+        "bob@localhost": ("3", "invited"),
+        "carol@localhost": ("4", "made"),
+        "d d": ("5", "failed"),
+    }
+    assert told["bob@localhost"]["link"].startswith("xmpp:bob@localhost?register;preauth=")
+    assert told["d d"]["reason"]
+    assert run("account", "count")[1] == "2\n"
+    listed = json.loads(run("invitation", "list", "--domain", "localhost", "--json")[1])["items"]
+    assert [(each["id"], each["name"]) for each in listed] == [(told["bob@localhost"]["invitation"], "bob")]
+
+
+def test_an_import_is_resumed_and_invites_nobody_twice(run, tmp_path):
+    users = [f"user{number}@localhost" for number in range(600)]
+    options = ("account", "import", "-", "--invite", "--report")
+    assert run(*options, "first.csv", typed="\n".join(["user", *users[:550]]))[0] == 0
+    first = {row["user"]: row for row in rows(tmp_path / "first.csv")}
+    assert len({row["link"] for row in first.values()}) == 550
+    code, shown, _ = run(*options, "second.csv", "--json", typed="\n".join(["user", *users]))
+    report = json.loads(shown)
+    assert (code, report["invited"], report["skipped"]) == (0, 50, 550)
+    second = {row["user"]: row for row in rows(tmp_path / "second.csv")}
+    assert list(second) == users
+    for user, row in second.items():
+        if user in first:
+            assert (row["outcome"], row["link"]) == ("skipped", "")
+            assert first[user]["invitation"] in row["reason"]
+        else:
+            assert row["link"]
+
+
+def test_nobody_is_invited_where_there_is_no_place_for_the_link(run, tmp_path):
+    typed = "user,password\nalice@localhost,secret\nbob@localhost,\n"
+    code, shown, told = run("account", "import", "-", "--invite", typed=typed)
+    assert (code, shown.split(",")[0]) == (1, "Accounts made: 1")
+    assert "line 3: bob@localhost: name a file for the link of the invitation with --report" in told
+    assert json.loads(run("invitation", "list", "--domain", "localhost", "--json")[1])["items"] == []
+    assert run("account", "import", "-", "--invite", "--dry-run", typed=typed)[1] == (
+        "Accounts made: 0, updated: 0, invitations made: 1, skipped since they exist: 1, failed: 0. "
+        "Nothing was changed.\n"
+    )
+    assert json.loads(run("invitation", "list", "--domain", "localhost", "--json")[1])["items"] == []
+
+
+def test_a_report_that_cannot_be_written_stops_before_anything_is_made(run, tmp_path):
+    (tmp_path / "kept.csv").write_text("links\n")
+    for file, why in (("kept.csv", "exists already"), ("nowhere/x.csv", "No such file or directory")):
+        code, _, told = run("account", "import", "-", "--report", file, typed="user\nalice@localhost\n")
+        assert (code, why in told) == (1, True)
+    assert (tmp_path / "kept.csv").read_text() == "links\n"
+    assert run("account", "count")[1] == "0\n"
 
 
 def test_it_works_on_the_running_server(tmp_path):

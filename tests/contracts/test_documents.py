@@ -111,6 +111,37 @@ async def test_a_namespace_is_listed_in_pages(stores: Stores) -> None:
     assert await stores.documents.list(ALICE, "urn:y") == ()
 
 
+async def test_many_are_made_and_read_at_once(stores: Stores) -> None:
+    documents = stores.documents
+    await documents.make_all(HOST, {})
+    made = {("urn:a" if number % 2 else "urn:b", f"key {number}"): bytes([number]) for number in range(250)}
+    await documents.make_all(HOST, made)
+    odd = [f"key {number}" for number in range(250) if number % 2]
+    found = await documents.get_all(HOST, "urn:a", [*odd, "key 2", "nothing"])
+    assert {key: document.value for key, document in found.items()} == {
+        key: made["urn:a", key] for key in odd
+    }
+    assert all(key == document.key for key, document in found.items())
+    assert await documents.get(HOST, "urn:a", "key 7") == found["key 7"]
+    assert len({document.version for document in found.values()}) == len(odd)
+    await documents.put(HOST, "urn:a", "key 7", b"changed", expected=found["key 7"].version)
+    assert await documents.get_all(HOST, "urn:a", []) == {}
+    assert await documents.get_all(ALICE, "urn:a", odd) == {}
+
+
+async def test_of_many_all_are_made_or_none(stores: Stores) -> None:
+    documents = stores.documents
+    await documents.put(ALICE, "urn:a", "there", b"old", expected=None)
+    with pytest.raises(DocumentConflict):
+        await documents.make_all(
+            ALICE, {("urn:a", "new"): b"1", ("urn:a", "there"): b"2", ("urn:b", "x"): b"3"}
+        )
+    with pytest.raises(DocumentRefused):
+        await documents.make_all(ALICE, {("urn:a", "new"): b"1", ("urn:b", ""): b"2"})
+    assert [document.value for document in await documents.list(ALICE, "urn:a")] == [b"old"]
+    assert await documents.list(ALICE, "urn:b") == ()
+
+
 async def test_look_alikes_are_kept_one_by_one(stores: Stores) -> None:
     texts = [jid.local for jid in LOOK_ALIKES]
     texts += ["nina ", " nina", "Nina", "nina\0", "n\0ina", "%", "_", "\\"]

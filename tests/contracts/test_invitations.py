@@ -63,6 +63,26 @@ async def test_a_name_is_promised_to_one(invitations: Invitations, clock: Virtua
     assert await invitations.holder(Jid.of("bob", HOST.domain)) is None
 
 
+async def test_many_are_made_at_once_each_for_its_name(invitations: Invitations, clock: VirtualClock) -> None:
+    names = [f"user{number}" for number in range(120)]
+    made = await invitations.create_all(HOST, names, seconds=DAY, by="operator")
+    assert set(made) == set(names)
+    for name, (invitation, token) in made.items():
+        assert (invitation.name, invitation.uses, invitation.by) == (name, 1, "operator")
+        assert await invitations.find(HOST, token) == invitation
+    assert await invitations.holder(Jid.of("user7", HOST.domain)) == made["user7"][0]
+    held = {name: invitation for name, (invitation, _) in made.items()}
+    assert await invitations.holders(HOST, [*names, "nobody"]) == held
+    with pytest.raises(StanzaError) as caught:
+        await invitations.create_all(HOST, ["another", "user7"], seconds=DAY)
+    assert caught.value.condition == "conflict"
+    assert await invitations.holder(Jid.of("another", HOST.domain)) is None
+    await invitations.take(HOST, made["user7"][0])
+    assert set(await invitations.holders(HOST, names)) == {*names} - {"user7"}
+    clock.advance(DAY)
+    assert await invitations.holders(HOST, names) == {}
+
+
 async def test_they_go_with_their_domain(stores: Stores, invitations: Invitations) -> None:
     _, token = await invitations.create(HOST, seconds=DAY, name="bob")
     await stores.documents.clear(HOST)

@@ -1,6 +1,7 @@
 """Importing accounts: what becomes of each, and that one that is wrong holds up no other."""
 
 import base64
+from dataclasses import replace
 
 import pytest
 
@@ -8,6 +9,7 @@ from tests.features.contacts.people import interested, pushed, show_roster
 from tidings.base.jid import Jid
 from tidings.kernel.events import AccountRegistered
 from tidings.kernel.hooks import Listener
+from tidings.kernel.invitations import Invitations
 from tidings.operations.all import CATALOGUE
 from tidings.operations.context import Caller
 from tidings.operations.errors import OperationError
@@ -75,6 +77,14 @@ async def test_accounts_come_with_passwords_keys_names_and_contacts(context):
         ({"user": "dora@localhost", "created": "soon"}, None),
         ({"user": "dora@localhost", "contacts": [{"jid": "@"}]}, None),
         ({"user": "alice@localhost"}, "alice@localhost is named twice"),
+        (
+            {"user": "dora@localhost", "password": "x", "invitation": True},
+            "it has a password or keys, and so needs no invitation",
+        ),
+        (
+            {"user": "dora@localhost", "contacts": [{"jid": "bob@localhost"}], "invitation": True},
+            "an invitation keeps no contacts",
+        ),
         (
             {"user": "dora@localhost", "password": "x", "scram": [scram("x")]},
             "it has a password and keys; one of them is enough",
@@ -186,3 +196,85 @@ async def test_an_address_under_legal_hold_is_not_given_away(world, live):
         ),
         "made",
     ]
+
+
+# --- invitations in place of accounts
+
+
+async def results(context, *accounts, **options):
+    """Import accounts and give what is told of each."""
+    return (await call(context, "import", accounts=list(accounts), **options)).results
+
+
+async def open_invitations(context):
+    """Give the names that invitations are open for, with when each ends."""
+    page = await CATALOGUE.call(context, "invitation", "list", {"domain": "localhost"})
+    return {each.name: each.expires for each in page.items}
+
+
+@pytest.mark.parametrize(
+    ("account", "options"),
+    [
+        ({"user": "Juliet@localhost", "invitation": True}, {}),
+        ({"user": "juliet", "name": "J."}, {"invite": True}),
+    ],
+)
+async def test_an_invitation_is_made_in_place_of_an_account(context, account, options):
+    context = replace(context, public_url=lambda: "https://chat.example.org/")
+    [told] = await results(context, account, domain="localhost", hours=24, **options)
+    assert (told.user, told.outcome, told.reason) == ("juliet@localhost", "invited", "")
+    assert not await context.stores.accounts.exists(Jid("juliet@localhost"))
+    path = told.link.removeprefix("https://chat.example.org/invite/localhost/")
+    invitations = Invitations(context.stores.documents, context.stores.accounts, context.clock)
+    found = await invitations.find(Jid("localhost"), path)
+    assert (found.id, found.name, found.uses, found.by) == (told.invitation, "juliet", 1, "operator")
+    assert found.expires == context.clock.now() + 86_400
+
+
+async def test_without_an_address_the_link_opens_a_client(context):
+    [told] = await results(context, {"user": "juliet@localhost", "invitation": True})
+    assert told.link.startswith("xmpp:juliet@localhost?register;preauth=")
+
+
+async def test_passwords_and_keys_make_accounts_beside_invitations(context):
+    told = await imported(
+        context,
+        {"user": "alice@localhost", "password": "x"},
+        {"user": "bob@localhost", "scram": [scram("x")]},
+        {"user": "carol@localhost"},
+        invite=True,
+    )
+    assert told == ["made", "made", "invited"]
+    assert (await call(context, "count")).count == 2
+    assert set(await open_invitations(context)) == {"carol"}
+
+
+async def test_an_import_that_is_repeated_invites_nobody_twice(context):
+    asked = [{"user": f"user{number}@localhost", "invitation": True} for number in range(5)]
+    first = await results(context, *asked[:3])
+    again = await results(context, *asked, update=True)
+    assert [each.outcome for each in again] == ["skipped"] * 3 + ["invited"] * 2
+    assert all(made.invitation in told.reason for made, told in zip(first, again, strict=False))
+    assert not any(each.link for each in again[:3])
+    assert len(await open_invitations(context)) == 5
+    await context.accounts.create(Jid("user9@localhost"), "x")
+    assert await imported(context, {"user": "user9@localhost", "invitation": True}, update=True) == [
+        "skipped"
+    ]
+
+
+async def test_one_that_is_over_is_made_anew(context):
+    asked = {"user": "juliet@localhost", "invitation": True}
+    await results(context, asked, hours=1)
+    context.clock.advance(3_600)
+    assert await imported(context, asked) == ["invited"]
+
+
+async def test_a_dry_run_invites_nobody(context):
+    asked = {"user": "juliet@localhost", "invitation": True}
+    [told] = await results(context, asked, dry_run=True)
+    assert (told.outcome, told.link, told.invitation) == ("invited", "", "")
+    assert await open_invitations(context) == {}
+    await results(context, asked)
+    [told] = await results(context, asked, dry_run=True)
+    assert told.outcome == "skipped"

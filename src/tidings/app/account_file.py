@@ -25,10 +25,12 @@ COLUMNS: Final = (
     "created",
     "name",
     "contacts",
+    "invitation",
 )
 """What the header of a CSV file may have, in any order."""
 
 _KEYS: Final = COLUMNS[2:7]
+_ANSWERS: Final = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 
 
 class Line(NamedTuple):
@@ -124,6 +126,11 @@ def _account(number: int, values: dict[str, Any]) -> Line:
             return Line(number, values, "`iterations` is no number")
     if keys:
         values["scram"] = [keys]
+    if "invitation" in values:
+        answer = _ANSWERS.get(values["invitation"].lower())
+        if answer is None:
+            return Line(number, values, "`invitation` is yes or no")
+        values["invitation"] = answer
     if "contacts" in values:
         values["contacts"] = [{"jid": jid} for jid in values["contacts"].split()]
     return Line(number, values)

@@ -1,7 +1,8 @@
 """`tidings account import FILE`: reads the file, makes the keys, and hands the accounts over in parts.
 
 The keys are made here, beside the server, while it stores those of the part before; it never gets a password.
-What exists already is found out before keys are made for it, so that a second run takes seconds.
+What exists already is found out before keys are made for it, so that a second run takes seconds. Links of
+invitations are in the report's file before more are made: who breaks off has all but those of one part.
 """
 
 from __future__ import annotations
@@ -10,15 +11,14 @@ import contextlib
 import io
 import json
 import sys
-import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from tidings.app import presentation
 from tidings.app.account_file import Line, UnreadableFileError, read
+from tidings.app.account_report import Report, ReportFile
 from tidings.app.password_keys import KeyMakers, Keys
 from tidings.base.errors import TidingsError
 from tidings.operations.account_import import MOST
@@ -26,7 +26,6 @@ from tidings.operations.account_import import MOST
 _PART_OCTETS: Final = 400_000
 _KEYS_OCTETS: Final = 1_000  # of one account, as they are sent
 _AT_ONCE: Final = 16  # passwords that a process takes together
-_PROGRESS_SECONDS: Final = 5.0
 
 Ask = Callable[[dict[str, Any]], dict[str, Any]]
 """Carries out `account import` with these arguments, and gives its answer."""
@@ -39,50 +38,16 @@ class _Part(NamedTuple):
     keys: list[Future[list[Keys | str]]]
 
 
-class Report:
-    """What became of the lines of a file."""
-
-    def __init__(self, *, is_quiet: bool) -> None:
-        self.counts: Counter[str] = Counter()
-        self.failures: list[dict[str, object]] = []
-        self._is_quiet = is_quiet
-        self._told = time.monotonic()
-
-    def fail(self, line: Line, user: str, reason: str) -> None:
-        """Note a line that is wrong, and tell it at once."""
-        self.counts["failed"] += 1
-        self.failures.append({"line": line.number, "user": user, "reason": reason})
-        _say(f"line {line.number}: {f'{user}: ' if user and user not in reason else ''}{reason}")
-
-    def count(self, outcome: str) -> None:
-        """Note a line that is done."""
-        self.counts[outcome] += 1
-        if not self._is_quiet and time.monotonic() - self._told > _PROGRESS_SECONDS:
-            self._told = time.monotonic()
-            _say(f"{self.counts.total()} lines are done")
-
-    def print(self, *, as_json: bool, is_dry: bool) -> None:
-        """Print what was done, or would be."""
-        made, updated, skipped, failed = (
-            self.counts[each] for each in ("made", "updated", "skipped", "failed")
-        )
-        if as_json:
-            counts = {"made": made, "updated": updated, "skipped": skipped, "failed": self.failures}
-            presentation.print_json({**counts, "dry_run": is_dry})
-        elif not self._is_quiet:
-            end = " Nothing was changed." if is_dry else ""
-            sys.stdout.write(
-                f"Accounts made: {made}, updated: {updated}, skipped since they exist: {skipped}, "
-                f"failed: {failed}.{end}\n"
-            )
-
-
-def run(file: str, options: dict[str, Any], ask: Ask, *, as_json: bool, is_quiet: bool) -> bool:
+def run(
+    file: str, options: dict[str, Any], ask: Ask, *, report_file: str | None, as_json: bool, is_quiet: bool
+) -> bool:
     """Import a file, `-` being standard input; tell whether every line could be done.
 
-    Raises `UnreadableFileError`, and what `ask` does; what was done before stays done.
+    What becomes of each line is written into `report_file`, which must not exist. Raises
+    `UnreadableFileError`, `ReportError`, and what `ask` does; what was done before stays done.
     """
-    report, is_dry = Report(is_quiet=is_quiet), bool(options.get("dry_run"))
+    written = None if report_file is None else ReportFile(report_file)
+    report, is_dry = Report(written, is_quiet=is_quiet), bool(options.get("dry_run"))
     makers = KeyMakers()
     waiting: deque[_Part] = deque()
     try:
@@ -99,6 +64,8 @@ def run(file: str, options: dict[str, Any], ask: Ask, *, as_json: bool, is_quiet
         raise
     finally:
         makers.close()
+        if written is not None:
+            written.close()
     report.print(as_json=as_json, is_dry=is_dry)
     return not report.failures
 
@@ -109,7 +76,9 @@ def _begin(lines: list[Line], options: dict[str, Any], ask: Ask, makers: KeyMake
     wanted: list[Line] = []
     for line, outcome in zip(lines, outcomes, strict=True):
         if outcome["outcome"] in {"failed", "skipped"} or options.get("dry_run"):
-            _note(line, outcome, report)
+            report.note(line, outcome)
+        elif outcome["outcome"] == "invited" and not report.has_file:
+            report.fail(line, outcome["user"], "name a file for the link of the invitation with --report")
         else:
             wanted.append(line)
     passwords = [line.account["password"] for line in wanted if "password" in line.account]
@@ -133,14 +102,8 @@ def _end(part: _Part, options: dict[str, Any], ask: Ask, report: Report) -> None
         accounts.append(account)
     outcomes = ask({**options, "accounts": accounts})["results"] if accounts else []
     for line, outcome in zip(lines, outcomes, strict=True):
-        _note(line, outcome, report)
-
-
-def _note(line: Line, outcome: dict[str, Any], report: Report) -> None:
-    if outcome["outcome"] == "failed":
-        report.fail(line, outcome["user"], outcome["reason"])
-    else:
-        report.count(outcome["outcome"])
+        report.note(line, outcome)
+    report.keep()
 
 
 def _parts(lines: Iterable[Line], report: Report) -> Iterator[list[Line]]:
@@ -177,7 +140,3 @@ def _opened(file: str) -> Iterator[Iterator[Line]]:
             yield read(opened)
     except OSError as error:
         raise UnreadableFileError(f"{file} cannot be read: {error.strerror}") from error
-
-
-def _say(what: str) -> None:
-    print(f"tidings: {what}", file=sys.stderr, flush=True)  # noqa: T201  # the command's voice

@@ -241,7 +241,9 @@ def _import_accounts(command: Command, values: dict[str, Any], given: argparse.N
         found: dict[str, Any] = answer
         return found
 
-    done = account_import.run(given.file, values, ask, as_json=given.json, is_quiet=given.quiet)
+    done = account_import.run(
+        given.file, values, ask, report_file=given.report, as_json=given.json, is_quiet=given.quiet
+    )
     return OK if done else REFUSED
 
 

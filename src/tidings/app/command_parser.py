@@ -36,6 +36,9 @@ JSON_FLAG: Final = Flag("--json", "", "print the answer as JSON, for programs")
 
 QUIET_FLAG: Final = Flag("--quiet", "", "print what was asked for and errors, nothing else")
 ALL_FLAG: Final = Flag("--all", "", "give all pages, one after another; with --json, one JSON object a line")
+REPORT_FLAG: Final = Flag(
+    "--report", "FILE", "write what became of every line, and links of invitations, into this new file"
+)
 YES_FLAG: Final = Flag("--yes", "", "do it without asking first, on a terminal, too")
 
 OPERATION_FLAGS: Final = (JSON_FLAG, QUIET_FLAG, *CONFIG_FLAGS)
@@ -147,6 +150,8 @@ def of_command(command: Command) -> argparse.ArgumentParser:
 def flags_of(command: Command) -> tuple[Flag, ...]:
     """Give the options of an operation that are no fields of its request."""
     flags = (YES_FLAG, *OPERATION_FLAGS) if command.irreversible else OPERATION_FLAGS
+    if command.takes_file:
+        return (REPORT_FLAG, *flags)
     return (ALL_FLAG, *flags) if command.is_paged else flags
 
 

@@ -14,6 +14,7 @@ Invariants:
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from typing import Final
 from urllib.parse import quote
 
@@ -99,19 +100,10 @@ class Invitations:
 
         Raises StanzaError `conflict` where the name has an account, or is another invitation's.
         """
-        now, id_, secret = self._clock.now(), random_text(ID_LENGTH), random_text(SECRET_LENGTH)
-        invitation = Invitation(
-            id=id_,
-            digest=digest_of(secret),
-            created=now,
-            expires=now + seconds,
-            name=name,
-            contact="" if contact is None else contact.text,
-            registers=registers,
-            uses=uses,
-            by=by,
+        invitation, token = self._new(
+            seconds, name=name, contact=contact, registers=registers, uses=uses, by=by
         )
-        value = msgspec.json.encode(invitation)
+        id_, value = invitation.id, msgspec.json.encode(invitation)
         version = await self._documents.put(domain, _INVITATIONS, id_, value, expected=None)
         if name:  # afterwards: a name is free where the invitation that it is kept for is not there
             try:
@@ -120,7 +112,25 @@ class Invitations:
                 await self._documents.delete(domain, _INVITATIONS, id_, expected=version)
                 raise
         await self._remove_old(domain, after=id_)
-        return invitation, id_ + secret
+        return invitation, token
+
+    async def create_all(
+        self, domain: Jid, names: Collection[str], *, seconds: float, by: str = ""
+    ) -> dict[str, tuple[Invitation, str]]:
+        """Make an invitation for each of some hundred names, in one transaction; give them and their tokens.
+
+        Raises StanzaError `conflict` where a name is another invitation's that is or was open, and makes none
+        then. Whether the names have accounts is not looked at.
+        """
+        made = {name: self._new(seconds, name=name, by=by) for name in names}
+        values: dict[tuple[str, str], bytes] = {}
+        for name, (invitation, _) in made.items():
+            values[_INVITATIONS, invitation.id] = msgspec.json.encode(invitation)
+            values[_NAMES, _name_key(Jid.of(name, domain.domain))] = invitation.id.encode()
+        await self._documents.make_all(domain, values)
+        if made:
+            await self._remove_old(domain, after=next(iter(made.values()))[0].id)
+        return made
 
     async def find(self, domain: Jid, token: str) -> Invitation:
         """Give the invitation with this token, which can be used now; raises `InvitationRefused`."""
@@ -190,6 +200,15 @@ class Invitations:
         domain = Jid(jid.domain)
         return await self._holder(domain, await self._documents.get(domain, _NAMES, _name_key(jid)))
 
+    async def holders(self, domain: Jid, names: Collection[str]) -> dict[str, Invitation]:
+        """Give the open invitations that some hundred names are reserved for, by name."""
+        keys = {_name_key(Jid.of(name, domain.domain)): name for name in names}
+        reserved = await self._documents.get_all(domain, _NAMES, keys)
+        ids = {document.value.decode(): keys[key] for key, document in reserved.items()}
+        found = await self._documents.get_all(domain, _INVITATIONS, ids)
+        invitations = {ids[id_]: _decoded(document) for id_, document in found.items()}
+        return {name: each for name, each in invitations.items() if self._is_open(each)}
+
     async def settle(self, domain: Jid, invitation: Invitation) -> None:
         """Let go of the name, which has its account now."""
         if invitation.name:
@@ -219,6 +238,31 @@ class Invitations:
             await unless_changed(self._documents.delete(domain, _NAMES, key, expected=before.version))
 
     # --- what is kept
+
+    def _new(
+        self,
+        seconds: float,
+        *,
+        name: str,
+        contact: Jid | None = None,
+        registers: bool = True,
+        uses: int = 1,
+        by: str,
+    ) -> tuple[Invitation, str]:
+        """Give an invitation that is not kept yet, and its token."""
+        now, id_, secret = self._clock.now(), random_text(ID_LENGTH), random_text(SECRET_LENGTH)
+        invitation = Invitation(
+            id=id_,
+            digest=digest_of(secret),
+            created=now,
+            expires=now + seconds,
+            name=name,
+            contact="" if contact is None else contact.text,
+            registers=registers,
+            uses=uses,
+            by=by,
+        )
+        return invitation, id_ + secret
 
     def _is_open(self, invitation: Invitation) -> bool:
         return invitation.used < invitation.uses and invitation.expires > self._clock.now()

@@ -1,7 +1,7 @@
-"""Importing accounts: many at once, with passwords or their SCRAM keys, names and contacts.
+"""Importing accounts: many at once, with passwords or their SCRAM keys, names and contacts, or invitations.
 
 Each account has an outcome of its own: one that cannot be made keeps no other from being made. All that can
-be made is made in one transaction.
+be made is made in one transaction. An invitation is made in place of an account, once for each name.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
 from tidings.features.contacts.book import Arrangement
 from tidings.kernel.accounts import AddressHeld, make_keys
+from tidings.kernel.invitations import Invitation, Invitations, invitation_uri
 from tidings.operations import contact_book
 from tidings.operations.catalogue import ADMINISTRATORS, operation
 from tidings.operations.context import Context
 from tidings.operations.errors import OperationError
+from tidings.operations.invitation import landing_url
 from tidings.operations.values import Domain, Time, check_address, read_address, read_time
 from tidings.operations.values import Scalar as Kind
 from tidings.operations.vcard import vcard_named
@@ -38,8 +40,9 @@ MOST: Final = 500
 
 _MOST_CONTACTS: Final = 5_000
 _MOST_ITERATIONS: Final = 1_000_000
+_HOUR: Final = 3_600.0
 
-Outcome = Literal["made", "updated", "skipped", "failed"]
+Outcome = Literal["made", "updated", "invited", "skipped", "failed"]
 
 
 class ScramCredentials(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +74,11 @@ class ImportedContact(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ImportedAccount(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An account to import; without a password and keys nobody can log in to it until it gets a password."""
+    """An account to import; without a password and keys nobody can log in to it until it gets a password.
+
+    With an invitation it is not made: whoever gets the link makes it. Of what is told here that keeps the
+    name of the account alone.
+    """
 
     user: Annotated[str, Meta(description="Address of the account, or its name in `domain`.")]
     password: Annotated[str | None, Meta(description="Password; kept as SCRAM keys only.")] = None
@@ -86,6 +93,9 @@ class ImportedAccount(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     contacts: Annotated[
         tuple[ImportedContact, ...], Meta(max_length=_MOST_CONTACTS, description="Its contacts.")
     ] = ()
+    invitation: Annotated[
+        bool, Meta(description="Make an invitation for its name, in place of the account.")
+    ] = False
 
 
 class ImportAccounts(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,15 +109,26 @@ class ImportAccounts(msgspec.Struct, frozen=True, kw_only=True):
     update: Annotated[
         bool, Meta(description="Change accounts that exist, instead of leaving them as they are.")
     ] = False
+    invite: Annotated[
+        bool, Meta(description="Make invitations in place of accounts that have neither password nor keys.")
+    ] = False
+    hours: Annotated[int, Meta(ge=1, le=8_784, description="Hours for which invitations hold.")] = 168
     dry_run: Annotated[bool, Meta(description="Change nothing, and tell what would be done.")] = False
 
 
 class ImportResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one account: made, updated, skipped since it exists, or failed for this reason."""
+    """What became of one account: made, updated, invited, skipped since it exists, or failed for this reason.
+
+    One for whose name an invitation is open is skipped, too, and the reason names that. `invitation` is the
+    one that was made, and `link` its page, where `public_url` in [http] says how this server is reached, or
+    else what opens it in a client; its token is nowhere kept, and cannot be shown again.
+    """
 
     user: str
     outcome: Outcome
     reason: str = ""
+    invitation: str = ""
+    link: str = ""
 
 
 class ImportReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,6 +144,8 @@ class _Wanted(NamedTuple):
     password: str | None
     name: str | None
     contacts: tuple[Arrangement, ...]
+    is_invited: bool
+    """Whether an invitation is made in its place."""
 
 
 @operation(
@@ -138,9 +161,12 @@ async def import_accounts(context: Context, request: ImportAccounts) -> ImportRe
 
     Each line of a file is an account. A CSV file has a header with these columns, all but the first optional:
     user, password, mechanism, iterations, salt, stored_key, server_key, created, name, contacts (addresses
-    with spaces between). JSON lines have the fields of the request. Accounts that exist are left as they are,
-    so that it can be repeated; with `update` they get what the file has of password, keys, name and contacts,
-    and a new password ends their sessions. A line that is wrong is told, and keeps no other from being done.
+    with spaces between), invitation (yes or no). JSON lines have the fields of the request. Accounts that
+    exist are left as they are, so that it can be repeated; with `update` they get what the file has of
+    password, keys, name and contacts, and a new password ends their sessions. Where a line says `invitation`,
+    or with `invite` has neither password nor keys, no account is made but an invitation, whose link is in the
+    report: no second one for the same name while the first is open. A line that is wrong is told, and keeps
+    no other from being done.
     """
     results: list[ImportResult | None] = []
     wanted: dict[Jid, tuple[int, _Wanted]] = {}
@@ -167,15 +193,66 @@ async def _carry_out(
     results: list[tuple[int, ImportResult]] = []
     for jid in existing:
         number, each = wanted[jid]
-        if request.update and not request.dry_run:
+        is_updated = request.update and not each.is_invited
+        if is_updated and not request.dry_run:
             await _update(context, each)
-        results.append((number, _result(jid, "updated" if request.update else "skipped")))
-    new = {jid: each for jid, (_, each) in wanted.items() if jid not in existing}
+        results.append((number, _result(jid, "updated" if is_updated else "skipped")))
+    missing = {jid: each for jid, (_, each) in wanted.items() if jid not in existing}
+    new = {jid: each for jid, each in missing.items() if not each.is_invited}
+    invited = await _invite(context, request, [jid for jid in missing if jid not in new])
+    results += [(wanted[jid][0], result) for jid, result in invited.items()]
     refused = {} if request.dry_run else await _make(context, new)
     for jid in new:
         number, error = wanted[jid][0], refused.get(jid)
         results.append((number, _result(jid, "made") if error is None else _failed(jid.text, error)))
     return results
+
+
+async def _invite(context: Context, request: ImportAccounts, names: list[Jid]) -> dict[Jid, ImportResult]:
+    """Make an invitation for each name that has none."""
+    results: dict[Jid, ImportResult] = {}
+    for domain in {Jid(jid.domain) for jid in names}:
+        of_domain = {jid.local: jid for jid in names if jid.domain == domain.domain}
+        found = await _invite_to(context, request, domain, list(of_domain))
+        results |= {of_domain[name]: result for name, result in found.items()}
+    return results
+
+
+async def _invite_to(
+    context: Context, request: ImportAccounts, domain: Jid, names: list[str]
+) -> dict[str, ImportResult]:
+    """Make invitations to one domain; what fails keeps nobody from getting the links of the others."""
+    invitations = Invitations(context.stores.documents, context.stores.accounts, context.clock)
+    results: dict[str, ImportResult] = {}
+    for name, each in (await invitations.holders(domain, names)).items():
+        reason = f"the invitation {each.id} for it is open, and its link is known to whoever has it"
+        user = Jid.of(name, domain.domain).text
+        results[name] = ImportResult(user=user, outcome="skipped", reason=reason)
+    missing = [name for name in names if name not in results]
+    if request.dry_run:
+        return results | {name: _result(Jid.of(name, domain.domain), "invited") for name in missing}
+    seconds, by = request.hours * _HOUR, context.caller.name
+    try:
+        made = await invitations.create_all(domain, missing, seconds=seconds, by=by)
+    except StanzaError:  # one of them had an invitation before, or gets one at this moment
+        for name in missing:
+            try:
+                one = await invitations.create(domain, seconds=seconds, name=name, by=by)
+                results[name] = _invited(context, domain, *one)
+            except StanzaError as error:
+                results[name] = _failed(Jid.of(name, domain.domain).text, error)
+        return results
+    return results | {name: _invited(context, domain, *one) for name, one in made.items()}
+
+
+def _invited(context: Context, domain: Jid, invitation: Invitation, token: str) -> ImportResult:
+    link = landing_url(context, domain, token)
+    return ImportResult(
+        user=Jid.of(invitation.name, domain.domain).text,
+        outcome="invited",
+        invitation=invitation.id,
+        link=link or invitation_uri(domain, invitation, token, to_contact=False),
+    )
 
 
 async def _make(context: Context, new: dict[Jid, _Wanted]) -> dict[Jid, StanzaError]:
@@ -226,13 +303,19 @@ def _read(context: Context, request: ImportAccounts, account: ImportedAccount) -
         raise OperationError("invalid", "it has a password and keys; one of them is enough")
     if account.password is not None:
         _check_password(account.password)
+    is_invited = account.invitation or (request.invite and account.password is None and not account.scram)
+    if is_invited and (account.password is not None or account.scram):
+        raise OperationError("invalid", "it has a password or keys, and so needs no invitation")
+    if is_invited and account.contacts:
+        raise OperationError("invalid", "an invitation keeps no contacts")
     created = read_time(account.created, "created")
     record = AccountRecord(
         jid=jid,
         keys=tuple(map(_keys, account.scram)),
         created=context.clock.now() if created is None else created,
     )
-    return _Wanted(record, account.password, account.name, tuple(map(_contact, account.contacts)))
+    contacts = tuple(map(_contact, account.contacts))
+    return _Wanted(record, account.password, account.name, contacts, is_invited)
 
 
 def _check_password(password: str) -> None:

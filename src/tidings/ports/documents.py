@@ -10,6 +10,7 @@ Every method may raise `BackendError`. Namespaces and keys have 1 to 255 octets 
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Final, Protocol
 
 import msgspec
@@ -65,11 +66,22 @@ class DocumentStore(Protocol):
         """Give the document; None where there is none."""
         ...
 
+    async def get_all(self, entity: Jid, namespace: str, keys: Collection[str]) -> dict[str, Document]:
+        """Give those of some hundred documents of a namespace that there are, by key, in one query."""
+        ...
+
     async def put(self, entity: Jid, namespace: str, key: str, value: bytes, *, expected: str | None) -> str:
         """Keep this value, durable on return, and give its version.
 
         `expected` is the version that this value takes the place of; None where there is none yet. Raises
         `DocumentConflict` where the document stands otherwise, and `DocumentRefused`.
+        """
+        ...
+
+    async def make_all(self, entity: Jid, values: Mapping[tuple[str, str], bytes]) -> None:
+        """Keep new documents by namespace and key, all in one transaction, durable on return.
+
+        Raises `DocumentConflict` where one of them is there, and `DocumentRefused`; then none is kept.
         """
         ...
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+
 from tidings.adapters.memory.state import Documents
 from tidings.base.ids import token
 from tidings.base.jid import Jid
@@ -18,6 +20,11 @@ class MemoryDocuments:
         """Give the document, or None."""
         return self._documents.get(entity, {}).get((namespace, key))
 
+    async def get_all(self, entity: Jid, namespace: str, keys: Collection[str]) -> dict[str, Document]:
+        """Give those that there are."""
+        found = self._documents.get(entity, {})
+        return {key: found[namespace, key] for key in keys if (namespace, key) in found}
+
     async def put(self, entity: Jid, namespace: str, key: str, value: bytes, *, expected: str | None) -> str:
         """Keep this value in place of the expected version."""
         check_document(namespace, key, value)
@@ -25,6 +32,15 @@ class MemoryDocuments:
         document = Document(key, value, token())
         self._documents.setdefault(entity, {})[namespace, key] = document
         return document.version
+
+    async def make_all(self, entity: Jid, values: Mapping[tuple[str, str], bytes]) -> None:
+        """Keep new documents, or none of them."""
+        for (namespace, key), value in values.items():
+            check_document(namespace, key, value)
+            self._check_version(entity, namespace, key, None)
+        made = {(where, key): Document(key, value, token()) for (where, key), value in values.items()}
+        if made:
+            self._documents.setdefault(entity, {}).update(made)
 
     async def delete(self, entity: Jid, namespace: str, key: str, *, expected: str) -> None:
         """Delete the document in this version."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, delete, insert, select, update
 
 from tidings.adapters.sql.engine import Database
@@ -26,19 +28,22 @@ class SqlDocuments:
         row = await self._database.read(lambda connection: connection.execute(statement).first())
         return None if row is None else _document(row)
 
+    async def get_all(self, entity: Jid, namespace: str, keys: Collection[str]) -> dict[str, Document]:
+        """Give those that there are."""
+        if not keys:
+            return {}
+        statement = _DOCUMENT.where(
+            _columns.entity == key_of(entity), _columns.namespace == namespace, _columns.name.in_(list(keys))
+        )
+        rows = await self._database.read(lambda connection: connection.execute(statement).all())
+        return {row.name: _document(row) for row in rows}
+
     async def put(self, entity: Jid, namespace: str, key: str, value: bytes, *, expected: str | None) -> str:
         """Keep this value in place of the expected version."""
         check_document(namespace, key, value)
         version, conflict = token(), DocumentConflict(entity, namespace, key)
         if expected is None:
-            row = {
-                "entity": key_of(entity),
-                "namespace": namespace,
-                "name": key,
-                "jid": entity,
-                "value": value,
-                "version": version,
-            }
+            row = _row(entity, namespace, key, value, version)
             await self._database.write(
                 lambda connection: connection.execute(insert(documents), row), refused=conflict
             )
@@ -52,6 +57,18 @@ class SqlDocuments:
 
         await self._database.write(work)
         return version
+
+    async def make_all(self, entity: Jid, values: Mapping[tuple[str, str], bytes]) -> None:
+        """Keep new documents in one transaction."""
+        rows = []
+        for (namespace, key), value in values.items():
+            check_document(namespace, key, value)
+            rows.append(_row(entity, namespace, key, value, token()))
+        if rows:
+            conflict = DocumentConflict(entity, *next(iter(values)))
+            await self._database.write(
+                lambda connection: connection.execute(insert(documents), rows), refused=conflict
+            )
 
     async def delete(self, entity: Jid, namespace: str, key: str, *, expected: str) -> None:
         """Delete the document in this version."""
@@ -86,6 +103,17 @@ class SqlDocuments:
 def clear_documents(connection: Connection, entity: Jid) -> int:
     """Delete all documents of an entity in a transaction that has begun; tell how many there were."""
     return connection.execute(delete(documents).where(_columns.entity == key_of(entity))).rowcount
+
+
+def _row(entity: Jid, namespace: str, key: str, value: bytes, version: str) -> dict[str, object]:
+    return {
+        "entity": key_of(entity),
+        "namespace": namespace,
+        "name": key,
+        "jid": entity,
+        "value": value,
+        "version": version,
+    }
 
 
 def _document(row: Row[tuple[str, bytes, str]]) -> Document:
