@@ -9,7 +9,7 @@ import pytest
 from tests.harness.databases import Server, mariadb_server, postgresql_server
 from tidings.adapters.memory import MemoryStores
 from tidings.adapters.sql import open_database, open_stores
-from tidings.adapters.sql.tables import accounts, documents, domains
+from tidings.adapters.sql.tables import accounts, documents, domains, former_accounts
 from tidings.ports.stores import Stores
 
 __all__ = ["mariadb_server", "postgresql_server"]
@@ -82,8 +82,8 @@ def fresh_url(request: pytest.FixtureRequest, tmp_path):
 
 
 async def empty(url: str) -> None:
-    """Remove every account and what hangs on it, every domain, and the documents of others."""
+    """Remove every account, what hangs on it and is left of it, every domain, and others' documents."""
     database = await open_database(url)
-    for table in (accounts, documents, domains):
+    for table in (accounts, documents, domains, former_accounts):
         await database.write(lambda connection, table=table: connection.execute(table.delete()))
     await database.close()

@@ -14,8 +14,19 @@ RENAMED = {
 """Revision 0006 gave these tables another name."""
 
 
+def take_back_to_0011(connection: Connection) -> None:
+    """Give a database the schema of revision 0011."""
+    is_mysql = connection.dialect.name in {"mysql", "mariadb"}
+    connection.execute(text("DROP INDEX ix_accounts_removal_due" + " ON accounts" * is_mysql))
+    for column in ("removal_since", "removal_due"):
+        connection.execute(text(f"ALTER TABLE accounts DROP COLUMN {column}"))
+    connection.execute(text("DROP TABLE former_accounts"))
+    connection.execute(text("UPDATE alembic_version SET version_num = '0011'"))
+
+
 def take_back_to_0009(connection: Connection) -> None:
     """Give a database the schema of revision 0009."""
+    take_back_to_0011(connection)
     connection.execute(text("DROP TABLE promotions"))
     connection.execute(text("ALTER TABLE archives DROP COLUMN octets"))
     connection.execute(text("UPDATE alembic_version SET version_num = '0009'"))

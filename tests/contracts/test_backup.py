@@ -319,16 +319,17 @@ async def test_nothing_is_put_where_something_is(fresh_url: str, tmp_path: Path)
 
 
 class Earlier:
-    """A backup that an earlier version made: its archives had no sum of octets, and nobody was promoted."""
+    """A backup that an earlier version made, which knew less of archives and of accounts."""
 
     revision = "0009"
 
     def __init__(self, reader: BackupReader) -> None:
         self._reader = reader
-        self.tables = [name for name in reader.tables if name != "promotions"]
+        self.tables = [name for name in reader.tables if name not in {"promotions", "former_accounts"}]
 
     def columns(self, name: str) -> list[str]:
-        return [column for column in self._reader.columns(name) if (name, column) != ("archives", "octets")]
+        new = {("archives", "octets"), ("accounts", "removal_since"), ("accounts", "removal_due")}
+        return [column for column in self._reader.columns(name) if (name, column) not in new]
 
     def rows(self, name: str) -> Iterator[Row]:
         there = self._reader.columns(name)

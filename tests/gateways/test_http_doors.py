@@ -85,7 +85,7 @@ async def standing(
     world = await World.start()
     server, clock, stores = world.server, world.clock, world.stores
     secret = b"s" * 32
-    accounts = Accounts(stores.accounts, stores.ledger, clock, hosts=server.hosts)
+    accounts = Accounts(stores.accounts, stores.removals, stores.ledger, clock, hosts=server.hosts)
     policies = {
         domain: HostPolicy(
             domain=domain,

@@ -230,6 +230,7 @@ class World:
         explained_messages: int = 1000,
         logs_debug: bool = False,
         spans: MessageSpans | None = None,
+        name_rest_days: int = 0,
     ) -> World:
         """Start a server; `options` are features' option structs by feature name, for every domain.
 
@@ -274,6 +275,7 @@ class World:
                 explained_messages=explained_messages,
                 logs=LogLevels(clock, "debug" if logs_debug else "info"),
                 spans=spans,
+                name_rest_days=lambda: name_rest_days,
             )
 
         world = cls(stores, clock, build)

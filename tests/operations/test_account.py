@@ -210,9 +210,9 @@ class Interrupted:
     def __getattr__(self, name):
         return getattr(self._store, name)
 
-    async def remove(self, account):
+    async def remove(self, account, **options):
         await self.meanwhile()
-        return await self._store.remove(account)
+        return await self._store.remove(account, **options)
 
 
 @pytest.mark.parametrize("how", ["operation", "registration"])

@@ -51,8 +51,8 @@ def test_the_first_categories_are_complete():
     names = {category: [one.name for one in found] for category, found in CATALOGUE.categories().items()}
     assert names == {
         "account": [
-            "register", "remove", "count", "check", "check-password", "change-password", "ban", "unban",
-            "list", "export", "import", "remove-inactive", "reset-link", "promote", "demote", "admins",
+            "register", "remove", "restore", "count", "check", "check-password", "change-password", "ban",
+            "unban", "list", "export", "import", "remove-inactive", "reset-link", "promote", "demote", "admins",
             "export-personal-data",
         ],
         "invitation": ["create", "list", "revoke"],

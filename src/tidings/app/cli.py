@@ -120,7 +120,13 @@ def _import(given: argparse.Namespace) -> int:
 
     config = _load(given, with_features=False)
     whole = import_command.import_accounts(
-        config, given.format, given.path, given.domain or "", is_dry=given.dry_run, as_json=given.json
+        config,
+        given.format,
+        given.path,
+        given.domain or "",
+        is_dry=given.dry_run,
+        reuses_names=given.reuse_names,
+        as_json=given.json,
     )
     return OK if whole else REFUSED
 
@@ -200,8 +206,8 @@ def _operate(arguments: Sequence[str]) -> int:
     command = command_parser.choose(known, arguments, DIRECT)
     given = command_parser.of_command(command).parse_args(arguments[2:])
     values = command_parser.collect(command, vars(given), _ask)
-    is_dry = vars(given).get("dry_run")
-    if command.irreversible and not given.yes and not is_dry and not _confirmed(command):
+    can_wait = vars(given).get("dry_run") or vars(given).get("after_days")
+    if command.irreversible and not given.yes and not can_wait and not _confirmed(command):
         return REFUSED
     try:
         if command.takes_file:

@@ -37,6 +37,7 @@ from tidings.features.time import ServerTime
 from tidings.features.vcard import VCardTemp
 from tidings.features.version import SoftwareVersion
 from tidings.gateways.administration import Administration
+from tidings.kernel.account_removals import DueRemovals
 from tidings.kernel.accounts import Accounts, TokenCleaning
 from tidings.kernel.administrators import Administrators
 from tidings.kernel.clock import Clock
@@ -45,6 +46,7 @@ from tidings.kernel.domain_removal import DomainRemoval
 from tidings.kernel.domains import Domains, ServedDomain, Source
 from tidings.kernel.feature import Feature
 from tidings.kernel.followers import Followers
+from tidings.kernel.former_names import FormerNames
 from tidings.kernel.hosting import Hosting
 from tidings.kernel.invitations import Invitations
 from tidings.kernel.log_levels import LogLevels
@@ -140,6 +142,7 @@ def build_server(
     database: str = "",
     public_url: Callable[[], str] = lambda: "",
     reset_link_hours: Callable[[], int] = lambda: DEFAULT_HOURS,
+    name_rest_days: Callable[[], int] = lambda: 0,
     explained_messages: int = REMEMBERED,
     logs: LogLevels | None = None,
     provides: Mapping[type, object] | None = None,
@@ -153,12 +156,13 @@ def build_server(
 
     The server is not started and has no doors yet. `settings_for` says what a domain is to be that is added
     while it runs. `database` names the stores for people, `public_url` is how the doors over HTTP are
-    reached, `reset_link_hours` how long links hold to choose another password. `explained_messages` is how
-    many messages are remembered for `explain message`; `logs` are the log's levels, which operations change.
-    `outbound_octets` is what may wait for all clients together. `provides` are more things that features may
-    ask for, by type. `configuration` is what can be read anew, `certificates` what clients are shown.
-    `registry` and `bus` join this node to others of the server; without them it is the only one. `spans`
-    tells a collector of some messages.
+    reached, `reset_link_hours` how long links hold to choose another password, `name_rest_days` for how long
+    nobody gets the name of a removed account. `explained_messages` is how many messages are remembered for
+    `explain message`; `logs` are the log's levels, which operations change. `outbound_octets` is what may
+    wait for all clients together. `provides` are more things that features may ask for, by type.
+    `configuration` is what can be read anew, `certificates` what clients are shown. `registry` and `bus` join
+    this node to others of the server; without them it is the only one. `spans` tells a collector of some
+    messages.
     """
     features = tuple(features) if spans is None else (*features, AcknowledgementSpans)
     telemetry = Telemetry(clock.monotonic)
@@ -194,10 +198,13 @@ def build_server(
     administrators = Administrators(
         stores.accounts, domains, server.hosts, supervisor, cluster.publish_domain
     )
+    names = FormerNames(stores.removals, clock, name_rest_days)
     accounts = Accounts(
         stores.accounts,
+        stores.removals,
         stores.ledger,
         clock,
+        names=names,
         hosts=server.hosts,
         supervisor=supervisor,
         is_anonymous=domains.is_anonymous,
@@ -251,7 +258,7 @@ def build_server(
         return hosts.serve(settings, source=Source.DATABASE, state=record.state, named_admins=record.admins)
 
     removal = DomainRemoval(
-        stores, clock, supervisor, services_of=hosts.services_of, is_served=domains.__contains__
+        stores, clock, supervisor, names, services_of=hosts.services_of, is_served=domains.__contains__
     )
     hosting = Hosting(server, domains, stores.domains, removal, serve, hosts.withdraw, cluster.publish_domain)
 
@@ -282,12 +289,18 @@ def build_server(
         database=database,
         public_url=public_url,
         reset_link_hours=reset_link_hours,
+        name_rest_days=name_rest_days,
     )
     provided[Context] = context
     for settings in wanted:
         domains.put(hosts.serve(settings))
     administrators.listen()
-    server.workers += [administrators, TokenCleaning(stores.accounts, clock, supervisor), removal]
+    server.workers += [
+        administrators,
+        TokenCleaning(stores.accounts, clock, supervisor),
+        DueRemovals(accounts, stores.removals, names, domains, clock, supervisor),
+        removal,
+    ]
     if spans is not None:
         server.workers.append(spans)
     if stores.ledger is not None:

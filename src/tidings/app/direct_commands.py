@@ -146,6 +146,7 @@ DIRECT: Final = {
         (
             Flag("--domain", "DOMAIN", "the accounts of this domain alone"),
             Flag("--dry-run", "", "say what would come, and write nothing"),
+            Flag("--reuse-names", "", "also names that rest after the removal of their accounts"),
             JSON_FLAG,
             *CONFIG_FLAGS,
         ),

@@ -19,6 +19,7 @@ from tidings.app import data_directory, presentation, storage
 from tidings.app.options import Config
 from tidings.base.errors import TidingsError
 from tidings.kernel.clock import SystemClock
+from tidings.kernel.former_names import FormerNames
 from tidings.portable.account import Source
 from tidings.portable.ejabberd.database import EjabberdDatabase
 from tidings.portable.ejabberd.dump import EjabberdDump
@@ -44,14 +45,21 @@ class ExportError(TidingsError):
 
 
 def import_accounts(
-    config: Config, format_: str, path: str, domain: str, *, is_dry: bool, as_json: bool
+    config: Config,
+    format_: str,
+    path: str,
+    domain: str,
+    *,
+    is_dry: bool,
+    reuses_names: bool = False,
+    as_json: bool,
 ) -> bool:
     """Take over what lies at the path, of one domain if one is named; tell whether all could be used.
 
     Raises `PortableError`, `InUseError` and `BackendError`.
     """
     with _progress() as on_progress:
-        report = asyncio.run(_import(config, format_, path, domain, is_dry, on_progress))
+        report = asyncio.run(_import(config, format_, path, domain, is_dry, reuses_names, on_progress))
     if as_json:
         presentation.print_json(msgspec.to_builtins(report))
     else:
@@ -75,14 +83,22 @@ def export_accounts(file: str, parts: Iterable[str], *, as_json: bool) -> None:
 
 
 async def _import(
-    config: Config, format_: str, path: str, domain: str, is_dry: bool, on_progress: OnProgress
+    config: Config,
+    format_: str,
+    path: str,
+    domain: str,
+    is_dry: bool,
+    reuses_names: bool,
+    on_progress: OnProgress,
 ) -> ImportReport:
     domains = [domain for domain in config.domains if config.host(domain).authentication == "accounts"]
     clock = SystemClock()
     async with data_directory.without_server(config.data_dir):
         stores = await storage.open_stores(config)
         try:
-            importer = Importer(stores, domains, clock, is_dry=is_dry, on_progress=on_progress)
+            days = config.server.name_rest_days
+            names = None if reuses_names else FormerNames(stores.removals, clock, lambda: days)
+            importer = Importer(stores, domains, clock, is_dry=is_dry, on_progress=on_progress, names=names)
             return await importer.run(SOURCES[format_](path, domain), format_, domain)
         finally:
             await stores.close()

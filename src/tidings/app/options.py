@@ -93,6 +93,15 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
             "Tidings. Their options go to `[features.NAME]`, as those of all features."
         ),
     ] = ()
+    name_rest_days: Annotated[
+        int,
+        Meta(
+            description="Days for which nobody can have the name of an account that was removed, so that "
+            "what is meant for its former owner reaches no stranger. 0: it is free at once.",
+            ge=0,
+            le=36_500,
+        ),
+    ] = 0
     drain_seconds: Annotated[
         Count,
         Meta(description="How long a stopping server waits for stanzas under way."),

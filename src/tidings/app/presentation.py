@@ -19,7 +19,8 @@ _SENTENCES: Final[Mapping[tuple[str, str], str]] = {
     ("retention", "hold"): "{what} is kept against trimming and erasing until it is released.",
     ("retention", "release"): "{what} is held no longer.",
     ("account", "register"): "The account {user} has been made.",
-    ("account", "remove"): "The account {user} has been removed; sessions ended: {sessions_ended}.",
+    ("account", "remove"): "The account {user} {removed}; sessions ended: {sessions_ended}.",
+    ("account", "restore"): "{user} stays, with everything it has, and may log in again.",
     ("account", "count"): "{count}",
     ("account", "change-password"): "{user} has a new password; sessions ended: {sessions_ended}.",
     ("account", "ban"): "{user} is banned; sessions ended: {sessions_ended}.",
@@ -81,7 +82,11 @@ def print_result(command: Command, result: Mapping[str, Any], *, with_notes: boo
     """Print the answer of an operation for people; notes beside it go to standard error."""
     sentence = _SENTENCES.get((command.category, command.name))
     if sentence is not None:
-        also = {"what": _held(result), "where": result.get("domain") or "every domain"}
+        also = {
+            "what": _held(result),
+            "where": result.get("domain") or "every domain",
+            "removed": _removed(result),
+        }
         sys.stdout.write(sentence.format_map({**result, **also}) + "\n")
         return
     if result.keys() == {"items", "next"}:
@@ -160,6 +165,12 @@ def _held(result: Mapping[str, Any]) -> str:
     """Say what is held: a message of an archive, or all of it."""
     message, user = result.get("id"), result.get("user")
     return f"Message {message} of {user}" if message else f"The whole archive of {user}, with what it gets,"
+
+
+def _removed(result: Mapping[str, Any]) -> str:
+    """Say that an account is gone, or when it will be."""
+    when = result.get("removal")
+    return f"is disabled, and goes at {_show(when)}" if when else "has been removed"
 
 
 def _words(name: str) -> str:

@@ -116,6 +116,7 @@ async def context_for(config: Config, stores: Stores) -> Context:
         database=storage.describe(config),
         public_url=lambda: config.http.public_url,
         reset_link_hours=lambda: config.http.reset_link_hours,
+        name_rest_days=lambda: config.server.name_rest_days,
         without_server=f"no server runs on {config.data_dir}, and the configuration that was read is "
         f"{config.file or 'the default one, without a file'}; --config and --data-dir name others",
     )

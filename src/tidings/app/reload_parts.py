@@ -30,7 +30,7 @@ _ADMINS: Final = frozenset({"server.admins", "host.*.admins"})
 _CREATED: Final = frozenset({"server.create_admins"})
 _LOG: Final = frozenset({"log.level", "log.format"})
 _TLS: Final = frozenset({"tls.minimum_version"})
-_READ_EACH_TIME: Final = frozenset({"server.drain_seconds"})
+_READ_EACH_TIME: Final = frozenset({"server.drain_seconds", "server.name_rest_days"})
 _SERVER: Final = frozenset(
     f"limits.{name}" for name in ("sessions_per_account", "outbound_total_bytes", "accounts_in_memory")
 )

@@ -317,6 +317,7 @@ def _build(
         database=storage.describe(config),
         public_url=lambda: reloader.in_use.http.public_url,
         reset_link_hours=lambda: reloader.in_use.http.reset_link_hours,
+        name_rest_days=lambda: reloader.in_use.server.name_rest_days,
         explained_messages=config.log.explained_messages,
         logs=levels,
         configuration=reloader,

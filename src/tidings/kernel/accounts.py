@@ -25,6 +25,7 @@ from tidings.kernel.administrators import Administrators
 from tidings.kernel.clock import Clock
 from tidings.kernel.cluster import Cluster
 from tidings.kernel.events import AccountRegistered, AccountRemoved, AccountWanted, PasswordChanged
+from tidings.kernel.former_names import FormerNames, NameRests
 from tidings.kernel.hooks import Fact
 from tidings.kernel.host import Host
 from tidings.kernel.job import Job
@@ -39,9 +40,12 @@ from tidings.ports.accounts import (
     AccountStore,
     Ban,
     NoSuchAccount,
+    Removal,
     ScramKeys,
+    removal_words,
 )
 from tidings.ports.ledger import Ledger
+from tidings.ports.removals import RemovalStore
 from tidings.wire.xmpp.sasl.keys import DEFAULT_ITERATIONS, make_scram_keys
 from tidings.wire.xmpp.sasl.prepare import PreparationError
 
@@ -73,9 +77,11 @@ class Accounts:
     def __init__(
         self,
         store: AccountStore,
+        removals: RemovalStore,
         ledger: Ledger | None,
         clock: TimeSource,
         *,
+        names: FormerNames | None = None,
         hosts: Mapping[str, Host] | None = None,
         supervisor: Supervisor | None = None,
         is_anonymous: Callable[[str], bool] = lambda _domain: False,
@@ -84,6 +90,8 @@ class Accounts:
         administrators: Administrators | None = None,
     ) -> None:
         self._store = store
+        self._removals = removals
+        self._names = names or FormerNames(removals, clock)
         self._ledger = ledger
         self._clock = clock
         self._hosts = {} if hosts is None else hosts
@@ -93,15 +101,25 @@ class Accounts:
         self._cluster = cluster
         self._administrators = administrators
 
-    async def create(self, jid: Jid, password: str, *, iterations: int = DEFAULT_ITERATIONS) -> None:
+    async def create(
+        self,
+        jid: Jid,
+        password: str,
+        *,
+        iterations: int = DEFAULT_ITERATIONS,
+        reuses_name: bool = False,
+    ) -> None:
         """Make an account, which begins with nothing of an earlier one.
 
-        Raises `AccountExists`; `AddressHeld`; StanzaError `not-allowed` where accounts are thrown away, and
-        `not-acceptable` for a text that can be no password; and what features refuse.
+        `reuses_name`: also where the name rests. Raises `AccountExists`; `NameRests`; `AddressHeld`;
+        StanzaError `not-allowed` where accounts are thrown away, and `not-acceptable` for a text that can be
+        no password; and what features refuse.
         """
         self.check_address(jid)
         if await self._store.exists(jid):
             raise AccountExists(jid)
+        if not reuses_name:
+            await self._names.check(jid)
         keys = await make_keys(password, iterations)
         await self._begin_with_nothing(jid)
         await self._store.create(jid, keys, self._clock.now())
@@ -116,17 +134,24 @@ class Accounts:
         self._must_have_accounts(jid.domain)
 
     async def create_all(
-        self, records: Sequence[AccountRecord], fill: Callable[[frozenset[Jid]], Awaitable[None]]
+        self,
+        records: Sequence[AccountRecord],
+        fill: Callable[[frozenset[Jid]], Awaitable[None]],
+        *,
+        reuses_names: bool = False,
     ) -> dict[Jid, StanzaError]:
         """Make accounts of different addresses in one transaction; give those that cannot be made, and why.
 
-        `fill` stores what the others begin with, before anybody is told of them.
+        `fill` stores what the others begin with, before anybody is told of them. `reuses_names`: also names
+        that rest.
         """
         existing = await self._store.existing([record.jid for record in records])
         refused: dict[Jid, StanzaError] = {jid: AccountExists(jid) for jid in existing}
+        if not reuses_names:
+            refused |= await self._names.resting([r.jid for r in records if r.jid not in existing])
         wanted: list[AccountRecord] = []
         for record in records:
-            if record.jid in existing:
+            if record.jid in refused:
                 continue
             try:
                 self.check_address(record.jid)
@@ -143,21 +168,21 @@ class Accounts:
             await self._tell(jid, AccountRegistered(jid))
         return refused
 
-    async def remove(self, jid: Jid, *, asked_by: Session | None = None) -> int:
+    async def remove(self, jid: Jid, *, asked_by: Session | None = None, due: float | None = None) -> int:
         """Remove an account and all that is stored for it; tell how many sessions end.
 
-        Raises `NoSuchAccount`.
+        With `due`, only where it was to go by then. Raises `NoSuchAccount`.
         """
         self._must_have_accounts(jid.domain)
         host = self._hosts.get(jid.domain)
         if host is None:
-            await self._remove_stored(jid)
+            await self._remove_stored(jid, due)
             return 0
         # It stays in memory meanwhile: features learn from it whom to tell, and nobody reads it anew.
         account = account_of(await host.directory.load(jid))
         host.directory.pin(account)
         try:
-            await self._remove_stored(jid)
+            await self._remove_stored(jid, due)
             account.exists = False
             self._publish(jid)
             try:
@@ -183,8 +208,24 @@ class Accounts:
         if host is not None and host.kind.name != _ACCOUNT:
             raise StanzaError("not-allowed", f"{domain} has no accounts")
 
-    async def _remove_stored(self, jid: Jid) -> None:
-        if not await self._store.remove(jid):
+    async def remove_later(self, jid: Jid, seconds: float, *, by: str = "") -> tuple[float, int]:
+        """Disable an account and have it removed after so many seconds; tell when, and how many sessions end.
+
+        `by` is who has asked for it, for the log. Raises `NoSuchAccount`.
+        """
+        self._must_have_accounts(jid.domain)
+        now = self._clock.now()
+        removal = Removal(now, now + seconds)
+        if not await self._removals.schedule(jid, removal):
+            raise NoSuchAccount(jid)
+        return removal.due, await self._end(jid, removal_words(removal), by=by)
+
+    async def restore(self, jid: Jid) -> bool:
+        """Take back that an account is to be removed; False where it is not to be, or is gone."""
+        return await self._removals.cancel(jid)
+
+    async def _remove_stored(self, jid: Jid, due: float | None) -> None:
+        if not await self._store.remove(jid, noted=self._names.noted, due=due):
             raise NoSuchAccount(jid)
         if self._administrators is not None:
             self._administrators.forget(jid)
@@ -299,6 +340,8 @@ async def make_first_accounts(accounts: Accounts, wanted: Iterable[tuple[Jid, st
             continue
         except AddressHeld:
             log.warning("first_account_not_made", account=str(jid), reason="legal hold on an earlier owner")
+        except NameRests as error:
+            log.warning("first_account_not_made", account=str(jid), reason=error.told)
 
 
 class TokenCleaning:

@@ -13,6 +13,7 @@ import structlog
 
 from tidings.base.jid import Jid
 from tidings.kernel.clock import Clock
+from tidings.kernel.former_names import FormerNames
 from tidings.kernel.job import Job
 from tidings.kernel.supervisor import Supervisor
 from tidings.ports.domains import DomainState
@@ -38,11 +39,13 @@ class DomainRemoval:
         stores: Stores,
         clock: Clock,
         supervisor: Supervisor,
+        names: FormerNames,
         *,
         services_of: Callable[[str], Iterable[str]],
         is_served: Callable[[str], bool],
     ) -> None:
         self._stores = stores
+        self._names = names
         self._services_of = services_of
         self._is_served = is_served
         self._job = Job("domain_removal", self._step, clock, supervisor)
@@ -97,7 +100,7 @@ class DomainRemoval:
         count = 0
         while page := await self._stores.accounts.list(domain, limit=STEP):
             for account in page:
-                count += await self._stores.accounts.remove(account)
+                count += await self._stores.accounts.remove(account, noted=self._names.noted)
             yield
         for name in (domain, *self._services_of(domain)):
             async for _ in self._forget_archives(domain, name):

@@ -278,6 +278,8 @@ class Invitations:
             raise InvitationRefused("whoever invites has no account any more")
         if record.ban is not None:
             raise InvitationRefused("whoever invites is banned")
+        if record.removal is not None:
+            raise InvitationRefused("whoever invites is to be removed")
 
     async def _get(self, domain: Jid, id_: str) -> tuple[Invitation, str] | None:
         """Give an invitation and the version of its document."""

@@ -4,7 +4,7 @@ Accounts that were taken over from another server often have keys of SCRAM-SHA-1
 hash can be made of the password only. So they are made when somebody has shown the right one.
 
 Invariants:
-- nothing is added for a wrong password, or to an account that is banned or has no keys;
+- nothing is added for a wrong password, or to an account that may not log in or has no keys;
 - keys that are there stay as they are; the new ones have as many iterations as these at least;
 - a store that cannot be written keeps nobody out: the keys are made another time.
 """
@@ -31,7 +31,7 @@ async def check_password(
     """Tell whether the password is that of an account; an unknown account costs as much as a known one."""
     keys = None if record is None else record.keys
     is_right = await asyncio.to_thread(verify_password, password, keys, iterations)
-    if is_right and record is not None and record.ban is None:
+    if is_right and record is not None and record.disabled is None:
         await _complete(store, record, password, iterations)
     return is_right
 

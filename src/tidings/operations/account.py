@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 import structlog
 from msgspec import Meta
 
+from tidings.base.clock import format_utc
 from tidings.base.jid import Jid
 from tidings.kernel.accounts import AddressHeld
+from tidings.kernel.former_names import NameRests
 from tidings.operations.catalogue import ADMINISTRATORS, EVERYBODY, operation
 from tidings.operations.context import Context
 from tidings.operations.errors import OperationError
@@ -23,6 +25,8 @@ from tidings.operations.values import (
 )
 from tidings.ports.accounts import AccountRecord
 
+_DAY: Final = 86_400
+
 log = structlog.get_logger("tidings.operations")
 
 User = Annotated[AccountAddress, Meta(description="Address of the account, such as alice@example.org.")]
@@ -34,6 +38,16 @@ OneDomain = Annotated[Domain | None, Meta(description="Domain to look at; withou
 
 class Register(msgspec.Struct, frozen=True, kw_only=True):
     """The account to make."""
+
+    user: User
+    password: Password
+    reuse_name: Annotated[
+        bool, Meta(description="Also where the name rests, since the account that had it was removed.")
+    ] = False
+
+
+class UserAndPassword(msgspec.Struct, frozen=True, kw_only=True):
+    """An account, and a password for it."""
 
     user: User
     password: Password
@@ -64,11 +78,31 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
 async def register(context: Context, request: Register) -> Changed:
     """Make an account."""
     try:
-        await context.accounts.create(request.user, request.password)
+        await context.accounts.create(request.user, request.password, reuses_name=request.reuse_name)
+    except NameRests as error:
+        raise OperationError("conflict", f"{error.told}; `reuse_name` takes it anyway") from error
     except AddressHeld as error:
         told = f"messages of an earlier owner of {error.jid} are under legal hold; release them first"
         raise OperationError("conflict", told) from error
     return Changed(user=request.user)
+
+
+class Remove(msgspec.Struct, frozen=True, kw_only=True):
+    """The account to remove, and when."""
+
+    user: User
+    after_days: Annotated[
+        Annotated[int, Meta(ge=1, le=3650)] | None,
+        Meta(description="Disable it at once, and remove it after so many days; without it, remove it now."),
+    ] = None
+
+
+class Removed(msgspec.Struct, frozen=True, kw_only=True):
+    """What was removed, or is to be; `removal` is when it goes, null where it is gone."""
+
+    user: AccountAddress
+    sessions_ended: int = 0
+    removal: Moment | None = None
 
 
 @operation(
@@ -80,15 +114,55 @@ async def register(context: Context, request: Register) -> Changed:
     changes=True,
     irreversible=True,
 )
-async def remove(context: Context, request: OneUser) -> Ended:
+async def remove(context: Context, request: Remove) -> Removed:
     """Remove an account and everything stored for it, and end its sessions.
 
-    This cannot be undone.
+    This cannot be undone, but for `after_days`: then nobody can log in to it from now on, it keeps what it
+    has and gets, and `account restore` gives it back until it goes by itself. A second time sets another
+    time.
     """
     await must_be_known(context, request.user)
+    if request.after_days is not None:
+        due, ended = await context.accounts.remove_later(
+            request.user, request.after_days * _DAY, by=context.caller.name
+        )
+        when = moment_of(due)
+        _tell("account_disabled", context, request.user, removal=format_utc(int(due)), sessions=ended)
+        return Removed(user=request.user, sessions_ended=ended, removal=when)
     if request.user.domain not in context.domains:
         await context.accounts.forget_archive(request.user)  # nobody else would, and this can be repeated
-    return Ended(user=request.user, sessions_ended=await context.accounts.remove(request.user))
+    return Removed(user=request.user, sessions_ended=await context.accounts.remove(request.user))
+
+
+@operation(
+    "account",
+    "restore",
+    roles=ADMINISTRATORS,
+    subjects=("user",),
+    on_former_domains=True,
+    changes=True,
+    errors=("conflict",),
+)
+async def restore(context: Context, request: OneUser) -> Changed:
+    """Give an account back that is to be removed later, with everything that it has.
+
+    An account that is gone is not given back.
+    """
+    jid = request.user
+    if not await context.accounts.restore(jid):
+        if await context.stores.accounts.exists(jid):
+            raise OperationError("conflict", f"{jid} is not to be removed")
+        raise OperationError("not-found", await _gone(context, jid))
+    _tell("account_restored", context, jid)
+    return Changed(user=jid)
+
+
+async def _gone(context: Context, jid: Jid) -> str:
+    """Say why there is nothing to give back, as far as that is known."""
+    removed = (await context.stores.removals.former([jid])).get(jid)
+    if removed is None:
+        return f"there is no account {jid}; what has been removed is in backups alone"
+    return f"{jid} was removed at {format_utc(int(removed))}; what it had is in backups alone"
 
 
 class Count(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,6 +202,8 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
     last_activity: Moment | None = None
     banned: bool = False
     ban_reason: str | None = None
+    removal: Moment | None = None
+    """When it is to be removed."""
 
 
 @operation(
@@ -140,7 +216,7 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
     answer="exists",
 )
 async def check(context: Context, request: OneUser) -> Checked:
-    """Tell whether an account exists, since when, and whether it is banned."""
+    """Tell whether an account exists, since when, and whether it is banned or to be removed."""
     await must_be_known(context, request.user)
     jid = request.user
     record = await context.stores.accounts.get(jid)
@@ -164,14 +240,14 @@ class PasswordChecked(msgspec.Struct, frozen=True, kw_only=True):
     changes=False,
     answer="correct",
 )
-async def check_password(context: Context, request: Register) -> PasswordChecked:
+async def check_password(context: Context, request: UserAndPassword) -> PasswordChecked:
     """Tell whether this is the password of the account."""
     correct = await context.accounts.has_password(request.user, request.password)
     return PasswordChecked(user=request.user, correct=correct)
 
 
 @operation("account", "change-password", roles=ADMINISTRATORS, subjects=("user",), changes=True)
-async def change_password(context: Context, request: Register) -> Ended:
+async def change_password(context: Context, request: UserAndPassword) -> Ended:
     """Give an account another password, and end its sessions."""
     ended = await context.accounts.set_password(request.user, request.password)
     return Ended(user=request.user, sessions_ended=ended)
@@ -215,7 +291,8 @@ def _checked(record: AccountRecord) -> Checked:
         last_activity=None if last is None else moment_of(last),
         banned=record.ban is not None,
         ban_reason=(record.ban.reason or None) if record.ban else None,
+        removal=None if record.removal is None else moment_of(record.removal.due),
     )
 
 
-OPERATIONS = (register, remove, count, check, check_password, change_password, ban, unban)
+OPERATIONS = (register, remove, restore, count, check, check_password, change_password, ban, unban)

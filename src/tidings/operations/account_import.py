@@ -11,6 +11,7 @@ import binascii
 import hashlib
 import os
 from base64 import b64decode
+from collections.abc import Mapping
 from typing import Annotated, Final, Literal, NamedTuple
 
 import msgspec
@@ -21,6 +22,7 @@ from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
 from tidings.features.contacts.book import Arrangement
 from tidings.kernel.accounts import AddressHeld, make_keys
+from tidings.kernel.former_names import NameRests
 from tidings.kernel.invitations import Invitation, Invitations, invitation_uri
 from tidings.operations import contact_book
 from tidings.operations.catalogue import ADMINISTRATORS, operation
@@ -113,6 +115,9 @@ class ImportAccounts(msgspec.Struct, frozen=True, kw_only=True):
         bool, Meta(description="Make invitations in place of accounts that have neither password nor keys.")
     ] = False
     hours: Annotated[int, Meta(ge=1, le=8_784, description="Hours for which invitations hold.")] = 168
+    reuse_names: Annotated[
+        bool, Meta(description="Also names that rest, since the accounts that had them were removed.")
+    ] = False
     dry_run: Annotated[bool, Meta(description="Change nothing, and tell what would be done.")] = False
 
 
@@ -201,7 +206,11 @@ async def _carry_out(
     new = {jid: each for jid, each in missing.items() if not each.is_invited}
     invited = await _invite(context, request, [jid for jid in missing if jid not in new])
     results += [(wanted[jid][0], result) for jid, result in invited.items()]
-    refused = {} if request.dry_run else await _make(context, new)
+    refused: Mapping[Jid, StanzaError] = {}
+    if not request.dry_run:
+        refused = await _make(context, new, reuses_names=request.reuse_names)
+    elif not request.reuse_names:
+        refused = await context.names.resting(new)
     for jid in new:
         number, error = wanted[jid][0], refused.get(jid)
         results.append((number, _result(jid, "made") if error is None else _failed(jid.text, error)))
@@ -228,6 +237,9 @@ async def _invite_to(
         reason = f"the invitation {each.id} for it is open, and its link is known to whoever has it"
         user = Jid.of(name, domain.domain).text
         results[name] = ImportResult(user=user, outcome="skipped", reason=reason)
+    # An invitation would end where the name rests: it is the account that can be made all the same.
+    resting = await context.names.resting([Jid.of(name, domain.domain) for name in names])
+    results |= {jid.local: _failed(jid.text, error) for jid, error in resting.items()}
     missing = [name for name in names if name not in results]
     if request.dry_run:
         return results | {name: _result(Jid.of(name, domain.domain), "invited") for name in missing}
@@ -255,7 +267,7 @@ def _invited(context: Context, domain: Jid, invitation: Invitation, token: str) 
     )
 
 
-async def _make(context: Context, new: dict[Jid, _Wanted]) -> dict[Jid, StanzaError]:
+async def _make(context: Context, new: dict[Jid, _Wanted], *, reuses_names: bool) -> dict[Jid, StanzaError]:
     """Make accounts with what they begin with; give those that cannot be made, and why."""
     stores = context.stores
 
@@ -267,7 +279,7 @@ async def _make(context: Context, new: dict[Jid, _Wanted]) -> dict[Jid, StanzaEr
 
     bound = asyncio.Semaphore(os.cpu_count() or 1)
     records = await asyncio.gather(*(_with_keys(each, bound) for each in new.values()))
-    return await context.accounts.create_all(records, fill)
+    return await context.accounts.create_all(records, fill, reuses_names=reuses_names)
 
 
 async def _with_keys(each: _Wanted, bound: asyncio.Semaphore) -> AccountRecord:
@@ -366,6 +378,8 @@ def _result(jid: Jid, outcome: Outcome) -> ImportResult:
 
 def _failed(user: str, error: StanzaError | OperationError) -> ImportResult:
     reason = str(error)
+    if isinstance(error, NameRests):
+        reason = f"{error.told}; `reuse_names` takes it anyway"
     if isinstance(error, AddressHeld):
         reason = f"messages of an earlier owner of {user} are under legal hold; release them first"
     return ImportResult(user=user, outcome="failed", reason=reason)

@@ -39,6 +39,7 @@ class ListAccounts(msgspec.Struct, frozen=True, kw_only=True):
     domain: OneDomain = None
     search: Annotated[str, Meta(max_length=1023, description="Part of the names, in capitals or not.")] = ""
     banned: Annotated[bool, Meta(description="Banned accounts alone.")] = False
+    leaving: Annotated[bool, Meta(description="Accounts that are to be removed alone.")] = False
     created_before: Annotated[
         Time | None, Meta(description="Accounts made before this time, such as 2026-01-31.")
     ] = None
@@ -60,7 +61,7 @@ class AccountInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     `sessions` is how many it has now, null where no server runs; `last_activity` is when the last one ended.
     `entries` and `octets` are those of its archive, as `archive size` tells them; `password` says whether
-    it has one.
+    it has one, and `removal` when it is to be removed.
     """
 
     user: AccountAddress
@@ -70,6 +71,7 @@ class AccountInfo(msgspec.Struct, frozen=True, kw_only=True):
     administrator: bool
     banned: bool
     ban_reason: str | None
+    removal: Moment | None
     password: bool
     entries: int
     octets: int
@@ -133,6 +135,7 @@ def _chosen(context: Context, request: ListAccounts) -> AccountFilter:
         unseen = idle if unseen is None else min(unseen, idle)
     return AccountFilter(
         banned=True if request.banned else None,
+        is_leaving=True if request.leaving else None,
         created_before=read_time(request.created_before, "created_before"),
         unseen_since=unseen,
         part=request.search.strip().lower(),  # as names are kept
@@ -140,7 +143,7 @@ def _chosen(context: Context, request: ListAccounts) -> AccountFilter:
 
 
 async def _describe(context: Context, summary: AccountSummary, admins: frozenset[Jid]) -> AccountInfo:
-    jid, ban, last = summary.jid, summary.ban, summary.last_activity
+    jid, ban, last, removal = summary.jid, summary.ban, summary.last_activity, summary.removal
     return AccountInfo(
         user=jid,
         created=moment_of(summary.created),
@@ -149,6 +152,7 @@ async def _describe(context: Context, summary: AccountSummary, admins: frozenset
         administrator=jid in admins,
         banned=ban is not None,
         ban_reason=(ban.reason or None) if ban else None,
+        removal=None if removal is None else moment_of(removal.due),
         password=summary.has_keys,
         entries=summary.entries,
         octets=summary.octets,

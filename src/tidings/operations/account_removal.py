@@ -9,6 +9,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from tidings.base.clock import format_utc
 from tidings.base.jid import Jid
 from tidings.operations.account_list import summaries
 from tidings.operations.administrators import administrators_of
@@ -55,10 +56,11 @@ class InactiveAccount(msgspec.Struct, frozen=True, kw_only=True):
 async def remove_inactive(context: Context, request: RemoveInactive) -> AsyncIterator[InactiveAccount]:
     """Remove the accounts that nobody has used for so many days, with everything stored for them.
 
-    Administrators are kept, and so are banned accounts, whose names would be free again, and accounts whose
-    archive or messages are under legal hold. Accounts that nobody ever connected to are left alone unless
-    that is asked for: those of an import are as old as its file says. Each account goes as by `account
-    remove`; what is interrupted goes on when it is run again. This cannot be undone.
+    Administrators are kept, and so are banned accounts, whose names would be free again, accounts that are to
+    be removed later, and those whose archive or messages are under legal hold. Accounts that nobody ever
+    connected to are left alone unless that is asked for: those of an import are as old as its file says. Each
+    account goes as by `account remove`; what is interrupted goes on when it is run again. This cannot be
+    undone.
     """
     before = context.clock.now() - request.idle_days * _DAY
     admins = await administrators_of(context)
@@ -90,6 +92,8 @@ async def _reason_to_keep(context: Context, account: AccountSummary, admins: fro
         return "it is an administrator"
     if account.ban is not None:
         return "it is banned"
+    if account.removal is not None:
+        return f"it is to be removed at {format_utc(int(account.removal.due))}"
     ledger = context.stores.ledger
     if ledger is not None and await ledger.is_held(account.jid):
         return "messages of it are under legal hold"

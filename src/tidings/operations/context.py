@@ -18,6 +18,7 @@ from tidings.kernel.accounts import Accounts
 from tidings.kernel.administrators import Administrators
 from tidings.kernel.cluster import Cluster
 from tidings.kernel.domains import Domains
+from tidings.kernel.former_names import FormerNames
 from tidings.kernel.host import Host
 from tidings.kernel.hosting import Hosting
 from tidings.kernel.log_levels import LogLevels
@@ -237,6 +238,8 @@ class Context:
     """How the doors over HTTP are reached from outside; nothing where that is not known."""
     reset_link_hours: Callable[[], int] = lambda: DEFAULT_HOURS
     """For how long a link holds by which somebody chooses another password."""
+    name_rest_days: Callable[[], int] = lambda: 0
+    """For how many days nobody has the name of a removed account."""
     caller: Caller = OPERATOR
     without_server: str = ""
     """Where no server runs and what is known instead, for people who expected one."""
@@ -298,12 +301,19 @@ class Context:
         return tuple(each for each in self.domains if self.may_act_for(Jid(each)))
 
     @property
+    def names(self) -> FormerNames:
+        """The names of accounts that were removed."""
+        return FormerNames(self.stores.removals, self.clock, self.name_rest_days)
+
+    @property
     def accounts(self) -> Accounts:
         """The life cycle of accounts, on the running server or on the database alone."""
         return Accounts(
             self.stores.accounts,
+            self.stores.removals,
             self.stores.ledger,
             self.clock,
+            names=self.names,
             hosts=self.live.hosts if self.live else None,
             is_anonymous=self.domains.is_anonymous,
             sessions=self.live.sessions if self.live else None,

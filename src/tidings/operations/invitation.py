@@ -9,6 +9,7 @@ import structlog
 from msgspec import Meta
 
 from tidings.base.jid import Jid, JidError
+from tidings.kernel.former_names import NameRests
 from tidings.kernel.invitations import Invitation, Invitations, invitation_uri, landing_path
 from tidings.operations.catalogue import ADMINISTRATORS, operation
 from tidings.operations.context import Context
@@ -180,6 +181,8 @@ async def make(
         if not await context.stores.accounts.exists(contact):
             raise NoSuchAccount(contact)
     context.accounts.check_address(Jid.of(name or "somebody", domain.domain))
+    if name:
+        await _check_name(context, Jid.of(name, domain.domain))
     by = context.caller.name
     invitation, token = await _invitations(context).create(
         domain,
@@ -193,6 +196,13 @@ async def make(
     if context.live is not None:
         log.info("invitation_created", domain=domain.domain, invitation=invitation.id, by=by)
     return invitation, token
+
+
+async def _check_name(context: Context, jid: Jid) -> None:
+    try:
+        await context.names.check(jid)
+    except NameRests as error:
+        raise OperationError("conflict", error.told) from error
 
 
 async def count_of(context: Context, inviter: Jid) -> int:

@@ -23,6 +23,7 @@ import msgspec
 
 from tidings.base.clock import TimeSource
 from tidings.base.jid import Jid
+from tidings.kernel.former_names import FormerNames, NameRests
 from tidings.messages.history import past_append
 from tidings.portable.account import Conversation, PastMessage, PortableAccount, Source
 from tidings.portable.errors import PortableError
@@ -132,13 +133,18 @@ class Importer:
         *,
         is_dry: bool = False,
         on_progress: OnProgress = lambda _accounts, _messages: None,
+        names: FormerNames | None = None,
     ) -> None:
-        """Begin. `domains` are those with accounts; without `is_dry` all is written."""
+        """Begin. `domains` are those with accounts; without `is_dry` all is written.
+
+        With `names`, no account gets a name that rests.
+        """
         self._stores = stores
         self._domains = frozenset(domains)
         self._clock = clock
         self._is_dry = is_dry
         self._on_progress = on_progress
+        self._names = names
         self.report = ImportReport()
 
     async def run(self, source: Source, name: str, domain: str = "") -> ImportReport:
@@ -163,6 +169,12 @@ class Importer:
         jid = account.jid
         record = await self._record(jid)
         is_new = not await self._stores.accounts.exists(jid)
+        if is_new and self._names is not None:
+            try:
+                await self._names.check(jid)
+            except NameRests as error:
+                self.report.problem(f"{error.told}; --reuse-names takes it anyway")
+                return
         if is_new:
             record = ImportRecord(jid.text, name, await self._last_position(jid))
             self.report.accounts += 1

@@ -14,6 +14,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from tidings.base.clock import format_utc
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
 from tidings.wire.xmpp.sasl.keys import ScramKeys, ScramMechanism
@@ -29,6 +30,7 @@ __all__ = [
     "FastToken",
     "NoSuchAccount",
     "Promotion",
+    "Removal",
     "ScramKeys",
     "ScramMechanism",
 ]
@@ -61,6 +63,13 @@ class Ban(msgspec.Struct, frozen=True):
     since: float
 
 
+class Removal(msgspec.Struct, frozen=True):
+    """Since when an account is to go, and when it goes (seconds since the epoch)."""
+
+    since: float
+    due: float
+
+
 class AccountRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One account as it is stored; times are seconds since the epoch."""
 
@@ -72,6 +81,15 @@ class AccountRecord(msgspec.Struct, frozen=True, kw_only=True):
     """When its last session ended, or None when it never had one."""
     last_status: str = ""
     """The status text of the last unavailable presence (XEP-0012 §3)."""
+    removal: Removal | None = None
+    """When it is to be removed, or None when it stays."""
+
+    @property
+    def disabled(self) -> str | None:
+        """Why nobody may log in, in words for its owner; None where he may."""
+        if self.ban is not None:
+            return self.ban.reason or "banned"
+        return None if self.removal is None else removal_words(self.removal)
 
     def keys_for(self, mechanism: str) -> ScramKeys | None:
         """Give the keys of this mechanism, or None when the account has none for it."""
@@ -85,6 +103,7 @@ class AccountSummary(msgspec.Struct, frozen=True, kw_only=True):
     created: float
     ban: Ban | None = None
     last_activity: float | None = None
+    removal: Removal | None = None
     has_keys: bool = True
     """Whether it has keys, without which nobody logs in by a password."""
     entries: int = 0
@@ -98,6 +117,8 @@ class AccountFilter(msgspec.Struct, frozen=True, kw_only=True):
 
     banned: bool | None = None
     """Whether it is banned; None is either."""
+    is_leaving: bool | None = None
+    """Whether it is to be removed; None is either."""
     created_before: float | None = None
     unseen_since: float | None = None
     """It was last there before this; where it never was, it was made before this."""
@@ -109,6 +130,7 @@ class AccountFilter(msgspec.Struct, frozen=True, kw_only=True):
         seen = account.created if account.last_activity is None else account.last_activity
         return (
             self.banned in {None, account.ban is not None}
+            and self.is_leaving in {None, account.removal is not None}
             and (self.created_before is None or account.created < self.created_before)
             and (self.unseen_since is None or seen < self.unseen_since)
             and self.part in account.jid.local
@@ -123,6 +145,11 @@ class Promotion(msgspec.Struct, frozen=True, kw_only=True):
     """Empty for all domains of the server."""
     since: float
     by: str
+
+
+def removal_words(removal: Removal) -> str:
+    """Tell the owner of an account that it is to go."""
+    return f"the account will be removed at {format_utc(removal.due)}"
 
 
 EVERY_ACCOUNT: Final = AccountFilter()
@@ -154,8 +181,11 @@ class AccountStore(Protocol):
         """Give those of some hundred addresses that have accounts, in one query."""
         ...
 
-    async def remove(self, jid: Jid) -> bool:
+    async def remove(self, jid: Jid, *, noted: float | None = None, due: float | None = None) -> bool:
         """Remove the account and all that any store holds for it, at once; tell whether there was one.
+
+        `noted` is the time with which its name is kept as that of a former account. With `due`, it is
+        removed only where it was to go by then.
 
         Its tokens, roster, private XML, vCard, block list, preferences and documents go in the same
         transaction. What other accounts hold about it (their roster entries, their block lists) stays: that

@@ -12,6 +12,7 @@ from tidings.ports.domains import DomainStore
 from tidings.ports.ledger import Ledger
 from tidings.ports.preferences import PreferencesStore
 from tidings.ports.private import PrivateStore
+from tidings.ports.removals import RemovalStore
 from tidings.ports.roster import RosterStore
 from tidings.ports.vcard import VCardStore
 
@@ -22,6 +23,11 @@ class Stores(Protocol):
     @property
     def accounts(self) -> AccountStore:
         """The accounts with their keys and tokens."""
+        ...
+
+    @property
+    def removals(self) -> RemovalStore:
+        """The accounts that are to go, and the names of those that are gone."""
         ...
 
     @property

@@ -25,7 +25,7 @@ class Found:
 
     def __init__(self, record: AccountRecord | None) -> None:
         self.record = record
-        self.banned = None if record is None or record.ban is None else record.ban.reason or "banned"
+        self.banned = None if record is None else record.disabled
 
 
 class Credentials(Protocol):

@@ -7,7 +7,14 @@ from collections.abc import Collection, Sequence
 
 from msgspec.structs import replace
 
-from tidings.adapters.memory.state import Accounts, AccountState, DeviceTokens, Documents, existing
+from tidings.adapters.memory.state import (
+    Accounts,
+    AccountState,
+    DeviceTokens,
+    Documents,
+    FormerAccounts,
+    existing,
+)
 from tidings.base.jid import Jid
 from tidings.ports.accounts import (
     EVERY_ACCOUNT,
@@ -27,17 +34,23 @@ from tidings.ports.ledger import Ledger
 class MemoryAccounts:
     """The accounts port over a dict."""
 
-    def __init__(self, accounts: Accounts, documents: Documents, ledger: Ledger | None = None) -> None:
+    def __init__(
+        self,
+        accounts: Accounts,
+        documents: Documents,
+        former: FormerAccounts,
+        ledger: Ledger | None = None,
+    ) -> None:
         self._accounts = accounts
         self._documents = documents
+        self._former = former
         self._ledger = ledger
 
     async def create(self, jid: Jid, keys: tuple[ScramKeys, ...], now: float) -> None:
         """Make an account; raises `AccountExists`."""
         if jid in self._accounts:
             raise AccountExists(jid)
-        self._documents.pop(jid, None)  # what somebody kept of the name while there was no account
-        self._accounts[jid] = AccountState(AccountRecord(jid=jid, keys=keys, created=now))
+        self._put(AccountRecord(jid=jid, keys=keys, created=now))
 
     async def create_all(self, records: Sequence[AccountRecord]) -> frozenset[Jid]:
         """Make accounts; gives those that exist already."""
@@ -46,9 +59,13 @@ class MemoryAccounts:
             if record.jid in self._accounts:
                 taken.add(record.jid)
             else:
-                self._documents.pop(record.jid, None)
-                self._accounts[record.jid] = AccountState(record)
+                self._put(record)
         return frozenset(taken)
+
+    def _put(self, record: AccountRecord) -> None:
+        self._documents.pop(record.jid, None)  # what somebody kept of the name while there was no account
+        self._former.pop(record.jid, None)
+        self._accounts[record.jid] = AccountState(record)
 
     async def get(self, jid: Jid) -> AccountRecord | None:
         """Give the account, or None."""
@@ -63,11 +80,15 @@ class MemoryAccounts:
         """Give those that have accounts."""
         return frozenset(jid for jid in jids if jid in self._accounts)
 
-    async def remove(self, jid: Jid) -> bool:
+    async def remove(self, jid: Jid, *, noted: float | None = None, due: float | None = None) -> bool:
         """Remove the account and all that any store holds for it."""
-        if self._accounts.pop(jid, None) is None:
+        state = self._accounts.get(jid)
+        if state is None or (due is not None and not _is_due(state.record, due)):
             return False
+        del self._accounts[jid]
         self._documents.pop(jid, None)
+        if noted is not None:
+            self._former[jid] = noted
         return True
 
     async def set_keys(self, jid: Jid, keys: tuple[ScramKeys, ...]) -> bool:
@@ -142,6 +163,7 @@ class MemoryAccounts:
             created=record.created,
             ban=record.ban,
             last_activity=record.last_activity,
+            removal=record.removal,
             has_keys=bool(record.keys),
             entries=0 if head is None else head.position - head.first + 1,
             octets=0 if head is None else head.octets,
@@ -204,3 +226,7 @@ class MemoryAccounts:
                         setattr(slots, slot, None)
                         ended += 1
         return ended
+
+
+def _is_due(record: AccountRecord, now: float) -> bool:
+    return record.removal is not None and record.removal.due <= now

@@ -55,6 +55,9 @@ class AccountState:
 Accounts = dict[Jid, AccountState]
 """The state of a server, by bare JID."""
 
+FormerAccounts = dict[Jid, float]
+"""When accounts were removed whose names rest, by bare JID."""
+
 Documents = dict[Jid, dict[tuple[str, str], Document]]
 """What features keep of any entity, by namespace and key."""
 

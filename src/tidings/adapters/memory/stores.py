@@ -11,8 +11,9 @@ from tidings.adapters.memory.documents import MemoryDocuments
 from tidings.adapters.memory.domains import MemoryDomains
 from tidings.adapters.memory.preferences import MemoryPreferences
 from tidings.adapters.memory.private import MemoryPrivate
+from tidings.adapters.memory.removals import MemoryRemovals
 from tidings.adapters.memory.roster import MemoryRoster
-from tidings.adapters.memory.state import Accounts, Documents
+from tidings.adapters.memory.state import Accounts, Documents, FormerAccounts
 from tidings.adapters.memory.vcard import MemoryVCards
 from tidings.ports.ledger import Ledger
 
@@ -28,7 +29,9 @@ class MemoryStores:
     ) -> None:
         state: Accounts = {}
         documents: Documents = {}
-        self.accounts = MemoryAccounts(state, documents, ledger)
+        former: FormerAccounts = {}
+        self.accounts = MemoryAccounts(state, documents, former, ledger)
+        self.removals = MemoryRemovals(state, former)
         self.domains = MemoryDomains()
         self.roster = MemoryRoster(state)
         self.private = MemoryPrivate(state)

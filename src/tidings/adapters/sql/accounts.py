@@ -6,13 +6,14 @@ import contextlib
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
-import msgspec
-from sqlalchemy import Connection, Row, Select, and_, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Select, and_, bindparam, delete, func, insert, select, update
 
+from tidings.adapters.sql.account_rows import decode_keys, encode_keys, record_of, row_of, summary_of
 from tidings.adapters.sql.dialects import contains, put, put_missing
 from tidings.adapters.sql.documents import clear_documents
 from tidings.adapters.sql.engine import Database
 from tidings.adapters.sql.ledger.tables import archives, jids
+from tidings.adapters.sql.removals import forget_names, note_former
 from tidings.adapters.sql.tables import accounts, fast_tokens, key_of, promotions
 from tidings.base.errors import BackendError
 from tidings.base.jid import Jid
@@ -36,18 +37,15 @@ _RACES: Final = 5
 _NEW: Final = 0
 _CURRENT: Final = 1
 
-_encode_keys: Final = msgspec.json.Encoder().encode
-_decode_keys: Final = msgspec.json.Decoder(tuple[ScramKeys, ...]).decode
-
-_NO_KEYS: Final = _encode_keys(())
-
-_RECORD: Final = select(
+_RECORD: Final[Select[Any]] = select(
     accounts.c.scram_keys,
     accounts.c.created,
     accounts.c.ban_reason,
     accounts.c.banned_since,
     accounts.c.last_activity,
     accounts.c.last_status,
+    accounts.c.removal_since,
+    accounts.c.removal_due,
 ).where(accounts.c.account == bindparam("account"))
 
 _SUMMARY: Final = select(
@@ -58,6 +56,8 @@ _SUMMARY: Final = select(
     accounts.c.ban_reason,
     accounts.c.banned_since,
     accounts.c.last_activity,
+    accounts.c.removal_since,
+    accounts.c.removal_due,
     (archives.c.position - archives.c.first + 1).label("entries"),
     archives.c.octets,
 ).select_from(  # the key of an account and the digest of its archive are of the same address
@@ -98,11 +98,12 @@ class SqlAccounts:
 
     async def create(self, jid: Jid, keys: tuple[ScramKeys, ...], now: float) -> None:
         """Make an account; raises `AccountExists`."""
-        row = _row(AccountRecord(jid=jid, keys=keys, created=now))
+        row = row_of(AccountRecord(jid=jid, keys=keys, created=now))
 
         def work(connection: Connection) -> None:
             connection.execute(insert(accounts), row)
             clear_documents(connection, jid)  # what somebody kept of the name while there was no account
+            forget_names(connection, [jid])
 
         await self._database.write(work, refused=AccountExists(jid))
 
@@ -115,7 +116,8 @@ class SqlAccounts:
             taken = _existing(connection, [record.jid for record in records])
             new = [record for record in records if record.jid not in taken]
             if new:
-                connection.execute(insert(accounts), [_row(record) for record in new])
+                connection.execute(insert(accounts), [row_of(record) for record in new])
+                forget_names(connection, [record.jid for record in new])
             for record in new:
                 clear_documents(connection, record.jid)
             return taken
@@ -132,14 +134,7 @@ class SqlAccounts:
         )
         if row is None:
             return None
-        return AccountRecord(
-            jid=jid,
-            keys=_decode_keys(row.scram_keys),
-            created=row.created,
-            ban=None if row.banned_since is None else Ban(row.ban_reason, row.banned_since),
-            last_activity=row.last_activity,
-            last_status=row.last_status,
-        )
+        return record_of(jid, row)
 
     async def exists(self, jid: Jid) -> bool:
         """Tell whether the account exists."""
@@ -152,14 +147,18 @@ class SqlAccounts:
         """Give those that have accounts."""
         return await self._database.read(lambda connection: _existing(connection, jids))
 
-    async def remove(self, jid: Jid) -> bool:
+    async def remove(self, jid: Jid, *, noted: float | None = None, due: float | None = None) -> bool:
         """Remove the account, its documents and, by the foreign keys, all else that is stored for it."""
         statement = delete(accounts).where(accounts.c.account == key_of(jid))
+        if due is not None:
+            statement = statement.where(accounts.c.removal_due <= due)
 
         def work(connection: Connection) -> bool:
             if not connection.execute(statement).rowcount:
                 return False
             clear_documents(connection, jid)
+            if noted is not None:
+                note_former(connection, jid, noted)
             return True
 
         return await self._database.write(work)
@@ -169,7 +168,7 @@ class SqlAccounts:
 
         def work(connection: Connection) -> bool:
             connection.execute(delete(fast_tokens).where(fast_tokens.c.account == key_of(jid)))
-            return _change(connection, jid, {"scram_keys": _encode_keys(keys)})
+            return _change(connection, jid, {"scram_keys": encode_keys(keys)})
 
         return await self._database.write(work)
 
@@ -178,9 +177,9 @@ class SqlAccounts:
 
         def work(connection: Connection) -> bool:
             row = connection.execute(_RECORD.with_for_update(), {"account": key_of(jid)}).first()
-            if row is None or _decode_keys(row.scram_keys) != beside:
+            if row is None or decode_keys(row.scram_keys) != beside:
                 return False
-            return _change(connection, jid, {"scram_keys": _encode_keys(beside + keys)})
+            return _change(connection, jid, {"scram_keys": encode_keys(beside + keys)})
 
         return await self._database.write(work)
 
@@ -254,13 +253,16 @@ class SqlAccounts:
         )
         statement = statement.order_by(accounts.c.local).limit(limit)
         rows = await self._database.read(lambda connection: connection.execute(statement).all(), is_long=True)
-        return tuple(_summary(row) for row in rows)
+        return tuple(summary_of(row) for row in rows)
 
     def _choose(self, statement: Select[Any], chosen: AccountFilter) -> Select[Any]:
         """Restrict a statement to the accounts that are chosen."""
-        if chosen.banned is not None:
-            column = accounts.c.banned_since
-            statement = statement.where(column.is_not(None) if chosen.banned else column.is_(None))
+        for wanted, column in (
+            (chosen.banned, accounts.c.banned_since),
+            (chosen.is_leaving, accounts.c.removal_due),
+        ):
+            if wanted is not None:
+                statement = statement.where(column.is_not(None) if wanted else column.is_(None))
         if chosen.created_before is not None:
             statement = statement.where(accounts.c.created < chosen.created_before)
         if chosen.unseen_since is not None:
@@ -364,29 +366,3 @@ def _existing(connection: Connection, jids: Collection[Jid]) -> frozenset[Jid]:
     named = {key_of(jid): jid for jid in jids}
     found = select(accounts.c.account).where(accounts.c.account.in_(list(named)))
     return frozenset(named[key] for key in connection.execute(found).scalars())
-
-
-def _row(record: AccountRecord) -> dict[str, object]:
-    return {
-        "account": key_of(record.jid),
-        "domain": record.jid.domain,
-        "local": record.jid.local,
-        "scram_keys": _encode_keys(record.keys),
-        "created": record.created,
-        "ban_reason": None if record.ban is None else record.ban.reason,
-        "banned_since": None if record.ban is None else record.ban.since,
-        "last_activity": record.last_activity,
-        "last_status": record.last_status,
-    }
-
-
-def _summary(row: Row[Any]) -> AccountSummary:
-    return AccountSummary(
-        jid=Jid.of(row.local, row.domain),
-        created=row.created,
-        ban=None if row.banned_since is None else Ban(row.ban_reason, row.banned_since),
-        last_activity=row.last_activity,
-        has_keys=row.scram_keys != _NO_KEYS,
-        entries=row.entries or 0,
-        octets=row.octets or 0,
-    )

@@ -18,6 +18,7 @@ from tidings.adapters.sql.ledger.remote import RemoteWriter
 from tidings.adapters.sql.migrate import OnUpgrade
 from tidings.adapters.sql.preferences import SqlPreferences
 from tidings.adapters.sql.private import SqlPrivate
+from tidings.adapters.sql.removals import SqlRemovals
 from tidings.adapters.sql.roster import SqlRoster
 from tidings.adapters.sql.urls import database_file, describe, parse_url
 from tidings.adapters.sql.vcard import SqlVCards
@@ -30,6 +31,7 @@ class SqlStores:
     def __init__(self, database: Database, ledger: SqlLedger) -> None:
         self.database = database
         self.accounts = SqlAccounts(database)
+        self.removals = SqlRemovals(database)
         self.domains = SqlDomains(database)
         self.roster = SqlRoster(database)
         self.private = SqlPrivate(database)

@@ -102,7 +102,20 @@ accounts = Table(
     Column("banned_since", Double),
     Column("last_activity", Double),
     Column("last_status", Text(), nullable=False),
+    Column("removal_since", Double),
+    Column("removal_due", Double),
     Index(None, "domain", "local", unique=True),
+    Index(None, "removal_due"),
+    mysql_engine="InnoDB",
+    mariadb_engine="InnoDB",
+)
+
+former_accounts = Table(
+    "former_accounts",
+    metadata,
+    Column("account", DIGEST, primary_key=True),  # of the bare JID, as that of an account
+    Column("removed", Double, nullable=False),
+    Index(None, "removed"),
     mysql_engine="InnoDB",
     mariadb_engine="InnoDB",
 )
