@@ -220,6 +220,16 @@ def test_what_changes_nothing_is_not_asked_for(run):
     assert (code, "Go on? [y/N]" in told) == (1, True)
 
 
+def test_a_removal_that_can_be_taken_back_is_not_asked_for(run):
+    register(run)
+    later = ("account", "remove", "--user", "alice@localhost", "--after-days", "3")
+    code, shown, told = run(*later, typed="n\n", stdin=Terminal)
+    assert (code, told) == (0, "")
+    assert shown.startswith("The account alice@localhost is disabled, and goes at ")
+    restored = "alice@localhost is not to be removed any more, and has all it had.\n"
+    assert run("account", "restore", "--user", "alice@localhost") == (0, restored, "")
+
+
 def test_all_that_cannot_be_undone_asks(run):
     asking = {(each.category, each.name) for each in CATALOGUE if each.irreversible}
     assert asking == {

@@ -52,8 +52,8 @@ def test_the_first_categories_are_complete():
     assert names == {
         "account": [
             "register", "remove", "restore", "count", "check", "check-password", "change-password", "ban",
-            "unban", "list", "export", "import", "remove-inactive", "reset-link", "promote", "demote", "admins",
-            "export-personal-data",
+            "unban", "list", "export", "import", "remove-inactive", "reset-link", "promote", "demote",
+            "admins", "export-personal-data",
         ],
         "invitation": ["create", "list", "revoke"],
         "roster": ["list", "add", "remove"],

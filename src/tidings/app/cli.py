@@ -337,7 +337,8 @@ def _confirmed(command: Command) -> bool:
     """Ask on a terminal whether this is meant; scripts, which have none, mean what they say."""
     if not sys.stdin.isatty():
         return True
-    sys.stderr.write(f"{command.promise} {' '.join(command.details.split())}\nGo on? [y/N] ")
+    consequences, _, _ = command.details.partition("\n\n")
+    sys.stderr.write(f"{command.promise} {' '.join(consequences.split())}\nGo on? [y/N] ")
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() in {"y", "yes"}:
         return True

@@ -117,9 +117,10 @@ class Removed(msgspec.Struct, frozen=True, kw_only=True):
 async def remove(context: Context, request: Remove) -> Removed:
     """Remove an account and everything stored for it, and end its sessions.
 
-    This cannot be undone, but for `after_days`: then nobody can log in to it from now on, it keeps what it
-    has and gets, and `account restore` gives it back until it goes by itself. A second time sets another
-    time.
+    This cannot be undone.
+
+    With `after_days`, nobody can log in to it from now on, it keeps what it has and gets, and `account
+    restore` gives it back until it goes by itself. Naming other days sets another time.
     """
     await must_be_known(context, request.user)
     if request.after_days is not None:
