@@ -9,7 +9,15 @@ import pytest
 from tests.harness.databases import Server, mariadb_server, postgresql_server
 from tidings.adapters.memory import MemoryStores
 from tidings.adapters.sql import open_database, open_stores
-from tidings.adapters.sql.tables import accounts, documents, domains, former_accounts
+from tidings.adapters.sql.tables import (
+    accounts,
+    documents,
+    domains,
+    former_accounts,
+    group_heads,
+    group_members,
+    shared_groups,
+)
 from tidings.ports.stores import Stores
 
 __all__ = ["mariadb_server", "postgresql_server"]
@@ -84,6 +92,14 @@ def fresh_url(request: pytest.FixtureRequest, tmp_path):
 async def empty(url: str) -> None:
     """Remove every account, what hangs on it and is left of it, every domain, and others' documents."""
     database = await open_database(url)
-    for table in (accounts, documents, domains, former_accounts):
+    for table in (
+        accounts,
+        documents,
+        domains,
+        former_accounts,
+        group_heads,
+        group_members,
+        shared_groups,
+    ):
         await database.write(lambda connection, table=table: connection.execute(table.delete()))
     await database.close()

@@ -16,6 +16,8 @@ RENAMED = {
 
 def take_back_to_0011(connection: Connection) -> None:
     """Give a database the schema of revision 0011."""
+    for table in ("group_heads", "shared_groups", "group_members"):
+        connection.execute(text(f"DROP TABLE {table}"))
     is_mysql = connection.dialect.name in {"mysql", "mariadb"}
     connection.execute(text("DROP INDEX ix_accounts_removal_due" + " ON accounts" * is_mysql))
     for column in ("removal_since", "removal_due"):

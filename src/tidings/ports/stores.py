@@ -9,6 +9,7 @@ from tidings.ports.blocking import BlockingStore
 from tidings.ports.displayed import DisplayedStore
 from tidings.ports.documents import DocumentStore
 from tidings.ports.domains import DomainStore
+from tidings.ports.groups import GroupStore
 from tidings.ports.ledger import Ledger
 from tidings.ports.preferences import PreferencesStore
 from tidings.ports.private import PrivateStore
@@ -38,6 +39,11 @@ class Stores(Protocol):
     @property
     def roster(self) -> RosterStore:
         """The contacts of every account."""
+        ...
+
+    @property
+    def groups(self) -> GroupStore:
+        """The shared groups of every domain."""
         ...
 
     @property

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 
 from msgspec.structs import replace
 
+from tidings.adapters.memory.groups import MemoryGroups
 from tidings.adapters.memory.state import (
     Accounts,
     AccountState,
@@ -40,11 +41,13 @@ class MemoryAccounts:
         documents: Documents,
         former: FormerAccounts,
         ledger: Ledger | None = None,
+        groups: MemoryGroups | None = None,
     ) -> None:
         self._accounts = accounts
         self._documents = documents
         self._former = former
         self._ledger = ledger
+        self._groups = MemoryGroups(accounts) if groups is None else groups
 
     async def create(self, jid: Jid, keys: tuple[ScramKeys, ...], now: float) -> None:
         """Make an account; raises `AccountExists`."""
@@ -66,6 +69,7 @@ class MemoryAccounts:
         self._documents.pop(record.jid, None)  # what somebody kept of the name while there was no account
         self._former.pop(record.jid, None)
         self._accounts[record.jid] = AccountState(record)
+        self._groups.join_everybody((record.jid,))
 
     async def get(self, jid: Jid) -> AccountRecord | None:
         """Give the account, or None."""
@@ -89,6 +93,7 @@ class MemoryAccounts:
         self._documents.pop(jid, None)
         if noted is not None:
             self._former[jid] = noted
+        self._groups.leave_groups(jid)
         return True
 
     async def set_keys(self, jid: Jid, keys: tuple[ScramKeys, ...]) -> bool:

@@ -9,6 +9,7 @@ from tidings.adapters.memory.blocking import MemoryBlocking
 from tidings.adapters.memory.displayed import MemoryDisplayed
 from tidings.adapters.memory.documents import MemoryDocuments
 from tidings.adapters.memory.domains import MemoryDomains
+from tidings.adapters.memory.groups import MemoryGroups
 from tidings.adapters.memory.preferences import MemoryPreferences
 from tidings.adapters.memory.private import MemoryPrivate
 from tidings.adapters.memory.removals import MemoryRemovals
@@ -30,7 +31,8 @@ class MemoryStores:
         state: Accounts = {}
         documents: Documents = {}
         former: FormerAccounts = {}
-        self.accounts = MemoryAccounts(state, documents, former, ledger)
+        self.groups = MemoryGroups(state)
+        self.accounts = MemoryAccounts(state, documents, former, ledger, self.groups)
         self.removals = MemoryRemovals(state, former)
         self.domains = MemoryDomains()
         self.roster = MemoryRoster(state)

@@ -12,6 +12,7 @@ from tidings.adapters.sql.account_rows import decode_keys, encode_keys, record_o
 from tidings.adapters.sql.dialects import contains, put, put_missing
 from tidings.adapters.sql.documents import clear_documents
 from tidings.adapters.sql.engine import Database
+from tidings.adapters.sql.groups import join_everybody, leave_groups
 from tidings.adapters.sql.ledger.tables import archives, jids
 from tidings.adapters.sql.removals import forget_names, note_former
 from tidings.adapters.sql.tables import accounts, fast_tokens, key_of, promotions
@@ -104,6 +105,7 @@ class SqlAccounts:
             connection.execute(insert(accounts), row)
             clear_documents(connection, jid)  # what somebody kept of the name while there was no account
             forget_names(connection, [jid])
+            join_everybody(connection, (jid,))
 
         await self._database.write(work, refused=AccountExists(jid))
 
@@ -120,6 +122,7 @@ class SqlAccounts:
                 forget_names(connection, [record.jid for record in new])
             for record in new:
                 clear_documents(connection, record.jid)
+            join_everybody(connection, [record.jid for record in new])
             return taken
 
         for _ in range(_RACES):
@@ -149,13 +152,16 @@ class SqlAccounts:
 
     async def remove(self, jid: Jid, *, noted: float | None = None, due: float | None = None) -> bool:
         """Remove the account, its documents and, by the foreign keys, all else that is stored for it."""
-        statement = delete(accounts).where(accounts.c.account == key_of(jid))
+        is_meant = accounts.c.account == key_of(jid)
+        found = select(accounts.c.account).where(is_meant).with_for_update()
         if due is not None:
-            statement = statement.where(accounts.c.removal_due <= due)
+            found = found.where(accounts.c.removal_due <= due)
 
         def work(connection: Connection) -> bool:
-            if not connection.execute(statement).rowcount:
+            if connection.execute(found).first() is None:
                 return False
+            leave_groups(connection, jid)
+            connection.execute(delete(accounts).where(is_meant))
             clear_documents(connection, jid)
             if noted is not None:
                 note_former(connection, jid, noted)

@@ -11,6 +11,7 @@ from tidings.adapters.sql.displayed import SqlDisplayed
 from tidings.adapters.sql.documents import SqlDocuments
 from tidings.adapters.sql.domains import SqlDomains
 from tidings.adapters.sql.engine import Database, open_database
+from tidings.adapters.sql.groups import SqlGroups
 from tidings.adapters.sql.ledger import SqlLedger
 from tidings.adapters.sql.ledger.frames import WriterSetup
 from tidings.adapters.sql.ledger.process_lock import WriterLock
@@ -34,6 +35,7 @@ class SqlStores:
         self.removals = SqlRemovals(database)
         self.domains = SqlDomains(database)
         self.roster = SqlRoster(database)
+        self.groups = SqlGroups(database)
         self.private = SqlPrivate(database)
         self.displayed = SqlDisplayed(database)
         self.vcards = SqlVCards(database)

@@ -131,6 +131,48 @@ promotions = Table(
     mariadb_engine="InnoDB",
 )
 
+group_heads = Table(
+    "group_heads",
+    metadata,
+    Column("domain", Text(1023), primary_key=True),
+    Column("epoch", Text(64), nullable=False),
+    Column("number", BigInteger, nullable=False),  # of the last change
+    Column("pruned", BigInteger, nullable=False),  # up to which those who have left are forgotten
+    mysql_engine="InnoDB",
+    mariadb_engine="InnoDB",
+)
+
+shared_groups = Table(
+    "shared_groups",
+    metadata,
+    Column("domain", Text(1023), primary_key=True),
+    Column("name", Text(255), primary_key=True),
+    Column("label", Text(), nullable=False),
+    Column("description", Text(), nullable=False),
+    Column("for_everybody", Boolean, nullable=False),
+    Column("displayed", RAW, nullable=False),  # a JSON list of names
+    Column("changed", BigInteger, nullable=False),
+    Column("edited", BigInteger, nullable=False),
+    mysql_engine="InnoDB",
+    mariadb_engine="InnoDB",
+)
+
+group_members = Table(  # those who have left stay as tombstones, so they may outlive their accounts
+    "group_members",
+    metadata,
+    Column("domain", Text(1023), primary_key=True),
+    Column("group_name", Text(255), primary_key=True),
+    Column("account", DIGEST, primary_key=True),
+    Column("jid", Text(), nullable=False),
+    Column("name", Text(), nullable=False),
+    Column("changed", BigInteger, nullable=False),
+    Column("removed", Boolean, nullable=False),
+    Index(None, "account"),
+    Index(None, "domain", "changed"),
+    mysql_engine="InnoDB",
+    mariadb_engine="InnoDB",
+)
+
 domains = Table(
     "domains",
     metadata,
