@@ -57,6 +57,7 @@ def test_the_first_categories_are_complete():
         ],
         "invitation": ["create", "list", "revoke"],
         "roster": ["list", "add", "remove"],
+        "group": ["create", "change", "remove", "list", "show", "add", "drop"],
         "vcard": ["get", "set"],
         "private": ["list", "get", "remove"],
         "last": ["get"],
@@ -120,6 +121,8 @@ def arguments_about(domain, found):
         "accounts": [{"user": f"new@{domain}"}],
         "contact": f"bob@{LOCAL}",
         "name": "storage",
+        "group": "sales",
+        "users": [f"alice@{domain}"],
         "namespace": "storage:bookmarks",
         "stanza": f"<message from='alice@{domain}' to='bob@{LOCAL}'/>",
     }
@@ -178,7 +181,8 @@ async def test_all_subjects_must_be_allowed(everything, found, role):
     context = everything.acting_for(CALLERS[role])
     arguments = arguments_about(LOCAL, found)
     for domain, user in ((LOCAL, OTHER), (OTHER, LOCAL)):
-        both = {**arguments, "domain": domain, "user": f"alice@{user}"}
+        named = {"domain": domain, "user": f"alice@{user}", "users": [f"alice@{user}"]}
+        both = arguments | {name: value for name, value in named.items() if name in found.subjects}
         assert await code_of(context, found, both) == "not-allowed"
 
 
@@ -382,6 +386,8 @@ ARGUMENTS = {
     "accounts": [{"user": "new@localhost"}],
     "contact": "bob@localhost",
     "name": "storage",
+    "group": "sales",
+    "users": ["alice@localhost"],
     "namespace": "storage:bookmarks",
 }
 

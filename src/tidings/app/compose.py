@@ -15,7 +15,7 @@ from tidings.features.blocking import Blocking
 from tidings.features.carbons import Carbons
 from tidings.features.client_state import ClientState
 from tidings.features.contact_addresses import ContactAddresses
-from tidings.features.contacts import Presences, Rosters, Subscriptions
+from tidings.features.contacts import Presences, Rosters, SharedGroups, Subscriptions
 from tidings.features.devices import Devices
 from tidings.features.disco import ServiceDiscovery
 from tidings.features.displayed_sync import DisplayedSync
@@ -76,6 +76,7 @@ from tidings.ports.bus import Bus
 from tidings.ports.displayed import DisplayedStore
 from tidings.ports.documents import DocumentStore
 from tidings.ports.domains import DomainRecord
+from tidings.ports.groups import GroupStore
 from tidings.ports.ledger import Ledger
 from tidings.ports.preferences import PreferencesStore
 from tidings.ports.private import PrivateStore
@@ -91,6 +92,7 @@ FEATURES: tuple[type[Feature], ...] = (
     Rosters,
     Subscriptions,
     Presences,
+    SharedGroups,
     Blocking,
     ServiceDiscovery,
     XmppPing,
@@ -229,6 +231,7 @@ def build_server(
         Domains: domains,
         AccountStore: stores.accounts,
         RosterStore: stores.roster,
+        GroupStore: stores.groups,
         PrivateStore: stores.private,
         DisplayedStore: stores.displayed,
         VCardStore: stores.vcards,

@@ -48,6 +48,8 @@ class Cluster:
         self._returns: dict[type[Any], Callable[[str, Any], object]] = {}
         self._reloads = Refresher(supervisor, "reload", self._reload)
         self._domain_reloads = Refresher(supervisor, "reload domain", self._reload_domain)
+        self._listeners: dict[tuple[str, str], Callable[[], Awaitable[None]]] = {}
+        self._told = Refresher(supervisor, "reload of a domain", self._tell_listener)
         self.reload_domain: Callable[[str], Awaitable[None]] | None = None
         """Makes of a domain what is stored of it, which another node has changed."""
         if bus is not None:
@@ -78,10 +80,10 @@ class Cluster:
         if self._bus is not None:
             self._bus.publish(Changed(entity.text, "" if slot is None else slot.name))
 
-    def publish_domain(self, domain: str) -> None:
-        """Say that a domain was added, closed or opened again, or is to go."""
+    def publish_domain(self, domain: str, slot: str = DOMAIN) -> None:
+        """Say that a domain was added, closed or opened again, or is to go; or what else is stored of it."""
         if self._bus is not None:
-            self._bus.publish(Changed(domain, DOMAIN))
+            self._bus.publish(Changed(domain, slot))
 
     # --- who takes what
 
@@ -95,6 +97,13 @@ class Cluster:
         self._takers[kind] = take
         if give_back is not None:
             self._returns[kind] = give_back
+
+    def listen(self, domain: str, slot: str, reload: Callable[[], Awaitable[None]] | None) -> None:
+        """Call this when another node has changed what a domain has under this slot; None ends it."""
+        if reload is None:
+            self._listeners.pop((domain, slot), None)
+        else:
+            self._listeners[domain, slot] = reload
 
     # --- the bus's Receiver
 
@@ -130,6 +139,9 @@ class Cluster:
         if change.slot == DOMAIN:
             self._domain_reloads.ask(change.entity)
             return
+        if (change.entity, change.slot) in self._listeners:
+            self._told.ask((change.entity, change.slot))
+            return
         entity = Jid(change.entity)
         host = self._hosts.get(entity.domain)
         if host is None:
@@ -147,6 +159,16 @@ class Cluster:
         except BackendError as error:
             log.error("reload_delayed", entity=domain, reason=str(error))
             self._clock.call_later(RETRY_SECONDS, functools.partial(self._domain_reloads.ask, domain))
+
+    async def _tell_listener(self, key: tuple[str, str]) -> None:
+        listener = self._listeners.get(key)
+        if listener is None:
+            return
+        try:
+            await listener()
+        except BackendError as error:
+            log.error("reload_delayed", entity=key[0], slot=key[1], reason=str(error))
+            self._clock.call_later(RETRY_SECONDS, functools.partial(self._told.ask, key))
 
     async def _reload(self, key: tuple[Jid, str]) -> None:
         jid, slot = key

@@ -39,7 +39,8 @@ class ContactInfo(msgspec.Struct, frozen=True, kw_only=True):
     """One contact of an account (RFC 6121 §2.1.2).
 
     `subscription` is who sees whose presence, from the account's side. `asks`: the account waits for the
-    contact's answer; `approved`: the contact need not wait for the account's.
+    contact's answer; `approved`: the contact need not wait for the account's. `shared` are the labels of the
+    shared groups by which it is a contact, whatever the account does.
     """
 
     contact: Address
@@ -48,17 +49,18 @@ class ContactInfo(msgspec.Struct, frozen=True, kw_only=True):
     subscription: Who
     asks: bool
     approved: bool
+    shared: tuple[str, ...] = ()
 
 
 @operation("roster", "list", roles=EVERYBODY, subjects=("user",), changes=False)
 async def list_contacts(context: Context, request: ListContacts) -> Page[ContactInfo]:
     """List the contacts of an account by address, a page at a time."""
     await _must_exist(context, request.user)
-    found = await contact_book.entries(context, request.user)
-    left = [entry for entry in found if request.after is None or entry.jid.text > request.after]
+    found = await contact_book.shown(context, request.user)
+    left = [each for each in found if request.after is None or each[0].jid.text > request.after]
     page = left[: request.limit]
-    items = tuple(map(_describe, page))
-    return Page(items=items, next=page[-1].jid.text if len(left) > len(page) else None)
+    items = tuple(_describe(entry, labels) for entry, labels in page)
+    return Page(items=items, next=items[-1].contact.text if len(left) > len(page) else None)
 
 
 class AddContact(msgspec.Struct, frozen=True, kw_only=True):
@@ -151,7 +153,7 @@ def _mirrored(subscription: Subscription) -> Subscription:
     return Subscription.of(to=subscription.has_from, from_=subscription.has_to)
 
 
-def _describe(entry: RosterEntry) -> ContactInfo:
+def _describe(entry: RosterEntry, labels: frozenset[str]) -> ContactInfo:
     return ContactInfo(
         contact=entry.jid,
         name=entry.name,
@@ -159,6 +161,7 @@ def _describe(entry: RosterEntry) -> ContactInfo:
         subscription=entry.subscription.value,
         asks=entry.ask,
         approved=entry.approved,
+        shared=tuple(sorted(labels)),
     )
 
 

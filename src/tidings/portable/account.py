@@ -14,6 +14,7 @@ import msgspec
 
 from tidings.base.jid import Jid
 from tidings.ports.accounts import Ban, ScramKeys
+from tidings.ports.groups import SharedGroup
 from tidings.ports.preferences import StoredPreferences
 from tidings.ports.roster import RosterEntry
 from tidings.wire.xmpp.stanza import Stanza
@@ -69,6 +70,8 @@ class PortableAccount(msgspec.Struct, frozen=True, kw_only=True):
     private: tuple[PrivateFragment, ...] = ()
     blocked: frozenset[Jid] = frozenset()
     preferences: StoredPreferences | None = None
+    groups: tuple[SharedGroup, ...] = ()
+    """The shared groups that it is in: they leave with it, and come from nowhere with an account."""
     conversations: tuple[Conversation, ...] = ()
     """Those whose place in the inbox is known; all others are read but for what is undelivered."""
     undelivered: tuple[PastMessage, ...] = ()

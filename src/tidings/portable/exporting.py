@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from tidings.base.jid import Jid
 from tidings.messages.shown import shown_body
 from tidings.portable.account import PortableAccount, PrivateFragment
+from tidings.ports.groups import SharedGroup
 from tidings.ports.ledger.batch import Direction
 from tidings.ports.ledger.reading import EntryId, PageQuery
 from tidings.ports.stores import Stores
@@ -33,6 +34,8 @@ class Exporter:
 
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
+        self._groups: dict[str, dict[Jid, list[SharedGroup]]] = {}
+        """By domain and account, as they were when the first account of the domain was read."""
 
     async def accounts(self, domains: Iterable[str]) -> AsyncIterator[PortableAccount]:
         """Give every account of the domains, in the order of their names."""
@@ -64,11 +67,23 @@ class Exporter:
             last_activity=record.last_activity,
             last_status=record.last_status,
             contacts=(await stores.roster.load(jid)).entries,
+            groups=tuple(await self._groups_of(jid)),
             vcard=await stores.vcards.get(jid),
             private=tuple(private),
             blocked=await stores.blocking.list(jid),
             preferences=await stores.preferences.get(jid),
         )
+
+    async def _groups_of(self, jid: Jid) -> list[SharedGroup]:
+        found = self._groups.get(jid.domain)
+        if found is None:
+            state = await self._stores.groups.load(jid.domain)
+            groups = {group.name: group for group in state.groups}
+            found = self._groups[jid.domain] = {}
+            for each in state.memberships:
+                if not each.removed and each.group in groups:
+                    found.setdefault(each.jid, []).append(groups[each.group])
+        return sorted(found.get(jid, ()), key=lambda group: group.name)
 
     async def history(self, jid: Jid) -> AsyncIterator[Kept]:
         """Give the archive of an account, oldest first."""

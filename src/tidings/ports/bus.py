@@ -107,10 +107,13 @@ class Changed(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What the stores say of an entity has changed: whoever keeps it in memory reads it anew."""
 
     entity: str
-    """A bare JID; a domain for what is stored of that (`DOMAIN`)."""
+    """A bare JID; a domain for what is stored of that (`DOMAIN`, `GROUPS`)."""
     slot: str
     """The name of the slot that holds it; empty for all that guards read, and whether the entity exists."""
 
+
+GROUPS: Final = "groups"
+"""The slot of a domain whose shared groups have changed, or who is in them."""
 
 DOMAIN: Final = "domain"
 """The slot of a domain that was added, closed or opened again, or is to go."""

@@ -2,6 +2,7 @@
 
 from tidings.features.contacts.presence import Presences
 from tidings.features.contacts.roster import Rosters
+from tidings.features.contacts.shared_groups import SharedGroups
 from tidings.features.contacts.subscriptions import Subscriptions
 
-__all__ = ["Presences", "Rosters", "Subscriptions"]
+__all__ = ["Presences", "Rosters", "SharedGroups", "Subscriptions"]

@@ -4,12 +4,16 @@ It is loaded with the account and lives as long as the account is in memory. Inv
 - what the book says, the store has said before: a change is written first, and fails as a whole;
 - one change at a time (`changing`), so that two devices never overwrite each other's change; what another
   node has changed is taken over between two changes.
+
+What shared groups add to the roster is in no book: the book has a view of the domain's groups, which all
+books share, and says what both are together. Whoever asks what clients see, who sees whom, or which version
+it is gets that answer; `get` and `entries` give what the account has itself, which is what it changes.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Annotated, Final
 
 import msgspec
@@ -17,6 +21,7 @@ import msgspec
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
 from tidings.base.shares import ShareExceeded, share
+from tidings.features.contacts.group_view import NO_GROUPS, GroupView, merged
 from tidings.features.contacts.subscription import State, Step
 from tidings.kernel.current import Current
 from tidings.kernel.slots import Slot
@@ -67,6 +72,7 @@ class ContactBook:
     __slots__ = (
         "_account",
         "_entries",
+        "_groups",
         "_octets",
         "_published",
         "_requests",
@@ -75,8 +81,8 @@ class ContactBook:
         "_watchers",
         "changing",
         "options",
+        "own_version",
         "telling",
-        "version",
     )
 
     def __init__(
@@ -86,9 +92,11 @@ class ContactBook:
         store: RosterStore,
         options: Current[RosterOptions],
         published: Callable[[], object],
+        groups: Current[GroupView] | None = None,
     ) -> None:
-        self.version = roster.version
-        """What a client that has this roster knows it by."""
+        self.own_version = roster.version
+        """The version of what the account has itself."""
+        self._groups = Current(NO_GROUPS) if groups is None else groups
         self.changing = asyncio.Lock()
         """Held while an entry is read, changed and written."""
         self.telling = asyncio.Lock()
@@ -104,26 +112,76 @@ class ContactBook:
         self._octets: int | None = None
 
     def get(self, contact: Jid) -> RosterEntry | None:
-        """Give the entry of this contact, also one that only holds the contact's request."""
+        """Give the account's own entry of this contact, also one that only holds the contact's request."""
         return self._entries.get(contact)
 
     def entries(self) -> tuple[RosterEntry, ...]:
-        """Give all entries, also those that are not listed."""
+        """Give all entries of the account itself, also those that are not listed."""
         return tuple(self._entries.values())
+
+    # --- with what shared groups add
+
+    @property
+    def groups(self) -> GroupView:
+        """The shared groups of the domain as they are now."""
+        return self._groups.now
+
+    @property
+    def version(self) -> str:
+        """What a client that has this roster knows it by."""
+        return self.own_version + self._groups.now.suffix(self._account)
+
+    def shown(self, contact: Jid) -> RosterEntry | None:
+        """Give the entry of a contact as clients see it; None for who is not on the roster."""
+        entry = merged(contact, self._entries.get(contact), self._groups.now.contact(self._account, contact))
+        return entry if entry is not None and entry.listed else None
+
+    def all_shown(self) -> Iterator[RosterEntry]:
+        """Give the whole roster as clients see it."""
+        view = self._groups.now
+        for entry in tuple(self._entries.values()):
+            both = merged(entry.jid, entry, view.contact(self._account, entry.jid))
+            if both is not None and both.listed:
+                yield both
+        for contact in view.contacts(self._account):
+            if contact not in self._entries:
+                shared = merged(contact, None, view.contact(self._account, contact))
+                if shared is not None and shared.listed:
+                    yield shared
+
+    def state(self, contact: Jid) -> State:
+        """Give who of the two sees whom, by either's word or by a shared group's."""
+        shared = self._groups.now.contact(self._account, contact)
+        return state_of(merged(contact, self._entries.get(contact), shared))
+
+    def is_watched_by(self, contact: Jid) -> bool:
+        """Tell whether a contact sees the account's presence."""
+        entry = self._entries.get(contact)
+        if entry is not None and entry.subscription.has_from:
+            return True
+        shared = self._groups.now.contact(self._account, contact)
+        return shared is not None and shared.subscription.has_from
 
     @property
     def watchers(self) -> frozenset[Jid]:
         """The contacts that see the account's presence: From and Both."""
         if self._watchers is None:
             self._watchers = frozenset(e.jid for e in self._entries.values() if e.subscription.has_from)
-        return self._watchers
+        view = self._groups.now
+        # With groups it is made each time: kept in every book, it would be the members times the members.
+        return self._watchers.union(view.watchers(self._account)) if view.number else self._watchers
 
     @property
     def watched(self) -> tuple[Jid, ...]:
         """The contacts whose presence the account sees: To and Both."""
         if self._watched is None:
             self._watched = tuple(e.jid for e in self._entries.values() if e.subscription.has_to)
-        return self._watched
+        view = self._groups.now
+        if not view.concerns(self._account):
+            return self._watched
+        return tuple(dict.fromkeys((*self._watched, *view.watched(self._account))))
+
+    # --- what the account has itself
 
     @property
     def requests(self) -> tuple[RosterEntry, ...]:
@@ -167,7 +225,7 @@ class ContactBook:
                 self._entries[contact] = entry
         except NoSuchAccount:
             raise StanzaError("not-allowed", "an account that is not registered keeps no contacts") from None
-        self.version = version
+        self.own_version = version
         self._watchers = self._watched = self._requests = None
         if self._octets is not None:
             self._octets += _octets_of(entry) - _octets_of(before)
@@ -178,7 +236,7 @@ class ContactBook:
         """Take over what another node has changed in the store. Raises `BackendError`."""
         async with self.changing:
             roster = await self._store.load(self._account)
-            self.version = roster.version
+            self.own_version = roster.version
             self._entries = {entry.jid: entry for entry in roster.entries}
             self._watchers = self._watched = self._requests = self._octets = None
 

@@ -21,6 +21,7 @@ import msgspec
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
 from tidings.base.shares import ShareExceeded, share
+from tidings.features.contacts.blocked import covers, meant
 from tidings.features.contacts.book import BOOK, ContactBook
 from tidings.features.contacts.pushes import INTERESTED
 from tidings.features.contacts.roster import Rosters
@@ -180,7 +181,19 @@ class Presences(Feature):
 
     def is_watched_by(self, account: Account, contact: Jid) -> bool:
         """Tell whether the contact has a subscription to the account's presence."""
-        return contact.bare in account[BOOK].watchers
+        return account[BOOK].is_watched_by(contact.bare)
+
+    def show_to(self, account: Account, contact: Jid) -> Iterator[MaybeAwaitable]:
+        """Show the sessions of this node to a contact who may see them since now."""
+        for session in account.available:
+            if session.presence is not None and not self._is_deaf(contact):
+                yield self._send(session, session.presence, contact)
+
+    def hide_from(self, account: Account, contact: Jid) -> Iterator[MaybeAwaitable]:
+        """Hide the sessions of this node from a contact who may not see them any more."""
+        for session in account.available:
+            if not self._is_deaf(contact):
+                yield self._send(session, unavailable(session.jid), contact)
 
     # --- to all
 
@@ -254,7 +267,11 @@ class Presences(Feature):
 
     async def _show_requests(self, session: Session, book: ContactBook) -> None:
         """Show a session that has just come who wants to see the account (§3.1.3)."""
-        requests = [entry.pending_in for entry in book.requests if entry.pending_in is not None]
+        requests = [
+            entry.pending_in
+            for entry in book.requests
+            if entry.pending_in is not None and not book.state(entry.jid).seen_by_contact
+        ]
         await self._pacing.send(session, (Outgoing(_request_of(raw)) for raw in requests))
 
     # --- to one
@@ -264,7 +281,7 @@ class Presences(Feature):
         shown = session[SHOWN]
         if stanza.kind == "unavailable":
             shown.discard(to)
-        elif not shown.to_all or to.bare not in session.account[BOOK].watchers:
+        elif not shown.to_all or not session.account[BOOK].is_watched_by(to.bare):
             if to not in shown.directed:
                 self._check_room(shown, to)
             shown.add(to)
@@ -281,7 +298,7 @@ class Presences(Feature):
 
     def _answer_probe(self, account: Account, to: Jid, asker: Jid) -> MaybeAwaitable:
         """§4.3.2, and §4.6.3 for those who were shown a session."""
-        is_allowed = asker.bare == account.jid or asker.bare in account[BOOK].watchers
+        is_allowed = asker.bare == account.jid or account[BOOK].is_watched_by(asker.bare)
         sessions = _addressed(account, to)
         if not is_allowed:
             sessions = _shown_to(asker, sessions)
@@ -306,10 +323,10 @@ class Presences(Feature):
     def _vanish(self, account: Account, blocked: tuple[Jid, ...]) -> Iterator[MaybeAwaitable]:
         for session in account.sessions.values():
             if session.presence is not None:
-                for recipient in _meant(blocked, account[BOOK].watchers):
+                for recipient in meant(blocked, account[BOOK].watchers):
                     yield self._router.route(unavailable(session.jid, recipient))
             shown = session[SHOWN]
-            covered = [jid for jid in shown.directed if any(_covers(address, jid) for address in blocked)]
+            covered = [jid for jid in shown.directed if any(covers(address, jid) for address in blocked)]
             for recipient in covered:
                 shown.discard(recipient)
                 yield self._router.route(unavailable(session.jid, recipient))
@@ -317,10 +334,10 @@ class Presences(Feature):
     def _appear(self, account: Account, unblocked: tuple[Jid, ...]) -> Iterator[MaybeAwaitable]:
         for session in account.available:
             if session.presence is not None:
-                for recipient in _meant(unblocked, account[BOOK].watchers):
+                for recipient in meant(unblocked, account[BOOK].watchers):
                     yield self._send(session, session.presence, recipient)
             probe = Stanza.build("presence", kind="probe", sender=session.jid)
-            for recipient in _meant(unblocked, account[BOOK].watched):
+            for recipient in meant(unblocked, account[BOOK].watched):
                 yield self._send(session, probe, recipient)
 
     # --- helpers
@@ -360,23 +377,6 @@ def _is_available(account: Account, to: Jid) -> bool:
 def _addressed(account: Account, to: Jid) -> list[Session]:
     """Give the available sessions of this node that an address means: all, or that of a resource."""
     return [session for session in account.available if not to.resource or session.jid == to]
-
-
-def _meant(addresses: Iterable[Jid], contacts: Iterable[Jid]) -> Iterator[Jid]:
-    """Give the contacts, or the resource of one, that entries of a block list mean (XEP-0191 §3.1)."""
-    for address in addresses:
-        for contact in contacts:
-            if _covers(address, contact):
-                yield contact
-            elif address.resource and address.bare == contact:
-                yield address
-
-
-def _covers(blocked: Jid, jid: Jid) -> bool:
-    """Tell whether an entry of a block list means this address: a domain means everybody there."""
-    if blocked.resource:
-        return blocked in (jid, Jid.of("", jid.domain, jid.resource))
-    return blocked in (jid.bare, jid.domain)
 
 
 def _request_of(raw: bytes) -> Stanza:

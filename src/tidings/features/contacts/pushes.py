@@ -6,7 +6,7 @@ from typing import Final
 
 from tidings.base.ids import token
 from tidings.base.jid import Jid
-from tidings.features.contacts.book import BOOK
+from tidings.features.contacts.book import BOOK, ContactBook
 from tidings.kernel.account import Account
 from tidings.kernel.audience import Audience
 from tidings.kernel.session import Session
@@ -23,12 +23,18 @@ INTERESTED: Final = Audience("contacts.interested", lambda session: session[HAS_
 """The sessions that have asked for the roster."""
 
 
-def push(sessions: SessionManager, account: Account, contact: Jid, entry: RosterEntry | None) -> None:
-    """Tell the interested devices that this is the contact's entry now, None: that it is gone."""
+def push(sessions: SessionManager, account: Account, contact: Jid) -> None:
+    """Tell the interested devices what the contact's entry is now, or that it is gone."""
     if not sessions.has_devices(account, INTERESTED):
         return
-    item = RosterItem(contact, subscription=ItemSubscription.REMOVE) if entry is None else item_of(entry)
-    sessions.to_devices(account, INTERESTED, _push_of(item, account[BOOK].version))
+    book = account[BOOK]
+    sessions.to_devices(account, INTERESTED, _push_of(shown_item(book, contact), book.version))
+
+
+def shown_item(book: ContactBook, contact: Jid) -> RosterItem:
+    """Give a contact as clients are told of it: its entry, or that there is none."""
+    entry = book.shown(contact)
+    return RosterItem(contact, subscription=ItemSubscription.REMOVE) if entry is None else item_of(entry)
 
 
 def send_push(session: Session, item: RosterItem, version: str) -> None:

@@ -1,7 +1,8 @@
 """Roster: an account keeps its contacts on the server, and every device sees the same list.
 
 Implements RFC 6121 §2, with versions (§2.6); the marks § point at its sections. A client changes names and
-groups only; subscriptions change by presence stanzas (see subscriptions.py). A roster is its owner's:
+groups only; subscriptions change by presence stanzas (see subscriptions.py). Contacts by a shared group (see
+shared_groups.py) are given a name and groups like others, and cannot be removed. A roster is its owner's:
 requests for somebody else's are refused, and so is what looks like a push and comes from somebody else.
 """
 
@@ -25,7 +26,14 @@ from tidings.features.contacts.book import (
     RosterOptions,
     state_of,
 )
-from tidings.features.contacts.pushes import HAS_ASKED, INTERESTED, item_of, push, send_push
+from tidings.features.contacts.group_view import (
+    NO_GROUPS,
+    GroupView,
+    only_shared,
+    split_version,
+    write_suffix,
+)
+from tidings.features.contacts.pushes import HAS_ASKED, INTERESTED, item_of, push, send_push, shown_item
 from tidings.features.contacts.showing import hide, show
 from tidings.features.contacts.subscription import State, Verb
 from tidings.kernel.account import Account, account_of
@@ -40,7 +48,7 @@ from tidings.kernel.session import Session
 from tidings.kernel.session_manager import SessionManager
 from tidings.kernel.supervisor import Supervisor
 from tidings.messages.router import Router
-from tidings.ports.roster import UNTOUCHED, Roster, RosterEntry, RosterRemoval, RosterStore
+from tidings.ports.roster import UNTOUCHED, Roster, RosterEntry, RosterStore
 from tidings.wire.xml.element import Element
 from tidings.wire.xml.writer import check_characters
 from tidings.wire.xmpp import ns
@@ -81,6 +89,8 @@ class Rosters(Feature):
         self._supervisor = supervisor
         self._store = store
         self._options = options
+        self.groups: Current[GroupView] = Current(NO_GROUPS)
+        """The shared groups of the domain; kept up to date by their feature."""
 
     @loads(BOOK)
     async def load_book(self, account: Jid) -> ContactBook:
@@ -94,7 +104,7 @@ class Rosters(Feature):
 
     def _book(self, account: Jid, roster: Roster) -> ContactBook:
         published = functools.partial(self._cluster.publish, account, BOOK)
-        return ContactBook(account, roster, self._store, self._options, published)
+        return ContactBook(account, roster, self._store, self._options, published, self.groups)
 
     def stream_features(self, stage: StreamStage) -> Iterable[Element]:
         """Say that versions (§2.6.1) and pre-approval (§3.4.1) are understood."""
@@ -150,7 +160,7 @@ class Rosters(Feature):
     async def _since(self, session: Session, book: ContactBook, known: str | None) -> Answer:
         """Answer a client that has no version, or one which is not the present one (§2.6.3)."""
         async with book.changing:
-            changes = await self._store.changes_since(session.account.jid, known) if known else None
+            changes = await self._changes(session.account.jid, book, known) if known else None
             if changes is None:
                 whole = await _whole(book)
                 session[HAS_ASKED] = True
@@ -165,11 +175,31 @@ class Rosters(Feature):
         A client that loses the stream in between goes on from the version of the last push that it has got.
         """
         async with book.changing:
-            changes = await self._store.changes_since(session.account.jid, known)
+            changes = await self._changes(session.account.jid, book, known)
             session[HAS_ASKED] = True
             if changes is not None and not session.ended:
-                for change in changes:
-                    send_push(session, _changed(change.contact), change.version)
+                for contact, version in changes:
+                    send_push(session, shown_item(book, contact), version)
+
+    async def _changes(self, account: Jid, book: ContactBook, known: str) -> list[tuple[Jid, str]] | None:
+        """Give the contacts that have changed since a version, each with what the roster is after its push.
+
+        A client that loses its stream on the way asks again with that. None where the changes are not known.
+        """
+        own, epoch, number = split_version(known)
+        shared = book.groups.changes_since(account, epoch, number)
+        if shared is None:
+            return None
+        changes = () if own == book.own_version else await self._store.changes_since(account, own)
+        if changes is None:
+            return None
+        before = write_suffix(epoch, number) if epoch else ""
+        told = [(change.contact.jid, change.version + before) for change in changes]
+        for part, contact in enumerate(shared):
+            told.append((contact, book.own_version + write_suffix(book.groups.epoch, number, part)))
+        if told:
+            told[-1] = (told[-1][0], book.version)
+        return told
 
     # --- for administrators
 
@@ -180,11 +210,11 @@ class Rosters(Feature):
         """
         book, contact = account[BOOK], wanted.contact
         async with book.changing:
-            before = book.get(contact)
-            after = wanted.applied_to(before)
-            if await book.write(contact, after):
-                push(self._sessions, account, contact, after)
-        return state_of(before), state_of(after)
+            before = book.state(contact)
+            if await book.write(contact, wanted.applied_to(book.get(contact))):
+                push(self._sessions, account, contact)
+            after = book.state(contact)
+        return before, after
 
     def show_arranged(self, account: Account, contact: Jid, before: State, after: State) -> MaybeAwaitable:
         """Let a contact who sees the account since it was arranged do so now, and no more who does not."""
@@ -195,34 +225,46 @@ class Rosters(Feature):
         return None
 
     async def _update(self, account: Account, item: RosterItem) -> None:
-        """Set name and groups of a contact; subscriptions stay what they are (§2.1.2.5)."""
+        """Set name and groups of a contact; subscriptions stay what they are (§2.1.2.5).
+
+        What a shared group says of the contact is not written down as the account's own.
+        """
         book = account[BOOK]
         async with book.changing:
+            before, name, groups = book.get(item.jid), item.name, frozenset(item.groups)
+            shared = book.groups.contact(account.jid, item.jid)
+            if shared is not None:
+                name, groups = "" if name == shared.name else name, groups - shared.labels
             entry = msgspec.structs.replace(
-                book.get(item.jid) or RosterEntry(jid=item.jid),
-                name=item.name,
-                groups=frozenset(item.groups),
-                listed=True,
+                before or RosterEntry(jid=item.jid), name=name, groups=groups, listed=True
             )
-            await book.write(item.jid, entry)
-            push(self._sessions, account, item.jid, entry)
+            is_own = before is not None or name or groups or shared is None or not shared.is_listed
+            if is_own:
+                await book.write(item.jid, entry)
+            push(self._sessions, account, item.jid)
 
     async def remove(self, account: Account, contact: Jid) -> None:
-        """Remove a contact and end what subscriptions there are (§2.5); raises `item-not-found`."""
+        """Remove a contact and end what subscriptions there are (§2.5); raises `item-not-found`.
+
+        Who is a contact by a shared group, too, stays one by that. Who is one only by that is not removed:
+        raises `not-allowed`.
+        """
         book = account[BOOK]
         async with book.changing:
-            before = book.get(contact)
+            before, shared = book.get(contact), book.groups.contact(account.jid, contact)
             if before is None or not before.listed:
+                if shared is not None and shared.is_listed:
+                    raise only_shared(contact, shared)
                 raise StanzaError("item-not-found", f"{contact} is not on the roster")
             await book.write(contact, None)
-            push(self._sessions, account, contact, None)
+            push(self._sessions, account, contact)
         wait = in_turn(self._part(account, contact, state_of(before)))
         if wait is not None:
             await wait
 
     def _part(self, account: Account, contact: Jid, state: State) -> Iterator[MaybeAwaitable]:
         """Tell the contact that neither sees the other any more (§2.5.2); a waiting request is refused."""
-        if state.seen_by_contact:
+        if state.seen_by_contact and not account[BOOK].is_watched_by(contact):
             yield hide(self._router, account, contact)
         if state.sees_contact or state.pending_out:
             yield self._router.route(_presence(Verb.UNSUBSCRIBE, account.jid, contact))
@@ -239,19 +281,12 @@ async def _whole(book: ContactBook) -> Child:
     if book.octets > most:
         raise ShareExceeded("the roster as an answer", book.octets, most)
     parts = [query_opening(book.version)]
-    for number, entry in enumerate(book.entries(), 1):
-        if entry.listed:
-            parts.append(item_of(entry).to_text())
+    for number, entry in enumerate(book.all_shown(), 1):
+        parts.append(item_of(entry).to_text())
         if number % STRETCH == 0:
             await asyncio.sleep(0)
     parts.append(QUERY_END)
     return Child(*RosterQuery.TAG, check_characters("".join(parts)).encode())
-
-
-def _changed(change: RosterEntry | RosterRemoval) -> RosterItem:
-    if isinstance(change, RosterRemoval):
-        return RosterItem(change.jid, subscription=ItemSubscription.REMOVE)
-    return item_of(change)
 
 
 def _presence(verb: Verb, sender: Jid, to: Jid) -> Stanza:

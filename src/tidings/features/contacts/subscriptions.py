@@ -7,6 +7,9 @@ account that is offline (§3.1.6, a MAY), since the roster shows them.
 A request with the token of an invitation is granted and returned at once (XEP-0379 0.3.3 §3.5, §3.6), also
 where nobody is connected; one with a token that is not the server's is for the account's clients, which may
 have made it.
+
+Between members of a shared group, who see each other by that, a request is answered at once and changes
+nothing; what ends a subscription ends that which the two have beside the group.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from tidings.features.contacts.book import BOOK, Arrangement, entry_after, state
 from tidings.features.contacts.pushes import INTERESTED, push
 from tidings.features.contacts.roster import Rosters
 from tidings.features.contacts.showing import hide, show
-from tidings.features.contacts.subscription import State, Step, Verb, receive, send
+from tidings.features.contacts.subscription import State, Verb, receive, send
 from tidings.kernel.account import Account, account_of
 from tidings.kernel.audience import AVAILABLE
 from tidings.kernel.events import ContactsAgreed, PresenceArrived, PresenceSent
@@ -94,34 +97,40 @@ class Subscriptions(Feature):
     async def _send(self, account: Account, contact: Jid, verb: Verb, stanza: Stanza) -> None:
         book = account[BOOK]
         async with book.changing:
-            before = book.get(contact)
+            before, was = book.get(contact), book.state(contact)
             approved = before is not None and before.approved
             if verb is Verb.SUBSCRIBE and stanza.has(*Preauth.TAG):
                 # Whoever follows an invitation lets the inviter ask in return (XEP-0379 §3.4).
                 approved = send(Verb.SUBSCRIBED, state_of(before), approved=approved).approved
-            step = send(verb, state_of(before), approved=approved)
-            after = entry_after(contact, before, step)
-            await book.write(contact, after)
+            own = state_of(before)
+            is_settled = _settles(verb, was, is_sent=True) and not _settles(verb, own, is_sent=True)
+            step = send(verb, was if is_settled else own, approved=approved)
+            if is_settled:
+                after = before
+            else:
+                after = entry_after(contact, before, step)
+                await book.write(contact, after)
             if is_visible_change(before, after):
-                push(self._sessions, account, contact, after)
+                push(self._sessions, account, contact)
+            now = book.state(contact)
         stanza = stanza.replace(to=contact, sender=account.jid)  # §3.1.2: subscriptions are between accounts
-        wait = in_turn(self._tell_contact(account, contact, state_of(before), step, stanza))
+        wait = in_turn(self._tell_contact(account, contact, was, now, stanza if step.passes else None))
         if wait is not None:
             await wait
 
     def _tell_contact(
-        self, account: Account, contact: Jid, before: State, step: Step, stanza: Stanza
+        self, account: Account, contact: Jid, before: State, now: State, stanza: Stanza | None
     ) -> Iterator[MaybeAwaitable]:
-        if before.seen_by_contact and not step.state.seen_by_contact:
+        if before.seen_by_contact and not now.seen_by_contact:
             yield hide(self._router, account, contact)  # §3.2.2: before it hears that it may not see us
-        if step.passes:
+        if stanza is not None:
             yield self._router.route(stanza)
-        if step.state.seen_by_contact and not before.seen_by_contact:
+        if now.seen_by_contact and not before.seen_by_contact:
             yield show(self._router, self._sessions, account, contact)  # §3.1.5
 
     async def _receive_invited(self, account: Account, contact: Jid, stanza: Stanza) -> None:
         """Take a request that has a token; without a valid one it is as any other (XEP-0379 §4.1)."""
-        state = state_of(account[BOOK].get(contact))
+        state = account[BOOK].state(contact)
         invitation = None if state.seen_by_contact else await self._use_invitation(account, contact, stanza)
         if invitation is None:
             return await self._receive(account, contact, Verb.SUBSCRIBE, stanza)
@@ -161,28 +170,45 @@ class Subscriptions(Feature):
         stanza = stanza.replace(to=account.jid, sender=contact)
         request = book.kept_request(stanza) if verb is Verb.SUBSCRIBE else None
         async with book.changing:
-            before = book.get(contact)
+            before, was = book.get(contact), book.state(contact)
             state = state_of(before)
+            is_settled = _settles(verb, was, is_sent=False) and not _settles(verb, state, is_sent=False)
+            if is_settled:
+                state = was
             if is_invited:  # a request that waits is granted by this one
                 state = State.of(state.subscription, pending_out=state.pending_out, pending_in=False)
             is_approved = is_invited or (before is not None and before.approved)
             step = receive(verb, state, approved=is_approved)
-            after = entry_after(contact, before, step, request)
-            await book.write(contact, after)
+            if is_settled:
+                after = before
+            else:
+                after = entry_after(contact, before, step, request)
+                await book.write(contact, after)
             if step.passes:
                 # A request is for whoever is there (§3.1.3), the rest for those who show the roster (§3.1.6).
                 audience = AVAILABLE if verb is Verb.SUBSCRIBE else INTERESTED
                 self._sessions.to_devices(account, audience, stanza)
             if is_visible_change(before, after):
-                push(self._sessions, account, contact, after)
-        wait = in_turn(self._answer(account, contact, state_of(before), step))
+                push(self._sessions, account, contact)
+            now = book.state(contact)
+        wait = in_turn(self._answer(account, contact, was, now, step.reply))
         if wait is not None:
             await wait
 
-    def _answer(self, account: Account, contact: Jid, before: State, step: Step) -> Iterator[MaybeAwaitable]:
-        if step.reply is not None:
-            answer = Stanza.build("presence", kind=step.reply.value, sender=account.jid, to=contact)
+    def _answer(
+        self, account: Account, contact: Jid, before: State, now: State, reply: Verb | None
+    ) -> Iterator[MaybeAwaitable]:
+        if reply is not None:
+            answer = Stanza.build("presence", kind=reply.value, sender=account.jid, to=contact)
             yield self._router.route(answer)
             yield show(self._router, self._sessions, account, contact)
-        elif before.seen_by_contact and not step.state.seen_by_contact:
+        elif before.seen_by_contact and not now.seen_by_contact:
             yield hide(self._router, account, contact)  # §3.3.3
+
+
+def _settles(verb: Verb, state: State, *, is_sent: bool) -> bool:
+    """Tell whether what is asked or granted holds already in this state."""
+    asks = verb is Verb.SUBSCRIBE
+    if not asks and verb is not Verb.SUBSCRIBED:
+        return False
+    return state.sees_contact if asks is is_sent else state.seen_by_contact

@@ -1,7 +1,7 @@
 """Writing: accounts as a document of XEP-0227, which every server that knows it can read.
 
 What the document has no place for stands in namespaces of its own, as it allows (§4): archive preferences,
-a ban, and when an account was made and was there last.
+a ban, the shared groups that an account is in, and when it was made and was there last.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from tidings.features.contacts.pushes import item_of
 from tidings.portable.account import PortableAccount
 from tidings.portable.exporting import Exporter, Kept
 from tidings.ports.accounts import ScramKeys
+from tidings.ports.groups import SharedGroup
 from tidings.ports.roster import RosterEntry
 from tidings.wire.xml.element import Element, decode
 from tidings.wire.xml.writer import escape_attribute
@@ -99,6 +100,8 @@ def _elements(account: PortableAccount) -> Iterator[Element]:
         for contact in account.contacts:
             if contact.pending_in is not None:
                 yield decode(contact.pending_in, ns.CLIENT)
+    if account.groups:
+        yield _groups(account.groups)
     if account.vcard is not None:
         yield decode(account.vcard, ns.VCARD)
     if account.private:
@@ -134,6 +137,12 @@ def _times(account: PortableAccount) -> Element:
 def _roster(contacts: Iterable[RosterEntry]) -> Element:
     listed = sorted((contact for contact in contacts if contact.listed), key=lambda contact: contact.jid)
     return Element("query", ns.ROSTER, None, *(item_of(contact).encode() for contact in listed))
+
+
+def _groups(groups: Iterable[SharedGroup]) -> Element:
+    named = ({"name": group.name, "label": group.label} for group in groups)
+    children = (Element("group", ns.TIDINGS_PORTABLE, attributes) for attributes in named)
+    return Element("groups", ns.TIDINGS_PORTABLE, None, *children)
 
 
 def _privacy(blocked: Iterable[Jid]) -> Element:
