@@ -42,6 +42,7 @@ from tidings.app.move import move
 from tidings.app.options import Config
 from tidings.base.errors import BackendError, BackupError
 from tidings.ports.accounts import Ban
+from tidings.ports.groups import Member, SharedGroup
 from tidings.ports.ledger.batch import EntryKind, LedgerBatch
 from tidings.ports.ledger.reading import EntryId, InboxQuery, NoSuchEntry, PageQuery
 from tidings.ports.roster import RosterEntry, Subscription
@@ -81,6 +82,9 @@ async def live(stores: SqlStores) -> None:
     await stores.vcards.put(BOB, b"<vCard/>")
     await stores.blocking.add(ALICE, (CAROL, LONGEST))
     await stores.documents.put(ALICE, "urn:y", "key", b"\x00\xff", expected=None)
+    await stores.groups.create(ALICE.domain, SharedGroup(name="größe", label="G", displayed=frozenset({"a"})))
+    await stores.groups.add(ALICE.domain, "größe", [Member(ALICE, "Älice"), Member(BOB)])
+    await stores.groups.drop(ALICE.domain, "größe", [BOB])
     ledger = stores.ledger
     await accept(
         ledger,
@@ -119,6 +123,8 @@ async def all_of(stores: SqlStores) -> list[object]:
             await stores.blocking.list(account),
             await stores.documents.get(account, "urn:y", "key"),
         ]
+    groups = await stores.groups.load(ALICE.domain)
+    found += [replace(groups, memberships=()), sorted(groups.memberships, key=lambda each: each.jid)]
     return found
 
 
@@ -344,6 +350,7 @@ class Earlier:
 async def test_a_backup_of_an_earlier_version_is_brought_up_to_date(fresh_url: str, tmp_path: Path) -> None:
     stores = await open_stores(f"sqlite:///{tmp_path}/first.db")
     await live(stores)
+    await stores.groups.clear(ALICE.domain)  # there were none
     before = await all_of(stores)
     await stores.close()
     config = config_of(f"sqlite:///{tmp_path}/first.db", tmp_path / "first")

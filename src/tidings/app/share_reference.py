@@ -19,6 +19,8 @@ from tidings.features.last_activity import LONGEST_STATUS
 from tidings.messages.entries import RETRACTION_OCTETS
 from tidings.ports.accounts import TOKEN_DEVICES
 from tidings.ports.documents import LONGEST_VALUE
+from tidings.ports.groups import HISTORY as GROUP_HISTORY
+from tidings.ports.groups import MOST_MEMBERS
 from tidings.ports.roster import HISTORY
 from tidings.wire.xmpp.payloads.archive_preferences import LISTED
 
@@ -31,6 +33,12 @@ FIXED: Final[tuple[tuple[str, int, str], ...]] = (
     ("Devices whose place in the archive is known", DEVICES, OLDEST_LEAVES),
     ("Devices that hold tokens for a log-in without password", TOKEN_DEVICES, "the first to run out leaves"),
     ("Contacts that left a roster and are still told of", HISTORY, OLDEST_LEAVES),
+    (
+        "Members of a shared group",
+        MOST_MEMBERS,
+        "`policy-violation`; new accounts are not in one for everybody",
+    ),
+    ("Changes of the shared groups of a domain that are still told of", GROUP_HISTORY, OLDEST_LEAVES),
     ("Addresses in each list of the archive preferences", LISTED, "`bad-request`"),
     ("Characters of the last good-bye", LONGEST_STATUS, "the rest is cut off"),
     ("Copied messages whose errors are copied, too (in memory)", REMEMBERED, OLDEST_LEAVES),

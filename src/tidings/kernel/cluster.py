@@ -105,6 +105,10 @@ class Cluster:
         else:
             self._listeners[domain, slot] = reload
 
+    def reload_domain_slot(self, domain: str, slot: str) -> None:
+        """Have who listens for this read it anew, soon, and again until that is done."""
+        self._told.ask((domain, slot))
+
     # --- the bus's Receiver
 
     def take(self, sender: str, items: Sequence[Item]) -> None:
@@ -140,7 +144,7 @@ class Cluster:
             self._domain_reloads.ask(change.entity)
             return
         if (change.entity, change.slot) in self._listeners:
-            self._told.ask((change.entity, change.slot))
+            self.reload_domain_slot(change.entity, change.slot)
             return
         entity = Jid(change.entity)
         host = self._hosts.get(entity.domain)

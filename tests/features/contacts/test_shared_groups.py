@@ -11,10 +11,13 @@ from tests.features.contacts.people import (
     seen,
     show_roster,
 )
-from tests.harness.world import World, WorldClient
+from tests.harness.clock import VirtualClock
+from tests.harness.world import World, WorldClient, memory_stores
+from tidings.base.errors import BackendError
 from tidings.base.jid import Jid
 from tidings.features.contacts import SharedGroups
-from tidings.ports.groups import Member, SharedGroup
+from tidings.kernel.cluster import RETRY_SECONDS
+from tidings.ports.groups import GroupStore, Member, SharedGroup, StoredGroups
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.roster import ItemSubscription, RosterItem
 
@@ -380,3 +383,60 @@ async def test_groups_that_display_each_other_see_each_other(world, groups):
     assert await roster_of(carol) == [member(ALICE, "Sales")]
     await groups.add("sales", BOB)
     assert pushed(carol) == [member(BOB, "Sales")]
+
+
+# --- the store
+
+
+class Silent:
+    """The store of groups on a day on which its database cannot be read."""
+
+    def __init__(self, store: GroupStore) -> None:
+        self.is_silent = False
+        self._store = store
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+    async def load(self, domain: str, *, since: int = 0) -> StoredGroups:
+        if self.is_silent:
+            raise BackendError("the database does not answer")
+        return await self._store.load(domain, since=since)
+
+
+@pytest.fixture
+async def quiet():
+    """Give a server whose store of groups can fall silent."""
+    clock = VirtualClock()
+    stores = await memory_stores(clock)
+    stores.groups = Silent(stores.groups)
+    world = await World.start(("localhost",), stores=stores, clock=clock)
+    yield world
+    await world.stop()
+
+
+async def test_a_login_reads_no_groups(quiet):
+    groups = Groups(quiet)
+    await groups.create("sales", ALICE, BOB)
+    quiet.stores.groups.is_silent = True
+    bob = await interested(quiet, f"{BOB}/b")
+    alice = await quiet.login(f"{ALICE}/a")
+    await alice.send("<presence/>")
+    assert await roster_of(alice) == [member(BOB, "Sales")]
+    assert seen(bob) == [("", f"{ALICE}/a")]
+
+
+async def test_a_change_that_could_not_be_read_is_told_later(quiet):
+    groups = Groups(quiet)
+    await groups.create("sales", ALICE)
+    alice = await interested(quiet, f"{ALICE}/a")
+    await quiet.register(BOB)
+    quiet.stores.groups.is_silent = True
+    with pytest.raises(BackendError):
+        await groups.add("sales", BOB)
+    await quiet.settle()
+    assert pushed(alice) == []
+    quiet.stores.groups.is_silent = False
+    quiet.clock.advance(RETRY_SECONDS)
+    await quiet.settle()
+    assert pushed(alice) == [member(BOB, "Sales")]

@@ -17,6 +17,7 @@ from typing import Final
 
 import structlog
 
+from tidings.base.errors import BackendError
 from tidings.base.jid import Jid
 from tidings.features.contacts.book import BOOK, ContactBook
 from tidings.features.contacts.group_view import GroupView, merged, write_suffix
@@ -62,10 +63,14 @@ class SharedGroups(Feature):
     async def changed(self) -> None:
         """Take over what has been changed in the store, here and on other nodes; raises `BackendError`.
 
-        When it returns, the sessions of this node have been told.
+        When it returns, the sessions of this node have been told; where it raises, they will be.
         """
         self._cluster.publish_domain(self._host.domain, GROUPS)
-        await self._refresh()
+        try:
+            await self._refresh()
+        except BackendError:
+            self._cluster.reload_domain_slot(self._host.domain, GROUPS)
+            raise
 
     @listens(AccountRegistered)
     def on_registered(self, event: AccountRegistered) -> MaybeAwaitable:
