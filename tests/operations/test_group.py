@@ -152,5 +152,5 @@ async def test_personal_data_names_the_groups_of_an_account(three):
         async for each in CATALOGUE.stream(three, "account", "export-personal-data", {"user": ALICE})
     ]
     text = "".join(parts)
-    assert '<group name="sales" label="Sales &amp; more"/>' in text.replace("'", '"')
+    assert '<group name="sales" label="Sales &amp; more" called=""/>' in text.replace("'", '"')
     assert "shop" not in text

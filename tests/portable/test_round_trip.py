@@ -12,6 +12,7 @@ from tidings.portable.exporting import Exporter
 from tidings.portable.importing import Importer
 from tidings.portable.xep0227.reading import Xep0227
 from tidings.portable.xep0227.writing import written
+from tidings.ports.groups import Member, SharedGroup
 from tidings.wire.xml.element import Element, decode
 from tidings.wire.xml.writer import escape_text
 from tidings.wire.xmpp import ns
@@ -58,6 +59,8 @@ async def filled() -> World:
     body = f"<body>{escape_text(ODD)}</body>"
     await alice.send(f"<message to='bob@localhost' type='chat' id='odd'>{body}</message>")
     await alice.leave()
+    await world.stores.groups.create("localhost", SharedGroup(name="sales & co", label="Sales"))
+    await world.stores.groups.add("localhost", "sales & co", [Member(ALICE, "Älice"), Member(BOB)])
     await chat(bob, "alice@localhost", "waits", "takes back")
     retract = "<retract xmlns='urn:xmpp:message-retract:1' id='takes back'/>"
     await bob.send(f"<message to='alice@localhost' type='chat' id='r'><body>gone</body>{retract}</message>")
@@ -77,6 +80,9 @@ async def test_everything_comes_back(tmp_path: Path) -> None:
     assert (report.accounts, dict(report.left_out)) == (2, {})
     after = await document_of(stores)
     assert elements_of(after).to_bytes().splitlines() == elements_of(before).to_bytes().splitlines()
+    groups = await stores.groups.load("localhost")
+    assert [(group.name, group.label) for group in groups.groups] == [("sales & co", "Sales")]
+    assert {(each.jid, each.name) for each in groups.memberships} == {(ALICE, "Älice"), (BOB, "")}
 
     world = await World.start(stores=stores, clock=world.clock)
     alice = await world.login("alice@localhost/new")

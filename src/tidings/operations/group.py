@@ -13,9 +13,8 @@ from tidings.operations.catalogue import ADMINISTRATORS, operation
 from tidings.operations.context import Context
 from tidings.operations.errors import OperationError
 from tidings.operations.values import AUDITED, AccountAddress, Domain, Page
-from tidings.ports.groups import MOST_MEMBERS, Member, Membership, NoSuchGroup, SharedGroup
+from tidings.ports.groups import LONGEST_NAME, MOST_MEMBERS, Member, Membership, NoSuchGroup, SharedGroup
 
-_NAME_OCTETS: Final = 255
 _LABEL_OCTETS: Final = 1_023
 _MOST_DISPLAYED: Final = 50
 
@@ -24,7 +23,7 @@ Name = Annotated[
     str,
     Meta(
         min_length=1,
-        max_length=_NAME_OCTETS,
+        max_length=LONGEST_NAME,
         description="Name of the group among those of its domain; it never changes.",
         extra=AUDITED,
     ),
@@ -32,7 +31,7 @@ Name = Annotated[
 Label = Annotated[str, Meta(max_length=_LABEL_OCTETS)]
 Description = Annotated[str, Meta(max_length=1000)]
 Displayed = Annotated[
-    tuple[Annotated[str, Meta(max_length=_NAME_OCTETS)], ...],
+    tuple[Annotated[str, Meta(max_length=LONGEST_NAME)], ...],
     Meta(
         max_length=_MOST_DISPLAYED,
         description="Other groups of the domain whose members are on the rosters of the members of this one.",
@@ -299,7 +298,7 @@ def _members_of(domain: Jid, users: tuple[Jid, ...]) -> tuple[Jid, ...]:
 
 
 def _check(name: str, label: str) -> None:
-    for what, text, most in (("group", name, _NAME_OCTETS), ("label", label, _LABEL_OCTETS)):
+    for what, text, most in (("group", name, LONGEST_NAME), ("label", label, _LABEL_OCTETS)):
         if len(text.encode()) > most:
             raise OperationError("invalid", f"`{what}` has {len(text.encode())} octets; {most} are allowed")
 

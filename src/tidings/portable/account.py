@@ -14,7 +14,6 @@ import msgspec
 
 from tidings.base.jid import Jid
 from tidings.ports.accounts import Ban, ScramKeys
-from tidings.ports.groups import SharedGroup
 from tidings.ports.preferences import StoredPreferences
 from tidings.ports.roster import RosterEntry
 from tidings.wire.xmpp.stanza import Stanza
@@ -54,6 +53,14 @@ def past_message(owner: Jid, message: Stanza, time: int) -> PastMessage:
     return PastMessage(time, message.replace(sender=sender, to=to), is_sent=sender.bare == owner)
 
 
+class PortableMembership(msgspec.Struct, frozen=True):
+    """A shared group that an account is in, and what the others' rosters call the account."""
+
+    group: str
+    label: str = ""
+    called: str = ""
+
+
 class PortableAccount(msgspec.Struct, frozen=True, kw_only=True):
     """One account but for its archive; times are seconds since 1970."""
 
@@ -70,8 +77,8 @@ class PortableAccount(msgspec.Struct, frozen=True, kw_only=True):
     private: tuple[PrivateFragment, ...] = ()
     blocked: frozenset[Jid] = frozenset()
     preferences: StoredPreferences | None = None
-    groups: tuple[SharedGroup, ...] = ()
-    """The shared groups that it is in: they leave with it, and come from nowhere with an account."""
+    groups: tuple[PortableMembership, ...] = ()
+    """The shared groups that it is in."""
     conversations: tuple[Conversation, ...] = ()
     """Those whose place in the inbox is known; all others are read but for what is undelivered."""
     undelivered: tuple[PastMessage, ...] = ()

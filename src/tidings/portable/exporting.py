@@ -10,8 +10,7 @@ from typing import Final, NamedTuple
 
 from tidings.base.jid import Jid
 from tidings.messages.shown import shown_body
-from tidings.portable.account import PortableAccount, PrivateFragment
-from tidings.ports.groups import SharedGroup
+from tidings.portable.account import PortableAccount, PortableMembership, PrivateFragment
 from tidings.ports.ledger.batch import Direction
 from tidings.ports.ledger.reading import EntryId, PageQuery
 from tidings.ports.stores import Stores
@@ -34,7 +33,7 @@ class Exporter:
 
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
-        self._groups: dict[str, dict[Jid, list[SharedGroup]]] = {}
+        self._groups: dict[str, dict[Jid, list[PortableMembership]]] = {}
         """By domain and account, as they were when the first account of the domain was read."""
 
     async def accounts(self, domains: Iterable[str]) -> AsyncIterator[PortableAccount]:
@@ -74,16 +73,17 @@ class Exporter:
             preferences=await stores.preferences.get(jid),
         )
 
-    async def _groups_of(self, jid: Jid) -> list[SharedGroup]:
+    async def _groups_of(self, jid: Jid) -> list[PortableMembership]:
         found = self._groups.get(jid.domain)
         if found is None:
             state = await self._stores.groups.load(jid.domain)
-            groups = {group.name: group for group in state.groups}
+            labels = {group.name: group.label for group in state.groups}
             found = self._groups[jid.domain] = {}
             for each in state.memberships:
-                if not each.removed and each.group in groups:
-                    found.setdefault(each.jid, []).append(groups[each.group])
-        return sorted(found.get(jid, ()), key=lambda group: group.name)
+                if not each.removed and each.group in labels:
+                    membership = PortableMembership(each.group, labels[each.group], each.name)
+                    found.setdefault(each.jid, []).append(membership)
+        return sorted(found.get(jid, ()), key=lambda each: each.group)
 
     async def history(self, jid: Jid) -> AsyncIterator[Kept]:
         """Give the archive of an account, oldest first."""

@@ -13,6 +13,7 @@ document of its domain, and its archive holds the first messages of its history,
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
 from hashlib import blake2b
@@ -25,9 +26,10 @@ from tidings.base.clock import TimeSource
 from tidings.base.jid import Jid
 from tidings.kernel.former_names import FormerNames, NameRests
 from tidings.messages.history import past_append
-from tidings.portable.account import Conversation, PastMessage, PortableAccount, Source
+from tidings.portable.account import Conversation, PastMessage, PortableAccount, PortableMembership, Source
 from tidings.portable.errors import PortableError
 from tidings.ports.accounts import ScramKeys
+from tidings.ports.groups import LONGEST_NAME, GroupExists, GroupFull, Member, SharedGroup
 from tidings.ports.ledger import Ledger
 from tidings.ports.ledger.batch import (
     Accepted,
@@ -213,6 +215,19 @@ class Importer:
         value = msgspec.json.encode(record)
         await documents.put(jid.host, NAMESPACE, _key_of(jid), value, expected=expected)
 
+    async def _join(self, jid: Jid, membership: PortableMembership) -> None:
+        """Put an account into a shared group, which is made where it is missing."""
+        groups, name = self._stores.groups, membership.group
+        if len(name.encode()) > LONGEST_NAME:
+            self.report.problem(f"{jid}: the name of the shared group {name[:40]!r}… is too long")
+            return
+        with contextlib.suppress(GroupExists):
+            await groups.create(jid.domain, SharedGroup(name=name, label=membership.label or name))
+        try:
+            await groups.add(jid.domain, name, [Member(jid, membership.called)])
+        except GroupFull as error:
+            self.report.problem(f"{jid}: {error}")
+
     def _keys(self, account: PortableAccount) -> tuple[ScramKeys, ...]:
         if account.password is None:
             if not account.keys:
@@ -237,6 +252,8 @@ class Importer:
             await stores.blocking.add(jid, account.blocked)
         if account.preferences is not None:
             await stores.preferences.put(jid, account.preferences)
+        for membership in account.groups:
+            await self._join(jid, membership)
         if account.ban is not None:
             await stores.accounts.ban(jid, account.ban)
         if account.last_activity is not None:

@@ -21,6 +21,9 @@ from tidings.base.jid import Jid
 HISTORY: Final = 500
 """How many changes back those who have left a group are still known."""
 
+LONGEST_NAME: Final = 255
+"""Octets of UTF-8 of the name of a group, which callers keep to."""
+
 MOST_MEMBERS: Final = 5_000
 """So many members a group can have; accounts beyond that are not in a group that is for everybody."""
 

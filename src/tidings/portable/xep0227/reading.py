@@ -14,7 +14,13 @@ import msgspec
 from tidings.base.clock import SECOND
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid, JidError
-from tidings.portable.account import PastMessage, PortableAccount, PrivateFragment, past_message
+from tidings.portable.account import (
+    PastMessage,
+    PortableAccount,
+    PortableMembership,
+    PrivateFragment,
+    past_message,
+)
 from tidings.portable.errors import PortableError
 from tidings.portable.roster import contacts_of
 from tidings.portable.xep0227.document import Span, User, children_of, users_of
@@ -74,6 +80,7 @@ class _Parts(msgspec.Struct):
     last_status: str = ""
     private: list[PrivateFragment] = []
     blocked: set[Jid] = set()
+    groups: list[PortableMembership] = []
     undelivered: list[PastMessage] = []
     left_out: list[str] = []
 
@@ -97,6 +104,7 @@ def _account(jid: Jid, user: User) -> PortableAccount:
         vcard=parts.vcard,
         private=tuple(parts.private),
         blocked=frozenset(parts.blocked),
+        groups=tuple(parts.groups),
         preferences=parts.preferences,
         created=parts.created,
         ban=parts.ban,
@@ -198,6 +206,13 @@ def _privacy(parts: _Parts, element: Element) -> None:
                 parts.left_out.append("rules of privacy lists that are more than a block list")
 
 
+def _groups(parts: _Parts, element: Element) -> None:
+    for child in element.children:
+        name = child.get("name")
+        if name:
+            parts.groups.append(PortableMembership(name, child.get("label") or "", child.get("called") or ""))
+
+
 def _address(text: str) -> set[Jid]:
     try:
         return {Jid(text)}
@@ -226,6 +241,7 @@ _READERS: Final[Mapping[tuple[str, str], Callable[[_Parts, Element], None]]] = {
     (ns.MAM2, "prefs"): _preferences,
     (ns.TIDINGS_PORTABLE, "times"): _times,
     (ns.TIDINGS_PORTABLE, "ban"): _ban,
+    (ns.TIDINGS_PORTABLE, "groups"): _groups,
     (ns.PRIVACY, "query"): _privacy,
     (ns.PIE, "offline-messages"): _offline,
 }

@@ -13,10 +13,9 @@ from typing import Final
 from tidings.base.clock import microseconds
 from tidings.base.jid import Jid
 from tidings.features.contacts.pushes import item_of
-from tidings.portable.account import PortableAccount
+from tidings.portable.account import PortableAccount, PortableMembership
 from tidings.portable.exporting import Exporter, Kept
 from tidings.ports.accounts import ScramKeys
-from tidings.ports.groups import SharedGroup
 from tidings.ports.roster import RosterEntry
 from tidings.wire.xml.element import Element, decode
 from tidings.wire.xml.writer import escape_attribute
@@ -139,8 +138,8 @@ def _roster(contacts: Iterable[RosterEntry]) -> Element:
     return Element("query", ns.ROSTER, None, *(item_of(contact).encode() for contact in listed))
 
 
-def _groups(groups: Iterable[SharedGroup]) -> Element:
-    named = ({"name": group.name, "label": group.label} for group in groups)
+def _groups(groups: Iterable[PortableMembership]) -> Element:
+    named = ({"name": each.group, "label": each.label, "called": each.called} for each in groups)
     children = (Element("group", ns.TIDINGS_PORTABLE, attributes) for attributes in named)
     return Element("groups", ns.TIDINGS_PORTABLE, None, *children)
 
