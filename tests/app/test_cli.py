@@ -3,6 +3,9 @@
 import asyncio
 import io
 import json
+import re
+import subprocess
+import sys
 
 import pytest
 
@@ -267,6 +270,13 @@ def test_an_error_names_flags_as_they_are_typed(run):
     assert "`--limit`" in told
 
 
+def test_python_finds_the_command_where_it_is_not_on_the_path(directory):
+    asked = [sys.executable, "-m", "tidings", "account", "lst"]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("tidings account: there is no 'lst'; did you mean `list`?")
+
+
 def test_every_command_has_help(run):
     code, shown, _ = run("--help")
     assert code == 0
@@ -277,6 +287,14 @@ def test_every_command_has_help(run):
         code, shown, _ = run(one.category, one.name, "--help")
         assert code == 0
         assert one.promise.split()[0] in shown
+
+
+def test_help_keeps_words_whole_and_commands_in_one_column(run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = run("--help")[1]
+    assert "\n  certificate  list, renew\n" in shown
+    assert "\n  invitation   create, list, revoke\n" in shown
+    assert not re.search(r"[a-z]-\n", shown + run("account", "--help")[1])
 
 
 def test_flags_of_serve_become_options():

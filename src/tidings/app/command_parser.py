@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, NoReturn, Protocol
 
 from tidings.app.commands import Argument, Command
@@ -61,6 +61,26 @@ _EXAMPLES: Final = """examples:
   tidings session list --json                            who is connected, for programs
 
 exit codes: 0 done or yes, 1 refused or no, 2 usage or configuration, 3 server or database unreachable"""
+
+
+class Help(argparse.RawDescriptionHelpFormatter):
+    """Lays out help: words stay whole, and each command stands in one column with the others."""
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        """Fold a text, but not within a word that has a hyphen, such as that of a command."""
+        import textwrap  # noqa: PLC0415  # only for help
+
+        return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
+
+    def _iter_indented_subactions(self, action: argparse.Action) -> Generator[argparse.Action, None, None]:
+        """Give the commands that can be chosen, not further to the right than what stands above them.
+
+        Python's own reckons their column as if they stood there, and breaks the line after longer ones.
+        """
+        for each in super()._iter_indented_subactions(action):
+            self._dedent()
+            yield each
+            self._indent()
 
 
 class HasSummary(Protocol):
@@ -117,7 +137,7 @@ def root(commands: Iterable[Command], direct: Mapping[str, HasSummary]) -> argpa
         prog="tidings",
         description="A messaging server for applications.",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Help,
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version")
     words = parser.add_subparsers(title="commands", metavar="COMMAND", dest="category", required=True)
@@ -139,7 +159,7 @@ def of_command(command: Command) -> argparse.ArgumentParser:
     parser = Parser(
         prog=f"tidings {command.category} {command.name}",
         description=f"{command.promise}\n{command.details}".rstrip() + many + note + question,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Help,
     )
     for argument in command.arguments:
         _add(parser, argument)
@@ -203,7 +223,7 @@ def _category(category: str, commands: Iterable[Command]) -> argparse.ArgumentPa
     parser = Parser(
         prog=f"tidings {category}",
         description=f"Operations on: {category}.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Help,
     )
     verbs = parser.add_subparsers(title="operations", metavar="OPERATION", dest="operation", required=True)
     for command in commands:
