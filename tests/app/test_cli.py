@@ -297,6 +297,20 @@ def test_help_keeps_words_whole_and_commands_in_one_column(run, monkeypatch):
     assert not re.search(r"[a-z]-\n", shown + run("account", "--help")[1])
 
 
+def test_a_switch_has_an_opposite_where_that_says_something(run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    for user in ("alice@localhost", "bob@localhost"):
+        register(run, user)
+    run("account", "ban", "--user", "bob@localhost")
+    assert "bob" not in run("account", "list", "--no-banned")[1]
+    assert "alice" not in run("account", "list", "--banned")[1]
+    code, _, told = run("account", "remove-inactive", "--idle-days", "9", "--no-dry-run")
+    assert (code, "there is no --no-dry-run" in told) == (2, True)
+    shown = run("account", "remove-inactive", "--help")[1] + run("account", "list", "--help")[1]
+    assert "False" not in shown
+    assert "without either: yes" in run("invitation", "create", "--help")[1]
+
+
 def test_flags_of_serve_become_options():
     given = (
         DIRECT["serve"]

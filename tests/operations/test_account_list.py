@@ -79,6 +79,7 @@ async def test_accounts_are_chosen_by_what_holds_of_them(context):
     await context.stores.accounts.touch_last(Jid("anna@localhost"), context.clock.now() - 10 * DAY)
     await call(context, "ban", user="bert@localhost")
     assert await users(context, banned=True) == ["bert@localhost"]
+    assert await users(context, banned=False) == ["anna@localhost", "hanna@localhost", "anna@other.test"]
     assert await users(context, search="ANN") == ["anna@localhost", "hanna@localhost", "anna@other.test"]
     assert await users(context, search="ann", domain="other.test") == ["anna@other.test"]
     assert await users(context, idle_days=20) == ["hanna@localhost"]

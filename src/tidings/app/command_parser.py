@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, NoReturn, Protocol
 
-from tidings.app.commands import Argument, Command
+from tidings.app.commands import ON, Argument, Command
 from tidings.operations.errors import OperationError
 
 USAGE: Final = 2
@@ -236,8 +236,10 @@ def _add(parser: argparse.ArgumentParser, argument: Argument) -> None:
     match argument.kind:
         case "list":
             settings |= {"action": "append", "metavar": argument.field.rstrip("s").upper()}
-        case "switch":
+        case "switch" if argument.has_opposite:
             settings["action"] = argparse.BooleanOptionalAction
+        case "switch":
+            settings |= {"action": "store_const", "const": True}
         case "number":
             settings |= {"type": int, "metavar": "NUMBER"}
         case "choice":
@@ -255,6 +257,8 @@ def _help(argument: Argument) -> str:
     text = argument.description[:1].lower() + argument.description[1:].rstrip(".")
     if argument.is_secret:
         text += "; without it or with `-` it is asked for, or read from standard input"
+    elif argument.kind == "switch":
+        text += " (without either: yes)" if argument.default == ON else ""
     elif argument.default:
         text += f" (default: {argument.default})"
     return text.replace("%", "%%")

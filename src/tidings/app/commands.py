@@ -13,6 +13,10 @@ from typing import Any, Final, Literal, NamedTuple
 
 Kind = Literal["text", "number", "switch", "choice", "list", "file"]
 
+OFF: Final = str(False)
+ON: Final = str(True)
+"""The defaults of switches."""
+
 TABLE: Final = Path(__file__).parent / "shipped" / "commands.json"
 """The table of the operations that come with the server, one a line."""
 
@@ -34,6 +38,11 @@ class Argument(NamedTuple):
     def is_positional(self) -> bool:
         """Whether it stands without a flag."""
         return not self.flag.startswith("-")
+
+    @property
+    def has_opposite(self) -> bool:
+        """Whether it can be switched off, too: what is off by itself need not be."""
+        return self.kind == "switch" and self.default != OFF
 
 
 class Command(NamedTuple):

@@ -169,5 +169,5 @@ def _argument(argument: Argument) -> Iterator[_Option]:
     yield _Option(
         argument.flag, argument.description, takes_value, argument.choices, repeats=argument.kind == "list"
     )
-    if not takes_value:
+    if argument.has_opposite:
         yield _Option(argument.flag.replace("--", "--no-", 1), argument.description, takes_value=False)

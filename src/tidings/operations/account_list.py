@@ -38,8 +38,10 @@ class ListAccounts(msgspec.Struct, frozen=True, kw_only=True):
 
     domain: OneDomain = None
     search: Annotated[str, Meta(max_length=1023, description="Part of the names, in capitals or not.")] = ""
-    banned: Annotated[bool, Meta(description="Banned accounts alone.")] = False
-    leaving: Annotated[bool, Meta(description="Accounts that are to be removed alone.")] = False
+    banned: Annotated[bool | None, Meta(description="Banned accounts alone, or those that are not.")] = None
+    leaving: Annotated[
+        bool | None, Meta(description="Accounts that are to be removed alone, or those that stay.")
+    ] = None
     created_before: Annotated[
         Time | None, Meta(description="Accounts made before this time, such as 2026-01-31.")
     ] = None
@@ -134,8 +136,8 @@ def _chosen(context: Context, request: ListAccounts) -> AccountFilter:
         idle = context.clock.now() - request.idle_days * _DAY
         unseen = idle if unseen is None else min(unseen, idle)
     return AccountFilter(
-        banned=True if request.banned else None,
-        is_leaving=True if request.leaving else None,
+        banned=request.banned,
+        is_leaving=request.leaving,
         created_before=read_time(request.created_before, "created_before"),
         unseen_since=unseen,
         part=request.search.strip().lower(),  # as names are kept
