@@ -1,5 +1,6 @@
 """Operations on a running server: sessions, stanzas, status."""
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -12,6 +13,10 @@ from tidings.base.jid import Jid
 from tidings.operations.all import CATALOGUE
 from tidings.operations.context import Caller
 from tidings.operations.errors import OperationError
+
+UNAVAILABLE = (
+    "<error type='cancel'><service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>"
+)
 
 
 async def call(context, category, name, **arguments):
@@ -80,6 +85,41 @@ async def test_the_list_tells_for_how_long_nothing_has_come_from_a_client(world,
     bench.push("<iq type='get' id='1' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>")
     assert await idle() == 0
     end(bench)
+
+
+async def test_clients_are_asked_once_which_software_they_are(world, live):
+    told = "<query xmlns='jabber:iq:version'><name>Gajim</name><version>1.8\x9b</version></query>"
+    answers = {
+        "alice@localhost/phone": f"type='result'>{told}",
+        "bob@localhost/desk": f"type='error'>{UNAVAILABLE}",
+        "carol@other.test/web": "",
+    }
+    clients = {jid: await world.login(jid) for jid in answers}
+    detached = await world.login("dora@localhost/lost")
+    await detached.manage()
+    await detached.lose()
+
+    async def shown():
+        return {one.session.text: one.client for one in (await call(live, "session", "list")).items}
+
+    assert set((await shown()).values()) == {""}
+    assert not any(client.take("iq") for client in clients.values())  # nobody is asked unasked
+    listing = asyncio.create_task(call(live, "session", "list", versions=True))
+    await world.settle()
+    for jid, client in clients.items():
+        [asked] = client.take("iq")
+        assert (asked.get("type"), asked.children[0].namespace) == ("get", "jabber:iq:version")
+        assert asked.get("from") == jid.partition("@")[2].partition("/")[0]
+        await client.send(f"<iq type='result' id='another' to='{asked.get('from')}'>{told}</iq>")
+        if answers[jid]:
+            await client.send(f"<iq id='{asked.get('id')}' to='{asked.get('from')}' {answers[jid]}</iq>")
+    await clients["carol@other.test/web"].leave()  # she is waited for no longer
+    names = {one.session.text: one.client for one in (await listing).items}
+    assert names["alice@localhost/phone"] == "Gajim 1.8�"
+    assert names["bob@localhost/desk"] == names["dora@localhost/lost"] == ""
+    assert (await shown())["alice@localhost/phone"] == "Gajim 1.8�"
+    await call(live, "session", "list", versions=True)
+    assert not any(client.take("iq") for client in clients.values())
 
 
 async def test_one_session_or_all_of_an_account_are_ended(world, live):

@@ -14,6 +14,7 @@ from tidings.features.archive_preferences import ArchivePreferencesFeature
 from tidings.features.blocking import Blocking
 from tidings.features.carbons import Carbons
 from tidings.features.client_state import ClientState
+from tidings.features.client_versions import ClientVersions
 from tidings.features.contact_addresses import ContactAddresses
 from tidings.features.contacts import Presences, Rosters, SharedGroups, Subscriptions
 from tidings.features.devices import Devices
@@ -97,6 +98,7 @@ FEATURES: tuple[type[Feature], ...] = (
     ServiceDiscovery,
     XmppPing,
     SoftwareVersion,
+    ClientVersions,
     ServerTime,
     LastActivityFeature,
     VCardTemp,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Literal
 
 import msgspec
@@ -11,6 +12,8 @@ from msgspec import Meta
 
 from tidings.base.errors import StreamError
 from tidings.base.jid import Jid
+from tidings.features.client_versions import ANSWERED, ClientVersions
+from tidings.kernel.host import Host
 from tidings.kernel.session import Session
 from tidings.kernel.session_log import printable
 from tidings.operations.catalogue import EVERYBODY, operation
@@ -42,14 +45,19 @@ class ListSessions(Which, frozen=True, kw_only=True):
         str | None, Meta(description="Begin behind this session: the `next` of the page before.")
     ] = None
     limit: Annotated[int, Meta(ge=1, le=MOST, description="The most sessions to list.")] = 1000
+    versions: Annotated[
+        bool,
+        Meta(description="Ask the clients that were not asked yet which software they are; takes seconds."),
+    ] = False
 
 
 class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     """One session; `priority` is null while it is not available.
 
     `waiting` is one without a connection, which waits for its client since `waits_since`. `idle_seconds` is
-    how long nothing has come from the client, white space apart, to some seconds. `client` is what its
-    presence says it is (XEP-0115). Stanzas are counted since the session began.
+    how long nothing has come from the client, white space apart, to some seconds. `client` is the name and
+    version that it gave when it was asked (XEP-0092), else what its presence says it is (XEP-0115). Stanzas
+    are counted since the session began.
     """
 
     session: SessionAddress
@@ -82,10 +90,15 @@ class SessionCount(msgspec.Struct, frozen=True, kw_only=True):
     needs_server=True,
 )
 async def list_sessions(context: Context, request: ListSessions) -> Page[SessionInfo]:
-    """List who is connected, from where and how, the oldest session first."""
+    """List who is connected, from where and how, the oldest session first.
+
+    A client is asked for its version only where that is wanted, and once in a session.
+    """
     places = [(_place(session), session) for session in _chosen(context, request)]
     found = sorted((each for each in places if each[0] > (request.after or "")), key=lambda each: each[0])
     page = found[: request.limit]
+    if request.versions:
+        await _ask_for_versions([session for _, session in page])
     items = tuple(_describe(context, session) for _, session in page)
     return Page(items=items, next=page[-1][0] if len(found) > len(page) else None)
 
@@ -178,8 +191,20 @@ def _idle_seconds(context: Context, session: Session) -> int:
     return 0 if since is None else int(clock.monotonic() - since)
 
 
+async def _ask_for_versions(sessions: Iterable[Session]) -> None:
+    """Let the clients of all domains be asked at once."""
+    by_host: dict[Host, list[Session]] = {}
+    for session in sessions:
+        by_host.setdefault(session.host, []).append(session)
+    asking = [(host.feature(ClientVersions), of_host) for host, of_host in by_host.items()]
+    await asyncio.gather(*(asked.ask(of_host) for asked, of_host in asking if asked is not None))
+
+
 def _client_of(session: Session) -> str:
-    """Give what a client calls its software in its presence, or nothing."""
+    """Give the name and version that a client has told, or what its presence calls its software."""
+    told = session[ANSWERED]
+    if told is not None and told.name:
+        return printable(f"{told.name} {told.version}".strip())
     presence = session.presence
     element = None if presence is None else presence.decode(*Capabilities.TAG)
     node = "" if element is None else element.get("node") or ""
