@@ -5,9 +5,14 @@ from __future__ import annotations
 import json
 import stat
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from tests.harness.server_process import ServerProcess, tidings_command
+from tidings.app.import_command import export_accounts
+from tidings.base.errors import BackendError
 
 
 def tidings(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -29,6 +34,7 @@ def test_accounts_move_from_one_server_to_another(tmp_path: Path) -> None:
         assert not done.returncode, done.stderr
         assert done.stdout == f"{file} is written.\n"
         assert "File exists" in server.command("export", str(file)).stderr
+        assert server.command("export", "-").stdout == file.read_text()
         refused = server.command("import", "xep-0227", str(file))
         assert refused.returncode == 3
         assert "the server that runs on" in refused.stderr
@@ -61,6 +67,16 @@ def test_accounts_move_from_one_server_to_another(tmp_path: Path) -> None:
         )
     finally:
         server.stop()
+
+
+def test_a_part_of_an_export_is_not_left_behind(tmp_path: Path) -> None:
+    def parts() -> Iterator[str]:
+        yield "<server-data>"
+        raise BackendError("the database does not answer")
+
+    with pytest.raises(BackendError):
+        export_accounts(str(tmp_path / "accounts.xml"), parts(), as_json=False)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_cannot_be_imported_ends_with_an_error(tmp_path: Path) -> None:

@@ -166,7 +166,7 @@ DIRECT: Final = {
             QUIET_FLAG,
             *CONFIG_FLAGS,
         ),
-        (Word("file", "the file to write, which must not exist"),),
+        (Word("file", "the file to write, which must not exist; - for standard output"),),
     ),
     "top": Direct(
         "show what the running server does: traffic, log-ins, database, memory, who is busiest",

@@ -69,10 +69,16 @@ def import_accounts(
 
 
 def export_accounts(file: str, parts: Iterable[str], *, as_json: bool) -> None:
-    """Write a document into a new file that this user alone can read; raises `ExportError`."""
+    """Write a document into a new file that this user alone can read, or to standard output for `-`.
+
+    What was begun and could not be ended is removed. Raises `ExportError`, and what `parts` does.
+    """
+    if file == "-":
+        sys.stdout.writelines(parts)
+        return
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as document:
+        with _removed_unless_whole(Path(file)), os.fdopen(descriptor, "w", encoding="utf-8") as document:
             characters = sum(document.write(part) for part in parts)
     except OSError as error:
         raise ExportError(f"{file} cannot be written: {error.strerror}") from None
@@ -80,6 +86,16 @@ def export_accounts(file: str, parts: Iterable[str], *, as_json: bool) -> None:
         presentation.print_json({"file": file, "characters": characters})
     else:
         sys.stdout.write(f"{file} is written.\n")
+
+
+@contextmanager
+def _removed_unless_whole(path: Path) -> Iterator[None]:
+    """Let nobody take a part for the whole, nor find it in the way when it is tried again."""
+    try:
+        yield
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
 
 
 async def _import(
