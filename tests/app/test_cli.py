@@ -87,6 +87,18 @@ def test_all_pages_of_a_list_come_one_after_another(run):
     assert run("account", "list", "--all", "--quiet", "--search", "x") == (0, "", "")
 
 
+def test_an_empty_list_says_of_what_there_is_nothing(run):
+    register(run)
+    for words, told in (
+        (("inbox", "list", "--user", "alice@localhost"), "There are no conversations.\n"),
+        (("roster", "list", "--user", "alice@localhost"), "There are no contacts.\n"),
+        (("private", "list", "--user", "alice@localhost"), "There are no elements.\n"),
+        (("account", "admins"), "There are no administrators.\n"),
+        (("account", "list", "--search", "zoe"), "There are no accounts.\n"),
+    ):
+        assert run(*words) == (0, "", told)
+
+
 def test_many_answers_are_printed_line_by_line(run):
     for user in ("bob@localhost", "alice@localhost"):
         register(run, user)
@@ -295,6 +307,25 @@ def test_help_keeps_words_whole_and_commands_in_one_column(run, monkeypatch):
     assert "\n  certificate  list, renew\n" in shown
     assert "\n  invitation   create, list, revoke\n" in shown
     assert not re.search(r"[a-z]-\n", shown + run("account", "--help")[1])
+
+
+def test_help_is_a_command_too(run):
+    assert run("help") == run("--help")
+    assert run("help", "account") == run("account", "--help")
+    assert run("help", "account", "list") == run("account", "list", "--help")
+
+
+def test_options_of_every_command_may_stand_before_it(run, directory):
+    (directory / "here").mkdir(mode=0o700)
+    there = ("--data-dir", "here")
+    assert run(*there, "account", "register", "--user", "alice@localhost", "--password", "x")[0] == 0
+    assert run("account", "count")[1] == "0\n"
+    for words in ((*there, "--json", "account", "count"), ("--json", "--data-dir=here", "account", "count")):
+        code, shown, _ = run(*words)
+        assert (code, json.loads(shown)) == (0, {"count": 1})
+    code, _, told = run("--data-dir", "account", "count")  # the word behind it is its value
+    assert (code, "there is no 'count'" in told) == (2, True)
+    assert run("--json")[0] == run("--data-dir")[0] == 2
 
 
 def test_a_switch_has_an_opposite_where_that_says_something(run, monkeypatch):

@@ -41,7 +41,7 @@ EXIT_CODES: Final = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and give its exit code."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    arguments = command_parser.in_order(list(sys.argv[1:] if arguments is None else arguments))
     word = arguments[0] if arguments else ""
     try:
         if tuple(arguments[:2]) == ("completion", "candidates"):  # words of others, which no parser reads

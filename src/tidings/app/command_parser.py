@@ -120,6 +120,20 @@ class Parser(argparse.ArgumentParser):
                 self.error(_told(flag, [each for each in known if each.startswith("--")]))
 
 
+def in_order(words: Sequence[str]) -> list[str]:
+    """Give the words as parsers take them: `help X` as `X --help`, options before a command behind it."""
+    if words[:1] == ["help"]:
+        return [*words[1:], "--help"]
+    values = {flag.name: bool(flag.metavar) for flag in OPERATION_FLAGS}
+    first = 0
+    while first < len(words):
+        flag, is_whole, _ = words[first].partition("=")
+        if flag not in values:
+            break
+        first += 2 if values[flag] and not is_whole else 1
+    return [*words[first:], *words[:first]] if first < len(words) else [*words]
+
+
 def choose(commands: Sequence[Command], words: Sequence[str], direct: Mapping[str, HasSummary]) -> Command:
     """Give the operation that is typed, or end the process with help or with what is wrong.
 

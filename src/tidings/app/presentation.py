@@ -54,6 +54,16 @@ _SENTENCES: Final[Mapping[tuple[str, str], str]] = {
 }
 """What people are told when an operation has nothing more to show."""
 
+_LISTED: Final[Mapping[str, str]] = {
+    "account admins": "administrators",
+    "roster": "contacts",
+    "private": "elements",
+    "inbox": "conversations",
+    "followers": "followers",
+    "followers dead-letters": "dead letters",
+}
+"""What is listed where that is not what the category is called."""
+
 _NOTHING: Final[tuple[Any, ...]] = ("", None, [], {})
 """What need not be shown."""
 
@@ -96,7 +106,7 @@ def print_result(command: Command, result: Mapping[str, Any], *, with_notes: boo
         if result["items"]:
             _print_rows(result["items"])
         elif with_notes:
-            sys.stderr.write(f"There are no {command.category}s.\n")
+            sys.stderr.write(f"There are no {_listed(command)}.\n")
         if result["next"] and with_notes:
             sys.stderr.write(f"There are more: --after {shlex.quote(result['next'])}\n")
         return
@@ -162,6 +172,12 @@ def _print_steps(result: Mapping[str, Any]) -> None:
     if result["unknown"]:
         sys.stdout.write("\nWhat cannot be told:\n")
         sys.stdout.writelines(f"- {text}\n" for text in result["unknown"])
+
+
+def _listed(command: Command) -> str:
+    """Name what an operation lists, of which there may be several."""
+    category = command.category
+    return _LISTED.get(f"{category} {command.name}") or _LISTED.get(category, f"{category}s")
 
 
 def _held(result: Mapping[str, Any]) -> str:
