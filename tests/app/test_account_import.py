@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from tests.harness.server_process import ServerProcess
-from tidings.app import cli
+from tidings.app import account_report, cli
 from tidings.app.account_file import UnreadableFileError, read
 from tidings.app.password_keys import make
 from tidings.wire.xmpp.sasl.keys import ScramKeys, verify_password
@@ -148,7 +148,7 @@ def test_good_lines_are_imported_and_bad_ones_told(run, tmp_path):
     assert run("account", "count")[1] == "0\n"
     code, shown, told = run("account", "import", "accounts.csv")
     assert (code, shown) == (1, f"{expected}\n")
-    first, second = (line for line in told.splitlines() if "are done" not in line)  # that is for slow ones
+    first, second = (line for line in told.splitlines() if "lines done" not in line)  # that is for slow ones
     assert first == "tidings: line 3: 'bob' names no account; write name@domain, such as bob@localhost"
     assert second.startswith("tidings: line 4: carol@elsewhere.test: elsewhere.test is not among the domains")
     assert run("account", "check-password", "--user", "alice@localhost", "--password", "secret")[0] == 0
@@ -157,6 +157,14 @@ def test_good_lines_are_imported_and_bad_ones_told(run, tmp_path):
     report = json.loads(shown)
     assert (code, report["made"], report["skipped"]) == (1, 1, 2)
     assert [(each["line"], each["user"]) for each in report["failed"]] == [(4, "carol@elsewhere.test")]
+
+
+def test_it_tells_how_far_it_is(run, monkeypatch):
+    monkeypatch.setattr(account_report, "_PROGRESS_SECONDS", -1.0)  # in the place of waiting for seconds
+    typed = "".join(f'{{"user": "user{number}@localhost"}}\n' for number in range(3))
+    told = run("account", "import", "-", typed=typed)[2]
+    assert told == "".join(f"tidings: lines done: {count}\n" for count in (1, 2, 3))
+    assert run("account", "import", "-", "--quiet", "--update", typed=typed)[2] == ""
 
 
 def test_standard_input_is_read(run):

@@ -94,7 +94,7 @@ class Report:
         self._write(line, result)
         if not self._is_quiet and time.monotonic() - self._told > _PROGRESS_SECONDS:
             self._told = time.monotonic()
-            _say(f"{self.counts.total()} lines are done")
+            _say(f"lines done: {self.counts.total()}")
 
     def keep(self) -> None:
         """Have the disk keep what was noted, before more is done; raises `ReportError`."""
