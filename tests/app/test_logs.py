@@ -14,7 +14,10 @@ from tidings.app.options import LogOptions
 from tidings.kernel.clock import SystemClock
 import structlog
 configure_logs(LogOptions(format="text"), SystemClock())
-structlog.get_logger("tidings.weather").warning("it_rains", where="here")
+log = structlog.get_logger("tidings.weather")
+log.warning("it_rains", where="here")
+log.info("it_is_dry")
+log.error("it_storms", exc_info=OSError("no umbrella"))
 """
 
 
@@ -37,6 +40,24 @@ def logged_to_a_terminal(**variables):
     finally:
         os.close(ours)
         os.close(theirs)
+
+
+@pytest.mark.parametrize("is_journal", [True, False])
+def test_the_journal_is_told_how_severe_a_line_is(tmp_path, is_journal):
+    with (tmp_path / "log").open("wb") as file:
+        found = os.fstat(file.fileno())
+        named = (
+            f"{found.st_dev}:{found.st_ino + (not is_journal)}"  # else what a shell below systemd inherits
+        )
+        variables = environment(JOURNAL_STREAM=named)
+        subprocess.run([sys.executable, "-c", PROGRAM], env=variables, stderr=file, check=True)
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert any("no umbrella" in line for line in lines)
+    begins = {
+        line.partition(" ")[0][:3] for line in lines if "rains" in line or "dry" in line or "storms" in line
+    }
+    assert begins == ({"<4>", "<6>", "<3>"} if is_journal else {"202"})
+    assert all(line.startswith("<") == is_journal for line in lines)
 
 
 def test_a_file_gets_no_colours():

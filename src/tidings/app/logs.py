@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
+import os
 import sys
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import structlog
 
@@ -13,6 +15,18 @@ from tidings.app.options import LogOptions
 from tidings.app.tables import is_coloured
 from tidings.kernel.clock import Clock
 from tidings.kernel.log_levels import LogLevels
+
+_PRIORITIES: Final = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
+"""What the journal calls our levels (sd-daemon(3))."""
+
+
+def _is_journal() -> bool:
+    """Tell whether standard error is the journal, as systemd says that it was (systemd.exec(5))."""
+    try:
+        found = os.fstat(sys.stderr.fileno())
+    except (OSError, ValueError):
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
 
 
 class StandardError:
@@ -30,17 +44,24 @@ class StandardError:
 
 
 class Output:
-    """Writes the lines of one logger, which are text already."""
+    """Writes the lines of one logger, which are text already; the journal is told how severe each is."""
 
     def __init__(self, name: str = "") -> None:
         self.name = name
         self._print = structlog.PrintLogger(StandardError()).msg  # type: ignore[arg-type]  # all it needs
+        if _is_journal():
+            for level, priority in _PRIORITIES.items():
+                setattr(self, level, functools.partial(self._tell_journal, f"<{priority}>"))
 
     def msg(self, line: str) -> None:
         """Write a line, of whatever level."""
         self._print(line)
 
     debug = info = warning = error = critical = msg
+
+    def _tell_journal(self, priority: str, line: str) -> None:
+        """Write what may be several lines, each of which is an entry of the journal."""
+        self._print("\n".join(priority + each for each in line.split("\n")))
 
 
 class LineFormat:
