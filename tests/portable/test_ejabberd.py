@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.portable.foreign import ALICE, BOB, come_over
-from tidings.portable.account import Source
+from tidings.portable.account import PortableMembership, Source
 from tidings.portable.ejabberd.database import EjabberdDatabase
 from tidings.portable.ejabberd.dump import EjabberdDump
 from tidings.portable.ejabberd.terms import first_terms, read_term
@@ -115,3 +115,43 @@ def test_passwords_in_plain_text_come(tmp_path: Path) -> None:
     file.write_text('{passwd,{<<"bob">>,<<"localhost">>},<<"secret">>}.\n')
     [account] = EjabberdDump(file).accounts()
     assert (account.jid, account.password, account.keys) == (BOB, "secret", ())
+
+
+OPTIONS = '[{label,<<"Sales">>},{description,<<>>},{displayed_groups,[<<"sales">>]}]'
+
+
+def test_shared_groups_come_from_a_dump(tmp_path: Path) -> None:
+    file = tmp_path / "dump.txt"
+    file.write_text(
+        '{passwd,{<<"bob">>,<<"localhost">>},<<"secret">>}.\n'
+        '{sr_user,{<<"bob">>,<<"localhost">>},{<<"sales">>,<<"localhost">>}}.\n'
+        '{sr_user,{<<"bob">>,<<"localhost">>},{<<"old">>,<<"localhost">>}}.\n'
+        f'{{sr_group,{{<<"sales">>,<<"localhost">>}},\n          {OPTIONS}}}.\n'
+        '{sr_group,{<<"sales">>,<<"other.test">>},[{label,<<"Other">>}]}.\n'
+        '{sr_group,{<<"old">>,<<"localhost">>},[{name,<<"Long ago">>}]}.\n'
+    )
+    [account] = EjabberdDump(file).accounts()
+    assert account.groups == (PortableMembership("sales", "Sales"), PortableMembership("old", "Long ago"))
+
+
+@pytest.mark.parametrize("has_domains", [False, True])
+async def test_shared_groups_come_from_a_database(tmp_path: Path, *, has_domains: bool) -> None:
+    url = database(tmp_path, has_domains=has_domains)
+    host = ["localhost"] if has_domains else []
+    column = ", server_host" if has_domains else ""
+    with closing(sqlite3.connect(tmp_path / "ejabberd.sqlite")) as made, made:
+        made.execute(f"CREATE TABLE sr_group (name, opts{column})")
+        made.execute(f"CREATE TABLE sr_user (jid, grp{column})")
+        for name, options in (("sales", OPTIONS), ("empty", "[]")):
+            made.execute(f"INSERT INTO sr_group VALUES (?, ?{', ?' * has_domains})", (name, options, *host))
+        made.execute(f"INSERT INTO sr_user VALUES (?, ?{', ?' * has_domains})", (ALICE.text, "sales", *host))
+    source = EjabberdDatabase(url, "localhost")
+    assert {each.jid: each.groups for each in source.accounts()} == {
+        ALICE: (PortableMembership("sales", "Sales"),),
+        BOB: (),
+    }
+    world, _ = await come_over(source, has_archives=True)
+    groups = await world.stores.groups.load("localhost")
+    assert [(group.name, group.label) for group in groups.groups] == [("sales", "Sales")]
+    assert [(each.group, each.jid) for each in groups.memberships] == [("sales", ALICE)]
+    await world.stop()

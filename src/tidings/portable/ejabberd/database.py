@@ -9,7 +9,8 @@ from sqlalchemy import RowMapping, select
 
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
-from tidings.portable.account import PastMessage, PortableAccount, past_message
+from tidings.portable.account import PastMessage, PortableAccount, PortableMembership, past_message
+from tidings.portable.ejabberd.groups import label_of
 from tidings.portable.ejabberd.tables import AccountTables, created
 from tidings.portable.ejabberd.terms import read_term
 from tidings.portable.ejabberd.values import DEFAULTS, MECHANISMS, jids, scram_keys
@@ -23,7 +24,7 @@ from tidings.wire.xmpp.payloads.archive_preferences import ArchiveDefault
 from tidings.wire.xmpp.payloads.delay import delay_of
 from tidings.wire.xmpp.payloads.forwarding import stanza_of
 
-_OTHERS: Final = ("spool", "archive", "archive_prefs", "pubsub_node")
+_OTHERS: Final = ("spool", "archive", "archive_prefs", "pubsub_node", "sr_group", "sr_user")
 
 
 class EjabberdDatabase:
@@ -68,12 +69,24 @@ class EjabberdDatabase:
             vcard=tables.vcard(jid),
             private=tables.private(jid),
             blocked=tables.blocked(jid, left_out),
+            groups=tuple(self._groups(jid)),
             preferences=self._preferences(jid),
             last_activity=None if last is None else float(last["seconds"]),
             last_status="" if last is None else last["state"],
             undelivered=tuple(self._undelivered(jid, left_out)),
             left_out=(*left_out, *self._nodes(jid)),
         )
+
+    def _groups(self, jid: Jid) -> Iterator[PortableMembership]:
+        tables = self._tables.tables
+        members, groups = tables.get("sr_user"), tables.get("sr_group")
+        if members is None or groups is None:
+            return
+        joined = (members.c.grp == groups.c.name) & (members.c.jid == jid.text)
+        if self._tables.has_domains:
+            joined &= (members.c.server_host == jid.domain) & (groups.c.server_host == jid.domain)
+        for row in self._rows.select(select(groups.c.name, groups.c.opts).join(members, joined)):
+            yield PortableMembership(row["name"], label_of(read_term(row["opts"])))
 
     def _preferences(self, jid: Jid) -> StoredPreferences | None:
         row = self._tables.one("archive_prefs", jid)

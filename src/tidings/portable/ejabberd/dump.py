@@ -15,7 +15,14 @@ import msgspec
 from tidings.base.clock import SECOND
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
-from tidings.portable.account import PastMessage, PortableAccount, PrivateFragment, past_message
+from tidings.portable.account import (
+    PastMessage,
+    PortableAccount,
+    PortableMembership,
+    PrivateFragment,
+    past_message,
+)
+from tidings.portable.ejabberd.groups import label_of
 from tidings.portable.ejabberd.terms import Term, first_terms, read_term
 from tidings.portable.ejabberd.values import (
     DEFAULTS,
@@ -46,6 +53,7 @@ class _Parts(msgspec.Struct):
     vcard: bytes | None = None
     private: list[PrivateFragment] = []
     blocked: set[Jid] = set()
+    groups: list[tuple[str, str]] = []
     preferences: StoredPreferences | None = None
     last_activity: float | None = None
     last_status: str = ""
@@ -68,10 +76,12 @@ class EjabberdDump:
         self._path = path
         self._parts: dict[Jid, _Parts] = {}
         self._archives: dict[Jid, _Archive] = {}
+        self._labels: dict[tuple[str, str], str] = {}
+        """Of shared groups, by name and domain."""
 
     def accounts(self) -> Iterator[PortableAccount]:
         """Give every account; raises `PortableError` where the dump cannot be read."""
-        self._parts, self._archives = {}, {}
+        self._parts, self._archives, self._labels = {}, {}, {}
         try:
             with self._path.open("rb") as file:
                 for offset, text in _records(file):
@@ -80,7 +90,7 @@ class EjabberdDump:
             raise PortableError(f"{self._path} cannot be read: {error.strerror}") from None
         for jid, parts in self._parts.items():
             if parts.is_account:
-                yield _account(jid, parts)
+                yield _account(jid, parts, self._labels)
 
     def history(self, account: Jid) -> Iterator[PastMessage]:
         """Give the archive of an account, oldest first."""
@@ -104,6 +114,9 @@ class EjabberdDump:
                 archive = self._archives.setdefault(jid_of(owner), _Archive(array("q"), array("q")))
                 archive.times.append(_time_of(stamp))
                 archive.offsets.append(offset)
+            elif name == "sr_group":
+                _, group, options = first_terms(text, 3)
+                self._labels[_group_of(group)] = label_of(options)
             elif name in _READERS:
                 record = read_term(text)
                 assert isinstance(record, tuple)
@@ -132,7 +145,7 @@ def _records(file: BinaryIO) -> Iterator[tuple[int, str]]:
         yield begin, b"".join(lines).decode("utf-8", "replace")
 
 
-def _account(jid: Jid, parts: _Parts) -> PortableAccount:
+def _account(jid: Jid, parts: _Parts, labels: Mapping[tuple[str, str], str]) -> PortableAccount:
     items = filter(None, (contact.item() for contact in parts.contacts))
     requests = filter(None, (contact.request(jid) for contact in parts.contacts))
     return PortableAccount(
@@ -143,6 +156,7 @@ def _account(jid: Jid, parts: _Parts) -> PortableAccount:
         vcard=parts.vcard,
         private=tuple(parts.private),
         blocked=frozenset(parts.blocked),
+        groups=tuple(PortableMembership(each[0], labels.get(each, "")) for each in parts.groups),
         preferences=parts.preferences,
         last_activity=parts.last_activity,
         last_status=parts.last_status,
@@ -239,6 +253,18 @@ def _preferences(parts: _Parts, record: tuple[Term, ...]) -> None:
     parts.preferences = StoredPreferences(chosen, jids(always), jids(never))
 
 
+def _group_of(term: Term) -> tuple[str, str]:
+    """Read `{Group, Host}`."""
+    match term:
+        case (bytes() as name, bytes() as host):
+            return text_of(name), text_of(host)
+    raise ValueError(f"has {str(term)[:40]} where a group should be")
+
+
+def _member(parts: _Parts, record: tuple[Term, ...]) -> None:
+    parts.groups.append(_group_of(record[2]))
+
+
 def _offline(parts: _Parts, record: tuple[Term, ...]) -> None:
     past = _past(jid_of(record[1]), record[6], _time_of(record[2]))
     if past is not None:
@@ -259,5 +285,6 @@ _READERS: Final[Mapping[str, Callable[[_Parts, tuple[Term, ...]], None]]] = {
     "privacy": _privacy,
     "archive_prefs": _preferences,
     "offline_msg": _offline,
+    "sr_user": _member,
     "pubsub_node": _node,
 }
