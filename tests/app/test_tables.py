@@ -43,6 +43,16 @@ def test_words_stay_whole_where_they_can():
     ]
 
 
+@pytest.mark.parametrize(
+    "link", ["https://chat.example.org/reset/localhost/mfwgsy3f", "xmpp:a@b?register;preauth=c"]
+)
+def test_a_link_stays_whole_so_that_it_can_be_copied(link):
+    rows = [[Cell("url", BOLD), Cell(link)], [Cell("about", BOLD), Cell("what is said of it, in words")]]
+    shown = list(tables.lines(rows, 20, coloured=False))
+    assert shown[0] == f"url    {link}"
+    assert max(map(len, shown[1:])) <= 20
+
+
 def test_wide_characters_take_two_columns():
     rows = [[Cell("東京"), Cell("a")], [Cell("e\u0301x"), Cell("b")]]
     assert list(tables.lines(rows, None, coloured=False)) == ["東京  a", "e\u0301x    b"]

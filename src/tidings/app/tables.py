@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple, TextIO
 
 GAP: Final = 2
+_LINKS: Final = ("https://", "http://", "xmpp:")  # texts that begin so are not folded
 _ADDRESS: Final = 25  # what most addresses and all times need
 _NARROWEST: Final = 8  # columns are not made narrower than this, even where the table does not fit
 
@@ -120,7 +121,12 @@ def _fold(cell: list[str], room: int) -> list[str]:
     import textwrap  # noqa: PLC0415  # most tables fit
 
     wrapper = textwrap.TextWrapper(room, break_on_hyphens=False)
-    return [part for line in cell for part in wrapper.wrap(line) or [""]]
+    return [part for line in cell for part in ([line] if _is_link(line) else wrapper.wrap(line) or [""])]
+
+
+def _is_link(text: str) -> bool:
+    """Tell whether a text is a link, which people copy: the terminal wraps it without breaking it."""
+    return text.startswith(_LINKS) and " " not in text
 
 
 def _styled(text: str, room: int, style: str) -> str:
