@@ -92,14 +92,6 @@ def fresh_url(request: pytest.FixtureRequest, tmp_path):
 async def empty(url: str) -> None:
     """Remove every account, what hangs on it and is left of it, every domain, and others' documents."""
     database = await open_database(url)
-    for table in (
-        accounts,
-        documents,
-        domains,
-        former_accounts,
-        group_heads,
-        group_members,
-        shared_groups,
-    ):
+    for table in (accounts, documents, domains, former_accounts, group_heads, group_members, shared_groups):
         await database.write(lambda connection, table=table: connection.execute(table.delete()))
     await database.close()

@@ -152,16 +152,14 @@ class SqlAccounts:
 
     async def remove(self, jid: Jid, *, noted: float | None = None, due: float | None = None) -> bool:
         """Remove the account, its documents and, by the foreign keys, all else that is stored for it."""
-        is_meant = accounts.c.account == key_of(jid)
-        found = select(accounts.c.account).where(is_meant).with_for_update()
+        statement = delete(accounts).where(accounts.c.account == key_of(jid))
         if due is not None:
-            found = found.where(accounts.c.removal_due <= due)
+            statement = statement.where(accounts.c.removal_due <= due)
 
         def work(connection: Connection) -> bool:
-            if connection.execute(found).first() is None:
+            if not connection.execute(statement).rowcount:
                 return False
             leave_groups(connection, jid)
-            connection.execute(delete(accounts).where(is_meant))
             clear_documents(connection, jid)
             if noted is not None:
                 note_former(connection, jid, noted)
