@@ -112,6 +112,8 @@ async def test_all_that_a_removed_domain_had_goes_and_nothing_else(added, live):
     carol = await added.online(f"{CAROL}/desk")
     for number in range(250):
         await added.register(f"user{number}@{NEW}")
+    everybody = {"domain": NEW, "group": "all", "everybody": True}
+    assert (await CATALOGUE.call(live, "group", "create", everybody)).members == 250
     alice = await added.online(f"{ALICE}/phone")
     for number in range(3):
         await carol.send(f"<message to='{ALICE}' type='chat'><body>{number}</body></message>")
@@ -135,6 +137,7 @@ async def test_all_that_a_removed_domain_had_goes_and_nothing_else(added, live):
     assert await added.stores.accounts.exists(CAROL)
     await call(live, "add", domain=NEW)
     assert await added.stores.accounts.count(NEW) == 0
+    assert (await CATALOGUE.call(live, "group", "list", {"domain": NEW})).items == ()
     assert not added.server.telemetry.bugs
 
 
