@@ -282,6 +282,53 @@ def test_an_error_names_flags_as_they_are_typed(run):
     assert "`--limit`" in told
 
 
+@pytest.mark.parametrize(
+    ("words", "code", "exit_code", "text"),
+    [
+        ("account ban --user nobody@localhost", "not-found", 1, "there is no account nobody@localhost"),
+        ("account register --user alice@localhost --password x", "conflict", 1,
+         "the account alice@localhost exists already"),
+        ("account list --limit 0", "invalid", 1, "`--limit`"),
+        ("account lst", "usage", 2, "there is no 'lst'; did you mean `list`?"),
+        ("account ban", "usage", 2, "missing: --user"),
+        ("session list", "unreachable", 3, "the server is not running (no admin socket answers in data)"),
+        ("top --once", "unreachable", 3, "no server is running on the data directory data"),
+        ("account count --data-dir nowhere", "unreachable", 3, "there is no data directory nowhere"),
+        ("account count --config missing.toml", "configuration", 2, "missing.toml"),
+        ("backup tidings.toml", "failed", 1, "tidings.toml exists already"),
+    ],
+)  # fmt: skip
+def test_programs_read_why_something_went_wrong(run, directory, words, code, exit_code, text):
+    (directory / "tidings.toml").write_text("")
+    register(run)
+    plainly = run(*words.split())
+    assert (plainly[0], plainly[1]) == (exit_code, "")
+    for asking in ([*words.split(), "--json"], ["--json", *words.split()]):
+        found, shown, told = run(*asking)
+        assert (found, told) == (exit_code, plainly[2])  # people are told the same
+        [line] = shown.splitlines()
+        error = json.loads(line)["error"]
+        assert (error["code"], error.keys()) == (code, {"code", "text"})
+        assert text in error["text"]
+
+
+def test_a_damaged_database_and_a_damaged_configuration_have_codes(run, directory):
+    (directory / "data/tidings.sqlite").write_bytes(b"this is no database " * 100)
+    code, shown, _ = run("account", "count", "--json")
+    assert (code, json.loads(shown)["error"]["code"]) == (3, "unreachable")
+    (directory / "tidings.toml").write_text("[listen.tcp]\nprot = 1\n")
+    code, shown, _ = run("account", "count", "--js")  # which may be cut short
+    assert (code, json.loads(shown)["error"]["code"]) == (2, "configuration")
+    assert "unknown option `prot`" in json.loads(shown)["error"]["text"]
+
+
+def test_completion_offers_no_error(run, directory):
+    (directory / "tidings.toml").write_text('[server]\nextensions = ["there_is_no_such_module"]\n')
+    code, shown, told = run("completion", "candidates", "acme", "--json", "--")
+    assert (code, shown) == (2, "")
+    assert "there_is_no_such_module" in told
+
+
 def test_python_finds_the_command_where_it_is_not_on_the_path(directory):
     asked = [sys.executable, "-m", "tidings", "account", "lst"]
     done = subprocess.run(asked, capture_output=True, text=True, check=False)

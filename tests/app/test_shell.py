@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import select
@@ -69,6 +70,27 @@ def test_what_goes_wrong_is_told_and_one_can_go_on(
     assert done.returncode == code
     assert told in done.stderr
     assert "healthy" in done.stdout
+
+
+def test_programs_read_the_errors_of_every_line(served: ServerProcess) -> None:
+    lines = (
+        "account ban --user nobody@localhost --json\n"
+        "account lst --json\n"
+        "serve --json\n"
+        "account 'count --json\n"
+        "account ban --user nobody@localhost\n"
+        "account count --json\n"
+    )
+    done = run(served, lines, "--keep-going")
+    decoder, shown, answers = json.JSONDecoder(), done.stdout, []
+    while shown := shown.lstrip():
+        answer, end = decoder.raw_decode(shown)
+        answers.append(answer)
+        shown = shown[end:]
+    codes = [answer["error"]["code"] for answer in answers if "error" in answer]
+    assert codes == ["not-found", "usage", "usage", "usage"]
+    assert "count" in answers[-1]
+    assert done.stderr.count("tidings: there is no account nobody@localhost") == 2
 
 
 def test_help_lists_the_commands_and_the_options_of_one(served: ServerProcess) -> None:

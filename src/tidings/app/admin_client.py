@@ -22,7 +22,11 @@ ANSWER_SECONDS: Final = 60
 _LONGEST_NAME: Final = 100  # octets that every system lets the name of a Unix socket have
 
 
-class NotRunningError(TidingsError):
+class UnreachableError(TidingsError):
+    """There is no server that answers, and nothing can be done without one."""
+
+
+class NotRunningError(UnreachableError):
     """No server listens on the admin socket."""
 
 
@@ -35,7 +39,7 @@ def call(
 ) -> Any:  # noqa: ANN401  # plain JSON
     """Ask the running server, blocking; gives the result as plain values.
 
-    `on_wait` is told why the answer has to wait while the server starts. Raises `NotRunningError`, or the
+    `on_wait` is told why the answer has to wait while the server starts. Raises `UnreachableError`, or the
     `OperationError` that the server answered; without `on_wait`, that it is starting.
     """
     with contextlib.closing(_ask(path, (category, operation, arguments), on_wait)) as answers:
@@ -99,12 +103,10 @@ def _ask(
                 else:
                     raise OperationError("unavailable", answer["waiting"])
     except TimeoutError:
-        raise OperationError(
-            "unavailable", f"the server has not answered for {ANSWER_SECONDS} seconds"
-        ) from None
+        raise UnreachableError(f"the server has not answered for {ANSWER_SECONDS} seconds") from None
     except ConnectionError:
         pass
-    raise OperationError("unavailable", "the server stopped before it answered")
+    raise UnreachableError("the server stopped before it answered")
 
 
 @contextlib.contextmanager

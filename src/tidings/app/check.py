@@ -84,7 +84,7 @@ def _running_process(config: Config) -> int:
     """Give the process id of the server on this data directory, or 0."""
     try:
         return int(admin_client.call(config.admin_socket, "server", "status", {})["process"])
-    except (admin_client.NotRunningError, OperationError):
+    except (admin_client.UnreachableError, OperationError):
         return 0
 
 

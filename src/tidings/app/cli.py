@@ -15,10 +15,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from tidings.app import admin_client, command_parser, commands, whereabouts
-from tidings.app.command_parser import USAGE
 from tidings.app.commands import Command
+from tidings.app.complaint import complain, wants_json
 from tidings.app.direct_commands import DIRECT
-from tidings.base.errors import BackendError, TidingsError
+from tidings.app.exit_codes import OK, REFUSED, USAGE
+from tidings.base.errors import TidingsError
 from tidings.operations.errors import OperationError
 
 if TYPE_CHECKING:
@@ -26,31 +27,20 @@ if TYPE_CHECKING:
 
     from tidings.app.options import Config
 
-OK: Final = 0
-REFUSED: Final = 1
-UNREACHABLE: Final = 3
-
-EXIT_CODES: Final = {
-    OK: "done; for a question, the answer is yes",
-    REFUSED: "refused or failed; for a question, the answer is no",
-    USAGE: "the command line or the configuration is wrong",
-    UNREACHABLE: "the server or the database cannot be reached, or the operation needs a running server",
-}
-"""What each exit code of the command means."""
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and give its exit code."""
     arguments = command_parser.in_order(list(sys.argv[1:] if arguments is None else arguments))
     word = arguments[0] if arguments else ""
+    is_completing = tuple(arguments[:2]) == ("completion", "candidates")
     try:
-        if tuple(arguments[:2]) == ("completion", "candidates"):  # words of others, which no parser reads
+        if is_completing:  # words of others, which no parser reads
             return _candidates(arguments[2:])
         if word in DIRECT:
             return _COMMANDS[word](DIRECT[word].parser(word).parse_args(arguments[1:]))
         return _operate(arguments)
     except TidingsError as error:
-        return _complain(error)
+        return complain(error, as_json=not is_completing and wants_json(arguments))
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # the reader of our output has gone, such as `head`
@@ -381,22 +371,6 @@ def flags_of(given: Mapping[str, Any]) -> dict[str, object]:
         "log.level": given.get("log_level"),
     }
     return {name: value for name, value in options.items() if value is not None}
-
-
-def _complain(error: TidingsError) -> int:
-    from tidings.app.mistakes import ConfigError  # noqa: PLC0415  # only when something is wrong
-
-    if isinstance(error, ConfigError):
-        print("tidings: the configuration cannot be used:", file=sys.stderr)  # noqa: T201  # the command's voice
-        for mistake in error.mistakes:
-            print(f"  {mistake}", file=sys.stderr)  # noqa: T201
-        return USAGE
-    print(f"tidings: {error}", file=sys.stderr)  # noqa: T201
-    if isinstance(error, BackendError):
-        return UNREACHABLE
-    if isinstance(error, OperationError) and error.code == "unavailable":
-        return UNREACHABLE
-    return REFUSED
 
 
 if __name__ == "__main__":

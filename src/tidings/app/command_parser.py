@@ -12,9 +12,8 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, NoReturn, Protocol
 
 from tidings.app.commands import ON, Argument, Command
+from tidings.base.errors import TidingsError
 from tidings.operations.errors import OperationError
-
-USAGE: Final = 2
 
 
 class Flag(NamedTuple):
@@ -92,22 +91,31 @@ class HasSummary(Protocol):
         ...
 
 
+class UsageError(TidingsError):
+    """The command line is wrong; `program` says where, and may have help."""
+
+    def __init__(self, text: str, *, program: str = "tidings", has_help: bool = False) -> None:
+        super().__init__(text)
+        self.program = program
+        self.has_help = has_help
+
+
 class Parser(argparse.ArgumentParser):
     """A parser that names the nearest right word after a wrong one."""
 
     def parse_args(self, args: Sequence[str], namespace: None = None) -> argparse.Namespace:  # type: ignore[override]  # all that is used here
-        """Read the words, or end the process with what is wrong with them."""
+        """Read the words; raises `UsageError`, and ends the process after help."""
         self._refuse_unknown(args)
         return super().parse_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong, and end the process."""
+        """Raise `UsageError`, which says what is wrong."""
         wrong, _, choices = message.partition("invalid choice: ")[2].partition(" (choose from ")
         if wrong:
             message = _told(wrong, [choice.strip(" '") for choice in choices.rstrip(")").split(",")])
         else:
             message = _in_plain_words(message)
-        self.exit(USAGE, f"{self.prog}: {message}\nMore: {self.prog} --help\n")
+        raise UsageError(message, program=self.prog, has_help=True)
 
     def _refuse_unknown(self, words: Sequence[str]) -> None:
         """Name the first flag that there is not; before the parser says what is missing for want of it."""
@@ -135,7 +143,7 @@ def in_order(words: Sequence[str]) -> list[str]:
 
 
 def choose(commands: Sequence[Command], words: Sequence[str], direct: Mapping[str, HasSummary]) -> Command:
-    """Give the operation that is typed, or end the process with help or with what is wrong.
+    """Give the operation that is typed; raises `UsageError`, and ends the process after help.
 
     `direct` names the commands that are no operations.
     """

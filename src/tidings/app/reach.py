@@ -17,7 +17,6 @@ from tidings.kernel.clock import SystemClock
 from tidings.kernel.domains import Domains, ServedDomain, Source
 from tidings.operations.catalogue import Catalogue, Operation
 from tidings.operations.context import Context
-from tidings.operations.errors import OperationError
 from tidings.operations.values import to_plain
 from tidings.ports.domains import DomainState
 from tidings.ports.stores import Stores
@@ -123,14 +122,14 @@ async def context_for(config: Config, stores: Stores) -> Context:
 
 
 def _may_do_without_server(config: Config, operation: Operation) -> None:
-    """Raise `OperationError` where there is neither a server nor a database that can be asked."""
+    """Raise `UnreachableError` where there is neither a server nor a database that can be asked."""
     if operation.needs_server:
-        raise OperationError("unavailable", f"the server is not running ({_place(config)})")
+        raise admin_client.UnreachableError(f"the server is not running ({_place(config)})")
     if config.is_in_memory:
-        raise OperationError("unavailable", "the server is not running, and its database is in memory only")
+        told = "the server is not running, and its database is in memory only"
+        raise admin_client.UnreachableError(told)
     if not config.database.url and not config.data_dir.is_dir():
-        raise OperationError(
-            "unavailable",
+        raise admin_client.UnreachableError(
             f"there is no data directory {config.data_dir}; run this where the server runs, "
             "name it with --data-dir, "
             f"or make it: mkdir -m 700 {config.data_dir}",

@@ -18,10 +18,11 @@ from msgspec import inspect
 from tidings.app import (
     api_reference,
     arguments,
-    cli,
     command_parser,
     commands,
+    complaint,
     direct_commands,
+    exit_codes,
     hook_reference,
     layers,
     metric_reference,
@@ -293,8 +294,15 @@ def _command_line() -> Iterator[str]:
     yield ""
     yield "| exit code | meaning |"
     yield "|---|---|"
-    for code, meaning in cli.EXIT_CODES.items():
+    for code, meaning in exit_codes.EXIT_CODES.items():
         yield f"| {code} | {meaning} |"
+    yield ""
+    yield "With `--json`, what went wrong is told on standard output, too, with one of these codes:"
+    yield ""
+    yield "| `error.code` | meaning |"
+    yield "|---|---|"
+    for name, meaning in complaint.ERROR_CODES.items():
+        yield f"| `{name}` | {meaning} |"
     for word, direct in direct_commands.DIRECT.items():
         yield ""
         yield f"## tidings {word}"

@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Final
 
 from tidings.app import completion
-from tidings.app.command_parser import CONFIG_FLAGS, USAGE, root
+from tidings.app.command_parser import CONFIG_FLAGS, UsageError, root
 from tidings.app.commands import Command
+from tidings.app.complaint import complain, wants_json
 from tidings.app.direct_commands import DIRECT
+from tidings.app.exit_codes import OK
 
 PROMPT: Final = "tidings> "
 INTERRUPTED: Final = 130
@@ -84,21 +86,20 @@ class Shell:
         try:
             words = shlex.split(line, comments=True)
         except ValueError as error:
-            sys.stderr.write(f"tidings: {str(error).lower()}\n")
-            return USAGE
+            return complain(UsageError(str(error).lower()), as_json=wants_json(line.split()))
         if words[:1] == ["tidings"]:  # as it stands in a manual
             words = words[1:]
         if not words:
             return 0
         if words[0] in _NOT_HERE:
-            sys.stderr.write(f"tidings: `{words[0]}` cannot be run in the shell\n")
-            return USAGE
+            wrong = UsageError(f"`{words[0]}` cannot be run in the shell")
+            return complain(wrong, as_json=wants_json(words))
         if words[0] == _HELP:
             return self._help(words[1:])
         try:
             return self._run([*words, *self._flags_for(words)])
-        except SystemExit as ended:  # help, or wrong usage
-            return ended.code if isinstance(ended.code, int) else USAGE
+        except SystemExit:  # after help
+            return OK
 
     def candidates(self, line: str, last: str) -> list[str]:
         """Give what the last word of a line can become."""

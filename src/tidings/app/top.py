@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from tidings.app import admin_client, presentation
 from tidings.app.tables import printable
-from tidings.operations.errors import OperationError
 
 LONGEST_SECONDS: Final = 30
 """What `server statistics` takes as its interval at most."""
@@ -32,7 +31,7 @@ def seconds_of(text: str | None, *, once: bool) -> int | None:
 def run(path: Path, *, seconds: int, once: bool, as_json: bool) -> None:
     """Show what the server does that listens on this admin socket, until the reader has enough.
 
-    Raises `OperationError` where no server runs, or when it stops.
+    Raises `UnreachableError` where no server runs, or when it stops.
     """
     answers = _ask(path, seconds, count=2 if once else 0)
     try:
@@ -97,10 +96,7 @@ def _show_live(answers: Iterator[Answer]) -> None:
 
 
 def _ask(path: Path, seconds: int, count: int) -> Iterator[Answer]:
-    try:
-        yield from admin_client.stream(path, "server", "statistics", {"interval": seconds, "count": count})
-    except admin_client.NotRunningError as error:
-        raise OperationError("unavailable", str(error)) from error
+    return admin_client.stream(path, "server", "statistics", {"interval": seconds, "count": count})
 
 
 def _traffic(answer: Answer) -> Sequence[tuple[str, str]]:
