@@ -128,3 +128,15 @@ def test_whatever_an_extension_answers_is_shown_in_words(capsys):
         "name  of",
         "a     x 1",
     ]
+
+
+@pytest.mark.parametrize(("name", "is_told"), [("list", True), ("dead-letters", False)])
+def test_why_letters_are_dead_is_shown_however_narrow_the_terminal_is(capsys, monkeypatch, name, is_told):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("NO_COLOR", "1")
+    row = {"follower": "a" * 20, "id": "b" * 20, "since": "c" * 20, "tries": 3, "reason": "no such queue"}
+    print_result(command("followers", name), {"items": [row] * 4, "next": None})
+    shown = capsys.readouterr()
+    assert ("no such queue" in shown.out) is not is_told
+    assert shown.err == ("Not shown for want of room: reason; --json has all.\n" if is_told else "")

@@ -118,3 +118,19 @@ def test_a_terminal_gets_a_table_of_its_width(monkeypatch):
         tables.print_table(ROWS)
     assert max(map(len, screen.getvalue().splitlines())) <= 30
     assert "alice@example.org/a-phone-with-a-long-name  the server restarts at noon" in file.getvalue()
+
+
+HEADINGS = ("user", "created", "sessions", "banned", "password")
+ACCOUNTS = [
+    (f"account{number}@example.org", "2026-01-01 01:00:00+01:00", "0", "no", "yes") for number in range(4)
+]
+
+
+@pytest.mark.parametrize(("width", "count"), [(None, 5), (75, 5), (74, 4), (65, 4), (64, 5), (20, 5)])
+def test_columns_are_left_out_only_where_four_are_left(width, count):
+    assert tables.columns_shown(HEADINGS, ACCOUNTS, width) == count
+
+
+def test_a_list_of_few_rows_keeps_all_columns():
+    assert tables.columns_shown(HEADINGS, ACCOUNTS, 65) == 4
+    assert tables.columns_shown(HEADINGS, ACCOUNTS[:3], 65) == 5

@@ -64,6 +64,9 @@ _LISTED: Final[Mapping[str, str]] = {
 }
 """What is listed where that is not what the category is called."""
 
+_WHOLE: Final = frozenset({"followers dead-letters"})
+"""Lists whose last columns matter most: none is left out where a terminal is narrow."""
+
 _NOTHING: Final[tuple[Any, ...]] = ("", None, [], {})
 """What need not be shown."""
 
@@ -104,7 +107,8 @@ def print_result(command: Command, result: Mapping[str, Any], *, with_notes: boo
         return
     if result.keys() == {"items", "next"}:
         if result["items"]:
-            _print_rows(result["items"])
+            is_whole = f"{command.category} {command.name}" in _WHOLE
+            _print_rows(result["items"], whole=is_whole, with_notes=with_notes)
         elif with_notes:
             sys.stderr.write(f"There are no {_listed(command)}.\n")
         if result["next"] and with_notes:
@@ -113,7 +117,7 @@ def print_result(command: Command, result: Mapping[str, Any], *, with_notes: boo
     if "steps" in result:
         _print_steps(result)
         return
-    _print_facts(result)
+    _print_facts(result, with_notes=with_notes)
 
 
 def print_findings(findings: Iterable[Finding]) -> None:
@@ -137,16 +141,18 @@ def print_findings(findings: Iterable[Finding]) -> None:
         sys.stdout.write("\nEverything is in order.\n")
 
 
-def _print_rows(rows: Sequence[Any]) -> None:
+def _print_rows(rows: Sequence[Any], *, whole: bool = False, with_notes: bool = True) -> None:
     if not isinstance(rows[0], dict):
         sys.stdout.writelines(f"{row}\n" for row in rows)
         return
     names = [name for name in rows[0] if any(row.get(name) not in _NOTHING for row in rows)]
     cells = [[_show(row.get(name)) for name in names] for row in rows]
-    print_headed([_words(name) for name in names], cells)
+    left_out = print_headed([_words(name) for name in names], cells, whole=whole)
+    if left_out and with_notes:
+        sys.stderr.write(f"Not shown for want of room: {', '.join(left_out)}; --json has all.\n")
 
 
-def _print_facts(result: Mapping[str, Any]) -> None:
+def _print_facts(result: Mapping[str, Any], *, with_notes: bool = True) -> None:
     """Print a line for each thing there is to say, and a table for each list of things that have parts."""
     facts = {name: value for name, value in result.items() if value not in _NOTHING}
     lists = {name: value for name, value in facts.items() if isinstance(value, list) and _has_parts(value)}
@@ -156,7 +162,7 @@ def _print_facts(result: Mapping[str, Any]) -> None:
     for name, rows in lists.items():
         sys.stdout.write("\n" if single or rows is not next(iter(lists.values())) else "")
         sys.stdout.write(f"{_words(name)}:\n")
-        _print_rows(rows)
+        _print_rows(rows, with_notes=with_notes)
 
 
 def _print_steps(result: Mapping[str, Any]) -> None:

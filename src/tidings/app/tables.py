@@ -16,6 +16,8 @@ GAP: Final = 2
 _LINKS: Final = ("https://", "http://", "xmpp:")  # texts that begin so are not folded
 _ADDRESS: Final = 25  # what most addresses and all times need
 _NARROWEST: Final = 8  # columns are not made narrower than this, even where the table does not fit
+_LEAST_COLUMNS: Final = 4  # what is left where columns are left out
+_LEAST_ROWS: Final = 4  # fewer are read as easily one below the other, with all that there is
 
 BOLD: Final = "1"
 DIM: Final = "2"
@@ -41,9 +43,30 @@ def print_table(rows: Sequence[Sequence[Cell]]) -> None:
     _print(lines(rows, _terminal_width(), coloured=is_coloured(sys.stdout)))
 
 
-def print_headed(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows below headings; where a terminal is too narrow for that, one row below the other."""
-    _print(headed_lines(headings, rows, _terminal_width(), coloured=is_coloured(sys.stdout)))
+def print_headed(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], *, whole: bool = False
+) -> Sequence[str]:
+    """Print rows below headings; give the headings of those columns that a narrow terminal has no room for.
+
+    Where too few columns would be left, or rows are few, or all columns are wanted (`whole`), a narrow
+    terminal shows one row below the other instead.
+    """
+    width = _terminal_width()
+    count = len(headings) if whole else columns_shown(headings, rows, width)
+    shown = headed_lines(
+        headings[:count], [row[:count] for row in rows], width, coloured=is_coloured(sys.stdout)
+    )
+    _print(shown)
+    return headings[count:]
+
+
+def columns_shown(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int | None) -> int:
+    """Tell how many columns, from the left, can be read in so much room; all where a list is short."""
+    if width is None or len(rows) < _LEAST_ROWS:
+        return len(headings)
+    wanted = _widths(_texts([[Cell(text) for text in row] for row in (headings, *rows)]))
+    counts = range(len(headings), _LEAST_COLUMNS - 1, -1)
+    return next((count for count in counts if _is_readable(wanted[:count], width)), len(headings))
 
 
 def headed_lines(
@@ -51,7 +74,7 @@ def headed_lines(
 ) -> Iterator[str]:
     """Lay out rows in columns with headings, or, where columns would be torn to shreds, as records."""
     table = [[Cell(heading, BOLD) for heading in headings], *([Cell(text) for text in row] for row in rows)]
-    if width is None or _is_readable(table, width):
+    if width is None or _is_readable(_widths(_texts(table)), width):
         yield from lines(table, width, coloured=coloured)
         return
     for number, row in enumerate(rows):
@@ -78,9 +101,8 @@ def lines(rows: Sequence[Sequence[Cell]], width: int | None, *, coloured: bool) 
             yield (" " * GAP).join(parts).rstrip()
 
 
-def _is_readable(rows: Sequence[Sequence[Cell]], width: int) -> bool:
+def _is_readable(wanted: Sequence[int], width: int) -> bool:
     """Tell whether no column has to become narrower than an address or a time is."""
-    wanted = _widths(_texts(rows))
     widths = list(wanted)
     _fit(widths, width)
     return all(got >= min(each, _ADDRESS) for got, each in zip(widths, wanted, strict=True))
