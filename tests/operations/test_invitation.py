@@ -61,6 +61,39 @@ async def test_a_list_has_pages(context):
     assert {each.id for each in (*first.items, *rest.items)} == made
 
 
+async def test_the_invitations_of_every_domain_are_listed_by_domain(context):
+    made = [
+        (domain, (await call(context, "create", domain=domain)).id)
+        for domain in ("other.test", "localhost")
+        for _ in range(3)
+    ]
+    shown = [(each.domain.domain, each.id) for each in await listed(context, domain=None)]
+    assert shown == sorted(made)
+    boss = context.acting_for(Caller.administrator(Jid("boss@other.test"), "other.test"))
+    assert [each.id for each in await listed(boss, domain=None)] == [id_ for _, id_ in shown[3:]]
+
+
+@pytest.mark.parametrize("limit", range(1, 8))
+async def test_pages_go_on_from_one_domain_to_the_next(context, limit):
+    made = {
+        (await call(context, "create", domain=domain)).id
+        for domain in ("localhost", "localhost", "other.test", "other.test", "other.test")
+    }
+    found, after = [], None
+    while True:
+        page = await call(context, "list", domain=None, limit=limit, after=after)
+        assert len(page.items) <= limit
+        found += [each.id for each in page.items]
+        if page.next is None:
+            break
+        after = page.next
+    assert (len(found), set(found)) == (5, made)
+
+
+async def test_a_page_begins_behind_an_invitation(context):
+    assert (await refused(context, "list", after="nothing"))[0] == "invalid"
+
+
 async def test_a_name_is_promised_once(context):
     created = await call(context, "create", name="juliet")
     assert (await refused(context, "create", name="JULIET"))[0] == "conflict"

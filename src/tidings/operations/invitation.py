@@ -69,6 +69,7 @@ class Created(msgspec.Struct, frozen=True, kw_only=True):
 class InvitationInfo(msgspec.Struct, frozen=True, kw_only=True):
     """An invitation that can be used; its token is not known any more."""
 
+    domain: Domain
     id: str
     name: str
     contact: str
@@ -83,7 +84,9 @@ class InvitationInfo(msgspec.Struct, frozen=True, kw_only=True):
 class ListInvitations(msgspec.Struct, frozen=True, kw_only=True):
     """Which invitations to list."""
 
-    domain: OfDomain
+    domain: Annotated[
+        Domain | None, Meta(description="Domain that people are invited to; without it, all of them.")
+    ] = None
     after: Annotated[
         str | None, Meta(description="Begin behind this one: the `next` of the page before.")
     ] = None
@@ -144,13 +147,32 @@ async def create(context: Context, request: CreateInvitation) -> Created:
     )
 
 
-@operation("invitation", "list", roles=ADMINISTRATORS, subjects=("domain",), changes=False)
+@operation(
+    "invitation",
+    "list",
+    roles=ADMINISTRATORS,
+    subjects=("domain",),
+    without_subject="own",
+    changes=False,
+)
 async def list_invitations(context: Context, request: ListInvitations) -> Page[InvitationInfo]:
-    """List the invitations that can be used, a page at a time; a page may have fewer than were asked for."""
-    found, rest = await _invitations(context).list(
-        request.domain, after=request.after or "", limit=request.limit
-    )
-    return Page(items=tuple(map(_describe, found)), next=rest or None)
+    """List the invitations that can be used, by domain, a page at a time.
+
+    Without a domain they are those of every domain that the caller administers. A page may have fewer than
+    were asked for.
+    """
+    first, behind = _read_after(request.after)
+    found: list[InvitationInfo] = []
+    for domain in sorted(context.domains_for(request.domain)):
+        if domain < first:
+            continue
+        jid = Jid(domain)
+        room, after = request.limit - len(found), behind if domain == first else ""
+        invitations, rest = await _invitations(context).list(jid, after=after, limit=room)
+        found += [_describe(jid, each) for each in invitations]
+        if rest:
+            return Page(items=tuple(found), next=f"{domain}/{rest}")
+    return Page(items=tuple(found))
 
 
 @operation("invitation", "revoke", roles=ADMINISTRATORS, subjects=("domain",), changes=True)
@@ -231,8 +253,19 @@ def read_name(name: str, domain: Jid) -> str:
     return local
 
 
-def _describe(invitation: Invitation) -> InvitationInfo:
+def _read_after(after: str | None) -> tuple[str, str]:
+    """Give the domain at which a page begins, and the invitation of it behind which; from `DOMAIN/ID`."""
+    if after is None:
+        return "", ""
+    domain, slash, id_ = after.partition("/")
+    if not slash:
+        raise OperationError("invalid", "`after` is wrong: write the `next` of the page before")
+    return domain, id_
+
+
+def _describe(domain: Jid, invitation: Invitation) -> InvitationInfo:
     return InvitationInfo(
+        domain=domain,
         id=invitation.id,
         name=invitation.name,
         contact=invitation.contact,
