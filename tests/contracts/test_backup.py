@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -322,6 +323,24 @@ async def test_nothing_is_put_where_something_is(fresh_url: str, tmp_path: Path)
         await load(fresh_url, reader)
     assert await stores.accounts.count("example.org") == 1
     await stores.close()
+
+
+async def test_rows_are_read_a_few_at_a_time(fresh_url: str) -> None:
+    rows, octets = 3_000, 4_000
+    stores = await open_stores(fresh_url)
+    for number in range(0, rows, 500):
+        made = {("memory", str(number + each)): b"x" * octets for each in range(500)}
+        await stores.documents.make_all(ALICE, made)
+    await stores.close()
+    with snapshot(fresh_url) as found:
+        tracemalloc.start()
+        try:
+            count = sum(1 for _ in found.rows(TABLES_BY_NAME["documents"]))
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert count == rows
+    assert peak < rows * octets / 2
 
 
 LATER = {"promotions", "former_accounts", "group_heads", "shared_groups", "group_members"}

@@ -63,7 +63,8 @@ class Snapshot:
         options = {"stream_results": True, "yield_per": _AT_ONCE}
         found = self._connection.exec_driver_sql(str(statement), execution_options=options)
         convert = _converter(table)
-        for part in found.partitions():
+        # It has to be said here, too: past SQLAlchemy's types, the option alone lets all rows come at once.
+        for part in found.partitions(_AT_ONCE):
             yield from map(convert, part)
 
 
