@@ -271,6 +271,13 @@ def test_quiet_leaves_what_was_asked_for(run):
     assert run("account", "check", "--quiet", "--user", "nobody@localhost") == (1, "", "")
 
 
+def test_quiet_is_a_letter_too(run):
+    for number, words in enumerate((("-q", "account", "register"), ("account", "register", "-q"))):
+        assert run(*words, "--user", f"user{number}@localhost", "--password", "x") == (0, "", "")
+    assert users(run) == ["user0@localhost", "user1@localhost"]
+    assert "-q, --quiet" in run("account", "register", "--help")[1]
+
+
 def test_an_error_names_flags_as_they_are_typed(run):
     register(run)
     code, _, told = run("retention", "trim", "--user", "alice@localhost")

@@ -25,6 +25,13 @@ class Flag(NamedTuple):
     help: str
     repeats: bool = False
     is_required: bool = False
+    short: str = ""
+    """What may be typed in its place, with one dash; empty for nothing."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Give what may be typed."""
+        return (self.short, self.name) if self.short else (self.name,)
 
 
 CONFIG_FLAGS: Final = (
@@ -33,7 +40,7 @@ CONFIG_FLAGS: Final = (
 )
 JSON_FLAG: Final = Flag("--json", "", "print the answer as JSON, for programs")
 
-QUIET_FLAG: Final = Flag("--quiet", "", "print what was asked for and errors, nothing else")
+QUIET_FLAG: Final = Flag("--quiet", "", "print what was asked for and errors, nothing else", short="-q")
 ALL_FLAG: Final = Flag("--all", "", "give all pages, one after another; with --json, one JSON object a line")
 REPORT_FLAG: Final = Flag(
     "--report", "FILE", "write what became of every line, and links of invitations, into this new file"
@@ -132,7 +139,7 @@ def in_order(words: Sequence[str]) -> list[str]:
     """Give the words as parsers take them: `help X` as `X --help`, options before a command behind it."""
     if words[:1] == ["help"]:
         return [*words[1:], "--help"]
-    values = {flag.name: bool(flag.metavar) for flag in OPERATION_FLAGS}
+    values = {name: bool(flag.metavar) for flag in OPERATION_FLAGS for name in flag.names}
     first = 0
     while first < len(words):
         flag, is_whole, _ = words[first].partition("=")
@@ -201,11 +208,11 @@ def add_flags(parser: Any, flags: Sequence[Flag]) -> None:  # noqa: ANN401  # a 
     """Add options that are no fields of an operation."""
     for flag in flags:
         if not flag.metavar:
-            parser.add_argument(flag.name, action="store_true", help=flag.help)
+            parser.add_argument(*flag.names, action="store_true", help=flag.help)
         else:
             action = "append" if flag.repeats else "store"
             parser.add_argument(
-                flag.name, action=action, metavar=flag.metavar, required=flag.is_required, help=flag.help
+                *flag.names, action=action, metavar=flag.metavar, required=flag.is_required, help=flag.help
             )
 
 

@@ -349,7 +349,8 @@ def _flags(flags: Iterable[command_parser.Flag]) -> Iterator[str]:
     yield "| option | what it is |"
     yield "|---|---|"
     for flag in flags:
-        yield f"| `{f'{flag.name} {flag.metavar}'.rstrip()}` | {cell(flag.help)} |"
+        typed = ", ".join(f"`{f'{name} {flag.metavar}'.rstrip()}`" for name in flag.names)
+        yield f"| {typed} | {cell(flag.help)} |"
 
 
 def _standards() -> Iterator[str]:
