@@ -67,6 +67,37 @@ def test_times_are_those_of_the_clock_on_the_wall_with_their_zone(capsys):
     ]
 
 
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [
+        (0, "0 s"),
+        (59, "59 s"),
+        (60, "1 min 0 s"),
+        (3_599, "59 min 59 s"),
+        (3_600, "1 h 0 min"),
+        (86_399, "23 h 59 min"),
+        (94_321, "1 d 2 h"),
+        (86_400 * 400, "400 d 0 h"),
+    ],
+)
+def test_how_long_the_server_has_run_is_told_in_units(capsys, seconds, told):
+    assert shown(capsys, "server", "status", {"running": True, "uptime_seconds": seconds}) == [
+        "running  yes",
+        f"uptime   {told}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("octets", "told"),
+    [(999, "999 B"), (1_000, "1.0 kB"), (87_200_000, "87.2 MB"), (5_000_000_000_000_000, "5000.0 TB")],
+)
+def test_the_size_of_an_archive_is_told_in_units(capsys, octets, told):
+    assert shown(capsys, "archive", "size", {"entries": 9_000, "octets": octets}) == [
+        "entries  9000",
+        f"octets   {told}",
+    ]
+
+
 def test_a_time_as_it_is_shown_can_be_given_to_an_option():
     as_shown = msgspec.convert("2026-07-01 14:00:00+02:00", Moment)
     assert as_shown == msgspec.convert("2026-07-01T12:00:00Z", Moment)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from tidings.app.tables import BOLD, GREEN, RED, YELLOW, Cell, print_headed, print_table
+from tidings.app.units import duration, octets
 
 if TYPE_CHECKING:
     from tidings.app.commands import Command
@@ -156,13 +157,23 @@ def _print_facts(result: Mapping[str, Any], *, with_notes: bool = True) -> None:
     """Print a line for each thing there is to say, and a table for each list of things that have parts."""
     facts = {name: value for name, value in result.items() if value not in _NOTHING}
     lists = {name: value for name, value in facts.items() if isinstance(value, list) and _has_parts(value)}
-    single = [(Cell(_words(name), BOLD), Cell(_show(facts[name]))) for name in facts if name not in lists]
+    single = [_fact(name, value) for name, value in facts.items() if name not in lists]
     if single:
         print_table(single)
     for name, rows in lists.items():
         sys.stdout.write("\n" if single or rows is not next(iter(lists.values())) else "")
         sys.stdout.write(f"{_words(name)}:\n")
         _print_rows(rows, with_notes=with_notes)
+
+
+def _fact(name: str, value: object) -> tuple[Cell, Cell]:
+    """Give what is said of one thing; amounts in units that people read without counting digits."""
+    if isinstance(value, int):
+        if name == "octets":
+            value = octets(value)
+        elif name.endswith("_seconds"):
+            name, value = name.removesuffix("_seconds"), duration(value)
+    return Cell(_words(name), BOLD), Cell(_show(value))
 
 
 def _print_steps(result: Mapping[str, Any]) -> None:

@@ -10,13 +10,12 @@ from typing import Any, Final
 
 from tidings.app import admin_client, presentation
 from tidings.app.tables import printable
+from tidings.app.units import octets
 
 LONGEST_SECONDS: Final = 30
 """What `server statistics` takes as its interval at most."""
 
 _SECONDS: Final = 2
-_UNITS: Final = ("B", "kB", "MB", "GB", "TB")
-_THOUSAND: Final = 1000.0
 
 Answer = Mapping[str, Any]
 
@@ -118,8 +117,8 @@ def _machine(answer: Answer) -> Sequence[tuple[str, str]]:
         ("connections", f"{answer['connections']}"),
         ("transactions", f"{answer['transactions']:.1f}/s{duration}"),
         ("ledger queue", f"{answer['ledger_queue']}"),
-        ("for clients", f"{_octets(waiting)} of {_octets(limit)}"),
-        ("memory", f"{_octets(answer['memory_octets'])} + {_octets(answer['writer_memory_octets'])} writer"),
+        ("for clients", f"{octets(waiting)} of {octets(limit)}"),
+        ("memory", f"{octets(answer['memory_octets'])} + {octets(answer['writer_memory_octets'])} writer"),
         ("cpu", f"{answer['cpu']:.0%} + {answer['writer_cpu']:.0%} writer"),
     )
 
@@ -136,15 +135,6 @@ def _lists(answer: Answer) -> Iterator[tuple[str, list[tuple[str, str]]]]:
         (printable(each["user"]), f"{each['received']:.1f}/s in, {each['sent']:.1f}/s out")
         for each in answer["busiest"]
     ]
-    slow = [(printable(each["session"]), _octets(each["octets"])) for each in answer["slowest"]]
+    slow = [(printable(each["session"]), octets(each["octets"])) for each in answer["slowest"]]
     yield "busiest accounts", busy or [("nobody", "")]
     yield "slowest readers", slow or [("nobody", "")]
-
-
-def _octets(number: float) -> str:
-    """Write a number of octets as people read it."""
-    for unit in _UNITS[:-1]:
-        if number < _THOUSAND:
-            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
-        number /= _THOUSAND
-    return f"{number:.1f} {_UNITS[-1]}"
