@@ -61,11 +61,11 @@ class Snapshot:
             select(table).order_by(*table.primary_key.columns).compile(dialect=self._connection.dialect)
         )
         options = {"stream_results": True, "yield_per": _AT_ONCE}
-        found = self._connection.exec_driver_sql(str(statement), execution_options=options)
         convert = _converter(table)
-        # It has to be said here, too: past SQLAlchemy's types, the option alone lets all rows come at once.
-        for part in found.partitions(_AT_ONCE):
-            yield from map(convert, part)
+        with self._connection.exec_driver_sql(str(statement), execution_options=options) as found:
+            # It has to be said here, too: past SQLAlchemy's types, the option lets all rows come at once.
+            for part in found.partitions(_AT_ONCE):
+                yield from map(convert, part)
 
 
 def _converter(table: Table) -> Callable[[Iterable[Any]], Row]:
