@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -172,6 +173,7 @@ async def test_a_collector_that_is_down_holds_nothing_up(collector: Collector) -
             alice.push(CHAT.format(to="bob@localhost", id=number))
         await world.settle()
         assert len(bob.take("message")) == 3_000
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith(("Otel", "close"))]
 
 
 async def test_a_collector_that_is_down_is_told_once_and_when_it_is_back() -> None:

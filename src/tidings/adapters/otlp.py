@@ -72,13 +72,13 @@ class OtlpTracer:
         """
         # The library would tell of each batch that fails; TellingOnce tells of the first.
         logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
-        exporter = OTLPSpanExporter(endpoint.rstrip("/") + _TRACES_PATH, timeout=patience)
+        self._exporter = OTLPSpanExporter(endpoint.rstrip("/") + _TRACES_PATH, timeout=patience)
         self._provider = TracerProvider(
             sampler=sampling.ALWAYS_ON,  # who begins a span has chosen it
             resource=Resource.create({"service.name": "tidings", "service.version": version("tidings")}),
             shutdown_on_exit=False,
         )
-        processor = BatchSpanProcessor(TellingOnce(exporter, endpoint), max_queue_size=QUEUE)
+        processor = BatchSpanProcessor(TellingOnce(self._exporter, endpoint), max_queue_size=QUEUE)
         self._provider.add_span_processor(processor)
         self._tracer = self._provider.get_tracer("tidings")
         self._clock = clock
@@ -100,6 +100,9 @@ class OtlpTracer:
         closing = threading.Thread(target=self._provider.shutdown, name="close telemetry", daemon=True)
         closing.start()
         await asyncio.to_thread(closing.join, _CLOSE_SECONDS)
+        if closing.is_alive():
+            self._exporter.shutdown()  # ends its pause before the next attempt; what is still queued is lost
+            await asyncio.to_thread(closing.join, _CLOSE_SECONDS)
 
 
 class TellingOnce(SpanExporter):
