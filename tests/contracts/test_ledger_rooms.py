@@ -44,7 +44,9 @@ from tidings.ports.ledger.batch import (
     EntryKind,
     LedgerBatch,
     MemberChange,
+    PropertyChange,
     ReadMove,
+    Refused,
     Stale,
 )
 from tidings.ports.ledger.reading import InboxQuery, Member
@@ -229,3 +231,84 @@ async def test_a_boxed_room_comes_back_as_a_boxed_conversation_does(ledger: SqlL
     assert (await row_of(ledger, BOB)).box == box
     await accept(ledger, say(ALICE, 2))
     assert (await row_of(ledger, BOB)).box == ("inbox" if box == "archive" else box)
+
+
+# -- nicknames and properties
+
+
+async def test_a_nickname_stays_until_it_is_changed_or_the_member_goes(ledger: SqlLedger) -> None:
+    named = msgspec.structs.replace(joins(BOB), nick="Bobby")
+    await accept(ledger, membership(joins(ALICE, "owner"), named))
+    assert {each.member: each.nick for each in await ledger.members(ROOM)} == {ALICE: "", BOB: "Bobby"}
+    await accept(ledger, membership(MemberChange(room=ROOM, member=BOB, affiliation="admin")))
+    assert await ledger.member(ROOM, BOB) == Member(ROOM, BOB, "admin", 1, "Bobby")
+    await accept(ledger, membership(MemberChange(room=ROOM, member=BOB, affiliation="admin", nick="")))
+    assert await ledger.member(ROOM, BOB) == Member(ROOM, BOB, "admin", 1, "")
+    await accept(ledger, membership(named))
+    await accept(ledger, membership(leaves(BOB)))
+    await accept(ledger, membership(joins(BOB)))
+    assert await ledger.member(ROOM, BOB) == Member(ROOM, BOB, "member", 6, "")
+
+
+async def test_two_changes_of_one_member_in_one_message_follow_each_other(ledger: SqlLedger) -> None:
+    first = MemberChange(room=ROOM, member=BOB, affiliation="member", joins=True, nick="Bobby")
+    await accept(ledger, membership(first, MemberChange(room=ROOM, member=BOB, affiliation="owner")))
+    assert await ledger.member(ROOM, BOB) == Member(ROOM, BOB, "owner", 1, "Bobby")
+
+
+def configured(*changes: PropertyChange, version: int | None = None) -> Append:
+    entry = Entry(archive=ROOM, peer=ROOM, version=version)
+    return Append(body=stanza("configured"), entries=(entry,), properties=changes, raises=(ROOM,))
+
+
+async def test_properties_change_with_the_entry_that_tells_of_it(ledger: SqlLedger) -> None:
+    assert await ledger.properties(ROOM) == {}
+    await accept(
+        ledger,
+        configured(
+            PropertyChange(archive=ROOM, name="room", value=b"\0one"),
+            PropertyChange(archive=ROOM, name="subject", value=b"tea"),
+        ),
+    )
+    assert await ledger.properties(ROOM) == {"room": b"\0one", "subject": b"tea"}
+    await accept(ledger, configured(PropertyChange(archive=ROOM, name="subject", value=b"")))
+    assert await ledger.properties(ROOM) == {"room": b"\0one"}
+    head = await ledger.head(ROOM)
+    stale = configured(PropertyChange(archive=ROOM, name="room", value=b"two"), version=head.version - 1)
+    assert (await ledger.commit(LedgerBatch(appends=(stale,)))).outcomes == (Stale(ROOM),)
+    assert await ledger.properties(ROOM) == {"room": b"\0one"}
+
+
+async def test_archives_with_a_property_are_listed_by_domain(ledger: SqlLedger) -> None:
+    rooms = [Jid(f"room{number}@{ROOM.domain}") for number in range(5)]
+    for number, room in enumerate((*rooms, Jid(f"room@not-{ROOM.domain}"), ALICE)):
+        entry = Entry(archive=room, peer=room)
+        kept = PropertyChange(archive=room, name="room", value=b"%d" % number)
+        await accept(ledger, Append(body=stanza("made"), entries=(entry,), properties=(kept,)))
+    first = await ledger.with_property(ROOM.domain, "room", None, 3)
+    rest = await ledger.with_property(ROOM.domain, "room", first[-1].archive, 3)
+    assert [(each.archive, each.value) for each in first + rest] == [
+        (room, b"%d" % number) for number, room in enumerate(rooms)
+    ]
+    assert await ledger.with_property(ROOM.domain, "roo", None, 3) == ()
+
+
+async def test_what_is_too_long_for_a_property_or_a_nickname_is_refused_alone(ledger: SqlLedger) -> None:
+    refused = [
+        configured(PropertyChange(archive=ROOM, name="n" * 65, value=b"x")),
+        configured(PropertyChange(archive=ROOM, name="room", value=b"x" * 65_537)),
+        membership(MemberChange(room=ROOM, member=BOB, affiliation="member", nick="é" * 128)),
+    ]
+    longest = configured(PropertyChange(archive=ROOM, name="n" * 64, value=b"x" * 65_536))
+    committed = await ledger.commit(LedgerBatch(appends=(*refused, longest)))
+    assert [type(outcome) for outcome in committed.outcomes] == [Refused, Refused, Refused, Accepted]
+    assert await ledger.properties(ROOM) == {"n" * 64: b"x" * 65_536}
+    assert await ledger.members(ROOM) == ()
+
+
+async def test_a_room_that_is_forgotten_has_no_properties(ledger: SqlLedger) -> None:
+    await accept(ledger, configured(PropertyChange(archive=ROOM, name="room", value=b"one")))
+    while await ledger.forget_account(ROOM):
+        pass
+    assert await ledger.properties(ROOM) == {}
+    assert await ledger.with_property(ROOM.domain, "room") == ()

@@ -28,6 +28,7 @@ from tidings.ports.ledger.reading import (
     InboxRow,
     Member,
     PageQuery,
+    Property,
 )
 
 
@@ -159,6 +160,16 @@ class Ledger(Protocol):
 
     async def rooms_of(self, member: Jid, after: Jid | None = None, limit: int = 500) -> tuple[Member, ...]:
         """List the rooms that somebody has an affiliation with, in a fixed order, after that room."""
+        ...
+
+    async def properties(self, archive: Jid) -> dict[str, bytes]:
+        """Give what is known of an archive as a whole, by name."""
+        ...
+
+    async def with_property(
+        self, domain: str, name: str, after: Jid | None = None, limit: int = 500
+    ) -> tuple[Property, ...]:
+        """List the archives of a domain that have this property, in a fixed order, after that archive."""
         ...
 
     async def devices(self, archive: Jid) -> dict[str, Device]:

@@ -24,6 +24,15 @@ BODY_OCTETS: Final = 1 << 20
 AFFILIATION_OCTETS: Final = 32
 """The longest name of an affiliation."""
 
+NICK_OCTETS: Final = 255
+"""The longest nickname of a member."""
+
+PROPERTY_NAME_OCTETS: Final = 64
+"""The longest name of a property."""
+
+PROPERTY_OCTETS: Final = 65_536
+"""The longest value of a property."""
+
 KEY_OCTETS: Final = 16
 """The length of a message key."""
 
@@ -124,6 +133,19 @@ class MemberChange(msgspec.Struct, frozen=True, kw_only=True, array_like=True, g
     joins: bool | None = None
     """True: joins now. The room comes into the inbox, and nothing up to the append is unread. False: is in
     the room no more, which leaves the inbox. None: is in it or not, as before."""
+    nick: str | None = None
+    """What the member is called in the room, up to `NICK_OCTETS`; empty for no name that is the member's
+    own. None: as before."""
+
+
+class PropertyChange(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
+    """Something that is known of an archive as a whole has another value: how a room is configured."""
+
+    archive: str
+    name: str
+    """Which one; up to `PROPERTY_NAME_OCTETS`."""
+    value: bytes
+    """What it is from now on, opaque here; up to `PROPERTY_OCTETS`. Empty removes it."""
 
 
 class Append(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
@@ -172,6 +194,8 @@ class Append(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=Fals
     """Pointers that move with it, after its members."""
     raises: tuple[str, ...] = ()
     """Archives whose version it raises: what guard reads of them has changed with it."""
+    properties: tuple[PropertyChange, ...] = ()
+    """What becomes of properties with it."""
     also: tuple[Append, ...] = ()
     """Other messages of the same plan, accepted, refused or stale together with it and numbered after it;
     they have no `stream` and no `also`. A repeat of the first is a repeat of all."""

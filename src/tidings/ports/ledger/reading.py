@@ -256,6 +256,16 @@ class Member(msgspec.Struct, frozen=True):
     affiliation: str
     joined: int | None
     """The position of the room's archive at which the member joined; None for who is not in the room."""
+    nick: str = ""
+    """What the member is called in it; empty where no name is the member's own."""
+
+
+class Property(msgspec.Struct, frozen=True):
+    """Something that is known of an archive as a whole."""
+
+    archive: Jid
+    name: str
+    value: bytes
 
 
 class Changes(msgspec.Struct, frozen=True):

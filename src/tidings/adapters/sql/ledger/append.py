@@ -27,15 +27,15 @@ from tidings.adapters.sql.ledger.encoding import (
 )
 from tidings.adapters.sql.ledger.feed_rows import FeedRows
 from tidings.adapters.sql.ledger.inboxes import ARCHIVE_BOX, Inboxes
+from tidings.adapters.sql.ledger.lengths import refusal_of
 from tidings.adapters.sql.ledger.members import Members
+from tidings.adapters.sql.ledger.properties import Properties
 from tidings.adapters.sql.ledger.references import Named, References
 from tidings.adapters.sql.ledger.repeats import Repeats
 from tidings.adapters.sql.ledger.rows import ArchiveRow, ConversationRow
 from tidings.adapters.sql.ledger.statements import Sql
 from tidings.adapters.sql.ledger.streams import Streams
 from tidings.ports.ledger.batch import (
-    AFFILIATION_OCTETS,
-    BODY_OCTETS,
     Accepted,
     Append,
     Direction,
@@ -46,7 +46,6 @@ from tidings.ports.ledger.batch import (
     Full,
     Outcome,
     Place,
-    Refused,
     Stale,
     Target,
 )
@@ -75,6 +74,7 @@ class Appends:
         streams: Streams,
         inboxes: Inboxes,
         members: Members,
+        properties: Properties,
     ) -> None:
         self._sql = sql
         self._archives = archives
@@ -82,6 +82,7 @@ class Appends:
         self._inboxes = inboxes
         self._streams = streams
         self._members = members
+        self._properties = properties
         self._repeats = Repeats(references, streams)
         self._ids = archives.ids
         self._rows = archives.rows
@@ -108,7 +109,7 @@ class Appends:
 
     def append(self, append: Append) -> Outcome:
         """Accept a message with all that belongs to it, or tell why not."""
-        refused = self._refusal_of(append)
+        refused = refusal_of(append)
         if refused is not None:
             return refused
         again = self._repeats.outcome_of(append)
@@ -140,18 +141,6 @@ class Appends:
             for part in (append, *append.also)
         ]
         return msgspec.structs.replace(accepted, also=tuple(also))
-
-    def _refusal_of(self, append: Append) -> Refused | None:
-        """Tell why a message cannot be stored at all."""
-        if len(append.body) > BODY_OCTETS:
-            return Refused(f"the message has {len(append.body)} octets, more than {BODY_OCTETS}")
-        if not append.entries and not append.outbox:
-            return Refused("the message belongs to no archive")
-        if append.members:
-            octets = max(len(change.affiliation.encode()) for change in append.members)
-            if octets > AFFILIATION_OCTETS:
-                return Refused(f"the affiliation has {octets} octets, more than {AFFILIATION_OCTETS}")
-        return next(filter(None, map(self._refusal_of, append.also)), None) if append.also else None
 
     def _full(self, append: Append) -> Full | None:
         """Give the first archive that would have more octets than it may have."""
@@ -188,7 +177,7 @@ class Appends:
             places.append(Place(entry.archive, epoch_text(row.epoch), position))
             kept.append((row.archive, row.epoch, position))
         self._keep(append, message, time, sender, kept)
-        if append.raises or append.members or append.reads:
+        if append.raises or append.members or append.reads or append.properties:
             self._apply(append)
         if append.outbox:
             self.beside.add_outbox(append, message, time, self._ids)
@@ -231,6 +220,8 @@ class Appends:
             self._members.change(change)
         for read in append.reads:
             self._inboxes.read(read)
+        for kept in append.properties:
+            self._properties.change(kept)
 
     # -- senders
 

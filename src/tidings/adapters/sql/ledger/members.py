@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from tidings.adapters.sql.ledger.archives import Archives
 from tidings.adapters.sql.ledger.inboxes import Inboxes
@@ -12,9 +12,16 @@ from tidings.base.jid import Jid
 from tidings.ports.ledger.batch import MemberChange
 from tidings.ports.ledger.reading import Member
 
-_COLUMNS: Final = "SELECT room, member, affiliation, joined FROM members "
+_COLUMNS: Final = "SELECT room, member, affiliation, joined, nick FROM members "
 _FORGET: Final = "DELETE FROM members WHERE room = ? AND member = ?"
 _NONE: Final = bytearray()
+
+
+class _Kept(NamedTuple):
+    affiliation: bytearray = _NONE
+    joined: int | None = None
+    """The position at joining."""
+    nick: bytearray = _NONE
 
 
 class Members:
@@ -24,8 +31,8 @@ class Members:
         self._sql = sql
         self._archives = archives
         self._inboxes = inboxes
-        self._changed: dict[tuple[int, int], tuple[bytearray, int | None] | None] = {}
-        """Affiliation and position at joining; None for who is to be removed."""
+        self._changed: dict[tuple[int, int], _Kept | None] = {}
+        """None for who is to be removed."""
 
     def change(self, change: MemberChange) -> None:
         """Let somebody belong to a room in another way; the room's position is that of the message."""
@@ -33,15 +40,19 @@ class Members:
         affiliation = bytearray(change.affiliation, "utf-8")
         if not affiliation:
             self.remove(room, member)
-        elif change.joins is None:
-            self._changed[room, member] = affiliation, self._joined(room, member)
-        elif change.joins:
-            position = self._archives.rows[room].position
-            self._changed[room, member] = affiliation, position
-            self._inboxes.join(member, room, position)
-        else:
-            self._changed[room, member] = affiliation, None
+            return
+        before = _Kept()
+        if change.joins is None or change.nick is None:
+            before = self._before(room, member)
+        joined = before.joined
+        if change.joins:
+            joined = self._archives.rows[room].position
+            self._inboxes.join(member, room, joined)
+        elif change.joins is False:
+            joined = None
             self._inboxes.leave(member, room)
+        nick = before.nick if change.nick is None else bytearray(change.nick, "utf-8")
+        self._changed[room, member] = _Kept(affiliation, joined, nick)
 
     def remove(self, room: int, member: int) -> None:
         """Let somebody belong to a room no more."""
@@ -59,18 +70,17 @@ class Members:
             if found is None:
                 self._sql.run(_FORGET, room, member)
             else:
-                put.append((room, member, *found, feed))
+                put.append((room, member, found.affiliation, found.joined, feed, found.nick))
         self._sql.put("members", put)
         new = sorted(pair for pair in followed if self._changed.get(pair) is None)
-        self._sql.add("members", [(room, member, _NONE, None, feed) for room, member in new])
+        self._sql.add("members", [(room, member, _NONE, None, feed, _NONE) for room, member in new])
 
-    def _joined(self, room: int, member: int) -> int | None:
-        """Give the position at which somebody joined who may be in the room already."""
+    def _before(self, room: int, member: int) -> _Kept:
+        """Give what is kept of somebody who may belong to the room already."""
         if (room, member) in self._changed:
-            found = self._changed[room, member]
-            return None if found is None else found[1]
-        rows = self._sql.run(f"{_COLUMNS}WHERE room = ? AND member = ?", room, member).all()
-        return rows[0][3] if rows else None
+            return self._changed[room, member] or _Kept()
+        row = self._sql.run(f"{_COLUMNS}WHERE room = ? AND member = ?", room, member).first()
+        return _Kept() if row is None else _Kept(bytearray(row[2]), row[3], bytearray(row[4] or b""))
 
 
 class MemberReader:
@@ -102,6 +112,8 @@ class MemberReader:
     def _members(self, rows: Rows) -> tuple[Member, ...]:
         names = self._reader.names_of({number for row in rows for number in row[:2]})
         return tuple(
-            Member(names[room], names[member], bytes(affiliation).decode(), joined)
-            for room, member, affiliation, joined in rows
+            Member(
+                names[room], names[member], bytes(affiliation).decode(), joined, bytes(nick or b"").decode()
+            )
+            for room, member, affiliation, joined, nick in rows
         )

@@ -26,6 +26,7 @@ _OF_ACCOUNT: Final = (
     ("devices", "archive"),
     ("uncounted", "archive"),
     ("mentions", "archive"),
+    ("properties", "archive"),
 )
 _MEMBERS: Final = "SELECT room, member FROM members WHERE "
 _SOME: Final = f"LIMIT {_ARCHIVES // 2}"

@@ -21,6 +21,7 @@ from tidings.adapters.sql.ledger.indexing import index_page, is_behind
 from tidings.adapters.sql.ledger.members import MemberReader
 from tidings.adapters.sql.ledger.outbox import SqlOutbox
 from tidings.adapters.sql.ledger.pages import Pages
+from tidings.adapters.sql.ledger.properties import PropertyReader
 from tidings.adapters.sql.ledger.read_share import ReadShare
 from tidings.adapters.sql.ledger.reader import Addresses, Reader
 from tidings.adapters.sql.ledger.remote import RemoteWriter
@@ -46,6 +47,7 @@ from tidings.ports.ledger.reading import (
     InboxRow,
     Member,
     PageQuery,
+    Property,
 )
 
 T = TypeVar("T")
@@ -202,6 +204,18 @@ class SqlLedger:
     async def rooms_of(self, member: Jid, after: Jid | None = None, limit: int = 500) -> tuple[Member, ...]:
         """List the rooms that somebody has an affiliation with."""
         return await self._read(lambda reader: MemberReader(reader).rooms_of(member, after, limit))
+
+    async def properties(self, archive: Jid) -> dict[str, bytes]:
+        """Give what is known of an archive as a whole, by name."""
+        return await self._read(lambda reader: PropertyReader(reader).properties(archive))
+
+    async def with_property(
+        self, domain: str, name: str, after: Jid | None = None, limit: int = 500
+    ) -> tuple[Property, ...]:
+        """List the archives of a domain that have this property."""
+        return await self._read(
+            lambda reader: PropertyReader(reader).with_property(domain, name, after, limit)
+        )
 
     async def devices(self, archive: Jid) -> dict[str, Device]:
         """Give every known device of an account."""

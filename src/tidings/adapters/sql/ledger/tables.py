@@ -174,8 +174,20 @@ members = Table(  # who belongs to a room, and who has it in the inbox for anoth
     Column("affiliation", Text(32), nullable=False),  # empty for who only has the room in the inbox
     _number("joined", nullable=True),  # the position at which the member joined; NULL: is not in the room
     _number("feed"),  # the transaction that changed it last
+    Column("nick", Text(255)),  # what the member is called in the room; NULL: no name is the member's own
     Index(None, "member", "room"),
     **_NARROW,
+)
+
+properties = Table(  # what is known of an archive as a whole
+    "properties",
+    metadata,
+    _key("archive"),
+    Column("name", Text(64), primary_key=True),
+    Column("value", RAW, nullable=False),
+    _number("feed"),  # the transaction that changed it last
+    Index(None, "name", "archive"),
+    **_INNODB,
 )
 
 mentions = Table(  # whom entries of rooms mention
@@ -312,6 +324,7 @@ LEDGER_TABLES: Final = (
     offline_only,
     inbox,
     members,
+    properties,
     mentions,
     devices,
     streams,

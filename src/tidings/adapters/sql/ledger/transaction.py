@@ -1,8 +1,8 @@
 """One transaction of the group commit: load and lock, append, write, then do what owners and devices ask.
 
 It reads what it needs under the locks, works it out in memory, and writes each table with a few statements.
-Each part keeps one kind of row: `archives`, `references`, `streams`, `inboxes`, `members`, `devices`. The
-rules for messages are in `append` and `repeats`.
+Each part keeps one kind of row: `archives`, `references`, `streams`, `inboxes`, `members`, `properties`,
+`devices`. The rules for messages are in `append` and `repeats`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from tidings.adapters.sql.ledger.caches import Caches
 from tidings.adapters.sql.ledger.devices import DeviceCursors
 from tidings.adapters.sql.ledger.inboxes import Inboxes
 from tidings.adapters.sql.ledger.members import Members
+from tidings.adapters.sql.ledger.properties import Properties
 from tidings.adapters.sql.ledger.references import References
 from tidings.adapters.sql.ledger.statements import Sql
 from tidings.adapters.sql.ledger.streams import Streams
@@ -35,8 +36,9 @@ class Transaction:
         self._streams = streams = Streams(sql, caches)
         self._inboxes = inboxes = Inboxes(sql, archives, references)
         self._members = members = Members(sql, archives, inboxes)
+        self._properties = properties = Properties(sql, archives)
         self._devices = DeviceCursors(sql, archives)
-        self._appends = Appends(sql, archives, references, streams, inboxes, members)
+        self._appends = Appends(sql, archives, references, streams, inboxes, members, properties)
 
     @property
     def feed(self) -> int:
@@ -68,6 +70,7 @@ class Transaction:
                 outcomes[index] = self._inboxes.change(item, time)
         self._inboxes.write()
         self._members.write()
+        self._properties.write()
         cursors = [item for item in items if type(item) is CursorMove]
         if cursors:
             self._devices.move(cursors, time)

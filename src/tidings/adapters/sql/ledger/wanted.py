@@ -61,6 +61,8 @@ class Wanted:
             self.others.update(append.mentions)
         if append.raises:
             archives.update(append.raises)
+        for kept in append.properties:
+            archives.add(kept.archive)
         for change in append.members:
             archives.update((change.room, change.member))
             pairs.update(((change.member, change.room), (change.room, change.room)))
