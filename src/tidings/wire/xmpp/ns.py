@@ -96,6 +96,9 @@ STANZA_ID: Final = "urn:xmpp:sid:0"  # XEP-0359
 OFFLINE: Final = "msgoffline"  # XEP-0160
 MUC: Final = "http://jabber.org/protocol/muc"  # XEP-0045
 MUC_USER: Final = "http://jabber.org/protocol/muc#user"
+MUC_ADMIN: Final = "http://jabber.org/protocol/muc#admin"
+MUC_OWNER: Final = "http://jabber.org/protocol/muc#owner"
+OCCUPANT_ID: Final = "urn:xmpp:occupant-id:0"  # XEP-0421
 PUBSUB: Final = "http://jabber.org/protocol/pubsub"  # XEP-0060
 PUBSUB_EVENT: Final = "http://jabber.org/protocol/pubsub#event"
 

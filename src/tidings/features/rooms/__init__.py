@@ -1,0 +1,6 @@
+"""Rooms: many people write to one archive, by Multi-User Chat (XEP-0045)."""
+
+from tidings.features.rooms.entrance import Entrance
+from tidings.features.rooms.room_kind import RoomKind
+
+__all__ = ["Entrance", "RoomKind"]

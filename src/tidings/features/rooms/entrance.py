@@ -1,0 +1,245 @@
+"""Entrance: how people come into rooms, go by other names, and leave (XEP-0045 §7.1 to §7.7, §7.14).
+
+Implements XEP-0045 1.35.3 for who enters with several devices under one name, too; the marks § point at its
+sections. Left out: the protocol of 1999 (groupchat 1.0): who sends a presence without `<x/>` and is not in
+the room is told so, since a client that believes to be in it would otherwise never find out.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Annotated, Literal
+
+import msgspec
+import structlog
+from msgspec import Meta
+
+from tidings.base.clock import microseconds
+from tidings.base.errors import StanzaError
+from tidings.base.jid import Jid
+from tidings.features.rooms import recent
+from tidings.features.rooms.affiliation import Affiliation, Role
+from tidings.features.rooms.configuration import RoomConfiguration
+from tidings.features.rooms.nicknames import check_nick
+from tidings.features.rooms.room import STATE, Occupant, Room, RoomState, room_of
+from tidings.features.rooms.showing import Showing
+from tidings.features.rooms.storing import RoomStore
+from tidings.kernel.account import Account
+from tidings.kernel.clock import Clock
+from tidings.kernel.current import Current
+from tidings.kernel.events import PresenceArrived
+from tidings.kernel.feature import Feature, Spec, listens, loads
+from tidings.kernel.hooks import Stage
+from tidings.kernel.host import Host
+from tidings.kernel.maybe_awaitable import until_done
+from tidings.kernel.session import Session
+from tidings.messages.router import Router
+from tidings.ports.ledger import Ledger
+from tidings.wire.xmpp import ns
+from tidings.wire.xmpp.payloads.muc import Entering
+from tidings.wire.xmpp.payloads.muc_user import OccupantItem, Status, about_occupant
+from tidings.wire.xmpp.stanza import Stanza
+
+log = structlog.get_logger("tidings.rooms")
+
+
+class EntranceOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """Who makes rooms, and how large they get."""
+
+    create: Annotated[
+        Literal["accounts", "admins"],
+        Meta(description="Who may make a room by entering it: everybody with an account here, or admins."),
+    ] = "accounts"
+    locks_new: Annotated[
+        bool,
+        Meta(description="Whether a new room waits for its owner to configure it before others enter."),
+    ] = True
+    max_occupants: Annotated[int, Meta(description="Occupants of one room.", ge=1)] = 5_000
+    max_rooms_of_occupant: Annotated[
+        int, Meta(description="Rooms that one device may be in at the same time.", ge=1)
+    ] = 200
+
+
+class Entrance(Feature):
+    """Lets people into rooms."""
+
+    spec = Spec.xep(45, version="1.35.3", advertises=(ns.MUC,))
+    Options = EntranceOptions
+    option_name = "muc"
+
+    def __init__(
+        self, host: Host, router: Router, ledger: Ledger, clock: Clock, options: Current[EntranceOptions]
+    ) -> None:
+        self._host = host
+        self._router = router
+        self._ledger = ledger
+        self._clock = clock
+        self._options = options
+        self._store = RoomStore(host, ledger)
+        self._showing = Showing(router)
+        self._rooms_of: dict[Jid, int] = {}
+
+    @loads(STATE)
+    async def load(self, jid: Jid) -> RoomState:
+        """Bring what is kept of a room into memory."""
+        return await self._store.load(jid)
+
+    @listens(PresenceArrived, stage=Stage.DELIVER)
+    async def on_arrived(self, event: PresenceArrived) -> None:
+        """Take what somebody says of himself to a room."""
+        room, presence = room_of(event.entity), event.stanza
+        assert presence.sender is not None
+        assert presence.to is not None
+        occupant = room.occupants.at(presence.sender)
+        match presence.kind:
+            case "unavailable" | "error" if occupant is not None:
+                await self._leave(room, occupant, presence)
+            case "" if not presence.to.resource:
+                raise StanzaError("jid-malformed", "say under which name you enter")  # §7.2.1
+            case "" if occupant is None or presence.has(*Entering.TAG):
+                await self._enter(room, presence)
+            case "" if occupant is not None and presence.to.resource != occupant.nick:
+                await self._rename(room, occupant, presence)
+            case "" if occupant is not None:
+                await self._update(room, occupant, presence)
+
+    # --- entering
+
+    async def _enter(self, room: Room, presence: Stanza) -> None:
+        element = presence.decode(*Entering.TAG)
+        if element is None:
+            raise StanzaError("not-acceptable", "you are not in the room: enter it first")
+        entering = Entering.decode(element)
+        assert presence.sender is not None
+        assert presence.to is not None
+        device, nick = presence.sender, check_nick(presence.to.resource)
+        statuses = []
+        if not room.exists:
+            await self._create(room, device)
+            statuses.append(Status.CREATED)
+        await recent.load(room, self._ledger)
+        # From here on nothing is awaited until everybody has been told.
+        before = room.occupants.at(device)
+        if before is not None and before.nick != nick:  # a second entering under another name
+            await self._rename(room, before, presence)
+            return
+        self._check(room, device.bare, nick, entering.password)
+        occupant = room.occupants.called(nick)
+        if occupant is None:
+            self._check_room(room, device)
+            role = room.state.role_of(device.bare)
+            occupant = Occupant(nick, device.bare, role, room.occupant_id(device.bare))
+        room.occupants.put(occupant, device, presence, self._session_of(device))
+        self._host.directory.pin(room)
+        if before is None:
+            self._rooms_of[device] = self._rooms_of.get(device, 0) + 1
+        history = recent.history(room, entering.history, microseconds(self._clock.now()))
+        await until_done(self._showing.entered(room, occupant, device, statuses, history))
+
+    def _check(self, room: Room, jid: Jid, nick: str, password: str) -> None:
+        """Let somebody in, or raise why not, in the order of §7.2."""
+        configuration, affiliation = room.configuration, room.state.affiliation_of(jid)
+        if configuration.is_locked and affiliation is not Affiliation.OWNER:
+            raise StanzaError("item-not-found", "the room is not ready yet")  # §10.1.1
+        if affiliation is Affiliation.OUTCAST:
+            raise StanzaError("forbidden", "you are banned from this room")  # §7.2.7
+        if configuration.is_members_only and affiliation is Affiliation.NONE:
+            raise StanzaError("registration-required", "the room is for its members")  # §7.2.6
+        if configuration.password and not secrets.compare_digest(
+            configuration.password.encode(), password.encode()
+        ):
+            raise StanzaError("not-authorized", "the room needs another password")  # §7.2.5
+        self._check_free(room, jid, nick)
+
+    def _check_free(self, room: Room, jid: Jid, nick: str) -> None:
+        """Make sure that a name is nobody else's, or raise `conflict` (§7.2.8)."""
+        occupant, holder = room.occupants.called(nick), room.state.holder_of(nick)
+        if (occupant is not None and occupant.jid != jid) or holder not in (None, jid):
+            raise StanzaError("conflict", f"somebody else is called {nick} here")
+
+    def _check_room(self, room: Room, device: Jid) -> None:
+        """Make sure that there is room for one more (§7.2.9)."""
+        options = self._options.now
+        most = min(room.configuration.most_occupants or options.max_occupants, options.max_occupants)
+        is_staff = room.state.affiliation_of(device.bare).is_staff
+        if len(room.occupants) >= most and not is_staff:
+            raise StanzaError("service-unavailable", f"the room has {most} occupants, and no more enter")
+        if self._rooms_of.get(device, 0) >= options.max_rooms_of_occupant:
+            most = options.max_rooms_of_occupant
+            raise StanzaError("resource-constraint", f"one device may be in {most} rooms at a time")
+
+    async def _create(self, room: Room, device: Jid) -> None:
+        """Make the room, whose owner is who enters first (§10.1)."""
+        options = self._options.now
+        is_ours = device.domain in self._router.hosts
+        if not (device.bare in self._host.admins or (options.create == "accounts" and is_ours)):
+            raise StanzaError("not-allowed", "you may not make rooms here")
+        async with room.changing:
+            if room.exists:
+                return
+            configuration = RoomConfiguration(
+                secret=secrets.token_bytes(16), created=self._clock.now(), is_locked=options.locks_new
+            )
+            item = OccupantItem(affiliation=Affiliation.OWNER.value, jid=device.bare)
+            told = about_occupant(item, statuses=(Status.CREATED,))
+            await self._store.create(room, device.bare, configuration, told)
+        log.info("room_created", room=room.jid.text, by=device.bare.text)
+
+    def _session_of(self, device: Jid) -> Session | None:
+        """Find the session of a device, where it is connected to this process."""
+        host = self._router.hosts.get(device.domain)
+        account = None if host is None else host.directory.get(device.bare)
+        return account.sessions.get(device.resource) if isinstance(account, Account) else None
+
+    # --- being there
+
+    async def _update(self, room: Room, occupant: Occupant, presence: Stanza) -> None:
+        """Show what an occupant says now (§7.7)."""
+        assert presence.sender is not None
+        room.occupants.put(occupant, presence.sender, presence, self._session_of(presence.sender))
+        await until_done(self._showing.updated(room, occupant))
+
+    async def _rename(self, room: Room, occupant: Occupant, presence: Stanza) -> None:
+        """Let an occupant go by another name, with all devices (§7.6)."""
+        assert presence.sender is not None
+        assert presence.to is not None
+        nick = check_nick(presence.to.resource)
+        self._check_free(room, occupant.jid, nick)
+        if room.occupants.called(nick) is not None:
+            raise StanzaError("conflict", f"you are called {nick} here already, with another device")
+        gone = self._showing.renamed(room, occupant, nick)
+        await until_done(gone)
+        room.occupants.rename(occupant, nick)
+        room.occupants.put(occupant, presence.sender, presence, self._session_of(presence.sender))
+        await until_done(self._showing.updated(room, occupant))
+
+    # --- leaving
+
+    async def _leave(self, room: Room, occupant: Occupant, presence: Stanza) -> None:
+        """Let a device go, and the occupant with the last one (§7.14)."""
+        assert presence.sender is not None
+        device = presence.sender
+        session = occupant.devices[device].session
+        said = None if presence.kind == "error" else presence
+        room.occupants.leave(device)
+        self._forget(device)
+        await until_done(self._showing.left(room, occupant, device, session, said))
+        await self.settle(room)
+
+    def _forget(self, device: Jid) -> None:
+        left = self._rooms_of.get(device, 1) - 1
+        if left:
+            self._rooms_of[device] = left
+        else:
+            self._rooms_of.pop(device, None)
+
+    async def settle(self, room: Room) -> None:
+        """Let a room go that nobody is in any more; a temporary one for good."""
+        if not len(room.occupants):
+            self._host.directory.unpin(room)
+
+
+def is_moderator(room: Room, device: Jid) -> bool:
+    """Tell whether a device is that of a moderator."""
+    occupant = room.occupants.at(device)
+    return occupant is not None and occupant.role is Role.MODERATOR

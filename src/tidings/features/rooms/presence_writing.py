@@ -1,0 +1,74 @@
+"""How rooms show occupants: presence with what they are in the room (XEP-0045 §7.2, XEP-0421)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from tidings.base.jid import Jid
+from tidings.features.rooms.affiliation import Affiliation, Role
+from tidings.features.rooms.room import Occupant, Room
+from tidings.wire.xml.element import Element
+from tidings.wire.xmpp import ns
+from tidings.wire.xmpp.payloads.muc_user import Destruction, OccupantItem, about_occupant
+from tidings.wire.xmpp.stanza import Stanza
+
+written_by_rooms: Final = frozenset({f"{ns.MUC} x", f"{ns.MUC_USER} x", f"{ns.OCCUPANT_ID} occupant-id"})
+"""What nobody but the room says: it falls from what occupants send."""
+
+
+def presence_of(
+    room: Room,
+    occupant: Occupant,
+    presence: Stanza,
+    *,
+    jid: Jid | None = None,
+    statuses: Iterable[int] = (),
+) -> Stanza:
+    """Give the presence of an occupant as the room shows it; with the real address where `jid` is one."""
+    affiliation = room.state.affiliation_of(occupant.jid)
+    item = OccupantItem(affiliation=affiliation.value, role=occupant.role.value, jid=jid)
+    return _around(
+        room.address_of(occupant.nick), presence, occupant.id, about_occupant(item, statuses=statuses)
+    )
+
+
+def absence_of(  # each is told
+    room: Room,
+    occupant: Occupant,
+    presence: Stanza | None = None,
+    *,
+    affiliation: Affiliation | None = None,
+    jid: Jid | None = None,
+    statuses: Iterable[int] = (),
+    nick: str = "",
+    actor: str = "",
+    reason: str = "",
+    destroyed: Destruction | None = None,
+) -> Stanza:
+    """Give the presence by which the room shows that an occupant is there no more, at least by this name.
+
+    `presence` is what the occupant has said at leaving; `nick` the name by which he goes on.
+    """
+    if affiliation is None:
+        affiliation = Affiliation.NONE if destroyed is not None else room.state.affiliation_of(occupant.jid)
+    item = OccupantItem(
+        affiliation=affiliation.value,
+        role=(occupant.role if nick else Role.NONE).value,
+        jid=jid,
+        nick=nick,
+        actor=actor,
+        reason=reason,
+    )
+    gone = Stanza.build("presence", kind="unavailable") if presence is None else presence
+    about = about_occupant(item, statuses=statuses, destroyed=destroyed)
+    return _around(room.address_of(occupant.nick), gone, occupant.id, about)
+
+
+def _around(address: Jid, presence: Stanza, id_: str, about: Element) -> Stanza:
+    return presence.replace(
+        sender=address,
+        to=None,
+        drop=lambda namespace, name: f"{namespace} {name}" in written_by_rooms,
+        append=(Element("occupant-id", ns.OCCUPANT_ID, {"id": id_}), about),
+    )

@@ -1,0 +1,110 @@
+"""Recent: the last messages of a room in memory, which everybody gets who enters (XEP-0045 §7.2.13).
+
+They are read once from the archive, when somebody enters first; from then on what is said is added. So a
+thousand who enter at once read nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from tidings.base.clock import SECOND
+from tidings.features.rooms.configuration import LONGEST_HISTORY
+from tidings.features.rooms.room import Room
+from tidings.kernel.slots import Slot
+from tidings.ports.ledger import Ledger
+from tidings.ports.ledger.batch import Accepted, EntryKind
+from tidings.ports.ledger.reading import PageQuery
+from tidings.wire.xmpp.payloads.arrival import kept, stamped
+from tidings.wire.xmpp.payloads.muc import HistoryLimits
+from tidings.wire.xmpp.stanza import Stanza
+
+
+class Said(NamedTuple):
+    """A message of the room."""
+
+    message: Stanza
+    position: int
+    id: str
+    time: int
+
+
+_SHOWN: Final = frozenset({EntryKind.MESSAGE, EntryKind.CORRECTION, EntryKind.REACTIONS, EntryKind.FASTENING})
+
+
+class _Recent:
+    def __init__(self) -> None:
+        self.said: deque[Said] = deque(maxlen=LONGEST_HISTORY)
+        self.loading: asyncio.Future[None] | None = None
+        self.is_loaded = False
+
+
+_RECENT: Final[Slot[_Recent]] = Slot("rooms.recent", factory=_Recent)
+_OCTETS: Final = 1 << 20
+
+
+async def load(room: Room, ledger: Ledger) -> None:
+    """Bring the last messages into memory, where they are not. Raises `BackendError`."""
+    recent = room[_RECENT]
+    while not recent.is_loaded:
+        if recent.loading is not None:  # who gives up waiting takes nothing from the others
+            await asyncio.wait((recent.loading,))
+            continue
+        recent.loading = asyncio.get_running_loop().create_future()
+        try:
+            await _read(room, recent, ledger)
+            recent.is_loaded = True
+        finally:
+            recent.loading.set_result(None)
+            recent.loading = None
+
+
+async def _read(room: Room, recent: _Recent, ledger: Ledger) -> None:
+    query = PageQuery(limit=LONGEST_HISTORY, newest=True, counted=False, octets=_OCTETS)
+    page = await ledger.page(room.jid, query)
+    newer = list(recent.said)  # said while the page was read
+    recent.said.clear()
+    for entry in page.entries:
+        is_newer = bool(newer) and entry.id.position >= newer[0].position
+        if entry.body is None or entry.retracted is not None or is_newer or entry.kind not in _SHOWN:
+            continue
+        message = kept(entry.body)
+        if message.sender is not None and message.sender.resource:
+            recent.said.append(Said(message, entry.id.position, str(entry.id), entry.time))
+    recent.said.extend(newer)
+
+
+def add(room: Room, message: Stanza, accepted: Accepted, kind: EntryKind) -> None:
+    """Add what was said now, or let go of what was taken back with it."""
+    said = room[_RECENT].said
+    [place] = accepted.places
+    if kind is EntryKind.RETRACTION:
+        for gone in [each for each in said if each.position in accepted.targets]:
+            said.remove(gone)
+    elif kind in _SHOWN:
+        said.append(Said(message, place.position, place.id, accepted.time))
+
+
+def history(room: Room, wanted: HistoryLimits, now: int) -> Sequence[Stanza]:
+    """Give what somebody gets who enters, within all limits (§7.2.14)."""
+    most = room.configuration.history
+    if wanted.stanzas is not None:
+        most = min(most, wanted.stanzas)
+    since = wanted.since or 0
+    if wanted.seconds is not None:
+        since = max(since, now - wanted.seconds * SECOND)
+    left = wanted.characters
+    found: list[Stanza] = []
+    for said in reversed(room[_RECENT].said):
+        if len(found) >= most or said.time < since:
+            break
+        stanza = stamped(said.message, room.jid, said.id, said.time, is_live=False)
+        if left is not None:
+            left -= len(stanza.to_bytes())
+            if left < 0:
+                break
+        found.append(stanza)
+    return found[::-1]

@@ -1,0 +1,212 @@
+"""Room: what is known of a room in memory, and who is in it now.
+
+What is kept (configuration, members, subject) is read from the ledger, with the version of the archive that
+it belongs to: what was planned with another version is `Stale`, and is planned anew. Who is in the room now
+is known to this process alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+import msgspec
+
+from tidings.base.jid import Jid
+from tidings.features.rooms.affiliation import Affiliation, Role, role_at_entering
+from tidings.features.rooms.configuration import RoomConfiguration
+from tidings.kernel.entity import Entity
+from tidings.kernel.session import Session
+from tidings.kernel.slots import Slot
+from tidings.wire.xmpp.stanza import Stanza
+
+
+class Membership(NamedTuple):
+    """What somebody is to a room for good."""
+
+    affiliation: Affiliation
+    nick: str = ""
+    """The name that is reserved for the member; empty where none is."""
+    has_joined: bool = False
+    """Whether the room is in the member's inbox."""
+
+
+class Subject(msgspec.Struct, frozen=True, kw_only=True):
+    """What the room is talking about now."""
+
+    content: bytes
+    """The elements `<subject/>` as they came."""
+    nick: str
+    time: int
+    """In microseconds since 1970."""
+
+
+class RoomState:
+    """What is kept of a room, as it is at one version of its archive."""
+
+    __slots__ = ("configuration", "members", "subject", "version")
+
+    def __init__(
+        self,
+        version: int,
+        configuration: RoomConfiguration,
+        members: dict[Jid, Membership],
+        subject: Subject | None = None,
+    ) -> None:
+        self.version = version
+        self.configuration = configuration
+        self.members = members
+        self.subject = subject
+
+    def affiliation_of(self, jid: Jid) -> Affiliation:
+        """Tell what a bare JID is to the room."""
+        member = self.members.get(jid)
+        return Affiliation.NONE if member is None else member.affiliation
+
+    def role_of(self, jid: Jid) -> Role:
+        """Tell with which role somebody enters."""
+        return role_at_entering(self.affiliation_of(jid), is_moderated=self.configuration.is_moderated)
+
+    def holder_of(self, nick: str) -> Jid | None:
+        """Give the member for whom a name is reserved."""
+        return next((jid for jid, member in self.members.items() if member.nick == nick), None)
+
+
+class Occupant:
+    """Somebody who is in the room now under one nickname, with one or more devices."""
+
+    __slots__ = ("devices", "id", "jid", "last_message", "nick", "role")
+
+    def __init__(self, nick: str, jid: Jid, role: Role, id_: str) -> None:
+        self.nick = nick
+        self.jid = jid
+        """The bare JID."""
+        self.role = role
+        self.id = id_
+        """What the room calls the person under every name (XEP-0421)."""
+        self.devices: dict[Jid, Device] = {}
+        """By full JID, in the order in which they came."""
+        self.last_message = 0.0
+        """When a message of the occupant was taken last, on the monotonic clock."""
+
+    @property
+    def presence(self) -> Stanza:
+        """What the device that spoke last says of itself."""
+        return next(reversed(self.devices.values())).presence
+
+
+class Device(NamedTuple):
+    """One device of an occupant."""
+
+    presence: Stanza
+    session: Session | None
+    """None for one that is not connected to this process."""
+
+
+class Occupants:
+    """Who is in a room now, by name and by address."""
+
+    def __init__(self) -> None:
+        self._by_nick: dict[str, Occupant] = {}
+        self._by_device: dict[Jid, Occupant] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_nick)
+
+    def __iter__(self) -> Iterator[Occupant]:
+        return iter(self._by_nick.values())
+
+    def called(self, nick: str) -> Occupant | None:
+        """Give the occupant of this name."""
+        return self._by_nick.get(nick)
+
+    def at(self, device: Jid) -> Occupant | None:
+        """Give the occupant who has this full JID."""
+        return self._by_device.get(device)
+
+    def of(self, jid: Jid) -> list[Occupant]:
+        """Give the occupants that a bare JID has, under whatever names."""
+        return [each for each in self._by_nick.values() if each.jid == jid]
+
+    def devices(self) -> Iterator[tuple[Jid, Session | None]]:
+        """Go through the devices of all."""
+        for occupant in self._by_nick.values():
+            for jid, device in occupant.devices.items():
+                yield jid, device.session
+
+    def put(self, occupant: Occupant, device: Jid, presence: Stanza, session: Session | None) -> None:
+        """Let a device be in the room, or say something else of itself."""
+        occupant.devices.pop(device, None)
+        occupant.devices[device] = Device(presence, session)
+        self._by_nick[occupant.nick] = occupant
+        self._by_device[device] = occupant
+
+    def rename(self, occupant: Occupant, nick: str) -> None:
+        """Let an occupant have another name."""
+        del self._by_nick[occupant.nick]
+        occupant.nick = nick
+        self._by_nick[nick] = occupant
+
+    def leave(self, device: Jid) -> Occupant | None:
+        """Let a device be in the room no more; gives whose it was."""
+        occupant = self._by_device.pop(device, None)
+        if occupant is not None:
+            del occupant.devices[device]
+            if not occupant.devices:
+                del self._by_nick[occupant.nick]
+        return occupant
+
+    def remove(self, occupant: Occupant) -> None:
+        """Let an occupant be in the room no more, with all devices."""
+        del self._by_nick[occupant.nick]
+        for device in occupant.devices:
+            del self._by_device[device]
+
+
+STATE: Final[Slot[RoomState]] = Slot("rooms.state", default=None, is_guarded=True)  # type: ignore[arg-type]  # see `Room.state`
+OCCUPANTS: Final[Slot[Occupants]] = Slot("rooms.occupants", factory=Occupants)
+CHANGING: Final[Slot[asyncio.Lock]] = Slot("rooms.changing", factory=asyncio.Lock)
+
+
+class Room(Entity):
+    """The kind of entity that has occupants."""
+
+    __slots__ = ()
+
+    @property
+    def state(self) -> RoomState:
+        """What is kept of it; only of a room that exists."""
+        return self[STATE]
+
+    @property
+    def configuration(self) -> RoomConfiguration:
+        """What is set of it."""
+        return self[STATE].configuration
+
+    @property
+    def occupants(self) -> Occupants:
+        """Who is in it now."""
+        return self[OCCUPANTS]
+
+    @property
+    def changing(self) -> asyncio.Lock:
+        """Held by who changes what is kept of it."""
+        return self[CHANGING]
+
+    def occupant_id(self, jid: Jid) -> str:
+        """Give what the room calls a person (XEP-0421 §3.1): nobody finds out who that is."""
+        key = self.configuration.secret
+        return hmac.new(key, jid.text.encode(), hashlib.sha256).hexdigest()[:32]
+
+    def address_of(self, nick: str) -> Jid:
+        """Give the address of an occupant."""
+        return self.jid.with_resource(nick)
+
+
+def room_of(entity: Entity | None) -> Room:
+    """Give the entity of a host of rooms as what it is."""
+    assert isinstance(entity, Room)
+    return entity

@@ -1,0 +1,295 @@
+"""Room kind: what rooms say about messages for them (XEP-0045 §7.4, §7.5, §8.1).
+
+A message to the room is one entry of its archive, whatever the number of its members. A private message is
+two bodies in one transaction, since neither side may learn the other's address from it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from tidings.base.errors import StanzaError
+from tidings.base.jid import Jid
+from tidings.features.rooms import recent
+from tidings.features.rooms.affiliation import Role
+from tidings.features.rooms.presence_writing import written_by_rooms
+from tidings.features.rooms.room import Occupant, Room, Subject, room_of
+from tidings.features.rooms.storing import CONFIGURATION, SUBJECT
+from tidings.kernel.account import Account
+from tidings.kernel.entity import Entity
+from tidings.kernel.events import MessageDelivered
+from tidings.kernel.maybe_awaitable import MaybeAwaitable, in_turn
+from tidings.kernel.stored_copy import stored_copy
+from tidings.messages import entries
+from tidings.messages.fanout import fan_out
+from tidings.messages.router import Router
+from tidings.messages.submission import Plan, Submission
+from tidings.ports.ledger.batch import Accepted, Append, Direction, Entry, PropertyChange
+from tidings.ports.stores import Stores
+from tidings.wire.xml.element import Element
+from tidings.wire.xmpp import ns
+from tidings.wire.xmpp.classification import Classification, Storage
+from tidings.wire.xmpp.payloads.arrival import stamped
+from tidings.wire.xmpp.stanza import Stanza
+
+_KEPT_BY_ROOM: Final = "the room keeps it for everybody"
+_LIVE: Final = "it is for who is in the room now, and kept by nobody"
+_TO_ROOM: Final = "it asks something of the room"
+
+
+class RoomKind:
+    """Hosts whose entities are rooms."""
+
+    name = "room"
+    identity = ("conference", "text")
+    host_identity = ("conference", "text")
+    has_parties = True
+
+    def __init__(self, domain: str, router: Router, stores: Stores) -> None:
+        self._domain = domain
+        self._router = router
+        assert stores.ledger is not None  # services are made for hosts with archives
+        self._ledger = stores.ledger
+
+    async def exists(self, jid: Jid) -> bool:
+        """Tell whether somebody has made the room."""
+        return CONFIGURATION in await self._ledger.properties(jid)
+
+    def make(self, jid: Jid, *, exists: bool) -> Room:
+        """Make a room in memory."""
+        return Room(jid, exists=exists)
+
+    def address(self, jid: Jid) -> Jid:
+        """Give the JID itself."""
+        return jid
+
+    # --- before the commit: pure
+
+    def parties(self, submission: Submission) -> tuple[Jid, ...]:
+        """Name the person behind the occupant whom a private message is for."""
+        to, room = submission.message.to, submission.entity
+        if to is None or not to.resource or room is None:
+            return ()
+        addressed = room_of(room).occupants.called(to.resource)
+        return () if addressed is None else (addressed.jid,)
+
+    def keep(self, submission: Submission, classification: Classification) -> Entry | None:  # noqa: ARG002  # a room sends nothing
+        """Keep nothing: a room is no origin of what has an outcome."""
+        return None
+
+    def plan(self, submission: Submission, classification: Classification, kept: Entry | None) -> Plan:
+        """Let occupants speak who have a voice; raises `StanzaError` for everybody else."""
+        message, room = submission.message, room_of(submission.entity)
+        if message.kind == "error":
+            return Plan(reason=_TO_ROOM)  # §18.?: what it means is seen when it is delivered
+        if not room.exists:
+            raise StanzaError("item-not-found", "there is no such room")
+        assert message.sender is not None  # stamped, or verified
+        occupant = room.occupants.at(message.sender)
+        if message.to is not None and message.to.resource:
+            return self._plan_private(submission, classification, kept, room, occupant)
+        if message.kind != "groupchat":
+            return Plan(reason=_TO_ROOM)
+        if occupant is None:
+            raise StanzaError("not-acceptable", "you are not in the room")
+        if occupant.role is Role.VISITOR:
+            raise StanzaError("forbidden", "you have no voice in this room")
+        if _is_subject(message):
+            return self._plan_subject(submission, classification, room, occupant)
+        if classification.storage is Storage.NONE:
+            return Plan(classification, reason=_LIVE)
+        append = self._append(submission, classification, room, occupant)
+        return Plan(classification, append, reason=_KEPT_BY_ROOM)
+
+    def _append(
+        self, submission: Submission, classification: Classification, room: Room, occupant: Occupant
+    ) -> Append:
+        shown = _shown(room, occupant, submission.message)
+        member = room.state.members.get(occupant.jid)
+        entry = Entry(
+            archive=room.jid.text,
+            peer=room.jid.text,
+            countable=classification.is_counted,
+            groupchat=True,
+            reader=occupant.jid.text if member is not None and member.has_joined else None,
+            version=room.state.version,
+        )
+        append = entries.append_of(submission, classification, (entry,))
+        return msgspec.structs.replace(append, body=shown.to_bytes(), sender=occupant.jid.text)
+
+    def _plan_subject(
+        self, submission: Submission, classification: Classification, room: Room, occupant: Occupant
+    ) -> Plan:
+        if occupant.role is not Role.MODERATOR and not room.configuration.may_change_subject:
+            raise StanzaError("forbidden", "only moderators change the subject of this room")
+        append = self._append(submission, classification, room, occupant)
+        subject = _subject_of(occupant, submission.message, 0)
+        kept = PropertyChange(archive=room.jid.text, name=SUBJECT, value=msgspec.json.encode(subject))
+        append = msgspec.structs.replace(append, properties=(kept,))
+        return Plan(classification, append, reason=_KEPT_BY_ROOM)
+
+    def _plan_private(
+        self,
+        submission: Submission,
+        classification: Classification,
+        kept: Entry | None,
+        room: Room,
+        occupant: Occupant | None,
+    ) -> Plan:
+        """Let occupants speak to each other (§7.5)."""
+        message = submission.message
+        assert message.to is not None
+        if message.kind == "groupchat":
+            raise StanzaError("bad-request", "a message of type groupchat is for the room")
+        if occupant is None:
+            raise StanzaError("not-acceptable", "you are not in the room")
+        addressed = room.occupants.called(message.to.resource)
+        if addressed is None:
+            raise StanzaError("item-not-found", f"nobody here is called {message.to.resource}")
+        if not _may_whisper(room, occupant, addressed):
+            raise StanzaError("forbidden", "private messages are not allowed to you in this room")
+        person = _person(submission, addressed)
+        if classification.storage is Storage.NONE or person is None or not person.exists:
+            return Plan(classification, reason=_LIVE)
+        theirs = Entry(
+            archive=person.jid.text,
+            peer=room.address_of(occupant.nick).text,
+            countable=classification.is_counted,
+            version=person.archive_version,
+        )
+        body = _private(room, occupant, message, person.jid).to_bytes()
+        second = Append(body=body, entries=(theirs,), sender=occupant.jid.text)
+        if kept is None:
+            return Plan(classification, second, reason="the recipient keeps it")
+        own = msgspec.structs.replace(kept, peer=message.to.text, direction=Direction.SENT)
+        append = entries.append_of(submission, classification, (own,))
+        append = msgspec.structs.replace(append, also=(second,), sender=occupant.jid.text)
+        return Plan(classification, append, reason="both keep it, each under the names of the room")
+
+    # --- after it
+
+    def deliver(self, submission: Submission, accepted: Accepted | None) -> MaybeAwaitable:
+        """Send it to who is in the room, or to the one whom it is for."""
+        message, room = submission.message, room_of(submission.entity)
+        assert message.sender is not None
+        occupant = room.occupants.at(message.sender)
+        if message.kind != "groupchat" and (message.to is None or not message.to.resource):
+            return None
+        if occupant is None:
+            return None  # he has left meanwhile, and what is kept is kept
+        if message.to is not None and message.to.resource:
+            return self._deliver_private(submission, accepted, room, occupant)
+        shown = _shown(room, occupant, message)
+        if accepted is not None:
+            [place] = accepted.places
+            room.position = place.position
+            if _is_subject(message):
+                room.state.subject = _subject_of(occupant, message, accepted.time)
+            else:
+                assert submission.plan.append is not None
+                recent.add(room, shown, accepted, submission.plan.append.kind)
+            shown = stamped(shown, room.jid, place.id, accepted.time, is_live=True)
+        return send_to_all(room, shown, self._router)
+
+    def _deliver_private(
+        self, submission: Submission, accepted: Accepted | None, room: Room, occupant: Occupant
+    ) -> MaybeAwaitable:
+        message = submission.message
+        assert message.to is not None
+        addressed = room.occupants.called(message.to.resource)
+        if addressed is None:
+            return None
+        person = _person(submission, addressed)
+        shown = _private(room, occupant, message, None)
+        if accepted is None or person is None:
+            return send_to(addressed, shown, self._router)
+        theirs = accepted.also[0] if accepted.also else accepted
+        stored = stored_copy(submission.plan.classification, theirs, person.jid)
+        sessions = [device.session for device in addressed.devices.values() if device.session is not None]
+        event = MessageDelivered(person, shown.replace(to=person.jid), sessions, stored, submission)
+        for session in sessions:
+            session.send(event.stanza, session.jid)
+        host = self._router.hosts[person.jid.domain]
+        return in_turn((host.hooks.tell(event),))
+
+    def to_resource(self, entity: Entity, stanza: Stanza) -> MaybeAwaitable:
+        """Take an iq from one occupant to another; raises `StanzaError` to refuse."""
+        room = room_of(entity)
+        assert stanza.sender is not None
+        assert stanza.to is not None
+        asker, asked = room.occupants.at(stanza.sender), room.occupants.called(stanza.to.resource)
+        if asker is None:
+            raise StanzaError("not-acceptable", "you are not in the room")
+        if asked is None:
+            raise StanzaError("item-not-found", f"nobody here is called {stanza.to.resource}")
+        raise StanzaError("service-unavailable", "requests do not pass through rooms")
+
+
+def send_to_all(room: Room, stanza: Stanza, router: Router) -> MaybeAwaitable:
+    """Send a stanza to every device of every occupant."""
+    elsewhere: list[Jid] = []
+    here = []
+    for jid, session in room.occupants.devices():
+        if session is None:
+            elsewhere.append(jid)
+        elif not session.ended:
+            here.append(session)
+    return fan_out(stanza, here, elsewhere, router)
+
+
+def send_to(occupant: Occupant, stanza: Stanza, router: Router) -> MaybeAwaitable:
+    """Send a stanza to every device of one occupant."""
+    elsewhere = [jid for jid, device in occupant.devices.items() if device.session is None]
+    here = [device.session for device in occupant.devices.values() if device.session is not None]
+    return fan_out(stanza, here, elsewhere, router)
+
+
+def _person(submission: Submission, addressed: Occupant) -> Account | None:
+    """Give the account behind an occupant, where it is one of this server."""
+    for _, party in submission.parties or ():
+        if isinstance(party, Account) and party.jid == addressed.jid:
+            return party
+    return None
+
+
+def _may_whisper(room: Room, occupant: Occupant, addressed: Occupant) -> bool:
+    match room.configuration.whisperers:
+        case "anyone":
+            return True
+        case "participants":
+            return occupant.role is not Role.VISITOR or addressed.role is Role.MODERATOR
+        case "moderators":
+            return Role.MODERATOR in {occupant.role, addressed.role}
+        case _:
+            return False
+
+
+def _is_subject(message: Stanza) -> bool:
+    """Tell whether a message sets the subject: it has one, and neither a text nor a thread (§8.1)."""
+    return (
+        message.has(ns.CLIENT, "subject")
+        and not message.has(ns.CLIENT, "body")
+        and not message.has(ns.CLIENT, "thread")
+    )
+
+
+def _subject_of(occupant: Occupant, message: Stanza, time: int) -> Subject:
+    content = b"".join(child.raw for child in message.children if child.name == "subject")
+    return Subject(content=content, nick=occupant.nick, time=time)
+
+
+def _shown(room: Room, occupant: Occupant, message: Stanza) -> Stanza:
+    """Give a message as the room shows it to everybody."""
+    if any(tag in written_by_rooms for tag, _ in message.index):
+        message = message.replace(drop=lambda namespace, name: f"{namespace} {name}" in written_by_rooms)
+    named = message.replace(sender=room.address_of(occupant.nick), to=room.jid)
+    id_ = b'<occupant-id xmlns="%b" id="%b"/>' % (ns.OCCUPANT_ID.encode(), occupant.id.encode())
+    return named.extended(((f"{ns.OCCUPANT_ID} occupant-id", 0),), id_)
+
+
+def _private(room: Room, occupant: Occupant, message: Stanza, to: Jid | None) -> Stanza:
+    """Give a private message as the recipient gets it, marked as one (§7.5)."""
+    shown = _shown(room, occupant, message).replace(append=(Element("x", ns.MUC_USER),))
+    return shown.replace(to=room.jid if to is None else to)

@@ -1,0 +1,210 @@
+"""Showing: what everybody in a room is told when somebody comes, changes and goes (XEP-0045 §7.2).
+
+Who may see real addresses gets another presence than who may not; each of both is written once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from tidings.base.jid import Jid
+from tidings.features.rooms.affiliation import Affiliation, Role
+from tidings.features.rooms.presence_writing import absence_of, presence_of
+from tidings.features.rooms.room import Occupant, Room
+from tidings.kernel.maybe_awaitable import MaybeAwaitable, in_turn
+from tidings.kernel.outgoing import Outgoing
+from tidings.kernel.session import Session
+from tidings.messages.fanout import fan_out
+from tidings.messages.router import Router
+from tidings.wire.xmpp import ns
+from tidings.wire.xmpp.payloads.arrival import stamp_of
+from tidings.wire.xmpp.payloads.muc_user import Destruction, Status
+from tidings.wire.xmpp.stanza import Stanza
+
+Device = tuple[Jid, Session | None]
+
+
+class Showing:
+    """Tells the occupants of rooms about each other."""
+
+    def __init__(self, router: Router) -> None:
+        self._router = router
+
+    def entered(
+        self,
+        room: Room,
+        occupant: Occupant,
+        device: Jid,
+        statuses: Iterable[int],
+        history: Sequence[Stanza],
+    ) -> MaybeAwaitable:
+        """Show everybody to who has entered, and him to everybody; then what was said, and the subject."""
+        own = (device, occupant.devices[device].session)
+        return in_turn(self._enter(room, occupant, own, tuple(statuses), history))
+
+    def _enter(
+        self,
+        room: Room,
+        occupant: Occupant,
+        own: Device,
+        statuses: tuple[int, ...],
+        history: Sequence[Stanza],
+    ) -> Iterator[MaybeAwaitable]:
+        sees = _sees_addresses(room, occupant)
+        for other in room.occupants:  # §7.2.2
+            if other is not occupant:
+                jid = next(reversed(other.devices)) if sees else None
+                yield self._send(own, presence_of(room, other, other.presence, jid=jid))
+        yield self._show(room, occupant, occupant.presence, besides=own[0])
+        mine = [*statuses, Status.SELF]
+        if not room.configuration.is_anonymous:
+            mine.append(Status.SEES_ADDRESSES)
+        jid = own[0] if sees else None
+        yield self._send(own, presence_of(room, occupant, occupant.presence, jid=jid, statuses=sorted(mine)))
+        for message in history:  # §7.2.13
+            yield self._send(own, message)
+        yield self._send(own, subject_of(room))  # §7.2.15
+
+    def updated(self, room: Room, occupant: Occupant, statuses: Iterable[int] = ()) -> MaybeAwaitable:
+        """Show what an occupant says now, or is now, to everybody."""
+        return self._show(room, occupant, occupant.presence, statuses=tuple(statuses))
+
+    def renamed(self, room: Room, occupant: Occupant, nick: str) -> MaybeAwaitable:
+        """Show that an occupant goes by another name from now on (§7.6)."""
+
+        def gone(jid: Jid | None, own: tuple[int, ...]) -> Stanza:
+            return absence_of(room, occupant, jid=jid, nick=nick, statuses=(*own, Status.NICK_CHANGES))
+
+        return self._tell(room, occupant, gone)
+
+    def left(
+        self, room: Room, occupant: Occupant, device: Jid, session: Session | None, said: Stanza | None
+    ) -> MaybeAwaitable:
+        """Show that a device has left, to itself, and to the others if it was the last of its occupant."""
+        own = (device, session)
+
+        def gone(jid: Jid | None, statuses: tuple[int, ...] = ()) -> Stanza:
+            return absence_of(room, occupant, said, jid=jid, statuses=statuses)
+
+        def steps() -> Iterator[MaybeAwaitable]:
+            if occupant.devices:
+                yield self._show(room, occupant, occupant.presence)
+            else:
+                yield self._to_others(room, occupant, gone, device)
+            yield self._send(own, gone(device, (Status.SELF,)))
+
+        return in_turn(steps())
+
+    def removed(  # each is told
+        self,
+        room: Room,
+        occupant: Occupant,
+        *,
+        affiliation: Affiliation | None = None,
+        statuses: tuple[int, ...] = (),
+        actor: str = "",
+        reason: str = "",
+        destroyed: Destruction | None = None,
+    ) -> MaybeAwaitable:
+        """Show that an occupant is put out of the room, who is among its occupants still (§8.2, §9.1)."""
+
+        def gone(jid: Jid | None, own: tuple[int, ...]) -> Stanza:
+            return absence_of(
+                room,
+                occupant,
+                affiliation=affiliation,
+                jid=jid,
+                statuses=(*own, *statuses),
+                actor=actor,
+                reason=reason,
+                destroyed=destroyed,
+            )
+
+        return self._tell(room, occupant, gone)
+
+    # --- to whom
+
+    def _show(
+        self,
+        room: Room,
+        occupant: Occupant,
+        presence: Stanza,
+        *,
+        besides: Jid | None = None,
+        statuses: tuple[int, ...] = (),
+    ) -> MaybeAwaitable:
+        def shown(jid: Jid | None, own: tuple[int, ...]) -> Stanza:
+            return presence_of(room, occupant, presence, jid=jid, statuses=(*own, *statuses))
+
+        return self._tell(room, occupant, shown, besides=besides)
+
+    def _tell(
+        self,
+        room: Room,
+        occupant: Occupant,
+        written: Callable[[Jid | None, tuple[int, ...]], Stanza],
+        *,
+        besides: Jid | None = None,
+    ) -> MaybeAwaitable:
+        """Tell the others of an occupant, and his own devices that it is them."""
+
+        def steps() -> Iterator[MaybeAwaitable]:
+            yield self._to_others(room, occupant, written, next(reversed(occupant.devices)))
+            sees = _sees_addresses(room, occupant)
+            for jid, device in list(occupant.devices.items()):
+                if jid != besides:
+                    yield self._send((jid, device.session), written(jid if sees else None, (Status.SELF,)))
+
+        return in_turn(steps())
+
+    def _to_others(
+        self,
+        room: Room,
+        occupant: Occupant,
+        written: Callable[[Jid | None, tuple[int, ...]], Stanza],
+        device: Jid,
+    ) -> MaybeAwaitable:
+        """Tell everybody but an occupant himself, whose real address some may see."""
+        seeing: tuple[list[Session], list[Jid]] = ([], [])
+        others: tuple[list[Session], list[Jid]] = ([], [])
+        shows = not room.configuration.is_anonymous
+        for other in room.occupants:
+            if other is occupant:
+                continue
+            here, elsewhere = seeing if shows or other.role is Role.MODERATOR else others
+            for jid, known in other.devices.items():
+                if known.session is None:
+                    elsewhere.append(jid)
+                elif not known.session.ended:
+                    here.append(known.session)
+
+        def steps() -> Iterator[MaybeAwaitable]:
+            for (here, elsewhere), jid in ((seeing, device), (others, None)):
+                if here or elsewhere:
+                    yield fan_out(written(jid, ()), here, elsewhere, self._router)
+
+        return in_turn(steps())
+
+    def _send(self, device: Device, stanza: Stanza) -> MaybeAwaitable:
+        jid, session = device
+        if session is None:
+            return self._router.route(stanza.addressed(jid))
+        if not session.ended:
+            session.send_out(Outgoing(stanza, jid))
+        return None
+
+
+def _sees_addresses(room: Room, occupant: Occupant) -> bool:
+    return not room.configuration.is_anonymous or occupant.role is Role.MODERATOR
+
+
+def subject_of(room: Room) -> Stanza:
+    """Give the subject as who enters is told it; an empty one where there is none (§7.2.15)."""
+    subject = room.state.subject
+    if subject is None:
+        return Stanza.build("message", kind="groupchat", sender=room.jid, content=(b"<subject/>",))
+    delay = f'<delay xmlns="{ns.DELAY}" from="{room.jid}" stamp="{stamp_of(subject.time)}"/>'
+    told = Stanza.build(
+        "message", kind="groupchat", sender=room.address_of(subject.nick), content=(delay.encode(),)
+    )
+    return told.extended(((f"{ns.CLIENT} subject", 0),), subject.content)

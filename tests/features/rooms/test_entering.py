@@ -1,0 +1,147 @@
+"""Entering rooms, being shown there, going by another name, and leaving (XEP-0045 §7)."""
+
+from __future__ import annotations
+
+from tests.features.rooms.stage import ROOM, enter, occupant, say, shown, start, texts, world
+from tests.harness.world import World
+from tidings.wire.xmpp import ns
+
+__all__ = ["world"]
+
+
+async def test_who_enters_first_makes_the_room_and_owns_it(world: World) -> None:
+    alice = await world.login("alice@localhost/phone")
+    presence, subject = await enter(alice, "Alice")
+    assert shown(presence) == ("Alice", "", "owner/moderator", "alice@localhost/phone", ["110", "201"])
+    assert (subject.name, subject.get("from"), subject.get("type")) == ("message", ROOM, "groupchat")
+    assert subject.text_of("subject") == ""
+
+
+async def test_who_enters_is_shown_everybody_and_shown_to_everybody(world: World) -> None:
+    alice = await occupant(world, "alice", "Alice")
+    bob = await world.login("bob@localhost/phone")
+    first, own, subject = await enter(bob, "Bob")
+    assert shown(first) == ("Alice", "", "owner/moderator", None, [])
+    assert shown(own) == ("Bob", "", "none/participant", None, ["110"])
+    assert subject.name == "message"
+    [seen] = alice.take()
+    assert shown(seen) == ("Bob", "", "none/participant", "bob@localhost/phone", [])
+    assert seen.find("occupant-id", ns.OCCUPANT_ID) is not None
+
+
+async def test_what_is_said_reaches_everybody_with_its_place_in_the_archive(world: World) -> None:
+    alice, bob = await occupant(world, "alice", "Alice"), await occupant(world, "bob", "Bob")
+    alice.take()
+    await alice.send(say("hello"))
+    for client in (alice, bob):
+        [message] = client.take()
+        assert message.text_of("body") == "hello"
+        assert (message.get("from"), message.get("to")) == (f"{ROOM}/Alice", client.jid)
+        stanza_id = message.find("stanza-id", ns.STANZA_ID)
+        assert stanza_id is not None
+        assert stanza_id.get("by") == ROOM
+
+
+async def test_who_is_not_in_the_room_says_nothing_there(world: World) -> None:
+    alice, bob = await occupant(world, "alice", "Alice"), await world.login("bob@localhost/phone")
+    await bob.send(say("hello"))
+    [error] = bob.take()
+    assert error.find("error").find("not-acceptable", ns.STANZA_ERRORS) is not None
+    assert texts(alice) == []
+
+
+async def test_who_enters_is_sent_what_was_said_before(world: World) -> None:
+    alice = await occupant(world, "alice", "Alice")
+    for number in range(30):
+        await alice.send(say(f"text {number}"))
+    bob = await world.login("bob@localhost/phone")
+    got = await enter(bob, "Bob")
+    history = [each for each in got if each.find("body") is not None]
+    assert [each.text_of("body") for each in history] == [f"text {number}" for number in range(10, 30)]
+    assert all(each.find("delay", ns.DELAY) is not None for each in history)
+    assert got[-1].find("subject") is not None
+    carol = await world.login("carol@localhost/phone")
+    got = await enter(carol, "Carol", history="<history maxstanzas='2'/>")
+    assert [each.text_of("body") for each in got if each.find("body") is not None] == ["text 28", "text 29"]
+
+
+async def test_a_name_is_one_persons(world: World) -> None:
+    await occupant(world, "alice", "Alice")
+    bob = await world.login("bob@localhost/phone")
+    [error] = await enter(bob, "Alice")
+    assert error.get("type") == "error"
+    assert error.find("error").find("conflict", ns.STANZA_ERRORS) is not None
+
+
+async def test_several_devices_of_a_person_share_a_name(world: World) -> None:
+    alice = await occupant(world, "alice", "Alice")
+    desk = await world.login("alice@localhost/desk")
+    await enter(desk, "Alice")
+    bob = await occupant(world, "bob", "Bob")
+    await bob.send(say("hello"))
+    assert texts(alice) == texts(desk) == [("Bob", "hello")]
+    alice.take()
+    bob.take()
+    await alice.send(f"<presence to='{ROOM}/Alice' type='unavailable'/>")
+    assert [shown(each)[:2] for each in alice.take()] == [("Alice", "unavailable")]
+    assert [shown(each)[:2] for each in bob.take()] == [("Alice", "")]
+    await bob.send(say("still there?"))
+    assert texts(desk) == [("Bob", "still there?")]
+    assert texts(alice) == []
+
+
+async def test_another_name_is_told_to_everybody(world: World) -> None:
+    alice, bob = await occupant(world, "alice", "Alice"), await occupant(world, "bob", "Bob")
+    alice.take()
+    await bob.send(f"<presence to='{ROOM}/Robert'/>")
+    gone, new = alice.take()
+    assert shown(gone) == ("Bob", "unavailable", "none/participant", "bob@localhost/phone", ["303"])
+    item = gone.find("x", ns.MUC_USER).find("item")
+    assert item.get("nick") == "Robert"
+    assert shown(new) == ("Robert", "", "none/participant", "bob@localhost/phone", [])
+    gone, new = bob.take()
+    assert (shown(gone)[4], shown(new)[4]) == (["110", "303"], ["110"])
+    await alice.send(say("hello"))
+    assert texts(bob) == [("Alice", "hello")]
+
+
+async def test_who_leaves_is_told_so_and_so_are_the_others(world: World) -> None:
+    alice, bob = await occupant(world, "alice", "Alice"), await occupant(world, "bob", "Bob")
+    alice.take()
+    await bob.send(f"<presence to='{ROOM}/Bob' type='unavailable'><status>bye</status></presence>")
+    [seen] = alice.take()
+    assert shown(seen)[:3] == ("Bob", "unavailable", "none/none")
+    assert seen.text_of("status") == "bye"
+    [own] = bob.take()
+    assert shown(own) == ("Bob", "unavailable", "none/none", "bob@localhost/phone", ["110"])
+
+
+async def test_whose_session_ends_leaves(world: World) -> None:
+    alice, bob = await occupant(world, "alice", "Alice"), await occupant(world, "bob", "Bob")
+    alice.take()
+    await bob.manage()
+    await bob.lose()
+    assert alice.take() == []  # it may come back
+    await world.advance(3_600)
+    await world.settle()
+    assert [shown(each)[:2] for each in alice.take()] == [("Bob", "unavailable")]
+
+
+async def test_a_room_of_more_than_it_takes_is_full() -> None:
+    world = await start(max_occupants=2)
+    for name in ("alice", "bob"):
+        await occupant(world, name, name)
+    carol = await world.login("carol@localhost/phone")
+    [error] = await enter(carol, "Carol")
+    assert error.find("error").find("service-unavailable", ns.STANZA_ERRORS) is not None
+    await world.stop()
+
+
+async def test_a_room_outlives_the_server_with_its_history(world: World) -> None:
+    alice = await occupant(world, "alice", "Alice")
+    await alice.send(say("hello"), f"<message to='{ROOM}' type='groupchat'><subject>Tea</subject></message>")
+    await world.restart()
+    bob = await world.login("bob@localhost/phone")
+    got = await enter(bob, "Bob")
+    assert [each.text_of("body") for each in got if each.find("body") is not None] == ["hello"]
+    assert (got[-1].text_of("subject"), got[-1].get("from")) == ("Tea", f"{ROOM}/Alice")
