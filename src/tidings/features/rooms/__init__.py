@@ -1,6 +1,8 @@
 """Rooms: many people write to one archive, by Multi-User Chat (XEP-0045)."""
 
+from tidings.features.rooms.administration import RoomAdministrators
 from tidings.features.rooms.entrance import Entrance
+from tidings.features.rooms.ownership import RoomOwners
 from tidings.features.rooms.room_kind import RoomKind
 
-__all__ = ["Entrance", "RoomKind"]
+__all__ = ["Entrance", "RoomAdministrators", "RoomKind", "RoomOwners"]

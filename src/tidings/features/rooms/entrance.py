@@ -18,7 +18,8 @@ from tidings.base.clock import microseconds
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
 from tidings.features.rooms import recent
-from tidings.features.rooms.affiliation import Affiliation, Role
+from tidings.features.rooms.affiliation import Affiliation
+from tidings.features.rooms.attendance import attendance_of
 from tidings.features.rooms.configuration import RoomConfiguration
 from tidings.features.rooms.nicknames import check_nick
 from tidings.features.rooms.room import STATE, Occupant, Room, RoomState, room_of
@@ -50,6 +51,13 @@ class EntranceOptions(msgspec.Struct, frozen=True, kw_only=True):
         Literal["accounts", "admins"],
         Meta(description="Who may make a room by entering it: everybody with an account here, or admins."),
     ] = "accounts"
+    keeps_new: Annotated[
+        bool,
+        Meta(
+            description="Whether a new room stays when everybody has left it, unless its owner configures it "
+            "otherwise. A room that does not stay loses what was said in it."
+        ),
+    ] = True
     locks_new: Annotated[
         bool,
         Meta(description="Whether a new room waits for its owner to configure it before others enter."),
@@ -77,7 +85,7 @@ class Entrance(Feature):
         self._options = options
         self._store = RoomStore(host, ledger)
         self._showing = Showing(router)
-        self._rooms_of: dict[Jid, int] = {}
+        self._attendance = attendance_of(host)
 
     @loads(STATE)
     async def load(self, jid: Jid) -> RoomState:
@@ -129,10 +137,8 @@ class Entrance(Feature):
             self._check_room(room, device)
             role = room.state.role_of(device.bare)
             occupant = Occupant(nick, device.bare, role, room.occupant_id(device.bare))
-        room.occupants.put(occupant, device, presence, self._session_of(device))
+        self._attendance.put(room, occupant, device, presence, self._session_of(device))
         self._host.directory.pin(room)
-        if before is None:
-            self._rooms_of[device] = self._rooms_of.get(device, 0) + 1
         history = recent.history(room, entering.history, microseconds(self._clock.now()))
         await until_done(self._showing.entered(room, occupant, device, statuses, history))
 
@@ -164,7 +170,7 @@ class Entrance(Feature):
         is_staff = room.state.affiliation_of(device.bare).is_staff
         if len(room.occupants) >= most and not is_staff:
             raise StanzaError("service-unavailable", f"the room has {most} occupants, and no more enter")
-        if self._rooms_of.get(device, 0) >= options.max_rooms_of_occupant:
+        if self._attendance.rooms_of(device) >= options.max_rooms_of_occupant:
             most = options.max_rooms_of_occupant
             raise StanzaError("resource-constraint", f"one device may be in {most} rooms at a time")
 
@@ -178,7 +184,10 @@ class Entrance(Feature):
             if room.exists:
                 return
             configuration = RoomConfiguration(
-                secret=secrets.token_bytes(16), created=self._clock.now(), is_locked=options.locks_new
+                secret=secrets.token_bytes(16),
+                created=self._clock.now(),
+                is_locked=options.locks_new,
+                is_persistent=options.keeps_new,
             )
             item = OccupantItem(affiliation=Affiliation.OWNER.value, jid=device.bare)
             told = about_occupant(item, statuses=(Status.CREATED,))
@@ -196,7 +205,7 @@ class Entrance(Feature):
     async def _update(self, room: Room, occupant: Occupant, presence: Stanza) -> None:
         """Show what an occupant says now (§7.7)."""
         assert presence.sender is not None
-        room.occupants.put(occupant, presence.sender, presence, self._session_of(presence.sender))
+        self._attendance.put(room, occupant, presence.sender, presence, self._session_of(presence.sender))
         await until_done(self._showing.updated(room, occupant))
 
     async def _rename(self, room: Room, occupant: Occupant, presence: Stanza) -> None:
@@ -210,7 +219,7 @@ class Entrance(Feature):
         gone = self._showing.renamed(room, occupant, nick)
         await until_done(gone)
         room.occupants.rename(occupant, nick)
-        room.occupants.put(occupant, presence.sender, presence, self._session_of(presence.sender))
+        self._attendance.put(room, occupant, presence.sender, presence, self._session_of(presence.sender))
         await until_done(self._showing.updated(room, occupant))
 
     # --- leaving
@@ -221,25 +230,6 @@ class Entrance(Feature):
         device = presence.sender
         session = occupant.devices[device].session
         said = None if presence.kind == "error" else presence
-        room.occupants.leave(device)
-        self._forget(device)
+        self._attendance.leave(room, device)
         await until_done(self._showing.left(room, occupant, device, session, said))
-        await self.settle(room)
-
-    def _forget(self, device: Jid) -> None:
-        left = self._rooms_of.get(device, 1) - 1
-        if left:
-            self._rooms_of[device] = left
-        else:
-            self._rooms_of.pop(device, None)
-
-    async def settle(self, room: Room) -> None:
-        """Let a room go that nobody is in any more; a temporary one for good."""
-        if not len(room.occupants):
-            self._host.directory.unpin(room)
-
-
-def is_moderator(room: Room, device: Jid) -> bool:
-    """Tell whether a device is that of a moderator."""
-    occupant = room.occupants.at(device)
-    return occupant is not None and occupant.role is Role.MODERATOR
+        self._attendance.settle(room)

@@ -24,10 +24,14 @@ def presence_of(
     *,
     jid: Jid | None = None,
     statuses: Iterable[int] = (),
+    actor: str = "",
+    reason: str = "",
 ) -> Stanza:
     """Give the presence of an occupant as the room shows it; with the real address where `jid` is one."""
     affiliation = room.state.affiliation_of(occupant.jid)
-    item = OccupantItem(affiliation=affiliation.value, role=occupant.role.value, jid=jid)
+    item = OccupantItem(
+        affiliation=affiliation.value, role=occupant.role.value, jid=jid, actor=actor, reason=reason
+    )
     return _around(
         room.address_of(occupant.nick), presence, occupant.id, about_occupant(item, statuses=statuses)
     )

@@ -14,8 +14,10 @@ from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
 from tidings.features.rooms import recent
 from tidings.features.rooms.affiliation import Role
+from tidings.features.rooms.attendance import Attendance
 from tidings.features.rooms.presence_writing import written_by_rooms
 from tidings.features.rooms.room import Occupant, Room, Subject, room_of
+from tidings.features.rooms.showing import Showing
 from tidings.features.rooms.storing import CONFIGURATION, SUBJECT
 from tidings.kernel.account import Account
 from tidings.kernel.entity import Entity
@@ -52,6 +54,9 @@ class RoomKind:
         self._router = router
         assert stores.ledger is not None  # services are made for hosts with archives
         self._ledger = stores.ledger
+        self._showing = Showing(router)
+        self.attendance = Attendance()
+        """Who is in which rooms."""
 
     async def exists(self, jid: Jid) -> bool:
         """Tell whether somebody has made the room."""
@@ -191,7 +196,7 @@ class RoomKind:
                 assert submission.plan.append is not None
                 recent.add(room, shown, accepted, submission.plan.append.kind)
             shown = stamped(shown, room.jid, place.id, accepted.time, is_live=True)
-        return send_to_all(room, shown, self._router)
+        return self._showing.to_all(room, shown)
 
     def _deliver_private(
         self, submission: Submission, accepted: Accepted | None, room: Room, occupant: Occupant
@@ -225,18 +230,6 @@ class RoomKind:
         if asked is None:
             raise StanzaError("item-not-found", f"nobody here is called {stanza.to.resource}")
         raise StanzaError("service-unavailable", "requests do not pass through rooms")
-
-
-def send_to_all(room: Room, stanza: Stanza, router: Router) -> MaybeAwaitable:
-    """Send a stanza to every device of every occupant."""
-    elsewhere: list[Jid] = []
-    here = []
-    for jid, session in room.occupants.devices():
-        if session is None:
-            elsewhere.append(jid)
-        elif not session.ended:
-            here.append(session)
-    return fan_out(stanza, here, elsewhere, router)
 
 
 def send_to(occupant: Occupant, stanza: Stanza, router: Router) -> MaybeAwaitable:

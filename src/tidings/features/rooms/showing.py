@@ -18,7 +18,7 @@ from tidings.messages.fanout import fan_out
 from tidings.messages.router import Router
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.arrival import stamp_of
-from tidings.wire.xmpp.payloads.muc_user import Destruction, Status
+from tidings.wire.xmpp.payloads.muc_user import Destruction, OccupantItem, Status, about_occupant
 from tidings.wire.xmpp.stanza import Stanza
 
 Device = tuple[Jid, Session | None]
@@ -65,9 +65,30 @@ class Showing:
             yield self._send(own, message)
         yield self._send(own, subject_of(room))  # §7.2.15
 
-    def updated(self, room: Room, occupant: Occupant, statuses: Iterable[int] = ()) -> MaybeAwaitable:
-        """Show what an occupant says now, or is now, to everybody."""
-        return self._show(room, occupant, occupant.presence, statuses=tuple(statuses))
+    def updated(self, room: Room, occupant: Occupant, *, actor: str = "", reason: str = "") -> MaybeAwaitable:
+        """Show what an occupant says now, or is now, to everybody; `actor` has made it so."""
+        presence = occupant.presence
+
+        def shown(jid: Jid | None, own: tuple[int, ...]) -> Stanza:
+            return presence_of(room, occupant, presence, jid=jid, statuses=own, actor=actor, reason=reason)
+
+        return self._tell(room, occupant, shown)
+
+    def changed_while_away(self, room: Room, jid: Jid, affiliation: Affiliation) -> MaybeAwaitable:
+        """Tell everybody what somebody is now who is not in the room (§9.3, §9.4)."""
+        item = OccupantItem(affiliation=affiliation.value, role=Role.NONE.value, jid=jid)
+        told = Stanza.build("message", sender=room.jid, content=(about_occupant(item),))
+        return self.to_all(room, told)
+
+    def to_all(self, room: Room, stanza: Stanza) -> MaybeAwaitable:
+        """Send a stanza to every device of every occupant."""
+        here, elsewhere = [], []
+        for jid, session in room.occupants.devices():
+            if session is None:
+                elsewhere.append(jid)
+            elif not session.ended:
+                here.append(session)
+        return fan_out(stanza, here, elsewhere, self._router)
 
     def renamed(self, room: Room, occupant: Occupant, nick: str) -> MaybeAwaitable:
         """Show that an occupant goes by another name from now on (§7.6)."""
@@ -104,7 +125,6 @@ class Showing:
         statuses: tuple[int, ...] = (),
         actor: str = "",
         reason: str = "",
-        destroyed: Destruction | None = None,
     ) -> MaybeAwaitable:
         """Show that an occupant is put out of the room, who is among its occupants still (§8.2, §9.1)."""
 
@@ -117,10 +137,16 @@ class Showing:
                 statuses=(*own, *statuses),
                 actor=actor,
                 reason=reason,
-                destroyed=destroyed,
             )
 
         return self._tell(room, occupant, gone)
+
+    def destroyed(self, room: Room, occupant: Occupant, destruction: Destruction) -> MaybeAwaitable:
+        """Tell an occupant that the room is no more, and nothing of the others (§10.9)."""
+        gone = absence_of(room, occupant, statuses=(Status.SELF,), destroyed=destruction)
+        return in_turn(
+            self._send((jid, device.session), gone) for jid, device in list(occupant.devices.items())
+        )
 
     # --- to whom
 
@@ -131,10 +157,9 @@ class Showing:
         presence: Stanza,
         *,
         besides: Jid | None = None,
-        statuses: tuple[int, ...] = (),
     ) -> MaybeAwaitable:
         def shown(jid: Jid | None, own: tuple[int, ...]) -> Stanza:
-            return presence_of(room, occupant, presence, jid=jid, statuses=(*own, *statuses))
+            return presence_of(room, occupant, presence, jid=jid, statuses=own)
 
         return self._tell(room, occupant, shown, besides=besides)
 

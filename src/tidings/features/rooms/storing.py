@@ -81,6 +81,7 @@ class RoomStore:
 
     async def create(self, room: Room, owner: Jid, configuration: RoomConfiguration, told: Element) -> None:
         """Make a room, whose owner this is; to be called by who holds `room.changing`."""
+        await self.forget(room)  # what is left of an earlier one of this name is not this one's
         state = RoomState((await self._ledger.head(room.jid)).version, configuration, {})
         change = Change(
             told=told, members={owner: Membership(Affiliation.OWNER)}, configuration=configuration
@@ -92,6 +93,21 @@ class RoomStore:
         room[STATE] = state
         room.exists = True
         room.position = answer.places[0].position
+
+    async def end(self, room: Room, told: Element) -> None:
+        """Let a room exist no more; to be called by who holds `room.changing`. `forget` does the rest."""
+        for _ in range(_TRIES):
+            answer = await self._commit(room, room.state, Change(told=told), is_end=True)
+            if isinstance(answer, Accepted):
+                room.exists = False
+                return
+            await self._host.directory.refresh(room)
+        raise StanzaError("resource-constraint", "the room changes all the time; try again")
+
+    async def forget(self, room: Room) -> None:
+        """Forget everything of a room that exists no more; the same again does what was left."""
+        while await self._ledger.forget_account(room.jid):
+            pass
 
     async def change(self, room: Room, decide: Callable[[RoomState], Change | None]) -> Change | None:
         """Change what is kept of a room, as `decide` says of what that is now; gives what it has said.
@@ -115,12 +131,14 @@ class RoomStore:
                 await self._host.directory.refresh(room)
         raise StanzaError("resource-constraint", "the room changes all the time; try again")
 
-    async def _commit(self, room: Room, state: RoomState, change: Change) -> Accepted | Stale:
+    async def _commit(
+        self, room: Room, state: RoomState, change: Change, *, is_end: bool = False
+    ) -> Accepted | Stale:
         jid = room.jid
         told = Stanza.build("message", kind="groupchat", sender=jid, to=jid, content=(change.told,))
         properties: tuple[PropertyChange, ...] = ()
-        if change.configuration is not None:
-            value = msgspec.json.encode(change.configuration)
+        if is_end or change.configuration is not None:
+            value = b"" if is_end else msgspec.json.encode(change.configuration)
             properties = (PropertyChange(archive=jid.text, name=CONFIGURATION, value=value),)
         append = Append(
             body=told.to_bytes(),

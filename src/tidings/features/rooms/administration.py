@@ -1,0 +1,302 @@
+"""Administration of rooms: who is what in a room, and who is put out of it (XEP-0045 §8, §9, §10.3 to §10.8).
+
+The marks § point at the sections of XEP-0045. What is refused changes nothing, and of several items in one
+request all are changed or none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import structlog
+
+from tidings.base.errors import StanzaError
+from tidings.base.jid import Jid
+from tidings.features.rooms.affiliation import (
+    Affiliation,
+    Role,
+    may_change_affiliation,
+    may_change_role,
+    role_after,
+)
+from tidings.features.rooms.attendance import attendance_of
+from tidings.features.rooms.entrance import Entrance
+from tidings.features.rooms.room import Membership, Occupant, Room, RoomState, room_of
+from tidings.features.rooms.showing import Showing
+from tidings.features.rooms.storing import Change, RoomStore
+from tidings.kernel.feature import Addressee, Feature, Spec, handles
+from tidings.kernel.host import Host
+from tidings.kernel.iq import Iq
+from tidings.kernel.maybe_awaitable import MaybeAwaitable, in_turn, until_done
+from tidings.messages.router import Router
+from tidings.ports.ledger import Ledger
+from tidings.wire.xml.element import Element
+from tidings.wire.xmpp import ns
+from tidings.wire.xmpp.payloads.muc_admin import RoomAdministration
+from tidings.wire.xmpp.payloads.muc_user import OccupantItem, Status, about_occupant
+
+log = structlog.get_logger("tidings.rooms")
+
+
+class RoomAdministrators(Feature):
+    """Lets moderators, admins and owners change what others are in a room."""
+
+    spec = Spec.xep(45, version="1.35.3", advertises=(ns.MUC_ADMIN,))
+    requires = (Entrance,)
+    option_name = "room-administration"
+
+    def __init__(self, host: Host, router: Router, ledger: Ledger) -> None:
+        self._host = host
+        self._router = router
+        self._store = RoomStore(host, ledger)
+        self._showing = Showing(router)
+        self._attendance = attendance_of(host)
+
+    @handles(RoomAdministration, kind="get", at=Addressee.ENTITY)  # §8.4, §9.5, §9.8, §10.5, §10.8
+    def show(self, request: Iq[RoomAdministration]) -> Element:
+        """Answer with who has an affiliation or a role."""
+        room = _existing(request)
+        [wanted, *more] = request.payload.items
+        if more:
+            raise StanzaError("bad-request", "ask for one affiliation or one role at a time")
+        if wanted.affiliation:
+            return self._affiliated(room, request.sender, _affiliation(wanted.affiliation)).encode()
+        return self._with_role(room, request.sender, _role(wanted.role)).encode()
+
+    @handles(RoomAdministration, kind="set", at=Addressee.ENTITY)
+    async def change(self, request: Iq[RoomAdministration]) -> None:
+        """Change affiliations or roles."""
+        room, items = _existing(request), request.payload.items
+        actor = request.sender
+        if all(item.affiliation and not item.role for item in items):
+            await self._change_affiliations(room, actor, items)
+        elif all(item.role and not item.affiliation for item in items):
+            await until_done(self._change_roles(room, actor, items))
+        else:
+            raise StanzaError("bad-request", "change affiliations or roles")
+
+    # --- lists
+
+    def _affiliated(self, room: Room, asker: Jid, wanted: Affiliation) -> RoomAdministration:
+        mine = room.state.affiliation_of(asker.bare)
+        occupant = room.occupants.at(asker)
+        if not self._may_list(room, mine, occupant, wanted):
+            raise StanzaError("forbidden", "that list is not for you")
+        return RoomAdministration(
+            tuple(
+                OccupantItem(affiliation=wanted.value, jid=jid, nick=member.nick)
+                for jid, member in sorted(room.state.members.items())
+                if member.affiliation is wanted
+            )
+        )
+
+    def _may_list(
+        self, room: Room, mine: Affiliation, occupant: Occupant | None, wanted: Affiliation
+    ) -> bool:
+        """Tell who sees which list: of outcasts the staff alone; of others, who the configuration says."""
+        if mine.is_staff:
+            return True
+        if wanted is Affiliation.OUTCAST or wanted is Affiliation.NONE:
+            return False
+        if room.configuration.is_anonymous and mine is Affiliation.NONE and occupant is None:
+            return False
+        role = Role.NONE if occupant is None else occupant.role
+        match room.configuration.shows_members_to:
+            case "moderators":
+                return role is Role.MODERATOR
+            case "participants":
+                return role in {Role.MODERATOR, Role.PARTICIPANT} or mine is Affiliation.MEMBER
+            case _:
+                return occupant is not None or mine is Affiliation.MEMBER
+
+    def _with_role(self, room: Room, asker: Jid, wanted: Role) -> RoomAdministration:
+        occupant = room.occupants.at(asker)
+        is_staff = room.state.affiliation_of(asker.bare).is_staff
+        if not is_staff and (occupant is None or occupant.role is not Role.MODERATOR):
+            raise StanzaError("forbidden", "that list is for moderators")
+        return RoomAdministration(
+            tuple(
+                OccupantItem(
+                    affiliation=room.state.affiliation_of(each.jid).value,
+                    role=each.role.value,
+                    jid=next(reversed(each.devices)),
+                    nick=each.nick,
+                )
+                for each in room.occupants
+                if each.role is wanted
+            )
+        )
+
+    # --- affiliations
+
+    async def _change_affiliations(self, room: Room, actor: Jid, items: tuple[OccupantItem, ...]) -> None:
+        named = [(_person(room, item), item) for item in items]
+        before: dict[Jid, Affiliation] = {}
+
+        def decide(state: RoomState) -> Change | None:
+            before.clear()
+            return self._changed(state, actor.bare, named, before)
+
+        change = await self._store.change(room, decide)
+        if change is None:
+            return
+        for jid, member in change.members.items():
+            log.info(
+                "room_affiliation_changed",
+                room=room.jid.text,
+                account=jid.text,
+                affiliation=member.affiliation.value,
+                by=actor.bare.text,
+            )
+        by = room.occupants.at(actor)
+        reasons = {jid: item.reason for jid, item in named}
+        await until_done(
+            in_turn(self._tell_affiliations(room, before, reasons, "" if by is None else by.nick))
+        )
+        self._attendance.settle(room)
+
+    def _changed(
+        self,
+        state: RoomState,
+        actor: Jid,
+        named: Iterable[tuple[Jid, OccupantItem]],
+        before: dict[Jid, Affiliation],
+    ) -> Change | None:
+        """Give what becomes of members; raises `StanzaError` where the actor may not do that."""
+        mine = Affiliation.OWNER if actor in self._host.admins else state.affiliation_of(actor)
+        members: dict[Jid, Membership] = {}
+        for jid, item in named:
+            was, after = state.affiliation_of(jid), _affiliation(item.affiliation)
+            old = state.members.get(jid, Membership(Affiliation.NONE))
+            nick = item.nick or old.nick
+            if not may_change_affiliation(mine, was, after):
+                raise StanzaError(
+                    "forbidden" if not mine.is_staff else "not-allowed", "you may not change that"
+                )
+            if jid == actor and after is Affiliation.OUTCAST:
+                raise StanzaError("conflict", "nobody bans himself")  # §9.1
+            if item.nick and state.holder_of(item.nick) not in {None, jid}:
+                raise StanzaError("conflict", f"the name {item.nick} is somebody else's")
+            if was is after and nick == old.nick:
+                continue
+            before[jid] = was
+            stays = after not in {Affiliation.NONE, Affiliation.OUTCAST}
+            members[jid] = Membership(after, nick if stays else "", old.has_joined and stays)
+        if not members:
+            return None
+        owners = {jid for jid, member in state.members.items() if member.affiliation is Affiliation.OWNER}
+        owners -= set(members)
+        if not owners and all(member.affiliation is not Affiliation.OWNER for member in members.values()):
+            raise StanzaError("conflict", "a room has an owner")  # §10.4
+        told = (
+            OccupantItem(affiliation=member.affiliation.value, jid=jid) for jid, member in members.items()
+        )
+        return Change(told=about_occupant(*told), members=members)
+
+    def _tell_affiliations(
+        self, room: Room, before: dict[Jid, Affiliation], reasons: dict[Jid, str], actor: str
+    ) -> Iterator[MaybeAwaitable]:
+        """Show everybody who is something else now, and put out who may not be there any more."""
+        moderated = room.configuration.is_moderated
+        for jid, was in before.items():
+            after, reason = room.state.affiliation_of(jid), reasons.get(jid, "")
+            for occupant in room.occupants.of(jid):
+                status = _why_out(room, after)
+                if status is not None:
+                    yield self._put_out(room, occupant, (status,), actor, reason, after)
+                else:
+                    occupant.role = role_after(occupant.role, was, after, is_moderated=moderated)
+                    yield self._showing.updated(room, occupant, actor=actor, reason=reason)
+            if not room.occupants.of(jid) and not room.configuration.is_anonymous:
+                yield self._showing.changed_while_away(room, jid, after)
+
+    # --- roles
+
+    def _change_roles(self, room: Room, actor: Jid, items: tuple[OccupantItem, ...]) -> MaybeAwaitable:
+        by = room.occupants.at(actor)
+        if by is None:
+            raise StanzaError("not-acceptable", "you are not in the room")
+        changes: list[tuple[Occupant, Role, str]] = []
+        for item in items:
+            occupant, after = room.occupants.called(item.nick), _role(item.role)
+            if occupant is None:
+                raise StanzaError("item-not-found", f"nobody here is called {item.nick}")
+            mine = (room.state.affiliation_of(by.jid), by.role)
+            theirs = (room.state.affiliation_of(occupant.jid), occupant.role)
+            if not may_change_role(mine, theirs, after):
+                refused = "not-allowed" if by.role is Role.MODERATOR else "forbidden"
+                raise StanzaError(refused, f"you may not do that to {item.nick}")
+            changes.append((occupant, after, item.reason))
+
+        def steps() -> Iterator[MaybeAwaitable]:
+            for occupant, after, reason in changes:
+                log.info(
+                    "room_role_changed",
+                    room=room.jid.text,
+                    account=occupant.jid.text,
+                    role=after.value,
+                    by=by.jid.text,
+                )
+                if after is Role.NONE:
+                    yield self._put_out(room, occupant, (Status.KICKED,), by.nick, reason)
+                else:
+                    occupant.role = after
+                    yield self._showing.updated(room, occupant, actor=by.nick, reason=reason)
+            self._attendance.settle(room)
+
+        return in_turn(steps())
+
+    def _put_out(
+        self,
+        room: Room,
+        occupant: Occupant,
+        statuses: tuple[int, ...],
+        actor: str,
+        reason: str,
+        affiliation: Affiliation | None = None,
+    ) -> MaybeAwaitable:
+        told = self._showing.removed(
+            room, occupant, affiliation=affiliation, statuses=statuses, actor=actor, reason=reason
+        )
+        self._attendance.remove(room, occupant)
+        return told
+
+
+def _why_out(room: Room, affiliation: Affiliation) -> Status | None:
+    """Give the status code by which somebody is put out who is this now; None for who may stay."""
+    if affiliation is Affiliation.OUTCAST:
+        return Status.BANNED
+    if room.configuration.is_members_only and affiliation is Affiliation.NONE:
+        return Status.LOST_AFFILIATION
+    return None
+
+
+def _existing(request: Iq[RoomAdministration]) -> Room:
+    room = room_of(request.entity)
+    if not room.exists:
+        raise StanzaError("item-not-found", "there is no such room")
+    return room
+
+
+def _person(room: Room, item: OccupantItem) -> Jid:
+    """Give the bare JID of whom an item is about, who may be named by what he is called here."""
+    if item.jid is not None:
+        return item.jid.bare
+    occupant = room.occupants.called(item.nick)
+    if occupant is None:
+        raise StanzaError("item-not-found", f"nobody here is called {item.nick}")
+    return occupant.jid
+
+
+def _affiliation(text: str) -> Affiliation:
+    try:
+        return Affiliation(text)
+    except ValueError:
+        raise StanzaError("bad-request", f"there is no affiliation {text!r}") from None
+
+
+def _role(text: str) -> Role:
+    try:
+        return Role(text)
+    except ValueError:
+        raise StanzaError("bad-request", f"there is no role {text!r}") from None

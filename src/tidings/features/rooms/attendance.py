@@ -1,0 +1,70 @@
+"""Attendance: who is in which rooms of a host now, and what becomes of a room that nobody is in any more.
+
+A room is kept in memory while somebody is in it. A temporary one ends with the last who leaves (§4.2 of
+XEP-0045).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, cast
+
+from tidings.base.jid import Jid
+from tidings.features.rooms.room import Occupant, Room
+from tidings.kernel.entity import EntityKind
+from tidings.kernel.host import Host
+from tidings.kernel.session import Session
+from tidings.wire.xmpp.stanza import Stanza
+
+
+class Attendance:
+    """Notes who comes and goes."""
+
+    def __init__(self) -> None:
+        self._rooms_of: dict[Jid, int] = {}
+        self.when_empty: Callable[[Room], object] | None = None
+        """Called with a room that the last occupant has left."""
+
+    def rooms_of(self, device: Jid) -> int:
+        """Count the rooms that a full JID is in."""
+        return self._rooms_of.get(device, 0)
+
+    def put(
+        self, room: Room, occupant: Occupant, device: Jid, presence: Stanza, session: Session | None
+    ) -> None:
+        """Let a device be in a room, or say something else of itself there."""
+        if room.occupants.at(device) is None:
+            self._rooms_of[device] = self._rooms_of.get(device, 0) + 1
+        room.occupants.put(occupant, device, presence, session)
+
+    def leave(self, room: Room, device: Jid) -> None:
+        """Let a device be in a room no more."""
+        if room.occupants.leave(device) is not None:
+            self._forget(device)
+
+    def remove(self, room: Room, occupant: Occupant) -> None:
+        """Let an occupant be in a room no more, with all devices."""
+        for device in occupant.devices:
+            self._forget(device)
+        room.occupants.remove(occupant)
+
+    def settle(self, room: Room) -> None:
+        """See to a room that may be empty now."""
+        if not len(room.occupants) and self.when_empty is not None:
+            self.when_empty(room)
+
+    def _forget(self, device: Jid) -> None:
+        left = self._rooms_of.get(device, 1) - 1
+        if left:
+            self._rooms_of[device] = left
+        else:
+            self._rooms_of.pop(device, None)
+
+
+class _HasAttendance(EntityKind, Protocol):
+    attendance: Attendance
+
+
+def attendance_of(host: Host) -> Attendance:
+    """Give the attendance of a host whose entities are rooms."""
+    return cast("_HasAttendance", host.kind).attendance

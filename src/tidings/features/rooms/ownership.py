@@ -1,0 +1,153 @@
+"""Ownership of rooms: owners configure them and end them (XEP-0045 §10.1, §10.2, §10.9).
+
+The marks § point at the sections of XEP-0045.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import structlog
+
+from tidings.base.errors import StanzaError
+from tidings.base.jid import Jid
+from tidings.features.rooms.affiliation import Affiliation
+from tidings.features.rooms.attendance import attendance_of
+from tidings.features.rooms.configuration import RoomConfiguration, configured, form_of, status_codes
+from tidings.features.rooms.entrance import Entrance
+from tidings.features.rooms.room import Room, RoomState, room_of
+from tidings.features.rooms.showing import Showing
+from tidings.features.rooms.storing import Change, RoomStore
+from tidings.kernel.feature import Addressee, Feature, Spec, handles
+from tidings.kernel.host import Host
+from tidings.kernel.iq import Iq
+from tidings.kernel.maybe_awaitable import MaybeAwaitable, in_turn, until_done
+from tidings.kernel.supervisor import Supervisor
+from tidings.messages.router import Router
+from tidings.ports.ledger import Ledger
+from tidings.wire.xml.element import Element
+from tidings.wire.xmpp import ns
+from tidings.wire.xmpp.payloads.data_form import FormKind
+from tidings.wire.xmpp.payloads.muc_owner import RoomOwnership
+from tidings.wire.xmpp.payloads.muc_user import Destruction, Status, about_occupant
+from tidings.wire.xmpp.stanza import Stanza
+
+log = structlog.get_logger("tidings.rooms")
+
+
+class RoomOwners(Feature):
+    """Lets owners configure and destroy rooms, and ends temporary ones that are empty."""
+
+    spec = Spec.xep(45, version="1.35.3", advertises=(ns.MUC_OWNER,))
+    requires = (Entrance,)
+    option_name = "room-ownership"
+
+    def __init__(self, host: Host, router: Router, ledger: Ledger, supervisor: Supervisor) -> None:
+        self._host = host
+        self._store = RoomStore(host, ledger)
+        self._showing = Showing(router)
+        self._supervisor = supervisor
+        self._attendance = attendance_of(host)
+        self._attendance.when_empty = self._emptied
+
+    @handles(RoomOwnership, kind="get", at=Addressee.ENTITY)  # §10.2
+    def show(self, request: Iq[RoomOwnership]) -> Element:
+        """Answer with the form that configures the room."""
+        room = self._owned(request)
+        return RoomOwnership(form=form_of(room.configuration)).encode()
+
+    @handles(RoomOwnership, kind="set", at=Addressee.ENTITY)  # §10.1, §10.2, §10.9
+    async def change(self, request: Iq[RoomOwnership]) -> None:
+        """Configure the room, or destroy it."""
+        room, asked = self._owned(request), request.payload
+        if asked.destruction is not None:
+            await self.destroy(room, asked.destruction, by=request.sender.bare)
+        elif asked.form is None:
+            raise StanzaError("bad-request", "a room is configured by a form, or destroyed")
+        elif asked.form.kind is FormKind.CANCEL:
+            if room.configuration.is_locked:  # §10.1.3: who gives up making it has none
+                await self.destroy(room, Destruction(), by=request.sender.bare)
+        elif asked.form.kind is FormKind.SUBMIT:
+            form = asked.form
+            await self._configure(room, request.sender.bare, lambda before: configured(before, form))
+        else:
+            raise StanzaError("bad-request", "a form is submitted or cancelled")
+
+    def _owned(self, request: Iq[RoomOwnership]) -> Room:
+        room = room_of(request.entity)
+        if not room.exists:
+            raise StanzaError("item-not-found", "there is no such room")
+        asker = request.sender.bare
+        if asker not in self._host.admins and room.state.affiliation_of(asker) is not Affiliation.OWNER:
+            raise StanzaError("forbidden", "this is for the owners of the room")
+        return room
+
+    # --- configuring
+
+    async def _configure(
+        self, room: Room, by: Jid, wanted: Callable[[RoomConfiguration], RoomConfiguration]
+    ) -> None:
+        before = room.configuration
+
+        def decide(state: RoomState) -> Change | None:
+            nonlocal before
+            before = state.configuration
+            after = wanted(before)
+            if after is before:
+                return None
+            told = about_occupant(statuses=status_codes(before, after))
+            return Change(told=told, configuration=after)
+
+        change = await self._store.change(room, decide)
+        if change is None or change.configuration is None:
+            return
+        log.info("room_configured", room=room.jid.text, by=by.text, version=change.configuration.version)
+        await until_done(in_turn(self._tell_configured(room, before, change.configuration)))
+        self._attendance.settle(room)
+
+    def _tell_configured(
+        self, room: Room, before: RoomConfiguration, after: RoomConfiguration
+    ) -> Iterator[MaybeAwaitable]:
+        """Tell the occupants (§10.2.1), and put out who may not be there any more (§10.2.1, example 169)."""
+        if not before.is_locked:
+            about = about_occupant(statuses=status_codes(before, after))
+            yield self._showing.to_all(
+                room, Stanza.build("message", kind="groupchat", sender=room.jid, content=(about,))
+            )
+        if not after.is_members_only or before.is_members_only:
+            return
+        for occupant in list(room.occupants):
+            if room.state.affiliation_of(occupant.jid) is Affiliation.NONE:
+                yield self._showing.removed(room, occupant, statuses=(Status.MEMBERS_ONLY,))
+                self._attendance.remove(room, occupant)
+
+    # --- the end
+
+    async def destroy(self, room: Room, destruction: Destruction, *, by: Jid) -> None:
+        """End a room for good (§10.9): it leaves the inboxes of its members, and its archive is forgotten."""
+        async with room.changing:
+            if not room.exists:
+                return
+            await self._store.end(room, about_occupant(destroyed=destruction))
+            log.info("room_destroyed", room=room.jid.text, by=by.text, reason=destruction.reason)
+            await until_done(in_turn(self._tell_destroyed(room, destruction)))
+            await self._store.forget(room)
+
+    def _tell_destroyed(self, room: Room, destruction: Destruction) -> Iterator[MaybeAwaitable]:
+        for occupant in list(room.occupants):
+            yield self._showing.destroyed(room, occupant, destruction)
+            self._attendance.remove(room, occupant)
+        self._host.directory.unpin(room)
+
+    def _emptied(self, room: Room) -> None:
+        """Let a room that nobody is in be forgotten in memory, and a temporary one for good (§4.2)."""
+        if not room.exists:
+            return
+        if room.configuration.is_persistent:
+            self._host.directory.unpin(room)
+        else:
+            self._supervisor.start("end a temporary room", self._end_if_empty(room))
+
+    async def _end_if_empty(self, room: Room) -> None:
+        if not len(room.occupants):
+            await self.destroy(room, Destruction(reason="everybody has left"), by=room.jid)
