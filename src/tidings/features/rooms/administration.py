@@ -48,7 +48,7 @@ class RoomAdministrators(Feature):
     def __init__(self, host: Host, router: Router, ledger: Ledger) -> None:
         self._host = host
         self._router = router
-        self._store = RoomStore(host, ledger)
+        self._store = RoomStore(router, ledger)
         self._showing = Showing(router)
         self._attendance = attendance_of(host)
 

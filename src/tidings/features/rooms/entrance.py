@@ -83,7 +83,7 @@ class Entrance(Feature):
         self._ledger = ledger
         self._clock = clock
         self._options = options
-        self._store = RoomStore(host, ledger)
+        self._store = RoomStore(router, ledger)
         self._showing = Showing(router)
         self._attendance = attendance_of(host)
 

@@ -44,7 +44,7 @@ class RoomOwners(Feature):
 
     def __init__(self, host: Host, router: Router, ledger: Ledger, supervisor: Supervisor) -> None:
         self._host = host
-        self._store = RoomStore(host, ledger)
+        self._store = RoomStore(router, ledger)
         self._showing = Showing(router)
         self._supervisor = supervisor
         self._attendance = attendance_of(host)

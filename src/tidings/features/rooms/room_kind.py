@@ -17,8 +17,9 @@ from tidings.features.rooms.affiliation import Role
 from tidings.features.rooms.attendance import Attendance
 from tidings.features.rooms.presence_writing import written_by_rooms
 from tidings.features.rooms.room import Occupant, Room, Subject, room_of
+from tidings.features.rooms.room_requests import RoomRequests
 from tidings.features.rooms.showing import Showing
-from tidings.features.rooms.storing import CONFIGURATION, SUBJECT
+from tidings.features.rooms.storing import CONFIGURATION, SUBJECT, RoomStore
 from tidings.kernel.account import Account
 from tidings.kernel.entity import Entity
 from tidings.kernel.events import MessageDelivered
@@ -55,6 +56,7 @@ class RoomKind:
         assert stores.ledger is not None  # services are made for hosts with archives
         self._ledger = stores.ledger
         self._showing = Showing(router)
+        self._requests = RoomRequests(RoomStore(router, self._ledger), router, self._showing)
         self.attendance = Attendance()
         """Who is in which rooms."""
 
@@ -75,8 +77,10 @@ class RoomKind:
     def parties(self, submission: Submission) -> tuple[Jid, ...]:
         """Name the person behind the occupant whom a private message is for."""
         to, room = submission.message.to, submission.entity
-        if to is None or not to.resource or room is None:
+        if to is None or room is None or submission.message.kind == "groupchat":
             return ()
+        if not to.resource:
+            return self._requests.invited(submission.message)
         addressed = room_of(room).occupants.called(to.resource)
         return () if addressed is None else (addressed.jid,)
 
@@ -96,6 +100,7 @@ class RoomKind:
         if message.to is not None and message.to.resource:
             return self._plan_private(submission, classification, kept, room, occupant)
         if message.kind != "groupchat":
+            self._requests.check(room, occupant, message)
             return Plan(reason=_TO_ROOM)
         if occupant is None:
             raise StanzaError("not-acceptable", "you are not in the room")
@@ -181,7 +186,7 @@ class RoomKind:
         assert message.sender is not None
         occupant = room.occupants.at(message.sender)
         if message.kind != "groupchat" and (message.to is None or not message.to.resource):
-            return None
+            return None if message.kind == "error" else self._requests.do(room, message)
         if occupant is None:
             return None  # he has left meanwhile, and what is kept is kept
         if message.to is not None and message.to.resource:

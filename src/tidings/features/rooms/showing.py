@@ -82,8 +82,17 @@ class Showing:
 
     def to_all(self, room: Room, stanza: Stanza) -> MaybeAwaitable:
         """Send a stanza to every device of every occupant."""
+        return self._fan_out(stanza, room.occupants.devices())
+
+    def to_moderators(self, room: Room, stanza: Stanza) -> MaybeAwaitable:
+        """Send a stanza to every device of every moderator."""
+        moderators = (each for each in room.occupants if each.role is Role.MODERATOR)
+        devices = ((jid, device.session) for each in moderators for jid, device in each.devices.items())
+        return self._fan_out(stanza, devices)
+
+    def _fan_out(self, stanza: Stanza, devices: Iterable[Device]) -> MaybeAwaitable:
         here, elsewhere = [], []
-        for jid, session in room.occupants.devices():
+        for jid, session in devices:
             if session is None:
                 elsewhere.append(jid)
             elif not session.ended:

@@ -16,7 +16,7 @@ from tidings.base.jid import Jid
 from tidings.features.rooms.affiliation import Affiliation
 from tidings.features.rooms.configuration import RoomConfiguration
 from tidings.features.rooms.room import STATE, Membership, Room, RoomState, Subject
-from tidings.kernel.host import Host
+from tidings.messages.router import Router
 from tidings.ports.ledger import Ledger
 from tidings.ports.ledger.batch import (
     Accepted,
@@ -53,8 +53,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 class RoomStore:
     """Reads the rooms of a host and changes what is kept of them. Everything raises `BackendError`."""
 
-    def __init__(self, host: Host, ledger: Ledger) -> None:
-        self._host = host
+    def __init__(self, router: Router, ledger: Ledger) -> None:
+        self._router = router
         self._ledger = ledger
 
     async def load(self, jid: Jid) -> RoomState:
@@ -101,7 +101,7 @@ class RoomStore:
             if isinstance(answer, Accepted):
                 room.exists = False
                 return
-            await self._host.directory.refresh(room)
+            await self._refresh(room)
         raise StanzaError("resource-constraint", "the room changes all the time; try again")
 
     async def forget(self, room: Room) -> None:
@@ -126,10 +126,13 @@ class RoomStore:
                     if room.state is state:
                         _apply(state, change)
                     else:  # read anew while this was written
-                        await self._host.directory.refresh(room)
+                        await self._refresh(room)
                     return change
-                await self._host.directory.refresh(room)
+                await self._refresh(room)
         raise StanzaError("resource-constraint", "the room changes all the time; try again")
+
+    async def _refresh(self, room: Room) -> None:
+        await self._router.hosts[room.jid.domain].directory.refresh(room)
 
     async def _commit(
         self, room: Room, state: RoomState, change: Change, *, is_end: bool = False

@@ -1,0 +1,111 @@
+"""Discovery of rooms: which there are, and what one is like (XEP-0045 §6, XEP-0030).
+
+The marks § point at the sections of XEP-0045. Who is in a room is not told to those who are not (§6.5).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from tidings.features.rooms.configuration import RoomConfiguration
+from tidings.features.rooms.entrance import Entrance
+from tidings.features.rooms.room import Room
+from tidings.features.rooms.storing import CONFIGURATION
+from tidings.kernel.events import DiscoInfo, DiscoItems
+from tidings.kernel.feature import Feature, Spec, listens
+from tidings.kernel.host import Host
+from tidings.ports.ledger import Ledger
+from tidings.wire.xml.element import decode
+from tidings.wire.xmpp import ns
+from tidings.wire.xmpp.payloads.data_form import DataForm, Field, FieldKind, FormKind
+
+OWN_NICK_NODE: Final = "x-roomuser-item"
+"""Under this node a room tells somebody the name that is reserved for him (§6.6)."""
+MOST_LISTED: Final = 1_000
+_PAGE: Final = 500
+
+
+class RoomDiscovery(Feature):
+    """Lists public rooms and tells what a room is like."""
+
+    spec = (
+        Spec.xep(45, version="1.35.3"),
+        Spec.xep(421, version="1.0.1", advertises=(ns.OCCUPANT_ID,)),
+    )
+    requires = (Entrance,)
+
+    def __init__(self, host: Host, ledger: Ledger) -> None:
+        self._host = host
+        self._ledger = ledger
+
+    @listens(DiscoItems)
+    async def list_rooms(self, event: DiscoItems) -> None:
+        """Name the rooms that are public (§6.3)."""
+        if event.entity is not None or event.node:
+            return
+        after = None
+        while len(event.items) < MOST_LISTED:
+            page = await self._ledger.with_property(self._host.domain, CONFIGURATION, after, _PAGE)
+            for each in page:
+                configuration = msgspec.json.decode(each.value, type=RoomConfiguration)
+                if configuration.is_public and not configuration.is_locked:
+                    event.items.append((each.archive, "", configuration.name or each.archive.local))
+            if len(page) < _PAGE:
+                return
+            after = page[-1].archive
+
+    @listens(DiscoInfo)
+    def describe(self, event: DiscoInfo) -> None:
+        """Tell what a room is like (§6.4)."""
+        room = event.entity
+        if not isinstance(room, Room) or not room.exists:
+            return
+        if event.node == OWN_NICK_NODE:  # §6.6
+            event.known = True
+            member = room.state.members.get(event.asker.bare)
+            if member is not None and member.nick:
+                event.identities.append(("conference", "text", member.nick))
+            return
+        if event.node:
+            return
+        configuration = room.configuration
+        event.identities[:] = [("conference", "text", configuration.name or room.jid.local)]
+        event.features += (ns.MUC, ns.OCCUPANT_ID, *features_of(configuration))
+        event.forms.append(_information(room).encode())
+
+
+def features_of(configuration: RoomConfiguration) -> tuple[str, ...]:
+    """Give the features by which clients tell rooms apart (§15.3)."""
+    return (
+        "muc_public" if configuration.is_public else "muc_hidden",
+        "muc_membersonly" if configuration.is_members_only else "muc_open",
+        "muc_moderated" if configuration.is_moderated else "muc_unmoderated",
+        "muc_semianonymous" if configuration.is_anonymous else "muc_nonanonymous",
+        "muc_passwordprotected" if configuration.password else "muc_unsecured",
+        "muc_persistent" if configuration.is_persistent else "muc_temporary",
+        f"{ns.MUC}#stable_id",
+        f"{ns.MUC}#self-ping-optimization",
+        f"{ns.MUC}#request",
+        ns.STANZA_ID,
+    )
+
+
+def _information(room: Room) -> DataForm:
+    """Give the form of §15.5.4."""
+    configuration, subject = room.configuration, room.state.subject
+    known = {
+        "description": configuration.description,
+        "lang": configuration.lang,
+        "occupants": str(len(room.occupants)),
+        "subject": "" if subject is None else decode(subject.content, ns.CLIENT).text,
+        "subjectmod": "1" if configuration.may_change_subject else "0",
+    }
+    fields = [Field("FORM_TYPE", (f"{ns.MUC}#roominfo",), FieldKind.HIDDEN)]
+    fields += (
+        Field(f"muc#roominfo_{name}", (text,), FieldKind.TEXT_SINGLE) for name, text in known.items() if text
+    )
+    fields.append(Field("muc#maxhistoryfetch", (str(configuration.history),), FieldKind.TEXT_SINGLE))
+    fields.append(Field("muc#roomconfig_changesubject", (known["subjectmod"],), FieldKind.BOOLEAN))
+    return DataForm(FormKind.RESULT, tuple(fields))

@@ -1,0 +1,153 @@
+"""What occupants ask of a room in messages: invitations, and a voice (XEP-0045 §7.8.2, §7.13, §8.6).
+
+`check` says whether somebody may ask, before anything is done; `do` does it. The marks § point at the
+sections of XEP-0045.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tidings.base.errors import StanzaError
+from tidings.base.jid import Jid
+from tidings.features.rooms.affiliation import Affiliation, Role
+from tidings.features.rooms.room import Membership, Occupant, Room, RoomState
+from tidings.features.rooms.showing import Showing
+from tidings.features.rooms.storing import Change, RoomStore
+from tidings.kernel.maybe_awaitable import MaybeAwaitable, until_done
+from tidings.messages.origin import Via
+from tidings.messages.router import Router
+from tidings.wire.xml.element import Element
+from tidings.wire.xmpp import ns
+from tidings.wire.xmpp.payloads.data_form import DataForm, Field, FieldKind, FormKind
+from tidings.wire.xmpp.payloads.muc_user import Invitation, OccupantItem, UserRequests, about_occupant
+from tidings.wire.xmpp.stanza import Stanza
+
+VOICE_FORM: Final = f"{ns.MUC}#request"
+_MOST_INVITED: Final = 20
+"""In one message."""
+
+
+class RoomRequests:
+    """Does what occupants ask of the rooms of one domain."""
+
+    def __init__(self, store: RoomStore, router: Router, showing: Showing) -> None:
+        self._store = store
+        self._router = router
+        self._showing = showing
+
+    def check(self, room: Room, occupant: Occupant | None, message: Stanza) -> None:
+        """Refuse what may not be asked, by raising `StanzaError`; nothing is awaited."""
+        invitations = _invitations(message)
+        if invitations:
+            for each in invitations:
+                _check_invitation(room, occupant, message, each)
+        elif _voice_form(message) is not None:
+            if occupant is None:
+                raise StanzaError("not-acceptable", "you are not in the room")
+        elif message.kind in {"chat", "normal", ""}:
+            raise StanzaError("bad-request", "what is said to everybody is of type groupchat")
+
+    def invited(self, message: Stanza) -> tuple[Jid, ...]:
+        """Name those whom a message invites, whose guards are asked."""
+        try:
+            return tuple(each.address.bare for each in _invitations(message) if each.name == "invite")
+        except StanzaError:
+            return ()  # it is refused when it is checked
+
+    def do(self, room: Room, message: Stanza) -> MaybeAwaitable:
+        """Do what was checked before."""
+        invitations = _invitations(message)
+        if invitations:
+            return self._invite(room, message, invitations)
+        form = _voice_form(message)
+        assert message.sender is not None
+        occupant = room.occupants.at(message.sender)
+        if form is None or occupant is None:
+            return None
+        if occupant.role is Role.MODERATOR and form.get("muc#request_allow") is not None:
+            return self._grant_voice(room, form)
+        return self._ask_for_voice(room, occupant)
+
+    # --- invitations
+
+    async def _invite(self, room: Room, message: Stanza, invitations: tuple[Invitation, ...]) -> None:
+        assert message.sender is not None
+        for each in invitations:
+            if each.name == "invite" and room.configuration.is_members_only:
+                await self._make_member(room, each.address.bare)  # §7.8.2
+            by = Invitation(name=each.name, address=message.sender, reason=each.reason, thread=each.thread)
+            about = Element("x", ns.MUC_USER, None, by.encode())
+            if each.name == "invite" and room.configuration.password:
+                about.append(Element("password", ns.MUC_USER, None, room.configuration.password))
+            told = Stanza.build("message", sender=room.jid, to=each.address, id=message.id, content=(about,))
+            await self._router.send(self._router.origin_of(room.jid, Via.SELF), (told,))
+
+    async def _make_member(self, room: Room, invited: Jid) -> None:
+        def decide(state: RoomState) -> Change | None:
+            if state.affiliation_of(invited) is not Affiliation.NONE:
+                return None
+            item = OccupantItem(affiliation=Affiliation.MEMBER.value, jid=invited)
+            return Change(told=about_occupant(item), members={invited: Membership(Affiliation.MEMBER)})
+
+        if await self._store.change(room, decide) is not None and not room.configuration.is_anonymous:
+            await until_done(self._showing.changed_while_away(room, invited, Affiliation.MEMBER))
+
+    # --- voice
+
+    def _ask_for_voice(self, room: Room, occupant: Occupant) -> MaybeAwaitable:
+        """Ask the moderators whether a visitor may speak (§8.6)."""
+        if occupant.role is not Role.VISITOR:
+            return None
+        fields = (
+            Field("FORM_TYPE", (VOICE_FORM,), FieldKind.HIDDEN),
+            Field("muc#role", (Role.PARTICIPANT.value,), FieldKind.LIST_SINGLE, "Requested role"),
+            Field("muc#jid", (next(reversed(occupant.devices)).text,), FieldKind.JID_SINGLE, "Address"),
+            Field("muc#roomnick", (occupant.nick,), FieldKind.TEXT_SINGLE, "Name"),
+            Field("muc#request_allow", ("false",), FieldKind.BOOLEAN, "Grant voice to this person?"),
+        )
+        form = DataForm(FormKind.FORM, fields, "Voice request")
+        told = Stanza.build("message", sender=room.jid, content=(form.encode(),))
+        return self._showing.to_moderators(room, told)
+
+    def _grant_voice(self, room: Room, form: DataForm) -> MaybeAwaitable:
+        occupant = room.occupants.called(form.text("muc#roomnick"))
+        if occupant is None or occupant.role is not Role.VISITOR or not form.boolean("muc#request_allow"):
+            return None
+        occupant.role = Role.PARTICIPANT
+        return self._showing.updated(room, occupant)
+
+
+def _invitations(message: Stanza) -> tuple[Invitation, ...]:
+    element = message.decode(*UserRequests.TAG)
+    return () if element is None else UserRequests.decode(element).invitations
+
+
+def _voice_form(message: Stanza) -> DataForm | None:
+    element = message.decode(ns.DATA_FORMS, "x")
+    form = None if element is None else DataForm.decode(element)
+    is_request = form is not None and form.kind is FormKind.SUBMIT and form.form_type == VOICE_FORM
+    return form if is_request else None
+
+
+def _check_invitation(room: Room, occupant: Occupant | None, message: Stanza, invitation: Invitation) -> None:
+    assert message.sender is not None
+    if len(_invitations(message)) > _MOST_INVITED:
+        raise StanzaError("not-acceptable", f"one message invites {_MOST_INVITED} people at most")
+    if invitation.name == "decline":
+        # Who is asked to tell a refusal tells it to people of this room, and to nobody else.
+        inviter = invitation.address.bare
+        if inviter not in room.state.members and not room.occupants.of(inviter):
+            raise StanzaError("item-not-found", "whoever has invited you is not here any more")
+        if room.state.affiliation_of(message.sender.bare) is Affiliation.OUTCAST:
+            raise StanzaError("forbidden", "you are banned from this room")
+        return
+    if occupant is None:
+        raise StanzaError("not-acceptable", "you are not in the room")
+    is_staff = room.state.affiliation_of(occupant.jid).is_staff
+    if room.configuration.is_members_only and not (room.configuration.may_invite or is_staff):
+        raise StanzaError("forbidden", "members may not invite into this room")
+    if occupant.role is Role.VISITOR:
+        raise StanzaError("forbidden", "you have no voice in this room")
+    if room.state.affiliation_of(invitation.address.bare) is Affiliation.OUTCAST and not is_staff:
+        raise StanzaError("forbidden", f"{invitation.address.bare} is banned from this room")
