@@ -7,10 +7,25 @@ from typing import Final
 from tidings.app.hosts import ServiceKind
 from tidings.features.disco import ServiceDiscovery
 from tidings.features.ping import XmppPing
-from tidings.features.rooms import Entrance, RoomAdministrators, RoomDiscovery, RoomKind, RoomOwners
+from tidings.features.rooms import (
+    Entrance,
+    NickRegistration,
+    RoomAdministrators,
+    RoomDiscovery,
+    RoomKind,
+    RoomOwners,
+)
 
 ROOMS: Final = ServiceKind(
     prefix="conference",
     make_kind=RoomKind,
-    features=(Entrance, RoomAdministrators, RoomOwners, RoomDiscovery, ServiceDiscovery, XmppPing),
+    features=(
+        Entrance,
+        RoomAdministrators,
+        RoomOwners,
+        NickRegistration,
+        RoomDiscovery,
+        ServiceDiscovery,
+        XmppPing,
+    ),
 )

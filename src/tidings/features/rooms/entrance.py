@@ -141,6 +141,9 @@ class Entrance(Feature):
         self._host.directory.pin(room)
         history = recent.history(room, entering.history, microseconds(self._clock.now()))
         await until_done(self._showing.entered(room, occupant, device, statuses, history))
+        member = room.state.members.get(device.bare)
+        if member is not None and not member.has_joined:
+            await self._store.join(room, device.bare)
 
     def _check(self, room: Room, jid: Jid, nick: str, password: str) -> None:
         """Let somebody in, or raise why not, in the order of §7.2."""

@@ -15,6 +15,7 @@ from tidings.base.jid import Jid
 from tidings.features.rooms import recent
 from tidings.features.rooms.affiliation import Role
 from tidings.features.rooms.attendance import Attendance
+from tidings.features.rooms.passing import Passing
 from tidings.features.rooms.presence_writing import written_by_rooms
 from tidings.features.rooms.room import Occupant, Room, Subject, room_of
 from tidings.features.rooms.room_requests import RoomRequests
@@ -29,15 +30,26 @@ from tidings.messages import entries
 from tidings.messages.fanout import fan_out
 from tidings.messages.router import Router
 from tidings.messages.submission import Plan, Submission
-from tidings.ports.ledger.batch import Accepted, Append, Direction, Entry, PropertyChange
+from tidings.ports.ledger.batch import (
+    Accepted,
+    Append,
+    Direction,
+    Entry,
+    EntryRef,
+    PropertyChange,
+    Target,
+)
+from tidings.ports.ledger.reading import EntryId
 from tidings.ports.stores import Stores
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.classification import Classification, Storage
 from tidings.wire.xmpp.payloads.arrival import stamped
+from tidings.wire.xmpp.payloads.references import Reference, ReferenceKind
 from tidings.wire.xmpp.stanza import Stanza
 
 _KEPT_BY_ROOM: Final = "the room keeps it for everybody"
+_READING: Final = frozenset({ReferenceKind.DISPLAYED, ReferenceKind.ACKNOWLEDGED})
 _LIVE: Final = "it is for who is in the room now, and kept by nobody"
 _TO_ROOM: Final = "it asks something of the room"
 
@@ -56,6 +68,7 @@ class RoomKind:
         assert stores.ledger is not None  # services are made for hosts with archives
         self._ledger = stores.ledger
         self._showing = Showing(router)
+        self._passing = Passing(router)
         self._requests = RoomRequests(RoomStore(router, self._ledger), router, self._showing)
         self.attendance = Attendance()
         """Who is in which rooms."""
@@ -117,17 +130,24 @@ class RoomKind:
         self, submission: Submission, classification: Classification, room: Room, occupant: Occupant
     ) -> Append:
         shown = _shown(room, occupant, submission.message)
-        member = room.state.members.get(occupant.jid)
+        member, reference = room.state.members.get(occupant.jid), classification.reference
+        has_joined = member is not None and member.has_joined
         entry = Entry(
             archive=room.jid.text,
             peer=room.jid.text,
             countable=classification.is_counted,
             groupchat=True,
-            reader=occupant.jid.text if member is not None and member.has_joined else None,
+            reads=has_joined and reference is not None and reference.kind in _READING,
+            reader=occupant.jid.text if has_joined else None,
             version=room.state.version,
         )
         append = entries.append_of(submission, classification, (entry,))
-        return msgspec.structs.replace(append, body=shown.to_bytes(), sender=occupant.jid.text)
+        return msgspec.structs.replace(
+            append,
+            body=shown.to_bytes(),
+            sender=occupant.jid.text,
+            refers_to=(*_places(room, reference), *append.refers_to),
+        )
 
     def _plan_subject(
         self, submission: Submission, classification: Classification, room: Room, occupant: Occupant
@@ -226,15 +246,7 @@ class RoomKind:
 
     def to_resource(self, entity: Entity, stanza: Stanza) -> MaybeAwaitable:
         """Take an iq from one occupant to another; raises `StanzaError` to refuse."""
-        room = room_of(entity)
-        assert stanza.sender is not None
-        assert stanza.to is not None
-        asker, asked = room.occupants.at(stanza.sender), room.occupants.called(stanza.to.resource)
-        if asker is None:
-            raise StanzaError("not-acceptable", "you are not in the room")
-        if asked is None:
-            raise StanzaError("item-not-found", f"nobody here is called {stanza.to.resource}")
-        raise StanzaError("service-unavailable", "requests do not pass through rooms")
+        return self._passing.take(room_of(entity), stanza)
 
 
 def send_to(occupant: Occupant, stanza: Stanza, router: Router) -> MaybeAwaitable:
@@ -271,6 +283,12 @@ def _is_subject(message: Stanza) -> bool:
         and not message.has(ns.CLIENT, "body")
         and not message.has(ns.CLIENT, "thread")
     )
+
+
+def _places(room: Room, reference: Reference | None) -> tuple[Target, ...]:
+    """Give the place that a reference names by the room's own id (XEP-0359 §5)."""
+    entry = None if reference is None else EntryId.parse(reference.target)
+    return () if entry is None else (EntryRef(room.jid.text, entry.epoch, entry.position),)
 
 
 def _subject_of(occupant: Occupant, message: Stanza, time: int) -> Subject:

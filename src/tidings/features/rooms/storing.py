@@ -29,6 +29,7 @@ from tidings.ports.ledger.batch import (
     Stale,
 )
 from tidings.wire.xml.element import Element
+from tidings.wire.xmpp.payloads.muc_user import OccupantItem, about_occupant
 from tidings.wire.xmpp.stanza import Stanza
 
 CONFIGURATION: Final = "room"
@@ -84,7 +85,9 @@ class RoomStore:
         await self.forget(room)  # what is left of an earlier one of this name is not this one's
         state = RoomState((await self._ledger.head(room.jid)).version, configuration, {})
         change = Change(
-            told=told, members={owner: Membership(Affiliation.OWNER)}, configuration=configuration
+            told=told,
+            members={owner: Membership(Affiliation.OWNER, has_joined=True)},
+            configuration=configuration,
         )
         answer = await self._commit(room, state, change)
         if not isinstance(answer, Accepted):
@@ -108,6 +111,18 @@ class RoomStore:
         """Forget everything of a room that exists no more; the same again does what was left."""
         while await self._ledger.forget_account(room.jid):
             pass
+
+    async def join(self, room: Room, member: Jid) -> None:
+        """Bring the room into the inbox of a member who enters for the first time; nothing is unread."""
+
+        def decide(state: RoomState) -> Change | None:
+            known = state.members.get(member)
+            if known is None or known.has_joined or known.affiliation is Affiliation.OUTCAST:
+                return None
+            item = OccupantItem(affiliation=known.affiliation.value, jid=member)
+            return Change(told=about_occupant(item), members={member: known._replace(has_joined=True)})
+
+        await self.change(room, decide)
 
     async def change(self, room: Room, decide: Callable[[RoomState], Change | None]) -> Change | None:
         """Change what is kept of a room, as `decide` says of what that is now; gives what it has said.
