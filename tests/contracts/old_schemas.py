@@ -18,6 +18,7 @@ def take_back_to_0011(connection: Connection) -> None:
     """Give a database the schema of revision 0011."""
     connection.execute(text("DROP TABLE properties"))
     connection.execute(text("ALTER TABLE members DROP COLUMN nick"))
+    connection.execute(text("ALTER TABLE members DROP COLUMN domain"))
     for table in ("group_heads", "shared_groups", "group_members"):
         connection.execute(text(f"DROP TABLE {table}"))
     is_mysql = connection.dialect.name in {"mysql", "mariadb"}

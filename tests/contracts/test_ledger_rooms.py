@@ -250,6 +250,15 @@ async def test_a_nickname_stays_until_it_is_changed_or_the_member_goes(ledger: S
     assert await ledger.member(ROOM, BOB) == Member(ROOM, BOB, "member", 6, "")
 
 
+async def test_a_member_may_know_the_room_under_another_domain(ledger: SqlLedger) -> None:
+    await accept(ledger, membership(msgspec.structs.replace(joins(BOB), domain="light.example")))
+    assert await ledger.member(ROOM, BOB) == Member(ROOM, BOB, "member", 1, "", "light.example")
+    await accept(ledger, membership(MemberChange(room=ROOM, member=BOB, affiliation="owner", nick="Bobby")))
+    assert await ledger.member(ROOM, BOB) == Member(ROOM, BOB, "owner", 1, "Bobby", "light.example")
+    await accept(ledger, membership(MemberChange(room=ROOM, member=BOB, affiliation="owner", domain="")))
+    assert await ledger.member(ROOM, BOB) == Member(ROOM, BOB, "owner", 1, "Bobby")
+
+
 async def test_two_changes_of_one_member_in_one_message_follow_each_other(ledger: SqlLedger) -> None:
     first = MemberChange(room=ROOM, member=BOB, affiliation="member", joins=True, nick="Bobby")
     await accept(ledger, membership(first, MemberChange(room=ROOM, member=BOB, affiliation="owner")))

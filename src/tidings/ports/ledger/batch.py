@@ -136,6 +136,8 @@ class MemberChange(msgspec.Struct, frozen=True, kw_only=True, array_like=True, g
     nick: str | None = None
     """What the member is called in the room, up to `NICK_OCTETS`; empty for no name that is the member's
     own. None: as before."""
+    domain: str | None = None
+    """The domain under which the member knows the room; empty for the room's own. None: as before."""
 
 
 class PropertyChange(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):

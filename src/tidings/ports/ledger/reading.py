@@ -258,6 +258,8 @@ class Member(msgspec.Struct, frozen=True):
     """The position of the room's archive at which the member joined; None for who is not in the room."""
     nick: str = ""
     """What the member is called in it; empty where no name is the member's own."""
+    domain: str = ""
+    """The domain under which the member knows it, where that is not its own."""
 
 
 class Property(msgspec.Struct, frozen=True):

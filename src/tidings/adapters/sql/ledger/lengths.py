@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tidings.base.jid import PART_OCTETS
 from tidings.ports.ledger.batch import (
     AFFILIATION_OCTETS,
     BODY_OCTETS,
@@ -32,6 +33,7 @@ def _lengths(append: Append) -> Iterator[tuple[str, int, int]]:
     """Give what of members and properties has a length, that, and how long it may be."""
     for change in append.members:
         yield "affiliation", len(change.affiliation.encode()), AFFILIATION_OCTETS
+        yield "domain of a member", len((change.domain or "").encode()), PART_OCTETS
         yield "nickname", len((change.nick or "").encode()), NICK_OCTETS
     for kept in append.properties:
         yield "name of a property", len(kept.name.encode()), PROPERTY_NAME_OCTETS

@@ -12,7 +12,7 @@ from tidings.base.jid import Jid
 from tidings.ports.ledger.batch import MemberChange
 from tidings.ports.ledger.reading import Member
 
-_COLUMNS: Final = "SELECT room, member, affiliation, joined, nick FROM members "
+_COLUMNS: Final = "SELECT room, member, affiliation, joined, nick, domain FROM members "
 _FORGET: Final = "DELETE FROM members WHERE room = ? AND member = ?"
 _NONE: Final = bytearray()
 
@@ -22,6 +22,7 @@ class _Kept(NamedTuple):
     joined: int | None = None
     """The position at joining."""
     nick: bytearray = _NONE
+    domain: bytearray = _NONE
 
 
 class Members:
@@ -42,7 +43,7 @@ class Members:
             self.remove(room, member)
             return
         before = _Kept()
-        if change.joins is None or change.nick is None:
+        if change.joins is None or change.nick is None or change.domain is None:
             before = self._before(room, member)
         joined = before.joined
         if change.joins:
@@ -52,7 +53,8 @@ class Members:
             joined = None
             self._inboxes.leave(member, room)
         nick = before.nick if change.nick is None else bytearray(change.nick, "utf-8")
-        self._changed[room, member] = _Kept(affiliation, joined, nick)
+        domain = before.domain if change.domain is None else bytearray(change.domain, "utf-8")
+        self._changed[room, member] = _Kept(affiliation, joined, nick, domain)
 
     def remove(self, room: int, member: int) -> None:
         """Let somebody belong to a room no more."""
@@ -70,17 +72,19 @@ class Members:
             if found is None:
                 self._sql.run(_FORGET, room, member)
             else:
-                put.append((room, member, found.affiliation, found.joined, feed, found.nick))
+                put.append((room, member, found.affiliation, found.joined, feed, found.nick, found.domain))
         self._sql.put("members", put)
         new = sorted(pair for pair in followed if self._changed.get(pair) is None)
-        self._sql.add("members", [(room, member, _NONE, None, feed, _NONE) for room, member in new])
+        self._sql.add("members", [(room, member, _NONE, None, feed, _NONE, _NONE) for room, member in new])
 
     def _before(self, room: int, member: int) -> _Kept:
         """Give what is kept of somebody who may belong to the room already."""
         if (room, member) in self._changed:
             return self._changed[room, member] or _Kept()
         row = self._sql.run(f"{_COLUMNS}WHERE room = ? AND member = ?", room, member).first()
-        return _Kept() if row is None else _Kept(bytearray(row[2]), row[3], bytearray(row[4] or b""))
+        if row is None:
+            return _Kept()
+        return _Kept(bytearray(row[2]), row[3], bytearray(row[4] or b""), bytearray(row[5] or b""))
 
 
 class MemberReader:
@@ -112,8 +116,10 @@ class MemberReader:
     def _members(self, rows: Rows) -> tuple[Member, ...]:
         names = self._reader.names_of({number for row in rows for number in row[:2]})
         return tuple(
-            Member(
-                names[room], names[member], bytes(affiliation).decode(), joined, bytes(nick or b"").decode()
-            )
-            for room, member, affiliation, joined, nick in rows
+            Member(names[row[0]], names[row[1]], _text(row[2]), row[3], _text(row[4]), _text(row[5]))
+            for row in rows
         )
+
+
+def _text(octets: bytes | None) -> str:
+    return bytes(octets or b"").decode()

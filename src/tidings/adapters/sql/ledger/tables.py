@@ -175,6 +175,7 @@ members = Table(  # who belongs to a room, and who has it in the inbox for anoth
     _number("joined", nullable=True),  # the position at which the member joined; NULL: is not in the room
     _number("feed"),  # the transaction that changed it last
     Column("nick", Text(255)),  # what the member is called in the room; NULL: no name is the member's own
+    Column("domain", Text(1023)),  # under which the member knows the room; NULL: the room's own
     Index(None, "member", "room"),
     **_NARROW,
 )

@@ -1,4 +1,4 @@
-"""Properties: what is known of a room as a whole; and members have nicknames."""
+"""Properties: what is known of a room as a whole; and members have nicknames and know it under a domain."""
 
 from __future__ import annotations
 
@@ -26,5 +26,7 @@ def upgrade() -> None:
     op.create_index("ix_properties_name_archive", "properties", ["name", "archive"], if_not_exists=True)
     # MySQL commits each step by itself: a start that was killed here goes on where it was.
     columns = sa.inspect(op.get_bind()).get_columns("members")
-    if all(column["name"] != "nick" for column in columns):
-        op.add_column("members", sa.Column("nick", Text(255)))
+    there = {column["name"] for column in columns}
+    for name, octets in (("nick", 255), ("domain", 1023)):
+        if name not in there:
+            op.add_column("members", sa.Column(name, Text(octets)))
