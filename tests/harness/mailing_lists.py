@@ -20,6 +20,7 @@ from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
 from tidings.features.disco import ServiceDiscovery
 from tidings.kernel.account import Account
+from tidings.kernel.clock import Clock
 from tidings.kernel.entity import Entity
 from tidings.kernel.events import MessageDelivered
 from tidings.kernel.feature import Feature, loads
@@ -57,7 +58,7 @@ class MailingLists:
     host_identity = ("conference", "list")
     has_parties = True
 
-    def __init__(self, domain: str, router: Router, stores: Stores) -> None:
+    def __init__(self, domain: str, router: Router, stores: Stores, clock: Clock) -> None:
         self._domain = domain
         self._router = router
         assert stores.ledger is not None

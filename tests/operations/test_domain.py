@@ -295,7 +295,7 @@ class LobbyKind(AccountKind):
 
 SERVICE = ServiceKind(
     prefix="conference",
-    make_kind=lambda _domain, router, _stores: LobbyKind(exists, router),
+    make_kind=lambda _domain, router, _stores, _clock: LobbyKind(exists, router),
     features=(ServiceDiscovery, XmppPing, Announcer),
 )
 

@@ -49,7 +49,7 @@ class ServiceKind(msgspec.Struct, frozen=True, kw_only=True):
     """A service that every domain with lasting accounts has, under `prefix.DOMAIN`."""
 
     prefix: str
-    make_kind: Callable[[str, Router, Stores], MessageKind]
+    make_kind: Callable[[str, Router, Stores, Clock], MessageKind]
     """Makes what the entities of the service are, for the domain of the service."""
     features: tuple[type[Feature], ...] = ()
 
@@ -107,7 +107,7 @@ class Hosts:
             domain = service.domain_for(settings.domain)
             if domain in self._router.hosts:  # the configuration says otherwise what it is
                 continue
-            its_kind = service.make_kind(domain, self._router, self._stores)
+            its_kind = service.make_kind(domain, self._router, self._stores, self._clock)
             made.append(self._make(domain, its_kind, settings, service.features))
             made[-1][0].takes_logins = False
         for host, its_kind in made:

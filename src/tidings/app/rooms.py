@@ -13,6 +13,7 @@ from tidings.features.rooms import (
     RoomAdministrators,
     RoomDiscovery,
     RoomKind,
+    RoomModeration,
     RoomOwners,
 )
 
@@ -25,6 +26,7 @@ ROOMS: Final = ServiceKind(
         RoomOwners,
         NickRegistration,
         RoomDiscovery,
+        RoomModeration,
         ServiceDiscovery,
         XmppPing,
     ),

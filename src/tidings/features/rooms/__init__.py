@@ -2,9 +2,18 @@
 
 from tidings.features.rooms.administration import RoomAdministrators
 from tidings.features.rooms.entrance import Entrance
+from tidings.features.rooms.moderation import RoomModeration
 from tidings.features.rooms.nick_registration import NickRegistration
 from tidings.features.rooms.ownership import RoomOwners
 from tidings.features.rooms.room_discovery import RoomDiscovery
 from tidings.features.rooms.room_kind import RoomKind
 
-__all__ = ["Entrance", "NickRegistration", "RoomAdministrators", "RoomDiscovery", "RoomKind", "RoomOwners"]
+__all__ = [
+    "Entrance",
+    "NickRegistration",
+    "RoomAdministrators",
+    "RoomDiscovery",
+    "RoomKind",
+    "RoomModeration",
+    "RoomOwners",
+]

@@ -78,7 +78,7 @@ class RoomState:
 class Occupant:
     """Somebody who is in the room now under one nickname, with one or more devices."""
 
-    __slots__ = ("devices", "id", "jid", "last_message", "nick", "role")
+    __slots__ = ("devices", "id", "jid", "nick", "role")
 
     def __init__(self, nick: str, jid: Jid, role: Role, id_: str) -> None:
         self.nick = nick
@@ -89,8 +89,6 @@ class Occupant:
         """What the room calls the person under every name (XEP-0421)."""
         self.devices: dict[Jid, Device] = {}
         """By full JID, in the order in which they came."""
-        self.last_message = 0.0
-        """When a message of the occupant was taken last, on the monotonic clock."""
 
     @property
     def presence(self) -> Stanza:

@@ -12,7 +12,7 @@ import msgspec
 
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
-from tidings.features.rooms import recent
+from tidings.features.rooms import recent, slow_mode
 from tidings.features.rooms.affiliation import Role
 from tidings.features.rooms.attendance import Attendance
 from tidings.features.rooms.passing import Passing
@@ -22,6 +22,7 @@ from tidings.features.rooms.room_requests import RoomRequests
 from tidings.features.rooms.showing import Showing
 from tidings.features.rooms.storing import CONFIGURATION, SUBJECT, RoomStore
 from tidings.kernel.account import Account
+from tidings.kernel.clock import Clock
 from tidings.kernel.entity import Entity
 from tidings.kernel.events import MessageDelivered
 from tidings.kernel.maybe_awaitable import MaybeAwaitable, in_turn
@@ -62,9 +63,10 @@ class RoomKind:
     host_identity = ("conference", "text")
     has_parties = True
 
-    def __init__(self, domain: str, router: Router, stores: Stores) -> None:
+    def __init__(self, domain: str, router: Router, stores: Stores, clock: Clock) -> None:
         self._domain = domain
         self._router = router
+        self._clock = clock
         assert stores.ledger is not None  # services are made for hosts with archives
         self._ledger = stores.ledger
         self._showing = Showing(router)
@@ -119,6 +121,8 @@ class RoomKind:
             raise StanzaError("not-acceptable", "you are not in the room")
         if occupant.role is Role.VISITOR:
             raise StanzaError("forbidden", "you have no voice in this room")
+        if classification.is_counted and not submission.tries:
+            slow_mode.check(room, occupant, self._clock.monotonic())
         if _is_subject(message):
             return self._plan_subject(submission, classification, room, occupant)
         if classification.storage is Storage.NONE:
