@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from tidings.adapters.memory.sessions import MemorySessions
 from tidings.app.hosts import Hosts, HostSettings, ServiceKind
+from tidings.app.rooms import ROOMS
 from tidings.base.clock import TimeSource
 from tidings.features.acceptance import Acceptance
 from tidings.features.acknowledgement_spans import AcknowledgementSpans
@@ -128,7 +129,7 @@ FEATURES: tuple[type[Feature], ...] = (
 """What every host can do."""
 
 
-SERVICES: tuple[ServiceKind, ...] = ()
+SERVICES: tuple[ServiceKind, ...] = (ROOMS,)
 """The services that every domain has."""
 
 

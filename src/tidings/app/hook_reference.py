@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from tidings.app.known_features import own_features
+from tidings.app.known_features import own_features, service_features
 from tidings.app.reference_text import attribute_docs, cell
 from tidings.kernel import events
 from tidings.kernel.clock import SystemClock
@@ -76,7 +76,7 @@ def page() -> Iterator[str]:
     yield "in the order in which features are loaded: Tidings' own, then those of extensions. A handler that"
     yield "names no stage runs at OBSERVE, where there are stages. Who listens is listed in this order, for a"
     yield "domain with all of Tidings' own features."
-    hooks = listeners(own_features())
+    hooks = listeners((*own_features(), *service_features()))
     for event in catalogue():
         yield from _event(event, hooks.listeners(event))
 

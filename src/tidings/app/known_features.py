@@ -33,20 +33,28 @@ class KnownFeatures(msgspec.Struct, frozen=True):
     """Features by which a configuration is read."""
 
     features: tuple[type[Feature], ...]
+    """Those of hosts where people have accounts."""
+    of_services: tuple[type[Feature], ...] = ()
+    """Those of the services of each domain that the others are not; rooms have some."""
     extensions: tuple[Extension, ...] = ()
     """Where features are from that are not the server's own; these are among `features`."""
     problems: dict[str, str] = {}
     """Why extensions that the configuration names cannot be used, by name."""
 
     @property
+    def everywhere(self) -> tuple[type[Feature], ...]:
+        """All of them."""
+        return (*self.features, *self.of_services)
+
+    @property
     def options(self) -> dict[str, type[msgspec.Struct]]:
         """The option struct of every feature that has one, by the name of its section."""
-        return {each.name(): each.Options for each in self.features if each.Options is not None}
+        return {each.name(): each.Options for each in self.everywhere if each.Options is not None}
 
     @property
     def names(self) -> tuple[str, ...]:
         """The names of all features, sorted; several that share a section have one name."""
-        return tuple(sorted({each.name() for each in self.features}))
+        return tuple(sorted({each.name() for each in self.everywhere}))
 
     def why_not_without(self, disabled: tuple[str, ...]) -> Iterator[str]:
         """Say what is wrong with leaving these features out; nothing where it can be done."""
@@ -57,7 +65,7 @@ class KnownFeatures(msgspec.Struct, frozen=True):
             yield f"names `{name}`, which is no feature; {hint}"
         needed = {
             (required.name(), each.name())
-            for each in self.features
+            for each in self.everywhere
             for required in each.requires
             if each.name() not in left_out and required.name() in left_out
         }
@@ -72,16 +80,26 @@ def own_features() -> tuple[type[Feature], ...]:
     return tuple(compose.FEATURES)
 
 
+def service_features() -> tuple[type[Feature], ...]:
+    """Give the features that services alone have, and that come with the server; loads all of them."""
+    from tidings.app import compose  # noqa: PLC0415  # only what serves or documents features needs them
+
+    found = (each for service in compose.SERVICES for each in service.features)
+    return tuple(each for each in dict.fromkeys(found) if each not in compose.FEATURES)
+
+
 def known_features(extensions: Iterable[str] = ()) -> KnownFeatures:
     """Give the server's own features and those of these extensions, which are imported."""
     own = own_features()
     names = tuple(extensions)
     if not names:
-        return KnownFeatures(own)
+        return KnownFeatures(own, service_features())
     from tidings.app.extensions import load  # noqa: PLC0415  # hardly any server has extensions
 
     loaded, problems = load(names)
-    taken = {DISABLED: "the option that disables features", **{each.name(): "Tidings" for each in own}}
+    of_services = service_features()
+    ours = {each.name(): "Tidings" for each in (*own, *of_services)}
+    taken = {DISABLED: "the option that disables features", **ours}
     verbs = _own_verbs()
     usable: list[Extension] = []
     for extension in loaded:
@@ -92,7 +110,7 @@ def known_features(extensions: Iterable[str] = ()) -> KnownFeatures:
         taken |= {each.name(): extension.package for each in extension.features}
         verbs |= {(one.category, one.name): extension.package for one in extension.operations}
     features = (*own, *(each for extension in usable for each in extension.features))
-    return KnownFeatures(features, tuple(usable), problems)
+    return KnownFeatures(features, of_services, tuple(usable), problems)
 
 
 def _own_verbs() -> dict[tuple[str, str], str]:

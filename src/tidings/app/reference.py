@@ -117,7 +117,7 @@ def _configuration() -> Iterator[str]:
     yield "reload names those of them that have changed."
     known = known_features()
     root = schema.build(known)
-    taken = reload_parts.options_taken(known.features)
+    taken = reload_parts.options_taken(known.everywhere)
     for name in [name for name in root.entries if name not in {"host", "features"}]:
         yield from _section(root.entries[name], name, taken)
     host = root.entries["host"]
@@ -362,7 +362,7 @@ def _standards() -> Iterator[str]:
     yield "| document | version | where | note |"
     yield "|---|---|---|---|"
     declared = [
-        (feature.__module__, spec) for feature in known_features().features for spec in feature.specs()
+        (feature.__module__, spec) for feature in known_features().everywhere for spec in feature.specs()
     ]
     for module in _DECLARING:
         declared += [(module, spec) for spec in importlib.import_module(module).SPECS]

@@ -98,7 +98,7 @@ def make(running: Running) -> tuple[Part, ...]:
         Setting(_LOG, use_log),
         Setting(_SERVER, use_limits),
         Setting(_ADMINS, lambda config: _use_admins(server, domains, config)),
-        Setting(_of_features(running.known.features), lambda config: _use_options(server, domains, config)),
+        Setting(_of_features(running.known.everywhere), lambda config: _use_options(server, domains, config)),
         Setting(_READ_EACH_TIME, lambda _: None),
     )
 

@@ -43,7 +43,7 @@ class RoomAdministrators(Feature):
 
     spec = Spec.xep(45, version="1.35.3", advertises=(ns.MUC_ADMIN,))
     requires = (Entrance,)
-    option_name = "room-administration"
+    option_name = "room_administration"
 
     def __init__(self, host: Host, router: Router, ledger: Ledger) -> None:
         self._host = host

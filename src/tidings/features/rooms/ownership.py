@@ -40,7 +40,7 @@ class RoomOwners(Feature):
 
     spec = Spec.xep(45, version="1.35.3", advertises=(ns.MUC_OWNER,))
     requires = (Entrance,)
-    option_name = "room-ownership"
+    option_name = "room_ownership"
 
     def __init__(self, host: Host, router: Router, ledger: Ledger, supervisor: Supervisor) -> None:
         self._host = host
