@@ -75,13 +75,15 @@ def page() -> Iterator[str]:
     yield "Handlers run in the order of the stages, `first=True` before all; within a stage by `after=`, else"
     yield "in the order in which features are loaded: Tidings' own, then those of extensions. A handler that"
     yield "names no stage runs at OBSERVE, where there are stages. Who listens is listed in this order, for a"
-    yield "domain with all of Tidings' own features."
-    hooks = listeners((*own_features(), *service_features()))
+    yield "domain with all of Tidings' own features; then those of its services, where other events happen."
+    hooks, services = listeners(own_features()), listeners(service_features())
     for event in catalogue():
-        yield from _event(event, hooks.listeners(event))
+        yield from _event(event, hooks.listeners(event), services.listeners(event))
 
 
-def _event(event: type[Any], listening: tuple[Listener, ...]) -> Iterator[str]:
+def _event(
+    event: type[Any], listening: tuple[Listener, ...], of_services: tuple[Listener, ...]
+) -> Iterator[str]:
     base = next(each for each in CONTRACTS if issubclass(event, each))
     yield ""
     yield f"## {event.__name__}"
@@ -93,10 +95,14 @@ def _event(event: type[Any], listening: tuple[Listener, ...]) -> Iterator[str]:
     for name, kind, text in _fields(event):
         yield f"| `{name}` | `{cell(kind)}` | {cell(text)} |"
     yield ""
-    if not listening:
+    if not listening and not of_services:
         yield "None of Tidings' own features listens."
     for number, listener in enumerate(listening, 1):
         yield f"{number}. `{listener.feature}`: `{listener.name}`{_place(listener)}"
+    if of_services:
+        yield ""
+        named = (f"`{each.feature}`: `{each.name}`{_place(each)}" for each in of_services)
+        yield f"On services: {'; '.join(named)}."
 
 
 def _fields(event: type[Any]) -> Iterator[tuple[str, str, str]]:
