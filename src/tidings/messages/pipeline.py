@@ -144,7 +144,7 @@ class Pipeline:
         if origin.entity is None and origin.is_unloaded:
             return self._load(submissions)
         for submission in submissions:
-            if (submission.entity is None or submission.kind.has_parties) and submission.is_unloaded:
+            if (submission.entity is None or submission.kind.has_parties) and submission.has_to_be_loaded():
                 return self._load(submissions)
         return self._decide(submissions) if self.may_decide else self._commit(submissions)
 
@@ -155,7 +155,7 @@ class Pipeline:
             if origin.is_unloaded:
                 await origin.load()
             for submission in submissions:
-                if submission.is_unloaded:
+                if submission.has_to_be_loaded():
                     await submission.load(self._routing.hosts)
         except Exception as error:  # noqa: BLE001  # where a loader's bug ends
             refusal = self._routing.refusal(error, "load")

@@ -162,12 +162,15 @@ class Submission(msgspec.Struct, eq=False):
             notes=self.notes,
         )
 
-    @property
-    def is_unloaded(self) -> bool:
-        """Whether the recipient, or a third party, is an entity of this server that is not in memory."""
+    def has_to_be_loaded(self) -> bool:
+        """Tell whether the recipient, or a third party, is to be brought into memory first."""
         if self.entity is None:
             return self.host is not None and bool(self.recipient.local)
-        return self.kind.has_parties and self.parties is None
+        if self.kind.has_parties and self.parties is None:
+            if self.kind.parties(self):
+                return True
+            self.parties = ()  # as with most messages: nobody has to be waited for
+        return False
 
     def ours(self) -> tuple[Jid, ...]:
         """Name the parties that are served here: nobody else may speak in their name."""
