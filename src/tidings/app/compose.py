@@ -29,6 +29,7 @@ from tidings.features.private_nodes import PrivateNodes
 from tidings.features.private_storage import PrivateStorage
 from tidings.features.registration import Registration
 from tidings.features.retention import Retention
+from tidings.features.rooms.light.accounts import LightAccounts
 from tidings.features.session_request import SessionRequests
 from tidings.features.smart_markers import SmartMarkers
 from tidings.features.stream_limits import StreamLimitsAdvertisement
@@ -124,6 +125,7 @@ FEATURES: tuple[type[Feature], ...] = (
     SmartMarkers,
     Devices,
     Sync,
+    LightAccounts,
     Administration,
 )
 """What every host can do."""

@@ -1,4 +1,4 @@
-"""Rooms as a service of every domain: which features make it."""
+"""Rooms as services of every domain: which features make them, through either door."""
 
 from __future__ import annotations
 
@@ -16,6 +16,17 @@ from tidings.features.rooms import (
     RoomModeration,
     RoomOwners,
 )
+from tidings.features.rooms.light.blocking import LightBlocklists
+from tidings.features.rooms.light.configuring import LightConfiguring
+from tidings.features.rooms.light.discovery import LightDiscovery
+from tidings.features.rooms.light.light_kind import LightKind
+from tidings.features.rooms.light.making import LightRooms
+from tidings.features.rooms.light.membership import LightMembership
+from tidings.features.rooms.light.mirror import LightMirror
+from tidings.features.rooms.light.telling import LightTelling
+from tidings.kernel.clock import Clock
+from tidings.messages.router import Router
+from tidings.ports.stores import Stores
 
 ROOMS: Final = ServiceKind(
     prefix="conference",
@@ -27,7 +38,31 @@ ROOMS: Final = ServiceKind(
         NickRegistration,
         RoomDiscovery,
         RoomModeration,
+        LightTelling,
+        LightMirror,
         ServiceDiscovery,
         XmppPing,
     ),
 )
+
+_LIGHT_PREFIX: Final = "muclight"
+
+
+def _light_kind(domain: str, router: Router, stores: Stores, clock: Clock) -> LightKind:
+    owner = domain.removeprefix(f"{_LIGHT_PREFIX}.")
+    return LightKind(domain, ROOMS.domain_for(owner), router, stores, clock)
+
+
+MUC_LIGHT: Final = ServiceKind(
+    prefix=_LIGHT_PREFIX,
+    make_kind=_light_kind,
+    features=(
+        LightRooms,
+        LightMembership,
+        LightConfiguring,
+        LightBlocklists,
+        LightDiscovery,
+        XmppPing,
+    ),
+)
+"""The second door; its rooms are those of `ROOMS`, which must be there, too."""

@@ -46,6 +46,8 @@ class Host:
         self._found: dict[type, Feature | None] = {}
         self.iq_handlers: dict[tuple[str, tuple[str, str], Addressee], tuple[type[Any], IqHandler]] = {}
         """By kind, payload tag and addressee."""
+        self.unhandled = "service-unavailable"
+        """The condition by which a request is refused that nobody handles (RFC 6121 §8.5)."""
         self.immediate: set[tuple[tuple[str, str], Addressee]] = set()
         """What need not wait for the messages before it: payload tag and addressee of iqs of type get."""
         self.takes_logins = True

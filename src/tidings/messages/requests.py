@@ -50,7 +50,7 @@ class Requests:
         assert tag is not None  # checked
         found = host.iq_handlers.get((stanza.kind, tag, at))
         if found is None:
-            self._router.refuse(stanza, StanzaError("service-unavailable"))  # RFC 6121 §8.5
+            self._router.refuse(stanza, StanzaError(host.unhandled))  # RFC 6121 §8.5
             return None
         payload_class, handler = found
         try:

@@ -181,7 +181,9 @@ class RoomAdministrators(Feature):
                 continue
             before[jid] = was
             stays = after not in {Affiliation.NONE, Affiliation.OUTCAST}
-            members[jid] = Membership(after, nick if stays else "", old.has_joined and stays)
+            members[jid] = old._replace(
+                affiliation=after, nick=nick if stays else "", has_joined=old.has_joined and stays
+            )
         if not members:
             return None
         owners = {jid for jid, member in state.members.items() if member.affiliation is Affiliation.OWNER}
@@ -191,7 +193,7 @@ class RoomAdministrators(Feature):
         told = (
             OccupantItem(affiliation=member.affiliation.value, jid=jid) for jid, member in members.items()
         )
-        return Change(told=about_occupant(*told), members=members)
+        return Change(told=about_occupant(*told), members=members, by=actor)
 
     def _tell_affiliations(
         self, room: Room, before: dict[Jid, Affiliation], reasons: dict[Jid, str], actor: str

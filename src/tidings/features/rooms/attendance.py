@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Protocol, cast
 
 from tidings.base.jid import Jid
+from tidings.features.rooms.light_delivery import LightDelivery
 from tidings.features.rooms.room import Occupant, Room
 from tidings.kernel.entity import EntityKind
 from tidings.kernel.host import Host
@@ -63,8 +64,14 @@ class Attendance:
 
 class _HasAttendance(EntityKind, Protocol):
     attendance: Attendance
+    light: LightDelivery
 
 
 def attendance_of(host: Host) -> Attendance:
     """Give the attendance of a host whose entities are rooms."""
     return cast("_HasAttendance", host.kind).attendance
+
+
+def delivery_of(host: Host) -> LightDelivery:
+    """Give what delivers by MUC Light on a host whose entities are rooms."""
+    return cast("_HasAttendance", host.kind).light

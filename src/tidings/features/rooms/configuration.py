@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
@@ -58,6 +58,8 @@ class RoomConfiguration(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     """How many messages who enters is sent."""
     slow_mode_seconds: int = 0
     """An occupant without a role of moderator waits so long between two messages (XEP-0500)."""
+    fields: Mapping[str, str] = {}
+    """What is set by MUC Light beyond the name, by the names of that server's schema."""
 
     @property
     def is_anonymous(self) -> bool:

@@ -15,6 +15,7 @@ from tidings.features.rooms.affiliation import Affiliation
 from tidings.features.rooms.attendance import attendance_of
 from tidings.features.rooms.configuration import RoomConfiguration, configured, form_of, status_codes
 from tidings.features.rooms.entrance import Entrance
+from tidings.features.rooms.light_view import is_open
 from tidings.features.rooms.room import Room, RoomState, room_of
 from tidings.features.rooms.showing import Showing
 from tidings.features.rooms.storing import Change, RoomStore
@@ -95,6 +96,10 @@ class RoomOwners(Feature):
             after = wanted(before)
             if after is before:
                 return None
+            if is_open(before) and not is_open(after) and any(m.domain for m in state.members.values()):
+                raise StanzaError(
+                    "not-acceptable", "some members know the room by MUC Light, who would lose it"
+                )
             told = about_occupant(statuses=status_codes(before, after))
             return Change(told=told, configuration=after)
 
@@ -123,12 +128,12 @@ class RoomOwners(Feature):
 
     # --- the end
 
-    async def destroy(self, room: Room, destruction: Destruction, *, by: Jid) -> None:
+    async def destroy(self, room: Room, destruction: Destruction, *, by: Jid, id: str | None = None) -> None:  # noqa: A002  # the attribute's own name
         """End a room for good (§10.9): it leaves the inboxes of its members, and its archive is forgotten."""
         async with room.changing:
             if not room.exists:
                 return
-            await self._store.end(room, about_occupant(destroyed=destruction))
+            await self._store.end(room, about_occupant(destroyed=destruction), by=by, id=id)
             log.info("room_destroyed", room=room.jid.text, by=by.text, reason=destruction.reason)
             await until_done(in_turn(self._tell_destroyed(room, destruction)))
             await self._store.forget(room)

@@ -79,7 +79,10 @@ async def _read(room: Room, recent: _Recent, ledger: Ledger) -> None:
 
 def add(room: Room, message: Stanza, accepted: Accepted, kind: EntryKind) -> None:
     """Add what was said now, or let go of what was taken back with it."""
-    said = room[_RECENT].said
+    recent = room[_RECENT]
+    if not recent.is_loaded and recent.loading is None:
+        return  # nobody has entered yet: who does reads it
+    said = recent.said
     [place] = accepted.places
     if kind is EntryKind.RETRACTION:
         for gone in [each for each in said if each.position in accepted.targets]:

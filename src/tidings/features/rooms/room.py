@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from tidings.base.jid import Jid
+from tidings.base.jid import Jid, JidError
 from tidings.features.rooms.affiliation import Affiliation, Role, role_at_entering
 from tidings.features.rooms.configuration import RoomConfiguration
 from tidings.kernel.entity import Entity
@@ -32,6 +32,10 @@ class Membership(NamedTuple):
     """The name that is reserved for the member; empty where none is."""
     has_joined: bool = False
     """Whether the room is in the member's inbox."""
+    domain: str = ""
+    """The domain under which the member knows the room; empty for its own."""
+    is_read_only: bool = False
+    """Whether a member may not speak; of others it says nothing."""
 
 
 class Subject(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,10 +72,20 @@ class RoomState:
 
     def role_of(self, jid: Jid) -> Role:
         """Tell with which role somebody enters."""
+        member = self.members.get(jid)
+        if member is not None and member.is_read_only and member.affiliation is Affiliation.MEMBER:
+            return Role.VISITOR
         return role_at_entering(self.affiliation_of(jid), is_moderated=self.configuration.is_moderated)
 
     def holder_of(self, nick: str) -> Jid | None:
-        """Give the member for whom a name is reserved."""
+        """Give the member for whom a name is reserved; a member's address is nobody else's name."""
+        if "@" in nick:
+            try:
+                named = Jid(nick).bare
+            except JidError:
+                named = None
+            if named in self.members:
+                return named
         return next((jid for jid, member in self.members.items() if member.nick == nick), None)
 
 

@@ -15,9 +15,11 @@ from tidings.base.jid import Jid
 from tidings.features.rooms import recent, slow_mode
 from tidings.features.rooms.affiliation import Role
 from tidings.features.rooms.attendance import Attendance
+from tidings.features.rooms.light_delivery import LightDelivery
 from tidings.features.rooms.passing import Passing
 from tidings.features.rooms.presence_writing import written_by_rooms
 from tidings.features.rooms.room import Occupant, Room, Subject, room_of
+from tidings.features.rooms.room_change import Change, RoomChanged
 from tidings.features.rooms.room_requests import RoomRequests
 from tidings.features.rooms.showing import Showing
 from tidings.features.rooms.storing import CONFIGURATION, SUBJECT, RoomStore
@@ -46,6 +48,7 @@ from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.classification import Classification, Storage
 from tidings.wire.xmpp.payloads.arrival import stamped
+from tidings.wire.xmpp.payloads.muc_user import Status, about_occupant
 from tidings.wire.xmpp.payloads.references import Reference, ReferenceKind
 from tidings.wire.xmpp.stanza import Stanza
 
@@ -74,6 +77,8 @@ class RoomKind:
         self._requests = RoomRequests(RoomStore(router, self._ledger), router, self._showing)
         self.attendance = Attendance()
         """Who is in which rooms."""
+        self.light = LightDelivery(router)
+        """The way to members who know a room by MUC Light."""
 
     async def exists(self, jid: Jid) -> bool:
         """Tell whether somebody has made the room."""
@@ -121,13 +126,28 @@ class RoomKind:
             raise StanzaError("not-acceptable", "you are not in the room")
         if occupant.role is Role.VISITOR:
             raise StanzaError("forbidden", "you have no voice in this room")
+        may_name = occupant.role is Role.MODERATOR or room.configuration.may_change_subject
+        return self.plan_said(submission, classification, room, occupant, may_name=may_name)
+
+    def plan_said(
+        self,
+        submission: Submission,
+        classification: Classification,
+        room: Room,
+        speaker: Occupant,
+        *,
+        may_name: bool,
+    ) -> Plan:
+        """Plan what somebody says who may speak; `may_name`: and may change the subject."""
         if classification.is_counted and not submission.tries:
-            slow_mode.check(room, occupant, self._clock.monotonic())
-        if _is_subject(message):
-            return self._plan_subject(submission, classification, room, occupant)
+            slow_mode.check(room, speaker, self._clock.monotonic())
+        if is_subject(submission.message):
+            if not may_name:
+                raise StanzaError("forbidden", "only moderators change the subject of this room")
+            return self._plan_subject(submission, classification, room, speaker)
         if classification.storage is Storage.NONE:
             return Plan(classification, reason=_LIVE)
-        append = self._append(submission, classification, room, occupant)
+        append = self._append(submission, classification, room, speaker)
         return Plan(classification, append, reason=_KEPT_BY_ROOM)
 
     def _append(
@@ -156,12 +176,10 @@ class RoomKind:
     def _plan_subject(
         self, submission: Submission, classification: Classification, room: Room, occupant: Occupant
     ) -> Plan:
-        if occupant.role is not Role.MODERATOR and not room.configuration.may_change_subject:
-            raise StanzaError("forbidden", "only moderators change the subject of this room")
         append = self._append(submission, classification, room, occupant)
         subject = _subject_of(occupant, submission.message, 0)
         kept = PropertyChange(archive=room.jid.text, name=SUBJECT, value=msgspec.json.encode(subject))
-        append = msgspec.structs.replace(append, properties=(kept,))
+        append = msgspec.structs.replace(append, properties=(kept,), raises=(room.jid.text,))
         return Plan(classification, append, reason=_KEPT_BY_ROOM)
 
     def _plan_private(
@@ -215,17 +233,47 @@ class RoomKind:
             return None  # he has left meanwhile, and what is kept is kept
         if message.to is not None and message.to.resource:
             return self._deliver_private(submission, accepted, room, occupant)
-        shown = _shown(room, occupant, message)
-        if accepted is not None:
-            [place] = accepted.places
-            room.position = place.position
-            if _is_subject(message):
-                room.state.subject = _subject_of(occupant, message, accepted.time)
-            else:
-                assert submission.plan.append is not None
-                recent.add(room, shown, accepted, submission.plan.append.kind)
-            shown = stamped(shown, room.jid, place.id, accepted.time, is_live=True)
-        return self._showing.to_all(room, shown)
+        return self.deliver_said(submission, accepted, room, occupant)
+
+    def deliver_said(
+        self, submission: Submission, accepted: Accepted | None, room: Room, speaker: Occupant
+    ) -> MaybeAwaitable:
+        """Send what somebody has said to everybody, through both doors."""
+        message = submission.message
+        shown = _shown(room, speaker, message)
+        if accepted is None:
+            return _both(self._showing.to_all(room, shown), self.light.said(room, speaker.jid, message, None))
+        [place] = accepted.places
+        room.position = place.position
+        append = submission.plan.append
+        assert append is not None
+        if append.properties:
+            return self._named(submission, accepted, room, speaker, shown)
+        recent.add(room, shown, accepted, append.kind)
+        live = stamped(shown, room.jid, place.id, accepted.time, is_live=True)
+        return _both(self._showing.to_all(room, live), self.light.said(room, speaker.jid, message, accepted))
+
+    def _named(
+        self, submission: Submission, accepted: Accepted, room: Room, speaker: Occupant, shown: Stanza
+    ) -> MaybeAwaitable:
+        """Let the room talk about something else."""
+        message, append, state = submission.message, submission.plan.append, room.state
+        assert append is not None
+        planned = append.entries[0].version
+        assert planned is not None
+        if state.version == planned:  # else it was read anew since, with this in it
+            state.version = planned + 1
+        state.subject = _subject_of(speaker, message, accepted.time)
+        [place] = accepted.places
+        live = stamped(shown, room.jid, place.id, accepted.time, is_live=True)
+        told = about_occupant(statuses=(Status.CONFIGURATION_CHANGED,))
+        change = Change(told=told, subject=state.subject, id=message.id, by=speaker.jid)
+        event = RoomChanged(room, change, {}, state.configuration, planned)
+        hooks = self._router.hosts[room.jid.domain].hooks
+        said = None
+        if message.to is not None and message.to.domain == self.light.domain:
+            said = self.light.said(room, speaker.jid, message, accepted)
+        return _both(said, _both(self._showing.to_all(room, live), hooks.tell(event)))
 
     def _deliver_private(
         self, submission: Submission, accepted: Accepted | None, room: Room, occupant: Occupant
@@ -251,6 +299,11 @@ class RoomKind:
     def to_resource(self, entity: Entity, stanza: Stanza) -> MaybeAwaitable:
         """Take an iq from one occupant to another; raises `StanzaError` to refuse."""
         return self._passing.take(room_of(entity), stanza)
+
+
+def _both(first: MaybeAwaitable, second: MaybeAwaitable) -> MaybeAwaitable:
+    """Wait for what both doors have to wait for, which is nothing nearly always."""
+    return first if second is None else second if first is None else in_turn((first, second))
 
 
 def send_to(occupant: Occupant, stanza: Stanza, router: Router) -> MaybeAwaitable:
@@ -280,7 +333,7 @@ def _may_whisper(room: Room, occupant: Occupant, addressed: Occupant) -> bool:
             return False
 
 
-def _is_subject(message: Stanza) -> bool:
+def is_subject(message: Stanza) -> bool:
     """Tell whether a message sets the subject: it has one, and neither a text nor a thread (§8.1)."""
     return (
         message.has(ns.CLIENT, "subject")

@@ -6,7 +6,7 @@ archive, by which what was planned before it is planned anew. Changes of one roo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -15,7 +15,11 @@ from tidings.base.errors import BackendError, StanzaError
 from tidings.base.jid import Jid
 from tidings.features.rooms.affiliation import Affiliation
 from tidings.features.rooms.configuration import RoomConfiguration
+from tidings.features.rooms.light_view import record
 from tidings.features.rooms.room import STATE, Membership, Room, RoomState, Subject
+from tidings.features.rooms.room_change import Change, RoomChanged, RoomDestroyed
+from tidings.kernel.hooks import Fact
+from tidings.kernel.maybe_awaitable import until_done
 from tidings.messages.router import Router
 from tidings.ports.ledger import Ledger
 from tidings.ports.ledger.batch import (
@@ -28,27 +32,21 @@ from tidings.ports.ledger.batch import (
     PropertyChange,
     Stale,
 )
+from tidings.ports.ledger.reading import Member
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp.payloads.muc_user import OccupantItem, about_occupant
 from tidings.wire.xmpp.stanza import Stanza
 
+__all__ = ["CONFIGURATION", "SUBJECT", "Change", "RoomStore", "member_change", "membership_of"]
+
 CONFIGURATION: Final = "room"
 """The property that a room is one by: what is set of it."""
 SUBJECT: Final = "subject"
+READ_ONLY: Final = "read-only"
+"""What the ledger calls a member who may not speak."""
 
 _PAGE: Final = 2_000
 _TRIES: Final = 5
-
-
-class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """What becomes of a room."""
-
-    told: Element
-    """What the archive tells of it, in a message of the room."""
-    members: Mapping[Jid, Membership] = {}
-    """By bare JID, what somebody is from now on; an affiliation of none removes a member."""
-    configuration: RoomConfiguration | None = None
-    """What is set from now on; None leaves it."""
 
 
 class RoomStore:
@@ -66,8 +64,7 @@ class RoomStore:
         after = None
         while page := await self._ledger.members(jid, after, _PAGE):
             for each in page:
-                affiliation = Affiliation(each.affiliation)
-                members[each.member] = Membership(affiliation, each.nick, each.joined is not None)
+                members[each.member] = membership_of(each)
             after = page[-1].member
         kept = properties.get(CONFIGURATION)
         if kept is None:
@@ -82,13 +79,15 @@ class RoomStore:
 
     async def create(self, room: Room, owner: Jid, configuration: RoomConfiguration, told: Element) -> None:
         """Make a room, whose owner this is; to be called by who holds `room.changing`."""
+        members = {owner: Membership(Affiliation.OWNER, has_joined=True)}
+        await self.make(room, Change(told=told, members=members, configuration=configuration, by=owner))
+
+    async def make(self, room: Room, change: Change) -> None:
+        """Make a room as a change says, which has its configuration; for who holds `room.changing`."""
+        assert change.configuration is not None
         await self.forget(room)  # what is left of an earlier one of this name is not this one's
-        state = RoomState((await self._ledger.head(room.jid)).version, configuration, {})
-        change = Change(
-            told=told,
-            members={owner: Membership(Affiliation.OWNER, has_joined=True)},
-            configuration=configuration,
-        )
+        state = RoomState((await self._ledger.head(room.jid)).version, change.configuration, {})
+        before = state.version
         answer = await self._commit(room, state, change)
         if not isinstance(answer, Accepted):
             raise StanzaError("resource-constraint", "the room is being made by somebody else; try again")
@@ -96,13 +95,15 @@ class RoomStore:
         room[STATE] = state
         room.exists = True
         room.position = answer.places[0].position
+        await self._tell(room, RoomChanged(room, change, {}, None, before))
 
-    async def end(self, room: Room, told: Element) -> None:
+    async def end(self, room: Room, told: Element, *, by: Jid, id: str | None = None) -> None:  # noqa: A002  # the attribute's own name
         """Let a room exist no more; to be called by who holds `room.changing`. `forget` does the rest."""
         for _ in range(_TRIES):
             answer = await self._commit(room, room.state, Change(told=told), is_end=True)
             if isinstance(answer, Accepted):
                 room.exists = False
+                await self._tell(room, RoomDestroyed(room, by, id))
                 return
             await self._refresh(room)
         raise StanzaError("resource-constraint", "the room changes all the time; try again")
@@ -138,10 +139,13 @@ class RoomStore:
                 answer = await self._commit(room, state, change)
                 if isinstance(answer, Accepted):
                     room.position = max(room.position, answer.places[0].position)
+                    known = {jid: state.members[jid] for jid in change.members if jid in state.members}
+                    told = RoomChanged(room, change, known, state.configuration, state.version)
                     if room.state is state:
                         _apply(state, change)
                     else:  # read anew while this was written
                         await self._refresh(room)
+                    await self._tell(room, told)
                     return change
                 await self._refresh(room)
         raise StanzaError("resource-constraint", "the room changes all the time; try again")
@@ -149,24 +153,32 @@ class RoomStore:
     async def _refresh(self, room: Room) -> None:
         await self._router.hosts[room.jid.domain].directory.refresh(room)
 
+    async def _tell(self, room: Room, event: Fact) -> None:
+        """Tell those who listen on the host of the room, before anybody changes it again."""
+        await until_done(self._router.hosts[room.jid.domain].hooks.tell(event))
+
     async def _commit(
         self, room: Room, state: RoomState, change: Change, *, is_end: bool = False
     ) -> Accepted | Stale:
         jid = room.jid
-        told = Stanza.build("message", kind="groupchat", sender=jid, to=jid, content=(change.told,))
-        properties: tuple[PropertyChange, ...] = ()
+        content = (change.told, *(() if is_end else record(state, change)))
+        told = Stanza.build("message", kind="groupchat", sender=jid, to=jid, id=change.id, content=content)
+        properties: list[PropertyChange] = []
         if is_end or change.configuration is not None:
             value = b"" if is_end else msgspec.json.encode(change.configuration)
-            properties = (PropertyChange(archive=jid.text, name=CONFIGURATION, value=value),)
+            properties.append(PropertyChange(archive=jid.text, name=CONFIGURATION, value=value))
+        if change.subject is not None:
+            value = msgspec.json.encode(change.subject)
+            properties.append(PropertyChange(archive=jid.text, name=SUBJECT, value=value))
         append = Append(
             body=told.to_bytes(),
             entries=(Entry(archive=jid.text, peer=jid.text, groupchat=True, version=state.version),),
             kind=EntryKind.MEMBERSHIP if change.members else EntryKind.MESSAGE,
             members=tuple(
-                _member_change(room.jid, member, state.members.get(member), after)
+                member_change(room.jid, member, state.members.get(member), after)
                 for member, after in change.members.items()
             ),
-            properties=properties,
+            properties=tuple(properties),
             raises=(jid.text,),
         )
         [answer] = (await self._ledger.commit(LedgerBatch(appends=(append,)))).outcomes
@@ -175,17 +187,31 @@ class RoomStore:
         return answer
 
 
-def _member_change(room: Jid, member: Jid, before: Membership | None, after: Membership) -> MemberChange:
+def member_change(room: Jid, member: Jid, before: Membership | None, after: Membership) -> MemberChange:
+    """Give what the ledger is told of a member."""
     if after.affiliation is Affiliation.NONE:
         return MemberChange(room=room.text, member=member.text, affiliation="")
     had_joined = before is not None and before.has_joined
     return MemberChange(
         room=room.text,
         member=member.text,
-        affiliation=after.affiliation.value,
+        affiliation=_word_of(after),
         joins=None if after.has_joined == had_joined else after.has_joined,
         nick=after.nick,
+        domain=after.domain,
     )
+
+
+def membership_of(member: Member) -> Membership:
+    """Give what the ledger says of a member."""
+    is_read_only = member.affiliation == READ_ONLY
+    affiliation = Affiliation.MEMBER if is_read_only else Affiliation(member.affiliation)
+    return Membership(affiliation, member.nick, member.joined is not None, member.domain, is_read_only)
+
+
+def _word_of(member: Membership) -> str:
+    is_read_only = member.is_read_only and member.affiliation is Affiliation.MEMBER
+    return READ_ONLY if is_read_only else member.affiliation.value
 
 
 def _apply(state: RoomState, change: Change) -> None:
@@ -198,3 +224,5 @@ def _apply(state: RoomState, change: Change) -> None:
             state.members[jid] = member
     if change.configuration is not None:
         state.configuration = change.configuration
+    if change.subject is not None:
+        state.subject = change.subject

@@ -1,0 +1,99 @@
+"""Accounts and MUC Light: who of the members is there, and what accounts are told of the service.
+
+Implements the index that messages are delivered by: an account that comes is noted in its rooms before its
+client is answered anything else, so that nothing is missed that it would not find in the archive.
+"""
+
+from __future__ import annotations
+
+from tidings.base.jid import Jid
+from tidings.features.rooms.light.discovery import SERVICE_NAME
+from tidings.features.rooms.light.light_kind import LightKind
+from tidings.features.rooms.light_delivery import LightDelivery
+from tidings.features.rooms.online_members import leave
+from tidings.kernel.account import Account
+from tidings.kernel.domains import Domains
+from tidings.kernel.events import DiscoItems, PresenceSent, SessionEnded
+from tidings.kernel.feature import Feature, Spec, listens
+from tidings.kernel.hooks import Stage
+from tidings.kernel.host import Host
+from tidings.kernel.maybe_awaitable import MaybeAwaitable
+from tidings.kernel.slots import Slot
+from tidings.messages.router import Router
+from tidings.ports.ledger import Ledger
+from tidings.wire.xmpp import ns
+
+_PAGE = 500
+_IS_NOTED: Slot[bool] = Slot("rooms.light.noted", default=False)
+"""Whether an account is in the index of its rooms."""
+
+
+class LightAccounts(Feature):
+    """Knows which members of rooms are there."""
+
+    spec = Spec("MUC Light", version="MongooseIM 6.8")
+    serves_archives = True
+    option_name = "muc-light-accounts"
+
+    def __init__(self, host: Host, router: Router, ledger: Ledger, domains: Domains) -> None:
+        self._host = host
+        self._router = router
+        self._ledger = ledger
+        self._domains = domains
+
+    @listens(PresenceSent, stage=Stage.STORE)
+    def note(self, event: PresenceSent) -> MaybeAwaitable:
+        """Note an account that comes in the rooms that it is in."""
+        account, stanza = event.session.account, event.stanza
+        if stanza.to is not None or stanza.kind or account[_IS_NOTED] or self._service() is None:
+            return None
+        account[_IS_NOTED] = True
+        return self._note(account)
+
+    async def _note(self, account: Account) -> None:
+        found: dict[str, list[Jid]] = {}
+        after = None
+        while page := await self._ledger.rooms_of(account.jid, after, _PAGE):
+            for member in page:
+                if member.domain:
+                    found.setdefault(member.room.domain, []).append(member.room)
+            if len(page) < _PAGE:
+                break
+            after = page[-1].room
+        if not account.sessions:
+            account[_IS_NOTED] = False
+            return
+        for domain, rooms in found.items():
+            light = self._delivery(domain)
+            if light is not None:
+                light.online.add(account, rooms)
+
+    @listens(SessionEnded)
+    def forget(self, event: SessionEnded) -> None:
+        """Note that an account has gone, with its last session."""
+        account = event.session.account
+        if not account.sessions:
+            account[_IS_NOTED] = False
+            leave(account)
+
+    @listens(DiscoItems)
+    def name_service(self, event: DiscoItems) -> None:
+        """List the service under the node by which clients find it, and under its name."""
+        service = self._service()
+        if event.entity is None and not event.node and service is not None:
+            address = Jid(service.domain)
+            named = (address, ns.MUC_LIGHT, SERVICE_NAME)
+            event.items[:] = [named if item[0] == address else item for item in event.items]
+
+    def _service(self) -> LightKind | None:
+        """Give the service of this domain."""
+        for domain in self._domains.with_services(self._host.domain)[1:]:
+            host = self._router.hosts.get(domain)
+            if host is not None and isinstance(host.kind, LightKind):
+                return host.kind
+        return None
+
+    def _delivery(self, domain: str) -> LightDelivery | None:
+        host = self._router.hosts.get(domain)
+        light = None if host is None else getattr(host.kind, "light", None)
+        return light if isinstance(light, LightDelivery) else None

@@ -1,0 +1,187 @@
+"""Discovery by MUC Light: what the service is, and which rooms somebody is in.
+
+Implements XEP-0030 for a service that tells everybody of his own rooms alone, in pages (XEP-0059). Of a room
+nobody learns anything who is not in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar, Final, NamedTuple, Self
+
+import msgspec
+
+from tidings.base.errors import StanzaError
+from tidings.base.jid import Jid
+from tidings.features.rooms.light.door import LightDoor
+from tidings.features.rooms.light.making import LightRooms
+from tidings.features.rooms.light.options import LightOptions
+from tidings.features.rooms.light.settings import name_of
+from tidings.features.rooms.light_view import is_in, is_open, version_of
+from tidings.features.rooms.room import Room
+from tidings.kernel.current import Current
+from tidings.kernel.events import DiscoInfo
+from tidings.kernel.feature import Addressee, Feature, Spec, handles
+from tidings.kernel.host import Host
+from tidings.kernel.iq import Iq
+from tidings.messages.router import Router
+from tidings.ports.documents import DocumentStore
+from tidings.ports.ledger import Ledger
+from tidings.wire.xml.element import Element
+from tidings.wire.xmpp import ns
+from tidings.wire.xmpp.payloads.data_form import DataForm
+from tidings.wire.xmpp.payloads.disco import Identity, Info
+from tidings.wire.xmpp.payloads.result_set import Page, PageRequest
+
+SERVICE_NAME: Final = "MUC Light"
+_PAGE: Final = 500
+
+
+class RoomsWanted(msgspec.Struct, frozen=True):
+    """A request for items, with the page that is wanted."""
+
+    TAG: ClassVar[tuple[str, str]] = (ns.DISCO_ITEMS, "query")
+
+    node: str
+    page: PageRequest
+
+    @classmethod
+    def decode(cls, element: Element) -> Self:
+        """Return what it says; raises as `PageRequest` does."""
+        return cls(element.get("node") or "", PageRequest.within(element))
+
+
+class LightDiscovery(Feature):
+    """Tells what the service is and which rooms there are for somebody."""
+
+    spec = Spec.xep(30, version="2.5.0", advertises=(ns.DISCO_INFO, ns.DISCO_ITEMS))
+    requires = (LightRooms,)
+    Options = LightOptions
+    option_name = "muc-light"
+
+    def __init__(
+        self,
+        host: Host,
+        router: Router,
+        ledger: Ledger,
+        documents: DocumentStore,
+        options: Current[LightOptions],
+    ) -> None:
+        self._host = host
+        self._door = LightDoor(host, router, ledger, documents)
+        self._ledger = ledger
+        self._options = options
+
+    @handles(Info, kind="get", at=Addressee.SERVER)
+    async def describe(self, request: Iq[Info]) -> Element:
+        """Answer for the service."""
+        event = DiscoInfo(self._host.jid, request.payload.node, request.sender, None)
+        if not event.node:
+            event.identities.append((*self._host.kind.host_identity, SERVICE_NAME))
+            specs = (spec for feature in self._host.features for spec in feature.specs())
+            event.features += (each for spec in specs for each in spec.advertises)
+        return await self._gathered(event)
+
+    @handles(Info, kind="get", at=Addressee.ENTITY)
+    async def describe_room(self, request: Iq[Info]) -> Element:
+        """Answer for a room, to who is in it."""
+        room = (await self._door.enter(request)).room
+        event = DiscoInfo(request.to.bare, request.payload.node, request.sender, room)
+        if not event.node:
+            event.identities.append((*self._host.kind.identity, name_of(room.state, self._options.now)))
+            event.features += (ns.MUC_LIGHT, ns.STANZA_ID)
+        return await self._gathered(event)
+
+    async def _gathered(self, event: DiscoInfo) -> Element:
+        wait = self._host.hooks.run(event)
+        if wait is not None:
+            await wait
+        if event.node and not event.known:
+            raise StanzaError("item-not-found", "there is no such node")
+        return Info(
+            event.node,
+            tuple(Identity(*identity) for identity in dict.fromkeys(event.identities)),
+            tuple(sorted(set(event.features))),
+            tuple(DataForm.decode(form) for form in event.forms),
+        ).encode()
+
+    @handles(RoomsWanted, kind="get", at=Addressee.SERVER)
+    async def list_rooms(self, request: Iq[RoomsWanted]) -> Element:
+        """Answer with a page of the rooms that the asker is in, in the order of their addresses."""
+        asked = request.payload
+        if asked.node not in {"", ns.MUC_LIGHT}:
+            raise StanzaError("item-not-found", "there is no such node")
+        query = Element("query", ns.DISCO_ITEMS, {"node": asked.node} if asked.node else None)
+        rooms = await self.rooms_of(request.sender.bare)
+        if not rooms:
+            return query
+        options = self._options.now
+        found = _page(sorted(rooms), asked.page, options.rooms_per_page)
+        query.append(found.encode(len(rooms)))
+        for address in found.addresses:
+            room = rooms[address]
+            attributes = {
+                "jid": address.text,
+                "name": name_of(room.state, options),
+                "version": version_of(room.configuration, room.state.version),
+            }
+            query.append(Element("item", ns.DISCO_ITEMS, attributes))
+        return query
+
+    @handles(RoomsWanted, kind="get", at=Addressee.ENTITY)
+    async def list_room(self, request: Iq[RoomsWanted]) -> Element:
+        """Answer that a room holds nothing that is listed, to who is in it."""
+        await self._door.enter(request)
+        return Element("query", ns.DISCO_ITEMS)
+
+    async def rooms_of(self, jid: Jid) -> dict[Jid, Room]:
+        """Give the rooms that somebody is in and that this door opens to, by their addresses here."""
+        found: dict[Jid, Room] = {}
+        after = None
+        while page := await self._ledger.rooms_of(jid, after, _PAGE):
+            for each in page:
+                if each.room.domain == self._door.kind.rooms_domain:
+                    address = Jid.of(each.room.local, self._door.domain)
+                    room = await self._door.load(address)
+                    is_member = room.exists and is_in(room.state.members.get(jid))
+                    if is_member and is_open(room.configuration):
+                        found[address] = room
+            after = page[-1].room
+        return found
+
+
+class _Found(NamedTuple):
+    """A page of rooms."""
+
+    addresses: list[Jid]
+    start: int
+
+    def encode(self, count: int) -> Element:
+        """Return `<set/>`."""
+        if not self.addresses:
+            return Page(count=count).encode()
+        first, last = self.addresses[0].text, self.addresses[-1].text
+        return Page(first, last, self.start, count).encode()
+
+
+def _page(addresses: list[Jid], asked: PageRequest, most: int) -> _Found:
+    """Cut the page that is asked for; raises `item-not-found` for an id or an index that is none."""
+    size = asked.size(default=most, limit=most)
+    if asked.index is not None:
+        if asked.index >= len(addresses):
+            raise StanzaError("item-not-found", "there are not so many rooms")
+        start = asked.index
+    elif asked.before is not None:
+        end = _position(addresses, asked.before) if asked.before else len(addresses)
+        start = max(0, end - size)
+        size = end - start
+    else:
+        start = _position(addresses, asked.after) + 1 if asked.after else 0
+    return _Found(addresses[start : start + size], start)
+
+
+def _position(addresses: Iterable[Jid], wanted: str) -> int:
+    for number, address in enumerate(addresses):
+        if address.text == wanted:
+            return number
+    raise StanzaError("item-not-found", "that room is not among yours")

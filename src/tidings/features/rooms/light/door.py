@@ -1,0 +1,107 @@
+"""Door: the way from a request at a MUC Light address to the room, and to those who may be added to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple, TypeVar
+
+from tidings.base.errors import StanzaError
+from tidings.base.jid import Jid
+from tidings.features.rooms.light.block_lists import BlockLists
+from tidings.features.rooms.light.light_kind import LightKind
+from tidings.features.rooms.light.options import LightOptions
+from tidings.features.rooms.light_view import is_in, is_open
+from tidings.features.rooms.room import Membership, Room, room_of
+from tidings.features.rooms.storing import RoomStore
+from tidings.kernel.host import Host
+from tidings.kernel.iq import Iq
+from tidings.messages.router import Router
+from tidings.ports.documents import DocumentStore
+from tidings.ports.ledger import Ledger
+
+_COUNTED_AT_ONCE = 500
+
+P = TypeVar("P")
+
+
+class Entered(NamedTuple):
+    """A room and the member who asks for something there."""
+
+    room: Room
+    jid: Jid
+    """The bare JID of the member."""
+
+    @property
+    def member(self) -> Membership:
+        """What he is now; raises `item-not-found` where he is put out meanwhile."""
+        member = self.room.state.members.get(self.jid)
+        if member is None or not is_in(member):
+            raise StanzaError("item-not-found")
+        return member
+
+
+class LightDoor:
+    """What the features of one host of MUC Light have in common."""
+
+    def __init__(self, host: Host, router: Router, ledger: Ledger, documents: DocumentStore) -> None:
+        assert isinstance(host.kind, LightKind)
+        self.kind = host.kind
+        self.store = RoomStore(router, ledger)
+        self.block_lists = BlockLists(documents, host.domain)
+        self._router = router
+        self._ledger = ledger
+
+    @property
+    def domain(self) -> str:
+        """The domain of this door."""
+        return self.kind.domain
+
+    def address_of(self, room: Room) -> Jid:
+        """Give the address of a room by this door."""
+        return Jid.of(room.jid.local, self.domain)
+
+    async def load(self, jid: Jid) -> Room:
+        """Bring the room of an address into memory, whether it exists or not."""
+        return room_of(await self.kind.host.directory.load(self.kind.address(jid)))
+
+    async def enter(self, request: Iq[P]) -> Entered:
+        """Give the room of a request; raises `item-not-found` for who is no member of any."""
+        room, jid = await self.load(request.to.bare), request.sender.bare
+        member = room.state.members.get(jid) if room.exists else None
+        if member is None or not is_in(member) or not is_open(room.configuration):
+            raise StanzaError("item-not-found")
+        return Entered(room, jid)
+
+    async def left_out(
+        self, room: Jid, inviter: Jid, invited: Iterable[Jid], options: LightOptions
+    ) -> frozenset[Jid]:
+        """Name those who are not added, in silence: they block it, or are in enough rooms.
+
+        `room` is the address by this door.
+        """
+        found: set[Jid] = set()
+        for jid in invited:
+            host = self._router.hosts.get(jid.domain)
+            if host is not None and host.kind.name != "account":
+                raise StanzaError("bad-request", f"{jid} is nobody")
+            is_blocked = (
+                options.blocking
+                and host is not None
+                and (await self.block_lists.of(jid)).prevents(room, inviter)
+            )
+            if is_blocked or await self.has_enough(jid, options):
+                found.add(jid)
+        return frozenset(found)
+
+    async def has_enough(self, jid: Jid, options: LightOptions) -> bool:
+        """Tell whether somebody is in as many rooms by MUC Light as one may be."""
+        if not options.rooms_per_user:
+            return False
+        count, after = 0, None
+        while count < options.rooms_per_user:
+            page = await self._ledger.rooms_of(jid, after, _COUNTED_AT_ONCE)
+            count += sum(each.domain == self.domain for each in page)
+            if len(page) < _COUNTED_AT_ONCE:
+                break
+            after = page[-1].room
+        return count >= options.rooms_per_user

@@ -1,0 +1,189 @@
+"""Light kind: what the MUC Light address of rooms says about messages for them.
+
+The rooms are those of another host, by their canonical addresses: their archive, their members and what their
+kind says are used here, and nothing is kept under this host.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Protocol, cast
+
+import msgspec
+
+from tidings.base.errors import StanzaError
+from tidings.base.ids import token
+from tidings.base.jid import Jid
+from tidings.features.rooms.affiliation import Role
+from tidings.features.rooms.light_delivery import LightDelivery
+from tidings.features.rooms.light_view import is_in, is_open
+from tidings.features.rooms.room import Membership, Occupant, Room, room_of
+from tidings.features.rooms.storing import member_change
+from tidings.kernel.clock import Clock
+from tidings.kernel.entity import Entity
+from tidings.kernel.host import Host
+from tidings.kernel.maybe_awaitable import MaybeAwaitable
+from tidings.messages.router import Router
+from tidings.messages.submission import MessageKind, Plan, Submission
+from tidings.ports.ledger.batch import Accepted, Entry
+from tidings.ports.stores import Stores
+from tidings.wire.xmpp.classification import Classification
+from tidings.wire.xmpp.stanza import Stanza
+
+_IGNORED: Final = "a room takes no errors"
+WITH_RESOURCE: Final = "Resource expected to be empty"
+
+
+class SpokenRooms(MessageKind, Protocol):
+    """What the kind of the rooms themselves says of what is said in them."""
+
+    light: LightDelivery
+
+    def plan_said(
+        self,
+        submission: Submission,
+        classification: Classification,
+        room: Room,
+        speaker: Occupant,
+        *,
+        may_name: bool,
+    ) -> Plan:
+        """Plan what somebody says who may speak."""
+        ...
+
+    def deliver_said(
+        self, submission: Submission, accepted: Accepted | None, room: Room, speaker: Occupant
+    ) -> MaybeAwaitable:
+        """Send it to everybody, through both doors."""
+        ...
+
+
+class LightKind:
+    """Hosts under which rooms of another host are known by MUC Light."""
+
+    name = "light room"
+    identity = ("conference", "text")
+    host_identity = ("conference", "text")
+    has_parties = False
+
+    def __init__(self, domain: str, rooms: str, router: Router, stores: Stores, clock: Clock) -> None:
+        del stores, clock  # what is kept and counted is the rooms'
+        self.domain = domain
+        self.rooms_domain = rooms
+        """The host of the rooms."""
+        self._router = router
+
+    @property
+    def host(self) -> Host:
+        """The host of the rooms; raises `service-unavailable` where there is none."""
+        host = self._router.hosts.get(self.rooms_domain)
+        if host is None or not hasattr(host.kind, "light"):
+            raise StanzaError("service-unavailable", f"there are no rooms at {self.rooms_domain}")
+        return host
+
+    def join(self) -> None:
+        """Let what happens in the rooms be told under this domain, too."""
+        if self._router.hosts.get(self.rooms_domain) is not None:
+            self.rooms.light.domain = self.domain
+
+    @property
+    def rooms(self) -> SpokenRooms:
+        """The kind of the rooms; raises as `host` does."""
+        return cast("SpokenRooms", self.host.kind)
+
+    async def exists(self, jid: Jid) -> bool:  # noqa: ARG002  # nothing is kept here
+        """Tell that nothing is kept under this address; what the room is, its own address says."""
+        return False
+
+    def make(self, jid: Jid, *, exists: bool) -> Entity:
+        """Make what stands for the address of a room here."""
+        return Entity(jid, exists=exists)
+
+    def address(self, jid: Jid) -> Jid:
+        """Give the canonical address of a room."""
+        return Jid.of(jid.local, self.rooms_domain)
+
+    def parties(self, submission: Submission) -> tuple[Jid, ...]:  # noqa: ARG002  # nobody stands behind it
+        """Name nobody."""
+        return ()
+
+    # --- before the commit: pure
+
+    def keep(self, submission: Submission, classification: Classification) -> Entry | None:  # noqa: ARG002  # a room sends nothing
+        """Keep nothing: a room is no origin of what has an outcome."""
+        return None
+
+    def plan(self, submission: Submission, classification: Classification, kept: Entry | None) -> Plan:  # noqa: ARG002  # the room keeps it
+        """Let members speak; raises `StanzaError` for everybody else."""
+        message = submission.message
+        if message.kind == "error":
+            return Plan(reason=_IGNORED)
+        assert message.to is not None
+        if message.to.resource:
+            raise StanzaError("bad-request", WITH_RESOURCE)
+        if message.kind != "groupchat":
+            raise StanzaError("bad-request", "a message to a room is of type groupchat")
+        room = room_of(submission.entity)
+        speaker, member = self._speaker(room, message)
+        if speaker.role is Role.VISITOR:
+            raise StanzaError("not-allowed", "you may read this room, and not write to it")
+        if not message.id:  # a missing one is invented
+            submission.message = message.replace(id=token(12))
+        plan = self.rooms.plan_said(submission, classification, room, speaker, may_name=True)
+        return plan if member.domain == self.domain else self._entering(plan, room, speaker.jid, member)
+
+    def _speaker(self, room: Room, message: Stanza) -> tuple[Occupant, Membership]:
+        """Give who speaks; nobody learns whether there is a room who is not in it."""
+        assert message.sender is not None
+        jid = message.sender.bare
+        member = room.state.members.get(jid) if room.exists else None
+        if member is None or not is_in(member) or not is_open(room.configuration):
+            raise StanzaError("item-not-found")
+        return speaker_of(room, jid, member), member
+
+    def _entering(self, plan: Plan, room: Room, jid: Jid, member: Membership) -> Plan:
+        """Let a member who knew the room by MUC know it by MUC Light: this is the door entered last."""
+        if plan.append is None:
+            return plan
+        change = member_change(room.jid, jid, member, entered(member, self.domain))
+        append = msgspec.structs.replace(plan.append, members=(change,), raises=(room.jid.text,))
+        return msgspec.structs.replace(plan, append=append)
+
+    # --- after it
+
+    def deliver(self, submission: Submission, accepted: Accepted | None) -> MaybeAwaitable:
+        """Send it to everybody, through both doors."""
+        message = submission.message
+        if message.kind == "error":
+            return None
+        assert message.sender is not None
+        room, jid, rooms = room_of(submission.entity), message.sender.bare, self.rooms
+        member, append = room.state.members.get(jid), submission.plan.append
+        if member is None:
+            return None  # put out meanwhile, and what is kept is kept
+        if append is not None and append.members and member.domain != self.domain:
+            planned = append.entries[0].version
+            if planned == room.state.version and not append.properties:
+                room.state.version += 1
+            room.state.members[jid] = entered(member, self.domain)
+            rooms.light.note(room, jid, room.state.members[jid])
+        return rooms.deliver_said(submission, accepted, room, speaker_of(room, jid, member))
+
+    def to_resource(self, entity: Entity, stanza: Stanza) -> MaybeAwaitable:  # noqa: ARG002  # whatever the room
+        """Refuse what is for an occupant: there are no addresses of occupants here."""
+        if stanza.kind in {"result", "error"}:
+            return None
+        raise StanzaError("bad-request", WITH_RESOURCE)
+
+
+def entered(member: Membership, domain: str) -> Membership:
+    """Give what a member is who knows the room by MUC Light from now on."""
+    return member._replace(has_joined=True, domain=domain)
+
+
+def speaker_of(room: Room, jid: Jid, member: Membership) -> Occupant:
+    """Give a member as the others see him who are in the room by MUC: under his address if he has no name."""
+    there = room.occupants.of(jid)
+    if there:
+        return there[0]
+    nick = member.nick or jid.text
+    return Occupant(nick, jid, room.state.role_of(jid), room.occupant_id(jid))

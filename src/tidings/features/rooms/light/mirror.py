@@ -1,0 +1,70 @@
+"""Mirror: what occupants see, who are in a room by MUC, of changes that were made through MUC Light."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tidings.base.jid import Jid
+from tidings.features.rooms.affiliation import Affiliation
+from tidings.features.rooms.attendance import attendance_of
+from tidings.features.rooms.configuration import status_codes
+from tidings.features.rooms.entrance import Entrance
+from tidings.features.rooms.room import Room
+from tidings.features.rooms.room_change import RoomChanged
+from tidings.features.rooms.showing import Showing
+from tidings.kernel.feature import Feature, Spec, listens
+from tidings.kernel.host import Host
+from tidings.kernel.maybe_awaitable import MaybeAwaitable, in_turn
+from tidings.messages.router import Router
+from tidings.wire.xmpp.payloads.muc_user import Status, about_occupant
+from tidings.wire.xmpp.stanza import Stanza
+
+
+class LightMirror(Feature):
+    """Shows occupants what has been done by MUC Light."""
+
+    spec = Spec("MUC Light", note="what occupants by MUC see of it")
+    requires = (Entrance,)
+    option_name = "muc-light-mirror"
+
+    def __init__(self, host: Host, router: Router) -> None:
+        self._showing = Showing(router)
+        self._attendance = attendance_of(host)
+
+    @listens(RoomChanged)
+    def show(self, event: RoomChanged) -> MaybeAwaitable:
+        """Show it, where it came through that door and somebody is there to see it."""
+        if not event.change.door or not len(event.room.occupants):
+            return None
+        return in_turn(self._steps(event))
+
+    def _steps(self, event: RoomChanged) -> Iterator[MaybeAwaitable]:
+        room, change = event.room, event.change
+        for jid, member in change.members.items():
+            before = event.members.get(jid)
+            if before is None or before[:1] != member[:1] or before.is_read_only != member.is_read_only:
+                yield from self._affiliated(room, jid, member.affiliation)
+        if event.configuration is not None and change.configuration is not None:
+            about = about_occupant(statuses=status_codes(event.configuration, change.configuration))
+            yield self._showing.to_all(
+                room, Stanza.build("message", kind="groupchat", sender=room.jid, content=(about,))
+            )
+        if change.subject is not None:
+            sender = room.address_of(change.subject.nick)
+            content = (change.subject.content,)
+            told = Stanza.build("message", kind="groupchat", sender=sender, id=change.id, content=content)
+            yield self._showing.to_all(room, told)
+        self._attendance.settle(room)
+
+    def _affiliated(self, room: Room, jid: Jid, after: Affiliation) -> Iterator[MaybeAwaitable]:
+        """Put out who does not belong to the room any more, and show what others are now."""
+        there = room.occupants.of(jid)
+        for occupant in there:
+            if after is Affiliation.NONE:
+                yield self._showing.removed(room, occupant, statuses=(Status.LOST_AFFILIATION,))
+                self._attendance.remove(room, occupant)
+            else:
+                occupant.role = room.state.role_of(jid)
+                yield self._showing.updated(room, occupant)
+        if not there:
+            yield self._showing.changed_while_away(room, jid, after)

@@ -1,0 +1,57 @@
+"""Online members: which members of rooms are connected now, of those who know a room by MUC Light.
+
+A message goes to those who are there, whatever the number of members: the index is kept when accounts come
+and go and when members change, and nobody who is away has a place in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Final
+
+from tidings.base.jid import Jid
+from tidings.kernel.account import Account
+from tidings.kernel.slots import Slot
+
+_NOBODY: Final[Collection[Account]] = ()
+_ROOMS: Final[Slot[dict[Jid, OnlineMembers]]] = Slot("rooms.light.online", factory=dict)
+"""The rooms, by their own addresses, that have an account in an index, and which index that is."""
+
+
+class OnlineMembers:
+    """The accounts with sessions of this process that know rooms of one host by MUC Light."""
+
+    def __init__(self) -> None:
+        self._by_room: dict[Jid, dict[Jid, Account]] = {}
+
+    def of(self, room: Jid) -> Collection[Account]:
+        """Give those of a room; who has left it since may be among them for a moment."""
+        found = self._by_room.get(room)
+        return _NOBODY if found is None else found.values()
+
+    def add(self, account: Account, rooms: Iterable[Jid]) -> None:
+        """Note that an account is there, and in these rooms."""
+        mine = account[_ROOMS]
+        for room in rooms:
+            self._by_room.setdefault(room, {})[account.jid] = account
+            mine[room] = self
+
+    def drop(self, account: Account, room: Jid) -> None:
+        """Note that an account is not there, or not in a room any more."""
+        account[_ROOMS].pop(room, None)
+        found = self._by_room.get(room)
+        if found is not None:
+            found.pop(account.jid, None)
+            if not found:
+                del self._by_room[room]
+
+    def forget(self, room: Jid) -> None:
+        """Note that a room is no more."""
+        for account in self._by_room.pop(room, {}).values():
+            account[_ROOMS].pop(room, None)
+
+
+def leave(account: Account) -> None:
+    """Note that an account is not there any more, in any index."""
+    for room, index in tuple(account[_ROOMS].items()):
+        index.drop(account, room)
