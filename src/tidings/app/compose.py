@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from tidings.adapters.memory.sessions import MemorySessions
 from tidings.app.hosts import Hosts, HostSettings, ServiceKind
-from tidings.app.rooms import ROOMS
+from tidings.app.rooms import MUC_LIGHT, ROOMS
 from tidings.base.clock import TimeSource
 from tidings.features.acceptance import Acceptance
 from tidings.features.acknowledgement_spans import AcknowledgementSpans
@@ -131,7 +131,7 @@ FEATURES: tuple[type[Feature], ...] = (
 """What every host can do."""
 
 
-SERVICES: tuple[ServiceKind, ...] = (ROOMS,)
+SERVICES: tuple[ServiceKind, ...] = (ROOMS, MUC_LIGHT)
 """The services that every domain has."""
 
 

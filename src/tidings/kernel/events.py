@@ -317,6 +317,16 @@ class DiscoItems(Question):
     """A handler that knows the node sets this; an unknown node is answered `item-not-found`."""
 
 
+class RosterWanted(Question):
+    """A client asks for the roster of its account; handlers add items that are not kept there."""
+
+    account: Account
+    items: list[Element] = msgspec.field(default_factory=list)
+    """Each an `<item/>`."""
+    is_whole: bool = False
+    """Whether the roster is answered as a whole, whatever the client knows: what is added has no versions."""
+
+
 class SessionDetached(Fact):
     """A session has lost its connection and waits for its client to come back; its presence stays."""
 

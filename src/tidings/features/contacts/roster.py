@@ -39,7 +39,7 @@ from tidings.features.contacts.subscription import State, Verb
 from tidings.kernel.account import Account, account_of
 from tidings.kernel.cluster import Cluster
 from tidings.kernel.current import Current
-from tidings.kernel.events import AccountRemoved, StanzaArriving
+from tidings.kernel.events import AccountRemoved, RosterWanted, StanzaArriving
 from tidings.kernel.feature import Addressee, Feature, Spec, StreamStage, handles, listens, loads, reloads
 from tidings.kernel.host import Host
 from tidings.kernel.iq import Answer, Iq
@@ -115,8 +115,24 @@ class Rosters(Feature):
     @handles(RosterQuery, kind="get", at=Addressee.SELF)  # §2.2
     def get(self, request: Iq[RosterQuery]) -> Answer | Awaitable[Answer]:
         """Give the roster, or nothing but what has changed to a client that remembers a version."""
+        event, hooks = RosterWanted(request.own_account), self._host.hooks
+        wait = hooks.run(event) if hooks.has(RosterWanted) else None
+        if wait is not None:
+            return self._get_later(wait, event, request)
+        return self._get(event, request)
+
+    async def _get_later(
+        self, wait: Awaitable[None], event: RosterWanted, request: Iq[RosterQuery]
+    ) -> Answer:
+        await wait
+        answer = self._get(event, request)
+        return await answer if isinstance(answer, Awaitable) else answer
+
+    def _get(self, event: RosterWanted, request: Iq[RosterQuery]) -> Answer | Awaitable[Answer]:
         session, book = request.own_session, request.own_account[BOOK]
         known = request.payload.version
+        if event.is_whole:
+            return self._with(session, book, event.items)
         if known == book.version:
             session[HAS_ASKED] = True
             return None
@@ -156,6 +172,13 @@ class Rosters(Feature):
         entries = account[BOOK].entries()
         account[BOOK] = self._book(account.jid, Roster(UNTOUCHED))
         return in_turn(step for entry in entries for step in self._part(account, entry.jid, state_of(entry)))
+
+    async def _with(self, session: Session, book: ContactBook, more: Iterable[Element]) -> Answer:
+        """Give the roster with items that others add, which have no versions."""
+        async with book.changing:
+            whole = await _whole(book, more)
+            session[HAS_ASKED] = True
+            return whole
 
     async def _since(self, session: Session, book: ContactBook, known: str | None) -> Answer:
         """Answer a client that has no version, or one which is not the present one (§2.6.3)."""
@@ -272,7 +295,7 @@ class Rosters(Feature):
             yield self._router.route(_presence(Verb.UNSUBSCRIBED, account.jid, contact))
 
 
-async def _whole(book: ContactBook) -> Child:
+async def _whole(book: ContactBook, more: Iterable[Element] = ()) -> Child:
     """Write a roster in stretches, between which others run; the caller holds `changing`.
 
     Raises `ShareExceeded` before anything is written, where it is more than can be delivered.
@@ -285,6 +308,7 @@ async def _whole(book: ContactBook) -> Child:
         parts.append(item_of(entry).to_text())
         if number % STRETCH == 0:
             await asyncio.sleep(0)
+    parts += (item.to_bytes(ns.ROSTER).decode() for item in more)
     parts.append(QUERY_END)
     return Child(*RosterQuery.TAG, check_characters("".join(parts)).encode())
 

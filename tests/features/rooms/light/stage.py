@@ -33,7 +33,7 @@ async def start(**options: object) -> World:
         services=(ROOMS, MUC_LIGHT),
         options={
             "muc": msgspec.convert({"locks_new": False}, EntranceOptions),
-            "muc-light": msgspec.convert(options, LightOptions),
+            "muc_light": msgspec.convert(options, LightOptions),
         },
     )
 

@@ -7,20 +7,25 @@ client is answered anything else, so that nothing is missed that it would not fi
 from __future__ import annotations
 
 from tidings.base.jid import Jid
-from tidings.features.rooms.light.discovery import SERVICE_NAME
+from tidings.features.rooms.light.discovery import SERVICE_NAME, LightDiscovery
 from tidings.features.rooms.light.light_kind import LightKind
+from tidings.features.rooms.light.options import LightOptions
+from tidings.features.rooms.light.settings import name_of
 from tidings.features.rooms.light_delivery import LightDelivery
+from tidings.features.rooms.light_view import version_of
 from tidings.features.rooms.online_members import leave
 from tidings.kernel.account import Account
+from tidings.kernel.current import Current
 from tidings.kernel.domains import Domains
-from tidings.kernel.events import DiscoItems, PresenceSent, SessionEnded
-from tidings.kernel.feature import Feature, Spec, listens
+from tidings.kernel.events import DiscoItems, PresenceSent, RosterWanted, SessionEnded
+from tidings.kernel.feature import Feature, listens
 from tidings.kernel.hooks import Stage
 from tidings.kernel.host import Host
 from tidings.kernel.maybe_awaitable import MaybeAwaitable
 from tidings.kernel.slots import Slot
 from tidings.messages.router import Router
 from tidings.ports.ledger import Ledger
+from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
 
 _PAGE = 500
@@ -31,15 +36,18 @@ _IS_NOTED: Slot[bool] = Slot("rooms.light.noted", default=False)
 class LightAccounts(Feature):
     """Knows which members of rooms are there."""
 
-    spec = Spec("MUC Light", version="MongooseIM 6.8")
     serves_archives = True
-    option_name = "muc-light-accounts"
+    Options = LightOptions
+    option_name = "muc_light"
 
-    def __init__(self, host: Host, router: Router, ledger: Ledger, domains: Domains) -> None:
+    def __init__(
+        self, host: Host, router: Router, ledger: Ledger, domains: Domains, options: Current[LightOptions]
+    ) -> None:
         self._host = host
         self._router = router
         self._ledger = ledger
         self._domains = domains
+        self._options = options
 
     @listens(PresenceSent, stage=Stage.STORE)
     def note(self, event: PresenceSent) -> MaybeAwaitable:
@@ -84,6 +92,28 @@ class LightAccounts(Feature):
             address = Jid(service.domain)
             named = (address, ns.MUC_LIGHT, SERVICE_NAME)
             event.items[:] = [named if item[0] == address else item for item in event.items]
+
+    @listens(RosterWanted)
+    def list_rooms(self, event: RosterWanted) -> MaybeAwaitable:
+        """Add the rooms of an account to its roster, where the options say so."""
+        if not self._options.now.rooms_in_rosters:
+            return None
+        event.is_whole = True
+        return self._list_rooms(event)
+
+    async def _list_rooms(self, event: RosterWanted) -> None:
+        service = self._service()
+        host = None if service is None else self._router.hosts.get(service.domain)
+        discovery = None if host is None else host.feature(LightDiscovery)
+        if discovery is None:
+            return
+        for address, room in sorted((await discovery.rooms_of(event.account.jid)).items()):
+            version = version_of(room.configuration, room.state.version)
+            name = name_of(room.state, self._options.now)
+            attributes = {"jid": address.text, "name": name, "subscription": "to"}
+            group = Element("group", ns.ROSTER, None, ns.MUC_LIGHT)
+            known = Element("version", ns.ROSTER, None, version)
+            event.items.append(Element("item", ns.ROSTER, attributes, group, known))
 
     def _service(self) -> LightKind | None:
         """Give the service of this domain."""

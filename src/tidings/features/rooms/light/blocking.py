@@ -8,7 +8,7 @@ from tidings.features.rooms.light.block_lists import BlockLists
 from tidings.features.rooms.light.making import LightRooms
 from tidings.features.rooms.light.options import LightOptions
 from tidings.kernel.current import Current
-from tidings.kernel.feature import Addressee, Feature, Spec, handles
+from tidings.kernel.feature import Addressee, Feature, handles
 from tidings.kernel.host import Host
 from tidings.kernel.iq import Iq
 from tidings.messages.router import Router
@@ -20,10 +20,9 @@ from tidings.wire.xmpp.payloads.muc_light import BlockingItem, LightBlocking
 class LightBlocklists(Feature):
     """Shows and changes what people block."""
 
-    spec = Spec("MUC Light", version="MongooseIM 6.8")
     requires = (LightRooms,)
     Options = LightOptions
-    option_name = "muc-light"
+    option_name = "muc_light"
 
     def __init__(
         self, host: Host, router: Router, documents: DocumentStore, options: Current[LightOptions]

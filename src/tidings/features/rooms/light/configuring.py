@@ -20,7 +20,7 @@ from tidings.features.rooms.room import RoomState
 from tidings.features.rooms.room_change import Change
 from tidings.kernel.clock import Clock
 from tidings.kernel.current import Current
-from tidings.kernel.feature import Addressee, Feature, Spec, handles
+from tidings.kernel.feature import Addressee, Feature, handles
 from tidings.kernel.host import Host
 from tidings.kernel.iq import Iq
 from tidings.messages.router import Router
@@ -37,10 +37,9 @@ log = structlog.get_logger("tidings.rooms")
 class LightConfiguring(Feature):
     """Shows and changes how a room is configured."""
 
-    spec = Spec("MUC Light", version="MongooseIM 6.8")
     requires = (LightRooms,)
     Options = LightOptions
-    option_name = "muc-light"
+    option_name = "muc_light"
 
     def __init__(
         self,

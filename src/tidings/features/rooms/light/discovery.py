@@ -57,7 +57,7 @@ class LightDiscovery(Feature):
     spec = Spec.xep(30, version="2.5.0", advertises=(ns.DISCO_INFO, ns.DISCO_ITEMS))
     requires = (LightRooms,)
     Options = LightOptions
-    option_name = "muc-light"
+    option_name = "muc_light"
 
     def __init__(
         self,

@@ -47,7 +47,7 @@ class LightRooms(Feature):
 
     spec = Spec("MUC Light", version="MongooseIM 6.8", advertises=(ns.MUC_LIGHT,))
     Options = LightOptions
-    option_name = "muc-light"
+    option_name = "muc_light"
 
     def __init__(
         self,

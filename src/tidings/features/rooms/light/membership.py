@@ -16,7 +16,7 @@ from tidings.features.rooms.light_view import is_in, users_of, version_of
 from tidings.features.rooms.room import RoomState
 from tidings.features.rooms.room_change import Change
 from tidings.kernel.current import Current
-from tidings.kernel.feature import Addressee, Feature, Spec, handles
+from tidings.kernel.feature import Addressee, Feature, handles
 from tidings.kernel.host import Host
 from tidings.kernel.iq import Iq
 from tidings.messages.router import Router
@@ -32,10 +32,9 @@ log = structlog.get_logger("tidings.rooms")
 class LightMembership(Feature):
     """Shows and changes who belongs to a room."""
 
-    spec = Spec("MUC Light", version="MongooseIM 6.8")
     requires = (LightRooms,)
     Options = LightOptions
-    option_name = "muc-light"
+    option_name = "muc_light"
 
     def __init__(
         self,

@@ -9,10 +9,11 @@ from tidings.features.rooms.affiliation import Affiliation
 from tidings.features.rooms.attendance import attendance_of
 from tidings.features.rooms.configuration import status_codes
 from tidings.features.rooms.entrance import Entrance
+from tidings.features.rooms.light.options import LightOptions
 from tidings.features.rooms.room import Room
 from tidings.features.rooms.room_change import RoomChanged
 from tidings.features.rooms.showing import Showing
-from tidings.kernel.feature import Feature, Spec, listens
+from tidings.kernel.feature import Feature, listens
 from tidings.kernel.host import Host
 from tidings.kernel.maybe_awaitable import MaybeAwaitable, in_turn
 from tidings.messages.router import Router
@@ -23,9 +24,9 @@ from tidings.wire.xmpp.stanza import Stanza
 class LightMirror(Feature):
     """Shows occupants what has been done by MUC Light."""
 
-    spec = Spec("MUC Light", note="what occupants by MUC see of it")
     requires = (Entrance,)
-    option_name = "muc-light-mirror"
+    Options = LightOptions
+    option_name = "muc_light"
 
     def __init__(self, host: Host, router: Router) -> None:
         self._showing = Showing(router)

@@ -67,6 +67,12 @@ class FieldOptions(msgspec.Struct, frozen=True, kw_only=True):
         return value
 
 
+USUAL_FIELDS: Final = (
+    FieldOptions(field=ROOM_NAME, string_value="Untitled"),
+    FieldOptions(field=SUBJECT, string_value=""),
+)
+
+
 class LightOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Who may do what in rooms by MUC Light, and how large they get."""
 
@@ -111,17 +117,19 @@ class LightOptions(msgspec.Struct, frozen=True, kw_only=True):
     config_schema: Annotated[
         tuple[FieldOptions, ...],
         Meta(
-            description="The fields of a room's configuration. `roomname` and `subject` are what rooms are "
-            "called and talk about in Multi-User Chat, too."
+            description="The fields of a room's configuration; without any, `roomname`, which is `Untitled` "
+            "at first, and `subject`. These two are the name and the subject in Multi-User Chat, too."
         ),
-    ] = (
-        FieldOptions(field=ROOM_NAME, string_value="Untitled"),
-        FieldOptions(field=SUBJECT, string_value=""),
-    )
+    ] = ()
+
+    @property
+    def fields(self) -> tuple[FieldOptions, ...]:
+        """The fields that rooms have."""
+        return self.config_schema or USUAL_FIELDS
 
     def checked(self, fields: Iterable[LightField]) -> dict[str, str]:
         """Give what fields say, by name; raises `bad-request` for what is no field, or no value of it."""
-        schema = {each.field: each for each in self.config_schema}
+        schema = {each.field: each for each in self.fields}
         found: dict[str, str] = {}
         for name, value in fields:
             if name in NOT_FIELDS or name in found:
@@ -133,4 +141,4 @@ class LightOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     def defaults(self) -> dict[str, str]:
         """Give what a room has where nobody has said otherwise."""
-        return {each.field: each.default for each in self.config_schema}
+        return {each.field: each.default for each in self.fields}

@@ -59,7 +59,7 @@ def may_configure(
 
 def is_allowed(state: RoomState, key: InternalKey, options: LightOptions) -> bool:
     """Tell whether a room lets every member do something, by a field of its own or by the option."""
-    for each in options.config_schema:
+    for each in options.fields:
         if each.internal_key == key:
             return state.configuration.fields.get(each.field, each.default) == "true"
     return options.all_can_configure if key == "all_can_configure" else options.all_can_invite

@@ -12,6 +12,7 @@ from tidings.base.ids import token
 from tidings.base.jid import Jid
 from tidings.features.rooms.attendance import delivery_of
 from tidings.features.rooms.entrance import Entrance
+from tidings.features.rooms.light.options import LightOptions
 from tidings.features.rooms.light_view import (
     EMPTY_BODY,
     changed_fields,
@@ -24,7 +25,7 @@ from tidings.features.rooms.light_view import (
 )
 from tidings.features.rooms.room import Membership, Room
 from tidings.features.rooms.room_change import RoomChanged, RoomDestroyed
-from tidings.kernel.feature import Feature, Spec, listens
+from tidings.kernel.feature import Feature, listens
 from tidings.kernel.host import Host
 from tidings.kernel.maybe_awaitable import MaybeAwaitable, in_turn
 from tidings.wire.xml.element import Element
@@ -36,9 +37,9 @@ from tidings.wire.xmpp.stanza import Stanza
 class LightTelling(Feature):
     """Tells members by MUC Light what becomes of the rooms of a host."""
 
-    spec = Spec("MUC Light", note="what members are told")
     requires = (Entrance,)
-    option_name = "muc-light-telling"
+    Options = LightOptions
+    option_name = "muc_light"
 
     def __init__(self, host: Host) -> None:
         self._light = delivery_of(host)
