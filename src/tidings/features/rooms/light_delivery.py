@@ -44,7 +44,7 @@ class LightDelivery:
 
     def address_of(self, room: Room) -> Jid:
         """Give the address of a room by MUC Light."""
-        return Jid.of(room.jid.local, self.domain)
+        return Jid(f"{room.jid.local}@{self.domain}")
 
     def said(self, room: Room, sender: Jid, message: Stanza, accepted: Accepted | None) -> MaybeAwaitable:
         """Send what somebody has said in a room, to the speaker, too."""

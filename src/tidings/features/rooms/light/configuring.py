@@ -15,7 +15,7 @@ from tidings.features.rooms.light.light_kind import speaker_of
 from tidings.features.rooms.light.making import LightRooms
 from tidings.features.rooms.light.options import LightOptions
 from tidings.features.rooms.light.settings import fields_of, may_configure, new_subject, with_fields
-from tidings.features.rooms.light_view import is_in, users_of, version_of
+from tidings.features.rooms.light_view import is_in, users_written, version_of
 from tidings.features.rooms.room import RoomState
 from tidings.features.rooms.room_change import Change
 from tidings.kernel.clock import Clock
@@ -26,10 +26,10 @@ from tidings.kernel.iq import Iq
 from tidings.messages.router import Router
 from tidings.ports.documents import DocumentStore
 from tidings.ports.ledger import Ledger
-from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
-from tidings.wire.xmpp.payloads.muc_light import LightConfiguration, LightInfo, answer
+from tidings.wire.xmpp.payloads.muc_light import LightConfiguration, LightInfo, answer, fields_written
 from tidings.wire.xmpp.payloads.muc_user import about_occupant
+from tidings.wire.xmpp.stanza import Child
 
 log = structlog.get_logger("tidings.rooms")
 
@@ -55,26 +55,25 @@ class LightConfiguring(Feature):
         self._options = options
 
     @handles(LightConfiguration, kind="get", at=Addressee.ENTITY)
-    async def show(self, request: Iq[LightConfiguration]) -> Element | None:
+    async def show(self, request: Iq[LightConfiguration]) -> Child | None:
         """Answer with every field."""
         state = (await self._door.enter(request)).room.state
         version = version_of(state.configuration, state.version)
         if request.payload.version == version:
             return None
         fields = fields_of(state, self._options.now)
-        return answer(LightConfiguration.TAG, version, (field.encode() for field in fields))
+        return answer(LightConfiguration.TAG, version, fields_written(fields, LightConfiguration.TAG[0]))
 
     @handles(LightInfo, kind="get", at=Addressee.ENTITY)
-    async def show_all(self, request: Iq[LightInfo]) -> Element | None:
+    async def show_all(self, request: Iq[LightInfo]) -> Child | None:
         """Answer with every field and every member."""
         state = (await self._door.enter(request)).room.state
         version, namespace = version_of(state.configuration, state.version), ns.MUC_LIGHT_INFO
         if request.payload.version == version:
             return None
-        fields = (field.encode(namespace) for field in fields_of(state, self._options.now))
-        users = (user.encode(namespace) for user in users_of(state))
-        configuration = Element("configuration", namespace, None, *fields)
-        return answer(LightInfo.TAG, version, (configuration, Element("occupants", namespace, None, *users)))
+        fields = fields_written(fields_of(state, self._options.now), namespace)
+        content = b"<configuration>%b</configuration><occupants>%b</occupants>"
+        return answer(LightInfo.TAG, version, content % (fields, users_written(state, namespace)))
 
     @handles(LightConfiguration, kind="set", at=Addressee.ENTITY)
     async def change(self, request: Iq[LightConfiguration]) -> None:

@@ -100,7 +100,7 @@ class LightKind:
 
     def address(self, jid: Jid) -> Jid:
         """Give the canonical address of a room."""
-        return Jid.of(jid.local, self.rooms_domain)
+        return Jid(f"{jid.local}@{self.rooms_domain}") if jid.local else Jid(self.rooms_domain)
 
     def parties(self, submission: Submission) -> tuple[Jid, ...]:  # noqa: ARG002  # nobody stands behind it
         """Name nobody."""

@@ -12,7 +12,7 @@ from tidings.features.rooms.light.list_rules import ListRules, check_request, li
 from tidings.features.rooms.light.making import LightRooms, end
 from tidings.features.rooms.light.options import LightOptions
 from tidings.features.rooms.light.settings import is_allowed
-from tidings.features.rooms.light_view import is_in, users_of, version_of
+from tidings.features.rooms.light_view import is_in, users_written, version_of
 from tidings.features.rooms.room import RoomState
 from tidings.features.rooms.room_change import Change
 from tidings.kernel.current import Current
@@ -22,9 +22,9 @@ from tidings.kernel.iq import Iq
 from tidings.messages.router import Router
 from tidings.ports.documents import DocumentStore
 from tidings.ports.ledger import Ledger
-from tidings.wire.xml.element import Element
 from tidings.wire.xmpp.payloads.muc_light import LightList, LightUser, answer
 from tidings.wire.xmpp.payloads.muc_user import OccupantItem, about_occupant
+from tidings.wire.xmpp.stanza import Child
 
 log = structlog.get_logger("tidings.rooms")
 
@@ -48,13 +48,13 @@ class LightMembership(Feature):
         self._options = options
 
     @handles(LightList, kind="get", at=Addressee.ENTITY)
-    async def show(self, request: Iq[LightList]) -> Element | None:
+    async def show(self, request: Iq[LightList]) -> Child | None:
         """Answer with who belongs to the room, or nothing where the asker knows that."""
         state = (await self._door.enter(request)).room.state
         version = version_of(state.configuration, state.version)
         if request.payload.version == version:
             return None
-        return answer(LightList.TAG, version, (user.encode() for user in users_of(state)))
+        return answer(LightList.TAG, version, users_written(state, LightList.TAG[0]))
 
     @handles(LightList, kind="set", at=Addressee.ENTITY)
     async def change(self, request: Iq[LightList]) -> None:

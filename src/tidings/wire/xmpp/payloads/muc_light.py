@@ -14,6 +14,7 @@ from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid, JidError
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
+from tidings.wire.xmpp.stanza import Child
 
 LightAffiliation = Literal["owner", "member", "none"]
 _AFFILIATIONS: Final = frozenset({"owner", "member", "none"})
@@ -163,10 +164,17 @@ class LightBlocking(msgspec.Struct, frozen=True):
         return Element("query", ns.MUC_LIGHT_BLOCKING, None, *(item.encode() for item in self.items))
 
 
-def answer(tag: tuple[str, str], version: str, content: Iterable[Element]) -> Element:
-    """Return `<query/>` with the version of the room in front."""
+def answer(tag: tuple[str, str], version: str, content: bytes) -> Child:
+    """Return `<query/>` with the version of the room in front; `content` is written for its namespace."""
     namespace, name = tag
-    return Element(name, namespace, None, Element("version", namespace, None, version), *content)
+    written = Element("version", namespace, None, version).to_bytes(namespace)
+    raw = b'<%b xmlns="%b">%b%b</%b>' % (name.encode(), namespace.encode(), written, content, name.encode())
+    return Child(namespace, name, raw)
+
+
+def fields_written(fields: Iterable[LightField], namespace: str) -> bytes:
+    """Write fields where this is the default namespace."""
+    return b"".join(field.encode(namespace).to_bytes(namespace) for field in fields)
 
 
 def change(namespace: str, before: str, after: str, content: Iterable[Element]) -> Element:
