@@ -115,6 +115,7 @@ FEATURES: tuple[type[Feature], ...] = (
     ArchivePreferencesFeature,
     Carbons,
     Acceptance,
+    LightAccounts,
     Retention,
     Inbox,
     Conversations,
@@ -125,7 +126,6 @@ FEATURES: tuple[type[Feature], ...] = (
     SmartMarkers,
     Devices,
     Sync,
-    LightAccounts,
     Administration,
 )
 """What every host can do."""

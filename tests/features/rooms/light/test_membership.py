@@ -20,6 +20,7 @@ from tests.features.rooms.light.stage import (
     written,
 )
 from tests.harness.world import World
+from tidings.base.jid import Jid
 from tidings.wire.xmpp import ns
 
 __all__ = ["world"]
@@ -236,3 +237,19 @@ async def test_administrators_and_readers_are_members_to_old_clients(world: Worl
     await world.restart()
     [nina] = await people(world, "nina")
     assert (await info(nina))[2]["omar"] == "member/administrator"
+
+
+async def test_an_account_that_is_removed_leaves_its_rooms(world: World) -> None:
+    nina, omar = await people(world, "nina", "omar")
+    await create(nina, user("omar"))
+    await create(nina, to="alone@muclight.localhost")
+    omar.take()
+    await world.context.accounts.remove(Jid("nina@localhost"))
+    await world.settle()
+    [notice] = omar.take("message")
+    assert [(each.text, each.get("affiliation")) for each in notice.children[0].find_all("user")] == [
+        ("nina@localhost", "none"),
+        ("omar@localhost", "owner"),
+    ]
+    assert (await info(omar))[2] == {"omar": "owner"}
+    assert error_of(await create(omar, to="alone@muclight.localhost")) == ("", ""), "nobody has it any more"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import structlog
 
 from tidings.base.errors import StanzaError
@@ -68,7 +69,12 @@ class LightMembership(Feature):
         wanted = {jid: user for jid, user in wanted.items() if jid not in left_out}
         if not wanted:
             return  # in silence, and nothing has changed
-        room, actor = entered.room, entered.jid
+        await self._change(entered, wanted, options, request.stanza.id)
+
+    async def _change(
+        self, entered: Entered, wanted: dict[Jid, LightUser], options: LightOptions, id_: str | None
+    ) -> None:
+        room, actor = entered
 
         def decide(state: RoomState) -> Change | None:
             if not room.exists or not is_in(state.members.get(actor)):
@@ -79,19 +85,23 @@ class LightMembership(Feature):
             items = (
                 OccupantItem(affiliation=member.affiliation.value, jid=jid) for jid, member in members.items()
             )
-            return Change(
-                told=about_occupant(*items),
-                members=members,
-                door=self._door.domain,
-                id=request.stanza.id,
-                by=actor,
-            )
+            told = about_occupant(*items)
+            return Change(told=told, members=members, door=self._door.domain, id=id_, by=actor)
 
         change = await self._door.store.change(room, decide)
         if change is not None:
             self._log(entered, change)
         if not any(is_in(member) for member in room.state.members.values()):
-            await end(self._door, room, actor, request.stanza.id)
+            await end(self._door, room, actor, id_)
+
+    async def depart(self, jid: Jid) -> None:
+        """Let somebody who is no more leave the rooms that he knew by this door; somebody else owns them."""
+        options = msgspec.structs.replace(self._options.now, promote_on_last_owner_leave=True)
+        for room in await self._door.known_to(jid):
+            try:
+                await self._change(Entered(room, jid), {jid: LightUser(jid, "none")}, options, None)
+            except StanzaError as error:  # he is out already
+                log.info("room_not_left", room=room.jid.text, account=jid.text, reason=str(error))
 
     async def _left_out(
         self, entered: Entered, wanted: dict[Jid, LightUser], options: LightOptions
