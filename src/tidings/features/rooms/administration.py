@@ -181,8 +181,12 @@ class RoomAdministrators(Feature):
                 continue
             before[jid] = was
             stays = after not in {Affiliation.NONE, Affiliation.OUTCAST}
+            has_joined = old.has_joined and stays
             members[jid] = old._replace(
-                affiliation=after, nick=nick if stays else "", has_joined=old.has_joined and stays
+                affiliation=after,
+                nick=nick if stays else "",
+                has_joined=has_joined,
+                domain=old.domain if has_joined else "",
             )
         if not members:
             return None

@@ -39,7 +39,11 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RoomChanged(Fact):
-    """What is kept of a room has changed; told in the order of the changes."""
+    """What is kept of a room has changed.
+
+    It is told in the order of the changes, before the room can be changed again: a handler that wants to
+    change it starts a task for that.
+    """
 
     room: Room
     """As it is now."""

@@ -332,3 +332,17 @@ async def test_who_said_it_may_take_it_back_and_nobody_else(world: World) -> Non
     assert await retracted() == [None]
     await nina.send(f"<message to='{ROOM}' type='groupchat' id='r2'>{retract}</message>")
     assert await retracted() != [None]
+
+
+async def test_who_is_banned_and_taken_back_by_muc_knows_the_room_by_muc(world: World) -> None:
+    nina, omar = await people(world, "nina", "omar")
+    await create(nina, user("omar"))
+    await enter(nina, "Nina", room=BY_MUC)
+    await admin(nina, "<item jid='omar@localhost' affiliation='outcast'/>", room=BY_MUC)
+    await admin(nina, "<item jid='omar@localhost' affiliation='member'/>", room=BY_MUC)
+    omar.take()
+    await nina.send(say("he has not entered again", to=BY_MUC))
+    assert texts(omar) == []
+    await omar.send(say("now I have", id_="m2"))
+    assert texts(omar) == [(f"{ROOM}/omar@localhost", "now I have")]
+    assert texts(nina)[-1] == (f"{BY_MUC}/omar@localhost", "now I have")

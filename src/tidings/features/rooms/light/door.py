@@ -64,6 +64,13 @@ class LightDoor:
         """Bring the room of an address into memory, whether it exists or not."""
         return room_of(await self.kind.host.directory.load(self.kind.address(jid)))
 
+    def keep(self, room: Room) -> None:
+        """Have a room that has just been made in memory among those that exist."""
+        directory = self.kind.host.directory
+        directory.pin(room)
+        if not len(room.occupants):
+            directory.unpin(room)
+
     async def enter(self, request: Iq[P]) -> Entered:
         """Give the room of a request; raises `item-not-found` for who is no member of any."""
         room, jid = await self.load(request.to.bare), request.sender.bare

@@ -31,8 +31,8 @@ class ListRules(NamedTuple):
     """In this room."""
 
 
-def check_request(users: Iterable[LightUser], options: LightOptions) -> dict[Jid, LightUser]:
-    """Give who is named, or raise `bad-request`: nobody is named twice, nor too many."""
+def check_request(users: Iterable[LightUser], most: int) -> dict[Jid, LightUser]:
+    """Give who is named, or raise `bad-request`: nobody is named twice, nor too many; 0: any number."""
     found: dict[Jid, LightUser] = {}
     for user in users:
         if user.jid in found:
@@ -40,8 +40,8 @@ def check_request(users: Iterable[LightUser], options: LightOptions) -> dict[Jid
         if user.role not in _ROLES or (user.role and user.affiliation != "member"):
             raise StanzaError("bad-request", f"there is no role {user.role!r} of an {user.affiliation}")
         found[user.jid] = user
-        if len(found) > options.max_changes:
-            raise StanzaError("bad-request", f"one request names {options.max_changes} people at most")
+        if most and len(found) > most:
+            raise StanzaError("bad-request", f"one request names {most} people at most")
     return found
 
 

@@ -74,7 +74,7 @@ class LightRooms(Feature):
         options, asked, creator = self._options.now, request.payload, request.sender.bare
         if creator.domain not in self._router.hosts:
             raise StanzaError("not-allowed", "rooms are made by people who have an account here")
-        wanted = check_request(asked.users, options)
+        wanted = check_request(asked.users, options.max_occupants)
         values = {**options.defaults(), **options.checked(asked.fields)}
         if await self._door.has_enough(creator, options):
             raise StanzaError("bad-request", f"nobody is in more than {options.rooms_per_user} rooms")
@@ -89,6 +89,7 @@ class LightRooms(Feature):
             if room.exists:
                 raise StanzaError("conflict", "Room already exists")
             await self._door.store.make(room, self._creation(creator, members, values, request))
+            self._door.keep(room)
         log.info("room_created", room=room.jid.text, by=creator.text, door=self._door.domain)
 
     def _creation(

@@ -62,7 +62,7 @@ class LightMembership(Feature):
         """Add people, remove them, or make them something else; all of it or nothing."""
         options = self._options.now
         entered = await self._door.enter(request)
-        wanted = check_request(request.payload.users, options)
+        wanted = check_request(request.payload.users, options.max_changes)
         if not wanted:
             raise StanzaError("bad-request", "nobody is named")
         left_out = await self._left_out(entered, wanted, options)

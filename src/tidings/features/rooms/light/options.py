@@ -98,7 +98,14 @@ class LightOptions(msgspec.Struct, frozen=True, kw_only=True):
         bool, Meta(description="Whether every member may add others to a room; else its owner does.")
     ] = False
     max_occupants: Annotated[int, Meta(description="Members of one room. 0: any number.", ge=0)] = 10_000
-    max_changes: Annotated[int, Meta(description="People whom one request may name.", ge=1)] = 2_000
+    max_changes: Annotated[
+        int,
+        Meta(
+            description="People whom one change of a list may name. Each member that stays is told of all "
+            "of them.",
+            ge=1,
+        ),
+    ] = 500
     max_blocked: Annotated[int, Meta(description="Rooms and people that somebody may block.", ge=1)] = 1_000
     rooms_per_page: Annotated[
         int, Meta(description="Rooms in one answer about one's own rooms.", ge=1, le=1_000)
