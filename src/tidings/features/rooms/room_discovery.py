@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from tidings.features.rooms.affiliation import Affiliation
 from tidings.features.rooms.configuration import RoomConfiguration
 from tidings.features.rooms.entrance import Entrance
 from tidings.features.rooms.room import Room
@@ -71,8 +72,11 @@ class RoomDiscovery(Feature):
         if event.node:
             return
         configuration = room.configuration
-        event.identities[:] = [("conference", "text", configuration.name or room.jid.local)]
         event.features += (ns.MUC, ns.OCCUPANT_ID, *features_of(configuration))
+        is_secret = configuration.is_members_only and not configuration.is_public
+        if is_secret and not room.state.affiliation_of(event.asker.bare).rank > Affiliation.NONE.rank:
+            return  # what a hidden room of its members is called and talks about is theirs
+        event.identities[:] = [("conference", "text", configuration.name or room.jid.local)]
         event.forms.append(_information(room).encode())
 
 

@@ -346,3 +346,14 @@ async def test_who_is_banned_and_taken_back_by_muc_knows_the_room_by_muc(world: 
     await omar.send(say("now I have", id_="m2"))
     assert texts(omar) == [(f"{ROOM}/omar@localhost", "now I have")]
     assert texts(nina)[-1] == (f"{BY_MUC}/omar@localhost", "now I have")
+
+
+async def test_what_a_private_room_is_called_is_told_to_its_members_alone(world: World) -> None:
+    _, omar = await room_of_two(world)
+    [eve] = await people(world, "eve")
+    request = f"<iq type='get' id='i1' to='{BY_MUC}'><query xmlns='{ns.DISCO_INFO}'/></iq>"
+    seen, hidden = (await omar.request(request)).children[0], (await eve.request(request)).children[0]
+    assert "Ward 7" in seen.to_bytes().decode()
+    assert "Ward 7" not in hidden.to_bytes().decode()
+    assert "muc_membersonly" in {each.get("var") for each in hidden.find_all("feature")}
+    assert hidden.find("x", ns.DATA_FORMS) is None

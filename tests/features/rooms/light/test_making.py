@@ -141,7 +141,7 @@ async def test_rooms_have_as_many_members_as_the_options_say() -> None:
     assert error_of(await change(nina, user("pia"), user("omar", "none"))) == ("", "")
     crowd = [user(f"u{number}") for number in range(4_000)]
     too_many = await create(nina, *crowd, to="crowd@muclight.localhost")
-    assert error_of(too_many) == ("bad-request", "one request names 2 people at most")
+    assert error_of(too_many) == ("bad-request", "max_occupants_reached")
     many = [user(f"u{number}") for number in range(4_000)]
     assert error_of(await change(nina, *many)) == ("bad-request", "one request names 3 people at most")
     assert (await info(nina))[2] == {"nina": "owner", "pia": "member"}

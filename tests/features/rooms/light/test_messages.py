@@ -20,6 +20,7 @@ from tests.features.rooms.light.stage import (
 )
 from tests.harness.world import World
 from tidings.base.jid import Jid
+from tidings.features.rooms.attendance import delivery_of
 from tidings.ports.ledger.reading import InboxQuery, PageQuery
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.stanza import Stanza
@@ -243,3 +244,22 @@ async def test_the_room_is_gone_from_inboxes_when_it_is_ended(world: World) -> N
     assert await inbox(world, "omar") == {"ward7@conference.localhost": 1}
     await nina.request(query("set", "destroy"))
     assert (await inbox(world, "omar"), await inbox(world, "nina")) == ({}, {})
+
+
+async def test_nobody_who_is_away_has_a_place_in_the_index(world: World) -> None:
+    nina, omar = await people(world, "nina", "omar")
+    await create(nina, user("omar"), user("pia"))
+    online = delivery_of(world.router.hosts["conference.localhost"]).online
+
+    def there() -> set[str]:
+        return {account.jid.local for account in online.of(Jid("ward7@conference.localhost"))}
+
+    assert there() == {"nina", "omar"}
+    await omar.leave()
+    assert there() == {"nina"}
+    [omar] = await people(world, "omar")
+    assert there() == {"nina", "omar"}
+    await change(nina, user("omar", "none"))
+    assert there() == {"nina"}
+    await nina.request(query("set", "destroy"))
+    assert there() == set()

@@ -6,6 +6,9 @@ client is answered anything else, so that nothing is missed that it would not fi
 
 from __future__ import annotations
 
+import structlog
+
+from tidings.base.errors import BackendError
 from tidings.base.jid import Jid
 from tidings.features.rooms.light.discovery import SERVICE_NAME, LightDiscovery
 from tidings.features.rooms.light.light_kind import LightKind
@@ -28,6 +31,8 @@ from tidings.messages.router import Router
 from tidings.ports.ledger import Ledger
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
+
+log = structlog.get_logger("tidings.rooms")
 
 _PAGE = 500
 _IS_NOTED: Slot[bool] = Slot("rooms.light.noted", default=False)
@@ -60,15 +65,11 @@ class LightAccounts(Feature):
         return self._note(account)
 
     async def _note(self, account: Account) -> None:
-        found: dict[str, list[Jid]] = {}
-        after = None
-        while page := await self._ledger.rooms_of(account.jid, after, _PAGE):
-            for member in page:
-                if member.domain:
-                    found.setdefault(member.room.domain, []).append(member.room)
-            if len(page) < _PAGE:
-                break
-            after = page[-1].room
+        try:
+            found = await self._rooms_of(account.jid)
+        except BackendError as error:
+            log.error("rooms_unknown", account=account.jid.text, reason=str(error))
+            found, account[_IS_NOTED] = {}, False  # tried again with the next presence
         if not account.sessions:
             account[_IS_NOTED] = False
             return
@@ -76,6 +77,19 @@ class LightAccounts(Feature):
             light = self._delivery(domain)
             if light is not None:
                 light.online.add(account, rooms)
+
+    async def _rooms_of(self, jid: Jid) -> dict[str, list[Jid]]:
+        """Give the rooms that an account knows by MUC Light, by their host."""
+        found: dict[str, list[Jid]] = {}
+        after = None
+        while page := await self._ledger.rooms_of(jid, after, _PAGE):
+            for member in page:
+                if member.domain:
+                    found.setdefault(member.room.domain, []).append(member.room)
+            if len(page) < _PAGE:
+                break
+            after = page[-1].room
+        return found
 
     @listens(SessionEnded)
     def forget(self, event: SessionEnded) -> None:

@@ -74,7 +74,9 @@ class LightRooms(Feature):
         options, asked, creator = self._options.now, request.payload, request.sender.bare
         if creator.domain not in self._router.hosts:
             raise StanzaError("not-allowed", "rooms are made by people who have an account here")
-        wanted = check_request(asked.users, options.max_occupants)
+        wanted = check_request(asked.users, 0)
+        if 0 < options.max_occupants <= len(wanted):
+            raise StanzaError("bad-request", "max_occupants_reached")
         values = {**options.defaults(), **options.checked(asked.fields)}
         if await self._door.has_enough(creator, options):
             raise StanzaError("bad-request", f"nobody is in more than {options.rooms_per_user} rooms")
