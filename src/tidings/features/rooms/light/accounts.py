@@ -18,6 +18,7 @@ from tidings.features.rooms.light.settings import name_of
 from tidings.features.rooms.light_delivery import LightDelivery
 from tidings.features.rooms.light_view import version_of
 from tidings.features.rooms.online_members import leave
+from tidings.features.rooms.room import room_of
 from tidings.kernel.account import Account
 from tidings.kernel.current import Current
 from tidings.kernel.domains import Domains
@@ -136,9 +137,12 @@ class LightAccounts(Feature):
         service = self._service()
         host = None if service is None else self._router.hosts.get(service.domain)
         discovery = None if host is None else host.feature(LightDiscovery)
-        if discovery is None:
+        if discovery is None or service is None:
             return
-        for address, room in sorted((await discovery.rooms_of(event.account.jid)).items()):
+        for address in await discovery.addresses_of(event.account.jid):
+            room = room_of(await service.host.directory.load(service.address(address)))
+            if not room.exists:
+                continue  # it has ended meanwhile
             version = version_of(room.configuration, room.state.version)
             name = name_of(room.state, self._options.now)
             attributes = {"jid": address.text, "name": name, "subscription": "to"}

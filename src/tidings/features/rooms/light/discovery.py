@@ -17,8 +17,8 @@ from tidings.features.rooms.light.door import LightDoor
 from tidings.features.rooms.light.making import LightRooms
 from tidings.features.rooms.light.options import LightOptions
 from tidings.features.rooms.light.settings import name_of
-from tidings.features.rooms.light_view import is_in, is_open, version_of
-from tidings.features.rooms.room import Room
+from tidings.features.rooms.light_view import is_in, version_of
+from tidings.features.rooms.storing import membership_of
 from tidings.kernel.current import Current
 from tidings.kernel.events import DiscoInfo
 from tidings.kernel.feature import Addressee, Feature, Spec, handles
@@ -112,14 +112,16 @@ class LightDiscovery(Feature):
         if asked.node not in {"", ns.MUC_LIGHT}:
             raise StanzaError("item-not-found", "there is no such node")
         query = Element("query", ns.DISCO_ITEMS, {"node": asked.node} if asked.node else None)
-        rooms = await self.rooms_of(request.sender.bare)
-        if not rooms:
+        addresses = await self.addresses_of(request.sender.bare)
+        if not addresses:
             return query
         options = self._options.now
-        found = _page(sorted(rooms), asked.page, options.rooms_per_page)
-        query.append(found.encode(len(rooms)))
+        found = _page(addresses, asked.page, options.rooms_per_page)
+        query.append(found.encode(len(addresses)))
         for address in found.addresses:
-            room = rooms[address]
+            room = await self._door.load(address)
+            if not room.exists:
+                continue  # it has ended meanwhile
             attributes = {
                 "jid": address.text,
                 "name": name_of(room.state, options),
@@ -134,20 +136,21 @@ class LightDiscovery(Feature):
         await self._door.enter(request)
         return Element("query", ns.DISCO_ITEMS)
 
-    async def rooms_of(self, jid: Jid) -> dict[Jid, Room]:
-        """Give the rooms that somebody is in and that this door opens to, by their addresses here."""
-        found: dict[Jid, Room] = {}
+    async def addresses_of(self, jid: Jid) -> list[Jid]:
+        """Give the rooms that somebody is in and that this door opens to, by their addresses here, sorted.
+
+        Rooms that he knows by this door are not looked at: they are open to it as long as he does.
+        """
+        found: list[Jid] = []
         after = None
         while page := await self._ledger.rooms_of(jid, after, _PAGE):
             for each in page:
-                if each.room.domain == self._door.kind.rooms_domain:
-                    address = Jid.of(each.room.local, self._door.domain)
-                    room = await self._door.load(address)
-                    is_member = room.exists and is_in(room.state.members.get(jid))
-                    if is_member and is_open(room.configuration):
-                        found[address] = room
+                address = Jid(f"{each.room.local}@{self._door.domain}")
+                is_here = each.room.domain == self._door.kind.rooms_domain and is_in(membership_of(each))
+                if is_here and (each.domain or await self._door.opens_to(address)):
+                    found.append(address)
             after = page[-1].room
-        return found
+        return sorted(found)
 
 
 class _Found(NamedTuple):

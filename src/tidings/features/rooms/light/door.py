@@ -64,6 +64,11 @@ class LightDoor:
         """Bring the room of an address into memory, whether it exists or not."""
         return room_of(await self.kind.host.directory.load(self.kind.address(jid)))
 
+    async def opens_to(self, jid: Jid) -> bool:
+        """Tell whether there is a room at an address here that this door opens to."""
+        room = await self.load(jid)
+        return room.exists and is_open(room.configuration)
+
     def keep(self, room: Room) -> None:
         """Have a room that has just been made in memory among those that exist."""
         directory = self.kind.host.directory
