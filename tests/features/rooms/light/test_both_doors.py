@@ -357,3 +357,20 @@ async def test_what_a_private_room_is_called_is_told_to_its_members_alone(world:
     assert "Ward 7" not in hidden.to_bytes().decode()
     assert "muc_membersonly" in {each.get("var") for each in hidden.find_all("feature")}
     assert hidden.find("x", ns.DATA_FORMS) is None
+
+
+async def test_what_comes_in_one_read_is_said_in_its_order(world: World) -> None:
+    nina, omar = await people(world, "nina", "omar")
+    await enter(nina, "Nina", room=BY_MUC)
+    await muc_form(nina, **{"muc#roomconfig_whois": "anyone", "muc#roomconfig_membersonly": "1"})
+    await admin(nina, "<item jid='omar@localhost' affiliation='member'/>", room=BY_MUC)
+    omar.take()
+    await omar.send(*(say(f"{number}", id_=f"m{number}") for number in range(5)))
+    assert [text for _, text in texts(omar)] == ["0", "1", "2", "3", "4"]
+    subject = f"<message to='{BY_MUC}' type='groupchat' id='s1'><subject>Tea</subject></message>"
+    await nina.send(say("before", to=BY_MUC, id_="b"), subject, say("after", to=BY_MUC, id_="a"))
+    got = omar.take("message")
+    assert [each.text_of("body") for each in got] == ["before", "", "after"]
+    assert got[1].children[0].text_of("subject") == "Tea"
+    assert await inbox(world, "omar") == {BY_MUC: 2}
+    assert await archive(world) == ["0", "1", "2", "3", "4", "before", "after"]
