@@ -27,7 +27,7 @@ from tests.harness.world import World, WorldClient
 from tidings.base.jid import Jid
 from tidings.features.rooms.light_view import as_light, as_muc
 from tidings.ports.ledger.reading import PageQuery
-from tidings.wire.xml.element import Element
+from tidings.wire.xml.element import Element, decode
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.arrival import kept
 from tidings.wire.xmpp.stanza import Stanza
@@ -308,8 +308,6 @@ async def test_the_archive_tells_of_changes_in_the_words_of_both(world: World) -
 
 
 def _light(message: Stanza) -> Element:
-    from tidings.wire.xml.element import decode
-
     return decode(as_light(message, Jid(ROOM), None).to_bytes(), ns.CLIENT)
 
 

@@ -20,6 +20,8 @@ from tests.features.rooms.light.stage import (
     written,
 )
 from tests.harness.world import World
+from tidings.base.jid import Jid
+from tidings.wire.xmpp.stanza import Stanza
 
 __all__ = ["world"]
 
@@ -171,10 +173,6 @@ async def test_rooms_may_have_no_owners() -> None:
 
 
 async def test_people_of_other_servers_make_no_rooms(world: World) -> None:
-    assert world.router is not None
-    from tidings.base.jid import Jid
-    from tidings.wire.xmpp.stanza import Stanza
-
     got: list[Stanza] = []
 
     class Elsewhere:

@@ -23,6 +23,7 @@ from tidings.base.jid import Jid
 from tidings.features.rooms.attendance import delivery_of
 from tidings.ports.ledger.reading import InboxQuery, PageQuery
 from tidings.wire.xmpp import ns
+from tidings.wire.xmpp.payloads.arrival import kept
 from tidings.wire.xmpp.stanza import Stanza
 
 __all__ = ["world"]
@@ -36,8 +37,6 @@ async def inbox(world: World, name: str) -> dict[str, int]:
 async def archive(world: World) -> list[str]:
     """Give the texts that the archive of the room has."""
     page = await world.stores.ledger.page(Jid("ward7@conference.localhost"), PageQuery(limit=100))
-    from tidings.wire.xmpp.payloads.arrival import kept
-
     bodies = (kept(each.body) for each in page.entries if each.body is not None)
     found = (each.decode(ns.CLIENT, "body") for each in bodies)
     return [body.text for body in found if body is not None and body.text]
