@@ -33,9 +33,10 @@ _LIGHT: Final = frozenset(
 
 
 def is_open(configuration: RoomConfiguration) -> bool:
-    """Tell whether MUC Light, which shows real addresses and knows members alone, opens to a room."""
+    """Tell whether MUC Light opens to a room: it shows real addresses, and knows members who come and go."""
     return (
         configuration.is_members_only
+        and configuration.is_persistent
         and not configuration.is_anonymous
         and not configuration.password
         and not configuration.is_locked

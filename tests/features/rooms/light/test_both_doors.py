@@ -269,8 +269,9 @@ async def test_a_room_made_by_muc_opens_where_it_hides_nobody(world: World) -> N
     await nina.send(say("welcome", to=BY_MUC, id_="m3"))
     assert texts(omar) == [(f"{ROOM}/nina@localhost", "welcome")]
     assert await inbox(world, "omar") == {BY_MUC: 1}
-    refused = await muc_form(nina, **{"muc#roomconfig_membersonly": "0"})
-    assert error_of(refused)[0] == "not-acceptable"
+    for taken_back in ("membersonly", "persistentroom"):
+        refused = await muc_form(nina, **{f"muc#roomconfig_{taken_back}": "0"})
+        assert error_of(refused)[0] == "not-acceptable"
 
 
 async def test_the_archive_tells_of_changes_in_the_words_of_both(world: World) -> None:
