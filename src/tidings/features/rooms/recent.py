@@ -18,6 +18,7 @@ from tidings.kernel.slots import Slot
 from tidings.ports.ledger import Ledger
 from tidings.ports.ledger.batch import Accepted, EntryKind
 from tidings.ports.ledger.reading import PageQuery
+from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.arrival import kept, stamped
 from tidings.wire.xmpp.payloads.muc import HistoryLimits
 from tidings.wire.xmpp.stanza import Stanza
@@ -72,7 +73,7 @@ async def _read(room: Room, recent: _Recent, ledger: Ledger) -> None:
         if entry.body is None or entry.retracted is not None or is_newer or entry.kind not in _SHOWN:
             continue
         message = kept(entry.body)
-        if message.sender is not None and message.sender.resource:
+        if message.sender is not None and message.sender.resource and not is_subject(message):
             recent.said.append(Said(message, entry.id.position, str(entry.id), entry.time))
     recent.said.extend(newer)
 
@@ -111,3 +112,12 @@ def history(room: Room, wanted: HistoryLimits, now: int) -> Sequence[Stanza]:
                 break
         found.append(stanza)
     return found[::-1]
+
+
+def is_subject(message: Stanza) -> bool:
+    """Tell whether a message sets the subject: it has one, and neither a text nor a thread (§8.1)."""
+    return (
+        message.has(ns.CLIENT, "subject")
+        and not message.has(ns.CLIENT, "body")
+        and not message.has(ns.CLIENT, "thread")
+    )

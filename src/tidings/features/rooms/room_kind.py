@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from tidings.base.clock import microseconds
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
 from tidings.features.rooms import recent, slow_mode
@@ -141,7 +142,7 @@ class RoomKind:
         """Plan what somebody says who may speak; `may_name`: and may change the subject."""
         if classification.is_counted and not submission.tries:
             slow_mode.check(room, speaker, self._clock.monotonic())
-        if is_subject(submission.message):
+        if recent.is_subject(submission.message):
             if not may_name:
                 raise StanzaError("forbidden", "only moderators change the subject of this room")
             return self._plan_subject(submission, classification, room, speaker)
@@ -177,7 +178,7 @@ class RoomKind:
         self, submission: Submission, classification: Classification, room: Room, occupant: Occupant
     ) -> Plan:
         append = self._append(submission, classification, room, occupant)
-        subject = _subject_of(occupant, submission.message, 0)
+        subject = _subject_of(occupant, submission.message, microseconds(self._clock.now()))
         kept = PropertyChange(archive=room.jid.text, name=SUBJECT, value=msgspec.json.encode(subject))
         append = msgspec.structs.replace(append, properties=(kept,), raises=(room.jid.text,))
         return Plan(classification, append, reason=_KEPT_BY_ROOM)
@@ -331,15 +332,6 @@ def _may_whisper(room: Room, occupant: Occupant, addressed: Occupant) -> bool:
             return Role.MODERATOR in {occupant.role, addressed.role}
         case _:
             return False
-
-
-def is_subject(message: Stanza) -> bool:
-    """Tell whether a message sets the subject: it has one, and neither a text nor a thread (§8.1)."""
-    return (
-        message.has(ns.CLIENT, "subject")
-        and not message.has(ns.CLIENT, "body")
-        and not message.has(ns.CLIENT, "thread")
-    )
 
 
 def _places(room: Room, reference: Reference | None) -> tuple[Target, ...]:

@@ -24,12 +24,14 @@ from tests.features.rooms.light.test_messages import archive, inbox
 from tests.features.rooms.stage import enter, shown
 from tests.features.rooms.test_owners_and_admins import admin
 from tests.harness.world import World, WorldClient
+from tidings.base.clock import microseconds
 from tidings.base.jid import Jid
 from tidings.features.rooms.light_view import as_light, as_muc
 from tidings.ports.ledger.reading import PageQuery
 from tidings.wire.xml.element import Element, decode
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.arrival import kept
+from tidings.wire.xmpp.payloads.date_time import format_date_time
 from tidings.wire.xmpp.stanza import Stanza
 
 __all__ = ["world"]
@@ -373,3 +375,16 @@ async def test_what_comes_in_one_read_is_said_in_its_order(world: World) -> None
     assert got[1].children[0].text_of("subject") == "Tea"
     assert await inbox(world, "omar") == {BY_MUC: 2}
     assert await archive(world) == ["0", "1", "2", "3", "4", "before", "after"]
+
+
+async def test_a_subject_is_known_with_its_time_after_a_restart(world: World) -> None:
+    nina, omar = await room_of_two(world)
+    await omar.send(f"<message to='{BY_MUC}' type='groupchat' id='s1'><subject>Lunch</subject></message>")
+    set_at = format_date_time(microseconds(world.clock.now()))
+    await world.advance(3_600)
+    await world.restart()
+    nina, omar = await people(world, "nina", "omar")
+    [subject] = [each for each in await enter(omar, "Omar", room=BY_MUC) if each.find("subject") is not None]
+    assert subject.text_of("subject") == "Lunch"
+    assert subject.find("delay", ns.DELAY).get("stamp") == set_at  # type: ignore[union-attr]
+    assert (await info(nina))[1]["subject"] == "Lunch"
