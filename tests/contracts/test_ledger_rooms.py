@@ -49,7 +49,7 @@ from tidings.ports.ledger.batch import (
     Refused,
     Stale,
 )
-from tidings.ports.ledger.reading import InboxQuery, Member
+from tidings.ports.ledger.reading import InboxQuery, Member, PageQuery
 
 __all__ = ["Clock", "clock", "ledger", "ledger_url", "ledger_urls"]
 
@@ -321,3 +321,23 @@ async def test_a_room_that_is_forgotten_has_no_properties(ledger: SqlLedger) -> 
         pass
     assert await ledger.properties(ROOM) == {}
     assert await ledger.with_property(ROOM.domain, "room") == ()
+
+
+# -- pages
+
+
+async def test_a_page_leaves_out_kinds_and_counts_what_is_left(ledger: SqlLedger) -> None:
+    without = (EntryKind.MEMBERSHIP, EntryKind.CONFIGURATION)
+    await accept(ledger, membership(joins(ALICE, "owner")), say(ALICE, 1), say(ALICE, 2))
+    kept = PropertyChange(archive=ROOM, name="room", value=b"{}")
+    entry = Entry(archive=ROOM, peer=ROOM)
+    told = Append(
+        body=stanza("it changes"), entries=(entry,), kind=EntryKind.CONFIGURATION, properties=(kept,)
+    )
+    await accept(ledger, told, membership(joins(BOB)), say(BOB, 3))
+    assert await texts(ledger, ROOM, without=without) == ["1", "2", "3"]
+    assert await texts(ledger, ROOM, without=without, above=2) == ["2", "3"]
+    assert await texts(ledger, ROOM, without=without, peer=ROOM, limit=2, newest=True) == ["2", "3"]
+    assert await texts(ledger, ROOM, without=without, words=("3",)) == ["3"]
+    page = await ledger.page(ROOM, PageQuery(without=without, limit=1, newest=True))
+    assert (page.total, page.index, page.is_complete) == (3, 2, False)

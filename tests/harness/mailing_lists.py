@@ -20,6 +20,7 @@ from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
 from tidings.features.disco import ServiceDiscovery
 from tidings.kernel.account import Account
+from tidings.kernel.archive_view import ArchiveView
 from tidings.kernel.clock import Clock
 from tidings.kernel.entity import Entity
 from tidings.kernel.events import MessageDelivered
@@ -69,6 +70,9 @@ class MailingLists:
 
     def make(self, jid: Jid, *, exists: bool) -> Entity:
         return Entity(jid, exists=exists)
+
+    async def archive_view(self, entity: Entity, asker: Jid) -> ArchiveView:
+        raise StanzaError("not-allowed")
 
     def address(self, jid: Jid) -> Jid:
         local, plus, _ = jid.local.partition("+")

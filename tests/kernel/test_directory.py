@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections import Counter
 
 from tests.harness.world import World
+from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
 from tidings.kernel.account import Account
+from tidings.kernel.archive_view import ArchiveView
 from tidings.kernel.directory import Directory
+from tidings.kernel.entity import Entity
 from tidings.kernel.slots import Slot
 
 ALICE = Jid("alice@localhost")
@@ -33,6 +36,9 @@ class People:
 
     def make(self, jid: Jid, *, exists: bool) -> Account:
         return Account(jid, exists=exists)
+
+    async def archive_view(self, entity: Entity, asker: Jid) -> ArchiveView:
+        raise StanzaError("not-allowed")
 
     async def version(self, jid: Jid) -> int:
         self.asked["version", jid] += 1

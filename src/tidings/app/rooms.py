@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from tidings.app.hosts import ServiceKind
+from tidings.features.archive import Archive
 from tidings.features.disco import ServiceDiscovery
 from tidings.features.ping import XmppPing
+from tidings.features.retention import Retention
 from tidings.features.rooms import (
     Entrance,
     NickRegistration,
@@ -42,6 +44,8 @@ ROOMS: Final = ServiceKind(
         LightMirror,
         ServiceDiscovery,
         XmppPing,
+        Archive,
+        Retention,
     ),
 )
 

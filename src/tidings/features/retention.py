@@ -1,4 +1,4 @@
-"""Retention: archives keep what their domain wants to keep, and nothing of accounts that are no more.
+"""Retention: archives keep what their domain wants to keep, and nothing of who is no more.
 
 Goes through the archives of the domain in small steps beside the traffic, each a short transaction, with a
 pause after each; the domains of a server take turns:
@@ -24,10 +24,11 @@ from tidings.base.jid import Jid
 from tidings.kernel.accounts import AddressHeld
 from tidings.kernel.clock import Clock
 from tidings.kernel.current import Current
-from tidings.kernel.events import AccountRemoved, AccountWanted
+from tidings.kernel.events import AccountRemoved, AccountWanted, ArchiveShortened
 from tidings.kernel.feature import Feature, listens
 from tidings.kernel.hooks import Stage
 from tidings.kernel.host import Host
+from tidings.kernel.maybe_awaitable import until_done
 from tidings.kernel.telemetry import Telemetry
 from tidings.kernel.turns import Turns
 from tidings.messages.router import Router
@@ -228,6 +229,8 @@ class Retention(Feature):
             archive, keep=keep, octets=octets, before=before, unread_from=unread, limit=options.step
         )
         self.trimmed += count
+        if count:
+            await until_done(self._host.hooks.tell(ArchiveShortened(archive)))
         return count
 
     async def _unread_from(self) -> int | None:

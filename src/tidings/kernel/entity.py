@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from tidings.base.jid import Jid
+from tidings.kernel.archive_view import ArchiveView
 from tidings.kernel.slots import Slotted
 
 
@@ -47,4 +48,8 @@ class EntityKind(Protocol):
 
     def make(self, jid: Jid, *, exists: bool) -> Entity:
         """Make the object that stands for it in memory, with nothing loaded yet."""
+        ...
+
+    async def archive_view(self, entity: Entity, asker: Jid) -> ArchiveView:
+        """Tell what a full JID may read of the archive of an entity; raises `StanzaError` for nothing."""
         ...

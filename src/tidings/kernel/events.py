@@ -186,6 +186,15 @@ class EntryReferenced(Fact):
     """The owner's session that did, where it was one."""
 
 
+class EntryRetracted(Fact):
+    """A message of a room was taken back, by its author or by the room."""
+
+    entity: Entity
+    """Whose archive it is in."""
+    position: int
+    """Where it stands there."""
+
+
 class ConversationReturned(Fact):
     """A new message has brought a conversation back to the inbox, whose owner had put it into the archive."""
 
@@ -236,10 +245,16 @@ class ConversationRead(Fact):
 
 
 class AccountWanted(Work):
-    """Somebody wants to make an account; a handler that refuses prevents it."""
+    """Somebody wants to make an account, or a room; a handler that refuses prevents it."""
 
     account: Jid
     """The bare JID that it would have."""
+
+
+class ArchiveShortened(Fact):
+    """Entries of an archive were erased or trimmed; who remembers some of them reads them anew."""
+
+    archive: Jid
 
 
 class AccountRegistered(Fact):

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
 from tidings.kernel.account import Account, account_of
+from tidings.kernel.archive_view import ArchiveView
 from tidings.kernel.entity import Entity
 from tidings.kernel.events import MessageDelivered
 from tidings.kernel.host import Host
@@ -71,6 +72,12 @@ class AccountKind:
     def parties(self, submission: Submission) -> tuple[Jid, ...]:  # noqa: ARG002  # nobody stands behind an account
         """Name nobody: behind an account there is nobody else."""
         return ()
+
+    async def archive_view(self, entity: Entity, asker: Jid) -> ArchiveView:
+        """Let the owner read all, and nobody else anything; refused in MongooseIM's words."""
+        if asker.bare != entity.jid:
+            raise StanzaError("not-allowed", "The action is not allowed.")
+        return ArchiveView(archive=entity.jid)
 
     # --- before the commit: pure
 

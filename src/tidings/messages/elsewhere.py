@@ -6,6 +6,7 @@ import msgspec
 
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
+from tidings.kernel.archive_view import ArchiveView
 from tidings.kernel.entity import Entity
 from tidings.kernel.maybe_awaitable import MaybeAwaitable
 from tidings.kernel.reasons import Reason
@@ -34,6 +35,10 @@ class Elsewhere:
     def make(self, jid: Jid, *, exists: bool) -> Entity:
         """Nothing of it is ever in memory."""
         raise TypeError(f"{jid} is no entity of this server (exists: {exists})")
+
+    async def archive_view(self, entity: Entity, asker: Jid) -> ArchiveView:
+        """Nothing of it can be read here."""
+        raise StanzaError("item-not-found", f"{asker} asks here for the archive of {entity.jid}")
 
     def address(self, jid: Jid) -> Jid:
         """Give the JID itself: whoever serves it knows whether it has others."""

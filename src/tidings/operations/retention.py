@@ -15,6 +15,8 @@ from msgspec import Meta
 
 from tidings.base.clock import microseconds
 from tidings.base.jid import Jid
+from tidings.kernel.events import ArchiveShortened
+from tidings.kernel.maybe_awaitable import until_done
 from tidings.operations.catalogue import ADMINISTRATORS, operation
 from tidings.operations.context import Context
 from tidings.operations.errors import OperationError
@@ -32,7 +34,7 @@ _REPORT_EVERY: Final = 20
 """Steps between two lines in the log that say how far a long operation is."""
 
 User = Annotated[
-    AccountAddress, Meta(description="Account whose archive is meant, such as alice@example.org.")
+    AccountAddress, Meta(description="Account or room whose archive is meant, such as alice@example.org.")
 ]
 MessageId = Annotated[
     str, Meta(description="Archive id of the message, as its stanza-id by this account tells: 0k3f9-17.")
@@ -93,7 +95,9 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
 class TrimRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What to keep, and of which archives: of one account, one domain, or all domains."""
 
-    user: Annotated[AccountAddress | None, Meta(description="Account whose archive is trimmed.")] = None
+    user: Annotated[AccountAddress | None, Meta(description="Account or room whose archive is trimmed.")] = (
+        None
+    )
     domain: Annotated[Domain | None, Meta(description="Domain whose archives are trimmed.")] = None
     keep_days: Annotated[int, Meta(ge=0, description="Days to keep; 0 is no limit.")] = 0
     keep_messages: Annotated[
@@ -133,6 +137,7 @@ async def erase_message(context: Context, request: OneMessage) -> Erased:
         erased = await ledger.erase_everywhere(entry.id, archive)
     else:
         erased = await ledger.erase(archive, (entry.id.position,))
+    await _shortened(context, archive)
     if not erased and entry.body is not None:
         raise OperationError("conflict", f"{request.id} is under legal hold; release it first")
     return Erased(user=archive, erased=erased)
@@ -156,6 +161,7 @@ async def erase_conversation(context: Context, request: OneConversation) -> Eras
     erased = await _to_the_end(
         lambda: ledger.erase_conversation(archive, peer, limit=STEP), "erase-conversation", archive
     )
+    await _shortened(context, archive)
     left = await ledger.page(archive, PageQuery(peer=peer, limit=0))
     return Erased(user=archive, erased=erased, held=left.total or 0)
 
@@ -177,6 +183,7 @@ async def erase_archive(context: Context, request: OneArchive) -> Erased:
     archive, ledger = request.user, _ledger(context)
     erased = await _to_the_end(lambda: ledger.trim(archive, keep=0, limit=STEP), "erase-archive", archive)
     erased += await _empty_inbox(ledger, archive)
+    await _shortened(context, archive)
     left = await ledger.page(archive, PageQuery(limit=0))
     return Erased(user=archive, erased=erased, held=left.total or 0)
 
@@ -222,11 +229,14 @@ async def trim(context: Context, request: TrimRequest) -> Trimmed:
         before = microseconds(context.clock.now() - request.keep_days * _DAY)
 
     async def trim_one(archive: Jid) -> int:
-        return await _to_the_end(
+        trimmed = await _to_the_end(
             lambda: ledger.trim(archive, keep=keep, octets=octets, before=before, limit=STEP),
             "trim",
             archive,
         )
+        if trimmed:
+            await _shortened(context, archive)
+        return trimmed
 
     if request.user:
         return Trimmed(archives=1, trimmed=await trim_one(request.user))
@@ -258,6 +268,13 @@ async def _to_the_end(step: Callable[[], Awaitable[int]], name: str, archive: Ji
         if steps % _REPORT_EVERY == 0:
             log.info("retention_progress", operation=name, archive=str(archive), entries=done)
     return done
+
+
+async def _shortened(context: Context, archive: Jid) -> None:
+    """Tell the running server, which may remember what was erased."""
+    host = context.host(archive.domain)
+    if host is not None:
+        await until_done(host.hooks.tell(ArchiveShortened(archive)))
 
 
 async def _empty_inbox(ledger: Ledger, archive: Jid) -> int:

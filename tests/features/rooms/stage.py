@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 import msgspec
 import pytest
@@ -23,10 +23,10 @@ async def world() -> AsyncIterator[World]:
     await world.stop()
 
 
-async def start(**options: object) -> World:
-    """Start a server with rooms, which are open as soon as they are made."""
+async def start(*, features: Mapping[str, msgspec.Struct] | None = None, **options: object) -> World:
+    """Start a server with rooms, which are open when they are made; `features` are options of others."""
     muc = msgspec.convert({"locks_new": False, **options}, EntranceOptions)
-    return await World.start(("localhost",), services=(ROOMS,), options={"muc": muc})
+    return await World.start(("localhost",), services=(ROOMS,), options={"muc": muc, **(features or {})})
 
 
 async def enter(

@@ -1,5 +1,6 @@
-"""Archive: an account reads its own history, filtered, in pages, in either direction (XEP-0313)."""
+"""Archive: accounts read their own history, and rooms give theirs, filtered and in pages (XEP-0313)."""
 
-from tidings.features.archive.service import Archive, ArchiveOptions
+from tidings.features.archive.options import ArchiveOptions
+from tidings.features.archive.service import Archive
 
 __all__ = ["Archive", "ArchiveOptions"]

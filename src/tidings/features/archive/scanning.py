@@ -1,17 +1,17 @@
-"""Scanning: the messages with one resource of a peer, picked from the conversation with its account.
+"""Scanning: the messages with one resource of a peer, or of one author in a room, picked from the others.
 
 Archives are kept by conversation, not by resource, so these pages are gathered: exact, but not counted.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
 
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
-from tidings.features.archive.stored import is_with
 from tidings.ports.ledger import Ledger
 from tidings.ports.ledger.reading import Archived, ArchivePage, PageQuery
 
@@ -23,8 +23,10 @@ _STEP_OCTETS: Final = 4 << 20
 """So much is read at once: what is not wanted of it is let go of."""
 
 
-async def scan(ledger: Ledger, archive: Jid, query: PageQuery, address: Jid) -> ArchivePage:
-    """Give the page of those messages that are from or to the full address.
+async def scan(
+    ledger: Ledger, archive: Jid, query: PageQuery, matches: Callable[[Archived], bool]
+) -> ArchivePage:
+    """Give the page of those messages that match.
 
     Raises `NoSuchEntry`, and `resource-constraint` where too many others lie between.
     """
@@ -34,7 +36,7 @@ async def scan(ledger: Ledger, archive: Jid, query: PageQuery, address: Jid) -> 
     while scanned < SCANNED:
         page = await ledger.page(archive, step)
         scanned += len(page.entries)
-        matching = [entry for entry in page.entries if is_with(entry, address)]
+        matching = [entry for entry in page.entries if matches(entry)]
         found = [*matching, *found] if query.newest else [*found, *matching]
         kept = _kept(found, query)
         if page.is_complete or kept < len(found):

@@ -1,90 +1,50 @@
-"""Archive: an account reads its own history, filtered, in pages, in either direction.
+"""Archive: accounts read their own history, and rooms give theirs, filtered, in pages, either way.
 
 Implements XEP-0313 1.1.3 with XEP-0059 1.0 (`urn:xmpp:mam:1` too), text search (XEP-0431 0.2.0), tombstones
 (XEP-0424 0.4.2 and its older forms) and the fields that MongooseIM adds; the marks § point at the sections of
 XEP-0313. Folding and the bounds in errors are our own: docs/specs/archive.md. What is archived, and under
-which id, is decided where messages are accepted; this feature reads. Left out: archives of rooms.
+which id, is decided where messages are accepted; this feature reads. Who may read an archive, and what of it,
+is said by the kind of its entity.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Annotated, Final, Literal
+from collections.abc import Iterator
+from typing import Final
 
-import msgspec
 import structlog
-from msgspec import Meta
 
-from tidings.base.errors import BackendError, StanzaError
+from tidings.base.errors import BackendError
 from tidings.base.ids import token
 from tidings.base.jid import Jid
-from tidings.base.shares import share
 from tidings.features.archive import erasing
-from tidings.features.archive.folding import conversations, fold
-from tidings.features.archive.results import ArchiveResultWriter, retraction_of, taken_back
-from tidings.features.archive.scanning import scan
-from tidings.features.archive.selection import UnknownId, bounds_of, fin_of, page_query, wanted_resource
+from tidings.features.archive.options import ArchiveOptions
+from tidings.features.archive.page_reader import PageReader, found_for
+from tidings.features.archive.results import ArchiveResultWriter
+from tidings.features.archive.selection import fin_of
+from tidings.kernel.account import Account
+from tidings.kernel.archive_view import ArchiveView
 from tidings.kernel.current import Current
-from tidings.kernel.events import DiscoInfo, EntryReferenced, SessionBound
+from tidings.kernel.events import DiscoInfo, EntryReferenced, EntryRetracted, SessionBound
 from tidings.kernel.feature import Addressee, Feature, Spec, handles, listens
 from tidings.kernel.host import Host
 from tidings.kernel.iq import Iq
+from tidings.kernel.maybe_awaitable import until_done
 from tidings.kernel.outgoing import Outgoing
 from tidings.kernel.pacing import Pacing
 from tidings.kernel.pulling import pulled
 from tidings.kernel.supervisor import Supervisor
 from tidings.kernel.telemetry import Telemetry
+from tidings.messages.router import Router
 from tidings.messages.shown import shown_body
 from tidings.ports.ledger import Ledger
-from tidings.ports.ledger.reading import Archived, ArchivePage, EntryId, NoSuchEntry, PageQuery
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
-from tidings.wire.xmpp.payloads.archive import (
-    ArchiveForm,
-    ArchiveMetadata,
-    ArchiveQuery,
-    Landmark,
-    unknown_id_error,
-)
+from tidings.wire.xmpp.payloads.archive import ArchiveForm, ArchiveMetadata, ArchiveQuery, Landmark
 from tidings.wire.xmpp.payloads.data_form import Field, FieldKind
 from tidings.wire.xmpp.payloads.references import ReferenceKind
 
 log = structlog.get_logger("tidings.archive")
-
-
-class ArchiveOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How much an account may have, how much is answered at once, what is shown of what was taken back."""
-
-    max_octets: Annotated[
-        int,
-        share(
-            "Octets of the messages in the archive of one account; 0 is any number. A message that finds no "
-            "room, with its sender or its recipient, is refused.",
-            ge=0,
-        ),
-    ] = 0
-    default_page: Annotated[
-        int, Meta(description="Messages on a page when a client does not say how many.", ge=1, le=1_000)
-    ] = 50
-    maximum_page: Annotated[
-        int, Meta(description="Messages on a page, whatever a client says.", ge=1, le=1_000)
-    ] = 50
-    page_bytes: Annotated[
-        int,
-        Meta(
-            description="Bytes of messages on a page: it ends before it has more, but with one message at "
-            "least, and tells that it is not complete.",
-            ge=10_000,
-        ),
-    ] = 1_048_576
-    retracted: Annotated[
-        Literal["tombstone", "original", "erase"],
-        Meta(
-            description="What becomes of a message that its author takes back. `tombstone`: the archive "
-            "tells that there was one, and the database keeps the original. `original`: it is shown on. "
-            "`erase`: it goes from the database, unless it is held."
-        ),
-    ] = "tombstone"
 
 
 _EXTRA_FIELDS: Final = (
@@ -92,7 +52,7 @@ _EXTRA_FIELDS: Final = (
     Field("to-id", kind=FieldKind.TEXT_SINGLE),
     Field("simple", kind=FieldKind.BOOLEAN),
 )
-_OF_ACCOUNTS: Final = (
+_OF_ARCHIVES: Final = (
     ns.MAM2_EXTENDED,
     ns.MAM2_GROUPCHAT_FIELD,
     ns.FULLTEXT,
@@ -106,7 +66,7 @@ _TOMBSTONES: Final = (f"{ns.RETRACTION0}#tombstone", f"{ns.RETRACTION1}#tombston
 
 
 class Archive(Feature):
-    """Answers queries on the archives of this host's accounts, each to its owner alone."""
+    """Answers queries on the archives of this host's entities to those who may read them."""
 
     spec = (
         Spec.xep(
@@ -129,13 +89,17 @@ class Archive(Feature):
         self,
         host: Host,
         ledger: Ledger,
+        router: Router,
         supervisor: Supervisor,
         pacing: Pacing,
         telemetry: Telemetry,
         options: Current[ArchiveOptions],
     ) -> None:
         host.archive_octets = options.now.max_octets
+        self._host = host
         self._ledger = ledger
+        self._router = router
+        self._reader = PageReader(ledger, supervisor, options)
         self._pacing = pacing
         self._telemetry = telemetry
         self._supervisor = supervisor
@@ -143,28 +107,34 @@ class Archive(Feature):
 
     @listens(DiscoInfo)  # §8
     def describe(self, event: DiscoInfo) -> None:
-        """Say to the owner of an account what its archive can do."""
-        if event.node or event.entity is None or event.asker.bare != event.entity.jid:
+        """Say what an archive can do: that of an account to its owner, that of a room to everybody."""
+        entity = event.entity
+        if event.node or entity is None or not entity.exists:
             return
-        event.features += _OF_ACCOUNTS
+        if isinstance(entity, Account) and event.asker.bare != entity.jid:
+            return
+        event.features += _OF_ARCHIVES
         if self._options.now.retracted != "original":
             event.features += _TOMBSTONES
 
-    @handles(ArchiveQuery, kind="get")  # §4.1.6
-    def show_form(self, request: Iq[ArchiveQuery]) -> Element:
+    @handles(ArchiveQuery, kind="get", at=Addressee.SELF | Addressee.ENTITY)  # §4.1.6
+    async def show_form(self, request: Iq[ArchiveQuery]) -> Element:
         """Answer with the fields of a query."""
+        await self._view(request)
         return ArchiveForm.offered(request.payload.namespace, others=_EXTRA_FIELDS).encode()
 
-    @handles(ArchiveQuery, kind="set")  # §4
+    @handles(ArchiveQuery, kind="set", at=Addressee.SELF | Addressee.ENTITY)  # §4
     async def search(self, request: Iq[ArchiveQuery]) -> Element:
         """Send the messages of the page, in order, and then its end."""
-        query, session, archive = request.payload, request.own_session, request.own_account.jid
+        query, session, shown_as = request.payload, request.session, request.to.bare
         began = self._telemetry.now()
-        await pulled(session)
-        wanted, page = await self._page(archive, query)
-        retractions = await self._retractions(archive, page)
-        writer = ArchiveResultWriter(query, archive=archive, to=session.jid, mark=token(9))
-        folds = await self._folds(archive, page.entries, retractions) if query.is_folded else None
+        view = await self._view(request)
+        if session is not None and session.account is request.entity:
+            await pulled(session)
+        wanted, page = await self._reader.page(view, query)
+        retractions = await self._reader.retractions(view.archive, page)
+        writer = ArchiveResultWriter(query, archive=shown_as, to=request.sender, mark=token(9))
+        folds = await self._reader.folds(view.archive, page.entries, retractions) if query.is_folded else None
         self._telemetry.archive_page_seconds.add(self._telemetry.now() - began)
 
         def results() -> Iterator[Outgoing]:
@@ -174,18 +144,24 @@ class Archive(Feature):
                 elif wanted.words and entry.retracted is not None:
                     continue  # what was taken back is not found by its words
                 else:
-                    body = shown_body(entry, archive, _found(retractions, entry))
+                    body = shown_body(entry, view.archive, found_for(retractions, entry))
                 assert body is not None  # erased entries are on no page
+                if view.shown is not None:
+                    body = view.shown(entry, body)
                 folded = b"" if folds is None else folds[entry.id.position]
                 yield Outgoing.of_written(*writer.message(entry, body, folded))
 
-        await self._pacing.send(session, results())
+        if session is not None:
+            await self._pacing.send(session, results())
+        else:  # a page is all that is under way to another server at a time
+            for result in results():
+                await until_done(self._router.pass_on(result.stanza, request.sender))
         return fin_of(query, page, limit=wanted.limit).encode()
 
-    @handles(ArchiveMetadata, kind="get")  # §5
+    @handles(ArchiveMetadata, kind="get", at=Addressee.SELF | Addressee.ENTITY)  # §5
     async def show_metadata(self, request: Iq[ArchiveMetadata]) -> Element:
         """Answer with the first and the last message of the archive."""
-        return await self._metadata(request.own_account.jid, request.payload.namespace)
+        return await self._metadata(await self._view(request), request.payload.namespace)
 
     @listens(SessionBound)  # XEP-0386 §3.2
     async def tell_metadata(self, event: SessionBound) -> None:
@@ -193,91 +169,36 @@ class Archive(Feature):
         if not event.is_bind2:
             return
         try:
-            event.answers.append(await self._metadata(event.session.account.jid, ns.MAM2))
+            own = ArchiveView(archive=event.session.account.jid)
+            event.answers.append(await self._metadata(own, ns.MAM2))
         except BackendError as error:  # it has its session all the same, and asks when it reads
             log.warning("metadata_not_told", session=str(event.session.jid), reason=str(error))
 
-    @handles(ArchiveQuery, kind="get", at=Addressee.ENTITY)
-    @handles(ArchiveQuery, kind="set", at=Addressee.ENTITY)
-    @handles(ArchiveMetadata, kind="get", at=Addressee.ENTITY)
-    def refuse(self, request: Iq[ArchiveQuery | ArchiveMetadata]) -> Element:
-        """Refuse somebody else's archive, in MongooseIM's words."""
-        del request
-        raise StanzaError("not-allowed", "The action is not allowed.")
-
     @listens(EntryReferenced)
-    def erase(self, event: EntryReferenced) -> None:
-        """Erase what its author takes back, where that is the policy."""
+    def on_referenced(self, event: EntryReferenced) -> None:
+        """Erase what its author takes back from an account's archive, where that is the policy."""
         reference = event.stored.classification.reference
-        if self._options.now.retracted != "erase" or not event.stored.target or reference is None:
-            return
-        if reference.kind is ReferenceKind.RETRACTION:
-            work = erasing.erase(self._ledger, event.account.jid, event.stored.target)
+        if event.stored.target and reference is not None and reference.kind is ReferenceKind.RETRACTION:
+            self._erase(event.account.jid, event.stored.target)
+
+    @listens(EntryRetracted)
+    def on_retracted(self, event: EntryRetracted) -> None:
+        """Do the same in a room's archive."""
+        self._erase(event.entity.jid, event.position)
+
+    def _erase(self, archive: Jid, position: int) -> None:
+        if self._options.now.retracted == "erase":
+            work = erasing.erase(self._ledger, archive, position)
             self._supervisor.start("erase what was retracted", work)
 
-    async def _metadata(self, archive: Jid, namespace: str) -> Element:
-        ends = await self._ledger.ends(archive)
+    async def _view(self, request: Iq[ArchiveQuery] | Iq[ArchiveMetadata]) -> ArchiveView:
+        """Find out what the asker may read; raises `StanzaError` for nothing."""
+        assert request.entity is not None  # of handlers at SELF and ENTITY
+        return await self._host.kind.archive_view(request.entity, request.sender)
+
+    async def _metadata(self, view: ArchiveView, namespace: str) -> Element:
+        ends = await self._reader.ends(view)
         if ends is None:
             return ArchiveMetadata(namespace=namespace).encode()
         start, end = (Landmark(str(entry.id), entry.time) for entry in ends)
         return ArchiveMetadata(start, end, namespace).encode()
-
-    async def _page(self, archive: Jid, query: ArchiveQuery) -> tuple[PageQuery, ArchivePage]:
-        """Read the page; an id that is not there is answered with the bounds of the archive (§4.3.2)."""
-        options = self._options.now
-        try:
-            wanted = page_query(
-                query,
-                default_page=options.default_page,
-                maximum_page=options.maximum_page,
-                octets=options.page_bytes,
-            )
-            address = wanted_resource(query)
-            if address is not None:
-                return wanted, await scan(self._ledger, archive, wanted, address)
-            return wanted, await self._ledger.page(archive, wanted)
-        except UnknownId:
-            raise unknown_id_error(bounds_of(await self._ledger.head(archive))) from None
-        except NoSuchEntry as error:
-            raise unknown_id_error(bounds_of(error.head)) from None
-
-    async def _retractions(self, archive: Jid, page: ArchivePage) -> dict[int, Archived]:
-        """Find what took messages of the page back, by their positions; few pages need this second look."""
-        wanted = () if self._options.now.retracted == "original" else taken_back(page)
-        found = {}
-        for entry in await self._with_pointers(archive, wanted) if wanted else ():
-            retraction = retraction_of(entry)
-            if retraction is not None:
-                found[entry.id.position] = retraction
-                if entry.body is not None and self._options.now.retracted == "erase":
-                    work = erasing.erase(self._ledger, archive, entry.id.position)
-                    self._supervisor.start("erase what was retracted", work)
-        return found
-
-    async def _with_pointers(self, archive: Jid, ids: tuple[EntryId, ...]) -> tuple[Archived, ...]:
-        wanted = PageQuery(ids=ids, limit=len(ids), tombstones=True, counted=False, folded=True)
-        try:
-            return (await self._ledger.page(archive, wanted)).entries
-        except NoSuchEntry:  # trimmed a moment ago: what was told of it before has to do
-            return ()
-
-    async def _folds(
-        self, archive: Jid, entries: Iterable[Archived], retractions: dict[int, Archived]
-    ) -> dict[int, bytes]:
-        """Give what has become of each entry of the page, written."""
-        entries = tuple(entries)
-        markers = {peer: await self._ledger.markers(archive, peer) for peer in conversations(entries)}
-        return {
-            entry.id.position: fold(
-                entry,
-                archive,
-                markers=markers.get(entry.peer, ()),
-                retraction=_found(retractions, entry) or retraction_of(entry),
-            ).to_bytes()
-            for entry in entries
-        }
-
-
-def _found(retractions: Mapping[int, Archived], entry: Archived) -> Archived | None:
-    """Give what took back an entry, or what the entry corrects."""
-    return retractions.get(entry.id.position) or retractions.get(entry.target)

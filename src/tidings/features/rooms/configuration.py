@@ -14,6 +14,8 @@ from tidings.wire.xmpp.payloads.data_form import DataForm, Field, FieldKind, For
 FORM_TYPE: Final = f"{ns.MUC}#roomconfig"
 LONGEST_HISTORY: Final = 100
 """So many messages the history of a room has at most; more is in its archive."""
+HISTORY_VISIBILITY: Final = f"{{{ns.TIDINGS_ROOMS}}}history_visibility"
+"""A field of our own (XEP-0068 §3.4)."""
 MOST_SLOW_MODE_SECONDS: Final = 3_600
 
 Whisperers = Literal["anyone", "participants", "moderators", "none"]
@@ -54,6 +56,8 @@ class RoomConfiguration(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     whisperers: Whisperers = "anyone"
     shows_members_to: Literal["moderators", "participants", "anyone"] = "participants"
     """Who may ask for the lists of members, admins and owners."""
+    history_visibility: Literal["all", "joined"] = "all"
+    """Whether members see what was said before they joined; `joined` shows it to the staff alone."""
     history: int = 20
     """How many messages who enters is sent."""
     slow_mode_seconds: int = 0
@@ -150,6 +154,12 @@ FIELDS: Final[dict[str, _Known]] = {
         ("moderators", "Moderators"),
         ("participants", "Who has a voice"),
         ("anyone", "Everybody"),
+    ),
+    HISTORY_VISIBILITY: _choice(
+        "history_visibility",
+        "What members see of the time before they joined",
+        ("all", "Everything"),
+        ("joined", "Nothing"),
     ),
     "muc#maxhistoryfetch": _count("history", "Messages that are sent to who enters", LONGEST_HISTORY),
     "muc#roomconfig_slow_mode_duration": _count(

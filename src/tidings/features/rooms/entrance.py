@@ -23,12 +23,13 @@ from tidings.features.rooms.attendance import attendance_of
 from tidings.features.rooms.configuration import RoomConfiguration
 from tidings.features.rooms.nicknames import check_nick
 from tidings.features.rooms.room import STATE, Occupant, Room, RoomState, room_of
+from tidings.features.rooms.room_archive import first_shown
 from tidings.features.rooms.showing import Showing
 from tidings.features.rooms.storing import RoomStore
 from tidings.kernel.account import Account
 from tidings.kernel.clock import Clock
 from tidings.kernel.current import Current
-from tidings.kernel.events import PresenceArrived
+from tidings.kernel.events import ArchiveShortened, PresenceArrived
 from tidings.kernel.feature import Feature, Spec, listens, loads
 from tidings.kernel.hooks import Stage
 from tidings.kernel.host import Host
@@ -92,6 +93,13 @@ class Entrance(Feature):
         """Bring what is kept of a room into memory."""
         return await self._store.load(jid)
 
+    @listens(ArchiveShortened)
+    def read_anew(self, event: ArchiveShortened) -> None:
+        """Let nobody who enters be sent what was erased."""
+        room = self._host.directory.get(event.archive)
+        if room is not None:
+            recent.forget(room)
+
     @listens(PresenceArrived, stage=Stage.DELIVER)
     async def on_arrived(self, event: PresenceArrived) -> None:
         """Take what somebody says of himself to a room."""
@@ -139,7 +147,8 @@ class Entrance(Feature):
             occupant = Occupant(nick, device.bare, role, room.occupant_id(device.bare))
         self._attendance.put(room, occupant, device, presence, self._session_of(device))
         self._host.directory.pin(room)
-        history = recent.history(room, entering.history, microseconds(self._clock.now()))
+        now, above = microseconds(self._clock.now()), first_shown(room, device.bare)
+        history = recent.history(room, entering.history, now, above)
         await until_done(self._showing.entered(room, occupant, device, statuses, history))
         member = room.state.members.get(device.bare)
         if member is not None and not member.has_joined:

@@ -49,8 +49,7 @@ _OCTETS: Final = 1 << 20
 
 async def load(room: Room, ledger: Ledger) -> None:
     """Bring the last messages into memory, where they are not. Raises `BackendError`."""
-    recent = room[_RECENT]
-    while not recent.is_loaded:
+    while not (recent := room[_RECENT]).is_loaded:
         if recent.loading is not None:  # who gives up waiting takes nothing from the others
             await asyncio.wait((recent.loading,))
             continue
@@ -61,6 +60,11 @@ async def load(room: Room, ledger: Ledger) -> None:
         finally:
             recent.loading.set_result(None)
             recent.loading = None
+
+
+def forget(room: Room) -> None:
+    """Let go of what is in memory, to be read anew: some of it may be gone from the archive."""
+    del room[_RECENT]
 
 
 async def _read(room: Room, recent: _Recent, ledger: Ledger) -> None:
@@ -92,8 +96,8 @@ def add(room: Room, message: Stanza, accepted: Accepted, kind: EntryKind) -> Non
         said.append(Said(message, place.position, place.id, accepted.time))
 
 
-def history(room: Room, wanted: HistoryLimits, now: int) -> Sequence[Stanza]:
-    """Give what somebody gets who enters, within all limits (§7.2.14)."""
+def history(room: Room, wanted: HistoryLimits, now: int, above: int = 0) -> Sequence[Stanza]:
+    """Give what somebody gets who enters, within all limits (§7.2.14) and above a position."""
     most = room.configuration.history
     if wanted.stanzas is not None:
         most = min(most, wanted.stanzas)
@@ -103,7 +107,7 @@ def history(room: Room, wanted: HistoryLimits, now: int) -> Sequence[Stanza]:
     left = wanted.characters
     found: list[Stanza] = []
     for said in reversed(room[_RECENT].said):
-        if len(found) >= most or said.time < since:
+        if len(found) >= most or said.time < since or said.position <= above:
             break
         stanza = stamped(said.message, room.jid, said.id, said.time, is_live=False)
         if left is not None:

@@ -36,6 +36,8 @@ class Membership(NamedTuple):
     """The domain under which the member knows the room; empty for its own."""
     is_read_only: bool = False
     """Whether a member may not speak; of others it says nothing."""
+    joined: int = 0
+    """The position of the archive at which the member joined."""
 
 
 class Subject(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,14 +20,16 @@ from tidings.features.rooms.light_delivery import LightDelivery
 from tidings.features.rooms.passing import Passing
 from tidings.features.rooms.presence_writing import written_by_rooms
 from tidings.features.rooms.room import Occupant, Room, Subject, room_of
+from tidings.features.rooms.room_archive import view_of
 from tidings.features.rooms.room_change import Change, RoomChanged
 from tidings.features.rooms.room_requests import RoomRequests
 from tidings.features.rooms.showing import Showing
 from tidings.features.rooms.storing import CONFIGURATION, SUBJECT, RoomStore
 from tidings.kernel.account import Account
+from tidings.kernel.archive_view import ArchiveView
 from tidings.kernel.clock import Clock
 from tidings.kernel.entity import Entity
-from tidings.kernel.events import MessageDelivered
+from tidings.kernel.events import EntryRetracted, MessageDelivered
 from tidings.kernel.maybe_awaitable import MaybeAwaitable, in_turn
 from tidings.kernel.stored_copy import stored_copy
 from tidings.messages import entries
@@ -39,6 +41,7 @@ from tidings.ports.ledger.batch import (
     Append,
     Direction,
     Entry,
+    EntryKind,
     EntryRef,
     PropertyChange,
     Target,
@@ -92,6 +95,10 @@ class RoomKind:
     def address(self, jid: Jid) -> Jid:
         """Give the JID itself."""
         return jid
+
+    async def archive_view(self, entity: Entity, asker: Jid) -> ArchiveView:
+        """Let those read what was said who may enter."""
+        return view_of(room_of(entity), asker)
 
     # --- before the commit: pure
 
@@ -251,8 +258,13 @@ class RoomKind:
         if append.properties:
             return self._named(submission, accepted, room, speaker, shown)
         recent.add(room, shown, accepted, append.kind)
+        wait = None
+        if accepted.targets and append.kind is EntryKind.RETRACTION:
+            retracted = EntryRetracted(room, accepted.targets[0])
+            wait = self._router.hosts[room.jid.domain].hooks.tell(retracted)
         live = stamped(shown, room.jid, place.id, accepted.time, is_live=True)
-        return _both(self._showing.to_all(room, live), self.light.said(room, speaker.jid, message, accepted))
+        told = _both(self._showing.to_all(room, live), self.light.said(room, speaker.jid, message, accepted))
+        return _both(wait, told)
 
     def _named(
         self, submission: Submission, accepted: Accepted, room: Room, speaker: Occupant, shown: Stanza
@@ -349,7 +361,7 @@ def _shown(room: Room, occupant: Occupant, message: Stanza) -> Stanza:
     """Give a message as the room shows it to everybody."""
     if any(tag in written_by_rooms for tag, _ in message.index):
         message = message.replace(drop=lambda namespace, name: f"{namespace} {name}" in written_by_rooms)
-    named = message.replace(sender=room.address_of(occupant.nick), to=room.jid)
+    named = message.replace(sender=room.address_of(occupant.nick), to=None)
     id_ = b'<occupant-id xmlns="%b" id="%b"/>' % (ns.OCCUPANT_ID.encode(), occupant.id.encode())
     return named.extended(((f"{ns.OCCUPANT_ID} occupant-id", 0),), id_)
 

@@ -18,6 +18,8 @@ from tidings.features.rooms.configuration import RoomConfiguration
 from tidings.features.rooms.light_view import record
 from tidings.features.rooms.room import STATE, Membership, Room, RoomState, Subject
 from tidings.features.rooms.room_change import Change, RoomChanged, RoomDestroyed
+from tidings.kernel.accounts import AddressHeld
+from tidings.kernel.events import AccountWanted
 from tidings.kernel.hooks import Fact
 from tidings.kernel.maybe_awaitable import until_done
 from tidings.messages.router import Router
@@ -78,20 +80,30 @@ class RoomStore:
         )
 
     async def create(self, room: Room, owner: Jid, configuration: RoomConfiguration, told: Element) -> None:
-        """Make a room, whose owner this is; to be called by who holds `room.changing`."""
+        """Make a room, whose owner this is; to be called by who holds `room.changing`.
+
+        Raises `conflict` where legal hold keeps messages of an earlier room of this name.
+        """
         members = {owner: Membership(Affiliation.OWNER, has_joined=True)}
         await self.make(room, Change(told=told, members=members, configuration=configuration, by=owner))
 
     async def make(self, room: Room, change: Change) -> None:
-        """Make a room as a change says, which has its configuration; for who holds `room.changing`."""
+        """Make a room as a change says, which has its configuration; for who holds `room.changing`.
+
+        Raises `conflict` as `create` does.
+        """
         assert change.configuration is not None
+        await until_done(self._router.hosts[room.jid.domain].hooks.run(AccountWanted(room.jid)))
         await self.forget(room)  # what is left of an earlier one of this name is not this one's
-        state = RoomState((await self._ledger.head(room.jid)).version, change.configuration, {})
+        head = await self._ledger.head(room.jid)
+        if head.first <= head.position:
+            raise AddressHeld(room.jid)
+        state = RoomState(head.version, change.configuration, {})
         before = state.version
         answer = await self._commit(room, state, change)
         if not isinstance(answer, Accepted):
             raise StanzaError("resource-constraint", "the room is being made by somebody else; try again")
-        _apply(state, change)
+        _apply(state, change, answer.places[0].position)
         room[STATE] = state
         room.exists = True
         room.position = answer.places[0].position
@@ -142,7 +154,7 @@ class RoomStore:
                     known = {jid: state.members[jid] for jid in change.members if jid in state.members}
                     told = RoomChanged(room, change, known, state.configuration, state.version)
                     if room.state is state:
-                        _apply(state, change)
+                        _apply(state, change, answer.places[0].position)
                     else:  # read anew while this was written
                         await self._refresh(room)
                     await self._tell(room, told)
@@ -173,7 +185,7 @@ class RoomStore:
         append = Append(
             body=told.to_bytes(),
             entries=(Entry(archive=jid.text, peer=jid.text, groupchat=True, version=state.version),),
-            kind=EntryKind.MEMBERSHIP if change.members else EntryKind.MESSAGE,
+            kind=EntryKind.MEMBERSHIP if change.members else EntryKind.CONFIGURATION,
             members=tuple(
                 member_change(room.jid, member, state.members.get(member), after)
                 for member, after in change.members.items()
@@ -205,8 +217,14 @@ def member_change(room: Jid, member: Jid, before: Membership | None, after: Memb
 def membership_of(member: Member) -> Membership:
     """Give what the ledger says of a member."""
     is_read_only = member.affiliation == READ_ONLY
-    affiliation = Affiliation.MEMBER if is_read_only else Affiliation(member.affiliation)
-    return Membership(affiliation, member.nick, member.joined is not None, member.domain, is_read_only)
+    return Membership(
+        Affiliation.MEMBER if is_read_only else Affiliation(member.affiliation),
+        member.nick,
+        has_joined=member.joined is not None,
+        domain=member.domain,
+        is_read_only=is_read_only,
+        joined=member.joined or 0,
+    )
 
 
 def _word_of(member: Membership) -> str:
@@ -214,12 +232,14 @@ def _word_of(member: Membership) -> str:
     return READ_ONLY if is_read_only else member.affiliation.value
 
 
-def _apply(state: RoomState, change: Change) -> None:
-    """Let what is in memory be what was committed."""
+def _apply(state: RoomState, change: Change, position: int) -> None:
+    """Let what is in memory be what was committed at a position."""
     state.version += 1
     for jid, member in change.members.items():
         if member.affiliation is Affiliation.NONE:
             state.members.pop(jid, None)
+        elif member.has_joined and not member.joined:
+            state.members[jid] = member._replace(joined=position)
         else:
             state.members[jid] = member
     if change.configuration is not None:

@@ -60,6 +60,8 @@ class EntryKind(enum.IntEnum):
     """Somebody joined or left a room, or is something else there now; it comes with `Append.members`."""
     FAILED = 10
     """What it refers to could not arrive. It is for all devices of the sender, and is not counted."""
+    CONFIGURATION = 11
+    """A room is configured in another way, or is no more; it comes with `Append.properties`."""
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=True):

@@ -112,6 +112,8 @@ class PageQuery(msgspec.Struct, frozen=True, kw_only=True):
     words count."""
     groupchat: bool = True
     """False leaves out messages of type groupchat."""
+    without: tuple[EntryKind, ...] = ()
+    """Leaves out entries of these kinds."""
     limit: int = 50
     newest: bool = False
     """Take the page from the new end of what matches; the entries are in ascending order all the same."""

@@ -138,7 +138,8 @@ class Pages:
         before: tuple[object, ...] = ()
         if query.words:
             found = hits(self._sql, archive, query.words, low, high)
-            if query.peer is None and query.ids is None and query.groupchat:  # the index tells all
+            if query.peer is None and query.ids is None and query.groupchat and not query.without:
+                # The index tells all.
                 return [_Selection(f"({found.statement}) h", "1 = 1", found.values, "h.id")]
             source = f"({found.statement}) h CROSS JOIN entries e"
             conditions.append("e.position = h.position")
@@ -162,7 +163,7 @@ class Pages:
         """Count what matches between two positions; None for more than `COUNTED`."""
         if low > high:
             return 0
-        if query.words or query.ids is not None or not query.groupchat:
+        if query.words or query.ids is not None or not query.groupchat or query.without:
             return self._looked(query, archive, low, high)
         if query.peer is not None:
             return self._of_conversation(query, archive, low, high)
@@ -222,6 +223,8 @@ def _shown(query: PageQuery) -> list[str]:
         conditions.append(f"e.flags & {ERASED if query.offline_only else HIDDEN} = 0")
     if not query.groupchat:
         conditions.append(f"e.flags & {GROUPCHAT} = 0")
+    if query.without:
+        conditions.append(f"e.kind NOT IN ({', '.join(str(+kind) for kind in query.without)})")
     return conditions
 
 

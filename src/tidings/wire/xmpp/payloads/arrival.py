@@ -48,7 +48,7 @@ def stamped(stanza: Stanza, by: Jid, id: str, time: int, *, is_live: bool) -> St
 
 def live_bytes(body: bytes, by: Jid, id: str, time: int) -> bytes:  # noqa: A002  # the attribute's own name
     """Give what `stamped` would write of a live message that is written already."""
-    return _extended(body, _stanza_id(by, id) + _live_time(time))
+    return extended(body, _stanza_id(by, id) + _live_time(time))
 
 
 def has_claims(stanza: Stanza) -> bool:
@@ -82,7 +82,7 @@ def without_forgeries(stanza: Stanza, *ours: Jid) -> Stanza:
 
 def with_archive_id(body: bytes, by: Jid, id: str) -> bytes:  # noqa: A002  # the attribute's own name
     """Give a stored message, as bytes, with its id in the archive of `by`."""
-    return _extended(body, _stanza_id(by, id))
+    return extended(body, _stanza_id(by, id))
 
 
 def forwarded(body: bytes, by: Jid, id: str, time: int, *, sender: bytes = b"") -> bytes:  # noqa: A002  # the attribute's own name
@@ -120,7 +120,8 @@ def _is_time_of_ours(child: Child, authors: Collection[Jid]) -> bool:
         return False
 
 
-def _extended(body: bytes, addition: bytes) -> bytes:
+def extended(body: bytes, addition: bytes) -> bytes:
+    """Give a stored message, as bytes, with something more at its end, which is written for its namespace."""
     opened = body.removesuffix(_CLOSING)
     if len(opened) == len(body):  # it has no content at all
         opened = body[:-2] + b">"
