@@ -341,3 +341,15 @@ async def test_a_page_leaves_out_kinds_and_counts_what_is_left(ledger: SqlLedger
     assert await texts(ledger, ROOM, without=without, words=("3",)) == ["3"]
     page = await ledger.page(ROOM, PageQuery(without=without, limit=1, newest=True))
     assert (page.total, page.index, page.is_complete) == (3, 2, False)
+
+
+async def test_a_row_of_the_inbox_tells_by_which_domain_its_owner_knows_the_room(
+    ledger: SqlLedger,
+) -> None:
+    known = MemberChange(room=ROOM, member=BOB, affiliation="member", joins=True, domain="other.localhost")
+    await accept(ledger, membership(joins(ALICE, "owner"), known), say(ALICE, 1))
+    row = await row_of(ledger, BOB)
+    assert (row.peer, row.source, row.domain) == (ROOM, ROOM, "other.localhost")
+    assert row.shown_peer == row.shown_source == Jid.of(ROOM.local, "other.localhost")
+    row = await row_of(ledger, ALICE)
+    assert (row.domain, row.shown_peer) == ("", ROOM)

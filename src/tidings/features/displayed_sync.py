@@ -37,6 +37,8 @@ from tidings.kernel.session import Session
 from tidings.kernel.session_manager import SessionManager
 from tidings.kernel.slots import Slot
 from tidings.kernel.supervisor import Supervisor
+from tidings.messages.known_as import KnownAs
+from tidings.messages.router import Router
 from tidings.ports.displayed import Displayed, DisplayedStore
 from tidings.ports.ledger import Ledger
 from tidings.ports.ledger.batch import EntryRef, LedgerBatch, ReadMove
@@ -81,8 +83,10 @@ class DisplayedSync(Feature):
         ledger: Ledger,
         store: DisplayedStore,
         supervisor: Supervisor,
+        router: Router,
         options: Current[DisplayedSyncOptions],
     ) -> None:
+        self._known = KnownAs(router)
         self._host = host
         self._sessions = sessions
         self._ledger = ledger
@@ -105,11 +109,11 @@ class DisplayedSync(Feature):
         position = DisplayedUpTo.decode(item.payload).stanza_id
         by[LISTENS] = True
         chat = _chat(item.id)
-        row = None if chat is None else await self._ledger.conversation(account.jid, chat)
+        row = None if chat is None else await self._conversation(account.jid, chat)
         entry = EntryId.parse(position.id)
         if row is None:
             await self._keep(account, item.id, position)
-        elif entry is not None and row.source == position.by:
+        elif entry is not None and row.source == self._known.canonical(position.by):
             await self._move(account, row, entry, by)
         return item.id or ""
 
@@ -140,12 +144,15 @@ class DisplayedSync(Feature):
             read = ConversationRead(account, row.peer, entry.position, by)
             await until_done(self._host.hooks.tell(read))
 
+    async def _conversation(self, owner: Jid, chat: Jid) -> InboxRow | None:
+        return await self._ledger.conversation(owner, self._known.canonical(chat))
+
     async def _rows(self, owner: Jid, ids: Sequence[str]) -> list[InboxRow]:
         if not ids:
             query = InboxQuery(all_boxes=True, octets=0)
             return list((await self._ledger.inbox(owner, query)).rows)
         chats = [chat for each in ids if (chat := _chat(each)) is not None]
-        found = [await self._ledger.conversation(owner, chat) for chat in chats]
+        found = [await self._conversation(owner, chat) for chat in chats]
         return [row for row in found if row is not None]
 
     async def _notify_read(self, key: tuple[Jid, Jid]) -> None:
@@ -189,7 +196,7 @@ def item_of(row: InboxRow, head: Head) -> PubSubItem | None:
     if row.read_position < head.epochs[0][1]:
         return None
     read = EntryId(head.epoch_at(row.read_position), row.read_position)
-    return PubSubItem(str(row.peer), DisplayedUpTo(StanzaId(str(read), row.source)).encode())
+    return PubSubItem(str(row.shown_peer), DisplayedUpTo(StanzaId(str(read), row.shown_source)).encode())
 
 
 def _kept_item(displayed: Displayed) -> PubSubItem:

@@ -11,6 +11,7 @@ from typing import Protocol
 from tidings.base.jid import Jid
 from tidings.kernel.archive_view import ArchiveView
 from tidings.kernel.slots import Slotted
+from tidings.ports.ledger.reading import Archived
 
 
 class Entity(Slotted):
@@ -48,6 +49,14 @@ class EntityKind(Protocol):
 
     def make(self, jid: Jid, *, exists: bool) -> Entity:
         """Make the object that stands for it in memory, with nothing loaded yet."""
+        ...
+
+    def address(self, jid: Jid) -> Jid:
+        """Give the canonical bare JID of an entity that has several."""
+        ...
+
+    def shown(self, entry: Archived, body: bytes) -> bytes:
+        """Give the bytes of a message of an archive as who knows its entity by this host is shown them."""
         ...
 
     async def archive_view(self, entity: Entity, asker: Jid) -> ArchiveView:

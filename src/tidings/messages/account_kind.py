@@ -25,6 +25,7 @@ from tidings.messages.handover import Handover
 from tidings.messages.origin import Via
 from tidings.messages.submission import Plan, Submission
 from tidings.ports.ledger.batch import Accepted, Entry
+from tidings.ports.ledger.reading import Archived
 from tidings.wire.xmpp.classification import Classification, Storage
 from tidings.wire.xmpp.stanza import Stanza
 
@@ -72,6 +73,10 @@ class AccountKind:
     def parties(self, submission: Submission) -> tuple[Jid, ...]:  # noqa: ARG002  # nobody stands behind an account
         """Name nobody: behind an account there is nobody else."""
         return ()
+
+    def shown(self, entry: Archived, body: bytes) -> bytes:  # noqa: ARG002  # whatever it is
+        """Give it as it is kept."""
+        return body
 
     async def archive_view(self, entity: Entity, asker: Jid) -> ArchiveView:
         """Let the owner read all, and nobody else anything; refused in MongooseIM's words."""

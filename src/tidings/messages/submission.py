@@ -68,10 +68,6 @@ class MessageKind(EntityKind, Protocol):
     has_parties: bool
     """Whether `parties` may name anybody."""
 
-    def address(self, jid: Jid) -> Jid:
-        """Give the canonical bare JID of an entity that has several."""
-        ...
-
     def parties(self, submission: Submission) -> tuple[Jid, ...]:
         """Name whom else to load and to guard: the person behind an occupant, the invited."""
         ...

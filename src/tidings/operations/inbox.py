@@ -13,6 +13,7 @@ from tidings.base.clock import SECOND, microseconds
 from tidings.base.jid import Jid, JidError
 from tidings.features.inbox import Conversations, empty
 from tidings.kernel.account import account_of
+from tidings.messages.known_as import KnownAs
 from tidings.operations.catalogue import EVERYBODY, operation
 from tidings.operations.context import Context
 from tidings.operations.errors import OperationError
@@ -48,10 +49,14 @@ class ListConversations(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ListedConversation(msgspec.Struct, frozen=True, kw_only=True):
-    """How a conversation stands; `time` is that of its last message. Nothing of its content is told."""
+    """How a conversation stands; `time` is that of its last message. Nothing of its content is told.
+
+    `mentions` are the unread messages of a room that mention the owner, or everybody.
+    """
 
     peer: Address
     unread: int
+    mentions: int
     time: Moment
     box: str
     pinned: int
@@ -114,18 +119,19 @@ async def read(context: Context, request: OneConversation) -> ConversationRead:
     The other party is told nothing: no marker is sent.
     """
     ledger = await archive_of(context, request.user)
-    before = await ledger.conversation(request.user, request.peer)
+    peer = request.peer if context.live is None else KnownAs(context.live.router).canonical(request.peer)
+    before = await ledger.conversation(request.user, peer)
     if before is None:
         told = f"{request.user} has no conversation with {request.peer}"
         raise OperationError("not-found", told)
     host = context.host(request.user.domain)
     conversations = None if host is None else host.feature(Conversations)
     if host is None or conversations is None:
-        change = InboxChange(owner=request.user, peer=request.peer, unread=False)
+        change = InboxChange(owner=request.user, peer=peer, unread=False)
         await ledger.commit(LedgerBatch(changes=(change,)))
     else:
         account = account_of(await host.directory.load(request.user))
-        await conversations.read(account, request.peer)
+        await conversations.read(account, peer)
     return ConversationRead(user=request.user, peer=request.peer, were_unread=before.unread)
 
 
@@ -142,8 +148,9 @@ async def empty_bin(context: Context, request: EmptyBinRequest) -> Emptied:
 
 def _listed(row: InboxRow) -> ListedConversation:
     return ListedConversation(
-        peer=row.peer,
+        peer=row.shown_peer,
         unread=row.unread,
+        mentions=row.mentions,
         time=exact_moment_of(row.time),
         box=row.box,
         pinned=row.pinned,

@@ -8,6 +8,8 @@ message has brought a conversation back from the archive.
 
 from typing import Final
 
+import msgspec
+
 from tidings.base.clock import SECOND, microseconds
 from tidings.base.ids import token
 from tidings.base.jid import Jid
@@ -28,6 +30,8 @@ from tidings.kernel.session_manager import SessionManager
 from tidings.kernel.stored_copy import StoredCopy
 from tidings.kernel.supervisor import Supervisor
 from tidings.messages.entries import READING
+from tidings.messages.known_as import KnownAs
+from tidings.messages.router import Router
 from tidings.ports.ledger import Ledger
 from tidings.ports.ledger.batch import InboxChange, LedgerBatch
 from tidings.ports.ledger.reading import InboxRow
@@ -66,6 +70,7 @@ class Conversations(Feature):
         host: Host,
         sessions: SessionManager,
         ledger: Ledger,
+        router: Router,
         clock: Clock,
         supervisor: Supervisor,
         options: Current[InboxOptions],
@@ -73,6 +78,7 @@ class Conversations(Feature):
         self._host = host
         self._sessions = sessions
         self._ledger = ledger
+        self._known = KnownAs(router)
         self._clock = clock
         self._options = options
         self._told: list[ConversationRead] = []  # by a change here
@@ -88,10 +94,11 @@ class Conversations(Feature):
             return ConversationForm.offered(self._options.now.boxes).encode()
         request.own_session[HAS_ASKED] = True
         owner = request.own_account.jid
-        row = await self._ledger.conversation(owner, query.peer)
+        row = await self._ledger.conversation(owner, self._known.canonical(query.peer))
         if row is None:
             raise entry_not_found()
-        return properties_of(row, owner, microseconds(self._clock.now()), is_complete=query.is_complete)
+        row, now = self._known.row(row), microseconds(self._clock.now())
+        return properties_of(row, owner, now, is_complete=query.is_complete)
 
     @handles(ConversationChange, kind="set")  # §1.7
     async def change(self, request: Iq[ConversationChange]) -> None:
@@ -161,6 +168,7 @@ class Conversations(Feature):
         request_id: str | None,
     ) -> None:
         """Change a conversation and tell every device; `by` is the session that has asked, if one has."""
+        change = msgspec.structs.replace(change, peer=self._known.canonical(change.peer))
         # Asked before: a commit gives every address that it names a number for ever, made-up ones as well.
         if await self._ledger.conversation(account.jid, change.peer) is None:
             raise changed_entry_not_found()

@@ -43,7 +43,7 @@ class ResultWriter:
 
     def result(self, row: InboxRow) -> bytes:
         """Write `<result/>`, for any default namespace."""
-        pinned = state_of(row).encode().to_bytes(ns.INBOX) if row.pinned else b""  # §3
+        pinned = state_of(row).encode().to_bytes(ns.INBOX) if row.pinned or row.mentions else b""  # §3
         return b'%b%d"%b>%b%b%b%b</result>' % (
             _OPENING,
             row.unread,
@@ -62,7 +62,7 @@ def standing_of(row: InboxRow, now: int) -> Standing:
 
 def state_of(row: InboxRow) -> ConversationState:
     """Tell what Tidings adds to that."""
-    return ConversationState(row.unread, row.pinned)
+    return ConversationState(row.unread, row.pinned, row.mentions)
 
 
 def fin_of(found: InboxPage) -> InboxFin:
@@ -79,7 +79,7 @@ def fin_of(found: InboxPage) -> InboxFin:
 
 def update_of(row: InboxRow, query_id: str | None, now: int) -> Element:
     """Give `<x/>`, which tells devices how the conversation stands now (§1.7)."""
-    element = ConversationUpdate(row.peer, standing_of(row, now), query_id).encode()
+    element = ConversationUpdate(row.shown_peer, standing_of(row, now), query_id).encode()
     element.append(state_of(row).encode())
     return element
 
@@ -87,7 +87,7 @@ def update_of(row: InboxRow, query_id: str | None, now: int) -> Element:
 def properties_of(row: InboxRow, owner: Jid, now: int, *, is_complete: bool) -> Element:
     """Give the answer to a question about one conversation (§1.6)."""
     forwarded = last_message(row, owner) if is_complete else None
-    raw = Conversation(row.peer, standing_of(row, now), forwarded).to_bytes()
+    raw = Conversation(row.shown_peer, standing_of(row, now), forwarded).to_bytes()
     element = decode(raw, ns.CLIENT)
     element.append(state_of(row).encode())
     return element
@@ -98,7 +98,7 @@ def last_message(row: InboxRow, owner: Jid) -> Forwarded:
     delay, last, body = Delay(row.time), row.last, _last_body(row)
     if last is None or body is None:
         return Forwarded(_erased(row, owner), delay)
-    return Forwarded(with_archive_id(body, row.source, str(last.id)), delay)
+    return Forwarded(with_archive_id(body, row.shown_source, str(last.id)), delay)
 
 
 def shown_message(row: InboxRow, owner: Jid) -> bytes:
@@ -106,7 +106,7 @@ def shown_message(row: InboxRow, owner: Jid) -> bytes:
     last, body = row.last, _last_body(row)
     if last is None or body is None:
         return Forwarded(_erased(row, owner), Delay(row.time)).to_bytes()
-    return forwarded(body, row.source, str(last.id), row.time)
+    return forwarded(body, row.shown_source, str(last.id), row.time)
 
 
 def correction_of(row: InboxRow) -> bytes:
@@ -117,7 +117,7 @@ def correction_of(row: InboxRow) -> bytes:
     correction = last.pointers[-1] if last.pointers else None
     if correction is None or correction.body is None:
         return b""
-    return Corrected.around(forwarded(correction.body, row.source, str(correction.id), correction.time))
+    return Corrected.around(forwarded(correction.body, row.shown_source, str(correction.id), correction.time))
 
 
 def archive_result_of(row: InboxRow, owner: Jid, query_id: str | None) -> ArchiveResult | None:
@@ -129,7 +129,7 @@ def archive_result_of(row: InboxRow, owner: Jid, query_id: str | None) -> Archiv
 
 def _erased(row: InboxRow, owner: Jid) -> bytes:
     """Give what stands in place of a message that was erased: there was something, nobody is to know what."""
-    return Stanza.build("message", to=owner, sender=row.peer).to_bytes()
+    return Stanza.build("message", to=owner, sender=row.shown_peer).to_bytes()
 
 
 def _last_body(row: InboxRow) -> bytes | None:

@@ -3,7 +3,9 @@
 `Inbox` implements `erlang-solutions.com:xmpp:inbox:0` of MongooseIM 6.8, and what docs/specs/inbox.md adds to
 it; there the marks § point at that page. `StandardInbox` lists the same conversations, without what lies in
 the bin, as XEP-0430 0.2.0 has it. The ledger writes the inbox in the commit of each message: this is its
-reading side. Left out: `groupchat`, `aff_changes` and `remove_on_kicked`, which are for rooms.
+reading side. Rooms are in the inbox of every member who has entered them, under the address by which he knows
+them. Left out are the options `groupchat`, `aff_changes` and `remove_on_kicked`: rooms are always there, from
+joining to leaving.
 """
 
 import itertools
@@ -29,6 +31,8 @@ from tidings.kernel.pulling import pulled
 from tidings.kernel.slots import Slot
 from tidings.kernel.turns import Turns
 from tidings.messages.entries import READING
+from tidings.messages.known_as import KnownAs
+from tidings.messages.router import Router
 from tidings.ports.ledger import Ledger
 from tidings.ports.ledger.reading import InboxPage, InboxQuery, InboxRow
 from tidings.wire.xml.element import Element
@@ -101,8 +105,11 @@ class Inbox(Feature):
     option_name = "inbox"
     serves_archives = True
 
-    def __init__(self, ledger: Ledger, clock: Clock, pacing: Pacing, options: Current[InboxOptions]) -> None:
+    def __init__(
+        self, ledger: Ledger, router: Router, clock: Clock, pacing: Pacing, options: Current[InboxOptions]
+    ) -> None:
         self._ledger = ledger
+        self._known = KnownAs(router)
         self._pacing = pacing
         self._clock = clock
         self._options = options
@@ -136,7 +143,8 @@ class Inbox(Feature):
             mark=f"{token(6)}-",
         )
         async for rows in _with_last(self._ledger, found):
-            await self._pacing.send(session, (Outgoing.of_written(*writer.message(row)) for row in rows))
+            shown = self._known.rows(rows)
+            await self._pacing.send(session, (Outgoing.of_written(*writer.message(row)) for row in shown))
         return fin_of(found).encode()
 
     @handles(EmptyBin, kind="set")  # §1.8
@@ -157,8 +165,11 @@ class StandardInbox(Feature):
     option_name = "inbox"
     serves_archives = True
 
-    def __init__(self, ledger: Ledger, pacing: Pacing, options: Current[InboxOptions]) -> None:
+    def __init__(
+        self, ledger: Ledger, router: Router, pacing: Pacing, options: Current[InboxOptions]
+    ) -> None:
         self._ledger = ledger
+        self._known = KnownAs(router)
         self._pacing = pacing
         self._options = options
 
@@ -173,13 +184,15 @@ class StandardInbox(Feature):
         found = await self._ledger.inbox(owner, _bounded(wanted))
 
         def shown(row: InboxRow) -> Outgoing:
-            entry = StandardInboxEntry(row.peer, row.unread, None if row.last is None else str(row.last.id))
+            entry = StandardInboxEntry(
+                row.shown_peer, row.unread, None if row.last is None else str(row.last.id)
+            )
             result = archive_result_of(row, owner, request.stanza.id) if query.with_messages else None
             id_ = f"{mark}{next(numbers)}"
             return Outgoing(entry.message(to=session.jid, account=owner, result=result, id=id_))
 
         async for rows in _with_last(self._ledger, found):
-            await self._pacing.send(session, map(shown, rows))
+            await self._pacing.send(session, map(shown, self._known.rows(rows)))
         count = found.unread_conversations if query.unread_only else found.conversations
         page = page_of(found.rows, count)
         return StandardInboxFin(found.conversations, found.unread_conversations, found.unread, page).encode()

@@ -79,6 +79,8 @@ async def _read(room: Room, recent: _Recent, ledger: Ledger) -> None:
         message = kept(entry.body)
         if message.sender is not None and message.sender.resource and not is_subject(message):
             recent.said.append(Said(message, entry.id.position, str(entry.id), entry.time))
+            if entry.sender is not None and room.occupants.last_called(message.sender.resource) is None:
+                room.occupants.remember(message.sender.resource, entry.sender)
     recent.said.extend(newer)
 
 

@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import hmac
 from collections.abc import Iterator
+from itertools import islice
 from typing import Final, NamedTuple
 
 import msgspec
@@ -18,10 +19,14 @@ import msgspec
 from tidings.base.jid import Jid, JidError
 from tidings.features.rooms.affiliation import Affiliation, Role, role_at_entering
 from tidings.features.rooms.configuration import RoomConfiguration
+from tidings.features.rooms.names import Names
 from tidings.kernel.entity import Entity
 from tidings.kernel.session import Session
 from tidings.kernel.slots import Slot
 from tidings.wire.xmpp.stanza import Stanza
+
+MOST_REMEMBERED: Final = 1_000
+"""So many names of people who are not in the room any more are remembered."""
 
 
 class Membership(NamedTuple):
@@ -53,7 +58,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
 class RoomState:
     """What is kept of a room, as it is at one version of its archive."""
 
-    __slots__ = ("configuration", "members", "subject", "version")
+    __slots__ = ("configuration", "members", "names", "subject", "version")
 
     def __init__(
         self,
@@ -66,6 +71,21 @@ class RoomState:
         self.configuration = configuration
         self.members = members
         self.subject = subject
+        self.names = Names()
+        """Those that are reserved for members."""
+        for jid, member in members.items():
+            if member.nick:
+                self.names.add(member.nick, jid)
+
+    def put(self, jid: Jid, member: Membership | None) -> None:
+        """Let somebody be something else to the room; None for nothing."""
+        before = self.members.pop(jid, None)
+        if before is not None and before.nick:
+            self.names.discard(before.nick, jid)
+        if member is not None:
+            self.members[jid] = member
+            if member.nick:
+                self.names.add(member.nick, jid)
 
     def affiliation_of(self, jid: Jid) -> Affiliation:
         """Tell what a bare JID is to the room."""
@@ -126,6 +146,9 @@ class Occupants:
     def __init__(self) -> None:
         self._by_nick: dict[str, Occupant] = {}
         self._by_device: dict[Jid, Occupant] = {}
+        self._called: dict[str, Jid] = {}
+        self.names = Names()
+        """Those of who is in the room, and of some who were."""
 
     def __len__(self) -> int:
         return len(self._by_nick)
@@ -140,6 +163,28 @@ class Occupants:
     def at(self, device: Jid) -> Occupant | None:
         """Give the occupant who has this full JID."""
         return self._by_device.get(device)
+
+    def last_called(self, nick: str) -> Jid | None:
+        """Give the bare JID of who has this name, or had it last."""
+        return self._called.get(nick)
+
+    def remember(self, nick: str, jid: Jid) -> None:
+        """Note that somebody has a name in the room, or had it last."""
+        before = self._called.get(nick)
+        if before == jid:
+            return
+        if before is not None:
+            self.names.discard(nick, before)
+        self._called[nick] = jid
+        self.names.add(nick, jid)
+
+    def _gone(self, nick: str) -> None:
+        """Forget who has left first of those who have, where they are too many."""
+        if len(self._called) > len(self._by_nick) + MOST_REMEMBERED:
+            for oldest in [*islice(self._called, len(self._called) - len(self._by_nick)), nick]:
+                if oldest not in self._by_nick:
+                    self.names.discard(oldest, self._called.pop(oldest))
+                    return
 
     def of(self, jid: Jid) -> list[Occupant]:
         """Give the occupants that a bare JID has, under whatever names."""
@@ -157,12 +202,15 @@ class Occupants:
         occupant.devices[device] = Device(presence, session)
         self._by_nick[occupant.nick] = occupant
         self._by_device[device] = occupant
+        self.remember(occupant.nick, occupant.jid)
 
     def rename(self, occupant: Occupant, nick: str) -> None:
         """Let an occupant have another name."""
         del self._by_nick[occupant.nick]
+        self._gone(occupant.nick)
         occupant.nick = nick
         self._by_nick[nick] = occupant
+        self.remember(nick, occupant.jid)
 
     def leave(self, device: Jid) -> Occupant | None:
         """Let a device be in the room no more; gives whose it was."""
@@ -171,11 +219,13 @@ class Occupants:
             del occupant.devices[device]
             if not occupant.devices:
                 del self._by_nick[occupant.nick]
+                self._gone(occupant.nick)
         return occupant
 
     def remove(self, occupant: Occupant) -> None:
         """Let an occupant be in the room no more, with all devices."""
         del self._by_nick[occupant.nick]
+        self._gone(occupant.nick)
         for device in occupant.devices:
             del self._by_device[device]
 

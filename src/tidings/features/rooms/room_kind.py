@@ -17,6 +17,7 @@ from tidings.features.rooms import recent, slow_mode
 from tidings.features.rooms.affiliation import Role
 from tidings.features.rooms.attendance import Attendance
 from tidings.features.rooms.light_delivery import LightDelivery
+from tidings.features.rooms.mentioning import mentioned
 from tidings.features.rooms.passing import Passing
 from tidings.features.rooms.presence_writing import written_by_rooms
 from tidings.features.rooms.room import Occupant, Room, Subject, room_of
@@ -29,7 +30,7 @@ from tidings.kernel.account import Account
 from tidings.kernel.archive_view import ArchiveView
 from tidings.kernel.clock import Clock
 from tidings.kernel.entity import Entity
-from tidings.kernel.events import EntryRetracted, MessageDelivered
+from tidings.kernel.events import ConversationRead, EntryRetracted, MessageDelivered
 from tidings.kernel.maybe_awaitable import MaybeAwaitable, in_turn
 from tidings.kernel.stored_copy import stored_copy
 from tidings.messages import entries
@@ -46,18 +47,17 @@ from tidings.ports.ledger.batch import (
     PropertyChange,
     Target,
 )
-from tidings.ports.ledger.reading import EntryId
+from tidings.ports.ledger.reading import Archived, EntryId
 from tidings.ports.stores import Stores
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.classification import Classification, Storage
 from tidings.wire.xmpp.payloads.arrival import stamped
 from tidings.wire.xmpp.payloads.muc_user import Status, about_occupant
-from tidings.wire.xmpp.payloads.references import Reference, ReferenceKind
+from tidings.wire.xmpp.payloads.references import Reference
 from tidings.wire.xmpp.stanza import Stanza
 
 _KEPT_BY_ROOM: Final = "the room keeps it for everybody"
-_READING: Final = frozenset({ReferenceKind.DISPLAYED, ReferenceKind.ACKNOWLEDGED})
 _LIVE: Final = "it is for who is in the room now, and kept by nobody"
 _TO_ROOM: Final = "it asks something of the room"
 
@@ -95,6 +95,10 @@ class RoomKind:
     def address(self, jid: Jid) -> Jid:
         """Give the JID itself."""
         return jid
+
+    def shown(self, entry: Archived, body: bytes) -> bytes:  # noqa: ARG002  # whatever it is
+        """Give it as it is kept."""
+        return body
 
     async def archive_view(self, entity: Entity, asker: Jid) -> ArchiveView:
         """Let those read what was said who may enter."""
@@ -164,12 +168,16 @@ class RoomKind:
         shown = _shown(room, occupant, submission.message)
         member, reference = room.state.members.get(occupant.jid), classification.reference
         has_joined = member is not None and member.has_joined
+        sender = submission.origin.entity
+        reading = sender[entries.READING] if isinstance(sender, Account) else entries.READING.default
+        is_counted = classification.is_counted
+        mentions, mentions_all = mentioned(room, occupant, submission.message) if is_counted else ((), False)
         entry = Entry(
             archive=room.jid.text,
             peer=room.jid.text,
-            countable=classification.is_counted,
+            countable=is_counted,
             groupchat=True,
-            reads=has_joined and reference is not None and reference.kind in _READING,
+            reads=has_joined and reference is not None and reference.kind in reading,
             reader=occupant.jid.text if has_joined else None,
             version=room.state.version,
         )
@@ -179,6 +187,8 @@ class RoomKind:
             body=shown.to_bytes(),
             sender=occupant.jid.text,
             refers_to=(*_places(room, reference), *append.refers_to),
+            mentions=mentions,
+            mentions_all=mentions_all,
         )
 
     def _plan_subject(
@@ -258,10 +268,7 @@ class RoomKind:
         if append.properties:
             return self._named(submission, accepted, room, speaker, shown)
         recent.add(room, shown, accepted, append.kind)
-        wait = None
-        if accepted.targets and append.kind is EntryKind.RETRACTION:
-            retracted = EntryRetracted(room, accepted.targets[0])
-            wait = self._router.hosts[room.jid.domain].hooks.tell(retracted)
+        wait = self._tell_referenced(room, submission, accepted.targets[0]) if accepted.targets else None
         live = stamped(shown, room.jid, place.id, accepted.time, is_live=True)
         told = _both(self._showing.to_all(room, live), self.light.said(room, speaker.jid, message, accepted))
         return _both(wait, told)
@@ -287,6 +294,17 @@ class RoomKind:
         if message.to is not None and message.to.domain == self.light.domain:
             said = self.light.said(room, speaker.jid, message, accepted)
         return _both(said, _both(self._showing.to_all(room, live), hooks.tell(event)))
+
+    def _tell_referenced(self, room: Room, submission: Submission, target: int) -> MaybeAwaitable:
+        """Tell who listens that an earlier message was taken back, or was read by who has sent this."""
+        append, origin = submission.plan.append, submission.origin
+        assert append is not None
+        if append.kind is EntryKind.RETRACTION:
+            host = self._router.hosts[self._domain]
+            return host.hooks.tell(EntryRetracted(room, target))
+        if append.entries[0].reads and isinstance(origin.entity, Account) and origin.host is not None:
+            return origin.host.hooks.tell(ConversationRead(origin.entity, room.jid, target, origin.session))
+        return None
 
     def _deliver_private(
         self, submission: Submission, accepted: Accepted | None, room: Room, occupant: Occupant

@@ -237,11 +237,11 @@ def _apply(state: RoomState, change: Change, position: int) -> None:
     state.version += 1
     for jid, member in change.members.items():
         if member.affiliation is Affiliation.NONE:
-            state.members.pop(jid, None)
+            state.put(jid, None)
         elif member.has_joined and not member.joined:
-            state.members[jid] = member._replace(joined=position)
+            state.put(jid, member._replace(joined=position))
         else:
-            state.members[jid] = member
+            state.put(jid, member)
     if change.configuration is not None:
         state.configuration = change.configuration
     if change.subject is not None:

@@ -226,6 +226,18 @@ class InboxRow(msgspec.Struct, frozen=True, kw_only=True):
     """The transaction that changed it last."""
     mentions: int = 0
     """How many unread entries of a room mention the owner, or everybody."""
+    domain: str = ""
+    """The domain under which the owner knows a room, where that is not its own."""
+
+    @property
+    def shown_peer(self) -> Jid:
+        """The conversation under the address that its owner knows."""
+        return Jid.of(self.peer.local, self.domain) if self.domain else self.peer
+
+    @property
+    def shown_source(self) -> Jid:
+        """The archive that holds its messages, under the address that its owner knows."""
+        return Jid.of(self.source.local, self.domain) if self.domain else self.source
 
 
 class InboxPage(msgspec.Struct, frozen=True):

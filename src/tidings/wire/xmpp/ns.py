@@ -144,6 +144,8 @@ TIDINGS_INBOX: Final = "urn:tidings:inbox:0"  # docs/specs
 TIDINGS_TIME: Final = "urn:tidings:time:0"  # docs/specs
 TIDINGS_ACCEPTED: Final = "urn:tidings:accepted:0"  # docs/specs
 TIDINGS_SYNC: Final = "urn:tidings:sync:0"  # docs/specs
+MENTIONS: Final = "urn:xmpp:mentions:0"  # XEP-0513
+REFERENCES: Final = "urn:xmpp:reference:0"  # XEP-0372
 TIDINGS_ROOMS: Final = "urn:tidings:rooms:0"  # docs/specs
 TIDINGS_RETRY: Final = "urn:tidings:retry:0"  # docs/specs
 

@@ -33,7 +33,9 @@ _ROWS: Final = (
     "SELECT COUNT(DISTINCT t.position) FROM mentions t WHERE t.archive = i.source "
     f"AND t.member IN (i.owner, 0) AND t.position > {_BEYOND.format('read_position')} "
     "AND NOT EXISTS (SELECT 1 FROM uncounted u WHERE u.archive = t.archive AND u.peer = i.peer "
-    "AND u.position = t.position)) END "
+    "AND u.position = t.position)) END, "
+    "CASE WHEN i.source = i.owner THEN NULL ELSE "
+    "(SELECT m.domain FROM members m WHERE m.room = i.source AND m.member = i.owner) END "
     "FROM inbox i LEFT JOIN inbox s ON s.owner = i.source AND s.peer = i.peer WHERE i.owner = ? "
 )
 
@@ -78,7 +80,7 @@ class InboxPages:
         names = self._reader.names_of(row[0] for row in found)
         return [
             (feed, names[peer])
-            for peer, _, _, _, received, _, _, _, _, boxed, *_, feed, _ in found
+            for peer, _, _, _, received, _, _, _, _, boxed, *_, feed, _, _ in found
             if not _is_newer(received, boxed)
         ]
 
@@ -99,6 +101,7 @@ class InboxPages:
                 pinned=pinned or 0,
                 feed=feed,
                 mentions=mentions,
+                domain=bytes(domain).decode() if domain else "",
             )
             for (
                 peer,
@@ -115,6 +118,7 @@ class InboxPages:
                 pinned,
                 feed,
                 mentions,
+                domain,
             ) in found
             if not flags & GONE or _is_newer(received, boxed)
         ]

@@ -22,13 +22,15 @@ LAST_PIN: Final = 65_535
 class ConversationState(msgspec.Struct, frozen=True):
     """How many messages of a conversation are unread, and its order among those that are pinned (§3).
 
-    0 is not pinned. It stands beside the properties of MongooseIM.
+    0 is not pinned. `mentions` are those of the unread messages of a room that mention the owner. It stands
+    beside the properties of MongooseIM.
     """
 
     TAG: ClassVar[tuple[str, str]] = (ns.TIDINGS_INBOX, "state")
 
     unread: int = 0
     pinned: int = 0
+    mentions: int = 0
 
     @classmethod
     def decode(cls, element: Element) -> Self:
@@ -36,12 +38,14 @@ class ConversationState(msgspec.Struct, frozen=True):
         return cls(
             read_unsigned(element.get("unread") or "0", "unread"),
             read_unsigned(element.get("pinned") or "0", "pinned"),
+            read_unsigned(element.get("mentions") or "0", "mentions"),
         )
 
     def encode(self) -> Element:
-        """Return `<state/>`; what is not pinned says nothing of it."""
+        """Return `<state/>`; what is not pinned, and has no mentions, says nothing of it."""
         pinned = {"pinned": str(self.pinned)} if self.pinned else {}
-        return Element("state", ns.TIDINGS_INBOX, {"unread": str(self.unread), **pinned})
+        mentions = {"mentions": str(self.mentions)} if self.mentions else {}
+        return Element("state", ns.TIDINGS_INBOX, {"unread": str(self.unread), **pinned, **mentions})
 
 
 class Pin(msgspec.Struct, frozen=True):

@@ -1,0 +1,46 @@
+"""Known as: under which address somebody knows a conversation, and which one the ledger has.
+
+A room may have several addresses, of which a member knows one (`InboxRow.domain`). What is read of inboxes is
+shown under it, and what a client says of it is asked of the ledger under the canonical one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from tidings.base.jid import Jid
+from tidings.kernel.routing import Routing
+from tidings.ports.ledger.reading import Archived, InboxRow
+
+
+class KnownAs:
+    """Turns addresses that clients know into those of the ledger, and the other way round."""
+
+    def __init__(self, routing: Routing) -> None:
+        self._routing = routing
+
+    def canonical(self, jid: Jid) -> Jid:
+        """Give the bare JID under which the ledger has a conversation."""
+        host = self._routing.hosts.get(jid.domain)
+        return jid.bare if host is None or not jid.local else host.kind.address(jid.bare)
+
+    def rows(self, rows: Iterable[InboxRow]) -> Iterator[InboxRow]:
+        """Give conversations with their last messages as their owner is shown them."""
+        return map(self.row, rows)
+
+    def row(self, row: InboxRow) -> InboxRow:
+        """Do the same for one."""
+        if row.last is None or not row.domain:
+            return row
+        return msgspec.structs.replace(row, last=self.entry(row, row.last))
+
+    def entry(self, row: InboxRow, entry: Archived) -> Archived:
+        """Give an entry of the archive behind a conversation as its owner is shown it."""
+        host = self._routing.hosts.get(row.domain)
+        if host is None:
+            return entry
+        body = entry.body if entry.body is None else host.kind.shown(entry, entry.body)
+        pointers = tuple(self.entry(row, each) for each in entry.pointers)
+        return msgspec.structs.replace(entry, body=body, pointers=pointers)
