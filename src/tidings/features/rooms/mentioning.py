@@ -13,7 +13,7 @@ import re
 from typing import Final
 
 from tidings.base.jid import Jid
-from tidings.features.rooms.names import SEARCHED
+from tidings.features.rooms.names import SEARCHED, words_of
 from tidings.features.rooms.room import Occupant, Room
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.mentions import TAGS, Mention, mentions_of
@@ -28,7 +28,9 @@ def mentioned(room: Room, author: Occupant, message: Stanza) -> tuple[tuple[str,
     """Give the bare JIDs of the members that a message mentions, and whether it mentions everybody."""
     folded = _text_of(message).casefold()
     is_everybody = "@" in folded and _EVERYBODY.search(folded) is not None
-    found = room.occupants.names.within(folded) | room.state.names.within(folded)
+    words = words_of(folded)
+    found = room.occupants.names.within(folded, words)
+    found |= room.state.names.within(folded, words)
     if any(tag in TAGS for tag, _ in message.index):
         for mention in mentions_of(message):
             if mention.is_everybody or mention.address == room.jid:

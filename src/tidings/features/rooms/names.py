@@ -23,7 +23,7 @@ class Names:
     __slots__ = ("_by_word", "_wordless")
 
     def __init__(self) -> None:
-        self._by_word: dict[str, list[tuple[str, int, Jid]]] = {}
+        self._by_word: dict[str, list[tuple[str, Jid]]] = {}
         self._wordless: list[tuple[str, Jid]] = []  # names of signs alone
 
     def add(self, name: str, jid: Jid) -> None:
@@ -31,7 +31,7 @@ class Names:
         folded = name.casefold()
         word = _WORD.search(folded)
         if word is not None:
-            self._by_word.setdefault(word[0], []).append((folded, word.start(), jid))
+            self._by_word.setdefault(word[0], []).append((folded, jid))
         elif folded:
             self._wordless.append((folded, jid))
 
@@ -43,20 +43,18 @@ class Names:
             self._wordless = [each for each in self._wordless if each != (folded, jid)]
             return
         found = self._by_word.get(word[0])
-        known = (folded, word.start(), jid)
+        known = (folded, jid)
         if found is not None and known in found:
             found.remove(known)
             if not found:
                 del self._by_word[word[0]]
 
-    def within(self, folded: str) -> set[Jid]:
-        """Give those whose names are in a text, whose case was folded."""
+    def within(self, folded: str, words: frozenset[str]) -> set[Jid]:
+        """Give those whose names are in a text, whose case was folded, and whose words these are."""
         found: set[Jid] = set()
-        by_word = self._by_word
-        for word in _WORD.finditer(folded):
-            for name, offset, jid in by_word.get(word[0], ()):
-                start = word.start() - offset
-                if start >= 0 and folded.startswith(name, start) and _ends_at(folded, start + len(name)):
+        for word in self._by_word.keys() & words:
+            for name, jid in self._by_word[word]:
+                if jid not in found and _stands_in(folded, name):
                     found.add(jid)
         for name, jid in self._wordless:
             if name in folded:
@@ -64,6 +62,21 @@ class Names:
         return found
 
 
-def _ends_at(text: str, end: int) -> bool:
-    """Tell whether no word goes on at this place."""
-    return end >= len(text) or _WORD.match(text, end) is None or _WORD.match(text, end - 1) is None
+def words_of(folded: str) -> frozenset[str]:
+    """Give the words of a text."""
+    return frozenset(_WORD.findall(folded))
+
+
+def _stands_in(text: str, name: str) -> bool:
+    """Tell whether a name stands in a text as words of its own."""
+    start = text.find(name)
+    while start >= 0:
+        if _is_bound(text, start) and _is_bound(text, start + len(name)):
+            return True
+        start = text.find(name, start + 1)
+    return False
+
+
+def _is_bound(text: str, place: int) -> bool:
+    """Tell whether no word goes on over a place."""
+    return not 0 < place < len(text) or not (_WORD.match(text, place - 1) and _WORD.match(text, place))
