@@ -6,7 +6,7 @@ from tests.contracts.ledger_stories import ALICE, BOB, ROOM, key, stanza
 from tidings.adapters.sql.ledger import SqlLedger
 from tidings.base.jid import Jid
 from tidings.ports.ledger.batch import Append, Direction, Entry, EntryKind, MemberChange
-from tidings.ports.ledger.reading import InboxRow
+from tidings.ports.ledger.reading import InboxRow, RoomChanges
 
 PHONE = ALICE.with_resource("phone")
 IN_ROOM = {ALICE: ROOM.with_resource("alice"), BOB: ROOM.with_resource("bob")}
@@ -63,3 +63,9 @@ async def row_of(ledger: SqlLedger, owner: Jid, peer: Jid = ROOM) -> InboxRow:
     row = await ledger.conversation(owner, peer)
     assert row is not None
     return row
+
+
+async def room_changes(
+    ledger: SqlLedger, owner: Jid, base: int, top: int = 1 << 40, **more: int
+) -> RoomChanges:
+    return await ledger.room_changes(owner, base, top, **more)

@@ -237,7 +237,8 @@ async def test_a_room_is_read_from_its_own_archive(ledger: SqlLedger, clock: Clo
     _, since = await ledger.feed()
     await accept(ledger, say(ALICE, 6))
     assert await names(ledger, boxes=("inbox",)) == "room"
-    assert [row.unread for row in (await ledger.changes(BOB, since)).rows] == [2]
+    changes = await ledger.room_changes(BOB, since, 1 << 40)
+    assert [each.row.unread for each in changes.rooms] == [2]
     await change(ledger, BOB, ROOM, box="bin")
     assert await ledger.empty_bin(BOB) == 1
     assert await names(ledger, all_boxes=True) == ""

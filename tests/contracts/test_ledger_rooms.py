@@ -32,6 +32,7 @@ from tests.contracts.room_stories import (
     joins,
     leaves,
     membership,
+    room_changes,
     row_of,
 )
 from tidings.adapters.sql.ledger import SqlLedger
@@ -111,7 +112,7 @@ async def test_a_message_in_a_room_writes_nothing_for_its_members(ledger: SqlLed
     assert len(before) == 1
     await accept(ledger, say(ALICE, "hello"))
     assert await rows() == before
-    assert [row.unread for row in (await ledger.changes(BOB, since)).rows] == [1]
+    assert [each.row.unread for each in (await room_changes(ledger, BOB, since)).rooms] == [1]
 
 
 # -- a kick
@@ -133,7 +134,7 @@ async def test_a_kick_is_one_transaction(ledger: SqlLedger) -> None:
     # What is said later is nothing to him.
     await accept(ledger, say(ALICE, 3))
     assert await unread(ledger, BOB) == {}
-    assert (await ledger.changes(BOB, kicked.feed)).rows == ()
+    assert (await room_changes(ledger, BOB, kicked.feed)).rooms == ()
 
 
 async def test_who_was_kicked_may_come_again(ledger: SqlLedger) -> None:

@@ -22,7 +22,14 @@ from tidings.ports.ledger.batch import InboxChange, LedgerBatch, ReadMove
 from tidings.ports.ledger.reading import EntryId, Head, InboxQuery, PageQuery
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
-from tidings.wire.xmpp.payloads.sync import SyncConversation, SyncEntry, SyncErased, SyncFin, SyncItem
+from tidings.wire.xmpp.payloads.sync import (
+    SyncConversation,
+    SyncEntry,
+    SyncErased,
+    SyncFin,
+    SyncGap,
+    SyncItem,
+)
 
 FEATURES: tuple[type[Feature], ...] = (
     Rosters,
@@ -149,7 +156,12 @@ async def ask(client: WorldClient, since: str = "", rest: str = "") -> tuple[lis
         part = message.children[0]
         if part.namespace == ns.TIDINGS_SYNC:
             assert message.get("from") == str(client.jid.bare)
-            kinds = {"entry": SyncEntry, "erased": SyncErased, "conversation": SyncConversation}
+            kinds = {
+                "entry": SyncEntry,
+                "gap": SyncGap,
+                "erased": SyncErased,
+                "conversation": SyncConversation,
+            }
             items.append(kinds[part.name].decode(part))
     return items, SyncFin.decode(answer.children[0])
 

@@ -86,7 +86,7 @@ class DisplayedSync(Feature):
         router: Router,
         options: Current[DisplayedSyncOptions],
     ) -> None:
-        self._known = KnownAs(router)
+        self._known = KnownAs(router.hosts)
         self._host = host
         self._sessions = sessions
         self._ledger = ledger

@@ -6,24 +6,25 @@ shown under it, and what a client says of it is asked of the ledger under the ca
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
 from tidings.base.jid import Jid
-from tidings.kernel.routing import Routing
+from tidings.kernel.host import Host
 from tidings.ports.ledger.reading import Archived, InboxRow
 
 
 class KnownAs:
     """Turns addresses that clients know into those of the ledger, and the other way round."""
 
-    def __init__(self, routing: Routing) -> None:
-        self._routing = routing
+    def __init__(self, hosts: Mapping[str, Host]) -> None:
+        """Take the hosts by domain; where none run, everything is shown as the ledger has it."""
+        self._hosts = hosts
 
     def canonical(self, jid: Jid) -> Jid:
         """Give the bare JID under which the ledger has a conversation."""
-        host = self._routing.hosts.get(jid.domain)
+        host = self._hosts.get(jid.domain)
         return jid.bare if host is None or not jid.local else host.kind.address(jid.bare)
 
     def rows(self, rows: Iterable[InboxRow]) -> Iterator[InboxRow]:
@@ -38,7 +39,7 @@ class KnownAs:
 
     def entry(self, row: InboxRow, entry: Archived) -> Archived:
         """Give an entry of the archive behind a conversation as its owner is shown it."""
-        host = self._routing.hosts.get(row.domain)
+        host = self._hosts.get(row.domain)
         if host is None:
             return entry
         body = entry.body if entry.body is None else host.kind.shown(entry, entry.body)

@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from tidings.base.jid import Jid
 from tidings.features.sync import DEFAULT_PAGE, LARGEST_PAGE, PageLimits, SyncPage, read_page
+from tidings.messages.known_as import KnownAs
 from tidings.operations.catalogue import EVERYBODY, operation
 from tidings.operations.context import Context
 from tidings.operations.stored_archive import archive_of
@@ -19,6 +20,7 @@ from tidings.wire.xmpp.payloads.sync import (
     SyncConversation,
     SyncEntry,
     SyncErased,
+    SyncGap,
 )
 
 Cursor = Annotated[str, Meta(max_length=CURSOR_OCTETS)]
@@ -44,10 +46,12 @@ class Synchronise(msgspec.Struct, frozen=True, kw_only=True):
 class ChangedEntry(msgspec.Struct, frozen=True, kw_only=True):
     """An entry of the archive; `message` is its XML, null where there is no content to show.
 
-    `target` is the id of the earlier entry that it corrects, retracts, reacts to or marks.
+    `target` is the id of the earlier entry that it corrects, retracts, reacts to or marks. `archive` is the
+    room whose entry it is, else the account.
     """
 
     id: str
+    archive: Address
     conversation: Address
     sent: bool
     kind: str
@@ -56,9 +60,21 @@ class ChangedEntry(msgspec.Struct, frozen=True, kw_only=True):
     message: str | None
 
 
+class MissingEntries(msgspec.Struct, frozen=True, kw_only=True):
+    """Entries of a room that are not told, since there are too many: between two ids, neither included.
+
+    `after` is null where they begin with the first one.
+    """
+
+    archive: Address
+    after: str | None
+    before: str
+
+
 class ErasedEntries(msgspec.Struct, frozen=True, kw_only=True):
     """Earlier entries that have lost their content: from one id to another, both included."""
 
+    archive: Address
     first: str
     last: str
 
@@ -74,6 +90,7 @@ class ChangedConversation(msgspec.Struct, frozen=True, kw_only=True):
     gone: bool
     archive: Address
     unread: int
+    mentions: int
     last: str | None
     read: str | None
     time: Moment | None
@@ -91,6 +108,7 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     entries: tuple[ChangedEntry, ...]
+    missing: tuple[MissingEntries, ...]
     erased: tuple[ErasedEntries, ...]
     conversations: tuple[ChangedConversation, ...]
     cursor: str
@@ -131,14 +149,20 @@ async def sync(context: Context, request: Synchronise) -> Changes:
     list of conversations comes first. It is what docs/specs/sync.md gives to clients.
     """
     jid, ledger = request.user, await archive_of(context, request.user)
-    return _changes(await read_page(ledger, jid, request.since, PageLimits(request.limit)), jid)
+    known = KnownAs({} if context.live is None else context.live.hosts)
+    return _changes(await read_page(ledger, jid, request.since, PageLimits(request.limit), known), jid)
 
 
 def _changes(page: SyncPage, owner: Jid) -> Changes:
     return Changes(
-        entries=tuple(_entry(item) for item in page.items if isinstance(item, SyncEntry)),
+        entries=tuple(_entry(item, owner) for item in page.items if isinstance(item, SyncEntry)),
+        missing=tuple(
+            MissingEntries(archive=item.archive, after=item.after, before=item.before)
+            for item in page.items
+            if isinstance(item, SyncGap)
+        ),
         erased=tuple(
-            ErasedEntries(first=item.first, last=item.last)
+            ErasedEntries(archive=item.archive or owner, first=item.first, last=item.last)
             for item in page.items
             if isinstance(item, SyncErased)
         ),
@@ -152,11 +176,12 @@ def _changes(page: SyncPage, owner: Jid) -> Changes:
     )
 
 
-def _entry(item: SyncEntry) -> ChangedEntry:
+def _entry(item: SyncEntry, owner: Jid) -> ChangedEntry:
     forwarded = item.forwarded
     delay = None if forwarded is None else forwarded.delay
     return ChangedEntry(
         id=item.id,
+        archive=item.archive or owner,
         conversation=item.peer,
         sent=item.is_sent,
         kind=item.kind,
@@ -172,6 +197,7 @@ def _conversation(item: SyncConversation, owner: Jid) -> ChangedConversation:
         gone=item.is_gone,
         archive=owner if item.archive is None else item.archive,
         unread=item.unread,
+        mentions=item.mentions,
         last=item.last,
         read=item.read,
         time=exact_moment_of(item.time) if item.time else None,

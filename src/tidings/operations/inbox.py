@@ -119,7 +119,7 @@ async def read(context: Context, request: OneConversation) -> ConversationRead:
     The other party is told nothing: no marker is sent.
     """
     ledger = await archive_of(context, request.user)
-    peer = request.peer if context.live is None else KnownAs(context.live.router).canonical(request.peer)
+    peer = KnownAs({} if context.live is None else context.live.hosts).canonical(request.peer)
     before = await ledger.conversation(request.user, peer)
     if before is None:
         told = f"{request.user} has no conversation with {request.peer}"

@@ -78,7 +78,7 @@ class Conversations(Feature):
         self._host = host
         self._sessions = sessions
         self._ledger = ledger
-        self._known = KnownAs(router)
+        self._known = KnownAs(router.hosts)
         self._clock = clock
         self._options = options
         self._told: list[ConversationRead] = []  # by a change here

@@ -109,7 +109,7 @@ class Inbox(Feature):
         self, ledger: Ledger, router: Router, clock: Clock, pacing: Pacing, options: Current[InboxOptions]
     ) -> None:
         self._ledger = ledger
-        self._known = KnownAs(router)
+        self._known = KnownAs(router.hosts)
         self._pacing = pacing
         self._clock = clock
         self._options = options
@@ -169,7 +169,7 @@ class StandardInbox(Feature):
         self, ledger: Ledger, router: Router, pacing: Pacing, options: Current[InboxOptions]
     ) -> None:
         self._ledger = ledger
-        self._known = KnownAs(router)
+        self._known = KnownAs(router.hosts)
         self._pacing = pacing
         self._options = options
 

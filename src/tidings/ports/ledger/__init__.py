@@ -29,6 +29,7 @@ from tidings.ports.ledger.reading import (
     Member,
     PageQuery,
     Property,
+    RoomChanges,
 )
 
 
@@ -176,10 +177,30 @@ class Ledger(Protocol):
         """Give every known device of an account."""
         ...
 
-    async def changes(self, owner: Jid, since: int, limit: int = 50, octets: int | None = None) -> Changes:
+    async def changes(
+        self,
+        owner: Jid,
+        since: int,
+        limit: int = 50,
+        octets: int | None = None,
+        *,
+        upto: int | None = None,
+    ) -> Changes:
         """Give what happened to an account after a feed number: at most so many entries, and octets of them.
 
-        A transaction is never cut; one that has more is a page of its own.
+        A transaction is never cut; one that has more is a page of its own. What happened after `upto` is left
+        out, and what happened in rooms.
+        """
+        ...
+
+    async def room_changes(
+        self, owner: Jid, base: int, top: int, after: int = 0, limit: int = 250, octets: int | None = None
+    ) -> RoomChanges:
+        """Give what happened in the rooms of an inbox after one feed number up to another one.
+
+        A page has at most `ROOMS_OF_PAGE` rooms, so many entries, and octets of them; of one room it has the
+        newest `NEWEST_OF_ROOM` entries at most, and none from before the account joined. `after` is the
+        `place` of the page before: with the same numbers, page after page tells of each room once.
         """
         ...
 

@@ -30,6 +30,13 @@ MARKED: Final = 500
 """How far back in a conversation `Ledger.markers` looks."""
 
 
+NEWEST_OF_ROOM: Final = 50
+"""So many entries of one room a page of `Ledger.room_changes` has at most."""
+
+ROOMS_OF_PAGE: Final = 100
+"""So many rooms it has at most."""
+
+
 LONGEST_EPOCH: Final = 32
 """Characters; a longer one was not made by a ledger, and is not worth remembering."""
 
@@ -285,14 +292,14 @@ class Property(msgspec.Struct, frozen=True):
 
 
 class Changes(msgspec.Struct, frozen=True):
-    """What happened to an account since a cursor: one bounded page of sync."""
+    """What happened to an account since a cursor, but for its rooms: one bounded page of sync."""
 
     entries: tuple[Archived, ...]
     """New entries of its archive in order; tombstones and offline-only ones without body."""
     erased: tuple[int, ...]
     """Positions of older entries that became tombstones."""
     rows: tuple[InboxRow, ...]
-    """Conversations that changed; with `last` where it is in another archive than the account's own."""
+    """Conversations of the account's archive that changed, without `last`."""
     incarnation: str
     feed: int
     """Go on after this number."""
@@ -300,3 +307,27 @@ class Changes(msgspec.Struct, frozen=True):
     head: Head
     gone: tuple[Jid, ...] = ()
     """Conversations that were taken out of the inbox, and are not back in it."""
+
+
+class RoomChange(msgspec.Struct, frozen=True, kw_only=True):
+    """What happened in a room that an account has in its inbox."""
+
+    row: InboxRow
+    """How the conversation stands now; with `last` where that is not among `entries`."""
+    entries: tuple[Archived, ...]
+    """The newest entries of its archive, in order."""
+    gap: tuple[int, int] | None
+    """Where there are more than are given: the position before all of them, which may be 0, and that of the
+    first one that is given. What lies between is not told."""
+    erased: tuple[int, ...]
+    """Positions of older entries that became tombstones."""
+    head: Head
+
+
+class RoomChanges(msgspec.Struct, frozen=True):
+    """What happened in the rooms of an account: one bounded page of sync."""
+
+    rooms: tuple[RoomChange, ...]
+    place: int
+    """Where the next page goes on: a number of the ledger's own."""
+    is_complete: bool

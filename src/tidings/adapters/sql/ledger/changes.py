@@ -1,4 +1,4 @@
-"""What happened to one account since a number of the feed.
+"""What happened to one account since a number of the feed, but for its rooms (`room_changes.py`).
 
 A cursor is a number of the feed that was read before anything else, or one that the page ends with: what a
 transaction writes that commits meanwhile has a higher number and is left to the next page. A transaction is
@@ -7,7 +7,7 @@ never cut.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from tidings.adapters.sql.ledger.encoding import PER_FEED, epoch_text
@@ -15,7 +15,7 @@ from tidings.adapters.sql.ledger.inbox_pages import InboxPages
 from tidings.adapters.sql.ledger.reader import ENTRY, Reader, Room
 from tidings.adapters.sql.ledger.statements import Rows
 from tidings.base.jid import Jid
-from tidings.ports.ledger.reading import Changes, InboxRow
+from tidings.ports.ledger.reading import Changes
 
 _ERASURES: Final = 1000
 _ROWS: Final = 500
@@ -33,10 +33,12 @@ class ChangesReader:
         rows = self._reader.run("SELECT incarnation, feed FROM ledger WHERE id = 1")
         return (epoch_text(rows[0][0]), rows[0][1]) if rows else ("", 0)
 
-    def changes(self, owner: Jid, since: int, limit: int, octets: int | None = None) -> Changes:
-        """Give what happened to an account after a feed number."""
+    def changes(
+        self, owner: Jid, since: int, limit: int, octets: int | None = None, upto: int | None = None
+    ) -> Changes:
+        """Give what happened to an account after a feed number, up to another one."""
         incarnation, newest = self.feed()
-        last = newest
+        last = newest = newest if upto is None else min(upto, newest)
         number, head = self._reader.head(owner)
         inbox_owner = number or self._reader.number_of(owner)
         start = self._reader.first_at(number, head, "message", (since + 1) * PER_FEED)
@@ -61,18 +63,13 @@ class ChangesReader:
         return Changes(
             entries=tuple(self._reader.archived(number, head, rows)),
             erased=tuple(sorted(position for feed, position in erased if feed <= end)),
-            rows=tuple(self._with_last(owner, [row for row in changed if row.feed <= end])),
+            rows=tuple(row for row in changed if row.feed <= end),
             incarnation=incarnation,
             feed=max(end, min(since, last)),
             is_complete=end >= newest,
             head=head,
             gone=tuple(peer for feed, peer in gone if feed <= end),
         )
-
-    def _with_last(self, owner: Jid, rows: list[InboxRow]) -> Iterator[InboxRow]:
-        """Complete the rows whose last messages are not among the entries of the account."""
-        elsewhere = {row.peer: row for row in self._inbox.with_last([r for r in rows if r.source != owner])}
-        return (elsewhere.get(row.peer, row) for row in rows)
 
     def _entries(self, archive: int, start: int, end: int, last: int, limit: int, room: Room) -> Rows:
         """Give entries between two positions, up to a feed number: one more than there is room for."""

@@ -13,6 +13,7 @@ import msgspec
 
 from tidings.adapters.sql.ledger.encoding import GONE, UNREAD
 from tidings.adapters.sql.ledger.reader import ENTRY, Reader, Room
+from tidings.adapters.sql.ledger.statements import Rows
 from tidings.base.jid import Jid
 from tidings.ports.ledger.reading import Archived, InboxOrder, InboxPage, InboxQuery, InboxRow
 
@@ -70,8 +71,18 @@ class InboxPages:
         return next(iter(self.with_last(rows)), None)
 
     def changed(self, owner: int, since: int) -> list[InboxRow]:
-        """Give the conversations that changed after a feed number, without their last messages."""
-        return self._rows(owner, "AND (i.feed > ? OR s.feed > ?)", since, since)
+        """Give the conversations of the owner's archive that changed after a feed number.
+
+        They come without their last messages, and without rooms.
+        """
+        return self._rows(owner, "AND i.source = i.owner AND (i.feed > ? OR s.feed > ?)", since, since)
+
+    def among(self, owner: int, peers: Sequence[int]) -> dict[int, InboxRow]:
+        """Give these conversations without their last messages, by the numbers of their addresses."""
+        names = self._reader.names_of(peers)
+        numbers = {names[peer]: peer for peer in peers}
+        found = self._reader.among(f"{_ROWS}AND i.peer IN LIST", peers, owner)
+        return {numbers[row.peer]: row for row in self._shown(found)}
 
     def gone(self, owner: int, since: int) -> list[tuple[int, Jid]]:
         """Give the conversations that were taken out after a feed number, with the number that did."""
@@ -85,7 +96,10 @@ class InboxPages:
         ]
 
     def _rows(self, owner: int, condition: str = "", *values: object) -> list[InboxRow]:
-        found = self._reader.run(_ROWS + condition, owner, *values)
+        return self._shown(self._reader.run(_ROWS + condition, owner, *values))
+
+    def _shown(self, found: Rows) -> list[InboxRow]:
+        """Make conversations of rows, but for those that were taken out."""
         names = self._reader.names_of({row[0] for row in found} | {row[1] for row in found})
         return [
             InboxRow(

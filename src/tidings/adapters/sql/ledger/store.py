@@ -26,6 +26,7 @@ from tidings.adapters.sql.ledger.read_share import ReadShare
 from tidings.adapters.sql.ledger.reader import Addresses, Reader
 from tidings.adapters.sql.ledger.remote import RemoteWriter
 from tidings.adapters.sql.ledger.removal import Removal
+from tidings.adapters.sql.ledger.room_changes import RoomChangesReader
 from tidings.adapters.sql.ledger.runner import Runner
 from tidings.adapters.sql.ledger.search import cursor as search_cursor
 from tidings.adapters.sql.ledger.statements import Sql, driver_errors, statements_for
@@ -48,6 +49,7 @@ from tidings.ports.ledger.reading import (
     Member,
     PageQuery,
     Property,
+    RoomChanges,
 )
 
 T = TypeVar("T")
@@ -221,10 +223,26 @@ class SqlLedger:
         """Give every known device of an account."""
         return await self._read(lambda reader: reader.devices(archive))
 
-    async def changes(self, owner: Jid, since: int, limit: int = 50, octets: int | None = None) -> Changes:
+    async def changes(
+        self,
+        owner: Jid,
+        since: int,
+        limit: int = 50,
+        octets: int | None = None,
+        *,
+        upto: int | None = None,
+    ) -> Changes:
         """Give what happened to an account after a feed number."""
         return await self._read_of(
-            owner, lambda reader: ChangesReader(reader).changes(owner, since, limit, octets)
+            owner, lambda reader: ChangesReader(reader).changes(owner, since, limit, octets, upto)
+        )
+
+    async def room_changes(
+        self, owner: Jid, base: int, top: int, after: int = 0, limit: int = 250, octets: int | None = None
+    ) -> RoomChanges:
+        """Give what happened in the rooms of an inbox after one feed number up to another one."""
+        return await self._read_of(
+            owner, lambda reader: RoomChangesReader(reader).changes(owner, base, top, after, limit, octets)
         )
 
     async def feed(self) -> tuple[str, int]:

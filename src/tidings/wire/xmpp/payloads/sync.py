@@ -1,7 +1,8 @@
 """Sync: all that has happened to an account since a cursor, a page at a time.
 
 The document is docs/specs/sync.md; the marks § point at its sections. A page comes as messages, each with one
-of `SyncEntry`, `SyncErased` and `SyncConversation`, and ends with `SyncFin`, the answer to the request.
+of `SyncEntry`, `SyncGap`, `SyncErased` and `SyncConversation`, and ends with `SyncFin`, the answer to the
+request.
 
 Limits: a cursor of 8,192 octets, a page of 4,294,967,295 items, of which a server gives as many as it likes.
 """
@@ -40,6 +41,7 @@ KINDS: Final = (
     "acknowledged",
     "fastening",
     "membership",
+    "configuration",
 )
 """What an entry may be (§4.1)."""
 
@@ -73,7 +75,7 @@ class SyncRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SyncEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """An entry of the account's archive (§4.1).
+    """An entry of the account's archive, or of the room's that `archive` names (§4.1).
 
     `peer` is the conversation. `target` is the id of the earlier entry that this one changes or marks, None
     where it has none or that is unknown. Without `forwarded` the entry has no content to show.
@@ -86,6 +88,7 @@ class SyncEntry(msgspec.Struct, frozen=True, kw_only=True):
     is_sent: bool = False
     kind: str = KINDS[0]
     target: str | None = None
+    archive: Jid | None = None
     forwarded: Forwarded | None = None
     query_id: str | None = None
 
@@ -101,6 +104,7 @@ class SyncEntry(msgspec.Struct, frozen=True, kw_only=True):
             is_sent=read_boolean(element.get("sent"), "sent"),
             kind=kind,
             target=read_optional_id(element.get("target"), "target"),
+            archive=_archive(element),
             forwarded=_forwarded(element),
             query_id=read_optional_id(element.get("queryid"), "queryid"),
         )
@@ -114,6 +118,7 @@ class SyncEntry(msgspec.Struct, frozen=True, kw_only=True):
             sent="true" if self.is_sent else None,
             kind=None if self.kind == KINDS[0] else self.kind,
             target=self.target,
+            archive=self.archive,
         )
         return _around("entry", attributes, self.forwarded)
 
@@ -122,14 +127,53 @@ class SyncEntry(msgspec.Struct, frozen=True, kw_only=True):
         return carry(self.TAG, self.to_bytes(), to=to, sender=account)
 
 
+class SyncGap(msgspec.Struct, frozen=True, kw_only=True):
+    """Entries of a room that are not told: all between two others, neither included (§4.2).
+
+    `after` is None where they begin with the first one.
+    """
+
+    TAG: ClassVar[tuple[str, str]] = (ns.TIDINGS_SYNC, "gap")
+
+    archive: Jid
+    before: str
+    after: str | None = None
+    query_id: str | None = None
+
+    @classmethod
+    def decode(cls, element: Element) -> Self:
+        """Return the gap; raise `bad-request` without an archive or an end."""
+        return cls(
+            archive=read_jid(element.get("archive"), "archive"),
+            before=read_id(element.get("before"), "before"),
+            after=read_optional_id(element.get("after"), "after"),
+            query_id=read_optional_id(element.get("queryid"), "queryid"),
+        )
+
+    def to_bytes(self) -> bytes:
+        """Return `<gap/>`, written for any default namespace."""
+        attributes = present(
+            queryid=self.query_id, archive=self.archive, after=self.after, before=self.before
+        )
+        return _around("gap", attributes, None)
+
+    def message(self, *, to: Jid, account: Jid) -> Stanza:
+        """Return the message that brings it to the device that asked."""
+        return carry(self.TAG, self.to_bytes(), to=to, sender=account)
+
+
 class SyncErased(msgspec.Struct, frozen=True):
-    """Entries that have lost their content: all from `first` to `last`, both included (§4.2)."""
+    """Entries that have lost their content: all from `first` to `last`, both included (§4.3).
+
+    They are those of the account's archive, or of the room's that `archive` names.
+    """
 
     TAG: ClassVar[tuple[str, str]] = (ns.TIDINGS_SYNC, "erased")
 
     first: str
     last: str
     query_id: str | None = None
+    archive: Jid | None = None
 
     @classmethod
     def decode(cls, element: Element) -> Self:
@@ -138,11 +182,13 @@ class SyncErased(msgspec.Struct, frozen=True):
             read_id(element.get("first"), "first"),
             read_id(element.get("last"), "last"),
             read_optional_id(element.get("queryid"), "queryid"),
+            _archive(element),
         )
 
     def to_bytes(self) -> bytes:
         """Return `<erased/>`, written for any default namespace."""
-        return _around("erased", present(queryid=self.query_id, first=self.first, last=self.last), None)
+        attributes = present(queryid=self.query_id, first=self.first, last=self.last, archive=self.archive)
+        return _around("erased", attributes, None)
 
     def message(self, *, to: Jid, account: Jid) -> Stanza:
         """Return the message that brings it to the device that asked."""
@@ -150,10 +196,11 @@ class SyncErased(msgspec.Struct, frozen=True):
 
 
 class SyncConversation(msgspec.Struct, frozen=True, kw_only=True):
-    """How a conversation stands now (§4.3).
+    """How a conversation stands now (§4.4).
 
     `archive` holds its messages: the account's own where it is None, else a room's. `last` and `read` are ids
-    there: of the last message that counts, and of the last that was read. Times are microseconds since 1970;
+    there: of the last message that counts, and of the last that was read. `mentions` are those of the unread
+    messages of a room that mention the owner. Times are microseconds since 1970;
     `time` is that of the last message. `muted_until` 0 is not muted, `pinned` 0 not pinned. One that
     `is_gone` was taken out of the inbox, and nothing else of it is told.
     """
@@ -162,6 +209,7 @@ class SyncConversation(msgspec.Struct, frozen=True, kw_only=True):
 
     peer: Jid
     unread: int = 0
+    mentions: int = 0
     time: int = 0
     last: str | None = None
     read: str | None = None
@@ -182,17 +230,18 @@ class SyncConversation(msgspec.Struct, frozen=True, kw_only=True):
                 query_id=read_optional_id(element.get("queryid"), "queryid"),
                 is_gone=True,
             )
-        time, muted, archive = element.get("time"), element.get("muted-until"), element.get("archive")
+        time, muted = element.get("time"), element.get("muted-until")
         return cls(
             peer=read_jid(element.get("jid"), "jid"),
             unread=read_unsigned(element.get("unread") or "", "unread"),
+            mentions=read_unsigned(element.get("mentions") or "0", "mentions"),
             time=read_date_time(time, "time") if time else 0,
             last=read_optional_id(element.get("last"), "last"),
             read=read_optional_id(element.get("read"), "read"),
             box=read_box(element.get("box") or INBOX),
             muted_until=read_date_time(muted, "muted-until") if muted else 0,
             pinned=read_unsigned(element.get("pinned") or "0", "pinned"),
-            archive=read_jid(archive, "archive") if archive else None,
+            archive=_archive(element),
             forwarded=_forwarded(element),
             query_id=read_optional_id(element.get("queryid"), "queryid"),
         )
@@ -205,6 +254,7 @@ class SyncConversation(msgspec.Struct, frozen=True, kw_only=True):
             queryid=self.query_id,
             jid=self.peer,
             unread=str(self.unread),
+            mentions=str(self.mentions) if self.mentions else None,
             time=format_date_time(self.time) if self.time else None,
             last=self.last,
             read=self.read,
@@ -257,14 +307,14 @@ class SyncFin(msgspec.Struct, frozen=True, kw_only=True):
         return Element("sync", ns.TIDINGS_SYNC, attributes)
 
 
-SyncItem = SyncEntry | SyncErased | SyncConversation
+SyncItem = SyncEntry | SyncGap | SyncErased | SyncConversation
 
 
 def item_of(message: Stanza, account: Jid) -> SyncItem | None:
     """Return what a message brings of a page, or None; one from anybody but the own account is none (§8)."""
     if message.sender is not None and message.sender != account.bare:
         return None
-    for item in (SyncEntry, SyncErased, SyncConversation):
+    for item in (SyncEntry, SyncGap, SyncErased, SyncConversation):
         element = message.decode(*item.TAG)
         if element is not None:
             return item.decode(element)
@@ -274,6 +324,11 @@ def item_of(message: Stanza, account: Jid) -> SyncItem | None:
 def _forwarded(element: Element) -> Forwarded | None:
     found = element.find("forwarded", ns.FORWARD)
     return None if found is None else Forwarded.decode(found)
+
+
+def _archive(element: Element) -> Jid | None:
+    archive = element.get("archive")
+    return read_jid(archive, "archive") if archive else None
 
 
 def _around(name: str, attributes: dict[str, str], forwarded: Forwarded | None) -> bytes:
