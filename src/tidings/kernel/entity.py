@@ -55,8 +55,11 @@ class EntityKind(Protocol):
         """Give the canonical bare JID of an entity that has several."""
         ...
 
-    def shown(self, entry: Archived, body: bytes) -> bytes:
-        """Give the bytes of a message of an archive as who knows its entity by this host is shown them."""
+    def shown(self, entry: Archived, body: bytes) -> bytes | None:
+        """Give the bytes of a message of an archive as who knows its entity by this host is shown them.
+
+        None where its content is for nobody's eyes.
+        """
         ...
 
     async def archive_view(self, entity: Entity, asker: Jid) -> ArchiveView:

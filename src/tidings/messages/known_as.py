@@ -7,12 +7,16 @@ shown under it, and what a client says of it is asked of the ledger under the ca
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
 
 import msgspec
 
 from tidings.base.jid import Jid
 from tidings.kernel.host import Host
+from tidings.ports.ledger.batch import EntryKind
 from tidings.ports.ledger.reading import Archived, InboxRow
+
+_OF_ROOMS: Final = frozenset({EntryKind.MEMBERSHIP, EntryKind.CONFIGURATION})
 
 
 class KnownAs:
@@ -33,15 +37,22 @@ class KnownAs:
 
     def row(self, row: InboxRow) -> InboxRow:
         """Do the same for one."""
-        if row.last is None or not row.domain:
+        if row.last is None or row.source != row.peer:  # nothing to show, or no room
             return row
         return msgspec.structs.replace(row, last=self.entry(row, row.last))
 
     def entry(self, row: InboxRow, entry: Archived) -> Archived:
-        """Give an entry of the archive behind a conversation as its owner is shown it."""
-        host = self._hosts.get(row.domain)
-        if host is None:
+        """Give an entry of the archive behind a conversation as its owner is shown it.
+
+        Of a room that nobody serves now, what tells of its members has no content to show.
+        """
+        host = self._hosts.get(row.domain or row.source.domain)
+        body = entry.body
+        if host is not None and body is not None:
+            body = host.kind.shown(entry, body)
+        elif entry.kind in _OF_ROOMS:
+            body = None
+        if body is entry.body and not entry.pointers:
             return entry
-        body = entry.body if entry.body is None else host.kind.shown(entry, entry.body)
         pointers = tuple(self.entry(row, each) for each in entry.pointers)
         return msgspec.structs.replace(entry, body=body, pointers=pointers)

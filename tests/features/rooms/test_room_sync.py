@@ -260,6 +260,9 @@ async def test_reactions_members_and_erasures_are_told(world: World) -> None:
     items, fin = await ask(bob, fin.cursor)
     told = [(item.kind, item.target) for item in items if isinstance(item, SyncEntry)]
     assert told == [("reactions", str(first)), ("membership", None)]
+    contents = [item.forwarded for item in items if isinstance(item, SyncEntry)]
+    assert contents[0] is not None
+    assert contents[1] is None  # Bob may not know who Carol is
     [row] = [item for item in items if isinstance(item, SyncConversation)]
     assert row.forwarded is not None  # it was told long ago, or never
     await CATALOGUE.call(world.context, "retention", "erase-message", {"user": ROOM, "id": str(first)})

@@ -22,7 +22,8 @@ from tidings.wire.xmpp.payloads.muc_user import OccupantItem, about_occupant
 
 _NOTHING: Final = 1 << 62
 """A position behind which there is nothing."""
-_CHANGES: Final = (EntryKind.MEMBERSHIP, EntryKind.CONFIGURATION)
+CHANGES: Final = (EntryKind.MEMBERSHIP, EntryKind.CONFIGURATION)
+"""What tells of the members and of the configuration."""
 
 
 def view_of(room: Room, asker: Jid) -> ArchiveView:
@@ -54,7 +55,7 @@ def view_of(room: Room, asker: Jid) -> ArchiveView:
     return ArchiveView(
         archive=room.jid,
         above=first_shown(room, asker.bare),
-        without=_CHANGES,
+        without=CHANGES,
         shown=with_author if sees_addresses else None,
         matches=matches,
     )

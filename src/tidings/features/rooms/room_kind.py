@@ -21,7 +21,7 @@ from tidings.features.rooms.mentioning import mentioned
 from tidings.features.rooms.passing import Passing
 from tidings.features.rooms.presence_writing import written_by_rooms
 from tidings.features.rooms.room import Occupant, Room, Subject, room_of
-from tidings.features.rooms.room_archive import view_of
+from tidings.features.rooms.room_archive import CHANGES, view_of
 from tidings.features.rooms.room_change import Change, RoomChanged
 from tidings.features.rooms.room_requests import RoomRequests
 from tidings.features.rooms.showing import Showing
@@ -96,9 +96,9 @@ class RoomKind:
         """Give the JID itself."""
         return jid
 
-    def shown(self, entry: Archived, body: bytes) -> bytes:  # noqa: ARG002  # whatever it is
-        """Give it as it is kept."""
-        return body
+    def shown(self, entry: Archived, body: bytes) -> bytes | None:
+        """Give what was said as it is kept; what tells of members names people whom not all may know."""
+        return None if entry.kind in CHANGES else body
 
     async def archive_view(self, entity: Entity, asker: Jid) -> ArchiveView:
         """Let those read what was said who may enter."""

@@ -182,8 +182,7 @@ def _rooms_items(rooms: Sequence[RoomChange], owner: Jid, known: KnownAs) -> Ite
                     archive=archive, after=None if after is None else str(after), before=str(before)
                 )
         for entry in change.entries:
-            shown = known.entry(change.row, entry) if change.row.domain else entry
-            yield _room_entry(shown, change, owner)
+            yield _room_entry(known.entry(change.row, entry), change, owner)
     for change in rooms:
         for each in ranges(change.erased, change.head):
             yield msgspec.structs.replace(each, archive=change.row.shown_source)
@@ -224,7 +223,7 @@ def goes_on(head: Head, at: EntryId | None) -> bool:
 
 
 def ranges(positions: Iterable[int], head: Head) -> Iterator[SyncErased]:
-    """Give positions as ranges of ids; one never goes from one epoch to another (§4.2)."""
+    """Give positions as ranges of ids; one never goes from one epoch to another (§4.3)."""
     starts = {start for _, start in head.epochs}
     ordered = sorted(set(positions))
     cuts = [

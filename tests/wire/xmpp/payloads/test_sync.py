@@ -20,6 +20,7 @@ from tidings.wire.xmpp.payloads.sync import (
     SyncEntry,
     SyncErased,
     SyncFin,
+    SyncGap,
     SyncItem,
     SyncRequest,
     item_of,
@@ -30,6 +31,7 @@ JULIET, BALCONY, ROMEO = (
     Jid("juliet@capulet.example/balcony"),
     Jid("romeo@montague.example"),
 )
+GARDEN = Jid("garden@conference.capulet.example")
 NAMED = 'xmlns="urn:tidings:sync:0"'
 DOCUMENT = Path(__file__).parents[4] / "docs" / "specs" / "sync.md"
 
@@ -64,7 +66,9 @@ def test_the_entries_of_the_document() -> None:  # §4.1
         ("k3v9q2x-18", "message", False, None),
         ("k3v9q2x-19", "reactions", True, "k3v9q2x-18"),
         ("k3v9q2x-20", "message", False, None),
+        ("t5m1wz-212", "message", False, None),
     ]
+    assert [each.archive for each in entries] == [None, None, None, GARDEN]
     message = entries[0].forwarded
     assert message is not None
     stanza = message.stanza()
@@ -74,10 +78,11 @@ def test_the_entries_of_the_document() -> None:  # §4.1
     assert entries[2].forwarded is None
 
 
-def test_the_other_parts_of_the_document() -> None:  # §4.2, §4.3, §6
+def test_the_other_parts_of_the_document() -> None:  # §4.2, §4.3, §4.4, §6
     others = [part for part in parts() if not isinstance(part, SyncEntry)]
-    assert others[0] == SyncErased("k3v9q2x-3", "k3v9q2x-5", "q1")
-    changed, gone, listed = others[1:]
+    assert others[0] == SyncGap(archive=GARDEN, after="t5m1wz-90", before="t5m1wz-163", query_id="q1")
+    assert others[1] == SyncErased("k3v9q2x-3", "k3v9q2x-5", "q1")
+    changed, gone, listed = others[2:]
     assert gone == SyncConversation(peer=Jid("tybalt@capulet.example"), is_gone=True, query_id="q1")
     assert isinstance(changed, SyncConversation)
     assert isinstance(listed, SyncConversation)
@@ -108,6 +113,7 @@ entries = st.builds(
     is_sent=st.booleans(),
     kind=st.sampled_from(KINDS),
     target=st.none() | words,
+    archive=st.none() | jids,
     forwarded=st.none() | forwards,
     query_id=st.none() | words,
 )
@@ -115,6 +121,7 @@ conversations = st.builds(
     SyncConversation,
     peer=jids,
     unread=st.integers(0, 999),
+    mentions=st.integers(0, 9),
     time=moments,
     last=st.none() | words,
     read=st.none() | words,
@@ -126,7 +133,8 @@ conversations = st.builds(
     query_id=st.none() | words,
 )
 departures = st.builds(SyncConversation, peer=jids, query_id=st.none() | words, is_gone=st.just(value=True))
-erasures = st.builds(SyncErased, words, words, st.none() | words)
+gaps = st.builds(SyncGap, archive=jids, before=words, after=st.none() | words, query_id=st.none() | words)
+erasures = st.builds(SyncErased, words, words, st.none() | words, st.none() | jids)
 fins = st.builds(
     SyncFin, cursor=words, is_complete=st.booleans(), is_reset=st.booleans(), first=st.none() | words
 )
@@ -142,7 +150,7 @@ def test_an_end_survives_the_wire(fin: SyncFin) -> None:
     assert SyncFin.decode(through_bytes(fin.encode())) == fin
 
 
-@given(entries | conversations | departures | erasures)
+@given(entries | gaps | conversations | departures | erasures)
 def test_a_part_survives_the_wire(item: SyncItem) -> None:
     message = received(item.message(to=BALCONY, account=JULIET).to_bytes().decode())
     read = item_of(message, JULIET)
@@ -179,6 +187,8 @@ def test_a_request_that_is_none(attributes: str) -> None:
         "<entry {} id='e-1'/>",
         "<entry {} id='e-1' jid='romeo@montague.example' kind='odd'/>",
         "<entry {} id='e-1' jid='romeo@montague.example' sent='maybe'/>",
+        "<gap {} archive='tea@conference.capulet.example'/>",
+        "<gap {} before='e-2'/>",
         "<erased {} first='e-1'/>",
         "<erased {} last='e-1'/>",
         "<conversation {} unread='1'/>",

@@ -142,7 +142,7 @@ class SyncGap(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def decode(cls, element: Element) -> Self:
-        """Return the gap; raise `bad-request` without an archive or an end."""
+        """Return the gap; raise `bad-request` without an archive or an end, `jid-malformed` for a bad one."""
         return cls(
             archive=read_jid(element.get("archive"), "archive"),
             before=read_id(element.get("before"), "before"),
