@@ -10,9 +10,10 @@ from typing import Final
 
 from tidings.base.jid import Jid
 from tidings.ports.ledger.reading import Archived
+from tidings.wire.xml.element import Element
 from tidings.wire.xmpp.payloads.arrival import kept
 from tidings.wire.xmpp.payloads.references import IdKind, ReferenceKind, reference_of
-from tidings.wire.xmpp.payloads.retraction import RetractionForm, Tombstone
+from tidings.wire.xmpp.payloads.retraction import Retraction, RetractionForm, Tombstone
 from tidings.wire.xmpp.payloads.stanza_ids import StanzaId, origin_id_of
 from tidings.wire.xmpp.stanza import Stanza
 
@@ -46,11 +47,26 @@ def shown_body(entry: Archived, archive: Jid, retraction: Archived | None = None
         origin_id=None if is_by_message_id else origin_id_of(message),
         stanza_id=StanzaId(str(entry.id), archive) if form is RetractionForm.BY_STANZA_ID else None,
     )
+    element = stone.encode()
+    if by is not None and retraction is not None:
+        for said in _said_by_room(by, retraction, archive):
+            element.append(said)
     return Stanza.build(
         "message",
         kind=message.kind,
         to=message.to,
         sender=message.sender,
         id=message.id,
-        content=(stone.encode(),),
+        content=(element,),
     ).to_bytes()
+
+
+def _said_by_room(by: Stanza, retraction: Archived, archive: Jid) -> tuple[Element, ...]:
+    """Give what a room says of a retraction of its own: who has moderated, and why (XEP-0425 §5).
+
+    What an author says there of himself is not the room's word, and goes with his message.
+    """
+    if retraction.peer != archive or retraction.sender not in (None, archive):
+        return ()
+    element = by.decode(*Retraction.TAG)
+    return () if element is None else tuple(element.children)

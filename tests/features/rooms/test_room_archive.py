@@ -14,6 +14,7 @@ from tidings.base.jid import Jid
 from tidings.features.archive import ArchiveOptions
 from tidings.features.rooms.configuration import FORM_TYPE, HISTORY_VISIBILITY
 from tidings.kernel.maybe_awaitable import until_done
+from tidings.ports.ledger.batch import Append, Entry, EntryKind, EntryRef, LedgerBatch
 from tidings.ports.ledger.reading import EntryId, PageQuery
 from tidings.wire.xml.element import Element, decode
 from tidings.wire.xmpp import ns
@@ -356,3 +357,40 @@ async def test_a_fold_tells_of_corrections_and_reactions_under_the_names_of_the_
     assert folded.correction is not None
     assert b"<body>one</body>" in folded.correction.raw
     assert [(each.by, each.reactions) for each in folded.reactions] == [(Jid(f"{ROOM}/Bob"), ("x",))]
+
+
+@pytest.mark.parametrize(("sender", "is_told"), [(ROOM, True), ("bob@localhost", False)])
+async def test_a_tombstone_tells_who_has_moderated_where_the_room_says_so(
+    world: World, sender: str, is_told: bool
+) -> None:
+    alice, bob = await occupant(world, "alice", "Alice"), await occupant(world, "bob", "Bob")
+    await bob.send(say("regrets"))
+    [first] = (await read(alice)).ids
+    inside = f"<moderated xmlns='urn:xmpp:message-moderate:1' by='{ROOM}/Alice'/><reason>No.</reason>"
+    body = (
+        f"<message from='{ROOM}' type='groupchat' id='mod1'><retract xmlns='{ns.RETRACTION1}' id='{first}'>"
+        f"{inside}</retract></message>"
+    )
+    id_ = EntryId.parse(first)
+    assert id_ is not None
+    told = Append(
+        body=body.encode(),
+        entries=(Entry(archive=ROOM, peer=ROOM, groupchat=True),),
+        kind=EntryKind.RETRACTION,
+        refers_to=(EntryRef(ROOM, id_.epoch, id_.position),),
+        sender=sender,
+    )
+    await world.stores.ledger.commit(LedgerBatch(appends=(told,)))
+    stone = next(iter(stanzas(await read(alice)))).decode(ns.RETRACTION1, "retracted")
+    assert stone is not None
+    assert stone.get("id") == "mod1"
+    assert ([child.name for child in stone.children] == ["moderated", "reason"]) is is_told
+
+
+async def test_a_room_that_nobody_is_in_is_read_after_a_restart(world: World) -> None:
+    alice = await occupant(world, "alice", "Alice")
+    await alice.send(say("one"))
+    await alice.leave()
+    await world.restart()
+    bob = await world.login("bob@localhost/phone")
+    assert (await read(bob)).texts == ["one"]
