@@ -11,6 +11,7 @@ from typing import Final
 from tidings.base.jid import Jid
 from tidings.ports.ledger.reading import Archived
 from tidings.wire.xml.element import Element
+from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.arrival import kept
 from tidings.wire.xmpp.payloads.references import IdKind, ReferenceKind, reference_of
 from tidings.wire.xmpp.payloads.retraction import Retraction, RetractionForm, Tombstone
@@ -51,18 +52,19 @@ def shown_body(entry: Archived, archive: Jid, retraction: Archived | None = None
     if by is not None and retraction is not None:
         for said in _said_by_room(by, retraction, archive):
             element.append(said)
+    author = message.child(ns.OCCUPANT_ID, "occupant-id")  # a room's word, which tells who it was
     return Stanza.build(
         "message",
         kind=message.kind,
         to=message.to,
         sender=message.sender,
         id=message.id,
-        content=(element,),
+        content=(element,) if author is None else (element, author.raw),
     ).to_bytes()
 
 
 def _said_by_room(by: Stanza, retraction: Archived, archive: Jid) -> tuple[Element, ...]:
-    """Give what a room says of a retraction of its own: who has moderated, and why (XEP-0425 §5).
+    """Give what a room says of a retraction of its own: who has moderated, and why (XEP-0425 §4).
 
     What an author says there of himself is not the room's word, and goes with his message.
     """

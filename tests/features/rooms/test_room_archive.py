@@ -315,6 +315,7 @@ async def test_what_its_author_takes_back_is_a_tombstone_for_all_who_read(world:
     stone = next(iter(stanzas(found))).decode(ns.RETRACTION1, "retracted")
     assert stone is not None
     assert stone.get("id") == "r1"
+    assert next(iter(stanzas(found))).has(ns.OCCUPANT_ID, "occupant-id")
     assert (await read(alice, text="regrets")).texts == []
     carol = await world.login("carol@localhost/phone")
     got = await enter(carol, "Carol")
