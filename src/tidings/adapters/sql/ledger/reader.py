@@ -32,6 +32,12 @@ BODY: Final = 9
 """Which of them is the body."""
 
 
+def retractable(rows: Rows) -> list[int]:
+    """Give the positions that may have been taken back: of rows of `ENTRY`, and of what they correct."""
+    corrected = {row[8] for row in rows if row[4] == _CORRECTION and row[8]}
+    return sorted(corrected.union(row[0] for row in rows)) if corrected else [row[0] for row in rows]
+
+
 def entry_of(source: str) -> str:
     """Give `ENTRY` with another source of the entries `e`."""
     return ENTRY.replace("entries e", source)
@@ -170,16 +176,16 @@ class Reader:
         *,
         folded: int = 0,
         offline_only: bool = False,
+        retracted: dict[int, int] | None = None,
     ) -> list[Archived]:
-        """Make entries of rows of `ENTRY` and tell of each whether it was retracted.
+        """Make entries of rows of `ENTRY` and tell of each when it was retracted, which may be known.
 
         `offline_only` shows offline-only entries with their body. Where `folded` is not 0, what refers to the
         entries is given with them, the newest of it, as far as its bodies have so many octets.
         """
         hidden = ERASED if offline_only else HIDDEN
-        corrected = {row[8] for row in rows if row[4] == _CORRECTION and row[8]}
-        positions = sorted(corrected.union(row[0] for row in rows)) if corrected else [row[0] for row in rows]
-        retracted = self._retracted(archive, positions)
+        if retracted is None:
+            retracted = self._retracted(archive, retractable(rows))
         pointing = self._pointing(archive, [row[0] for row in rows], folded) if folded and rows else {}
         retracted_too = self._retracted(archive, [row[0] for group in pointing.values() for row in group])
         shown = [row for group in (rows, *pointing.values()) for row in group]

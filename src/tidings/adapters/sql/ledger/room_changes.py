@@ -8,19 +8,22 @@ where it ends is one number, and nothing that is written meanwhile moves a room 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import takewhile
+from typing import Final, NamedTuple
 
 import msgspec
 
-from tidings.adapters.sql.ledger.encoding import PER_FEED
+from tidings.adapters.sql.ledger.encoding import PER_FEED, epoch_text
 from tidings.adapters.sql.ledger.inbox_pages import InboxPages
-from tidings.adapters.sql.ledger.reader import ENTRY, Reader, Room
+from tidings.adapters.sql.ledger.reader import ENTRY, Reader, Room, retractable
 from tidings.adapters.sql.ledger.statements import Rows
 from tidings.base.jid import Jid
+from tidings.ports.ledger.batch import EntryKind
 from tidings.ports.ledger.reading import (
     NEWEST_OF_ROOM,
     ROOMS_OF_PAGE,
+    Archived,
     Head,
     InboxRow,
     RoomChange,
@@ -47,7 +50,47 @@ _NEWEST: Final = (  # CROSS JOIN tells SQLite, which has no statistics, what to 
 )
 _JOINED: Final = "SELECT room, joined FROM members WHERE member = ? AND joined IS NOT NULL AND room IN LIST"
 _ERASED: Final = "SELECT archive, position FROM erasures WHERE feed > ? AND feed <= ? AND archive IN LIST"
-_BETWEEN: Final = f"SELECT {ENTRY}WHERE e.archive = ? AND e.position BETWEEN ? AND ? ORDER BY e.position DESC"
+_HEADS: Final = (
+    "SELECT h.archive, h.first, h.position, h.time, h.version, h.octets, e.epoch, e.start FROM archives h "
+    "LEFT JOIN epochs e ON e.archive = h.archive WHERE h.archive IN LIST ORDER BY e.start"
+)
+_SIZES: Final = (
+    "SELECT e.archive, e.position, LENGTH(m.body) FROM entries e LEFT JOIN messages m ON m.id = e.message "
+    "WHERE (e.archive, e.position) IN PAIRS"
+)
+_ENTRIES: Final = (
+    f"SELECT {ENTRY.replace('FROM', ', e.archive FROM', 1)}WHERE (e.archive, e.position) IN PAIRS"
+)
+_RETRACTED: Final = (
+    "SELECT p.archive, p.target, MIN(e.time) FROM message_links p CROSS JOIN entries e "  # noqa: S608  # ours
+    "WHERE (p.archive, p.target) IN PAIRS AND e.archive = p.archive AND e.position = p.position "
+    f"AND e.kind = {EntryKind.RETRACTION:d} GROUP BY p.archive, p.target"
+)
+
+
+class _Room(NamedTuple):
+    """A room that may have a place on the page."""
+
+    peer: int
+    source: int
+    row: InboxRow
+    head: Head
+    new: range
+    """The positions of its new entries."""
+    wanted: int
+    """How many of them, the newest, are to be told."""
+
+    @property
+    def gap(self) -> tuple[int, int] | None:
+        """Between which positions entries are not told; None where all are."""
+        if self.wanted == len(self.new):
+            return None
+        return self.new.start - 1, self.new.stop - self.wanted
+
+    @property
+    def pairs(self) -> list[tuple[int, int]]:
+        """Archive and position of what is to be told, the newest first."""
+        return [(self.source, self.new.stop - number) for number in range(1, self.wanted + 1)]
 
 
 class RoomChangesReader:
@@ -62,28 +105,30 @@ class RoomChangesReader:
     ) -> RoomChanges:
         """Give a page of what happened in rooms after `base` up to `top`."""
         number = self._reader.number_of(owner)
-        first = (base + 1) * PER_FEED
-        found = self._reader.run(_CHANGED, number, after, base, base, first, base)
-        rooms, is_complete = found[:ROOMS_OF_PAGE], len(found) <= ROOMS_OF_PAGE
+        found = self._reader.run(_CHANGED, number, after, base, base, (base + 1) * PER_FEED, base)
+        rooms = found[:ROOMS_OF_PAGE]
         erased = self._by_archive(_ERASED, rooms, base, top)
         if len(rooms) > 1 and sum(map(len, erased.values())) > _ERASURES:
-            rooms, is_complete = rooms[:1], False
-        rows = self._inbox.among(number, [peer for peer, _ in rooms])
-        newest = self._by_archive(_NEWEST, rooms, first)
-        joined = self._by_archive(_JOINED, rooms, number)
-        page = _Page(self._reader, limit, Room(octets))
-        for peer, source in rooms:
-            row = rows.get(peer)
-            if row is not None:  # else it was left, or put out of the inbox, which is told elsewhere
-                head = self._reader.head(row.source)[1]
-                new = self._new(source, head, newest[source], base, top)
-                if joined[source]:
-                    new = range(max(new.start, joined[source][0][0]), new.stop)
-                if not page.take(row, source, head, new, [position for (position,) in erased[source]]):
-                    is_complete = False
-                    break
-            after = peer
-        return RoomChanges(tuple(self._with_last(page.taken)), after, is_complete)
+            rooms = rooms[:1]
+        chosen, is_all = _chosen(self._with_new(number, rooms, base, top), limit)
+        taken = self._fitting(chosen, Room(octets))
+        is_all = is_all and len(taken) == len(chosen)
+        entries = self._entries(taken)
+        changes = [
+            RoomChange(
+                row=room.row,
+                entries=entries[room.source],
+                gap=room.gap,
+                erased=tuple(sorted(_older(erased[room.source], room.new))),
+                head=room.head,
+            )
+            for room in taken
+        ]
+        if not is_all:
+            after = taken[-1].peer
+        elif rooms:  # what is in the inbox no more is told elsewhere, and the page goes over it
+            after = rooms[-1][0]
+        return RoomChanges(tuple(self._with_last(changes)), after, is_all and len(rooms) == len(found))
 
     def _by_archive(self, statement: str, rooms: Rows, *values: int) -> dict[int, Rows]:
         """Run a statement for all rooms, and give the rest of its rows by their first column."""
@@ -91,6 +136,21 @@ class RoomChangesReader:
         for archive, *rest in self._reader.among(statement, [source for _, source in rooms], *values):
             found[archive].append(tuple(rest))
         return found
+
+    # -- which entries are new
+
+    def _with_new(self, member: int, rooms: Rows, base: int, top: int) -> Iterator[_Room]:
+        """Give the rooms of the inbox with their new entries, from joining on."""
+        rows = self._inbox.among(member, [peer for peer, _ in rooms])
+        newest = self._by_archive(_NEWEST, rooms, (base + 1) * PER_FEED)
+        joined = self._by_archive(_JOINED, rooms, member)
+        heads = {archive: _head(found) for archive, found in self._by_archive(_HEADS, rooms).items()}
+        for peer, source in rooms:
+            if peer in rows and source in heads:
+                new = self._new(source, heads[source], newest[source], base, top)
+                if joined[source]:
+                    new = range(max(new.start, joined[source][0][0]), new.stop)
+                yield _Room(peer, source, rows[peer], heads[source], new, min(len(new), NEWEST_OF_ROOM))
 
     def _new(self, source: int, head: Head, newest: Rows, base: int, top: int) -> range:
         """Give the positions of the entries after `base` up to `top`; `newest` are (position, message)."""
@@ -102,6 +162,45 @@ class RoomChangesReader:
             return range(start, known[-1] + 1)
         return range(start, self._reader.first_at(source, head, "message", (top + 1) * PER_FEED))
 
+    # -- what has a place
+
+    def _fitting(self, rooms: Sequence[_Room], room: Room) -> list[_Room]:
+        """Give the first rooms whose messages have room; of one that has none alone, the newest that have."""
+        found = self._reader.sql.find(_SIZES, [pair for each in rooms for pair in each.pairs])
+        sizes = {(archive, position): octets or 0 for archive, position, octets in found}
+        taken: list[_Room] = []
+        for each in rooms:
+            count = sum(1 for _ in takewhile(lambda pair: room.take(sizes.get(pair, 0)), each.pairs))
+            if count < each.wanted and taken:
+                break
+            taken.append(each._replace(wanted=count))
+        return taken
+
+    def _entries(self, rooms: Sequence[_Room]) -> dict[int, tuple[Archived, ...]]:
+        """Give what is told of each room, by archive."""
+        rows: dict[int, Rows] = defaultdict(list)
+        for *row, archive in self._reader.sql.find(_ENTRIES, [pair for each in rooms for pair in each.pairs]):
+            rows[archive].append(tuple(row))
+        pairs = [(archive, position) for archive, found in rows.items() for position in retractable(found)]
+        retracted: dict[int, dict[int, int]] = defaultdict(dict)
+        for archive, position, time in self._reader.sql.find(_RETRACTED, pairs):
+            retracted[archive][position] = time
+        return defaultdict(
+            tuple,
+            {
+                each.source: tuple(
+                    self._reader.archived(
+                        each.source,
+                        each.head,
+                        sorted(set(rows[each.source])),
+                        retracted=retracted[each.source],
+                    )
+                )
+                for each in rooms
+                if rows[each.source]
+            },
+        )
+
     def _with_last(self, taken: Sequence[RoomChange]) -> list[RoomChange]:
         """Complete the conversations whose last messages are not among the entries that are told."""
         missing = [each.row for each in taken if not _has_last(each)]
@@ -109,44 +208,30 @@ class RoomChangesReader:
         return [msgspec.structs.replace(each, row=completed.get(each.row.peer, each.row)) for each in taken]
 
 
-class _Page:
-    """What has been taken for a page, and how much room it still has."""
+def _chosen(rooms: Iterable[_Room], limit: int) -> tuple[list[_Room], bool]:
+    """Give the first rooms that have no more entries than a page, and whether these are all.
 
-    def __init__(self, reader: Reader, limit: int, room: Room) -> None:
-        self._reader = reader
-        self._left = limit
-        self._room = room
-        self.taken: list[RoomChange] = []
+    Of one that has more alone, the newest are to be told.
+    """
+    chosen: list[_Room] = []
+    for room in rooms:
+        if room.wanted > limit and chosen:
+            return chosen, False
+        chosen.append(room._replace(wanted=min(room.wanted, limit)))
+        limit -= chosen[-1].wanted
+    return chosen, True
 
-    def take(self, row: InboxRow, source: int, head: Head, new: range, erased: Sequence[int]) -> bool:
-        """Take a room with its newest entries; false where there is no room for it."""
-        wanted = min(len(new), NEWEST_OF_ROOM)
-        if wanted > self._left:
-            if self.taken:
-                return False
-            wanted = self._left
-        rows: Rows = []
-        if wanted > 0:
-            before = self._room.taken
-            rows = self._reader.run_within(self._room, _BETWEEN, source, new.stop - wanted, new.stop - 1)
-            fitting = self._room.taken - before
-            if fitting < len(rows):
-                if self.taken:
-                    return False
-                rows = rows[:fitting]
-            rows.reverse()
-        self._left -= len(rows)
-        first = rows[0][0] if rows else new.start
-        self.taken.append(
-            RoomChange(
-                row=row,
-                entries=tuple(self._reader.archived(source, head, rows)) if rows else (),
-                gap=(new.start - 1, first) if first > new.start else None,
-                erased=tuple(sorted(position for position in erased if not new or position < new.start)),
-                head=head,
-            )
-        )
-        return True
+
+def _older(erased: Rows, new: range) -> Iterator[int]:
+    """Give the positions of erased entries that are not among the new ones."""
+    return (position for (position,) in erased if not new or position < new.start)
+
+
+def _head(rows: Rows) -> Head:
+    """Make the state of an archive of rows of it and its epochs."""
+    epochs = tuple((epoch_text(row[5]), row[6]) for row in rows if row[5] is not None)
+    first, position, time, version, octets = rows[0][:5]
+    return Head(first, position, time, version, epochs, octets)
 
 
 def _has_last(change: RoomChange) -> bool:
