@@ -16,8 +16,9 @@ from tidings.features.rooms.affiliation import Role
 from tidings.features.rooms.entrance import Entrance
 from tidings.features.rooms.room import room_of
 from tidings.features.rooms.showing import Showing
-from tidings.kernel.events import DiscoInfo
+from tidings.kernel.events import DiscoInfo, EntryRetracted
 from tidings.kernel.feature import Addressee, Feature, Spec, handles, listens
+from tidings.kernel.host import Host
 from tidings.kernel.iq import Iq
 from tidings.kernel.maybe_awaitable import until_done
 from tidings.messages.router import Router
@@ -38,7 +39,8 @@ class RoomModeration(Feature):
     spec = Spec.xep(425, version="0.3.0", advertises=(ns.MODERATION,))
     requires = (Entrance,)
 
-    def __init__(self, router: Router, ledger: Ledger) -> None:
+    def __init__(self, host: Host, router: Router, ledger: Ledger) -> None:
+        self._host = host
         self._ledger = ledger
         self._showing = Showing(router)
 
@@ -63,7 +65,6 @@ class RoomModeration(Feature):
             "message",
             kind="groupchat",
             sender=room.jid,
-            to=room.jid,
             id=token(12),
             content=(moderated(text, by=by, occupant_id=moderator.id, reason=asked.reason),),
         )
@@ -80,6 +81,8 @@ class RoomModeration(Feature):
         recent.add(room, told, accepted, EntryKind.RETRACTION)
         log.info("room_message_moderated", room=room.jid.text, message=text, by=moderator.jid.text)
         [place] = accepted.places
+        if accepted.targets:
+            await until_done(self._host.hooks.tell(EntryRetracted(room, accepted.targets[0])))
         shown = stamped(told, room.jid, place.id, accepted.time, is_live=True)
         await until_done(self._showing.to_all(room, shown))
 
