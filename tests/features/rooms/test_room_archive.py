@@ -8,6 +8,7 @@ import pytest
 
 from tests.features.pulling import Pulled, iq, refusal
 from tests.features.rooms.stage import ROOM, enter, occupant, say, start, world
+from tests.features.rooms.test_moderation import MODERATE
 from tests.features.rooms.test_owners_and_admins import admin
 from tests.harness.world import World, WorldClient
 from tidings.base.jid import Jid
@@ -395,3 +396,21 @@ async def test_a_room_that_nobody_is_in_is_read_after_a_restart(world: World) ->
     await world.restart()
     bob = await world.login("bob@localhost/phone")
     assert (await read(bob)).texts == ["one"]
+
+
+@pytest.mark.parametrize(("policy", "is_kept"), [("erase", False), ("tombstone", True)])
+async def test_what_a_moderator_takes_back_is_a_tombstone_or_gone(policy: str, is_kept: bool) -> None:
+    world = await start(features={"archive": ArchiveOptions(retracted=policy)})  # type: ignore[arg-type]
+    alice, bob = await occupant(world, "alice", "Alice"), await occupant(world, "bob", "Bob")
+    await bob.send(say("regrets"))
+    [first] = (await read(bob)).ids
+    answer = await alice.request(MODERATE.format(ROOM, first))
+    assert answer.get("type") == "result", answer
+    await world.settle()
+    if is_kept:
+        stone = next(iter(stanzas(await read(bob)))).decode(ns.RETRACTION1, "retracted")
+        assert stone is not None
+        assert [child.name for child in stone.children] == ["moderated", "reason"]
+    page = await world.stores.ledger.page(Jid(ROOM), PageQuery(ids=(EntryId.parse(first),), tombstones=True))  # type: ignore[arg-type]
+    assert (page.entries[0].body is not None) is is_kept
+    await world.stop()
