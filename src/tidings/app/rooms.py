@@ -67,6 +67,7 @@ MUC_LIGHT: Final = ServiceKind(
         LightBlocklists,
         LightDiscovery,
         XmppPing,
+        Archive,
     ),
 )
 """The second door; its rooms are those of `ROOMS`, which must be there, too."""

@@ -155,12 +155,10 @@ def as_light(message: Stanza, room: Jid, sender: Jid | None) -> Stanza:
     """
     message = without_claims(message, room)
     index, content = message.index, message.content
-    if any(tag in _NOT_LIGHT for tag, _ in index) or _is_notice(message):
-        is_notice = _is_notice(message)
+    if any(tag in _NOT_LIGHT for tag, _ in index) or is_notice(message):
+        is_told = is_notice(message)
         bare = message.replace(
-            drop=lambda namespace, name: (
-                f"{namespace} {name}" in _NOT_LIGHT or (is_notice and name == SUBJECT)
-            )
+            drop=lambda namespace, name: f"{namespace} {name}" in _NOT_LIGHT or (is_told and name == SUBJECT)
         )
         index, content = bare.index, bare.content
     address = room if sender is None else Jid(f"{room}/{sender}")
@@ -169,7 +167,7 @@ def as_light(message: Stanza, room: Jid, sender: Jid | None) -> Stanza:
 
 def as_muc(message: Stanza) -> Stanza:
     """Show what the room keeps of its own changes without what it keeps for MUC Light."""
-    if not _is_notice(message):
+    if not is_notice(message):
         return message
     return message.replace(
         drop=lambda namespace, name: (
@@ -178,7 +176,7 @@ def as_muc(message: Stanza) -> Stanza:
     )
 
 
-def _is_notice(message: Stanza) -> bool:
+def is_notice(message: Stanza) -> bool:
     """Tell whether the room itself tells of a change: nobody has said it."""
     from_room = message.sender is not None and not message.sender.resource
     return from_room and any(tag in _LIGHT for tag, _ in message.index)

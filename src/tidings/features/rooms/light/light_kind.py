@@ -15,9 +15,11 @@ from tidings.base.ids import token
 from tidings.base.jid import Jid
 from tidings.features.rooms.affiliation import Role
 from tidings.features.rooms.light_delivery import LightDelivery
-from tidings.features.rooms.light_view import is_in, is_open
+from tidings.features.rooms.light_view import as_light, is_in, is_notice, is_open
 from tidings.features.rooms.room import Membership, Occupant, Room, room_of
+from tidings.features.rooms.room_archive import CHANGES, first_shown
 from tidings.features.rooms.storing import member_change
+from tidings.kernel.archive_view import ArchiveView
 from tidings.kernel.clock import Clock
 from tidings.kernel.entity import Entity
 from tidings.kernel.host import Host
@@ -25,8 +27,10 @@ from tidings.kernel.maybe_awaitable import MaybeAwaitable
 from tidings.messages.router import Router
 from tidings.messages.submission import MessageKind, Plan, Submission
 from tidings.ports.ledger.batch import Accepted, Entry
+from tidings.ports.ledger.reading import Archived
 from tidings.ports.stores import Stores
 from tidings.wire.xmpp.classification import Classification
+from tidings.wire.xmpp.payloads.arrival import kept
 from tidings.wire.xmpp.stanza import Stanza
 
 _IGNORED: Final = "a room takes no errors"
@@ -101,6 +105,39 @@ class LightKind:
     def address(self, jid: Jid) -> Jid:
         """Give the canonical address of a room."""
         return Jid(f"{jid.local}@{self.rooms_domain}") if jid.local else Jid(self.rooms_domain)
+
+    def shown(self, entry: Archived, body: bytes) -> bytes | None:
+        """Give what is kept as this door shows it; what it has no form for is for nobody's eyes here."""
+        message = kept(body)
+        is_told = entry.kind not in CHANGES or is_notice(message)
+        return self._as_light(entry, message) if is_told else None
+
+    async def archive_view(self, entity: Entity, asker: Jid) -> ArchiveView:
+        """Let members read what was said and told; nobody else learns that there is a room."""
+        room = room_of(await self.host.directory.load(self.address(entity.jid)))
+        member = room.state.members.get(asker.bare) if room.exists else None
+        if not is_in(member) or not is_open(room.configuration):
+            raise StanzaError("item-not-found")
+
+        def shown(entry: Archived, body: bytes) -> bytes:
+            return self._as_light(entry, kept(body))
+
+        def matches(entry: Archived, address: Jid) -> bool:
+            """Tell whether somebody has said this, who is named by his place in the room or by himself."""
+            if address.bare == entity.jid:
+                return address.is_bare or (entry.sender is not None and entry.sender.text == address.resource)
+            return entry.sender == address.bare
+
+        return ArchiveView(
+            archive=room.jid, above=first_shown(room, asker.bare), shown=shown, matches=matches
+        )
+
+    def _as_light(self, entry: Archived, message: Stanza) -> bytes:
+        """Show a message of the archive as this door does: from the room, or from who has said it."""
+        assert message.sender is not None  # every message of a room is from one of its addresses
+        room = Jid(f"{message.sender.local}@{self.domain}")
+        said_by = None if entry.kind in CHANGES or not message.sender.resource else entry.sender
+        return as_light(message, room, said_by).to_bytes()
 
     def parties(self, submission: Submission) -> tuple[Jid, ...]:  # noqa: ARG002  # nobody stands behind it
         """Name nobody."""
