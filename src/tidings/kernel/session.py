@@ -12,8 +12,9 @@ Invariants:
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
 
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from tidings.kernel.account import Account
 
 log = structlog.get_logger("tidings.session")
+
+MOST_HELD: Final = 64
+"""So many messages that no archive has wait for a device that reads what it has missed."""
 
 OutboundFilter = Callable[[Stanza], Iterable[Stanza]]
 """Gets each stanza for the client and gives what is to go out now, in order."""
@@ -164,6 +168,7 @@ class Session(Slotted):
     """A resource of an account that a client has bound."""
 
     __slots__ = (
+        "_held",
         "account",
         "claim",
         "client",
@@ -201,6 +206,7 @@ class Session(Slotted):
         """Its last available presence to all, with its full JID as `from`."""
         self.is_catching_up = False
         """Whether its device reads what is archived from the archive, and is not sent it live."""
+        self._held: deque[tuple[int, Stanza]] = deque()
         self.replayed_upto = 0
         """Up to this position its device has read the archive; that is not sent live either."""
         self.outbound_filter: OutboundFilter | None = None
@@ -273,6 +279,31 @@ class Session(Slotted):
             self.write(out)
         else:
             self.send(out.stanza, out.to)
+
+    def send_unkept(self, message: Stanza) -> None:
+        """Hand the client a message that no archive has, between those that its device reads from there.
+
+        Of those more than a few go at once, so that what waits is bounded.
+        """
+        if self.is_catching_up and len(self._held) < MOST_HELD:
+            self._held.append((self.account.position, message))
+        else:
+            self.send(message)
+
+    def release(self, before: int) -> None:
+        """Send what has waited and came before the message of this position."""
+        while self._held and self._held[0][0] < before:
+            self.send(self._held.popleft()[1])
+
+    def go_live(self) -> None:
+        """Send what is archived live again, and what is left of what has waited for that."""
+        self.is_catching_up = False
+        while self._held:
+            self.send(self._held.popleft()[1])
+
+    def forget_held(self) -> None:
+        """Let go of what has waited, since it is not for a session that is gone from view."""
+        self._held.clear()
 
     def write(self, out: Outgoing) -> None:
         """Send a stanza past the filter."""

@@ -163,7 +163,7 @@ class AccountKind:
         delivered = MessageDelivered(account, message, sessions, stored, submission)
         if stored is None or stored.place is None:
             for session in sessions:
-                session.send(message)
+                session.send_unkept(message)
         else:
             account.position = stored.place.position
             if sessions:

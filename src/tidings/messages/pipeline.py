@@ -17,6 +17,8 @@ import functools
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from typing import Final
 
+import msgspec
+
 from tidings.base.errors import BackendError, StanzaError
 from tidings.kernel.account import Account
 from tidings.kernel.events import (
@@ -303,8 +305,12 @@ class Pipeline:
             self._refusals.refuse_all(submissions, error)
             self._settle(done, in_turn(self._doubt(submissions)))
             return
-        # What was loaded before the commit may have been dropped since, and then it has no session.
+        # What was loaded before the commit may have been dropped since, and then it has no session; and what
+        # nobody keeps goes to those who are there now, as what was kept before it does.
         refresh(submissions)
+        for submission in submissions:
+            if submission.plan.append is None and submission.plan.sessions is not None:
+                submission.plan = msgspec.structs.replace(submission.plan, sessions=None)
         wait = None
         try:
             answers = committing.result().outcomes

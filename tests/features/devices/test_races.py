@@ -71,3 +71,43 @@ async def test_a_device_that_comes_and_goes_under_fire(world: World, seed: int) 
     page = await world.stores.ledger.page(ROMEO, PageQuery(limit=1_000))
     assert got == [entry.id.position for entry in page.entries if entry.direction is Direction.RECEIVED]
     assert got[-1] == head.position
+
+
+def told(client: WorldClient) -> list[tuple[int, bool]]:
+    """Give the numbers of what somebody got, and whether it was a text."""
+    return [(int(each.get("id") or ""), each.find("body") is not None) for each in client.take("message")]
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_what_nobody_keeps_does_not_overtake_what_was_said_before(world: World, seed: int) -> None:
+    chance = random.Random(seed)
+    await world.register("romeo@localhost")
+    juliet = await world.login("juliet@localhost/balcony")
+    phone = await world.login("romeo@localhost/phone")
+    await phone.manage(can_resume=False)
+    state = "<active xmlns='http://jabber.org/protocol/chatstates'/>"
+    got: list[tuple[int, bool]] = []
+    for burst in range(60):
+        head = f"<message to='{ROMEO}' type='chat' id='{burst}'>"
+        juliet.push(f"{head}<body>{burst}</body></message>", f"{head}{state}</message>")
+        if chance.random() < 0.5:
+            phone.push(chance.choice(["<presence/>", "<presence type='unavailable'/>"]))
+        for _ in range(chance.randint(0, 30)):
+            await asyncio.sleep(0)
+        got += told(phone)
+    await phone.send("<presence/>")
+    await world.settle()
+    got += told(phone)
+    while True:
+        await phone.send(f"<a xmlns='urn:xmpp:sm:3' h='{phone.counted}'/>")
+        more = told(phone)
+        if not more:
+            break
+        got += more
+    assert [number for number, is_text in got if is_text] == list(range(60))
+    there: set[int] = set()
+    for number, is_text in got:
+        if is_text:
+            there.add(number)
+        else:
+            assert number in there, f"{number} was overtaken in {got}"

@@ -149,7 +149,9 @@ class Devices(Feature):
             progress.turn_to_passed()
             session.is_catching_up = True
             self._replay.go_on(session)
-        elif progress.pulls:
+            return
+        session.forget_held()
+        if progress.pulls:
             progress.passes(progress.upto + 1)
 
     @listens(SessionEnded, first=True)  # in the same turn as the end: what comes later is not seen
@@ -171,6 +173,7 @@ class Devices(Feature):
         progress.pulls = progress.is_current = progress.has_pulled = True
         progress.passed_by = None  # what came while it was away is in what the client reads now
         self._replay.halt(session)
+        session.go_live()
         self._supervisor.start("pulled", self._note_pull(session, progress))
 
     async def _note_pull(self, session: Session, progress: Progress) -> None:

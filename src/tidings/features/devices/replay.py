@@ -59,7 +59,7 @@ class Replay:
         self._portion = portion
 
     def halt(self, session: Session) -> None:
-        """End whatever replay of the session is under way; what is live goes to it again."""
+        """End whatever replay of the session is under way; what is archived goes to it live again."""
         session.is_catching_up = False
         session[PROGRESS].stop()
 
@@ -112,6 +112,7 @@ class Replay:
         finally:
             if not is_foreseen and progress.run is run:
                 self.halt(session)  # a bug or the end of the server: at least what is live goes on
+                session.go_live()
 
     async def know(self, session: Session) -> None:
         """Find out how far the device is, before its client hears that it is bound.
@@ -197,6 +198,7 @@ class Replay:
                 if not room.take(len(entry.body)):
                     return False
                 stanza = kept(entry.body)
+                session.release(position)
                 session.send(stamped(stanza, account.jid, str(entry.id), entry.time, is_live=False))
             self._keeper.went(session, progress, position)
         return True
@@ -209,12 +211,13 @@ class Replay:
         held = [(position, stanza) for position, stanza in progress.held if position > progress.upto]
         progress.stop()
         progress.is_current = True
-        session.is_catching_up = False
         for position, stanza in held:
+            session.release(position)
             session.send(stanza)
             self._keeper.went(session, progress, position)
         session.replayed_upto = progress.upto
         progress.early.clear()
+        session.go_live()
 
     def _await_client(self, session: Session, progress: Progress) -> None:
         """Wait until the client has what it was sent; one that does not count is asked for a sign of life."""
