@@ -120,6 +120,8 @@ def _plain(wanted: type[Any], chance: random.Random, depth: int) -> Any:
             name for name in wanted.__struct_fields__ if chance.random() < 0.6 or name in _required(wanted)
         ]
         return wanted(**{name: make(hints[name], chance, depth + 1) for name in names})
+    if issubclass(wanted, tuple):
+        return wanted(*(make(hint, chance, depth + 1) for hint in typing.get_type_hints(wanted).values()))
     simple: dict[type[Any], Any] = {
         bool: chance.random() < 0.5,
         int: chance.choice((0, 1, 2, 50, -1, 2**31, 2**63, 1_700_000_000_000_000)),

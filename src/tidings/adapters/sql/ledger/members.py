@@ -72,10 +72,11 @@ class Members:
             if found is None:
                 self._sql.run(_FORGET, room, member)
             else:
-                put.append((room, member, found.affiliation, found.joined, feed, found.nick, found.domain))
+                names = (found.nick or None, found.domain or None)
+                put.append((room, member, found.affiliation, found.joined, feed, *names))
         self._sql.put("members", put)
         new = sorted(pair for pair in followed if self._changed.get(pair) is None)
-        self._sql.add("members", [(room, member, _NONE, None, feed, _NONE, _NONE) for room, member in new])
+        self._sql.add("members", [(room, member, _NONE, None, feed, None, None) for room, member in new])
 
     def _before(self, room: int, member: int) -> _Kept:
         """Give what is kept of somebody who may belong to the room already."""
