@@ -72,7 +72,7 @@ class OtlpTracer:
         """
         # The library would tell of each batch that fails; TellingOnce tells of the first.
         logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
-        self._exporter = OTLPSpanExporter(endpoint.rstrip("/") + _TRACES_PATH, timeout=patience)
+        self._exporter: SpanExporter = OTLPSpanExporter(endpoint.rstrip("/") + _TRACES_PATH, timeout=patience)
         self._provider = TracerProvider(
             sampler=sampling.ALWAYS_ON,  # who begins a span has chosen it
             resource=Resource.create({"service.name": "tidings", "service.version": version("tidings")}),
