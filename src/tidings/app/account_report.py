@@ -13,6 +13,7 @@ from typing import Any, Final, TextIO
 
 from tidings.app import presentation
 from tidings.app.account_file import Line
+from tidings.app.voice import say
 from tidings.base.errors import TidingsError
 
 COLUMNS: Final = ("line", "user", "outcome", "reason", "invitation", "link")
@@ -82,7 +83,7 @@ class Report:
         """Note a line that is wrong, and tell it at once."""
         self.counts["failed"] += 1
         self.failures.append({"line": line.number, "user": user, "reason": reason})
-        _say(f"line {line.number}: {f'{user}: ' if user and user not in reason else ''}{reason}")
+        say(f"line {line.number}: {f'{user}: ' if user and user not in reason else ''}{reason}")
         self._write(line, {"user": user, "outcome": "failed", "reason": reason})
 
     def note(self, line: Line, result: dict[str, Any]) -> None:
@@ -94,7 +95,7 @@ class Report:
         self._write(line, result)
         if not self._is_quiet and time.monotonic() - self._told > _PROGRESS_SECONDS:
             self._told = time.monotonic()
-            _say(f"lines done: {self.counts.total()}")
+            say(f"lines done: {self.counts.total()}")
 
     def keep(self) -> None:
         """Have the disk keep what was noted, before more is done; raises `ReportError`."""
@@ -120,7 +121,3 @@ class Report:
     def _write(self, line: Line, result: dict[str, Any]) -> None:
         if self._file is not None:
             self._file.write(line, result)
-
-
-def _say(what: str) -> None:
-    print(f"tidings: {what}", file=sys.stderr, flush=True)  # noqa: T201  # the command's voice

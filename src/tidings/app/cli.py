@@ -19,6 +19,7 @@ from tidings.app.commands import Command
 from tidings.app.complaint import complain, wants_json
 from tidings.app.direct_commands import DIRECT
 from tidings.app.exit_codes import OK, REFUSED, USAGE
+from tidings.app.voice import say
 from tidings.base.errors import TidingsError
 from tidings.operations.errors import OperationError
 
@@ -283,7 +284,7 @@ def _commands(arguments: Sequence[str]) -> tuple[Command, ...]:
 
 def _answers(command: Command, values: dict[str, Any], given: argparse.Namespace) -> Iterator[Any]:
     """Ask the running server, else carry the command out on the database, for which all is loaded."""
-    tell = (lambda _: None) if given.quiet else _say
+    tell = (lambda _: None) if given.quiet else say
     server = whereabouts.find(given.config, given.data_dir)
     is_rollback = (command.category, command.name) == ("config", "rollback")
     if server is not None or is_rollback:
@@ -318,11 +319,6 @@ def _data_directory(given: argparse.Namespace) -> Path:
     return offline_rollback.data_directory_of(given.config, given.data_dir)
 
 
-def _say(what: str) -> None:
-    """Say something beside the answer to the person who typed the command."""
-    print(f"tidings: {what}", file=sys.stderr, flush=True)  # noqa: T201
-
-
 def _confirmed(command: Command) -> bool:
     """Ask on a terminal whether this is meant; scripts, which have none, mean what they say."""
     if not sys.stdin.isatty():
@@ -332,7 +328,7 @@ def _confirmed(command: Command) -> bool:
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() in {"y", "yes"}:
         return True
-    _say("nothing was changed")
+    say("nothing was changed")
     return False
 
 

@@ -6,13 +6,13 @@ output, where the answer would be.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 from tidings.app.admin_client import UnreachableError
 from tidings.app.command_parser import JSON_FLAG, UsageError
 from tidings.app.exit_codes import REFUSED, UNREACHABLE, USAGE
+from tidings.app.voice import PROGRAM, say
 from tidings.base.errors import BackendError, TidingsError
 from tidings.operations.errors import CODES, OperationError
 
@@ -33,7 +33,7 @@ def complain(error: TidingsError, *, as_json: bool) -> int:
         from tidings.app import presentation  # noqa: PLC0415  # most commands go well
 
         presentation.print_line({"error": {"code": code, "text": str(error)}})
-    print(_sentence_of(error), file=sys.stderr)  # noqa: T201  # the command's voice
+    say(*_sentence_of(error))
     return exit_code
 
 
@@ -58,12 +58,14 @@ def _codes_of(error: TidingsError) -> tuple[str, int]:
     return "failed", REFUSED
 
 
-def _sentence_of(error: TidingsError) -> str:
+def _sentence_of(error: TidingsError) -> tuple[str, str]:
+    """Give what went wrong, and which program says it."""
     from tidings.app.mistakes import ConfigError  # noqa: PLC0415  # only when something is wrong
 
     if isinstance(error, ConfigError):
         mistakes = (f"\n  {mistake}" for mistake in error.mistakes)
-        return "tidings: the configuration cannot be used:" + "".join(mistakes)
+        return "the configuration cannot be used:" + "".join(mistakes), PROGRAM
     if isinstance(error, UsageError):
-        return f"{error.program}: {error}" + (f"\nMore: {error.program} --help" if error.has_help else "")
-    return f"tidings: {error}"
+        more = f"\nMore: {error.program} --help" if error.has_help else ""
+        return f"{error}{more}", error.program
+    return str(error), PROGRAM

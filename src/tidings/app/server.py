@@ -7,7 +7,6 @@ import contextlib
 import ctypes
 import gc
 import resource
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from socket import socket
 from typing import NamedTuple
@@ -49,6 +48,7 @@ from tidings.app.reset import Refill, ResetWhenEmpty
 from tidings.app.shown_certificates import ServedCertificates
 from tidings.app.signals import Signals
 from tidings.app.tls_contexts import Certificates, some
+from tidings.app.voice import say
 from tidings.base.errors import TidingsError
 from tidings.base.jid import Jid
 from tidings.gateways.acme_challenges import AcmeChallenges
@@ -89,7 +89,7 @@ def run(read: Callable[[], Config]) -> int:
                 leave(0)
     except (TidingsError, OSError) as error:
         manager.failed(str(error))
-        print(f"tidings: {error}", file=sys.stderr)  # noqa: T201  # for the person who typed the command
+        say(str(error))
         return 1
     finally:
         manager.close()

@@ -5,7 +5,6 @@ opens it, but for those whom the token of an invitation lets register (XEP-0445 
 and redirections of one's own making (§4, §5), since nothing but a name and a password is asked.
 """
 
-from collections import OrderedDict, deque
 from collections.abc import Iterable
 from typing import Annotated, Literal
 
@@ -13,6 +12,7 @@ import msgspec
 import structlog
 from msgspec import Meta
 
+from tidings.base.attempts import HOUR, Attempts
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid, JidError
 from tidings.base.network import is_loopback, network_of
@@ -34,8 +34,6 @@ from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.preauth import Preauth, invitation_feature
 from tidings.wire.xmpp.payloads.register import Register, registration_feature
-
-HOUR = 3_600.0
 
 log = structlog.get_logger("tidings.accounts")
 
@@ -304,30 +302,3 @@ class Registration(Feature):
 
 def _unregistered() -> StanzaError:
     return StanzaError("registration-required", "there is no such account")
-
-
-class Attempts:
-    """Counts attempts by network within a span of time; the memory that this takes is bounded."""
-
-    MOST_NETWORKS = 10_000
-
-    def __init__(self, limit: int, span: float) -> None:
-        self.limit = limit
-        """How many are allowed within the span, now."""
-        self._span = span
-        self._times: OrderedDict[str, deque[float]] = OrderedDict()
-
-    def allow(self, network: str, now: float) -> bool:
-        """Count an attempt and tell whether it is within the limit; one beyond it is not counted."""
-        if not self.limit:
-            return True
-        times = self._times.setdefault(network, deque())
-        self._times.move_to_end(network)
-        while times and times[0] <= now - self._span:
-            times.popleft()
-        if len(times) >= self.limit:
-            return False
-        times.append(now)
-        if len(self._times) > self.MOST_NETWORKS:
-            self._times.popitem(last=False)
-        return True

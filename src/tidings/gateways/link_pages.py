@@ -13,11 +13,11 @@ from urllib.parse import unquote
 import structlog
 from aiohttp import web
 
+from tidings.base.attempts import HOUR, Attempts
 from tidings.base.errors import BackendError
 from tidings.base.jid import Jid, JidError
 from tidings.base.network import network_of
 from tidings.base.seldom_told import SeldomTold
-from tidings.features.registration import HOUR, Attempts
 from tidings.gateways.http import HttpError, HttpGateway
 from tidings.kernel.host import Host
 from tidings.kernel.link_tokens import LinkRefused
