@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.features.rooms.stage import ROOM, enter, occupant, say, shown, start, texts, world
 from tests.harness.world import World
 from tidings.wire.xmpp import ns
@@ -63,6 +65,17 @@ async def test_who_enters_is_sent_what_was_said_before(world: World) -> None:
     carol = await world.login("carol@localhost/phone")
     got = await enter(carol, "Carol", history="<history maxstanzas='2'/>")
     assert [each.text_of("body") for each in got if each.find("body") is not None] == ["text 28", "text 29"]
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+async def test_long_messages_fill_neither_the_memory_nor_who_enters(world: World, *, restarts: bool) -> None:
+    alice = await occupant(world, "alice", "Alice")
+    for number in range(5):
+        await alice.send(say(f"{number}{'x' * 100_000}"))
+    if restarts:
+        await world.restart()
+    got = await enter(await world.login("bob@localhost/phone"), "Bob")
+    assert [text[0] for each in got if (text := each.text_of("body"))] == ["3", "4"]
 
 
 async def test_a_name_is_one_persons(world: World) -> None:

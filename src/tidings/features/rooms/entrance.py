@@ -67,6 +67,13 @@ class EntranceOptions(msgspec.Struct, frozen=True, kw_only=True):
     max_rooms_of_occupant: Annotated[
         int, Meta(description="Rooms that one device may be in at the same time.", ge=1)
     ] = 200
+    max_history_octets: Annotated[
+        int,
+        Meta(
+            description="Octets of the last messages of a room that memory has and who enters is sent.",
+            ge=1,
+        ),
+    ] = 262_144
 
 
 class Entrance(Feature):
@@ -133,7 +140,7 @@ class Entrance(Feature):
         if not room.exists:
             await self._create(room, device)
             statuses.append(Status.CREATED)
-        await recent.load(room, self._ledger)
+        await recent.load(room, self._ledger, self._options.now.max_history_octets)
         # From here on nothing is awaited until everybody has been told.
         before = room.occupants.at(device)
         if before is not None and before.nick != nick:  # a second entering under another name

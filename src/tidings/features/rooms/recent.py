@@ -1,7 +1,8 @@
 """Recent: the last messages of a room in memory, which everybody gets who enters (XEP-0045 §7.2.13).
 
 They are read once from the archive, when somebody enters first; from then on what is said is added. So a
-thousand who enter at once read nothing.
+thousand who enter at once read nothing. What is in memory of a room is bounded by its octets, too, so that
+neither many rooms nor many who enter cost more than they should.
 """
 
 from __future__ import annotations
@@ -38,17 +39,35 @@ _SHOWN: Final = frozenset({EntryKind.MESSAGE, EntryKind.CORRECTION, EntryKind.RE
 
 class _Recent:
     def __init__(self) -> None:
-        self.said: deque[Said] = deque(maxlen=LONGEST_HISTORY)
+        self.said: deque[Said] = deque()
         self.loading: asyncio.Future[None] | None = None
         self.is_loaded = False
+        self.most = 0
+        """So many octets it may have."""
+        self._octets = 0
+
+    def append(self, said: Said) -> None:
+        """Add the newest message, and let go of the oldest ones where it is too much."""
+        self.said.append(said)
+        self._octets += len(said.message.content)
+        while self._octets > self.most or len(self.said) > LONGEST_HISTORY:
+            self._octets -= len(self.said.popleft().message.content)
+
+    def remove(self, said: Said) -> None:
+        """Let go of one that was taken back."""
+        self.said.remove(said)
+        self._octets -= len(said.message.content)
 
 
 _RECENT: Final[Slot[_Recent]] = Slot("rooms.recent", factory=_Recent)
-_OCTETS: Final = 1 << 20
 
 
-async def load(room: Room, ledger: Ledger) -> None:
-    """Bring the last messages into memory, where they are not. Raises `BackendError`."""
+async def load(room: Room, ledger: Ledger, most: int) -> None:
+    """Bring the last messages into memory, of at most so many octets, where they are not.
+
+    Raises `BackendError`.
+    """
+    room[_RECENT].most = most
     while not (recent := room[_RECENT]).is_loaded:
         if recent.loading is not None:  # who gives up waiting takes nothing from the others
             await asyncio.wait((recent.loading,))
@@ -68,20 +87,22 @@ def forget(room: Room) -> None:
 
 
 async def _read(room: Room, recent: _Recent, ledger: Ledger) -> None:
-    query = PageQuery(limit=LONGEST_HISTORY, newest=True, counted=False, octets=_OCTETS)
+    query = PageQuery(limit=LONGEST_HISTORY, newest=True, counted=False, octets=recent.most)
     page = await ledger.page(room.jid, query)
     newer = list(recent.said)  # said while the page was read
-    recent.said.clear()
+    for said in newer:
+        recent.remove(said)
     for entry in page.entries:
         is_newer = bool(newer) and entry.id.position >= newer[0].position
         if entry.body is None or entry.retracted is not None or is_newer or entry.kind not in _SHOWN:
             continue
         message = kept(entry.body)
         if message.sender is not None and message.sender.resource and not is_subject(message):
-            recent.said.append(Said(message, entry.id.position, str(entry.id), entry.time))
+            recent.append(Said(message, entry.id.position, str(entry.id), entry.time))
             if entry.sender is not None and room.occupants.last_called(message.sender.resource) is None:
                 room.occupants.remember(message.sender.resource, entry.sender)
-    recent.said.extend(newer)
+    for said in newer:
+        recent.append(said)
 
 
 def add(room: Room, message: Stanza, accepted: Accepted, kind: EntryKind) -> None:
@@ -93,9 +114,9 @@ def add(room: Room, message: Stanza, accepted: Accepted, kind: EntryKind) -> Non
     [place] = accepted.places
     if kind is EntryKind.RETRACTION:
         for gone in [each for each in said if each.position in accepted.targets]:
-            said.remove(gone)
+            recent.remove(gone)
     elif kind in _SHOWN:
-        said.append(Said(message, place.position, place.id, accepted.time))
+        recent.append(Said(message, place.position, place.id, accepted.time))
 
 
 def history(room: Room, wanted: HistoryLimits, now: int, above: int = 0) -> Sequence[Stanza]:

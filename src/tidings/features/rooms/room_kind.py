@@ -124,7 +124,7 @@ class RoomKind:
         """Let occupants speak who have a voice; raises `StanzaError` for everybody else."""
         message, room = submission.message, room_of(submission.entity)
         if message.kind == "error":
-            return Plan(reason=_TO_ROOM)  # §18.?: what it means is seen when it is delivered
+            return Plan(reason=_TO_ROOM)  # what it means is seen when it is delivered
         if not room.exists:
             raise StanzaError("item-not-found", "there is no such room")
         assert message.sender is not None  # stamped, or verified
