@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.features.rooms.stage import ROOM, enter, occupant, say, texts, world
 from tests.features.rooms.test_owners_and_admins import admin, condition, form, owner
 from tests.harness.world import World
+from tests.streams.stand import until
+from tidings.base.jid import Jid
+from tidings.ports.ledger.reading import ArchivePage, PageQuery
 from tidings.wire.xmpp import ns
 
 __all__ = ["world"]
@@ -56,3 +61,27 @@ async def test_who_is_no_moderator_waits_in_slow_mode(world: World) -> None:
     await admin(alice, "<item nick='Bob' role='moderator'/>")
     await bob.send(say("five"), say("six"))
     assert [text for _, text in texts(alice)] == ["five", "six"]
+
+
+async def test_who_is_put_out_takes_nothing_back_after_that(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, bob = await occupant(world, "alice", "Alice"), await occupant(world, "bob", "Bob")
+    await admin(alice, "<item nick='Bob' role='moderator'/>")
+    await alice.send(say("hello"))
+    said = bob.take("message")[-1].find("stanza-id", ns.STANZA_ID).get("id")
+    ledger = world.stores.ledger
+    page = ledger.page
+
+    async def page_after_the_ban(archive: Jid, query: PageQuery) -> ArchivePage:
+        alice.push(
+            f"<iq type='set' id='a1' to='{ROOM}'><query xmlns='{ns.MUC_ADMIN}'>"
+            "<item jid='bob@localhost' affiliation='outcast'/></query></iq>"
+        )
+        await until(lambda: [each for each in alice.received if each.get("id") == "a1"])
+        return await page(archive, query)
+
+    alice.take()
+    monkeypatch.setattr(ledger, "page", page_after_the_ban)
+    assert condition(await bob.request(MODERATE.format(ROOM, said))) == "forbidden"
+    assert [each for each in alice.take("message") if each.find("retract", ns.RETRACTION1) is not None] == []

@@ -6,6 +6,8 @@ message any more.
 
 from __future__ import annotations
 
+from typing import Final
+
 import structlog
 
 from tidings.base.errors import StanzaError
@@ -14,7 +16,7 @@ from tidings.base.jid import Jid
 from tidings.features.rooms import recent
 from tidings.features.rooms.affiliation import Role
 from tidings.features.rooms.entrance import Entrance
-from tidings.features.rooms.room import room_of
+from tidings.features.rooms.room import Occupant, Room, room_of
 from tidings.features.rooms.showing import Showing
 from tidings.kernel.events import DiscoInfo, EntryRetracted
 from tidings.kernel.feature import Addressee, Feature, Spec, handles, listens
@@ -31,6 +33,8 @@ from tidings.wire.xmpp.payloads.moderation import Moderation, moderated
 from tidings.wire.xmpp.stanza import Stanza
 
 log = structlog.get_logger("tidings.rooms")
+
+_TRIES: Final = 5
 
 
 class RoomModeration(Feature):
@@ -53,33 +57,24 @@ class RoomModeration(Feature):
     @handles(Moderation, kind="set", at=Addressee.ENTITY)
     async def moderate(self, request: Iq[Moderation]) -> None:
         """Take a message back and tell everybody."""
-        room, asked = room_of(request.entity), request.payload
-        moderator = room.occupants.at(request.sender) if room.exists else None
-        if moderator is None or moderator.role is not Role.MODERATOR:
-            raise StanzaError("forbidden", "only moderators take back what others have said")
-        by, text = room.address_of(moderator.nick), asked.id
+        room, text = room_of(request.entity), request.payload.id
+        _moderator(room, request.sender)
         id_ = EntryId.parse(text)
         if id_ is None or not await self._is_message(room.jid, id_):
             raise StanzaError("item-not-found", "the room has no such message")
-        told = Stanza.build(
-            "message",
-            kind="groupchat",
-            sender=room.jid,
-            id=token(12),
-            content=(moderated(text, by=by, occupant_id=moderator.id, reason=asked.reason),),
-        )
-        append = Append(
-            body=told.to_bytes(),
-            entries=(Entry(archive=room.jid.text, peer=room.jid.text, groupchat=True),),
-            kind=EntryKind.RETRACTION,
-            refers_to=(EntryRef(room.jid.text, id_.epoch, id_.position),),
-            sender=room.jid.text,
-        )
-        [accepted] = (await self._ledger.commit(LedgerBatch(appends=(append,)))).outcomes
-        if not isinstance(accepted, Accepted):
-            raise StanzaError("resource-constraint", f"the message cannot be taken back now: {accepted}")
+        for _ in range(_TRIES):
+            moderator = _moderator(room, request.sender)  # who was one when he asked may be none now
+            told = _told(room, moderator, request.payload)
+            [outcome] = (await self._ledger.commit(_retraction(room, told, id_))).outcomes
+            if isinstance(outcome, Accepted):
+                log.info("room_message_moderated", room=room.jid.text, message=text, by=moderator.jid.text)
+                await self._tell(room, told, outcome)
+                return
+            await self._host.directory.refresh(room)
+        raise StanzaError("resource-constraint", "the room changes all the time; try again")
+
+    async def _tell(self, room: Room, told: Stanza, accepted: Accepted) -> None:
         recent.add(room, told, accepted, EntryKind.RETRACTION)
-        log.info("room_message_moderated", room=room.jid.text, message=text, by=moderator.jid.text)
         [place] = accepted.places
         if accepted.targets:
             await until_done(self._host.hooks.tell(EntryRetracted(room, accepted.targets[0])))
@@ -92,3 +87,29 @@ class RoomModeration(Feature):
         except NoSuchEntry:
             return False
         return any(entry.body is not None and entry.retracted is None for entry in page.entries)
+
+
+def _moderator(room: Room, device: Jid) -> Occupant:
+    """Give the occupant who asks; raises `forbidden` for who is no moderator."""
+    occupant = room.occupants.at(device) if room.exists else None
+    if occupant is None or occupant.role is not Role.MODERATOR:
+        raise StanzaError("forbidden", "only moderators take back what others have said")
+    return occupant
+
+
+def _told(room: Room, moderator: Occupant, asked: Moderation) -> Stanza:
+    by = room.address_of(moderator.nick)
+    content = moderated(asked.id, by=by, occupant_id=moderator.id, reason=asked.reason)
+    return Stanza.build("message", kind="groupchat", sender=room.jid, id=token(12), content=(content,))
+
+
+def _retraction(room: Room, told: Stanza, id_: EntryId) -> LedgerBatch:
+    archive = room.jid.text
+    append = Append(
+        body=told.to_bytes(),
+        entries=(Entry(archive=archive, peer=archive, groupchat=True, version=room.state.version),),
+        kind=EntryKind.RETRACTION,
+        refers_to=(EntryRef(archive, id_.epoch, id_.position),),
+        sender=archive,
+    )
+    return LedgerBatch(appends=(append,))
