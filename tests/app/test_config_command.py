@@ -185,6 +185,7 @@ SPECIAL = {
     "features.inbox.reset_markers": ["received"],
     "limits.outbound_total_bytes": 100_000_000,
     "features.external_services.services": [{"type": "stun", "host": "stun.example.org"}],
+    "features.room_vcard.max_bytes": 16_384,
     "features.muc_light.config_schema": [{"field": "roomname", "string_value": "Untitled"}],
     "host.*.features.registration.open": False,
     **{f"listen.{name}.addresses": ["127.0.0.1"] for name in ("tcp", "tls", "http", "https")},

@@ -17,6 +17,7 @@ from tidings.features.rooms import (
     RoomKind,
     RoomModeration,
     RoomOwners,
+    RoomVCards,
 )
 from tidings.features.rooms.light.blocking import LightBlocklists
 from tidings.features.rooms.light.configuring import LightConfiguring
@@ -40,6 +41,7 @@ ROOMS: Final = ServiceKind(
         NickRegistration,
         RoomDiscovery,
         RoomModeration,
+        RoomVCards,
         LightTelling,
         LightMirror,
         ServiceDiscovery,

@@ -7,6 +7,7 @@ from tidings.features.rooms.nick_registration import NickRegistration
 from tidings.features.rooms.ownership import RoomOwners
 from tidings.features.rooms.room_discovery import RoomDiscovery
 from tidings.features.rooms.room_kind import RoomKind
+from tidings.features.rooms.room_vcard import RoomVCards
 
 __all__ = [
     "Entrance",
@@ -16,4 +17,5 @@ __all__ = [
     "RoomKind",
     "RoomModeration",
     "RoomOwners",
+    "RoomVCards",
 ]

@@ -17,7 +17,7 @@ from tidings.features.rooms.configuration import RoomConfiguration, configured, 
 from tidings.features.rooms.entrance import Entrance
 from tidings.features.rooms.light_view import is_open
 from tidings.features.rooms.room import Room, RoomState, room_of
-from tidings.features.rooms.showing import Showing
+from tidings.features.rooms.showing import Showing, configuration_changed
 from tidings.features.rooms.storing import Change, RoomStore
 from tidings.kernel.feature import Addressee, Feature, Spec, handles
 from tidings.kernel.host import Host
@@ -31,7 +31,6 @@ from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.data_form import FormKind
 from tidings.wire.xmpp.payloads.muc_owner import RoomOwnership
 from tidings.wire.xmpp.payloads.muc_user import Destruction, Status, about_occupant
-from tidings.wire.xmpp.stanza import Stanza
 
 log = structlog.get_logger("tidings.rooms")
 
@@ -115,10 +114,8 @@ class RoomOwners(Feature):
     ) -> Iterator[MaybeAwaitable]:
         """Tell the occupants (§10.2.1), and put out who may not be there any more (§10.2.1, example 169)."""
         if not before.is_locked:
-            about = about_occupant(statuses=status_codes(before, after))
-            yield self._showing.to_all(
-                room, Stanza.build("message", kind="groupchat", sender=room.jid, content=(about,))
-            )
+            statuses = status_codes(before, after)
+            yield self._showing.to_all(room, configuration_changed(room, statuses))
         if not after.is_members_only or before.is_members_only:
             return
         for occupant in list(room.occupants):

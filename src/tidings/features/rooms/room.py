@@ -20,6 +20,7 @@ from tidings.base.jid import Jid, JidError
 from tidings.features.rooms.affiliation import Affiliation, Role, role_at_entering
 from tidings.features.rooms.configuration import RoomConfiguration
 from tidings.features.rooms.names import Names
+from tidings.features.rooms.room_properties import RoomProperties
 from tidings.kernel.entity import Entity
 from tidings.kernel.session import Session
 from tidings.kernel.slots import Slot
@@ -58,7 +59,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
 class RoomState:
     """What is kept of a room, as it is at one version of its archive."""
 
-    __slots__ = ("configuration", "members", "names", "subject", "version")
+    __slots__ = ("configuration", "members", "names", "properties", "subject", "version")
 
     def __init__(
         self,
@@ -66,11 +67,13 @@ class RoomState:
         configuration: RoomConfiguration,
         members: dict[Jid, Membership],
         subject: Subject | None = None,
+        properties: RoomProperties | None = None,
     ) -> None:
         self.version = version
         self.configuration = configuration
         self.members = members
         self.subject = subject
+        self.properties = RoomProperties() if properties is None else properties
         self.names = Names()
         """Those that are reserved for members."""
         for jid, member in members.items():

@@ -28,6 +28,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     """What is set from now on; None leaves it."""
     subject: Subject | None = None
     """What the room is talking about from now on; None leaves it."""
+    properties: Mapping[str, bytes] = {}
+    """Other properties of the archive, by name, from now on; an empty value removes one."""
     fields: Mapping[str, str] | None = None
     """What was set by MUC Light, by the names of its fields, whether it was something else before or not."""
     door: str = ""

@@ -9,10 +9,10 @@ from typing import Final
 
 import msgspec
 
-from tidings.features.rooms.affiliation import Affiliation
 from tidings.features.rooms.configuration import RoomConfiguration
 from tidings.features.rooms.entrance import Entrance
 from tidings.features.rooms.room import Room
+from tidings.features.rooms.room_access import may_see
 from tidings.features.rooms.storing import CONFIGURATION
 from tidings.kernel.events import DiscoInfo, DiscoItems
 from tidings.kernel.feature import Feature, Spec, listens
@@ -73,8 +73,7 @@ class RoomDiscovery(Feature):
             return
         configuration = room.configuration
         event.features += (ns.MUC, ns.OCCUPANT_ID, *features_of(configuration))
-        is_secret = configuration.is_members_only and not configuration.is_public
-        if is_secret and not room.state.affiliation_of(event.asker.bare).rank > Affiliation.NONE.rank:
+        if not may_see(room, event.asker):
             return  # what a hidden room of its members is called and talks about is theirs
         event.identities[:] = [("conference", "text", configuration.name or room.jid.local)]
         event.forms.append(_information(room).encode())
@@ -110,6 +109,8 @@ def _information(room: Room) -> DataForm:
     fields += (
         Field(f"muc#roominfo_{name}", (text,), FieldKind.TEXT_SINGLE) for name, text in known.items() if text
     )
+    if pictures := room.state.properties.pictures:  # XEP-0486 §4.3
+        fields.append(Field("muc#roominfo_avatarhash", pictures, FieldKind.TEXT_MULTI))
     fields.append(Field("muc#maxhistoryfetch", (str(configuration.history),), FieldKind.TEXT_SINGLE))
     fields.append(Field("muc#roomconfig_changesubject", (known["subjectmod"],), FieldKind.BOOLEAN))
     return DataForm(FormKind.RESULT, tuple(fields))

@@ -16,6 +16,7 @@ from tidings.kernel.outgoing import Outgoing
 from tidings.kernel.session import Session
 from tidings.messages.fanout import fan_out
 from tidings.messages.router import Router
+from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.arrival import stamp_of
 from tidings.wire.xmpp.payloads.muc_user import Destruction, OccupantItem, Status, about_occupant
@@ -64,6 +65,8 @@ class Showing:
         for message in history:  # §7.2.13
             yield self._send(own, message)
         yield self._send(own, subject_of(room))  # §7.2.15
+        if room.state.properties.pictures:
+            yield self._send(own, picture_of(room))
 
     def updated(self, room: Room, occupant: Occupant, *, actor: str = "", reason: str = "") -> MaybeAwaitable:
         """Show what an occupant says now, or is now, to everybody; `actor` has made it so."""
@@ -242,3 +245,18 @@ def subject_of(room: Room) -> Stanza:
         "message", kind="groupchat", sender=room.address_of(subject.nick), content=(delay.encode(),)
     )
     return told.extended(((f"{ns.CLIENT} subject", 0),), subject.content)
+
+
+def configuration_changed(room: Room, statuses: Iterable[int] = (Status.CONFIGURATION_CHANGED,)) -> Stanza:
+    """Give what tells occupants that something of the room is set in another way (§10.2.1)."""
+    about = about_occupant(statuses=statuses)
+    return Stanza.build("message", kind="groupchat", sender=room.jid, content=(about,))
+
+
+def picture_of(room: Room) -> Stanza:
+    """Give the presence of the room itself, which tells of its picture or of none (XEP-0486 §6.2)."""
+    photos = (Element("photo", ns.VCARD_UPDATE, None, each) for each in room.state.properties.pictures[:1])
+    update = Element("x", ns.VCARD_UPDATE, None, *photos)
+    if not room.state.properties.pictures:
+        update.append(Element("photo", ns.VCARD_UPDATE))
+    return Stanza.build("presence", sender=room.jid, content=(update,))

@@ -18,6 +18,7 @@ from tidings.features.rooms.configuration import RoomConfiguration
 from tidings.features.rooms.light_view import record
 from tidings.features.rooms.room import STATE, Membership, Room, RoomState, Subject
 from tidings.features.rooms.room_change import Change, RoomChanged, RoomDestroyed
+from tidings.features.rooms.room_properties import RoomProperties
 from tidings.kernel.accounts import AddressHeld
 from tidings.kernel.events import AccountWanted
 from tidings.kernel.hooks import Fact
@@ -77,6 +78,7 @@ class RoomStore:
             msgspec.json.decode(kept, type=RoomConfiguration),
             members,
             None if subject is None else msgspec.json.decode(subject, type=Subject),
+            RoomProperties().with_kept(properties),
         )
 
     async def create(self, room: Room, owner: Jid, configuration: RoomConfiguration, told: Element) -> None:
@@ -182,6 +184,10 @@ class RoomStore:
         if change.subject is not None:
             value = msgspec.json.encode(change.subject)
             properties.append(PropertyChange(archive=jid.text, name=SUBJECT, value=value))
+        properties += (
+            PropertyChange(archive=jid.text, name=name, value=value)
+            for name, value in change.properties.items()
+        )
         append = Append(
             body=told.to_bytes(),
             entries=(Entry(archive=jid.text, peer=jid.text, groupchat=True, version=state.version),),
@@ -246,3 +252,5 @@ def _apply(state: RoomState, change: Change, position: int) -> None:
         state.configuration = change.configuration
     if change.subject is not None:
         state.subject = change.subject
+    if change.properties:
+        state.properties = state.properties.with_kept(change.properties)

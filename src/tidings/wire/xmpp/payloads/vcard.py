@@ -6,6 +6,7 @@ from typing import ClassVar, Self
 
 import msgspec
 
+from tidings.base.errors import StanzaError
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
 
@@ -43,6 +44,22 @@ class VCard(msgspec.Struct, frozen=True):
         if photo is None or not (encoded := photo.text_of("BINVAL")):
             return None
         try:
-            return photo.text_of("TYPE") or "", b64decode("".join(encoded.split()), validate=True)
-        except binascii.Error:
+            return photo.text_of("TYPE") or "", _decoded(encoded)
+        except StanzaError:
             return None
+
+    @property
+    def photos(self) -> tuple[tuple[str, bytes], ...]:
+        """All embedded photos as (media type, bytes); raises `bad-request` if the base64 of one is broken."""
+        return tuple(
+            (photo.text_of("TYPE") or "", _decoded(encoded))
+            for photo in self.content.find_all("PHOTO")
+            if (encoded := photo.text_of("BINVAL"))
+        )
+
+
+def _decoded(encoded: str) -> bytes:
+    try:
+        return b64decode("".join(encoded.split()), validate=True)
+    except binascii.Error:
+        raise StanzaError("bad-request", "the photo is no base64") from None

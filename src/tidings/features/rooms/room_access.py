@@ -1,0 +1,43 @@
+"""Room access: who may see a room from outside, and who may set what is known of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tidings.base.errors import StanzaError
+from tidings.base.jid import Jid
+from tidings.features.rooms.affiliation import Affiliation
+from tidings.features.rooms.room import Room, room_of
+from tidings.kernel.host import Host
+from tidings.kernel.iq import Iq
+
+
+def existing(request: Iq[Any]) -> Room:
+    """Give the room that a request is for, or raise `item-not-found`."""
+    room = room_of(request.entity)
+    if not room.exists:
+        raise StanzaError("item-not-found", "there is no such room")
+    return room
+
+
+def owned(request: Iq[Any], host: Host) -> Room:
+    """Give the room that an owner's request is for, or one of an administrator; else raise `forbidden`."""
+    room, asker = existing(request), request.sender.bare
+    if asker not in host.admins and room.state.affiliation_of(asker) is not Affiliation.OWNER:
+        raise StanzaError("forbidden", "this is for the owners of the room")
+    return room
+
+
+def seen(request: Iq[Any]) -> Room:
+    """Give the room that a request is for, or raise `forbidden` where the asker may not see it."""
+    room = existing(request)
+    if not may_see(room, request.sender):
+        raise StanzaError("forbidden", "what the room shows is for its members")
+    return room
+
+
+def may_see(room: Room, asker: Jid) -> bool:
+    """Tell whether somebody may know what a room is called: a hidden one of members is for them alone."""
+    affiliation = room.state.affiliation_of(asker.bare)
+    is_secret = room.configuration.is_members_only and not room.configuration.is_public
+    return affiliation.rank > Affiliation.NONE.rank or not is_secret
