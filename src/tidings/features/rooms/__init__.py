@@ -5,6 +5,7 @@ from tidings.features.rooms.entrance import Entrance
 from tidings.features.rooms.moderation import RoomModeration
 from tidings.features.rooms.nick_registration import NickRegistration
 from tidings.features.rooms.ownership import RoomOwners
+from tidings.features.rooms.room_data import RoomDataFeature
 from tidings.features.rooms.room_discovery import RoomDiscovery
 from tidings.features.rooms.room_kind import RoomKind
 from tidings.features.rooms.room_vcard import RoomVCards
@@ -13,6 +14,7 @@ __all__ = [
     "Entrance",
     "NickRegistration",
     "RoomAdministrators",
+    "RoomDataFeature",
     "RoomDiscovery",
     "RoomKind",
     "RoomModeration",

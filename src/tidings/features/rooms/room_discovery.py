@@ -24,6 +24,8 @@ from tidings.wire.xmpp.payloads.data_form import DataForm, Field, FieldKind, For
 
 OWN_NICK_NODE: Final = "x-roomuser-item"
 """Under this node a room tells somebody the name that is reserved for him (§6.6)."""
+DATA_VERSION: Final = f"{{{ns.TIDINGS_ROOMS}}}data_version"
+"""A field of our own (XEP-0068 §3.4, docs/specs/rooms.md)."""
 MOST_LISTED: Final = 1_000
 _PAGE: Final = 500
 
@@ -111,6 +113,8 @@ def _information(room: Room) -> DataForm:
     )
     if pictures := room.state.properties.pictures:  # XEP-0486 §4.3
         fields.append(Field("muc#roominfo_avatarhash", pictures, FieldKind.TEXT_MULTI))
+    if version := room.state.properties.data_version:
+        fields.append(Field(DATA_VERSION, (str(version),), FieldKind.TEXT_SINGLE))
     fields.append(Field("muc#maxhistoryfetch", (str(configuration.history),), FieldKind.TEXT_SINGLE))
     fields.append(Field("muc#roomconfig_changesubject", (known["subjectmod"],), FieldKind.BOOLEAN))
     return DataForm(FormKind.RESULT, tuple(fields))

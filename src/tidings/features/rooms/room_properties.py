@@ -16,6 +16,22 @@ from tidings.wire.xmpp.payloads.vcard import VCard
 
 VCARD: Final = "vcard"
 """The vCard, as it was written; it has the pictures."""
+DATA: Final = "data"
+"""What applications have said of it."""
+
+
+class KeptData(msgspec.Struct, frozen=True, kw_only=True):
+    """What applications have said of a room, as it is kept."""
+
+    text: str = "{}"
+    """A JSON object."""
+    version: int = 0
+    """One more after each change."""
+
+    @classmethod
+    def of(cls, kept: Mapping[str, bytes]) -> KeptData:
+        """Read it from the properties of a room."""
+        return msgspec.json.decode(kept[DATA], type=cls) if DATA in kept else cls()
 
 
 class RoomProperties(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,11 +40,16 @@ class RoomProperties(msgspec.Struct, frozen=True, kw_only=True):
     pictures: tuple[str, ...] = ()
     """The SHA-1 of each picture of the vCard, in hex."""
 
+    data_version: int = 0
+    """Of what applications have said of it; 0 where nothing was said yet."""
+
     def with_kept(self, kept: Mapping[str, bytes]) -> RoomProperties:
         """Give what these are after some properties have changed; an empty value removes one."""
         changed: dict[str, object] = {}
         if VCARD in kept:
             changed["pictures"] = hashes_of(VCard(decode(kept[VCARD], ""))) if kept[VCARD] else ()
+        if DATA in kept:
+            changed["data_version"] = KeptData.of(kept).version
         return msgspec.structs.replace(self, **changed)
 
 

@@ -67,6 +67,7 @@ DATA_FORMS_VALIDATE: Final = "http://jabber.org/protocol/xdata-validate"  # XEP-
 IBB: Final = "http://jabber.org/protocol/ibb"  # XEP-0047
 LEGACY_EVENT: Final = "jabber:x:event"  # XEP-0022
 NICK: Final = "http://jabber.org/protocol/nick"  # XEP-0172
+JSON: Final = "urn:xmpp:json:0"  # XEP-0335
 OOB: Final = "jabber:x:oob"  # XEP-0066
 RSM: Final = "http://jabber.org/protocol/rsm"  # XEP-0059
 SERVER_INFO: Final = "http://jabber.org/network/serverinfo"  # XEP-0157
