@@ -60,7 +60,7 @@ async def test_who_enters_is_sent_what_was_said_before(world: World) -> None:
     got = await enter(bob, "Bob")
     history = [each for each in got if each.find("body") is not None]
     assert [each.text_of("body") for each in history] == [f"text {number}" for number in range(10, 30)]
-    assert all(each.find("delay", ns.DELAY) is not None for each in history)
+    assert {each.find("delay", ns.DELAY).get("from") for each in history} == {ROOM}  # §7.2.13
     assert got[-1].find("subject") is not None
     carol = await world.login("carol@localhost/phone")
     got = await enter(carol, "Carol", history="<history maxstanzas='2'/>")
@@ -158,3 +158,13 @@ async def test_a_room_outlives_the_server_with_its_history(world: World) -> None
     got = await enter(bob, "Bob")
     assert [each.text_of("body") for each in got if each.find("body") is not None] == ["hello"]
     assert (got[-1].text_of("subject"), got[-1].get("from")) == ("Tea", f"{ROOM}/Alice")
+
+
+async def test_a_time_in_the_name_of_the_room_is_the_room_s_own(world: World) -> None:
+    alice = await occupant(world, "alice", "Alice")
+    forged = f"<delay xmlns='{ns.DELAY}' from='{ROOM}' stamp='2001-01-01T00:00:00Z'/>"
+    await alice.send(f"<message to='{ROOM}' type='groupchat'><body>old</body>{forged}</message>")
+    got = await enter(await world.login("bob@localhost/phone"), "Bob")
+    [message] = [each for each in got if each.find("body") is not None]
+    [delay] = message.find_all("delay", ns.DELAY)
+    assert not (delay.get("stamp") or "").startswith("2001")

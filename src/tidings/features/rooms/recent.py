@@ -132,7 +132,7 @@ def history(room: Room, wanted: HistoryLimits, now: int, above: int = 0) -> Sequ
     for said in reversed(room[_RECENT].said):
         if len(found) >= most or said.time < since or said.position <= above:
             break
-        stanza = stamped(said.message, room.jid, said.id, said.time, is_live=False)
+        stanza = stamped(said.message, room.jid, said.id, said.time, is_live=False, is_room=True)
         if left is not None:
             left -= len(stanza.to_bytes())
             if left < 0:

@@ -35,14 +35,23 @@ stamp_of = lru_cache(maxsize=256)(format_date_time)
 """Write a time in microseconds since 1970; messages of one commit share it."""
 
 
-def stamped(stanza: Stanza, by: Jid, id: str, time: int, *, is_live: bool) -> Stanza:  # noqa: A002  # the attribute's own name
+def stamped(
+    stanza: Stanza,
+    by: Jid,
+    id: str,  # noqa: A002  # the attribute's own name
+    time: int,
+    *,
+    is_live: bool,
+    is_room: bool = False,
+) -> Stanza:
     """Give the message as the archive of `by` delivers it: with its id there and the time of its acceptance.
 
     `by` is a bare JID, `time` are microseconds since 1970. The message must have no stanza-id of `by` yet.
-    A stored message has its time in the name of the domain, as clients expect (XEP-0160 §2, example 3).
+    A stored message has its time in the name of the domain, as clients expect (XEP-0160 §2, example 3); in
+    the history of a room, in the room's (XEP-0045 §7.2.13).
     """
     first = _stanza_id(by, id)
-    tag, second = (_TIME, _live_time(time)) if is_live else (_DELAY, _delay(by, time))
+    tag, second = (_TIME, _live_time(time)) if is_live else (_DELAY, _delay(by if is_room else by.host, time))
     return stanza.extended(((_STANZA_ID, 0), (tag, len(first))), first + second)
 
 
@@ -133,8 +142,8 @@ def _live_time(time: int) -> bytes:
     return f'<time xmlns="{ns.TIDINGS_TIME}" stamp="{stamp_of(time)}"/>'.encode()
 
 
-def _delay(by: Jid, time: int) -> bytes:
-    return b'%b%b" stamp="%b"/>' % (_DELAY_FROM, by.host.xml, stamp_of(time).encode())
+def _delay(author: Jid, time: int) -> bytes:
+    return b'%b%b" stamp="%b"/>' % (_DELAY_FROM, author.xml, stamp_of(time).encode())
 
 
 def _stanza_id(by: Jid, id_: str) -> bytes:
