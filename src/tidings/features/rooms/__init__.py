@@ -2,9 +2,11 @@
 
 from tidings.features.rooms.administration import RoomAdministrators
 from tidings.features.rooms.entrance import Entrance
+from tidings.features.rooms.hat_commands import RoomHats
 from tidings.features.rooms.moderation import RoomModeration
 from tidings.features.rooms.nick_registration import NickRegistration
 from tidings.features.rooms.ownership import RoomOwners
+from tidings.features.rooms.room_commands import RoomCommands
 from tidings.features.rooms.room_data import RoomDataFeature
 from tidings.features.rooms.room_discovery import RoomDiscovery
 from tidings.features.rooms.room_kind import RoomKind
@@ -14,8 +16,10 @@ __all__ = [
     "Entrance",
     "NickRegistration",
     "RoomAdministrators",
+    "RoomCommands",
     "RoomDataFeature",
     "RoomDiscovery",
+    "RoomHats",
     "RoomKind",
     "RoomModeration",
     "RoomOwners",

@@ -13,7 +13,9 @@ from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.muc_user import Destruction, OccupantItem, about_occupant
 from tidings.wire.xmpp.stanza import Stanza
 
-written_by_rooms: Final = frozenset({f"{ns.MUC} x", f"{ns.MUC_USER} x", f"{ns.OCCUPANT_ID} occupant-id"})
+written_by_rooms: Final = frozenset(
+    {f"{ns.MUC} x", f"{ns.MUC_USER} x", f"{ns.OCCUPANT_ID} occupant-id", f"{ns.HATS} hats"}
+)
 """What nobody but the room says: it falls from what occupants send."""
 
 
@@ -32,9 +34,10 @@ def presence_of(
     item = OccupantItem(
         affiliation=affiliation.value, role=occupant.role.value, jid=jid, actor=actor, reason=reason
     )
-    return _around(
-        room.address_of(occupant.nick), presence, occupant.id, about_occupant(item, statuses=statuses)
-    )
+    about = about_occupant(item, statuses=statuses)
+    hats = room.state.properties.hats.of(occupant.jid)  # XEP-0317 §3.1
+    told = (Element("hats", ns.HATS, None, *(hat.encode() for hat in hats)),) if hats else ()
+    return _around(room.address_of(occupant.nick), presence, occupant.id, about, *told)
 
 
 def absence_of(  # each is told
@@ -69,10 +72,10 @@ def absence_of(  # each is told
     return _around(room.address_of(occupant.nick), gone, occupant.id, about)
 
 
-def _around(address: Jid, presence: Stanza, id_: str, about: Element) -> Stanza:
+def _around(address: Jid, presence: Stanza, id_: str, *told: Element) -> Stanza:
     return presence.replace(
         sender=address,
         to=None,
         drop=lambda namespace, name: f"{namespace} {name}" in written_by_rooms,
-        append=(Element("occupant-id", ns.OCCUPANT_ID, {"id": id_}), about),
+        append=(Element("occupant-id", ns.OCCUPANT_ID, {"id": id_}), *told),
     )

@@ -22,18 +22,28 @@ def existing(request: Iq[Any]) -> Room:
 
 def owned(request: Iq[Any], host: Host) -> Room:
     """Give the room that an owner's request is for, or one of an administrator; else raise `forbidden`."""
-    room, asker = existing(request), request.sender.bare
+    room = existing(request)
+    check_owner(room, request.sender.bare, host)
+    return room
+
+
+def check_owner(room: Room, asker: Jid, host: Host) -> None:
+    """Raise `forbidden` for who is neither an owner of the room nor an administrator."""
     if asker not in host.admins and room.state.affiliation_of(asker) is not Affiliation.OWNER:
         raise StanzaError("forbidden", "this is for the owners of the room")
-    return room
 
 
 def seen(request: Iq[Any]) -> Room:
     """Give the room that a request is for, or raise `forbidden` where the asker may not see it."""
     room = existing(request)
-    if not may_see(room, request.sender):
-        raise StanzaError("forbidden", "what the room shows is for its members")
+    check_seen(room, request.sender)
     return room
+
+
+def check_seen(room: Room, asker: Jid) -> None:
+    """Raise `forbidden` for who may not see a room."""
+    if not may_see(room, asker):
+        raise StanzaError("forbidden", "what the room shows is for its members")
 
 
 def may_see(room: Room, asker: Jid) -> bool:

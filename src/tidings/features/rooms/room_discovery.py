@@ -113,6 +113,8 @@ def _information(room: Room) -> DataForm:
     )
     if pictures := room.state.properties.pictures:  # XEP-0486 §4.3
         fields.append(Field("muc#roominfo_avatarhash", pictures, FieldKind.TEXT_MULTI))
+    if digest := room.state.properties.hats.digest:  # XEP-0317 §2
+        fields.append(Field("hats#hash", (digest,), FieldKind.TEXT_SINGLE))
     if version := room.state.properties.data_version:
         fields.append(Field(DATA_VERSION, (str(version),), FieldKind.TEXT_SINGLE))
     fields.append(Field("muc#maxhistoryfetch", (str(configuration.history),), FieldKind.TEXT_SINGLE))

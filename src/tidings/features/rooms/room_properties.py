@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from tidings.features.rooms.hats import Hats
 from tidings.wire.xml.element import decode
 from tidings.wire.xmpp.payloads.vcard import VCard
 
@@ -18,6 +19,8 @@ VCARD: Final = "vcard"
 """The vCard, as it was written; it has the pictures."""
 DATA: Final = "data"
 """What applications have said of it."""
+HATS: Final = "hats"
+"""The hats that there are, and who has which."""
 
 
 class KeptData(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +46,8 @@ class RoomProperties(msgspec.Struct, frozen=True, kw_only=True):
     data_version: int = 0
     """Of what applications have said of it; 0 where nothing was said yet."""
 
+    hats: Hats = Hats()
+
     def with_kept(self, kept: Mapping[str, bytes]) -> RoomProperties:
         """Give what these are after some properties have changed; an empty value removes one."""
         changed: dict[str, object] = {}
@@ -50,6 +55,8 @@ class RoomProperties(msgspec.Struct, frozen=True, kw_only=True):
             changed["pictures"] = hashes_of(VCard(decode(kept[VCARD], ""))) if kept[VCARD] else ()
         if DATA in kept:
             changed["data_version"] = KeptData.of(kept).version
+        if HATS in kept:
+            changed["hats"] = msgspec.json.decode(kept[HATS], type=Hats) if kept[HATS] else Hats()
         return msgspec.structs.replace(self, **changed)
 
 
