@@ -19,9 +19,11 @@ from tidings.features.rooms.affiliation import (
     may_change_role,
     role_after,
 )
+from tidings.features.rooms.affiliation_version import VersionStep
 from tidings.features.rooms.attendance import attendance_of
 from tidings.features.rooms.entrance import Entrance
 from tidings.features.rooms.room import Membership, Occupant, Room, RoomState, room_of
+from tidings.features.rooms.room_access import may_list
 from tidings.features.rooms.showing import Showing
 from tidings.features.rooms.storing import Change, RoomStore
 from tidings.kernel.feature import Addressee, Feature, Spec, handles
@@ -80,7 +82,8 @@ class RoomAdministrators(Feature):
     def _affiliated(self, room: Room, asker: Jid, wanted: Affiliation) -> RoomAdministration:
         mine = room.state.affiliation_of(asker.bare)
         occupant = room.occupants.at(asker)
-        if not self._may_list(room, mine, occupant, wanted):
+        role = None if occupant is None else occupant.role
+        if not may_list(room, mine, role, wanted):
             raise StanzaError("forbidden", "that list is not for you")
         return RoomAdministration(
             tuple(
@@ -89,25 +92,6 @@ class RoomAdministrators(Feature):
                 if member.affiliation is wanted
             )
         )
-
-    def _may_list(
-        self, room: Room, mine: Affiliation, occupant: Occupant | None, wanted: Affiliation
-    ) -> bool:
-        """Tell who sees which list: of outcasts the staff alone; of others, who the configuration says."""
-        if mine.is_staff:
-            return True
-        if wanted is Affiliation.OUTCAST or wanted is Affiliation.NONE:
-            return False
-        if room.configuration.is_anonymous and mine is Affiliation.NONE and occupant is None:
-            return False
-        role = Role.NONE if occupant is None else occupant.role
-        match room.configuration.shows_members_to:
-            case "moderators":
-                return role is Role.MODERATOR
-            case "participants":
-                return role in {Role.MODERATOR, Role.PARTICIPANT} or mine is Affiliation.MEMBER
-            case _:
-                return occupant is not None or mine is Affiliation.MEMBER
 
     def _with_role(self, room: Room, asker: Jid, wanted: Role) -> RoomAdministration:
         occupant = room.occupants.at(asker)
@@ -151,7 +135,7 @@ class RoomAdministrators(Feature):
         by = room.occupants.at(actor)
         reasons = {jid: item.reason for jid, item in named}
         await until_done(
-            in_turn(self._tell_affiliations(room, before, reasons, "" if by is None else by.nick))
+            in_turn(self._tell_affiliations(room, before, change, reasons, "" if by is None else by.nick))
         )
         self._attendance.settle(room)
 
@@ -200,21 +184,27 @@ class RoomAdministrators(Feature):
         return Change(told=about_occupant(*told), members=members, by=actor)
 
     def _tell_affiliations(
-        self, room: Room, before: dict[Jid, Affiliation], reasons: dict[Jid, str], actor: str
+        self,
+        room: Room,
+        before: dict[Jid, Affiliation],
+        change: Change,
+        reasons: dict[Jid, str],
+        actor: str,
     ) -> Iterator[MaybeAwaitable]:
         """Show everybody who is something else now, and put out who may not be there any more."""
         moderated = room.configuration.is_moderated
         for jid, was in before.items():
             after, reason = room.state.affiliation_of(jid), reasons.get(jid, "")
+            step = change.steps.get(jid)
             for occupant in room.occupants.of(jid):
                 status = _why_out(room, after)
                 if status is not None:
-                    yield self._put_out(room, occupant, (status,), actor, reason, after)
+                    yield self._put_out(room, occupant, (status,), actor, reason, after, step)
                 else:
                     occupant.role = role_after(occupant.role, was, after, is_moderated=moderated)
-                    yield self._showing.updated(room, occupant, actor=actor, reason=reason)
-            if not room.occupants.of(jid) and not room.configuration.is_anonymous:
-                yield self._showing.changed_while_away(room, jid, after)
+                    yield self._showing.updated(room, occupant, actor=actor, reason=reason, step=step)
+            if not room.occupants.of(jid):
+                yield self._showing.changed_while_away(room, jid, after, step)
 
     # --- roles
 
@@ -260,9 +250,16 @@ class RoomAdministrators(Feature):
         actor: str,
         reason: str,
         affiliation: Affiliation | None = None,
+        step: VersionStep | None = None,
     ) -> MaybeAwaitable:
         told = self._showing.removed(
-            room, occupant, affiliation=affiliation, statuses=statuses, actor=actor, reason=reason
+            room,
+            occupant,
+            affiliation=affiliation,
+            statuses=statuses,
+            actor=actor,
+            reason=reason,
+            step=step,
         )
         self._attendance.remove(room, occupant)
         return told

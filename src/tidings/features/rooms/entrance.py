@@ -8,6 +8,7 @@ the room is told so, since a client that believes to be in it would otherwise ne
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import msgspec
@@ -19,6 +20,7 @@ from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
 from tidings.features.rooms import recent
 from tidings.features.rooms.affiliation import Affiliation
+from tidings.features.rooms.affiliation_changes import told_at_entering
 from tidings.features.rooms.attendance import attendance_of
 from tidings.features.rooms.configuration import RoomConfiguration
 from tidings.features.rooms.nicknames import check_nick
@@ -79,7 +81,7 @@ class EntranceOptions(msgspec.Struct, frozen=True, kw_only=True):
 class Entrance(Feature):
     """Lets people into rooms."""
 
-    spec = Spec.xep(45, version="1.35.3", advertises=(ns.MUC,))
+    spec = (Spec.xep(45, version="1.35.3", advertises=(ns.MUC,)), Spec.xep(463, version="0.2.0"))
     Options = EntranceOptions
     option_name = "muc"
 
@@ -141,6 +143,11 @@ class Entrance(Feature):
             await self._create(room, device)
             statuses.append(Status.CREATED)
         await recent.load(room, self._ledger, self._options.now.max_history_octets)
+        affiliations: Sequence[Stanza] = ()
+        since = entering.affiliations_since
+        if since is not None:
+            self._check(room, device.bare, nick, entering.password)
+            affiliations = await told_at_entering(room, self._ledger, device, since)
         # From here on nothing is awaited until everybody has been told.
         before = room.occupants.at(device)
         if before is not None and before.nick != nick:  # a second entering under another name
@@ -154,9 +161,11 @@ class Entrance(Feature):
             occupant = Occupant(nick, device.bare, role, room.occupant_id(device.bare))
         self._attendance.put(room, occupant, device, presence, self._session_of(device))
         self._host.directory.pin(room)
+        if since is not None:
+            room.occupants.asking.add(device)
         now, above = microseconds(self._clock.now()), first_shown(room, device.bare)
         history = recent.history(room, entering.history, now, above)
-        await until_done(self._showing.entered(room, occupant, device, statuses, history))
+        await until_done(self._showing.entered(room, occupant, device, statuses, history, affiliations))
         member = room.state.members.get(device.bare)
         if member is not None and not member.has_joined:
             await self._store.join(room, device.bare)

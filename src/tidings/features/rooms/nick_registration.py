@@ -81,9 +81,13 @@ class NickRegistration(Feature):
             return
         member = change.members[person]
         log.info("room_nick_registered", room=room.jid.text, account=person.text, nick=member.nick)
-        if member.affiliation is not before:
-            for occupant in room.occupants.of(person):
-                await until_done(self._showing.updated(room, occupant))
+        if member.affiliation is before:
+            return
+        step, there = change.steps.get(person), room.occupants.of(person)
+        for occupant in there:
+            await until_done(self._showing.updated(room, occupant, step=step))
+        if not there:
+            await until_done(self._showing.changed_while_away(room, person, member.affiliation, step))
 
 
 def _registered(room: Room, state: RoomState, person: Jid, nick: str) -> Change | None:

@@ -7,10 +7,17 @@ from typing import Final
 
 from tidings.base.jid import Jid
 from tidings.features.rooms.affiliation import Affiliation, Role
+from tidings.features.rooms.affiliation_version import VersionStep
 from tidings.features.rooms.room import Occupant, Room
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
-from tidings.wire.xmpp.payloads.muc_user import Destruction, OccupantItem, about_occupant
+from tidings.wire.xmpp.payloads.muc_user import (
+    Destruction,
+    OccupantItem,
+    Status,
+    VersionMark,
+    about_occupant,
+)
 from tidings.wire.xmpp.stanza import Stanza
 
 written_by_rooms: Final = frozenset(
@@ -28,13 +35,21 @@ def presence_of(
     statuses: Iterable[int] = (),
     actor: str = "",
     reason: str = "",
+    step: VersionStep | None = None,
 ) -> Stanza:
-    """Give the presence of an occupant as the room shows it; with the real address where `jid` is one."""
+    """Give the presence of an occupant as the room shows it; with the real address where `jid` is one.
+
+    `step` is that of the affiliations, where the occupant's has changed.
+    """
     affiliation = room.state.affiliation_of(occupant.jid)
     item = OccupantItem(
         affiliation=affiliation.value, role=occupant.role.value, jid=jid, actor=actor, reason=reason
     )
-    about = about_occupant(item, statuses=statuses)
+    statuses = tuple(statuses)
+    version = _mark_of(room, step)
+    if Status.SELF in statuses and step is None and room.occupants.asking:
+        version = VersionMark(until=room.state.affiliations.text)
+    about = about_occupant(item, statuses=statuses, version=version)
     hats = room.state.properties.hats.of(occupant.jid)  # XEP-0317 §3.1
     told = (Element("hats", ns.HATS, None, *(hat.encode() for hat in hats)),) if hats else ()
     return _around(room.address_of(occupant.nick), presence, occupant.id, about, *told)
@@ -52,6 +67,7 @@ def absence_of(  # each is told
     actor: str = "",
     reason: str = "",
     destroyed: Destruction | None = None,
+    step: VersionStep | None = None,
 ) -> Stanza:
     """Give the presence by which the room shows that an occupant is there no more, at least by this name.
 
@@ -68,8 +84,20 @@ def absence_of(  # each is told
         reason=reason,
     )
     gone = Stanza.build("presence", kind="unavailable") if presence is None else presence
-    about = about_occupant(item, statuses=statuses, destroyed=destroyed)
+    about = about_occupant(item, statuses=statuses, destroyed=destroyed, version=_mark_of(room, step))
     return _around(room.address_of(occupant.nick), gone, occupant.id, about)
+
+
+def item_of(room: Room, jid: Jid, affiliation: Affiliation, step: VersionStep | None) -> Element:
+    """Give what is told of somebody who is not in the room, and is something else now (§9.3, §9.4)."""
+    item = OccupantItem(affiliation=affiliation.value, role=Role.NONE.value, jid=jid)
+    return about_occupant(item, version=_mark_of(room, step))
+
+
+def _mark_of(room: Room, step: VersionStep | None) -> VersionMark | None:
+    """Give what is told of versions, where somebody has asked for it."""
+    is_told = step is not None and room.occupants.asking
+    return None if step is None or not is_told else VersionMark(since=step.since, until=step.until)
 
 
 def _around(address: Jid, presence: Stanza, id_: str, *told: Element) -> Stanza:

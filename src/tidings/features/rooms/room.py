@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Final, NamedTuple
 
@@ -18,6 +18,7 @@ import msgspec
 
 from tidings.base.jid import Jid, JidError
 from tidings.features.rooms.affiliation import Affiliation, Role, role_at_entering
+from tidings.features.rooms.affiliation_version import AffiliationVersion, VersionStep
 from tidings.features.rooms.configuration import RoomConfiguration
 from tidings.features.rooms.names import Names
 from tidings.features.rooms.room_properties import RoomProperties
@@ -59,26 +60,23 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
 class RoomState:
     """What is kept of a room, as it is at one version of its archive."""
 
-    __slots__ = ("configuration", "members", "names", "properties", "subject", "version")
+    __slots__ = ("affiliations", "configuration", "members", "names", "properties", "subject", "version")
 
     def __init__(
         self,
         version: int,
         configuration: RoomConfiguration,
-        members: dict[Jid, Membership],
         subject: Subject | None = None,
         properties: RoomProperties | None = None,
     ) -> None:
         self.version = version
         self.configuration = configuration
-        self.members = members
+        self.members: dict[Jid, Membership] = {}
         self.subject = subject
         self.properties = RoomProperties() if properties is None else properties
         self.names = Names()
         """Those that are reserved for members."""
-        for jid, member in members.items():
-            if member.nick:
-                self.names.add(member.nick, jid)
+        self.affiliations = AffiliationVersion(configuration.secret)
 
     def put(self, jid: Jid, member: Membership | None) -> None:
         """Let somebody be something else to the room; None for nothing."""
@@ -89,6 +87,14 @@ class RoomState:
             self.members[jid] = member
             if member.nick:
                 self.names.add(member.nick, jid)
+        was = Affiliation.NONE if before is None else before.affiliation
+        self.affiliations.change(jid, was, Affiliation.NONE if member is None else member.affiliation)
+
+    def steps(self, members: Mapping[Jid, Membership]) -> dict[Jid, VersionStep]:
+        """Give the steps by which the version of the affiliations would change."""
+        return self.affiliations.steps(
+            (jid, self.affiliation_of(jid), member.affiliation) for jid, member in members.items()
+        )
 
     def affiliation_of(self, jid: Jid) -> Affiliation:
         """Tell what a bare JID is to the room."""
@@ -152,6 +158,8 @@ class Occupants:
         self._called: dict[str, Jid] = {}
         self.names = Names()
         """Those of who is in the room, and of some who were."""
+        self.asking: set[Jid] = set()
+        """The devices that have asked for versions of affiliations (XEP-0463)."""
 
     def __len__(self) -> int:
         return len(self._by_nick)
@@ -220,6 +228,7 @@ class Occupants:
         occupant = self._by_device.pop(device, None)
         if occupant is not None:
             del occupant.devices[device]
+            self.asking.discard(device)
             if not occupant.devices:
                 del self._by_nick[occupant.nick]
                 self._gone(occupant.nick)
@@ -231,6 +240,7 @@ class Occupants:
         self._gone(occupant.nick)
         for device in occupant.devices:
             del self._by_device[device]
+            self.asking.discard(device)
 
 
 STATE: Final[Slot[RoomState]] = Slot("rooms.state", default=None, is_guarded=True)  # type: ignore[arg-type]  # see `Room.state`

@@ -6,7 +6,7 @@ from typing import Any
 
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
-from tidings.features.rooms.affiliation import Affiliation
+from tidings.features.rooms.affiliation import Affiliation, Role
 from tidings.features.rooms.room import Room, room_of
 from tidings.kernel.host import Host
 from tidings.kernel.iq import Iq
@@ -51,3 +51,23 @@ def may_see(room: Room, asker: Jid) -> bool:
     affiliation = room.state.affiliation_of(asker.bare)
     is_secret = room.configuration.is_members_only and not room.configuration.is_public
     return affiliation.rank > Affiliation.NONE.rank or not is_secret
+
+
+def may_list(room: Room, mine: Affiliation, role: Role | None, wanted: Affiliation) -> bool:
+    """Tell who sees which list: of outcasts the staff alone; of others, who the configuration says.
+
+    `role` is that in the room; None for who is not in it.
+    """
+    if mine.is_staff:
+        return True
+    if wanted is Affiliation.OUTCAST or wanted is Affiliation.NONE:
+        return False
+    if room.configuration.is_anonymous and mine is Affiliation.NONE and role is None:
+        return False
+    match room.configuration.shows_members_to:
+        case "moderators":
+            return role is Role.MODERATOR
+        case "participants":
+            return role in {Role.MODERATOR, Role.PARTICIPANT} or mine is Affiliation.MEMBER
+        case _:
+            return role is not None or mine is Affiliation.MEMBER

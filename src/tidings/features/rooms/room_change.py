@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import msgspec
 
 from tidings.base.jid import Jid
+from tidings.features.rooms.affiliation_version import VersionStep
 from tidings.features.rooms.configuration import RoomConfiguration
 from tidings.features.rooms.room import Membership, Room, Subject
 from tidings.kernel.hooks import Fact
@@ -24,6 +25,9 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     """What the archive tells of it, in a message of the room."""
     members: Mapping[Jid, Membership] = {}
     """By bare JID, what somebody is from now on; an affiliation of none removes a member."""
+    steps: Mapping[Jid, VersionStep] = {}
+    """The versions of the affiliations before and after, for each who is something else; filled in when it is
+    made."""
     configuration: RoomConfiguration | None = None
     """What is set from now on; None leaves it."""
     subject: Subject | None = None

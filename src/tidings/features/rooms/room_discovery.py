@@ -74,7 +74,7 @@ class RoomDiscovery(Feature):
         if event.node:
             return
         configuration = room.configuration
-        event.features += (ns.MUC, ns.OCCUPANT_ID, *features_of(configuration))
+        event.features += (ns.MUC, ns.OCCUPANT_ID, ns.AFFILIATION_VERSIONS, *features_of(configuration))
         if not may_see(room, event.asker):
             return  # what a hidden room of its members is called and talks about is theirs
         event.identities[:] = [("conference", "text", configuration.name or room.jid.local)]

@@ -90,8 +90,10 @@ class RoomRequests:
             item = OccupantItem(affiliation=Affiliation.MEMBER.value, jid=invited)
             return Change(told=about_occupant(item), members={invited: Membership(Affiliation.MEMBER)})
 
-        if await self._store.change(room, decide) is not None and not room.configuration.is_anonymous:
-            await until_done(self._showing.changed_while_away(room, invited, Affiliation.MEMBER))
+        change = await self._store.change(room, decide)
+        if change is not None:
+            step = change.steps.get(invited)
+            await until_done(self._showing.changed_while_away(room, invited, Affiliation.MEMBER, step))
 
     # --- voice
 

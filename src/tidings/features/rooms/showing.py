@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from tidings.base.jid import Jid
 from tidings.features.rooms.affiliation import Affiliation, Role
-from tidings.features.rooms.presence_writing import absence_of, presence_of
+from tidings.features.rooms.affiliation_version import VersionStep
+from tidings.features.rooms.presence_writing import absence_of, item_of, presence_of
 from tidings.features.rooms.room import Occupant, Room
 from tidings.kernel.maybe_awaitable import MaybeAwaitable, in_turn
 from tidings.kernel.outgoing import Outgoing
@@ -19,7 +20,7 @@ from tidings.messages.router import Router
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.arrival import stamp_of
-from tidings.wire.xmpp.payloads.muc_user import Destruction, OccupantItem, Status, about_occupant
+from tidings.wire.xmpp.payloads.muc_user import Destruction, Status, about_occupant
 from tidings.wire.xmpp.stanza import Stanza
 
 Device = tuple[Jid, Session | None]
@@ -38,10 +39,20 @@ class Showing:
         device: Jid,
         statuses: Iterable[int],
         history: Sequence[Stanza],
+        affiliations: Sequence[Stanza] = (),
     ) -> MaybeAwaitable:
-        """Show everybody to who has entered, and him to everybody; then what was said, and the subject."""
+        """Show everybody to who has entered, and him to everybody; then what was said, and the subject.
+
+        `affiliations` come before all of it (XEP-0463 §5.2.1).
+        """
         own = (device, occupant.devices[device].session)
-        return in_turn(self._enter(room, occupant, own, tuple(statuses), history))
+
+        def steps() -> Iterator[MaybeAwaitable]:
+            for told in affiliations:
+                yield self._send(own, told)
+            yield from self._enter(room, occupant, own, tuple(statuses), history)
+
+        return in_turn(steps())
 
     def _enter(
         self,
@@ -68,20 +79,34 @@ class Showing:
         if room.state.properties.pictures:
             yield self._send(own, picture_of(room))
 
-    def updated(self, room: Room, occupant: Occupant, *, actor: str = "", reason: str = "") -> MaybeAwaitable:
-        """Show what an occupant says now, or is now, to everybody; `actor` has made it so."""
+    def updated(
+        self,
+        room: Room,
+        occupant: Occupant,
+        *,
+        actor: str = "",
+        reason: str = "",
+        step: VersionStep | None = None,
+    ) -> MaybeAwaitable:
+        """Show what an occupant says now, or is now, to everybody; `actor` has made it so.
+
+        `step` is that of the affiliations, where the occupant's has changed.
+        """
         presence = occupant.presence
 
         def shown(jid: Jid | None, own: tuple[int, ...]) -> Stanza:
-            return presence_of(room, occupant, presence, jid=jid, statuses=own, actor=actor, reason=reason)
+            return presence_of(
+                room, occupant, presence, jid=jid, statuses=own, actor=actor, reason=reason, step=step
+            )
 
         return self._tell(room, occupant, shown)
 
-    def changed_while_away(self, room: Room, jid: Jid, affiliation: Affiliation) -> MaybeAwaitable:
-        """Tell everybody what somebody is now who is not in the room (§9.3, §9.4)."""
-        item = OccupantItem(affiliation=affiliation.value, role=Role.NONE.value, jid=jid)
-        told = Stanza.build("message", sender=room.jid, content=(about_occupant(item),))
-        return self.to_all(room, told)
+    def changed_while_away(
+        self, room: Room, jid: Jid, affiliation: Affiliation, step: VersionStep | None
+    ) -> MaybeAwaitable:
+        """Tell what somebody is now who is not in the room (§9.3, §9.4), to who sees real addresses."""
+        told = Stanza.build("message", sender=room.jid, content=(item_of(room, jid, affiliation, step),))
+        return self.to_moderators(room, told) if room.configuration.is_anonymous else self.to_all(room, told)
 
     def to_all(self, room: Room, stanza: Stanza) -> MaybeAwaitable:
         """Send a stanza to every device of every occupant."""
@@ -137,6 +162,7 @@ class Showing:
         statuses: tuple[int, ...] = (),
         actor: str = "",
         reason: str = "",
+        step: VersionStep | None = None,
     ) -> MaybeAwaitable:
         """Show that an occupant is put out of the room, who is among its occupants still (§8.2, §9.1)."""
 
@@ -149,6 +175,7 @@ class Showing:
                 statuses=(*own, *statuses),
                 actor=actor,
                 reason=reason,
+                step=step,
             )
 
         return self._tell(room, occupant, gone)

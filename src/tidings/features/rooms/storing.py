@@ -37,7 +37,7 @@ from tidings.ports.ledger.batch import (
 )
 from tidings.ports.ledger.reading import Member
 from tidings.wire.xml.element import Element
-from tidings.wire.xmpp.payloads.muc_user import OccupantItem, about_occupant
+from tidings.wire.xmpp.payloads.muc_user import OccupantItem, VersionMark, about_occupant
 from tidings.wire.xmpp.stanza import Stanza
 
 __all__ = ["CONFIGURATION", "SUBJECT", "Change", "RoomStore", "member_change", "membership_of"]
@@ -63,23 +63,22 @@ class RoomStore:
         """Read what is kept of a room that exists."""
         version = (await self._ledger.head(jid)).version  # before what it is the version of
         properties = await self._ledger.properties(jid)
-        members: dict[Jid, Membership] = {}
-        after = None
-        while page := await self._ledger.members(jid, after, _PAGE):
-            for each in page:
-                members[each.member] = membership_of(each)
-            after = page[-1].member
         kept = properties.get(CONFIGURATION)
         if kept is None:
             raise BackendError(f"the room {jid} is gone")
         subject = properties.get(SUBJECT)
-        return RoomState(
+        state = RoomState(
             version,
             msgspec.json.decode(kept, type=RoomConfiguration),
-            members,
             None if subject is None else msgspec.json.decode(subject, type=Subject),
             RoomProperties().with_kept(properties),
         )
+        after = None
+        while page := await self._ledger.members(jid, after, _PAGE):
+            for each in page:
+                state.put(each.member, membership_of(each))
+            after = page[-1].member
+        return state
 
     async def create(self, room: Room, owner: Jid, configuration: RoomConfiguration, told: Element) -> None:
         """Make a room, whose owner this is; to be called by who holds `room.changing`.
@@ -100,7 +99,8 @@ class RoomStore:
         head = await self._ledger.head(room.jid)
         if head.first <= head.position:
             raise AddressHeld(room.jid)
-        state = RoomState(head.version, change.configuration, {})
+        state = RoomState(head.version, change.configuration)
+        change = _numbered(state, change)
         before = state.version
         answer = await self._commit(room, state, change)
         if not isinstance(answer, Accepted):
@@ -150,6 +150,7 @@ class RoomStore:
                 change = decide(state)
                 if change is None:
                     return None
+                change = _numbered(state, change)
                 answer = await self._commit(room, state, change)
                 if isinstance(answer, Accepted):
                     room.position = max(room.position, answer.places[0].position)
@@ -175,7 +176,7 @@ class RoomStore:
         self, room: Room, state: RoomState, change: Change, *, is_end: bool = False
     ) -> Accepted | Stale:
         jid = room.jid
-        content = (change.told, *(() if is_end else record(state, change)))
+        content = (_told(change), *(() if is_end else record(state, change)))
         told = Stanza.build("message", kind="groupchat", sender=jid, to=jid, id=change.id, content=content)
         properties: list[PropertyChange] = []
         if is_end or change.configuration is not None:
@@ -203,6 +204,21 @@ class RoomStore:
         if not isinstance(answer, Accepted | Stale):
             raise StanzaError("not-acceptable", f"the room cannot be kept so: {answer}")
         return answer
+
+
+def _numbered(state: RoomState, change: Change) -> Change:
+    """Give a change with the versions of the affiliations, where it changes these."""
+    steps = state.steps(change.members) if change.members else {}
+    return msgspec.structs.replace(change, steps=steps) if steps else change
+
+
+def _told(change: Change) -> Element:
+    """Give what the archive tells of a change, with the versions before and after it (XEP-0463)."""
+    if not change.steps:
+        return change.told
+    first, *_ = steps = tuple(change.steps.values())
+    mark = VersionMark(since=first.since, until=steps[-1].until).encode()
+    return Element(change.told.name, change.told.namespace, None, mark, *change.told.content)
 
 
 def member_change(room: Jid, member: Jid, before: Membership | None, after: Membership) -> MemberChange:

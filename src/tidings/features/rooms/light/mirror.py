@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from tidings.base.jid import Jid
 from tidings.features.rooms.affiliation import Affiliation
+from tidings.features.rooms.affiliation_version import VersionStep
 from tidings.features.rooms.attendance import attendance_of
 from tidings.features.rooms.configuration import status_codes
 from tidings.features.rooms.entrance import Entrance
@@ -44,7 +45,7 @@ class LightMirror(Feature):
         for jid, member in change.members.items():
             before = event.members.get(jid)
             if before is None or before[:1] != member[:1] or before.is_read_only != member.is_read_only:
-                yield from self._affiliated(room, jid, member.affiliation)
+                yield from self._affiliated(room, jid, member.affiliation, change.steps.get(jid))
         if event.configuration is not None and change.configuration is not None:
             about = about_occupant(statuses=status_codes(event.configuration, change.configuration))
             yield self._showing.to_all(
@@ -57,15 +58,17 @@ class LightMirror(Feature):
             yield self._showing.to_all(room, told)
         self._attendance.settle(room)
 
-    def _affiliated(self, room: Room, jid: Jid, after: Affiliation) -> Iterator[MaybeAwaitable]:
+    def _affiliated(
+        self, room: Room, jid: Jid, after: Affiliation, step: VersionStep | None
+    ) -> Iterator[MaybeAwaitable]:
         """Put out who does not belong to the room any more, and show what others are now."""
         there = room.occupants.of(jid)
         for occupant in there:
             if after is Affiliation.NONE:
-                yield self._showing.removed(room, occupant, statuses=(Status.LOST_AFFILIATION,))
+                yield self._showing.removed(room, occupant, statuses=(Status.LOST_AFFILIATION,), step=step)
                 self._attendance.remove(room, occupant)
             else:
                 occupant.role = room.state.role_of(jid)
-                yield self._showing.updated(room, occupant)
+                yield self._showing.updated(room, occupant, step=step)
         if not there:
-            yield self._showing.changed_while_away(room, jid, after)
+            yield self._showing.changed_while_away(room, jid, after, step)

@@ -31,14 +31,18 @@ class Entering(msgspec.Struct, frozen=True, kw_only=True):
 
     password: str = ""
     history: HistoryLimits = HistoryLimits()
+    affiliations_since: str | None = None
+    """The version of the affiliations that is known, empty for none; None where they are not asked for."""
 
     @classmethod
     def decode(cls, element: Element) -> Self:
         """Return what it says; raise `bad-request` for limits that are no numbers or no time."""
         history = element.find("history")
+        mark = element.find("mav", ns.AFFILIATION_VERSIONS)
         return cls(
             password=element.text_of("password") or "",
             history=HistoryLimits() if history is None else _limits(history),
+            affiliations_since=None if mark is None else mark.get("since") or "",
         )
 
 

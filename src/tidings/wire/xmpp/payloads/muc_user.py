@@ -159,11 +159,49 @@ class UserRequests(msgspec.Struct, frozen=True):
         )
 
 
+class VersionMark(msgspec.Struct, frozen=True, kw_only=True):
+    """`<mav/>`: between which versions a list of affiliations was changed (XEP-0463 §5.2)."""
+
+    since: str = ""
+    """Empty where the list is told as a whole, or nothing was changed."""
+    until: str
+
+    def encode(self) -> Element:
+        """Return `<mav/>`."""
+        attributes = {"since": self.since} if self.since else {}
+        return Element("mav", ns.AFFILIATION_VERSIONS, {**attributes, "until": self.until})
+
+
+class AffiliationList(msgspec.Struct, frozen=True):
+    """`<x/>` with who has become what between two versions (XEP-0463 §5.2.1)."""
+
+    version: VersionMark
+    items: tuple[OccupantItem, ...] = ()
+
+    @classmethod
+    def decode(cls, element: Element) -> Self | None:
+        """Return what it says; None where it has no version."""
+        mark = element.find("mav", ns.AFFILIATION_VERSIONS)
+        if mark is None:
+            return None
+        version = VersionMark(since=mark.get("since") or "", until=mark.get("until") or "")
+        return cls(version, tuple(OccupantItem.decode(item) for item in element.find_all("item")))
+
+    def encode(self) -> Element:
+        """Return `<x/>`."""
+        return about_occupant(*self.items, version=self.version)
+
+
 def about_occupant(
-    *items: OccupantItem, statuses: Iterable[int] = (), destroyed: Destruction | None = None
+    *items: OccupantItem,
+    statuses: Iterable[int] = (),
+    destroyed: Destruction | None = None,
+    version: VersionMark | None = None,
 ) -> Element:
     """Return `<x/>`: what is told of an occupant with a presence, or of the room with a message."""
-    element = Element("x", ns.MUC_USER, None, *(item.encode() for item in items))
+    element = Element("x", ns.MUC_USER, None, *(() if version is None else (version.encode(),)))
+    for item in items:
+        element.append(item.encode())
     if destroyed is not None:
         element.append(destroyed.encode())
     for status in statuses:
