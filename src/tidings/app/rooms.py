@@ -20,6 +20,7 @@ from tidings.features.rooms import (
     RoomKind,
     RoomModeration,
     RoomOwners,
+    RoomSearch,
     RoomVCards,
 )
 from tidings.features.rooms.light.blocking import LightBlocklists
@@ -48,6 +49,7 @@ ROOMS: Final = ServiceKind(
         RoomHats,
         RoomVCards,
         RoomDataFeature,
+        RoomSearch,
         LightTelling,
         LightMirror,
         ServiceDiscovery,

@@ -10,6 +10,7 @@ from tidings.features.rooms.room_commands import RoomCommands
 from tidings.features.rooms.room_data import RoomDataFeature
 from tidings.features.rooms.room_discovery import RoomDiscovery
 from tidings.features.rooms.room_kind import RoomKind
+from tidings.features.rooms.room_search import RoomSearch
 from tidings.features.rooms.room_vcard import RoomVCards
 
 __all__ = [
@@ -23,5 +24,6 @@ __all__ = [
     "RoomKind",
     "RoomModeration",
     "RoomOwners",
+    "RoomSearch",
     "RoomVCards",
 ]

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from typing import Final
 
-import msgspec
-
 from tidings.features.rooms.configuration import RoomConfiguration
 from tidings.features.rooms.entrance import Entrance
+from tidings.features.rooms.public_rooms import public_rooms
 from tidings.features.rooms.room import Room
 from tidings.features.rooms.room_access import may_see
-from tidings.features.rooms.storing import CONFIGURATION
 from tidings.kernel.events import DiscoInfo, DiscoItems
 from tidings.kernel.feature import Feature, Spec, listens
 from tidings.kernel.host import Host
@@ -27,7 +25,6 @@ OWN_NICK_NODE: Final = "x-roomuser-item"
 DATA_VERSION: Final = f"{{{ns.TIDINGS_ROOMS}}}data_version"
 """A field of our own (XEP-0068 §3.4, docs/specs/rooms.md)."""
 MOST_LISTED: Final = 1_000
-_PAGE: Final = 500
 
 
 class RoomDiscovery(Feature):
@@ -48,16 +45,10 @@ class RoomDiscovery(Feature):
         """Name the rooms that are public (§6.3)."""
         if event.entity is not None or event.node:
             return
-        after = None
-        while len(event.items) < MOST_LISTED:
-            page = await self._ledger.with_property(self._host.domain, CONFIGURATION, after, _PAGE)
-            for each in page:
-                configuration = msgspec.json.decode(each.value, type=RoomConfiguration)
-                if configuration.is_public and not configuration.is_locked:
-                    event.items.append((each.archive, "", configuration.name or each.archive.local))
-            if len(page) < _PAGE:
+        async for jid, configuration in public_rooms(self._ledger, self._host.domain):
+            event.items.append((jid, "", configuration.name or jid.local))
+            if len(event.items) >= MOST_LISTED:
                 return
-            after = page[-1].archive
 
     @listens(DiscoInfo)
     def describe(self, event: DiscoInfo) -> None:

@@ -109,6 +109,7 @@ MUC_LIGHT_DESTROY: Final = "urn:xmpp:muclight:0#destroy"
 TIDINGS_MUC_LIGHT: Final = "urn:tidings:muclight:0"  # who was put out, and by whom
 OCCUPANT_ID: Final = "urn:xmpp:occupant-id:0"  # XEP-0421
 AFFILIATION_VERSIONS: Final = "urn:xmpp:muc:affiliations:1"  # XEP-0463
+CHANNEL_SEARCH: Final = "urn:xmpp:channel-search:0"  # XEP-0433
 HATS: Final = "urn:xmpp:hats:0"  # XEP-0317
 PUBSUB: Final = "http://jabber.org/protocol/pubsub"  # XEP-0060
 PUBSUB_EVENT: Final = "http://jabber.org/protocol/pubsub#event"
