@@ -56,6 +56,7 @@ from tidings.kernel.log_levels import LogLevels
 from tidings.kernel.outbound import DEFAULT_OCTETS
 from tidings.kernel.outbox import Outbox
 from tidings.kernel.pacing import Pacing
+from tidings.kernel.public_address import PublicAddress
 from tidings.kernel.reset_links import DEFAULT_HOURS
 from tidings.kernel.server import Server
 from tidings.kernel.session_figures import AccountCounting
@@ -233,6 +234,7 @@ def build_server(
         TimeSource: clock,
         Accounts: accounts,
         Invitations: Invitations(stores.documents, stores.accounts, clock),
+        PublicAddress: PublicAddress(public_url),
         Domains: domains,
         AccountStore: stores.accounts,
         RosterStore: stores.roster,

@@ -11,6 +11,7 @@ from tidings.features.ping import XmppPing
 from tidings.features.retention import Retention
 from tidings.features.rooms import (
     Entrance,
+    JoinLinks,
     NickRegistration,
     RoomAdministrators,
     RoomCommands,
@@ -50,6 +51,7 @@ ROOMS: Final = ServiceKind(
         RoomVCards,
         RoomDataFeature,
         RoomSearch,
+        JoinLinks,
         LightTelling,
         LightMirror,
         ServiceDiscovery,

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from tidings.base.jid import Jid
 from tidings.gateways.http import HttpGateway
-from tidings.gateways.invitation_page import invitation_page, refusal_page
+from tidings.gateways.invitation_page import invitation_page, refusal_page, room_page
 from tidings.gateways.link_html import headers_of
 from tidings.gateways.link_pages import LinkPages
 from tidings.kernel.host import Host
@@ -42,6 +42,7 @@ class InvitationDoor:
             headers=headers_of(),
             refusal=refusal_page(),
             event="invitation_refused",
+            of_rooms=True,
         )
         gateway.add(PATH, {"GET": self._show}, about=_ABOUT, is_prefix=True)
 
@@ -49,4 +50,6 @@ class InvitationDoor:
         return await self._pages.answer(request, self._write)
 
     async def _write(self, domain: Jid, token: str) -> tuple[int, str]:
-        return 200, invitation_page(domain, await self._invitations.find(domain, token), token)
+        invitation = await self._invitations.find(domain, token)
+        page = room_page if domain.local else invitation_page
+        return 200, page(domain, invitation, token)

@@ -8,7 +8,7 @@ from typing import Final
 
 from tidings.base.jid import Jid
 from tidings.gateways.link_html import page_of
-from tidings.kernel.invitations import Invitation, invitation_uri
+from tidings.kernel.invitations import Invitation, invitation_uri, join_uri
 
 CLIENTS: Final = (
     ("Android", "Conversations", "https://conversations.im/"),
@@ -27,6 +27,17 @@ def invitation_page(domain: Jid, invitation: Invitation, token: str) -> str:
     title = f"{contact} invites you to chat" if contact else f"You are invited to {name}"
     account = escape(Jid.of(invitation.name, domain.domain).text) if invitation.name else ""
     return page_of(title, f"{_what(invitation, contact, account, name)}{_how(uri)}{_until(invitation)}")
+
+
+def room_page(room: Jid, invitation: Invitation, token: str) -> str:
+    """Write the page of a link into a room."""
+    name = escape(room.text)
+    what = (
+        f"<p>With an account of XMPP, on whichever server, you can join the room <b>{name}</b>, and be a "
+        "member of it.</p>"
+    )
+    uri = escape(join_uri(room, token))
+    return page_of(f"You are invited to {name}", f"{what}{_how(uri)}{_until(invitation)}")
 
 
 def refusal_page() -> str:

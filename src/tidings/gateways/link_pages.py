@@ -45,10 +45,12 @@ class LinkPages:
         headers: Mapping[str, str],
         refusal: str,
         event: str,
+        of_rooms: bool = False,
     ) -> None:
         """`now` gives seconds of a clock that is never set.
 
         `refusal` is the page that everybody gets whose link opens nothing, `event` what the log calls that.
+        `of_rooms`: the address of a room may stand in place of a domain.
         """
         self._gateway = gateway
         self._hosts = hosts
@@ -57,6 +59,7 @@ class LinkPages:
         self._headers = headers
         self._refusal = refusal
         self._event = event
+        self._of_rooms = of_rooms
         self._opened = Attempts(OPENED_PER_HOUR, HOUR)
         self._told = SeldomTold(_MINUTE, now, at_once=10, most=300)
 
@@ -81,7 +84,8 @@ class LinkPages:
             domain = Jid(unquote(named))
         except JidError:
             domain = None
-        if domain is None or domain.domain not in self._hosts or domain != Jid(domain.domain):
+        is_whole = domain is not None and (domain.is_bare if self._of_rooms else domain == domain.host)
+        if domain is None or domain.domain not in self._hosts or not is_whole:
             raise LinkRefused("no such domain is served")
         return domain, token
 

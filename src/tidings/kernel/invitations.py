@@ -4,6 +4,9 @@ They are documents of their domain, since a domain has few of them, each is foun
 changes only where it still is what was read; so they need no table of their own, go with their domain, and
 are in every backup.
 
+A room has invitations, too, which let people join it: they are documents of the room, and wherever a method
+asks for a domain, it takes the room's address.
+
 Invariants:
 - of a token only a digest is kept, beside the id by which it is found; digests are compared in constant time;
 - a use is taken before what it is for is done, and given back when that fails: two who have the same token
@@ -322,9 +325,19 @@ def invitation_uri(domain: Jid, invitation: Invitation, token: str, *, to_contac
     return f"xmpp:{_in_uri(account)}?register;preauth={token}"
 
 
+def join_uri(room: Jid, token: str) -> str:
+    """Give what opens a room in a client and lets people in: the token is its password (XEP-0147)."""
+    return f"xmpp:{_in_uri(room)}?join;password={token}"
+
+
+def looks_like_token(text: str) -> bool:
+    """Tell whether a text may be the token of an invitation."""
+    return len(text) == ID_LENGTH + SECRET_LENGTH and is_of_alphabet(text)
+
+
 def landing_path(domain: Jid, token: str) -> str:
     """Give the path of the page of an invitation, below the public address of the doors over HTTP."""
-    return f"/invite/{quote(domain.domain)}/{token}"
+    return f"/invite/{quote(domain.text, safe='@')}/{token}"
 
 
 def _in_uri(jid: Jid) -> str:

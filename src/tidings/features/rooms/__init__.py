@@ -3,6 +3,7 @@
 from tidings.features.rooms.administration import RoomAdministrators
 from tidings.features.rooms.entrance import Entrance
 from tidings.features.rooms.hat_commands import RoomHats
+from tidings.features.rooms.join_links import JoinLinks
 from tidings.features.rooms.moderation import RoomModeration
 from tidings.features.rooms.nick_registration import NickRegistration
 from tidings.features.rooms.ownership import RoomOwners
@@ -15,6 +16,7 @@ from tidings.features.rooms.room_vcard import RoomVCards
 
 __all__ = [
     "Entrance",
+    "JoinLinks",
     "NickRegistration",
     "RoomAdministrators",
     "RoomCommands",

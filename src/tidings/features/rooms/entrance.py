@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol, runtime_checkable
 
 import msgspec
 import structlog
@@ -42,6 +42,7 @@ from tidings.ports.ledger import Ledger
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.muc import Entering
 from tidings.wire.xmpp.payloads.muc_user import OccupantItem, Status, about_occupant
+from tidings.wire.xmpp.payloads.preauth import Preauth
 from tidings.wire.xmpp.stanza import Stanza
 
 log = structlog.get_logger("tidings.rooms")
@@ -76,6 +77,15 @@ class EntranceOptions(msgspec.Struct, frozen=True, kw_only=True):
             ge=1,
         ),
     ] = 262_144
+
+
+@runtime_checkable
+class TakesTokens(Protocol):
+    """A feature that makes members of those who have a token."""
+
+    async def let_in(self, room: Room, person: Jid, token: str) -> None:
+        """Make somebody a member who has a valid token; nothing happens where it is none."""
+        ...
 
 
 class Entrance(Feature):
@@ -143,6 +153,7 @@ class Entrance(Feature):
             await self._create(room, device)
             statuses.append(Status.CREATED)
         await recent.load(room, self._ledger, self._options.now.max_history_octets)
+        await self._use_link(room, device.bare, entering, presence)
         affiliations: Sequence[Stanza] = ()
         since = entering.affiliations_since
         if since is not None:
@@ -169,6 +180,17 @@ class Entrance(Feature):
         member = room.state.members.get(device.bare)
         if member is not None and not member.has_joined:
             await self._store.join(room, device.bare)
+
+    async def _use_link(self, room: Room, jid: Jid, entering: Entering, presence: Stanza) -> None:
+        """Let in who has a link into the room, and is nothing to it yet."""
+        token = entering.password
+        if presence.has(*Preauth.TAG) and (element := presence.decode(*Preauth.TAG)) is not None:
+            token = Preauth.decode(element).token
+        if not token or room.state.affiliation_of(jid) is not Affiliation.NONE:
+            return
+        links = self._host.feature(TakesTokens)  # type: ignore[type-abstract]  # asks for whoever satisfies it
+        if links is not None:
+            await links.let_in(room, jid, token)
 
     def _check(self, room: Room, jid: Jid, nick: str, password: str) -> None:
         """Let somebody in, or raise why not, in the order of §7.2."""

@@ -24,6 +24,8 @@ written_by_rooms: Final = frozenset(
     {f"{ns.MUC} x", f"{ns.MUC_USER} x", f"{ns.OCCUPANT_ID} occupant-id", f"{ns.HATS} hats"}
 )
 """What nobody but the room says: it falls from what occupants send."""
+_NOT_SHOWN: Final = written_by_rooms | {f"{ns.PREAUTH} preauth"}
+"""And what is between an occupant and the room."""
 
 
 def presence_of(
@@ -104,6 +106,6 @@ def _around(address: Jid, presence: Stanza, id_: str, *told: Element) -> Stanza:
     return presence.replace(
         sender=address,
         to=None,
-        drop=lambda namespace, name: f"{namespace} {name}" in written_by_rooms,
+        drop=lambda namespace, name: f"{namespace} {name}" in _NOT_SHOWN,
         append=(Element("occupant-id", ns.OCCUPANT_ID, {"id": id_}), *told),
     )

@@ -53,6 +53,12 @@ def may_see(room: Room, asker: Jid) -> bool:
     return affiliation.rank > Affiliation.NONE.rank or not is_secret
 
 
+def check_staff(room: Room, asker: Jid, host: Host) -> None:
+    """Raise `forbidden` for who is neither owner nor admin of the room, nor an administrator."""
+    if asker not in host.admins and not room.state.affiliation_of(asker).is_staff:
+        raise StanzaError("forbidden", "this is for the owners and admins of the room")
+
+
 def may_list(room: Room, mine: Affiliation, role: Role | None, wanted: Affiliation) -> bool:
     """Tell who sees which list: of outcasts the staff alone; of others, who the configuration says.
 

@@ -15,7 +15,7 @@ from tidings.base.jid import Jid
 from tidings.features.rooms.affiliation import Affiliation
 from tidings.features.rooms.entrance import Entrance
 from tidings.features.rooms.room import Room, RoomState
-from tidings.features.rooms.room_access import existing
+from tidings.features.rooms.room_access import check_staff, existing
 from tidings.features.rooms.room_change import Change
 from tidings.features.rooms.room_properties import DATA, KeptData
 from tidings.features.rooms.showing import Showing, configuration_changed
@@ -72,8 +72,7 @@ class RoomDataFeature(Feature):
     async def change(self, request: Iq[RoomData]) -> Element:
         """Keep other data in place of those before; gives their version."""
         room, asked, asker = existing(request), request.payload, request.sender.bare
-        if asker not in self._host.admins and not room.state.affiliation_of(asker).is_staff:
-            raise StanzaError("forbidden", "the data of a room are set by its owners and admins")
+        check_staff(room, asker, self._host)
         return RoomData(version=await self.put(room, asked, by=asker)).encode()
 
     async def data_of(self, room: Room) -> RoomData:
