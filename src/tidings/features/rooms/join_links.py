@@ -22,9 +22,10 @@ from msgspec import Meta
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
 from tidings.features.rooms.affiliation import Affiliation
-from tidings.features.rooms.room import Membership, Room, RoomState
+from tidings.features.rooms.new_member import make_member
+from tidings.features.rooms.room import Room
 from tidings.features.rooms.room_access import check_staff
-from tidings.features.rooms.room_change import Change, RoomDestroyed
+from tidings.features.rooms.room_change import RoomDestroyed
 from tidings.features.rooms.room_commands import RoomCommand, RoomCommands
 from tidings.features.rooms.showing import Showing
 from tidings.features.rooms.storing import RoomStore
@@ -39,14 +40,12 @@ from tidings.kernel.invitations import (
     landing_path,
     looks_like_token,
 )
-from tidings.kernel.maybe_awaitable import until_done
 from tidings.kernel.public_address import PublicAddress
 from tidings.messages.router import Router
 from tidings.ports.documents import DocumentStore
 from tidings.ports.ledger import Ledger
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.data_form import DataForm, Field, FieldKind, FormKind
-from tidings.wire.xmpp.payloads.muc_user import OccupantItem, about_occupant
 
 NODE: Final = f"{ns.TIDINGS_ROOMS}#join-link"
 """What the names of the commands begin with, and the FORM_TYPE of their forms."""
@@ -123,7 +122,7 @@ class JoinLinks(Feature):
             return
         is_new = False
         try:
-            is_new = await self._make_member(room, person)
+            is_new = await make_member(room, person, self._store, self._showing)
         finally:
             if not is_new:
                 await self._invitations.give_back(room.jid, invitation)
@@ -137,22 +136,6 @@ class JoinLinks(Feature):
         by = Jid(invitation.by)
         if by not in self._host.admins and not room.state.affiliation_of(by).is_staff:
             raise InvitationRefused("who has made it may not make links any more")
-
-    async def _make_member(self, room: Room, person: Jid) -> bool:
-        """Make somebody a member; tell whether that is something new."""
-
-        def decide(state: RoomState) -> Change | None:
-            if state.affiliation_of(person) is not Affiliation.NONE:
-                return None
-            item = OccupantItem(affiliation=Affiliation.MEMBER.value, jid=person)
-            return Change(told=about_occupant(item), members={person: Membership(Affiliation.MEMBER)})
-
-        change = await self._store.change(room, decide)
-        if change is None:
-            return False
-        step = change.steps.get(person)
-        await until_done(self._showing.changed_while_away(room, person, Affiliation.MEMBER, step))
-        return True
 
     # --- commands (§4)
 

@@ -11,16 +11,17 @@ from typing import Final
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
 from tidings.features.rooms.affiliation import Affiliation, Role
-from tidings.features.rooms.room import Membership, Occupant, Room, RoomState
+from tidings.features.rooms.new_member import make_member
+from tidings.features.rooms.room import Occupant, Room
 from tidings.features.rooms.showing import Showing
-from tidings.features.rooms.storing import Change, RoomStore
-from tidings.kernel.maybe_awaitable import MaybeAwaitable, until_done
+from tidings.features.rooms.storing import RoomStore
+from tidings.kernel.maybe_awaitable import MaybeAwaitable
 from tidings.messages.origin import Via
 from tidings.messages.router import Router
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.data_form import DataForm, Field, FieldKind, FormKind
-from tidings.wire.xmpp.payloads.muc_user import Invitation, OccupantItem, UserRequests, about_occupant
+from tidings.wire.xmpp.payloads.muc_user import Invitation, UserRequests
 from tidings.wire.xmpp.stanza import Stanza
 
 VOICE_FORM: Final = f"{ns.MUC}#request"
@@ -75,25 +76,13 @@ class RoomRequests:
         assert message.sender is not None
         for each in invitations:
             if each.name == "invite" and room.configuration.is_members_only:
-                await self._make_member(room, each.address.bare)  # §7.8.2
+                await make_member(room, each.address.bare, self._store, self._showing)  # §7.8.2
             by = Invitation(name=each.name, address=message.sender, reason=each.reason, thread=each.thread)
             about = Element("x", ns.MUC_USER, None, by.encode())
             if each.name == "invite" and room.configuration.password:
                 about.append(Element("password", ns.MUC_USER, None, room.configuration.password))
             told = Stanza.build("message", sender=room.jid, to=each.address, id=message.id, content=(about,))
             await self._router.send(self._router.origin_of(room.jid, Via.SELF), (told,))
-
-    async def _make_member(self, room: Room, invited: Jid) -> None:
-        def decide(state: RoomState) -> Change | None:
-            if state.affiliation_of(invited) is not Affiliation.NONE:
-                return None
-            item = OccupantItem(affiliation=Affiliation.MEMBER.value, jid=invited)
-            return Change(told=about_occupant(item), members={invited: Membership(Affiliation.MEMBER)})
-
-        change = await self._store.change(room, decide)
-        if change is not None:
-            step = change.steps.get(invited)
-            await until_done(self._showing.changed_while_away(room, invited, Affiliation.MEMBER, step))
 
     # --- voice
 
