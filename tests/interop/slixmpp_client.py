@@ -47,12 +47,13 @@ class SlixmppPerson(slixmpp.ClientXMPP):
         )
         self.add_event_handler("stream_error", lambda error: self.reasons.append(str(error)))
         for event in ("message", "presence", "roster_update", "carbon_sent", "carbon_received", "marker"):
-            self.add_event_handler(event, self._keep)
+            self.add_event_handler(event, self.keep)
         self.register_handler(
-            Callback("Inbox", MatchXPath(f"{{jabber:client}}message/{{{INBOX}}}result"), self._keep)
+            Callback("Inbox", MatchXPath(f"{{jabber:client}}message/{{{INBOX}}}result"), self.keep)
         )
 
-    def _keep(self, stanza: Any) -> None:
+    def keep(self, stanza: Any) -> None:
+        """Let the story take a stanza."""
         self.kept.append(stanza)
         self._arrived.set()
 
