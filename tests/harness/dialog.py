@@ -21,9 +21,9 @@ the end nobody may have received more than the play says.
 
 In what is received, `{any}` matches any value and `{word}` any value that is the same wherever the word
 stands, also in what is sent later; an attribute with `{maybe}` may be missing. `xml:lang` is ignored; so are,
-unless the play names them, the server's `<delay/>`, `<stanza-id/>` and `<time/>`, `id` and `to` of a stanza,
-the account's own bare address in `from` of an IQ, and `<text/>` of an error. `play:more="true"` allows more
-children; errors may also echo what they answer (RFC 6120 §8.3.1).
+unless the play names them, the server's `<delay/>`, `<stanza-id/>`, `<occupant-id/>` and `<time/>`, `id` and
+`to` of a stanza, the account's own bare address in `from` of an IQ, and `<text/>` of an error.
+`play:more="true"` allows more children; errors may also echo what they answer (RFC 6120 §8.3.1).
 """
 
 import contextlib
@@ -45,6 +45,7 @@ IGNORED_CHILDREN = {
     f"{{{STANZA_ERRORS}}}text",
     "{urn:xmpp:delay}delay",
     "{urn:xmpp:sid:0}stanza-id",
+    "{urn:xmpp:occupant-id:0}occupant-id",
     "{urn:tidings:time:0}time",
 }
 WILDCARD = re.compile(r"\{([a-z][a-z0-9-]*)\}")

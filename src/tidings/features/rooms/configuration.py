@@ -51,7 +51,7 @@ class RoomConfiguration(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     """0 for as many as the server allows."""
     may_change_subject: bool = False
     """Whether participants may, too, and not moderators alone."""
-    may_invite: bool = True
+    may_invite: bool = False
     """Whether members may invite into a room that is for members only."""
     whisperers: Whisperers = "anyone"
     shows_members_to: Literal["moderators", "participants", "anyone"] = "participants"

@@ -2,7 +2,8 @@
 
 Implements XEP-0045 1.35.3 for who enters with several devices under one name, too; the marks § point at its
 sections. Left out: the protocol of 1999 (groupchat 1.0): who sends a presence without `<x/>` and is not in
-the room is told so, since a client that believes to be in it would otherwise never find out.
+the room is told so by a kick (§7.2.18), since a client that believes to be in it would otherwise never find
+out.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from tidings.features.rooms.affiliation_changes import told_at_entering
 from tidings.features.rooms.attendance import attendance_of
 from tidings.features.rooms.configuration import RoomConfiguration
 from tidings.features.rooms.nicknames import check_nick
+from tidings.features.rooms.presence_writing import stranger_kicked
 from tidings.features.rooms.room import STATE, Occupant, Room, RoomState, room_of
 from tidings.features.rooms.room_archive import first_shown
 from tidings.features.rooms.showing import Showing
@@ -41,7 +43,7 @@ from tidings.messages.router import Router
 from tidings.ports.ledger import Ledger
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.muc import Entering
-from tidings.wire.xmpp.payloads.muc_user import OccupantItem, Status, about_occupant
+from tidings.wire.xmpp.payloads.muc_user import Destruction, OccupantItem, Status, about_occupant
 from tidings.wire.xmpp.payloads.preauth import Preauth
 from tidings.wire.xmpp.stanza import Stanza
 
@@ -131,8 +133,10 @@ class Entrance(Feature):
                 await self._leave(room, occupant, presence)
             case "" if not presence.to.resource:
                 raise StanzaError("jid-malformed", "say under which name you enter")  # §7.2.1
-            case "" if occupant is None or presence.has(*Entering.TAG):
+            case "" if presence.has(*Entering.TAG):
                 await self._enter(room, presence)
+            case "" if occupant is None:
+                await until_done(self._router.route(stranger_kicked(room, presence)))
             case "" if occupant is not None and presence.to.resource != occupant.nick:
                 await self._rename(room, occupant, presence)
             case "" if occupant is not None:
@@ -142,13 +146,15 @@ class Entrance(Feature):
 
     async def _enter(self, room: Room, presence: Stanza) -> None:
         element = presence.decode(*Entering.TAG)
-        if element is None:
-            raise StanzaError("not-acceptable", "you are not in the room: enter it first")
+        assert element is not None  # by it an entering is told
         entering = Entering.decode(element)
         assert presence.sender is not None
         assert presence.to is not None
         device, nick = presence.sender, check_nick(presence.to.resource)
         statuses = []
+        if room.changing.locked() and not len(room.occupants):
+            async with room.changing:  # it may be about to end, since everybody has left
+                pass
         if not room.exists:
             await self._create(room, device)
             statuses.append(Status.CREATED)
@@ -219,7 +225,8 @@ class Entrance(Feature):
         most = min(room.configuration.most_occupants or options.max_occupants, options.max_occupants)
         is_staff = room.state.affiliation_of(device.bare).is_staff
         if len(room.occupants) >= most and not is_staff:
-            raise StanzaError("service-unavailable", f"the room has {most} occupants, and no more enter")
+            text = f"the room has {most} occupants, and no more enter"
+            raise StanzaError("service-unavailable", text, kind="wait")
         if self._attendance.rooms_of(device) >= options.max_rooms_of_occupant:
             most = options.max_rooms_of_occupant
             raise StanzaError("resource-constraint", f"one device may be in {most} rooms at a time")
@@ -280,6 +287,11 @@ class Entrance(Feature):
         device = presence.sender
         session = occupant.devices[device].session
         said = None if presence.kind == "error" else presence
+        if room.configuration.is_locked and len(occupant.devices) == 1:  # §10.1.3: nobody will configure it
+            self._attendance.remove(room, occupant)
+            await until_done(self._showing.destroyed(room, occupant, Destruction()))
+            self._attendance.settle(room)
+            return
         self._attendance.leave(room, device)
         await until_done(self._showing.left(room, occupant, device, session, said))
         self._attendance.settle(room)

@@ -47,7 +47,7 @@ class NickRegistration(Feature):
 
     @handles(Register, kind="get", at=Addressee.ENTITY)
     def show(self, request: Iq[Register]) -> Element:
-        """Answer with the form, and with the name that the asker has already."""
+        """Answer with the form, and with the name that the asker has already, if he is registered."""
         room = _existing(request)
         member = room.state.members.get(request.sender.bare)
         _check(room.state, request.sender.bare)
@@ -57,7 +57,8 @@ class NickRegistration(Feature):
             Field(_NICK, (nick,) if nick else (), FieldKind.TEXT_SINGLE, "Name", is_required=True),
         )
         form = DataForm(FormKind.FORM, fields, f"Registration with {room.jid}")
-        return Register({}, "Choose the name that is yours here.", bool(nick), form=form).encode()
+        known = {"username": nick} if nick else {}
+        return Register(known, "Choose the name that is yours here.", bool(nick), form=form).encode()
 
     @handles(Register, kind="set", at=Addressee.ENTITY)
     async def register(self, request: Iq[Register]) -> None:

@@ -142,10 +142,13 @@ class RoomOwners(Feature):
         self._host.directory.unpin(room)
 
     def _emptied(self, room: Room) -> None:
-        """Let a room that nobody is in be forgotten in memory, and a temporary one for good (§4.2)."""
+        """Let a room that nobody is in be forgotten in memory.
+
+        One that is temporary (§4.2), or that nobody has configured (§10.1.3), is forgotten for good.
+        """
         if not room.exists:
             return
-        if room.configuration.is_persistent:
+        if room.configuration.is_persistent and not room.configuration.is_locked:
             self._host.directory.unpin(room)
         else:
             self._supervisor.start("end a temporary room", self._end_if_empty(room))

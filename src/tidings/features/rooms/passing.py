@@ -22,6 +22,7 @@ from tidings.wire.xmpp.stanza import Stanza
 MOST_WAITING: Final = 1_000
 """So many requests of a room wait for an answer; beyond it the oldest are forgotten."""
 _PING: Final = (ns.PING, "ping")
+_DISCO: Final = ((ns.DISCO_INFO, "query"), (ns.DISCO_ITEMS, "query"))
 _VCARD: Final = (ns.VCARD, "vCard")
 
 
@@ -50,7 +51,8 @@ class Passing:
             return self._take_back(room, stanza)
         asker, asked = room.occupants.at(stanza.sender), room.occupants.called(stanza.to.resource)
         if asker is None:
-            raise StanzaError("not-acceptable", "you are not in the room")
+            is_disco = stanza.payload_tag in _DISCO  # XEP-0045 §6.6
+            raise StanzaError("bad-request" if is_disco else "not-acceptable", "you are not in the room")
         if asked is None:
             raise StanzaError("item-not-found", f"nobody here is called {stanza.to.resource}")
         if asked is asker and stanza.payload_tag == _PING:

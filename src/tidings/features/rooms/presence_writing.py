@@ -102,6 +102,17 @@ def _mark_of(room: Room, step: VersionStep | None) -> VersionMark | None:
     return None if step is None or not is_told else VersionMark(since=step.since, until=step.until)
 
 
+def stranger_kicked(room: Room, presence: Stanza) -> Stanza:
+    """Give the answer to who says something of himself to a room that he is not in (§7.2.18)."""
+    item = OccupantItem(
+        affiliation=Affiliation.NONE.value, role=Role.NONE.value, reason="You are not in the room."
+    )
+    about = about_occupant(item, statuses=(Status.SELF, Status.KICKED, Status.ERROR))
+    assert presence.to is not None
+    sender = room.jid.with_resource(presence.to.resource)
+    return Stanza.build("presence", kind="unavailable", sender=sender, to=presence.sender, content=(about,))
+
+
 def _around(address: Jid, presence: Stanza, id_: str, *told: Element) -> Stanza:
     return presence.replace(
         sender=address,

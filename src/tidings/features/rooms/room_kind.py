@@ -129,10 +129,12 @@ class RoomKind:
             raise StanzaError("item-not-found", "there is no such room")
         assert message.sender is not None  # stamped, or verified
         occupant = room.occupants.at(message.sender)
+        if occupant is None and room.configuration.is_locked:
+            raise StanzaError("item-not-found", "the room is not ready yet")  # §16.2
         if message.to is not None and message.to.resource:
             return self._plan_private(submission, classification, kept, room, occupant)
         if message.kind != "groupchat":
-            self._requests.check(room, occupant, message)
+            self._requests.check(room, occupant, message, submission.parties or ())
             return Plan(reason=_TO_ROOM)
         if occupant is None:
             raise StanzaError("not-acceptable", "you are not in the room")

@@ -6,6 +6,7 @@ sections of XEP-0045.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from tidings.base.errors import StanzaError
@@ -15,6 +16,8 @@ from tidings.features.rooms.new_member import make_member
 from tidings.features.rooms.room import Occupant, Room
 from tidings.features.rooms.showing import Showing
 from tidings.features.rooms.storing import RoomStore
+from tidings.kernel.entity import Entity
+from tidings.kernel.host import Host
 from tidings.kernel.maybe_awaitable import MaybeAwaitable
 from tidings.messages.origin import Via
 from tidings.messages.router import Router
@@ -37,12 +40,24 @@ class RoomRequests:
         self._router = router
         self._showing = showing
 
-    def check(self, room: Room, occupant: Occupant | None, message: Stanza) -> None:
-        """Refuse what may not be asked, by raising `StanzaError`; nothing is awaited."""
+    def check(
+        self,
+        room: Room,
+        occupant: Occupant | None,
+        message: Stanza,
+        invited: Sequence[tuple[Host, Entity]],
+    ) -> None:
+        """Refuse what may not be asked, by raising `StanzaError`; nothing is awaited.
+
+        `invited` are those of this server whom the message invites.
+        """
         invitations = _invitations(message)
         if invitations:
             for each in invitations:
                 _check_invitation(room, occupant, message, each)
+            for _, person in invited:
+                if not person.exists:  # §7.8.2
+                    raise StanzaError("item-not-found", f"there is no {person.jid}")
         elif _voice_form(message) is not None:
             if occupant is None:
                 raise StanzaError("not-acceptable", "you are not in the room")
@@ -78,10 +93,7 @@ class RoomRequests:
             if each.name == "invite" and room.configuration.is_members_only:
                 await make_member(room, each.address.bare, self._store, self._showing)  # §7.8.2
             by = Invitation(name=each.name, address=message.sender, reason=each.reason, thread=each.thread)
-            about = Element("x", ns.MUC_USER, None, by.encode())
-            if each.name == "invite" and room.configuration.password:
-                about.append(Element("password", ns.MUC_USER, None, room.configuration.password))
-            told = Stanza.build("message", sender=room.jid, to=each.address, id=message.id, content=(about,))
+            told = invited_through(room, by, each.address, id=message.id)
             await self._router.send(self._router.origin_of(room.jid, Via.SELF), (told,))
 
     # --- voice
@@ -107,6 +119,14 @@ class RoomRequests:
             return None
         occupant.role = Role.PARTICIPANT
         return self._showing.updated(room, occupant)
+
+
+def invited_through(room: Room, invitation: Invitation, to: Jid, *, id: str | None = None) -> Stanza:  # noqa: A002  # the attribute's own name
+    """Give an invitation, or a refusal of one, as the room hands it on, with the password (§7.8.2)."""
+    about = Element("x", ns.MUC_USER, None, invitation.encode())
+    if invitation.name == "invite" and room.configuration.password:
+        about.append(Element("password", ns.MUC_USER, None, room.configuration.password))
+    return Stanza.build("message", sender=room.jid, to=to, id=id, content=(about,))
 
 
 def _invitations(message: Stanza) -> tuple[Invitation, ...]:

@@ -13,6 +13,7 @@ import msgspec
 
 from tidings.base.errors import BackendError, StanzaError
 from tidings.base.jid import Jid
+from tidings.features.rooms import recent
 from tidings.features.rooms.affiliation import Affiliation
 from tidings.features.rooms.configuration import RoomConfiguration
 from tidings.features.rooms.light_view import record
@@ -96,6 +97,7 @@ class RoomStore:
         assert change.configuration is not None
         await until_done(self._router.hosts[room.jid.domain].hooks.run(AccountWanted(room.jid)))
         await self.forget(room)  # what is left of an earlier one of this name is not this one's
+        recent.forget(room)
         head = await self._ledger.head(room.jid)
         if head.first <= head.position:
             raise AddressHeld(room.jid)
