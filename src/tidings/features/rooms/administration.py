@@ -15,6 +15,7 @@ from tidings.base.jid import Jid
 from tidings.features.rooms.affiliation import (
     Affiliation,
     Role,
+    is_for_admins,
     may_change_affiliation,
     may_change_role,
     role_after,
@@ -24,18 +25,20 @@ from tidings.features.rooms.attendance import attendance_of
 from tidings.features.rooms.entrance import Entrance
 from tidings.features.rooms.room import Membership, Occupant, Room, RoomState, room_of
 from tidings.features.rooms.room_access import may_list
+from tidings.features.rooms.room_requests import invited_through
 from tidings.features.rooms.showing import Showing
 from tidings.features.rooms.storing import Change, RoomStore
 from tidings.kernel.feature import Addressee, Feature, Spec, handles
 from tidings.kernel.host import Host
 from tidings.kernel.iq import Iq
 from tidings.kernel.maybe_awaitable import MaybeAwaitable, in_turn, until_done
+from tidings.messages.origin import Via
 from tidings.messages.router import Router
 from tidings.ports.ledger import Ledger
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.muc_admin import RoomAdministration
-from tidings.wire.xmpp.payloads.muc_user import OccupantItem, Status, about_occupant
+from tidings.wire.xmpp.payloads.muc_user import Invitation, OccupantItem, Status, about_occupant
 
 log = structlog.get_logger("tidings.rooms")
 
@@ -94,9 +97,8 @@ class RoomAdministrators(Feature):
         )
 
     def _with_role(self, room: Room, asker: Jid, wanted: Role) -> RoomAdministration:
-        occupant = room.occupants.at(asker)
-        is_staff = room.state.affiliation_of(asker.bare).is_staff
-        if not is_staff and (occupant is None or occupant.role is not Role.MODERATOR):
+        (_, role), _ = self._standing(room, asker)
+        if role is not Role.MODERATOR:
             raise StanzaError("forbidden", "that list is for moderators")
         return RoomAdministration(
             tuple(
@@ -134,9 +136,8 @@ class RoomAdministrators(Feature):
             )
         by = room.occupants.at(actor)
         reasons = {jid: item.reason for jid, item in named}
-        await until_done(
-            in_turn(self._tell_affiliations(room, before, change, reasons, "" if by is None else by.nick))
-        )
+        nick = "" if by is None else by.nick
+        await until_done(in_turn(self._tell_affiliations(room, before, change, reasons, nick)))
         self._attendance.settle(room)
 
     def _changed(
@@ -147,18 +148,18 @@ class RoomAdministrators(Feature):
         before: dict[Jid, Affiliation],
     ) -> Change | None:
         """Give what becomes of members; raises `StanzaError` where the actor may not do that."""
-        mine = Affiliation.OWNER if actor in self._host.admins else state.affiliation_of(actor)
+        mine = self._affiliation_of(state, actor)
         members: dict[Jid, Membership] = {}
         for jid, item in named:
             was, after = state.affiliation_of(jid), _affiliation(item.affiliation)
             old = state.members.get(jid, Membership(Affiliation.NONE))
-            nick = item.nick or old.nick
-            if not may_change_affiliation(mine, was, after):
-                raise StanzaError(
-                    "forbidden" if not mine.is_staff else "not-allowed", "you may not change that"
-                )
-            if jid == actor and after is Affiliation.OUTCAST:
+            nick = "" if item.takes_nick else item.nick or old.nick
+            if jid == actor and after is Affiliation.OUTCAST and mine.is_staff:
                 raise StanzaError("conflict", "nobody bans himself")  # §9.1
+            if not may_change_affiliation(mine, was, after):
+                # Whom an admin may not ban stands above him (§9.1); all else is for owners (§10.3 to §10.8).
+                is_ban = mine.is_staff and after is Affiliation.OUTCAST
+                raise StanzaError("not-allowed" if is_ban else "forbidden", "you may not change that")
             if item.nick and state.holder_of(item.nick) not in {None, jid}:
                 raise StanzaError("conflict", f"the name {item.nick} is somebody else's")
             if was is after and nick == old.nick:
@@ -203,25 +204,39 @@ class RoomAdministrators(Feature):
                 else:
                     occupant.role = role_after(occupant.role, was, after, is_moderated=moderated)
                     yield self._showing.updated(room, occupant, actor=actor, reason=reason, step=step)
-            if not room.occupants.of(jid):
-                yield self._showing.changed_while_away(room, jid, after, step)
+            if after is Affiliation.OUTCAST and not jid.local:
+                for occupant in [each for each in room.occupants if each.jid.domain == jid.domain]:
+                    if room.state.affiliation_of(occupant.jid) is Affiliation.OUTCAST:
+                        yield self._put_out(room, occupant, (Status.BANNED,), actor, reason, after)
+            if room.occupants.of(jid):
+                continue
+            yield self._showing.changed_while_away(room, jid, after, step)
+            is_new = was is Affiliation.NONE and after is Affiliation.MEMBER
+            if is_new and room.configuration.is_members_only and change.by is not None:
+                yield self._invite(room, jid, change.by, reason)
+
+    async def _invite(self, room: Room, member: Jid, by: Jid, reason: str) -> None:
+        """Tell a new member of a room that is for members only (§9.5)."""
+        invitation = Invitation(name="invite", address=by, reason=reason)
+        told = invited_through(room, invitation, member)
+        await self._router.send(self._router.origin_of(room.jid, Via.SELF), (told,))
 
     # --- roles
 
     def _change_roles(self, room: Room, actor: Jid, items: tuple[OccupantItem, ...]) -> MaybeAwaitable:
-        by = room.occupants.at(actor)
-        if by is None:
-            raise StanzaError("not-acceptable", "you are not in the room")
+        mine, nick = self._standing(room, actor)
         changes: list[tuple[Occupant, Role, str]] = []
         for item in items:
             occupant, after = room.occupants.called(item.nick), _role(item.role)
             if occupant is None:
                 raise StanzaError("item-not-found", f"nobody here is called {item.nick}")
-            mine = (room.state.affiliation_of(by.jid), by.role)
             theirs = (room.state.affiliation_of(occupant.jid), occupant.role)
             if not may_change_role(mine, theirs, after):
-                refused = "not-allowed" if by.role is Role.MODERATOR else "forbidden"
-                raise StanzaError(refused, f"you may not do that to {item.nick}")
+                is_his = mine[0].is_staff or not is_for_admins(occupant.role, after)
+                is_allowed = mine[1] is Role.MODERATOR and is_his
+                raise StanzaError(
+                    "not-allowed" if is_allowed else "forbidden", f"you may not do that to {item.nick}"
+                )
             changes.append((occupant, after, item.reason))
 
         def steps() -> Iterator[MaybeAwaitable]:
@@ -231,16 +246,35 @@ class RoomAdministrators(Feature):
                     room=room.jid.text,
                     account=occupant.jid.text,
                     role=after.value,
-                    by=by.jid.text,
+                    by=actor.bare.text,
                 )
                 if after is Role.NONE:
-                    yield self._put_out(room, occupant, (Status.KICKED,), by.nick, reason)
+                    yield self._put_out(room, occupant, (Status.KICKED,), nick, reason)
                 else:
                     occupant.role = after
-                    yield self._showing.updated(room, occupant, actor=by.nick, reason=reason)
+                    yield self._showing.updated(room, occupant, actor=nick, reason=reason)
             self._attendance.settle(room)
 
         return in_turn(steps())
+
+    def _standing(self, room: Room, actor: Jid) -> tuple[tuple[Affiliation, Role], str]:
+        """Give the affiliation, role and nick by which somebody acts, who is known by his bare JID (§8, §9).
+
+        An admin who is not in the room acts as a moderator without a nick.
+        """
+        here = room.occupants.at(actor)
+        occupants = room.occupants.of(actor.bare) if here is None else [here]
+        by = next((each for each in occupants if each.role is Role.MODERATOR), None)
+        affiliation = self._affiliation_of(room.state, actor.bare)
+        if by is not None:
+            return (affiliation, by.role), by.nick
+        if not occupants and affiliation.is_staff:
+            return (affiliation, Role.MODERATOR), ""
+        return (affiliation, Role.NONE), ""
+
+    def _affiliation_of(self, state: RoomState, actor: Jid) -> Affiliation:
+        """Give what somebody is who acts; who administers the server is as an owner."""
+        return Affiliation.OWNER if actor in self._host.admins else state.affiliation_of(actor)
 
     def _put_out(
         self,

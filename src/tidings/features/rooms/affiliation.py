@@ -87,11 +87,20 @@ def may_change_role(actor: tuple[Affiliation, Role], target: tuple[Affiliation, 
     """Tell whether an occupant may give another one this role (§8, §9.6, §9.7; table 4 of §5.1.1).
 
     Moderators kick, give voice and take it; moderators are made and unmade by admins and owners. Nobody takes
-    anything from who is staff, but an owner from nobody's equal: an admin (§8.2, §8.4, §9.7).
+    anything from who stands above him, and from who is staff only an owner does: he kicks an admin, and takes
+    the voice of none (§8.2, §8.4, §8.5, §9.7).
     """
     (actor_is, actor_role), (target_is, before) = actor, target
     if actor_role is not Role.MODERATOR:
         return False
     if Role.MODERATOR in {before, after} and not actor_is.is_staff:
         return False
-    return not target_is.is_staff or actor_is.rank > target_is.rank
+    if target_is.is_staff:
+        return actor_is.rank > target_is.rank and after is not Role.VISITOR
+    takes = after is Role.NONE or after is Role.VISITOR
+    return not takes or actor_is.rank >= target_is.rank
+
+
+def is_for_admins(before: Role, after: Role) -> bool:
+    """Tell whether it is for admins alone to ask for such a change: it makes or unmakes a moderator (§9)."""
+    return after is Role.MODERATOR or (before is Role.MODERATOR and after is Role.PARTICIPANT)

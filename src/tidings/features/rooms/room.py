@@ -60,7 +60,16 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
 class RoomState:
     """What is kept of a room, as it is at one version of its archive."""
 
-    __slots__ = ("affiliations", "configuration", "members", "names", "properties", "subject", "version")
+    __slots__ = (
+        "_outcast_domains",
+        "affiliations",
+        "configuration",
+        "members",
+        "names",
+        "properties",
+        "subject",
+        "version",
+    )
 
     def __init__(
         self,
@@ -77,29 +86,40 @@ class RoomState:
         self.names = Names()
         """Those that are reserved for members."""
         self.affiliations = AffiliationVersion(configuration.secret)
+        self._outcast_domains: set[str] = set()
 
     def put(self, jid: Jid, member: Membership | None) -> None:
         """Let somebody be something else to the room; None for nothing."""
         before = self.members.pop(jid, None)
         if before is not None and before.nick:
             self.names.discard(before.nick, jid)
+        if not jid.local:
+            self._outcast_domains.discard(jid.domain)
         if member is not None:
             self.members[jid] = member
             if member.nick:
                 self.names.add(member.nick, jid)
+            if member.affiliation is Affiliation.OUTCAST and not jid.local:
+                self._outcast_domains.add(jid.domain)
         was = Affiliation.NONE if before is None else before.affiliation
         self.affiliations.change(jid, was, Affiliation.NONE if member is None else member.affiliation)
 
     def steps(self, members: Mapping[Jid, Membership]) -> dict[Jid, VersionStep]:
         """Give the steps by which the version of the affiliations would change."""
         return self.affiliations.steps(
-            (jid, self.affiliation_of(jid), member.affiliation) for jid, member in members.items()
+            (jid, self._kept_of(jid), member.affiliation) for jid, member in members.items()
         )
 
-    def affiliation_of(self, jid: Jid) -> Affiliation:
-        """Tell what a bare JID is to the room."""
+    def _kept_of(self, jid: Jid) -> Affiliation:
         member = self.members.get(jid)
         return Affiliation.NONE if member is None else member.affiliation
+
+    def affiliation_of(self, jid: Jid) -> Affiliation:
+        """Tell what a bare JID is to the room; who is nothing is banned if his domain is (§9.2)."""
+        kept = self._kept_of(jid)
+        if kept is not Affiliation.NONE:
+            return kept
+        return Affiliation.OUTCAST if jid.domain in self._outcast_domains else Affiliation.NONE
 
     def role_of(self, jid: Jid) -> Role:
         """Tell with which role somebody enters."""

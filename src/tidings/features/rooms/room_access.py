@@ -62,14 +62,18 @@ def check_staff(room: Room, asker: Jid, host: Host) -> None:
 def may_list(room: Room, mine: Affiliation, role: Role | None, wanted: Affiliation) -> bool:
     """Tell who sees which list: of outcasts the staff alone; of others, who the configuration says.
 
-    `role` is that in the room; None for who is not in it.
+    A list has real addresses. In a semi-anonymous room it is for who sees those anyway (§5.2.2), and the
+    lists of owners and of admins are for owners (§10.5, §10.8). `role` is that in the room; None for who is
+    not in it.
     """
+    if room.configuration.is_anonymous and wanted.is_staff:
+        return mine is Affiliation.OWNER
     if mine.is_staff:
         return True
     if wanted is Affiliation.OUTCAST or wanted is Affiliation.NONE:
         return False
-    if room.configuration.is_anonymous and mine is Affiliation.NONE and role is None:
-        return False
+    if room.configuration.is_anonymous:
+        return role is Role.MODERATOR
     match room.configuration.shows_members_to:
         case "moderators":
             return role is Role.MODERATOR

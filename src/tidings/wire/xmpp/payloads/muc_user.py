@@ -45,6 +45,8 @@ class OccupantItem(msgspec.Struct, frozen=True, kw_only=True):
     role: str = ""
     jid: Jid | None = None
     nick: str = ""
+    takes_nick: bool = False
+    """Whether it asks that no nick is reserved any more, by an empty one (§9.5)."""
     actor: str = ""
     """The nickname of who has brought it about."""
     reason: str = ""
@@ -58,6 +60,7 @@ class OccupantItem(msgspec.Struct, frozen=True, kw_only=True):
             role=element.get("role") or "",
             jid=None if jid is None else read_jid(jid, "jid"),
             nick=element.get("nick") or "",
+            takes_nick=element.get("nick") == "",
             reason=element.text_of("reason") or "",
         )
 
