@@ -24,6 +24,8 @@ OWN_NICK_NODE: Final = "x-roomuser-item"
 """Under this node a room tells somebody the name that is reserved for him (§6.6)."""
 DATA_VERSION: Final = f"{{{ns.TIDINGS_ROOMS}}}data_version"
 """A field of our own (XEP-0068 §3.4, docs/specs/rooms.md)."""
+STABLE_ID: Final = f"{ns.MUC}#stable_id"
+"""A message comes back with the id that its sender gave it (§7.4)."""
 MOST_LISTED: Final = 1_000
 
 
@@ -31,7 +33,7 @@ class RoomDiscovery(Feature):
     """Lists public rooms and tells what a room is like."""
 
     spec = (
-        Spec.xep(45, version="1.35.3"),
+        Spec.xep(45, version="1.35.3", advertises=(STABLE_ID,)),  # §7.4
         Spec.xep(421, version="1.0.1", advertises=(ns.OCCUPANT_ID,)),
     )
     requires = (Entrance,)
@@ -81,7 +83,7 @@ def features_of(configuration: RoomConfiguration) -> tuple[str, ...]:
         "muc_semianonymous" if configuration.is_anonymous else "muc_nonanonymous",
         "muc_passwordprotected" if configuration.password else "muc_unsecured",
         "muc_persistent" if configuration.is_persistent else "muc_temporary",
-        f"{ns.MUC}#stable_id",
+        STABLE_ID,
         f"{ns.MUC}#self-ping-optimization",
         f"{ns.MUC}#request",
         ns.STANZA_ID,
