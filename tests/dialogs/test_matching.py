@@ -48,6 +48,7 @@ MESSAGE = (
         '<message from="a@b" to="romeo@localhost"><body>Hi</body></message>',
         '<message from="{any}"><body>{word}</body></message>',
         '<message from="a@b" type="{maybe}" play:more="true"/>',
+        '<message from="a@b" play:more="true"><body play:absent="true">Ho</body></message>',
     ],
 )
 async def test_what_matches(expected: str) -> None:
@@ -65,6 +66,10 @@ async def test_what_matches(expected: str) -> None:
         ('<message from="a@b"><body>Hi</body><x xmlns="y"/></message>', "lacks"),
         ('<message from="a@b"><body xmlns="other">Hi</body></message>', "lacks"),
         ('<message from="{one}"><body>{one}</body></message>', "but {one} was 'a@b'"),
+        (
+            '<message from="a@b" play:more="true"><body play:absent="true">Hi</body></message>',
+            "<message> has",
+        ),
         ('<presence from="a@b"/>', "instead of {jabber:client}presence"),
     ],
 )

@@ -23,7 +23,8 @@ In what is received, `{any}` matches any value and `{word}` any value that is th
 stands, also in what is sent later; an attribute with `{maybe}` may be missing. `xml:lang` is ignored; so are,
 unless the play names them, the server's `<delay/>`, `<stanza-id/>`, `<occupant-id/>` and `<time/>`, `id` and
 `to` of a stanza, the account's own bare address in `from` of an IQ, and `<text/>` of an error.
-`play:more="true"` allows more children; errors may also echo what they answer (RFC 6120 §8.3.1).
+`play:more="true"` allows more children, and `play:more="dropped"` such as differ from one run to the next; a
+child with `play:absent="true"` must not be there. Errors may also echo what they answer (RFC 6120 §8.3.1).
 """
 
 import contextlib
@@ -36,19 +37,8 @@ from typing import Protocol
 
 from lxml import etree
 
-PLAY = "urn:tidings:play"
-CLIENT = "jabber:client"
-STANZA_ERRORS = "urn:ietf:params:xml:ns:xmpp-stanzas"
-XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
-MORE = f"{{{PLAY}}}more"
-IGNORED_CHILDREN = {
-    f"{{{STANZA_ERRORS}}}text",
-    "{urn:xmpp:delay}delay",
-    "{urn:xmpp:sid:0}stanza-id",
-    "{urn:xmpp:occupant-id:0}occupant-id",
-    "{urn:tidings:time:0}time",
-}
-WILDCARD = re.compile(r"\{([a-z][a-z0-9-]*)\}")
+from tests.harness.matching import CLIENT, PLAY, WILDCARD, canonical, match_stanza, text_of
+
 DIRECTION = re.compile(
     r"(?P<who>\w+) (?P<what>logs in|logs out|sends|receives( in any order| nothing)?|may receive)$"
 )
@@ -257,7 +247,7 @@ class Performance:
             )
             if name == who:
                 answer = await self._receive(name)
-                assert answer.get("id") == "silence", f"received instead of nothing: {_text(answer)}"
+                assert answer.get("id") == "silence", f"received instead of nothing: {text_of(answer)}"
             else:
                 await self._skip_to_answer(name)
 
@@ -275,7 +265,7 @@ class Performance:
         except StreamEnd as end:
             condition = end.condition
         else:
-            raise AssertionError(f"the stream did not end; received {_text(stanza)}")
+            raise AssertionError(f"the stream did not end; received {text_of(stanza)}")
         assert condition == step.condition, f"the stream ended with {condition or 'no error'}"
         self.transcript.append(f"{step.who} is thrown out: {condition}")
 
@@ -295,13 +285,13 @@ class Performance:
         masked = copy.deepcopy(received)
         own = self._cast[who].bare
         try:
-            _match_stanza(expected, masked, words, own)
+            match_stanza(expected, masked, words, own)
         except AssertionError as reason:
             raise AssertionError(
-                f"{reason}\n  expected {_text(expected)}\n  received {_text(received)}"
+                f"{reason}\n  expected {text_of(expected)}\n  received {text_of(received)}"
             ) from None
         self._words = words
-        return _canonical(masked)
+        return canonical(masked)
 
     def _note(self, who: str, lines: list[str]) -> None:
         for line in lines:
@@ -338,88 +328,3 @@ def _split(text: str) -> list[str]:
         if depth == 0:
             pieces.append(text[start : tag.end()])
     return pieces
-
-
-def _text(element: etree._Element) -> str:
-    return etree.tostring(element, encoding="unicode", with_tail=False)
-
-
-def _match_stanza(
-    expected: etree._Element, received: etree._Element, words: dict[str, str], own: str
-) -> None:
-    """Compare a whole stanza: some of its attributes are ignored unless the play names them."""
-    for attribute in ("id", "to"):
-        if attribute not in expected.attrib:
-            received.attrib.pop(attribute, None)
-    if "from" not in expected.attrib and received.get("from") == own and received.tag == f"{{{CLIENT}}}iq":
-        del received.attrib["from"]
-    if expected.get("type") == "error":
-        expected.set(MORE, "dropped")
-    _match_element(expected, received, words)
-
-
-def _match_element(expected: etree._Element, received: etree._Element, words: dict[str, str]) -> None:
-    assert expected.tag == received.tag, f"{received.tag} instead of {expected.tag}"
-    received.attrib.pop(XML_LANG, None)
-    wanted = {name: value for name, value in expected.attrib.items() if name not in {MORE, XML_LANG}}
-    for name in [name for name, value in wanted.items() if value == "{maybe}"]:
-        del wanted[name]
-        received.attrib.pop(name, None)
-    for name in {*wanted, *received.attrib}:
-        assert name in wanted, f"<{_name(received)}> has an attribute {name} too many"
-        assert name in received.attrib, f"<{_name(received)}> has no attribute {name}"
-        received.set(name, _match_value(wanted[name], received.get(name, ""), words, name))
-    if len(expected) == 0:
-        received.text = _match_value(expected.text or "", received.text or "", words, _name(received)) or None
-    children = list(received)
-    for child in expected:
-        _take_match(child, children, words, received)
-    for child in children:
-        if child.tag in IGNORED_CHILDREN or expected.get(MORE) == "dropped":
-            received.remove(child)
-        elif expected.get(MORE) != "true":
-            raise AssertionError(f"<{_name(received)}> has a child too many: {_text(child)}")
-
-
-def _take_match(
-    expected: etree._Element, children: list[etree._Element], words: dict[str, str], parent: etree._Element
-) -> None:
-    """Remove the child that matches from the list; AssertionError when there is none."""
-    reasons = []
-    for child in children:
-        attempt, known = copy.deepcopy(child), dict(words)
-        try:
-            _match_element(expected, attempt, known)
-        except AssertionError as reason:
-            reasons.append(str(reason))
-            continue
-        parent.replace(child, attempt)
-        children.remove(child)
-        words.update(known)
-        return
-    raise AssertionError(f"<{_name(parent)}> lacks {_text(expected)}: {'; '.join(reasons) or 'it is empty'}")
-
-
-def _match_value(expected: str, received: str, words: dict[str, str], where: str) -> str:
-    """What goes into the transcript: the value, or the wildcard that stood for it."""
-    wildcard = WILDCARD.fullmatch(expected.strip())
-    if wildcard is None:
-        if expected != received and (expected.strip() or received.strip()):
-            raise AssertionError(f"{where} is {received!r} instead of {expected!r}")
-        return received
-    assert received, f"{where} is empty"
-    if wildcard[1] != "any":
-        known = words.setdefault(wildcard[1], received)
-        assert known == received, f"{where} is {received!r}, but {wildcard[0]} was {known!r}"
-    return wildcard[0]
-
-
-def _name(element: etree._Element) -> str:
-    return etree.QName(element).localname
-
-
-def _canonical(element: etree._Element) -> str:
-    """The same text for the same tree, whatever the prefixes: names in Clark notation, attributes sorted."""
-    attributes = "".join(f' {name}="{value}"' for name, value in sorted(element.attrib.items()))
-    content = (element.text or "").strip() + "".join(sorted(_canonical(child) for child in element))
-    return f"<{element.tag}{attributes}>{content}</>"
