@@ -40,12 +40,15 @@ ITESTS_IN_REACH = (
     "test_ibb",
     "test_last_activity",
     "test_mam",
+    "test_moderate",
+    "test_muc",
     "test_ping",
     "test_privatestorage",
     "test_quickresponse",
     "test_reactions",
     "test_reconnect",
     "test_retract",
+    "test_selfping",
     "test_slow_filters",
     "test_tls_check",
     "test_vcard",
@@ -56,10 +59,7 @@ ITESTS_IN_REACH = (
 ITESTS_OUT_OF_REACH = {
     "test_component": "components (XEP-0114); also skips itself outside its authors' CI",
     "test_httpupload": "file upload (XEP-0363)",
-    "test_moderate": "rooms (XEP-0045, XEP-0425)",
-    "test_muc": "rooms (XEP-0045)",
     "test_pep": "personal eventing (XEP-0163)",
-    "test_selfping": "rooms (XEP-0045, XEP-0410)",
     "test_sos": "service outage status (XEP-0455)",
     "test_user_avatar": "personal eventing (XEP-0084, XEP-0163)",
 }
@@ -152,7 +152,13 @@ def test_itest(name: str, itests: Path, interop_server: ServerProcess) -> None:
         text=True,
         timeout=ITEST_SECONDS,
         check=False,
-        env={**os.environ, **accounts, **passwords, "SSL_CERT_FILE": str(interop_server.authority)},
+        env={
+            **os.environ,
+            **accounts,
+            **passwords,
+            "CI_MUC_SERVER": "conference.localhost",
+            "SSL_CERT_FILE": str(interop_server.authority),
+        },
     )
     if done.returncode != 0 or "OK" not in done.stderr:
         pytest.fail(

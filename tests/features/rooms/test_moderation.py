@@ -40,6 +40,30 @@ async def test_a_moderator_takes_back_what_somebody_has_said(world: World) -> No
         await world.restart()
 
 
+async def test_clients_of_an_earlier_version_moderate_and_are_told(world: World) -> None:
+    alice, bob = await occupant(world, "alice", "Alice"), await occupant(world, "bob", "Bob")
+    await bob.send(say("potions"))
+    id_ = bob.take("message")[-1].find("stanza-id", ns.STANZA_ID).get("id")
+    fastened = (
+        f"<iq type='set' id='m1' to='{ROOM}'><apply-to xmlns='urn:xmpp:fasten:0' id='{id_}'>"
+        "<moderate xmlns='urn:xmpp:message-moderate:0'>{}<reason>spam</reason></moderate></apply-to></iq>"
+    )
+    retract = "<retract xmlns='urn:xmpp:message-retract:0'/>"
+    assert condition(await alice.request(fastened.format(""))) == "bad-request"
+    assert condition(await bob.request(fastened.format(retract))) == "forbidden"
+    assert condition(await alice.request(fastened.format(retract))) == ""
+    [told] = bob.take("message")
+    about = told.find("apply-to", ns.FASTENING)
+    moderated = about.find("moderated", ns.MODERATION0)
+    assert (about.get("id"), moderated.get("by"), moderated.text_of("reason")) == (
+        id_,
+        f"{ROOM}/Alice",
+        "spam",
+    )
+    assert moderated.find("retract", ns.RETRACTION0) is not None
+    assert told.find("retract", ns.RETRACTION1).get("id") == id_
+
+
 async def test_who_is_no_moderator_waits_in_slow_mode(world: World) -> None:
     alice, bob = await occupant(world, "alice", "Alice"), await occupant(world, "bob", "Bob")
     await owner(alice, form(slow_mode_duration="30"))

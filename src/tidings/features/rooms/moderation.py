@@ -29,7 +29,7 @@ from tidings.ports.ledger.batch import Accepted, Append, Entry, EntryKind, Entry
 from tidings.ports.ledger.reading import EntryId, NoSuchEntry, PageQuery
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.arrival import stamped
-from tidings.wire.xmpp.payloads.moderation import Moderation, moderated
+from tidings.wire.xmpp.payloads.moderation import FastenedModeration, Moderation, fastened, moderated
 from tidings.wire.xmpp.stanza import Stanza
 
 log = structlog.get_logger("tidings.rooms")
@@ -40,7 +40,7 @@ _TRIES: Final = 5
 class RoomModeration(Feature):
     """Lets moderators take messages back."""
 
-    spec = Spec.xep(425, version="0.3.0", advertises=(ns.MODERATION,))
+    spec = Spec.xep(425, version="0.3.0", advertises=(ns.MODERATION, ns.MODERATION0))
     requires = (Entrance,)
 
     def __init__(self, host: Host, router: Router, ledger: Ledger) -> None:
@@ -52,19 +52,27 @@ class RoomModeration(Feature):
     def describe(self, event: DiscoInfo) -> None:
         """Say of a room that its messages can be moderated."""
         if event.entity is not None and event.entity.exists and not event.node:
-            event.features.append(ns.MODERATION)
+            event.features += (ns.MODERATION, ns.MODERATION0)
 
     @handles(Moderation, kind="set", at=Addressee.ENTITY)
     async def moderate(self, request: Iq[Moderation]) -> None:
         """Take a message back and tell everybody."""
-        room, text = room_of(request.entity), request.payload.id
-        _moderator(room, request.sender)
+        await self._take_back(room_of(request.entity), request.sender, request.payload)
+
+    @handles(FastenedModeration, kind="set", at=Addressee.ENTITY)
+    async def moderate_fastened(self, request: Iq[FastenedModeration]) -> None:
+        """Do the same for who asks by version 0.2.1."""
+        await self._take_back(room_of(request.entity), request.sender, request.payload.moderation)
+
+    async def _take_back(self, room: Room, sender: Jid, asked: Moderation) -> None:
+        text = asked.id
+        _moderator(room, sender)
         id_ = EntryId.parse(text)
         if id_ is None or not await self._is_message(room.jid, id_):
             raise StanzaError("item-not-found", "the room has no such message")
         for _ in range(_TRIES):
-            moderator = _moderator(room, request.sender)  # who was one when he asked may be none now
-            told = _told(room, moderator, request.payload)
+            moderator = _moderator(room, sender)  # who was one when he asked may be none now
+            told = _told(room, moderator, asked)
             [outcome] = (await self._ledger.commit(_retraction(room, told, id_))).outcomes
             if isinstance(outcome, Accepted):
                 log.info("room_message_moderated", room=room.jid.text, message=text, by=moderator.jid.text)
@@ -99,8 +107,11 @@ def _moderator(room: Room, device: Jid) -> Occupant:
 
 def _told(room: Room, moderator: Occupant, asked: Moderation) -> Stanza:
     by = room.address_of(moderator.nick)
-    content = moderated(asked.id, by=by, occupant_id=moderator.id, reason=asked.reason)
-    return Stanza.build("message", kind="groupchat", sender=room.jid, id=token(12), content=(content,))
+    content = (
+        moderated(asked.id, by=by, occupant_id=moderator.id, reason=asked.reason),
+        fastened(asked.id, by=by, reason=asked.reason),
+    )
+    return Stanza.build("message", kind="groupchat", sender=room.jid, id=token(12), content=content)
 
 
 def _retraction(room: Room, told: Stanza, id_: EntryId) -> LedgerBatch:

@@ -127,6 +127,7 @@ FASTENING: Final = "urn:xmpp:fasten:0"  # XEP-0422
 RETRACTION0: Final = "urn:xmpp:message-retract:0"  # XEP-0424 until version 0.3
 RETRACTION1: Final = "urn:xmpp:message-retract:1"  # XEP-0424
 RETRACTION_BY_STANZA_ID: Final = "urn:esl:message-retract-by-stanza-id:0"  # MongooseIM
+MODERATION0: Final = "urn:xmpp:message-moderate:0"  # XEP-0425 until version 0.2
 MODERATION: Final = "urn:xmpp:message-moderate:1"  # XEP-0425
 FALLBACK: Final = "urn:xmpp:fallback:0"  # XEP-0428
 REACTIONS: Final = "urn:xmpp:reactions:0"  # XEP-0444
