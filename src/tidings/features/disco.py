@@ -84,8 +84,9 @@ class ServiceDiscovery(Feature):
     async def describe_entity(self, request: Iq[Info]) -> Element:
         """Answer for an entity; an account's to itself and to those who may see its presence."""
         entity, node = self._visible(request), request.payload.node
-        if entity is None:
-            raise StanzaError("service-unavailable")
+        if entity is None:  # whether there is an account is told to nobody (RFC 6121 §8.5.1)
+            is_account = isinstance(request.entity, Account)
+            raise StanzaError("service-unavailable" if is_account else "item-not-found")
         event = DiscoInfo(entity.jid, node, request.sender, entity)
         if not node:
             category, kind = self._host.kind.identity

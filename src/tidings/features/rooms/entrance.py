@@ -24,6 +24,7 @@ from tidings.features.rooms.affiliation import Affiliation
 from tidings.features.rooms.affiliation_changes import told_at_entering
 from tidings.features.rooms.attendance import attendance_of
 from tidings.features.rooms.configuration import RoomConfiguration
+from tidings.features.rooms.leaving import leave
 from tidings.features.rooms.nicknames import check_nick
 from tidings.features.rooms.presence_writing import stranger_kicked
 from tidings.features.rooms.room import STATE, Occupant, Room, RoomState, room_of
@@ -284,14 +285,10 @@ class Entrance(Feature):
     async def _leave(self, room: Room, occupant: Occupant, presence: Stanza) -> None:
         """Let a device go, and the occupant with the last one (§7.14)."""
         assert presence.sender is not None
-        device = presence.sender
-        session = occupant.devices[device].session
         said = None if presence.kind == "error" else presence
         if room.configuration.is_locked and len(occupant.devices) == 1:  # §10.1.3: nobody will configure it
             self._attendance.remove(room, occupant)
             await until_done(self._showing.destroyed(room, occupant, Destruction()))
             self._attendance.settle(room)
             return
-        self._attendance.leave(room, device)
-        await until_done(self._showing.left(room, occupant, device, session, said))
-        self._attendance.settle(room)
+        await until_done(leave(room, occupant, presence.sender, self._attendance, self._showing, said))

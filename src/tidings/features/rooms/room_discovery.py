@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from tidings.base.errors import StanzaError
 from tidings.features.rooms.configuration import RoomConfiguration
 from tidings.features.rooms.entrance import Entrance
 from tidings.features.rooms.public_rooms import public_rooms
@@ -21,9 +22,11 @@ from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.data_form import DataForm, Field, FieldKind, FormKind
 
 OWN_NICK_NODE: Final = "x-roomuser-item"
-"""Under this node a room tells somebody the name that is reserved for him (§6.6)."""
+"""Under this node a room tells somebody the name that is reserved for him (§7.12)."""
 DATA_VERSION: Final = f"{{{ns.TIDINGS_ROOMS}}}data_version"
 """A field of our own (XEP-0068 §3.4, docs/specs/rooms.md)."""
+TRAFFIC_NODE: Final = f"{ns.MUC}#traffic"
+"""Under this node a room would tell what it lets through, if it kept anything back (§17.1.1)."""
 STABLE_ID: Final = f"{ns.MUC}#stable_id"
 """A message comes back with the id that its sender gave it (§7.4)."""
 MOST_LISTED: Final = 1_000
@@ -58,7 +61,9 @@ class RoomDiscovery(Feature):
         room = event.entity
         if not isinstance(room, Room) or not room.exists:
             return
-        if event.node == OWN_NICK_NODE:  # §6.6
+        if event.node == TRAFFIC_NODE:  # §17.1.1
+            raise StanzaError("service-unavailable", "the room passes on what it does not know")
+        if event.node == OWN_NICK_NODE:  # §7.12
             event.known = True
             member = room.state.members.get(event.asker.bare)
             if member is not None and member.nick:

@@ -16,6 +16,7 @@ from tidings.base.jid import Jid
 from tidings.features.rooms import recent, slow_mode
 from tidings.features.rooms.affiliation import Role
 from tidings.features.rooms.attendance import Attendance
+from tidings.features.rooms.leaving import is_lost, leave
 from tidings.features.rooms.light_delivery import LightDelivery
 from tidings.features.rooms.mentioning import mentioned
 from tidings.features.rooms.passing import Passing
@@ -124,7 +125,7 @@ class RoomKind:
         """Let occupants speak who have a voice; raises `StanzaError` for everybody else."""
         message, room = submission.message, room_of(submission.entity)
         if message.kind == "error":
-            return Plan(reason=_TO_ROOM)  # what it means is seen when it is delivered
+            return Plan(reason=_TO_ROOM)  # §17.1.2: what it means is seen when it is delivered
         if not room.exists:
             raise StanzaError("item-not-found", "there is no such room")
         assert message.sender is not None  # stamped, or verified
@@ -247,6 +248,8 @@ class RoomKind:
         message, room = submission.message, room_of(submission.entity)
         assert message.sender is not None
         occupant = room.occupants.at(message.sender)
+        if message.kind == "error" and occupant is not None and is_lost(message):
+            return leave(room, occupant, message.sender, self.attendance, self._showing)
         if message.kind != "groupchat" and (message.to is None or not message.to.resource):
             return None if message.kind == "error" else self._requests.do(room, message)
         if occupant is None:

@@ -138,11 +138,14 @@ class Showing:
     def left(
         self, room: Room, occupant: Occupant, device: Jid, session: Session | None, said: Stanza | None
     ) -> MaybeAwaitable:
-        """Show that a device has left, to itself, and to the others if it was the last of its occupant."""
-        own = (device, session)
+        """Show that a device has left, to itself, and to the others if it was the last of its occupant.
+
+        `said` is its last presence; None where an error says that it cannot be reached (§11.1).
+        """
+        own, why = (device, session), () if said is not None else (Status.ERROR,)
 
         def gone(jid: Jid | None, statuses: tuple[int, ...] = ()) -> Stanza:
-            return absence_of(room, occupant, said, jid=jid, statuses=statuses)
+            return absence_of(room, occupant, said, jid=jid, statuses=(*statuses, *why))
 
         def steps() -> Iterator[MaybeAwaitable]:
             if occupant.devices:
