@@ -61,6 +61,14 @@ def make_account(server: ServerProcess, name: str) -> Account:
 
 
 @pytest.fixture
+def profanity() -> str:
+    command = shutil.which("profanity")
+    if command is None:
+        pytest.skip("profanity is missing: run tests/install.sh")
+    return command
+
+
+@pytest.fixture
 def perform(
     server: ServerProcess, alice: Account, bob: Account
 ) -> Callable[[str, str], list[dict[str, Any]]]:
