@@ -140,6 +140,20 @@ async def test_whose_session_ends_leaves(world: World) -> None:
     assert [shown(each)[:2] for each in alice.take()] == [("Bob", "unavailable")]
 
 
+async def test_a_history_is_limited_by_characters_and_not_by_octets(world: World) -> None:
+    alice, bob = await occupant(world, "alice", "Alice"), await world.login("bob@localhost/phone")
+    await alice.send(say("ä" * 1_000), say("é" * 1_000))
+    got = await enter(bob, "Bob", history="<history maxchars='1600'/>")
+    assert [text[0] for each in got if (text := each.text_of("body"))] == ["é"]
+
+
+async def test_who_may_not_make_rooms_is_told_so() -> None:
+    world = await start(create="admins")
+    [error] = await enter(await world.login("bob@localhost/phone"), "Bob")
+    assert error.find("error").find("not-allowed", ns.STANZA_ERRORS) is not None
+    await world.stop()
+
+
 async def test_a_room_of_more_than_it_takes_is_full() -> None:
     world = await start(max_occupants=2)
     for name in ("alice", "bob"):

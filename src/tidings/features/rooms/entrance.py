@@ -156,6 +156,7 @@ class Entrance(Feature):
         if room.changing.locked() and not len(room.occupants):
             async with room.changing:  # it may be about to end, since everybody has left
                 pass
+            room = room_of(await self._host.directory.load(room.jid))
         if not room.exists:
             await self._create(room, device)
             statuses.append(Status.CREATED)

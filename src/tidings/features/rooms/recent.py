@@ -134,7 +134,7 @@ def history(room: Room, wanted: HistoryLimits, now: int, above: int = 0) -> Sequ
             break
         stanza = stamped(said.message, room.jid, said.id, said.time, is_live=False, is_room=True)
         if left is not None:
-            left -= len(stanza.to_bytes())
+            left -= len(stanza.to_bytes().decode())
             if left < 0:
                 break
         found.append(stanza)
