@@ -191,8 +191,8 @@ def handles(
     """Answer iq requests of this kind, `get` or `set`, that carry the payload and are addressed so.
 
     The method takes an `Iq` and gives the result's payload, None for an empty result, or an awaitable of
-    either; it raises StanzaError to refuse. `immediate`: it touches no state, so it need not wait for the
-    messages before it.
+    either or of an `AnswerFirst`; it raises StanzaError to refuse. `immediate`: it touches no state, so it
+    need not wait for the messages before it.
     """
     return _mark(HandlesMark(payload, kind, at, immediate))
 

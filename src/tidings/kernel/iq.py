@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from collections.abc import Callable
+from typing import Generic, NamedTuple, TypeVar
 
 from tidings.base.jid import Jid
 from tidings.kernel.account import Account, account_of
 from tidings.kernel.entity import Entity
+from tidings.kernel.maybe_awaitable import MaybeAwaitable
 from tidings.kernel.session import Session
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp.stanza import Child, Stanza
@@ -59,3 +61,10 @@ class Iq(Generic[P]):
 
 Answer = Element | Child | None
 """The payload of an iq result; None makes an empty one. A long one may be written in parts, as a `Child`."""
+
+
+class AnswerFirst(NamedTuple):
+    """An answer, and what is done when it is on its way: others are told of what was asked for after that."""
+
+    answer: Answer
+    then: Callable[[], MaybeAwaitable]

@@ -9,7 +9,7 @@ from tidings.kernel.entity import Entity
 from tidings.kernel.events import RequestAnswered
 from tidings.kernel.feature import Addressee
 from tidings.kernel.host import Host
-from tidings.kernel.iq import Answer, Iq
+from tidings.kernel.iq import Answer, AnswerFirst, Iq
 from tidings.kernel.maybe_awaitable import MaybeAwaitable, until_done
 from tidings.kernel.pacing import STRETCH_OCTETS, Pacing
 from tidings.kernel.routing import Routing
@@ -65,14 +65,21 @@ class Requests:
         return self._answer_later(stanza, answer, session)
 
     async def _answer_later(
-        self, stanza: Stanza, pending: Awaitable[Answer], session: Session | None
+        self, stanza: Stanza, pending: Awaitable[Answer | AnswerFirst], session: Session | None
     ) -> None:
         try:
             answer = await pending
         except Exception as error:  # noqa: BLE001  # where a handler's bug ends
             self._fail(stanza, error)
-        else:
+            return
+        if not isinstance(answer, AnswerFirst):
             await until_done(self._answer(stanza, answer, session))
+            return
+        await until_done(self._answer(stanza, answer.answer, session))
+        try:
+            await until_done(answer.then())
+        except Exception as error:  # noqa: BLE001  # where a handler's bug ends
+            self._router.refusal(error, "iq", payload=stanza.payload_tag)  # which logs it; it was answered
 
     def _answer(self, request: Stanza, answer: Answer, session: Session | None) -> MaybeAwaitable:
         result = request.result(*(() if answer is None else (answer,)))

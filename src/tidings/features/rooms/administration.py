@@ -30,8 +30,8 @@ from tidings.features.rooms.showing import Showing
 from tidings.features.rooms.storing import Change, RoomStore
 from tidings.kernel.feature import Addressee, Feature, Spec, handles
 from tidings.kernel.host import Host
-from tidings.kernel.iq import Iq
-from tidings.kernel.maybe_awaitable import MaybeAwaitable, in_turn, until_done
+from tidings.kernel.iq import AnswerFirst, Iq
+from tidings.kernel.maybe_awaitable import MaybeAwaitable, in_turn
 from tidings.messages.origin import Via
 from tidings.messages.router import Router
 from tidings.ports.ledger import Ledger
@@ -69,16 +69,17 @@ class RoomAdministrators(Feature):
         return self._with_role(room, request.sender, _role(wanted.role)).encode()
 
     @handles(RoomAdministration, kind="set", at=Addressee.ENTITY)
-    async def change(self, request: Iq[RoomAdministration]) -> None:
-        """Change affiliations or roles."""
+    async def change(self, request: Iq[RoomAdministration]) -> AnswerFirst:
+        """Change affiliations or roles; who asks has the answer before everybody sees it (§8.2 to §10.8)."""
         room, items = _existing(request), request.payload.items
         actor = request.sender
         if all(item.affiliation and not item.role for item in items):
-            await self._change_affiliations(room, actor, items)
+            steps = await self._change_affiliations(room, actor, items)
         elif all(item.role and not item.affiliation for item in items):
-            await until_done(self._change_roles(room, actor, items))
+            steps = self._change_roles(room, actor, items)
         else:
             raise StanzaError("bad-request", "change affiliations or roles")
+        return AnswerFirst(None, lambda: in_turn(steps))
 
     # --- lists
 
@@ -115,7 +116,10 @@ class RoomAdministrators(Feature):
 
     # --- affiliations
 
-    async def _change_affiliations(self, room: Room, actor: Jid, items: tuple[OccupantItem, ...]) -> None:
+    async def _change_affiliations(
+        self, room: Room, actor: Jid, items: tuple[OccupantItem, ...]
+    ) -> Iterable[MaybeAwaitable]:
+        """Change affiliations; gives the steps by which everybody is told."""
         named = [(_person(room, item), item) for item in items]
         before: dict[Jid, Affiliation] = {}
 
@@ -125,7 +129,7 @@ class RoomAdministrators(Feature):
 
         change = await self._store.change(room, decide)
         if change is None:
-            return
+            return ()
         for jid, member in change.members.items():
             log.info(
                 "room_affiliation_changed",
@@ -137,8 +141,7 @@ class RoomAdministrators(Feature):
         by = room.occupants.at(actor)
         reasons = {jid: item.reason for jid, item in named}
         nick = "" if by is None else by.nick
-        await until_done(in_turn(self._tell_affiliations(room, before, change, reasons, nick)))
-        self._attendance.settle(room)
+        return self._tell_affiliations(room, before, change, reasons, nick)
 
     def _changed(
         self,
@@ -214,6 +217,7 @@ class RoomAdministrators(Feature):
             is_new = was is Affiliation.NONE and after is Affiliation.MEMBER
             if is_new and room.configuration.is_members_only and change.by is not None:
                 yield self._invite(room, jid, change.by, reason)
+        self._attendance.settle(room)
 
     async def _invite(self, room: Room, member: Jid, by: Jid, reason: str) -> None:
         """Tell a new member of a room that is for members only (§9.5)."""
@@ -223,7 +227,10 @@ class RoomAdministrators(Feature):
 
     # --- roles
 
-    def _change_roles(self, room: Room, actor: Jid, items: tuple[OccupantItem, ...]) -> MaybeAwaitable:
+    def _change_roles(
+        self, room: Room, actor: Jid, items: tuple[OccupantItem, ...]
+    ) -> Iterable[MaybeAwaitable]:
+        """See whether somebody may change roles; gives the steps by which they are, and everybody is told."""
         mine, nick = self._standing(room, actor)
         changes: list[tuple[Occupant, Role, str]] = []
         for item in items:
@@ -255,7 +262,7 @@ class RoomAdministrators(Feature):
                     yield self._showing.updated(room, occupant, actor=nick, reason=reason)
             self._attendance.settle(room)
 
-        return in_turn(steps())
+        return steps()
 
     def _standing(self, room: Room, actor: Jid) -> tuple[tuple[Affiliation, Role], str]:
         """Give the affiliation, role and nick by which somebody acts, who is known by his bare JID (§8, §9).
