@@ -122,6 +122,16 @@ async def test_a_new_room_waits_for_its_owner() -> None:
     await world.stop()
 
 
+async def test_a_room_that_is_made_anew_shows_nothing_of_the_one_before(world: World) -> None:
+    alice = await occupant(world, "alice", "Alice")
+    await alice.send(say("a secret of ours"))
+    await alice.send(f"<presence to='{ROOM}/Alice' type='unavailable'/>")
+    assert condition(await owner(alice, "<destroy/>")) == ""
+    mallory = await world.login("mallory@localhost/phone")
+    got = await enter(mallory, "Mallory")
+    assert [each.text_of("body") for each in got if each.find("body") is not None] == []
+
+
 async def test_a_destroyed_room_is_gone_for_everybody(world: World) -> None:
     alice, bob = await occupant(world, "alice", "Alice"), await occupant(world, "bob", "Bob")
     await alice.send(say("secret"))

@@ -17,7 +17,7 @@ from tidings.features.rooms import recent
 from tidings.features.rooms.affiliation import Affiliation
 from tidings.features.rooms.configuration import RoomConfiguration
 from tidings.features.rooms.light_view import record
-from tidings.features.rooms.room import STATE, Membership, Room, RoomState, Subject
+from tidings.features.rooms.room import OCCUPANTS, STATE, Membership, Room, RoomState, Subject
 from tidings.features.rooms.room_change import Change, RoomChanged, RoomDestroyed
 from tidings.features.rooms.room_properties import RoomProperties
 from tidings.kernel.accounts import AddressHeld
@@ -98,6 +98,7 @@ class RoomStore:
         await until_done(self._router.hosts[room.jid.domain].hooks.run(AccountWanted(room.jid)))
         await self.forget(room)  # what is left of an earlier one of this name is not this one's
         recent.forget(room)
+        del room[OCCUPANTS]
         head = await self._ledger.head(room.jid)
         if head.first <= head.position:
             raise AddressHeld(room.jid)
