@@ -29,6 +29,7 @@ from tidings.features.private_nodes import PrivateNodes
 from tidings.features.private_storage import PrivateStorage
 from tidings.features.registration import Registration
 from tidings.features.retention import Retention
+from tidings.features.rooms.departure import AccountDepartures
 from tidings.features.rooms.light.accounts import LightAccounts
 from tidings.features.session_request import SessionRequests
 from tidings.features.smart_markers import SmartMarkers
@@ -116,6 +117,7 @@ FEATURES: tuple[type[Feature], ...] = (
     ArchivePreferencesFeature,
     Carbons,
     Acceptance,
+    AccountDepartures,
     LightAccounts,
     Retention,
     Inbox,

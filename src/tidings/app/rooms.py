@@ -24,6 +24,7 @@ from tidings.features.rooms import (
     RoomSearch,
     RoomVCards,
 )
+from tidings.features.rooms.departure import RoomDepartures
 from tidings.features.rooms.light.blocking import LightBlocklists
 from tidings.features.rooms.light.configuring import LightConfiguring
 from tidings.features.rooms.light.discovery import LightDiscovery
@@ -52,6 +53,7 @@ ROOMS: Final = ServiceKind(
         RoomDataFeature,
         RoomSearch,
         JoinLinks,
+        RoomDepartures,
         LightTelling,
         LightMirror,
         ServiceDiscovery,

@@ -24,7 +24,7 @@ from tidings.base.jid import Jid
 from tidings.kernel.accounts import AddressHeld
 from tidings.kernel.clock import Clock
 from tidings.kernel.current import Current
-from tidings.kernel.events import AccountRemoved, AccountWanted, ArchiveShortened
+from tidings.kernel.events import AccountMissed, AccountRemoved, AccountWanted, ArchiveShortened
 from tidings.kernel.feature import Feature, listens
 from tidings.kernel.hooks import Stage
 from tidings.kernel.host import Host
@@ -160,6 +160,7 @@ class Retention(Feature):
         if await self._host.kind.exists(archive):
             return
         self._registrations += 1
+        await self._tell_missed(archive)
         while count := await self._ledger.forget_account(archive, limit=self.options.step):
             self.forgotten += count
         self._removed.pop(archive, None)
@@ -256,8 +257,14 @@ class Retention(Feature):
 
     async def _notice_removed(self, archive: Jid) -> int:
         """Do a step in the archive of an account that a stop of the server left behind."""
+        await self._tell_missed(archive)
         head = await self._ledger.head(archive)
         return await self._forget_some(archive) if head.first <= head.position else 0
+
+    async def _tell_missed(self, account: Jid) -> None:
+        """Let an account leave its rooms that was removed while no server ran."""
+        if await self._ledger.rooms_of(account, limit=1):
+            await until_done(self._host.hooks.tell(AccountMissed(account)))
 
     async def _forget_some(self, archive: Jid) -> int:
         """Do a step in the archive of a removed account, unless its address is in use again."""

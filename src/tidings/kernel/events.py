@@ -276,6 +276,12 @@ class AccountRemoved(Fact):
     account: Jid
 
 
+class AccountMissed(Fact):
+    """An account is gone that has left something behind: it was removed while no server ran."""
+
+    account: Jid
+
+
 class PasswordChanged(Fact):
     """An account has another password."""
 

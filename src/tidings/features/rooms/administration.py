@@ -141,7 +141,7 @@ class RoomAdministrators(Feature):
         by = room.occupants.at(actor)
         reasons = {jid: item.reason for jid, item in named}
         nick = "" if by is None else by.nick
-        return self._tell_affiliations(room, before, change, reasons, nick)
+        return self.tell_changes(room, before, change, reasons, nick)
 
     def _changed(
         self,
@@ -187,21 +187,26 @@ class RoomAdministrators(Feature):
         )
         return Change(told=about_occupant(*told), members=members, by=actor)
 
-    def _tell_affiliations(
+    def tell_changes(
         self,
         room: Room,
         before: dict[Jid, Affiliation],
         change: Change,
         reasons: dict[Jid, str],
-        actor: str,
+        actor: str = "",
+        *,
+        leaving: Jid | None = None,
     ) -> Iterator[MaybeAwaitable]:
-        """Show everybody who is something else now, and put out who may not be there any more."""
+        """Show everybody who is something else now than before, and put out who may not stay.
+
+        `actor` is the name of who has done it, `leaving` somebody who goes whatever he may.
+        """
         moderated = room.configuration.is_moderated
         for jid, was in before.items():
             after, reason = room.state.affiliation_of(jid), reasons.get(jid, "")
             step = change.steps.get(jid)
             for occupant in room.occupants.of(jid):
-                status = _why_out(room, after)
+                status = Status.LOST_AFFILIATION if jid == leaving else _why_out(room, after)
                 if status is not None:
                     yield self._put_out(room, occupant, (status,), actor, reason, after, step)
                 else:

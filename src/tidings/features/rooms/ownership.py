@@ -106,10 +106,10 @@ class RoomOwners(Feature):
         if change is None or change.configuration is None:
             return
         log.info("room_configured", room=room.jid.text, by=by.text, version=change.configuration.version)
-        await until_done(in_turn(self._tell_configured(room, before, change.configuration)))
+        await until_done(in_turn(self.tell_configured(room, before, change.configuration)))
         self._attendance.settle(room)
 
-    def _tell_configured(
+    def tell_configured(
         self, room: Room, before: RoomConfiguration, after: RoomConfiguration
     ) -> Iterator[MaybeAwaitable]:
         """Tell the occupants (§10.2.1), and put out who may not be there any more (§10.2.1, example 169)."""

@@ -12,7 +12,6 @@ from tidings.base.errors import BackendError
 from tidings.base.jid import Jid
 from tidings.features.rooms.light.discovery import SERVICE_NAME, LightDiscovery
 from tidings.features.rooms.light.light_kind import LightKind
-from tidings.features.rooms.light.membership import LightMembership
 from tidings.features.rooms.light.options import LightOptions
 from tidings.features.rooms.light.settings import name_of
 from tidings.features.rooms.light_delivery import LightDelivery
@@ -22,7 +21,7 @@ from tidings.features.rooms.room import room_of
 from tidings.kernel.account import Account
 from tidings.kernel.current import Current
 from tidings.kernel.domains import Domains
-from tidings.kernel.events import AccountRemoved, DiscoItems, PresenceSent, RosterWanted, SessionEnded
+from tidings.kernel.events import DiscoItems, PresenceSent, RosterWanted, SessionEnded
 from tidings.kernel.feature import Feature, listens
 from tidings.kernel.hooks import Stage
 from tidings.kernel.host import Host
@@ -99,22 +98,6 @@ class LightAccounts(Feature):
         if not account.sessions:
             account[_IS_NOTED] = False
             leave(account)
-
-    @listens(AccountRemoved, stage=Stage.STORE)
-    async def leave_rooms(self, event: AccountRemoved) -> None:
-        """Let an account that is no more leave its rooms, whose members are told.
-
-        It is loaded before what forgets the archive of the account, and with that where it has been.
-        """
-        after, domains = None, set[str]()
-        while page := await self._ledger.rooms_of(event.account, after, _PAGE):
-            domains.update(member.domain for member in page if member.domain)
-            after = page[-1].room
-        for domain in domains:
-            host = self._router.hosts.get(domain)
-            membership = None if host is None else host.feature(LightMembership)
-            if membership is not None:
-                await membership.depart(event.account)
 
     @listens(DiscoItems)
     def name_service(self, event: DiscoItems) -> None:

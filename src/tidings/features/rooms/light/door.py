@@ -84,15 +84,6 @@ class LightDoor:
             raise StanzaError("item-not-found")
         return Entered(room, jid)
 
-    async def known_to(self, jid: Jid) -> list[Room]:
-        """Give the rooms that somebody knows by this door."""
-        found: list[Jid] = []
-        after = None
-        while page := await self._ledger.rooms_of(jid, after, _COUNTED_AT_ONCE):
-            found += (each.room for each in page if each.domain == self.domain)
-            after = page[-1].room
-        return [room_of(await self.kind.host.directory.load(room)) for room in found]
-
     async def left_out(
         self, room: Jid, inviter: Jid, invited: Iterable[Jid], options: LightOptions
     ) -> frozenset[Jid]:

@@ -15,6 +15,7 @@ from tidings.features.rooms.affiliation import Affiliation
 from tidings.features.rooms.light.options import LightOptions
 from tidings.features.rooms.light_view import ADMINISTRATOR, READ_ONLY, is_in, user_of
 from tidings.features.rooms.room import Membership, RoomState
+from tidings.features.rooms.succession import heir_of
 from tidings.wire.xmpp.payloads.muc_light import LightUser
 
 _NOBODY = Membership(Affiliation.NONE)
@@ -136,7 +137,7 @@ def _give_to_new_owner(
 
 
 def _keep_an_owner(state: RoomState, changed: dict[Jid, Membership], rules: ListRules) -> None:
-    """Make somebody owner where the last one leaves: who is there the longest, before any newcomer."""
+    """Make somebody owner where the last one leaves: his heir, before any newcomer."""
     before = [jid for jid, member in state.members.items() if member.affiliation is Affiliation.OWNER]
     if not before or any(jid not in changed for jid in before):
         return
@@ -148,8 +149,8 @@ def _keep_an_owner(state: RoomState, changed: dict[Jid, Membership], rules: List
         return  # nobody is left, and the room ends
     if not rules.options.promote_on_last_owner_leave:
         raise StanzaError("bad-request", "Cannot remove the last owner")
-    old = [jid for jid in staying if is_in(state.members.get(jid))]
-    heir = next(iter([*heirs, *(jid for jid in old if jid not in before), *staying]))
+    old = [jid for jid in staying if is_in(state.members.get(jid)) and jid not in before]
+    heir = heir_of({jid: state.members[jid] for jid in heirs}) or next(iter([*old, *staying]))
     known = changed.get(heir) or state.members[heir]
     changed[heir] = known._replace(affiliation=Affiliation.OWNER, is_read_only=False)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import msgspec
 import structlog
 
 from tidings.base.errors import StanzaError
@@ -93,15 +92,6 @@ class LightMembership(Feature):
             self._log(entered, change)
         if not any(is_in(member) for member in room.state.members.values()):
             await end(self._door, room, actor, id_)
-
-    async def depart(self, jid: Jid) -> None:
-        """Let somebody who is no more leave the rooms that he knew by this door; somebody else owns them."""
-        options = msgspec.structs.replace(self._options.now, promote_on_last_owner_leave=True)
-        for room in await self._door.known_to(jid):
-            try:
-                await self._change(Entered(room, jid), {jid: LightUser(jid, "none")}, options, None)
-            except StanzaError as error:  # he is out already
-                log.info("room_not_left", room=room.jid.text, account=jid.text, reason=str(error))
 
     async def _left_out(
         self, entered: Entered, wanted: dict[Jid, LightUser], options: LightOptions
