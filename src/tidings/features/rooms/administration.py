@@ -27,6 +27,7 @@ from tidings.features.rooms.room import Membership, Occupant, Room, RoomState, r
 from tidings.features.rooms.room_access import may_list
 from tidings.features.rooms.room_requests import invited_through
 from tidings.features.rooms.showing import Showing
+from tidings.features.rooms.standing import is_service, standing
 from tidings.features.rooms.storing import Change, RoomStore
 from tidings.kernel.feature import Addressee, Feature, Spec, handles
 from tidings.kernel.host import Host
@@ -65,7 +66,7 @@ class RoomAdministrators(Feature):
         if more:
             raise StanzaError("bad-request", "ask for one affiliation or one role at a time")
         if wanted.affiliation:
-            return self._affiliated(room, request.sender, _affiliation(wanted.affiliation)).encode()
+            return self.affiliated(room, request.sender, _affiliation(wanted.affiliation)).encode()
         return self._with_role(room, request.sender, _role(wanted.role)).encode()
 
     @handles(RoomAdministration, kind="set", at=Addressee.ENTITY)
@@ -83,8 +84,9 @@ class RoomAdministrators(Feature):
 
     # --- lists
 
-    def _affiliated(self, room: Room, asker: Jid, wanted: Affiliation) -> RoomAdministration:
-        mine = room.state.affiliation_of(asker.bare)
+    def affiliated(self, room: Room, asker: Jid, wanted: Affiliation) -> RoomAdministration:
+        """List who has an affiliation; raises `forbidden` for who may not know."""
+        mine = standing(self._host, room.state, asker)
         occupant = room.occupants.at(asker)
         role = None if occupant is None else occupant.role
         if not may_list(room, mine, role, wanted):
@@ -151,7 +153,7 @@ class RoomAdministrators(Feature):
         before: dict[Jid, Affiliation],
     ) -> Change | None:
         """Give what becomes of members; raises `StanzaError` where the actor may not do that."""
-        mine = self._affiliation_of(state, actor)
+        mine = standing(self._host, state, actor)
         members: dict[Jid, Membership] = {}
         for jid, item in named:
             was, after = state.affiliation_of(jid), _affiliation(item.affiliation)
@@ -243,7 +245,10 @@ class RoomAdministrators(Feature):
             if occupant is None:
                 raise StanzaError("item-not-found", f"nobody here is called {item.nick}")
             theirs = (room.state.affiliation_of(occupant.jid), occupant.role)
-            if not may_change_role(mine, theirs, after):
+            may = may_change_role(mine, theirs, after)
+            if is_service(room, actor):  # puts out anybody, and takes no role that comes with the affiliation
+                may = after in {Role.NONE, Role.MODERATOR} or not theirs[0].is_staff
+            if not may:
                 is_his = mine[0].is_staff or not is_for_admins(occupant.role, after)
                 is_allowed = mine[1] is Role.MODERATOR and is_his
                 raise StanzaError(
@@ -277,16 +282,12 @@ class RoomAdministrators(Feature):
         here = room.occupants.at(actor)
         occupants = room.occupants.of(actor.bare) if here is None else [here]
         by = next((each for each in occupants if each.role is Role.MODERATOR), None)
-        affiliation = self._affiliation_of(room.state, actor.bare)
+        affiliation = standing(self._host, room.state, actor)
         if by is not None:
             return (affiliation, by.role), by.nick
         if not occupants and affiliation.is_staff:
             return (affiliation, Role.MODERATOR), ""
         return (affiliation, Role.NONE), ""
-
-    def _affiliation_of(self, state: RoomState, actor: Jid) -> Affiliation:
-        """Give what somebody is who acts; who administers the server is as an owner."""
-        return Affiliation.OWNER if actor in self._host.admins else state.affiliation_of(actor)
 
     def _put_out(
         self,

@@ -66,6 +66,11 @@ class RoomConfiguration(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     """What is set by MUC Light beyond the name, by the names of that server's schema."""
 
     @property
+    def is_listed(self) -> bool:
+        """Whether everybody is told that there is this room."""
+        return self.is_public and not self.is_locked
+
+    @property
     def is_anonymous(self) -> bool:
         """Whether only moderators see real addresses."""
         return self.whois == "moderators"

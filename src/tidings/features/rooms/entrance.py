@@ -165,17 +165,16 @@ class Entrance(Feature):
         affiliations: Sequence[Stanza] = ()
         since = entering.affiliations_since
         if since is not None:
-            self._check(room, device.bare, nick, entering.password)
+            self.check(room, device, nick, entering.password)
             affiliations = await told_at_entering(room, self._ledger, device, since)
         # From here on nothing is awaited until everybody has been told.
         before = room.occupants.at(device)
         if before is not None and before.nick != nick:  # a second entering under another name
             await self._rename(room, before, presence)
             return
-        self._check(room, device.bare, nick, entering.password)
+        self.check(room, device, nick, entering.password)
         occupant = room.occupants.called(nick)
         if occupant is None:
-            self._check_room(room, device)
             role = room.state.role_of(device.bare)
             occupant = Occupant(nick, device.bare, role, room.occupant_id(device.bare))
         self._attendance.put(room, occupant, device, presence, self._session_of(device))
@@ -200,8 +199,9 @@ class Entrance(Feature):
         if links is not None:
             await links.let_in(room, jid, token)
 
-    def _check(self, room: Room, jid: Jid, nick: str, password: str) -> None:
-        """Let somebody in, or raise why not, in the order of §7.2."""
+    def check(self, room: Room, device: Jid, nick: str, password: str) -> None:
+        """Let somebody in under a name, or raise why not, in the order of §7.2."""
+        jid = device.bare
         configuration, affiliation = room.configuration, room.state.affiliation_of(jid)
         if configuration.is_locked and affiliation is not Affiliation.OWNER:
             raise StanzaError("item-not-found", "the room is not ready yet")  # §10.1.1
@@ -214,6 +214,8 @@ class Entrance(Feature):
         ):
             raise StanzaError("not-authorized", "the room needs another password")  # §7.2.5
         self._check_free(room, jid, nick)
+        if room.occupants.called(nick) is None:
+            self._check_room(room, device)
 
     def _check_free(self, room: Room, jid: Jid, nick: str) -> None:
         """Make sure that a name is nobody else's, or raise `conflict` (§7.2.8)."""
@@ -235,23 +237,41 @@ class Entrance(Feature):
 
     async def _create(self, room: Room, device: Jid) -> None:
         """Make the room, whose owner is who enters first (§10.1)."""
-        options = self._options.now
-        is_ours = device.domain in self._router.hosts
-        if not (device.bare in self._host.admins or (options.create == "accounts" and is_ours)):
+        self.check_maker(device.bare)
+        async with room.changing:
+            if not room.exists:
+                await self._make(room, device.bare, is_locked=self._options.now.locks_new)
+
+    def check_maker(self, jid: Jid) -> None:
+        """Raise `not-allowed` for who may not make rooms."""
+        is_ours = jid.domain in self._router.hosts
+        if not (jid in self._host.admins or (self._options.now.create == "accounts" and is_ours)):
             raise StanzaError("not-allowed", "you may not make rooms here")
+
+    async def make(self, room: Room, owner: Jid, nick: str) -> None:
+        """Make a room that is open at once, in which nobody is yet; raises `conflict` where there is one.
+
+        The name is reserved for the owner.
+        """
         async with room.changing:
             if room.exists:
-                return
-            configuration = RoomConfiguration(
-                secret=secrets.token_bytes(16),
-                created=self._clock.now(),
-                is_locked=options.locks_new,
-                is_persistent=options.keeps_new,
-            )
-            item = OccupantItem(affiliation=Affiliation.OWNER.value, jid=device.bare)
-            told = about_occupant(item, statuses=(Status.CREATED,))
-            await self._store.create(room, device.bare, configuration, told)
-        log.info("room_created", room=room.jid.text, by=device.bare.text)
+                raise StanzaError("conflict", f"there is a room {room.jid} already")
+            await self._make(room, owner, is_locked=False, nick=check_nick(nick))
+            self._host.directory.pin(room)  # has it among those that exist
+            self._host.directory.unpin(room)
+
+    async def _make(self, room: Room, owner: Jid, *, is_locked: bool, nick: str = "") -> None:
+        """Make a room as the options say; to be called by who holds `room.changing`."""
+        configuration = RoomConfiguration(
+            secret=secrets.token_bytes(16),
+            created=self._clock.now(),
+            is_locked=is_locked,
+            is_persistent=self._options.now.keeps_new,
+        )
+        item = OccupantItem(affiliation=Affiliation.OWNER.value, jid=owner, nick=nick)
+        told = about_occupant(item, statuses=(Status.CREATED,))
+        await self._store.create(room, owner, configuration, told, nick)
+        log.info("room_created", room=room.jid.text, by=owner.text)
 
     def _session_of(self, device: Jid) -> Session | None:
         """Find the session of a device, where it is connected to this process."""

@@ -18,6 +18,7 @@ from tidings.features.rooms.entrance import Entrance
 from tidings.features.rooms.light_view import is_open
 from tidings.features.rooms.room import Room, RoomState, room_of
 from tidings.features.rooms.showing import Showing, configuration_changed
+from tidings.features.rooms.standing import standing
 from tidings.features.rooms.storing import Change, RoomStore
 from tidings.kernel.feature import Addressee, Feature, Spec, handles
 from tidings.kernel.host import Host
@@ -77,8 +78,7 @@ class RoomOwners(Feature):
         room = room_of(request.entity)
         if not room.exists:
             raise StanzaError("item-not-found", "there is no such room")
-        asker = request.sender.bare
-        if asker not in self._host.admins and room.state.affiliation_of(asker) is not Affiliation.OWNER:
+        if standing(self._host, room.state, request.sender) is not Affiliation.OWNER:
             raise StanzaError("forbidden", "this is for the owners of the room")
         return room
 

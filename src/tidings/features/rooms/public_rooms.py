@@ -22,7 +22,7 @@ async def public_rooms(ledger: Ledger, domain: str) -> AsyncIterator[tuple[Jid, 
         page = await ledger.with_property(domain, CONFIGURATION, after, _PAGE)
         for each in page:
             configuration = msgspec.json.decode(each.value, type=RoomConfiguration)
-            if configuration.is_public and not configuration.is_locked:
+            if configuration.is_listed:
                 yield each.archive, configuration
         if len(page) < _PAGE:
             return

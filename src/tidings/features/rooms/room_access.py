@@ -8,6 +8,7 @@ from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
 from tidings.features.rooms.affiliation import Affiliation, Role
 from tidings.features.rooms.room import Room, room_of
+from tidings.features.rooms.standing import standing
 from tidings.kernel.host import Host
 from tidings.kernel.iq import Iq
 
@@ -29,7 +30,7 @@ def owned(request: Iq[Any], host: Host) -> Room:
 
 def check_owner(room: Room, asker: Jid, host: Host) -> None:
     """Raise `forbidden` for who is neither an owner of the room nor an administrator."""
-    if asker not in host.admins and room.state.affiliation_of(asker) is not Affiliation.OWNER:
+    if standing(host, room.state, asker) is not Affiliation.OWNER:
         raise StanzaError("forbidden", "this is for the owners of the room")
 
 
@@ -55,7 +56,7 @@ def may_see(room: Room, asker: Jid) -> bool:
 
 def check_staff(room: Room, asker: Jid, host: Host) -> None:
     """Raise `forbidden` for who is neither owner nor admin of the room, nor an administrator."""
-    if asker not in host.admins and not room.state.affiliation_of(asker).is_staff:
+    if not standing(host, room.state, asker).is_staff:
         raise StanzaError("forbidden", "this is for the owners and admins of the room")
 
 

@@ -79,7 +79,8 @@ class RoomKind:
         self._ledger = stores.ledger
         self._showing = Showing(router)
         self._passing = Passing(router)
-        self._requests = RoomRequests(RoomStore(router, self._ledger), router, self._showing)
+        self.requests = RoomRequests(RoomStore(router, self._ledger), router, self._showing)
+        """What occupants ask of the rooms."""
         self.attendance = Attendance()
         """Who is in which rooms."""
         self.light = LightDelivery(router)
@@ -113,7 +114,7 @@ class RoomKind:
         if to is None or room is None or submission.message.kind == "groupchat":
             return ()
         if not to.resource:
-            return self._requests.invited(submission.message)
+            return self.requests.invited(submission.message)
         addressed = room_of(room).occupants.called(to.resource)
         return () if addressed is None else (addressed.jid,)
 
@@ -135,7 +136,7 @@ class RoomKind:
         if message.to is not None and message.to.resource:
             return self._plan_private(submission, classification, kept, room, occupant)
         if message.kind != "groupchat":
-            self._requests.check(room, occupant, message, submission.parties or ())
+            self.requests.check(room, occupant, message, submission.parties or ())
             return Plan(reason=_TO_ROOM)
         if occupant is None:
             raise StanzaError("not-acceptable", "you are not in the room")
@@ -251,7 +252,7 @@ class RoomKind:
         if message.kind == "error" and occupant is not None and is_lost(message):
             return leave(room, occupant, message.sender, self.attendance, self._showing)
         if message.kind != "groupchat" and (message.to is None or not message.to.resource):
-            return None if message.kind == "error" else self._requests.do(room, message)
+            return None if message.kind == "error" else self.requests.do(room, message)
         if occupant is None:
             return None  # he has left meanwhile, and what is kept is kept
         if message.to is not None and message.to.resource:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from tidings.base.errors import StanzaError
+from tidings.base.ids import token
 from tidings.base.jid import Jid
 from tidings.features.rooms.affiliation import Affiliation, Role
 from tidings.features.rooms.new_member import make_member
@@ -87,6 +88,22 @@ class RoomRequests:
 
     # --- invitations
 
+    async def invite_directly(self, room: Room, inviter: Jid, invited: Jid, reason: str) -> None:
+        """Send an invitation from one person to another (XEP-0249), by the rules of those through the room.
+
+        Raises `StanzaError` where the inviter may not invite, or the other one cannot be reached.
+        """
+        occupant = room.occupants.at(inviter) or next(iter(room.occupants.of(inviter.bare)), None)
+        check_inviter(room, inviter.bare, occupant, invited.bare)
+        if room.configuration.is_members_only:
+            await make_member(room, invited.bare, self._store, self._showing)
+        said = {"jid": room.jid.text, "reason": reason, "password": room.configuration.password}
+        about = Element("x", ns.CONFERENCE, {name: text for name, text in said.items() if text})
+        told = Stanza.build("message", sender=inviter, to=invited, id=token(12), content=(about,))
+        [outcome] = await self._router.send(self._router.origin_of(inviter, Via.OPERATION), (told,))
+        if outcome.error is not None:
+            raise outcome.error
+
     async def _invite(self, room: Room, message: Stanza, invitations: tuple[Invitation, ...]) -> None:
         assert message.sender is not None
         for each in invitations:
@@ -155,10 +172,19 @@ def _check_invitation(room: Room, occupant: Occupant | None, message: Stanza, in
         return
     if occupant is None:
         raise StanzaError("not-acceptable", "you are not in the room")
-    is_staff = room.state.affiliation_of(occupant.jid).is_staff
+    check_inviter(room, occupant.jid, occupant, invitation.address.bare)
+
+
+def check_inviter(room: Room, inviter: Jid, occupant: Occupant | None, invited: Jid) -> None:
+    """Refuse who may not invite somebody, by raising `StanzaError`: who is not there has to be a member."""
+    affiliation = room.state.affiliation_of(inviter)
+    is_staff = affiliation.is_staff
+    if occupant is None and affiliation in {Affiliation.NONE, Affiliation.OUTCAST}:
+        raise StanzaError("not-acceptable", f"{inviter} is not in the room")
     if room.configuration.is_members_only and not (room.configuration.may_invite or is_staff):
         raise StanzaError("forbidden", "members may not invite into this room")
-    if occupant.role is Role.VISITOR:
+    role = room.state.role_of(inviter) if occupant is None else occupant.role
+    if role is Role.VISITOR:
         raise StanzaError("forbidden", "you have no voice in this room")
-    if room.state.affiliation_of(invitation.address.bare) is Affiliation.OUTCAST and not is_staff:
-        raise StanzaError("forbidden", f"{invitation.address.bare} is banned from this room")
+    if room.state.affiliation_of(invited) is Affiliation.OUTCAST and not is_staff:
+        raise StanzaError("forbidden", f"{invited} is banned from this room")

@@ -81,12 +81,14 @@ class RoomStore:
             after = page[-1].member
         return state
 
-    async def create(self, room: Room, owner: Jid, configuration: RoomConfiguration, told: Element) -> None:
+    async def create(
+        self, room: Room, owner: Jid, configuration: RoomConfiguration, told: Element, nick: str = ""
+    ) -> None:
         """Make a room, whose owner this is; to be called by who holds `room.changing`.
 
         Raises `conflict` where legal hold keeps messages of an earlier room of this name.
         """
-        members = {owner: Membership(Affiliation.OWNER, has_joined=True)}
+        members = {owner: Membership(Affiliation.OWNER, nick, has_joined=True)}
         await self.make(room, Change(told=told, members=members, configuration=configuration, by=owner))
 
     async def make(self, room: Room, change: Change) -> None:

@@ -79,7 +79,7 @@ class LightConfiguring(Feature):
     async def change(self, request: Iq[LightConfiguration]) -> None:
         """Set the fields that are named; all of them or none."""
         options = self._options.now
-        room, actor = await self._door.enter(request)
+        room, actor, is_service = await self._door.enter(request)
         values = options.checked(request.payload.fields)
         if not values:
             raise StanzaError("bad-request", "no field is named")
@@ -87,13 +87,13 @@ class LightConfiguring(Feature):
 
         def decide(state: RoomState) -> Change | None:
             member = state.members.get(actor)
-            if member is None or not room.exists or not is_in(member):
+            if not room.exists or not (is_service or is_in(member)):
                 raise StanzaError("item-not-found")
-            if not may_configure(state, member, values, options):
+            if member is not None and not may_configure(state, member, values, options):
                 raise StanzaError("not-allowed", "a room is configured by its owner")
             before = state.configuration
             after = with_fields(before, values)
-            nick = speaker_of(room, actor, member).nick
+            nick = actor.text if member is None else speaker_of(room, actor, member).nick
             return Change(
                 told=about_occupant(statuses=status_codes(before, after)),
                 configuration=None if after is before else after,

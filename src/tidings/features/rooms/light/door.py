@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
+from tidings.features.rooms.affiliation import Affiliation
 from tidings.features.rooms.light.block_lists import BlockLists
 from tidings.features.rooms.light.light_kind import LightKind
 from tidings.features.rooms.light.options import LightOptions
@@ -20,6 +21,7 @@ from tidings.ports.documents import DocumentStore
 from tidings.ports.ledger import Ledger
 
 _COUNTED_AT_ONCE = 500
+_SERVICE: Final = Membership(Affiliation.OWNER)
 
 P = TypeVar("P")
 
@@ -30,10 +32,14 @@ class Entered(NamedTuple):
     room: Room
     jid: Jid
     """The bare JID of the member."""
+    is_service: bool = False
+    """Whether it is the service itself, in whose name operators act, and not a member."""
 
     @property
     def member(self) -> Membership:
         """What he is now; raises `item-not-found` where he is put out meanwhile."""
+        if self.is_service:
+            return _SERVICE
         member = self.room.state.members.get(self.jid)
         if member is None or not is_in(member):
             raise StanzaError("item-not-found")
@@ -79,6 +85,8 @@ class LightDoor:
     async def enter(self, request: Iq[P]) -> Entered:
         """Give the room of a request; raises `item-not-found` for who is no member of any."""
         room, jid = await self.load(request.to.bare), request.sender.bare
+        if jid == Jid(self.domain) and room.exists and is_open(room.configuration):
+            return Entered(room, jid, is_service=True)
         member = room.state.members.get(jid) if room.exists else None
         if member is None or not is_in(member) or not is_open(room.configuration):
             raise StanzaError("item-not-found")

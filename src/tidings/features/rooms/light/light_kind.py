@@ -116,7 +116,8 @@ class LightKind:
         """Let members read what was said and told; nobody else learns that there is a room."""
         room = room_of(await self.host.directory.load(self.address(entity.jid)))
         member = room.state.members.get(asker.bare) if room.exists else None
-        if not is_in(member) or not is_open(room.configuration):
+        may_read = is_in(member) or (room.exists and asker == Jid(self.domain))
+        if not may_read or not is_open(room.configuration):
             raise StanzaError("item-not-found")
 
         def shown(entry: Archived, body: bytes) -> bytes:
@@ -128,9 +129,8 @@ class LightKind:
                 return address.is_bare or (entry.sender is not None and entry.sender.text == address.resource)
             return entry.sender == address.bare
 
-        return ArchiveView(
-            archive=room.jid, above=first_shown(room, asker.bare), shown=shown, matches=matches
-        )
+        above = 0 if member is None else first_shown(room, asker.bare)
+        return ArchiveView(archive=room.jid, above=above, shown=shown, matches=matches)
 
     def _as_light(self, entry: Archived, message: Stanza) -> bytes:
         """Show a message of the archive as this door does: from the room, or from who has said it."""

@@ -71,7 +71,11 @@ class LightRooms(Feature):
     @handles(LightCreation, kind="set", at=Addressee.SERVER | Addressee.ENTITY)
     async def create(self, request: Iq[LightCreation]) -> None:
         """Make a room, under a name of the server's where the request has none."""
-        options, asked, creator = self._options.now, request.payload, request.sender.bare
+        await self.make(request.sender.bare, request.to.bare, request.payload, request.stanza.id)
+
+    async def make(self, creator: Jid, address: Jid, asked: LightCreation, id_: str | None = None) -> Room:
+        """Make a room as it is asked for, at an address of this door, or at the domain for any name."""
+        options = self._options.now
         if creator.domain not in self._router.hosts:
             raise StanzaError("not-allowed", "rooms are made by people who have an account here")
         wanted = check_request(asked.users, 0)
@@ -80,7 +84,6 @@ class LightRooms(Feature):
         values = {**options.defaults(), **options.checked(asked.fields)}
         if await self._door.has_enough(creator, options):
             raise StanzaError("bad-request", f"nobody is in more than {options.rooms_per_user} rooms")
-        address = request.to.bare
         if not address.local:
             address = Jid.of(token(_NAME_OCTETS).lower(), self._door.domain)
         left_out = await self._door.left_out(address, creator, wanted, options)
@@ -90,12 +93,13 @@ class LightRooms(Feature):
         async with room.changing:
             if room.exists:
                 raise StanzaError("conflict", "Room already exists")
-            await self._door.store.make(room, self._creation(creator, members, values, request))
+            await self._door.store.make(room, self._creation(creator, members, values, id_))
             self._door.keep(room)
         log.info("room_created", room=room.jid.text, by=creator.text, door=self._door.domain)
+        return room
 
     def _creation(
-        self, creator: Jid, members: dict[Jid, Membership], values: dict[str, str], request: Iq[LightCreation]
+        self, creator: Jid, members: dict[Jid, Membership], values: dict[str, str], id_: str | None
     ) -> Change:
         now = self._clock.now()
         configuration = RoomConfiguration(
@@ -120,7 +124,7 @@ class LightRooms(Feature):
             configuration=with_fields(configuration, values),
             subject=subject,
             door=self._door.domain,
-            id=request.stanza.id,
+            id=id_,
             by=creator,
         )
 

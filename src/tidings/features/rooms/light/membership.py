@@ -73,13 +73,13 @@ class LightMembership(Feature):
     async def _change(
         self, entered: Entered, wanted: dict[Jid, LightUser], options: LightOptions, id_: str | None
     ) -> None:
-        room, actor = entered
+        room, actor, is_service = entered
 
         def decide(state: RoomState) -> Change | None:
-            if not room.exists or not is_in(state.members.get(actor)):
+            if not room.exists or not (is_service or is_in(state.members.get(actor))):
                 raise StanzaError("item-not-found")
             can_invite = is_allowed(state, "all_can_invite", options)
-            rules = ListRules(self._door.domain, options, can_invite)
+            rules = ListRules(self._door.domain, options, can_invite, is_service)
             members = listed(state, actor, wanted, rules)
             items = (
                 OccupantItem(affiliation=member.affiliation.value, jid=jid) for jid, member in members.items()
