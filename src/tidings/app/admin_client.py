@@ -95,7 +95,7 @@ def _ask(
             for line in lines:
                 answer = json.loads(line)
                 if error := answer.get("error"):
-                    raise OperationError(error["code"], error["text"])
+                    raise OperationError(error["code"], error["text"], reason=error.get("reason", ""))
                 if not answer.get("waiting"):
                     yield answer
                 elif on_wait is not None:

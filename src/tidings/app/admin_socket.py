@@ -1,8 +1,9 @@
 """The admin socket: the command line's way to the running server, for the server's own user.
 
 One JSON object a line. A request is `{"category", "operation", "arguments"}`; its answer is `{"result": …}`
-or `{"error": {"code", "text"}}`. An operation with many answers gives each as `{"item": …}`, and `{}` or an
-error at the end. Answers come in the order of the requests.
+or `{"error": {"code", "text", "reason"}}`, the last where there is a word for it. An operation with many
+answers gives each as `{"item": …}`, and `{}` or an error at the end. Answers come in the order of the
+requests.
 
 The socket is there before the server is: requests wait until it has started, and are told
 `{"waiting": "…"}` meanwhile.
@@ -42,11 +43,13 @@ class Request(msgspec.Struct, frozen=True):
     arguments: dict[str, Any] = {}
 
 
-class Failure(msgspec.Struct, frozen=True):
+class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
     """Why an operation was refused."""
 
     code: str
     text: str
+    reason: str = ""
+    """What exactly, in a word, where there is one for it."""
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -247,7 +250,7 @@ class _Connection(asyncio.Protocol):
             told = f"the request is no JSON object of this protocol: {error}"
             yield Answer(error=Failure("invalid", told))
         except OperationError as error:
-            yield Answer(error=Failure(error.code, error.text))
+            yield Answer(error=Failure(error.code, error.text, error.reason))
 
     def _write(self, answer: Answer) -> None:
         if self._transport is not None:

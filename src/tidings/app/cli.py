@@ -207,7 +207,8 @@ def _operate(arguments: Sequence[str]) -> int:
             return _show_all(command, values, given)
         return _show(command, _answers(command, values, given), given)
     except OperationError as error:
-        raise OperationError(error.code, command_parser.in_flags(command, error.text)) from error
+        told = command_parser.in_flags(command, error.text)
+        raise OperationError(error.code, told, reason=error.reason) from error
 
 
 def _show(command: Command, answers: Iterator[Any], given: argparse.Namespace) -> int:

@@ -1,7 +1,7 @@
 """Tells what went wrong: a sentence for people, with `--json` a code for programs beside it.
 
 The sentence goes to standard error. With `--json`, `{"error": {"code": …, "text": …}}` is a line of standard
-output, where the answer would be.
+output, where the answer would be. It has a `reason`, too, where there is a word for what exactly is wrong.
 """
 
 from __future__ import annotations
@@ -32,7 +32,10 @@ def complain(error: TidingsError, *, as_json: bool) -> int:
     if as_json:
         from tidings.app import presentation  # noqa: PLC0415  # most commands go well
 
-        presentation.print_line({"error": {"code": code, "text": str(error)}})
+        told = {"code": code, "text": str(error)}
+        if isinstance(error, OperationError) and error.reason:
+            told["reason"] = error.reason
+        presentation.print_line({"error": told})
     say(*_sentence_of(error))
     return exit_code
 

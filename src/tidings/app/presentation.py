@@ -52,6 +52,19 @@ _SENTENCES: Final[Mapping[tuple[str, str], str]] = {
     ("followers", "rewind"): "{follower} goes on at {cursor}.",
     ("followers", "retry"): "Dead letters that are tried again: {dead_letters}.",
     ("retention", "trim"): "Archives: {archives}; messages that went: {trimmed}.",
+    ("muc", "destroy"): "{room} is no more.",
+    ("muc", "set-affiliation"): "What {target} is to {room} now: {affiliation}.",
+    ("muc", "set-role"): "What {nick} is in {room} now: {role}.",
+    ("muc", "kick"): "{nick} was put out of {room}.",
+    ("muc", "invite"): "{recipient} was invited into {room}.",
+    ("muc", "enter"): "{user} is in {room} as {nick}.",
+    ("muc", "exit"): "Devices that have left {room}: {devices}.",
+    ("muc", "send"): "Sent, with the id {id}.",
+    ("muc", "send-private"): "Sent, with the id {id}.",
+    ("muc-light", "invite"): "{recipient} {invited} {room}.",
+    ("muc-light", "kick"): "{target} belongs to {room} no more.",
+    ("muc-light", "destroy"): "{room} is no more.",
+    ("muc-light", "send"): "Sent, with the id {id}.",
 }
 """What people are told when an operation has nothing more to show."""
 
@@ -62,6 +75,15 @@ _LISTED: Final[Mapping[str, str]] = {
     "inbox": "conversations",
     "followers": "followers",
     "followers dead-letters": "dead letters",
+    "muc": "rooms",
+    "muc occupants": "occupants",
+    "muc affiliations": "people with an affiliation",
+    "muc messages": "messages",
+    "muc-light": "rooms",
+    "muc-light members": "members",
+    "muc-light messages": "messages",
+    "muc-light blocked": "people or rooms that are blocked",
+    "muc-light block": "people or rooms that are blocked",
 }
 """What is listed where that is not what the category is called."""
 
@@ -103,6 +125,9 @@ def print_result(command: Command, result: Mapping[str, Any], *, with_notes: boo
             "what": _held(result),
             "where": result.get("domain") or "every domain",
             "removed": _removed(result),
+            "invited": "belongs to"
+            if result.get("added")
+            else "blocks this or is in enough rooms: not added to",
         }
         sys.stdout.write(sentence.format_map({**result, **also}) + "\n")
         return

@@ -48,7 +48,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a submission: accepted, repeated, refused or dropped."""
 
     place: Place | None = None
-    """Where the sender's archive has it; None where that keeps nothing."""
+    """Where the sender's archive has it, or that of the room it was said in; None where neither keeps it."""
     time: int = 0
     """When it was accepted, in microseconds; 0 where nobody keeps it."""
     is_repeated: bool = False
@@ -220,4 +220,6 @@ def outcome_of(submission: Submission) -> Outcome:
         return Outcome()
     own = submission.origin.jid.text
     place = next((place for place in accepted.places if place.archive == own), None)
+    if place is None and submission.message.kind == "groupchat":
+        place = next(iter(accepted.places), None)
     return Outcome(place=place, time=accepted.time, is_repeated=accepted.repeated)

@@ -23,7 +23,9 @@ DATABASE_SILENT: Final = "the database does not answer; try again later"
 class OperationError(TidingsError):
     """The operation was refused or failed, and changed nothing."""
 
-    def __init__(self, code: Code, text: str) -> None:
+    def __init__(self, code: Code, text: str, *, reason: str = "") -> None:
         super().__init__(text)
         self.code: Code = code
         self.text = text
+        self.reason = reason
+        """What MongooseIM calls it in GraphQL, such as `room_not_found`; empty where it has none."""

@@ -15,6 +15,7 @@ from tidings.base.limits import XmlLimits
 from tidings.kernel.maybe_awaitable import until_done
 from tidings.messages.origin import Via
 from tidings.messages.requests import check
+from tidings.messages.submission import Outcome
 from tidings.operations.catalogue import ADMINISTRATORS, EVERYBODY, operation
 from tidings.operations.context import Context
 from tidings.operations.errors import OperationError
@@ -66,7 +67,7 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     archive_id: str | None = None
-    """Where the sender's archive has the message; null where that keeps nothing of it."""
+    """Where the sender's archive has the message, or that of the room it was said in; null where none has."""
     time: Moment | None = None
     """When it was accepted; null where nobody keeps it."""
     repeated: bool = False
@@ -185,8 +186,13 @@ async def _send(context: Context, stanza: Stanza) -> Sent:
     [outcome] = await router.send(router.origin_of(stanza.sender, Via.OPERATION), (stanza,))
     if outcome.error is not None:
         raise _refusal(outcome.error)
+    return sent(stanza.id or "", outcome)
+
+
+def sent(id_: str, outcome: Outcome) -> Sent:
+    """Tell what has become of a message that was accepted."""
     return Sent(
-        id=stanza.id or "",
+        id=id_,
         archive_id=None if outcome.place is None else outcome.place.id,
         time=moment_of(outcome.time / SECOND) if outcome.time else None,
         repeated=outcome.is_repeated,
