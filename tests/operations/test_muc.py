@@ -322,6 +322,8 @@ async def test_somebody_is_invited_directly_and_becomes_a_member_where_he_must(
     assert direct.attributes == {"jid": ROOM, "reason": "tea?", "password": "sesame"}
     members = (await call(world, "affiliations", affiliation="member")).items
     assert [each.user for each in members] == [CAROL]
+    nobody = {"sender": ALICE, "recipient": "nobody@localhost"}
+    assert await refused(world, "invite", **nobody) == ("not-found", "user_not_found")
     assert await refused(world, "invite", sender=BOB, recipient=CAROL) == ("not-allowed", "not_allowed")
     assert (await call(world, "affiliations", affiliation="member")).items == members
 

@@ -162,6 +162,7 @@ async def test_what_cannot_be_made(world: World) -> None:
     await world.stop()
     small = await start(max_occupants=2)
     await small.register(NINA)
+    await small.register(OMAR), await small.register(PIA)
     full = {"owner": NINA, "members": [OMAR, PIA]}
     assert await refused(small, "create", **full) == ("invalid", "max_occupants_reached")
     await small.stop()
@@ -215,6 +216,9 @@ async def test_somebody_is_added_in_the_name_of_who_may(world: World, nina: Worl
     done = await call(world, "invite", sender=NINA, recipient=PIA)
     assert (done.recipient, done.added) == (PIA, True)
     assert 'affiliation="member">pia@localhost' in written(pia)[0]
+    unknown = {"sender": NINA, "recipient": "zoe@localhost"}
+    assert await refused(world, "invite", **unknown) == ("not-found", "user_not_found")
+    await world.register("zoe@localhost")
     other = {"sender": OMAR, "recipient": "zoe@localhost"}
     assert await refused(user(world, OMAR), "invite", **other) == ("not-allowed", "not_allowed")
     again = {"sender": NINA, "recipient": PIA}

@@ -303,6 +303,8 @@ def _command_line() -> Iterator[str]:
     yield "|---|---|"
     for name, meaning in complaint.ERROR_CODES.items():
         yield f"| `{name}` | {meaning} |"
+    yield ""
+    yield "Where there is a word for what exactly is wrong, `error.reason` has it, such as `room_not_found`."
     for word, direct in direct_commands.DIRECT.items():
         yield ""
         yield f"## tidings {word}"

@@ -39,6 +39,7 @@ from tidings.operations.room_access import (
     feature_of,
     ledger_of,
     messages_of,
+    must_exist,
     refusals,
 )
 from tidings.operations.values import Address, Domain, Page
@@ -180,12 +181,6 @@ async def blocked_by(context: Context, access: LightAccess, user: Jid) -> Page[B
     users = (Blocked(kind="user", address=Jid(text)) for text in sorted(found.users))
     rooms = (Blocked(kind="room", address=Jid(text)) for text in sorted(found.rooms))
     return Page(items=(*users, *rooms))
-
-
-async def must_exist(context: Context, user: Jid) -> None:
-    """Raise `not-found` unless there is an account."""
-    if not await context.exists(user):
-        raise OperationError("not-found", f"there is no account {user}", reason="user_not_found")
 
 
 OPERATIONS = (list_rooms, rooms_of_user, show, list_members, list_messages, list_blocked)

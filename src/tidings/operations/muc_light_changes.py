@@ -25,7 +25,7 @@ from tidings.operations.light_access import (
     find_light_room,
     light_of,
 )
-from tidings.operations.muc_light import Blocked, OneLightRoom, blocked_by, must_exist
+from tidings.operations.muc_light import Blocked, OneLightRoom, blocked_by
 from tidings.operations.room_access import (
     Account,
     Body,
@@ -33,6 +33,8 @@ from tidings.operations.room_access import (
     about_room,
     asking,
     feature_of,
+    must_be_somebody,
+    must_exist,
     refusals,
     send,
 )
@@ -177,6 +179,8 @@ async def create(context: Context, request: CreateLightRoom) -> LightRoom:
     service = access.host.jid
     address = service if request.id is None else _with_local(service, request.id)
     members = tuple(LightUser(_person(each), "member") for each in request.members)
+    for each in members:
+        await must_be_somebody(context, each.jid)
     asked = LightCreation(_fields(request.name, request.subject, request.fields), members)
     with refusals(_WORDS):
         room = await feature_of(access.host, LightRooms).make(request.owner, address, asked, token(12))
@@ -207,6 +211,7 @@ async def invite(context: Context, request: InviteLight) -> LightInvited:
     """Make somebody a member of a room, in the name of who may add others."""
     asked = await find_light_room(context, request.room, request.sender)
     person = _person(request.recipient)
+    await must_be_somebody(context, person)
     await _change(asked, LightUser(person, "member"))
     return LightInvited(
         room=asked.address, recipient=person, added=is_in(asked.room.state.members.get(person))

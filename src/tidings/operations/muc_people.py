@@ -23,6 +23,7 @@ from tidings.operations.room_access import (
     asking,
     feature_of,
     find_room,
+    must_be_somebody,
     refusals,
 )
 from tidings.operations.values import Address, Reason, SessionAddress
@@ -144,6 +145,7 @@ async def invite(context: Context, request: Invite) -> Invited:
     Into a room that is for members only he is made a member, as by an invitation through the room.
     """
     host, room = await find_room(context, request.room)
+    await must_be_somebody(context, request.recipient)
     kind = cast("RoomKind", host.kind)  # found by it
     known = {
         "forbidden": "not_allowed",

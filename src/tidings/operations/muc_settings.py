@@ -21,7 +21,6 @@ from tidings.features.rooms.room import Room, room_of
 from tidings.kernel.host import Host
 from tidings.operations.catalogue import EVERYBODY, operation
 from tidings.operations.context import Context, Role
-from tidings.operations.errors import OperationError
 from tidings.operations.muc import OneRoom, RoomAddress
 from tidings.operations.muc_presence import Nick, enter_as, nick_of, session_of
 from tidings.operations.room_access import (
@@ -31,6 +30,7 @@ from tidings.operations.room_access import (
     asking,
     feature_of,
     find_room,
+    must_exist,
     refusals,
     service_at,
 )
@@ -194,8 +194,7 @@ async def create(context: Context, request: CreateRoom) -> RoomSettings:
     room = room_of(await host.directory.load(request.room))
     nick = nick_of(room, request.nick)
     entrance, owner = feature_of(host, Entrance), request.owner.bare
-    if not await context.exists(owner):
-        raise OperationError("not-found", f"there is no account {owner}", reason="user_not_found")
+    await must_exist(context, owner)
     if request.owner.resource:
         session_of(context, request.owner)
     with refusals({"conflict": "could_not_create_room", "not-allowed": "not_allowed"}):

@@ -157,6 +157,18 @@ async def find_room(context: Context, address: Jid) -> tuple[Host, Room]:
     return host, room
 
 
+async def must_exist(context: Context, account: Jid) -> None:
+    """Raise `not-found` unless there is an account."""
+    if not await context.exists(account):
+        raise OperationError("not-found", f"there is no account {account}", reason="user_not_found")
+
+
+async def must_be_somebody(context: Context, person: Jid) -> None:
+    """Raise `not-found` for an account of this server that is not there: a wrong address is told so."""
+    if context.host(person.domain) is not None:
+        await must_exist(context, person.bare)
+
+
 def feature_of(host: Host, wanted: type[F]) -> F:
     """Give a feature of a service, which may be switched off."""
     found = host.feature(wanted)
