@@ -14,7 +14,6 @@ from tidings.features.rooms.affiliation import Affiliation
 from tidings.features.rooms.configuration import RoomConfiguration
 from tidings.features.rooms.room import Room
 from tidings.features.rooms.room_archive import may_see_addresses
-from tidings.features.rooms.room_discovery import is_listed
 from tidings.features.rooms.standing import standing
 from tidings.features.rooms.storing import CONFIGURATION
 from tidings.operations.catalogue import EVERYBODY, operation
@@ -122,7 +121,7 @@ async def list_rooms(context: Context, request: ListRooms) -> Page[RoomInfo]:
     wanted = named_like(request.filter)
 
     def is_wanted(room: Jid, configuration: RoomConfiguration) -> bool:
-        is_visible = by is None or by in host.admins or is_listed(configuration) or room in mine
+        is_visible = by is None or by in host.admins or configuration.is_listed or room in mine
         return is_visible and wanted(room.local, configuration.name)
 
     found, next_ = await rooms_by_address(
