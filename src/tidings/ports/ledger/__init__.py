@@ -29,7 +29,9 @@ from tidings.ports.ledger.reading import (
     Member,
     PageQuery,
     Property,
+    Reading,
     RoomChanges,
+    Seen,
 )
 
 
@@ -161,6 +163,40 @@ class Ledger(Protocol):
 
     async def rooms_of(self, member: Jid, after: Jid | None = None, limit: int = 500) -> tuple[Member, ...]:
         """List the rooms that somebody has an affiliation with, in a fixed order, after that room."""
+        ...
+
+    async def seen(self, room: Jid, ids: Sequence[EntryId]) -> tuple[Seen, ...]:
+        """Tell how many members have seen each of these entries of a room, in their order.
+
+        They are those who had joined before it and are in the room still. Raises `NoSuchEntry`, of what tells
+        of members and of the configuration, too.
+        """
+        ...
+
+    async def readings(
+        self,
+        room: Jid,
+        entry: Seen | None = None,
+        *,
+        has_read: bool = True,
+        after: Jid | None = None,
+        limit: int = 500,
+    ) -> tuple[Reading, ...]:
+        """Tell how far members have read, in a fixed order, after that member.
+
+        With an entry only those whom `seen` counts for it, who have read it, or who have not.
+        """
+        ...
+
+    async def reactions(self, room: Jid, ids: Sequence[EntryId]) -> tuple[Archived, ...]:
+        """Give the newest REACTIONS entry of each sender for each of these entries of a room.
+
+        They come in their order; what was erased or retracted is passed over. Raises `NoSuchEntry`.
+        """
+        ...
+
+    async def reacted_to(self, room: Jid, first: int, last: int, limit: int) -> tuple[EntryId, ...]:
+        """List the entries between two positions, both inclusive, to which somebody has reacted."""
         ...
 
     async def properties(self, archive: Jid) -> dict[str, bytes]:

@@ -158,7 +158,8 @@ class Append(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=Fals
     body: bytes
     """The stanza as it shall be kept, without stanza-ids of ours; at most `BODY_OCTETS`; opaque here."""
     entries: tuple[Entry, ...]
-    """Two of the same archive are numbered in this order; none only where `outbox` has some."""
+    """Two of the same archive are numbered in this order. None only where `outbox` has some, or for a marker
+    that nobody keeps: then `reads` has some, and nothing is written but the pointers that move."""
     kind: EntryKind = EntryKind.MESSAGE
     keys: tuple[bytes, ...] = ()
     """What later messages may call it, each made by `message_key`; at most 2."""

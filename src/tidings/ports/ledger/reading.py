@@ -283,6 +283,27 @@ class Member(msgspec.Struct, frozen=True):
     """The domain under which the member knows it, where that is not its own."""
 
 
+class Reading(msgspec.Struct, frozen=True):
+    """How far a member has read in a room."""
+
+    member: Jid
+    position: int
+    """Where the pointer is: nothing up to it is unread."""
+    time: int
+    """When it moved there; 0 where that is not known."""
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """How many have seen an entry of a room, of those who were members before it."""
+
+    id: EntryId
+    seen: int
+    of: int
+    """Neither of the two counts who has sent it."""
+    sender: Jid | None
+    """The bare JID of who has; None where nobody knows that any more."""
+
+
 class Property(msgspec.Struct, frozen=True):
     """Something that is known of an archive as a whole."""
 

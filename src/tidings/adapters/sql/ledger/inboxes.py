@@ -29,6 +29,8 @@ class Inboxes:
         self._references = references
         self.rows: dict[tuple[int, int], ConversationRow | None] = {}
         """Every conversation that was asked for, by owner and peer; None where there is none."""
+        self.time = 0
+        """That of the transaction."""
         self.followed: set[tuple[int, int]] = set()
         """(source, owner) of the rows that a room's archive holds from now on."""
 
@@ -116,6 +118,8 @@ class Inboxes:
             return False
         if position > row.read_position:
             row.read_position, row.read_count = position, count
+            if source != owner:
+                row.read_time = self.time
         row.flags &= ~UNREAD
         row.is_changed = True
         return True
@@ -140,6 +144,7 @@ class Inboxes:
         last = self.row(room, room)
         if position > row.read_position:
             row.read_position, row.read_count = position, 0 if last is None else last.count
+            row.read_time = self.time
         row.flags &= ~UNREAD
         row.is_changed = True
 
@@ -160,7 +165,7 @@ class Inboxes:
         if row is None:
             row = self.rows[owner, peer] = ConversationRow(source)
         row.source = source
-        row.read_position = row.read_count = 0
+        row.read_position = row.read_count = row.read_time = 0
         _bring_back(row)
         self.followed.add((source, owner))
         return row
@@ -195,6 +200,8 @@ class Inboxes:
             row.flags &= ~UNREAD
             if position > row.read_position:
                 row.read_position, row.read_count = position, count
+                if row.source != owner:
+                    row.read_time = time
         return True
 
 

@@ -20,7 +20,7 @@ def refusal_of(append: Append) -> Refused | None:
     """Tell why a message cannot be stored at all; None where nothing speaks against it."""
     if len(append.body) > BODY_OCTETS:
         return Refused(f"the message has {len(append.body)} octets, more than {BODY_OCTETS}")
-    if not append.entries and not append.outbox:
+    if not append.entries and not append.outbox and not append.reads:
         return Refused("the message belongs to no archive")
     if append.members or append.properties:
         for what, octets, most in _lengths(append):

@@ -79,6 +79,7 @@ class ConversationRow:
         "position",
         "read_count",
         "read_position",
+        "read_time",
         "source",
         "time",
     )
@@ -93,6 +94,7 @@ class ConversationRow:
         read_count: int = 0,
         feed: int = 0,  # noqa: ARG002  # is written anew with every change
         flags: int = 0,
+        read_time: int = 0,
         box: bytes | None = None,
         boxed_count: int | None = None,
         boxed_time: int | None = None,
@@ -106,6 +108,7 @@ class ConversationRow:
         self.read_position = read_position
         self.read_count = read_count
         self.flags = flags
+        self.read_time = read_time
         self.box = box
         self.boxed_count = boxed_count
         self.boxed_time = boxed_time
@@ -129,6 +132,7 @@ class ConversationRow:
             self.read_count,
             feed,
             self.flags,
+            self.read_time,
         )
 
     def values(self, owner: int, peer: int, feed: int) -> tuple[Any, ...]:

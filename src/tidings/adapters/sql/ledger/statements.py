@@ -39,6 +39,7 @@ HOT_INBOX: Final = (
     "read_count",
     "feed",
     "flags",
+    "read_time",
 )
 """What messages and reading change in a row of the inbox; the rest changes when its owner says so."""
 

@@ -22,8 +22,10 @@ from tidings.adapters.sql.ledger.members import MemberReader
 from tidings.adapters.sql.ledger.outbox import SqlOutbox
 from tidings.adapters.sql.ledger.pages import Pages
 from tidings.adapters.sql.ledger.properties import PropertyReader
+from tidings.adapters.sql.ledger.reactions import ReactionsReader
 from tidings.adapters.sql.ledger.read_share import ReadShare
 from tidings.adapters.sql.ledger.reader import Addresses, Reader
+from tidings.adapters.sql.ledger.readings import RoomReadings
 from tidings.adapters.sql.ledger.remote import RemoteWriter
 from tidings.adapters.sql.ledger.removal import Removal
 from tidings.adapters.sql.ledger.room_changes import RoomChangesReader
@@ -49,7 +51,9 @@ from tidings.ports.ledger.reading import (
     Member,
     PageQuery,
     Property,
+    Reading,
     RoomChanges,
+    Seen,
 )
 
 T = TypeVar("T")
@@ -206,6 +210,34 @@ class SqlLedger:
     async def rooms_of(self, member: Jid, after: Jid | None = None, limit: int = 500) -> tuple[Member, ...]:
         """List the rooms that somebody has an affiliation with."""
         return await self._read(lambda reader: MemberReader(reader).rooms_of(member, after, limit))
+
+    async def seen(self, room: Jid, ids: Sequence[EntryId]) -> tuple[Seen, ...]:
+        """Tell how many members have seen each of these entries of a room."""
+        return await self._read(lambda reader: RoomReadings(reader).seen(room, ids))
+
+    async def readings(
+        self,
+        room: Jid,
+        entry: Seen | None = None,
+        *,
+        has_read: bool = True,
+        after: Jid | None = None,
+        limit: int = 500,
+    ) -> tuple[Reading, ...]:
+        """Tell how far members have read, in a fixed order, after that member."""
+        return await self._read(
+            lambda reader: RoomReadings(reader).readings(room, entry, has_read, after, limit)
+        )
+
+    async def reactions(self, room: Jid, ids: Sequence[EntryId]) -> tuple[Archived, ...]:
+        """Give the newest REACTIONS entry of each sender for each of these entries."""
+        return await self._read_of(room, lambda reader: ReactionsReader(reader).reactions(room, ids))
+
+    async def reacted_to(self, room: Jid, first: int, last: int, limit: int) -> tuple[EntryId, ...]:
+        """List the entries between two positions to which somebody has reacted."""
+        return await self._read_of(
+            room, lambda reader: ReactionsReader(reader).reacted_to(room, first, last, limit)
+        )
 
     async def properties(self, archive: Jid) -> dict[str, bytes]:
         """Give what is known of an archive as a whole, by name."""

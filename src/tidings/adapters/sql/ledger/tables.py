@@ -158,6 +158,7 @@ inbox = Table(
     _number("read_count"),
     _number("feed"),
     Column("flags", SmallInteger, nullable=False),  # 1 marked unread, 2 taken out of the inbox
+    _number("read_time", default="0"),  # when a member read that far in a room; 0: that is not known
     Column("box", Text(255)),  # NULL: inbox
     _number("boxed_count", nullable=True),  # the count when it was boxed: a higher one brings it back
     _number("boxed_time", nullable=True),

@@ -54,7 +54,7 @@ class Transaction:
         """Write the items; give what became of each."""
         wanted = Wanted(items)
         self._load(wanted, items, batch)
-        time = self._now()
+        time = self._inboxes.time = self._now()
         self._appends.begin(time, self._window, is_referred_to=bool(wanted.targets or wanted.repeats))
         append = self._appends.append
         outcomes: list[Outcome | bool] = [
