@@ -29,7 +29,7 @@ from tests.contracts.room_stories import by, joins, leaves, membership
 from tidings.adapters.sql.ledger import SqlLedger
 from tidings.base.jid import Jid
 from tidings.ports.ledger.batch import Append, Entry, EntryKind, LedgerBatch, ReadMove, Refused
-from tidings.ports.ledger.reading import EntryId, NoSuchEntry, Reading
+from tidings.ports.ledger.reading import EntryId, NoSuchEntry, ReactionsPage, Reading
 
 __all__ = ["Clock", "clock", "ledger", "ledger_url", "ledger_urls"]
 
@@ -147,20 +147,23 @@ async def test_each_sender_has_one_set_of_reactions(ledger: SqlLedger) -> None:
     await accept(ledger, by(BOB, EntryKind.REACTIONS, one), by(BOB, EntryKind.DISPLAYED, one))
     await accept(ledger, by(BOB, EntryKind.REACTIONS, two))
     ids = [EntryId(each.epoch, each.position) for each in (one, two)]
-    found = await ledger.reactions(ROOM, ids)
+    found = (await ledger.reactions(ROOM, ids)).entries
     assert [(each.target, each.sender, each.id.position) for each in found] == [
         (2, ALICE, 5),
         (2, BOB, 6),
         (3, BOB, 8),
     ]
-    assert await ledger.reactions(ROOM, ids[1:]) == found[2:]
+    assert (await ledger.reactions(ROOM, ids[1:])).entries == found[2:]
+    first = await ledger.reactions(ROOM, ids, octets=1)
+    assert first == ReactionsPage(found[:1], is_complete=False)
+    assert await ledger.reactions(ROOM, ids, after=5) == ReactionsPage(found[1:], is_complete=True)
     assert await ledger.reacted_to(ROOM, 1, 8, 10) == tuple(ids)
     assert await ledger.reacted_to(ROOM, 3, 8, 10) == (ids[1],)
     assert await ledger.reacted_to(ROOM, 1, 8, 1) == (ids[0],)
     # What is taken back is not there, and what was before it is.
     await accept(ledger, by(BOB, EntryKind.RETRACTION, await place(ledger, ROOM, 6)))
     await ledger.erase(ROOM, (8,))
-    found = await ledger.reactions(ROOM, ids)
+    found = (await ledger.reactions(ROOM, ids)).entries
     assert [(each.target, each.sender, each.id.position) for each in found] == [(2, BOB, 4), (2, ALICE, 5)]
     with pytest.raises(NoSuchEntry):
         await ledger.reactions(ROOM, [EntryId(one.epoch, 99)])
@@ -231,4 +234,4 @@ async def test_random_members_and_reads_are_counted_as_a_model_does(ledger: SqlL
         assert await readers(ledger, target, has_read=False) == rest | {ALICE}
     assert await counts(ledger, *asked) == expected
     found = await ledger.reactions(ROOM, [await at(ledger, ROOM, target) for target in asked])
-    assert {(each.target, each.sender): each.id.position for each in found} == newest
+    assert {(each.target, each.sender): each.id.position for each in found.entries} == newest

@@ -21,6 +21,7 @@ from tidings.features.rooms import (
     RoomKind,
     RoomModeration,
     RoomOwners,
+    RoomReceipts,
     RoomSearch,
     RoomVCards,
 )
@@ -54,6 +55,7 @@ ROOMS: Final = ServiceKind(
         RoomSearch,
         JoinLinks,
         RoomDepartures,
+        RoomReceipts,
         LightTelling,
         LightMirror,
         ServiceDiscovery,
@@ -80,6 +82,7 @@ MUC_LIGHT: Final = ServiceKind(
         LightConfiguring,
         LightBlocklists,
         LightDiscovery,
+        RoomReceipts,
         XmppPing,
         Archive,
     ),

@@ -16,6 +16,7 @@ from tidings.base.jid import Jid
 from tidings.features.rooms import recent, slow_mode
 from tidings.features.rooms.affiliation import Role
 from tidings.features.rooms.attendance import Attendance
+from tidings.features.rooms.held_back import HELD_BACK, HeldBack, pointer_alone, tell_read
 from tidings.features.rooms.leaving import is_lost, leave
 from tidings.features.rooms.light_delivery import LightDelivery
 from tidings.features.rooms.mentioning import mentioned
@@ -85,6 +86,8 @@ class RoomKind:
         """Who is in which rooms."""
         self.light = LightDelivery(router)
         """The way to members who know a room by MUC Light."""
+        self.held_back = HeldBack()
+        """What a large room passes on to nobody."""
 
     async def exists(self, jid: Jid) -> bool:
         """Tell whether somebody has made the room."""
@@ -162,8 +165,11 @@ class RoomKind:
                 raise StanzaError("forbidden", "only moderators change the subject of this room")
             return self._plan_subject(submission, classification, room, speaker)
         if classification.storage is Storage.NONE:
-            return Plan(classification, reason=_LIVE)
+            is_held_back = self.held_back.takes_state(room, submission.message)
+            return Plan(classification, reason=HELD_BACK if is_held_back else _LIVE)
         append = self._append(submission, classification, room, speaker)
+        if classification.reference is not None and self.held_back.takes_marker(room, classification):
+            return Plan(classification, pointer_alone(append, room), reason=HELD_BACK)
         return Plan(classification, append, reason=_KEPT_BY_ROOM)
 
     def _append(
@@ -264,6 +270,8 @@ class RoomKind:
     ) -> MaybeAwaitable:
         """Send what somebody has said to everybody, through both doors."""
         message = submission.message
+        if submission.plan.reason == HELD_BACK:
+            return tell_read(room, submission)
         shown = _shown(room, speaker, message)
         if accepted is None:
             return _both(self._showing.to_all(room, shown), self.light.said(room, speaker.jid, message, None))

@@ -17,6 +17,7 @@ from tidings.ports.ledger.feed import Cursor, FeedPage
 from tidings.ports.ledger.followers import FollowerStore
 from tidings.ports.ledger.outbox import OutboxStore
 from tidings.ports.ledger.reading import (
+    FOLDED_OCTETS,
     Archived,
     ArchivePage,
     Changes,
@@ -29,6 +30,7 @@ from tidings.ports.ledger.reading import (
     Member,
     PageQuery,
     Property,
+    ReactionsPage,
     Reading,
     RoomChanges,
     Seen,
@@ -188,10 +190,13 @@ class Ledger(Protocol):
         """
         ...
 
-    async def reactions(self, room: Jid, ids: Sequence[EntryId]) -> tuple[Archived, ...]:
+    async def reactions(
+        self, room: Jid, ids: Sequence[EntryId], after: int = 0, octets: int = FOLDED_OCTETS
+    ) -> ReactionsPage:
         """Give the newest REACTIONS entry of each sender for each of these entries of a room.
 
-        They come in their order; what was erased or retracted is passed over. Raises `NoSuchEntry`.
+        They come in their order behind that position, with so many octets of bodies, one at least. What was
+        erased or retracted is passed over, and what refers to such an entry. Raises `NoSuchEntry`.
         """
         ...
 

@@ -304,6 +304,14 @@ class Seen(msgspec.Struct, frozen=True):
     """The bare JID of who has; None where nobody knows that any more."""
 
 
+class ReactionsPage(msgspec.Struct, frozen=True):
+    """The newest reactions of each sender."""
+
+    entries: tuple[Archived, ...]
+    is_complete: bool
+    """There are none behind the last of them."""
+
+
 class Property(msgspec.Struct, frozen=True):
     """Something that is known of an archive as a whole."""
 

@@ -152,6 +152,7 @@ TIDINGS_SYNC: Final = "urn:tidings:sync:0"  # docs/specs
 MENTIONS: Final = "urn:xmpp:mentions:0"  # XEP-0513
 REFERENCES: Final = "urn:xmpp:reference:0"  # XEP-0372
 TIDINGS_ROOMS: Final = "urn:tidings:rooms:0"  # docs/specs
+TIDINGS_ROOM_RECEIPTS: Final = "urn:tidings:room-receipts:0"  # docs/specs
 TIDINGS_RETRY: Final = "urn:tidings:retry:0"  # docs/specs
 
 # Publish-subscribe

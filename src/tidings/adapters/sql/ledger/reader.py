@@ -185,9 +185,9 @@ class Reader:
         """
         hidden = ERASED if offline_only else HIDDEN
         if retracted is None:
-            retracted = self._retracted(archive, retractable(rows))
+            retracted = self.retracted(archive, retractable(rows))
         pointing = self._pointing(archive, [row[0] for row in rows], folded) if folded and rows else {}
-        retracted_too = self._retracted(archive, [row[0] for group in pointing.values() for row in group])
+        retracted_too = self.retracted(archive, [row[0] for group in pointing.values() for row in group])
         shown = [row for group in (rows, *pointing.values()) for row in group]
         names = self.names_of({row[3] for row in shown} | {row[10] for row in shown if row[10]})
         entries = []
@@ -205,7 +205,7 @@ class Reader:
             entries.append(_entry(head, names, row, hidden, when, referring))
         return entries
 
-    def _retracted(self, archive: int, positions: Sequence[int]) -> dict[int, int]:
+    def retracted(self, archive: int, positions: Sequence[int]) -> dict[int, int]:
         """Tell when entries were retracted first; a retraction holds, whether it has its content or not.
 
         However much refers to the entries, nothing of it can push a retraction out of sight.
@@ -240,7 +240,7 @@ class Reader:
             f"AND (e.flags & {HIDDEN} = 0 OR e.kind = {EntryKind.RETRACTION:d}) "
             f"ORDER BY e.position DESC LIMIT {FOLDED}"
         )
-        rows = self.run_within(room, *_listed(statement, positions, (archive,)))[: room.taken]
+        rows = self.run_within(room, *listed(statement, positions, (archive,)))[: room.taken]
         found: dict[int, list[tuple[Any, ...]]] = defaultdict(list)
         for row in reversed(rows):
             found[row[8]].append(row)
@@ -305,18 +305,18 @@ class Reader:
         """Run a statement whose LIST, behind its other values, stands for these keys."""
         if not keys:
             return []
-        return self.run(*_listed(statement, keys, values))
+        return self.run(*listed(statement, keys, values))
 
     def among_within(self, room: Room, statement: str, keys: Sequence[Any], *values: object) -> Rows | None:
         """Do the same with a statement on `ENTRY`; None, and little is read, where all have no room."""
         if not keys:
             return []
         before = room.taken
-        rows = self.run_within(room, *_listed(statement, keys, values))
+        rows = self.run_within(room, *listed(statement, keys, values))
         return rows if room.taken - before == len(rows) else None
 
 
-def _listed(statement: str, keys: Sequence[Any], values: Sequence[object]) -> list[Any]:
+def listed(statement: str, keys: Sequence[Any], values: Sequence[object]) -> list[Any]:
     """Write a statement whose LIST stands for keys, and give all its values behind it."""
     size = 1 << (len(keys) - 1).bit_length()  # few sizes, so that caches find the statement again
     filled = [*keys, *[keys[-1]] * (size - len(keys))]

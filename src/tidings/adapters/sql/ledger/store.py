@@ -39,6 +39,7 @@ from tidings.base.jid import Jid
 from tidings.ports.ledger.batch import Committed, LedgerBatch
 from tidings.ports.ledger.feed import Cursor, FeedPage
 from tidings.ports.ledger.reading import (
+    FOLDED_OCTETS,
     Archived,
     ArchivePage,
     Changes,
@@ -51,6 +52,7 @@ from tidings.ports.ledger.reading import (
     Member,
     PageQuery,
     Property,
+    ReactionsPage,
     Reading,
     RoomChanges,
     Seen,
@@ -229,9 +231,13 @@ class SqlLedger:
             lambda reader: RoomReadings(reader).readings(room, entry, has_read, after, limit)
         )
 
-    async def reactions(self, room: Jid, ids: Sequence[EntryId]) -> tuple[Archived, ...]:
-        """Give the newest REACTIONS entry of each sender for each of these entries."""
-        return await self._read_of(room, lambda reader: ReactionsReader(reader).reactions(room, ids))
+    async def reactions(
+        self, room: Jid, ids: Sequence[EntryId], after: int = 0, octets: int = FOLDED_OCTETS
+    ) -> ReactionsPage:
+        """Give the newest REACTIONS entry of each sender for each of these entries of a room."""
+        return await self._read_of(
+            room, lambda reader: ReactionsReader(reader).reactions(room, ids, after, octets)
+        )
 
     async def reacted_to(self, room: Jid, first: int, last: int, limit: int) -> tuple[EntryId, ...]:
         """List the entries between two positions to which somebody has reacted."""

@@ -166,7 +166,10 @@ class LightKind:
         if not message.id:  # a missing one is invented
             submission.message = message.replace(id=token(12))
         plan = self.rooms.plan_said(submission, classification, room, speaker, may_name=True)
-        return plan if member.domain == self.domain else self._entering(plan, room, speaker.jid, member)
+        is_kept = plan.append is not None and bool(plan.append.entries)
+        if member.domain == self.domain or not is_kept:
+            return plan
+        return self._entering(plan, room, speaker.jid, member)
 
     def _speaker(self, room: Room, message: Stanza) -> tuple[Occupant, Membership]:
         """Give who speaks; nobody learns whether there is a room who is not in it."""
@@ -179,8 +182,7 @@ class LightKind:
 
     def _entering(self, plan: Plan, room: Room, jid: Jid, member: Membership) -> Plan:
         """Let a member who knew the room by MUC know it by MUC Light: this is the door entered last."""
-        if plan.append is None:
-            return plan
+        assert plan.append is not None
         change = member_change(room.jid, jid, member, entered(member, self.domain))
         append = msgspec.structs.replace(plan.append, members=(change,), raises=(room.jid.text,))
         return msgspec.structs.replace(plan, append=append)
