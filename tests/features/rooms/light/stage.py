@@ -10,6 +10,7 @@ import pytest
 from tests.harness.world import World, WorldClient
 from tidings.app.rooms import MUC_LIGHT, ROOMS
 from tidings.features.rooms.entrance import EntranceOptions
+from tidings.features.rooms.held_back import RoomReceiptsOptions
 from tidings.features.rooms.light.options import LightOptions
 from tidings.wire.xml.element import Element, decode
 from tidings.wire.xmpp import ns
@@ -26,7 +27,7 @@ async def world() -> AsyncIterator[World]:
     await world.stop()
 
 
-async def start(**options: object) -> World:
+async def start(*, receipts: RoomReceiptsOptions | None = None, **options: object) -> World:
     """Start a server whose rooms have both doors; `options` are those of MUC Light."""
     return await World.start(
         ("localhost", "other.test"),
@@ -34,6 +35,7 @@ async def start(**options: object) -> World:
         options={
             "muc": msgspec.convert({"locks_new": False}, EntranceOptions),
             "muc_light": msgspec.convert(options, LightOptions),
+            "muc_receipts": receipts or RoomReceiptsOptions(),
         },
     )
 
