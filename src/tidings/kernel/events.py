@@ -20,6 +20,7 @@ from tidings.ports.ledger.batch import Accepted
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp.classification import NOTHING, Classification
 from tidings.wire.xmpp.payloads.arrival import stamped
+from tidings.wire.xmpp.payloads.smart_markers import KeptMarker
 from tidings.wire.xmpp.stanza import Stanza
 
 
@@ -336,6 +337,20 @@ class DiscoItems(Question):
     """(address, node, name)"""
     known: bool = False
     """A handler that knows the node sets this; an unknown node is answered `item-not-found`."""
+
+
+class MarkersWanted(Question):
+    """Somebody asks how far the members of a room are; who keeps rooms adds the last markers of each.
+
+    Raises `StanzaError` where the room tells that nobody who asks.
+    """
+
+    room: Jid
+    """The bare JID, of this host."""
+    asker: Jid
+    thread: str | None
+    """Which markers are wanted: those of a thread, or those of none."""
+    markers: list[KeptMarker] = msgspec.field(default_factory=list)
 
 
 class RosterWanted(Question):

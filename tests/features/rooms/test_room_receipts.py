@@ -35,6 +35,7 @@ from tidings.wire.xmpp.payloads.room_receipts import (
     Seen,
     SeenMessage,
 )
+from tidings.wire.xmpp.payloads.smart_markers import MarkersQuery
 
 __all__ = ["world"]
 
@@ -428,3 +429,60 @@ async def test_a_room_of_a_thousand_members_answers_at_once(world: World) -> Non
     assert await fastest(Seen((SeenMessage(one),)).encode()) < 0.05
     assert await fastest(Readers(id=one).encode()) < 0.05
     assert await fastest(RoomReactions(messages=(ReactedMessage(one),)).encode()) < 0.2
+
+
+# --- smart markers of rooms (docs/specs/inbox.md §7)
+
+
+async def smart(client: WorldClient, more: str = "", *, room: str = ROOM) -> list[tuple[str, str, str]]:
+    query = f"<query xmlns='{ns.SMART_MARKERS}' peer='{room}' {more}/>"
+    answer = await client.request(f"<iq type='get' id='s'>{query}</iq>")
+    found = MarkersQuery.decode(answer.children[0])
+    assert found.peer == Jid(room)
+    return [(str(marker.sender), marker.kind.value, marker.id) for marker in found.markers]
+
+
+@pytest.mark.parametrize("limit", [0, 1])
+async def test_smart_markers_tell_how_far_everybody_is(limit: int) -> None:
+    world = await start(features={"muc_receipts": RoomReceiptsOptions(markers_up_to=limit)})
+    alice, bob, carol = await members(world, "Alice", "Bob", "Carol")
+    one, two = await said(alice, "one"), await said(alice, "two")
+    await world.advance(1)
+    await bob.send(displayed(two), displayed(one))  # a marker only moves forward
+    await world.advance(1)
+    await carol.send(displayed(one))
+    # The owner sees addresses, as moderators do here; others see occupants, and everybody himself.
+    assert await smart(alice) == [
+        ("alice@localhost", "displayed", two),
+        ("bob@localhost", "displayed", two),
+        ("carol@localhost", "displayed", one),
+    ]
+    assert await smart(bob) == [
+        (f"{ROOM}/Alice", "displayed", two),
+        ("bob@localhost", "displayed", two),
+        (f"{ROOM}/Carol", "displayed", one),
+    ]
+    assert await smart(alice, "after='2026-01-01T00:00:01Z'") == [("carol@localhost", "displayed", one)]
+    await world.stop()
+
+
+async def test_markers_of_threads_and_of_other_kinds_are_found_among_the_last_entries(world: World) -> None:
+    alice, bob = await members(world, "Alice", "Bob")
+    one = await said(alice, "one")
+    threaded = displayed(one).replace("<displayed", "<thread>t</thread><displayed")
+    await bob.send(displayed(one, kind="received"), threaded)
+    assert ("bob@localhost", "received", one) in await smart(alice)
+    assert await smart(alice, "thread='t'") == [("bob@localhost", "displayed", one)]
+    assert await smart(alice, "thread='u'") == []
+
+
+async def test_smart_markers_of_a_room_are_for_who_is_in_it(world: World) -> None:
+    alice, _ = await members(world, "Alice", "Bob")
+    await said(alice, "one")
+    eve = await world.login("eve@localhost/phone")
+    query = f"<query xmlns='{ns.SMART_MARKERS}' peer='{{}}'/>"
+    for peer, condition in ((ROOM, "forbidden"), ("none@conference.localhost", "item-not-found")):
+        answer = await eve.request(f"<iq type='get' id='s'>{query.format(peer)}</iq>")
+        assert answer.children[0].children[0].name == condition
+    await admin(alice, "<item jid='bob@localhost' affiliation='none'/>")
+    assert "bob@localhost" not in [sender for sender, _, _ in await smart(alice)]

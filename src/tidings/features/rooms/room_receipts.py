@@ -13,18 +13,20 @@ from typing import Any, Final
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
 from tidings.features.rooms.held_back import HeldBack, RoomReceiptsOptions
-from tidings.features.rooms.reaction_sums import ReactionSet, ReactionSums
+from tidings.features.rooms.people import People
+from tidings.features.rooms.reaction_sums import ReactionSums
 from tidings.features.rooms.room import Room, room_of
-from tidings.features.rooms.room_archive import may_see_addresses
+from tidings.features.rooms.room_markers import markers_of
 from tidings.kernel.archive_view import ArchiveView
 from tidings.kernel.current import Current
-from tidings.kernel.events import DiscoInfo
+from tidings.kernel.entity import Entity
+from tidings.kernel.events import DiscoInfo, MarkersWanted
 from tidings.kernel.feature import Addressee, Feature, Spec, handles, listens
 from tidings.kernel.host import Host
 from tidings.kernel.iq import Iq
 from tidings.messages.router import Router
 from tidings.ports.ledger import Ledger
-from tidings.ports.ledger.reading import EntryId, Head, Reading
+from tidings.ports.ledger.reading import EntryId, Reading
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.result_set import Page, PageRequest
@@ -74,7 +76,7 @@ class RoomReceipts(Feature):
     @handles(Seen, kind="get", at=Addressee.ENTITY)  # §1
     async def count(self, request: Iq[Seen]) -> Element:
         """Answer how many have seen messages."""
-        view, _ = await self._enter(request)
+        view, _ = await self._entered(request)
         ids = [_shown_id(view, message.id) for message in request.payload.messages]
         found = await self._ledger.seen(view.archive, ids)
         return Seen(tuple(SeenMessage(str(each.id), each.seen, each.of) for each in found)).encode()
@@ -83,8 +85,8 @@ class RoomReceipts(Feature):
     async def show_readers(self, request: Iq[Readers]) -> Element:
         """Answer who has seen a message, or who has not."""
         asked = request.payload
-        view, room = await self._enter(request)
-        people = _People(room, request.sender)
+        view, room = await self._entered(request)
+        people = People(room, request.sender)
         id_, size = _shown_id(view, asked.id), _size_of(asked.wanted)
         [seen] = await self._ledger.seen(room.jid, (id_,))
         after = people.called(asked.wanted.after) if asked.wanted.after else None
@@ -109,7 +111,7 @@ class RoomReceipts(Feature):
     async def count_reactions(self, request: Iq[RoomReactions]) -> Element:
         """Answer which reactions messages have."""
         asked = request.payload
-        view, room = await self._enter(request)
+        view, room = await self._entered(request)
         is_complete = True
         if asked.messages:
             ids = [_shown_id(view, message.id) for message in asked.messages]
@@ -126,8 +128,8 @@ class RoomReceipts(Feature):
     async def show_reactors(self, request: Iq[Reactors]) -> Element:
         """Answer who has reacted to a message."""
         asked = request.payload
-        view, room = await self._enter(request)
-        people = _People(room, request.sender)
+        view, room = await self._entered(request)
+        people = People(room, request.sender)
         sets = await self._sums.sets(room.jid, (_shown_id(view, asked.id),))
         if asked.reaction is not None:
             sets = [each for each in sets if asked.reaction in each.reactions]
@@ -141,55 +143,23 @@ class RoomReceipts(Feature):
         shown = tuple(people.reactor(each) for each in page)
         return Reactors(id=asked.id, people=shown, page=_page_of(shown, len(sets))).encode()
 
-    async def _enter(self, request: Iq[Any]) -> tuple[ArchiveView, Room]:  # §4
-        """Find out what the asker may read, and of which room; raises `StanzaError` for nothing."""
+    @listens(MarkersWanted)
+    async def tell_markers(self, event: MarkersWanted) -> None:
+        """Tell how far each member is; raises `StanzaError` for who is not in the room."""
+        entity = await self._host.directory.load(event.room)
+        view, room = await self._enter(entity, event.asker)
+        people = People(room, event.asker)
+        event.markers += await markers_of(self._ledger, view, room, people, event.thread)
+
+    async def _entered(self, request: Iq[Any]) -> tuple[ArchiveView, Room]:
         assert request.entity is not None  # of handlers at ENTITY
-        view = await self._host.kind.archive_view(request.entity, request.sender)
+        return await self._enter(request.entity, request.sender)
+
+    async def _enter(self, entity: Entity, asker: Jid) -> tuple[ArchiveView, Room]:  # §4
+        """Find out what somebody may read, and of which room; raises `StanzaError` for nothing."""
+        view = await self._host.kind.archive_view(entity, asker)
         directory = self._router.hosts[view.archive.domain].directory
         return view, room_of(await directory.load(view.archive))
-
-
-class _People:
-    """The people of a room as one of them is shown them; raises `forbidden` for who is none (§4)."""
-
-    def __init__(self, room: Room, asker: Jid) -> None:
-        member = room.state.members.get(asker.bare)
-        if (member is None or not member.has_joined) and not room.occupants.of(asker.bare):
-            raise StanzaError("forbidden", "who has read what is told to those who are in the room")
-        self._room = room
-        self._sees_addresses = may_see_addresses(room, asker)
-        self._there = {occupant.jid: occupant.nick for occupant in room.occupants}
-
-    def called(self, occupant_id: str) -> Jid:
-        """Give the member of this id; raises `item-not-found`."""
-        for jid in self._room.state.members:
-            if self._room.occupant_id(jid) == occupant_id:
-                return jid
-        raise StanzaError("item-not-found", "nobody of that id is in the room any more")
-
-    def reader(self, reading: Reading, head: Head) -> Person:
-        """Show who has read as far as this."""
-        is_there = head.first <= reading.position <= head.position
-        upto = EntryId(head.epoch_at(reading.position), reading.position) if is_there else None
-        return self._person(reading.member, stamp=reading.time or None, upto=str(upto) if upto else None)
-
-    def reactor(self, reactions: ReactionSet) -> Person:
-        """Show who has reacted so."""
-        return self._person(reactions.sender, stamp=reactions.time, reactions=reactions.reactions)
-
-    def _person(
-        self, jid: Jid, *, stamp: int | None, upto: str | None = None, reactions: tuple[str, ...] = ()
-    ) -> Person:
-        member = self._room.state.members.get(jid)
-        nick = member.nick if member is not None else ""
-        return Person(
-            occupant_id=self._room.occupant_id(jid),
-            nick=nick or self._there.get(jid, ""),
-            jid=jid if self._sees_addresses else None,
-            upto=upto,
-            stamp=stamp,
-            reactions=reactions,
-        )
 
 
 def _shown_id(view: ArchiveView, text: str) -> EntryId:

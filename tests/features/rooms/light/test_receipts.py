@@ -13,6 +13,7 @@ from tests.features.rooms.test_room_receipts import (
     reacts,
     readers,
     refused,
+    smart,
 )
 from tests.harness.world import World
 from tidings.base.jid import Jid
@@ -77,3 +78,16 @@ async def test_a_large_room_takes_markers_for_itself_by_either_door() -> None:
     assert [each.take("message") for each in (alice, bob, carol)] == [[], [], []]
     assert await counts(alice, one, room=ROOM) == [(2, 2)]
     await world.stop()
+
+
+async def test_smart_markers_have_real_addresses(world: World) -> None:
+    alice, bob = await people(world, "alice", "bob")
+    await create(alice, user("bob"))
+    await alice.send(say("one"))
+    one = last_id(bob, by=ROOM)
+    await world.advance(1)
+    await bob.send(displayed(one, room=ROOM))
+    assert await smart(bob, room=ROOM) == [
+        ("alice@localhost", "displayed", one),
+        ("bob@localhost", "displayed", one),
+    ]
