@@ -72,6 +72,7 @@ def test_the_first_categories_are_complete():
         "muc": [
             "list", "occupants", "affiliations", "messages", "create", "show", "configure", "destroy",
             "set-affiliation", "set-role", "kick", "invite", "enter", "exit", "send", "send-private",
+            "receipts", "readers", "reactors",
         ],
         "muc-light": [
             "list", "rooms", "show", "members", "messages", "blocked", "create", "configure", "invite",
@@ -342,6 +343,7 @@ async def test_what_an_operation_changes_is_declared(everything):
         "list", "export", "count", "check", "check-password", "size", "sync", "status", "dead-letters",
         "message", "show", "diff", "preview", "statistics", "admins", "get", "export-personal-data",
         "occupants", "affiliations", "messages", "rooms", "members", "blocked",
+        "receipts", "readers", "reactors",
     }  # fmt: skip
     assert {one.name for one in CATALOGUE if not one.changes} == reading
 
@@ -382,6 +384,7 @@ async def test_what_needs_the_server_says_so_without_it(context):
                 "nick": "Bob",
                 "affiliation": "member",
                 "role": "visitor",
+                "id": "0k3f9-1",
             }
             told = await refused(context, one.category, one.name, **given)
             assert told == ("unavailable", "the server is not running")
@@ -452,6 +455,7 @@ ARGUMENTS = {
     "group": "sales",
     "users": ["alice@localhost"],
     "namespace": "storage:bookmarks",
+    "room": "tea@conference.localhost",
 }
 
 

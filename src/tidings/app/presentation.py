@@ -73,6 +73,8 @@ _LISTED: Final[Mapping[str, str]] = {
     "roster": "contacts",
     "private": "elements",
     "inbox": "conversations",
+    "muc readers": "such members",
+    "muc reactors": "people who have reacted so",
     "followers": "followers",
     "followers dead-letters": "dead letters",
     "muc": "rooms",
