@@ -23,11 +23,11 @@ _TAKEN_BACK: Final = (
 _LINKED: Final = (
     "FROM message_links p CROSS JOIN entries e JOIN messages m ON m.id = e.message "
     f"WHERE e.archive = p.archive AND e.position = p.position AND e.kind = {EntryKind.REACTIONS:d} "
-    f"AND e.flags & {HIDDEN} = 0 AND NOT EXISTS ({_TAKEN_BACK}) AND p.archive = ? AND p.target "
+    f"AND e.flags & {HIDDEN} = 0 AND NOT EXISTS ({_TAKEN_BACK}) AND p.archive = ? AND p.position > ? "
 )
-_NEWEST: Final = f"SELECT MAX(e.position) {_LINKED}IN LIST GROUP BY p.target, m.sender"
+_NEWEST: Final = f"SELECT MAX(e.position) {_LINKED}AND p.target IN LIST GROUP BY p.target, m.sender"
 _BODIES: Final = f"SELECT {ENTRY}WHERE e.archive = ? AND e.position IN LIST ORDER BY e.position"
-_TARGETS: Final = f"SELECT DISTINCT p.target {_LINKED}BETWEEN ? AND ? ORDER BY p.target LIMIT "
+_TARGETS: Final = f"SELECT DISTINCT p.target {_LINKED}AND p.target BETWEEN ? AND ? ORDER BY p.target LIMIT "
 _READ_AT_ONCE: Final = 1_024
 
 
@@ -45,8 +45,8 @@ class ReactionsReader:
                 raise NoSuchEntry(each, head)
         wanted = {each.position for each in ids}
         wanted -= self._reader.retracted(number, sorted(wanted)).keys()
-        rows = self._reader.among(_NEWEST, sorted(wanted), number)
-        positions = sorted(row[0] for row in rows if row[0] > after)
+        rows = self._reader.among(_NEWEST, sorted(wanted), number, after)
+        positions = sorted(row[0] for row in rows)
         part, space = positions[:_READ_AT_ONCE], Room(octets)
         found = (
             self._reader.run_within(space, *listed(_BODIES, part, (number,)))[: space.taken] if part else []
@@ -58,7 +58,7 @@ class ReactionsReader:
         """List the entries between two positions to which somebody has reacted."""
         number, head = self._reader.head(room)
         low, high = max(first, head.first), min(last, head.position)
-        rows = self._reader.run(f"{_TARGETS}{int(limit)}", number, low, high)
+        rows = self._reader.run(f"{_TARGETS}{int(limit)}", number, 0, low, high)
         return tuple(_id_of(head, row[0]) for row in rows)
 
 
