@@ -455,7 +455,6 @@ ARGUMENTS = {
     "group": "sales",
     "users": ["alice@localhost"],
     "namespace": "storage:bookmarks",
-    "room": "tea@conference.localhost",
 }
 
 

@@ -364,6 +364,36 @@ async def test_who_is_no_member_moves_nothing_with_a_marker_that_is_held_back() 
     await world.stop()
 
 
+async def test_who_has_no_voice_reads_all_the_same(world: World) -> None:
+    alice, bob, carol = await members(world, "Alice", "Bob", "Carol")
+    item = "<item nick='Bob' role='visitor'/>"
+    await admin(alice, item)
+    one = await said(alice, "one")
+    carol.take()
+    bob.take()
+    await bob.send(displayed(one))
+    assert await counts(alice, one) == [(1, 2)]
+    subject = f"<subject>mine</subject><displayed xmlns='{ns.MARKERS}' id='{one}'/>"
+    await bob.send(
+        f"<message to='{ROOM}' type='groupchat' id='s'>{subject}</message>",
+        say("two"),
+        reacts(one, "👍"),
+    )
+    assert [message.get("type") for message in bob.take("message")] == ["error"] * 3
+    assert carol.take("message") == []
+
+
+async def test_a_marker_that_nobody_is_to_keep_is_held_back_too() -> None:
+    world = await start(features={"muc_receipts": RoomReceiptsOptions(markers_up_to=1)})
+    alice, bob = await members(world, "Alice", "Bob")
+    one = await said(alice, "one")
+    hint = "<no-store xmlns='urn:xmpp:hints'/></message>"
+    await bob.send(displayed(one).replace("</message>", hint))
+    assert alice.take("message") == []
+    assert await counts(alice, one) == [(1, 1)]
+    await world.stop()
+
+
 async def test_a_large_room_passes_on_no_chat_states() -> None:
     world = await start(features={"muc_receipts": RoomReceiptsOptions(chat_states_up_to=1)})
     alice, bob = await members(world, "Alice", "Bob")

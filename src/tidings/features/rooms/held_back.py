@@ -2,7 +2,7 @@
 
 In a room of 1,000 members who all display a message, a marker that goes to everybody costs a million copies,
 and a place in the archive. Beyond a size a marker moves its sender's read pointer and does nothing else: who
-wants to know asks the room (docs/specs/room-receipts.md).
+wants to know asks the room (docs/specs/room-receipts.md). So do markers of who has no voice in a room.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ import msgspec
 from msgspec import Meta
 
 from tidings.base.jid import Jid
-from tidings.features.rooms.room import Room, RoomState
+from tidings.features.rooms.affiliation import Role
+from tidings.features.rooms.recent import is_subject
+from tidings.features.rooms.room import Occupant, Room, RoomState
 from tidings.kernel.account import Account
 from tidings.kernel.current import Current
 from tidings.kernel.events import ConversationRead
@@ -26,7 +28,7 @@ from tidings.wire.xmpp.classification import Classification
 from tidings.wire.xmpp.payloads.references import ReferenceKind
 from tidings.wire.xmpp.stanza import Stanza
 
-HELD_BACK: Final = "the room is too large to pass it on to everybody"
+HELD_BACK: Final = "the room passes it on to nobody: it is too large, or the sender has no voice"
 """Why it is planned so."""
 
 _MARKERS: Final = frozenset(
@@ -74,12 +76,15 @@ class HeldBack:
         self.options: Current[RoomReceiptsOptions] | None = None
         """What is set; None where nobody has said anything, and everything is passed on."""
 
-    def takes_marker(self, room: Room, classification: Classification) -> bool:
-        """Tell whether this is a marker, on no message of its own, that goes to nobody."""
-        reference = classification.reference
-        if self.options is None or reference is None or reference.kind not in _MARKERS:
+    def takes_marker(
+        self, room: Room, speaker: Occupant, message: Stanza, classification: Classification
+    ) -> bool:
+        """Tell whether this is a marker that goes to nobody."""
+        if not is_marker(message, classification):
             return False
-        return not classification.is_counted and _is_larger(room, self.options.now.markers_up_to)
+        if speaker.role is Role.VISITOR:
+            return True
+        return self.options is not None and _is_larger(room, self.options.now.markers_up_to)
 
     def takes_state(self, room: Room, message: Stanza) -> bool:
         """Tell whether this is a chat state, without a text, that goes to nobody."""
@@ -87,6 +92,14 @@ class HeldBack:
             return False
         is_state = any(tag.startswith(_STATES) for tag, _ in message.index)
         return is_state and not message.has(ns.CLIENT, "body") and _is_larger(room, limit)
+
+
+def is_marker(message: Stanza, classification: Classification) -> bool:
+    """Tell whether a message says how far its sender is, and nothing else."""
+    reference = classification.reference
+    if reference is None or reference.kind not in _MARKERS or classification.is_counted:
+        return False
+    return not is_subject(message)
 
 
 def pointer_alone(append: Append, room: Room) -> Append | None:
@@ -100,14 +113,22 @@ def pointer_alone(append: Append, room: Room) -> Append | None:
     )
 
 
-def tell_read(room: Room, submission: Submission) -> MaybeAwaitable:
-    """Tell the other devices of its sender what a marker has done that goes to nobody else."""
-    append, origin = submission.plan.append, submission.origin
-    if append is None or not isinstance(origin.entity, Account) or origin.host is None:
+def tell_pointer(room: Room, submission: Submission) -> MaybeAwaitable:
+    """Tell what a marker has done that goes to nobody, where it has moved a pointer."""
+    append = submission.plan.append
+    if append is None:
         return None
     [move] = append.reads
     names = move.upto if isinstance(move.upto, tuple) else ()
     position = next((each.position for each in names if isinstance(each, EntryRef)), 0)
+    return tell_read(room, submission, position)
+
+
+def tell_read(room: Room, submission: Submission, position: int) -> MaybeAwaitable:
+    """Tell those who listen that the sender has read up to a position, where he has an account here."""
+    origin = submission.origin
+    if not isinstance(origin.entity, Account) or origin.host is None:
+        return None
     return origin.host.hooks.tell(ConversationRead(origin.entity, room.jid, position, origin.session))
 
 

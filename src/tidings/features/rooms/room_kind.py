@@ -13,10 +13,10 @@ import msgspec
 from tidings.base.clock import microseconds
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
-from tidings.features.rooms import recent, slow_mode
+from tidings.features.rooms import held_back, recent, slow_mode
 from tidings.features.rooms.affiliation import Role
 from tidings.features.rooms.attendance import Attendance
-from tidings.features.rooms.held_back import HELD_BACK, HeldBack, pointer_alone, tell_read
+from tidings.features.rooms.held_back import HELD_BACK, HeldBack
 from tidings.features.rooms.leaving import is_lost, leave
 from tidings.features.rooms.light_delivery import LightDelivery
 from tidings.features.rooms.mentioning import mentioned
@@ -32,7 +32,7 @@ from tidings.kernel.account import Account
 from tidings.kernel.archive_view import ArchiveView
 from tidings.kernel.clock import Clock
 from tidings.kernel.entity import Entity
-from tidings.kernel.events import ConversationRead, EntryRetracted, MessageDelivered
+from tidings.kernel.events import EntryRetracted, MessageDelivered
 from tidings.kernel.maybe_awaitable import MaybeAwaitable, in_turn
 from tidings.kernel.stored_copy import stored_copy
 from tidings.messages import entries
@@ -143,7 +143,7 @@ class RoomKind:
             return Plan(reason=_TO_ROOM)
         if occupant is None:
             raise StanzaError("not-acceptable", "you are not in the room")
-        if occupant.role is Role.VISITOR:
+        if occupant.role is Role.VISITOR and not held_back.is_marker(message, classification):
             raise StanzaError("forbidden", "you have no voice in this room")
         may_name = occupant.role is Role.MODERATOR or room.configuration.may_change_subject
         return self.plan_said(submission, classification, room, occupant, may_name=may_name)
@@ -158,18 +158,20 @@ class RoomKind:
         may_name: bool,
     ) -> Plan:
         """Plan what somebody says who may speak; `may_name`: and may change the subject."""
+        message = submission.message
         if classification.is_counted and not submission.tries:
             slow_mode.check(room, speaker, self._clock.monotonic())
-        if recent.is_subject(submission.message):
+        if recent.is_subject(message):
             if not may_name:
                 raise StanzaError("forbidden", "only moderators change the subject of this room")
             return self._plan_subject(submission, classification, room, speaker)
+        if self.held_back.takes_marker(room, speaker, message, classification):
+            append = self._append(submission, classification, room, speaker)
+            return Plan(classification, held_back.pointer_alone(append, room), reason=HELD_BACK)
         if classification.storage is Storage.NONE:
-            is_held_back = self.held_back.takes_state(room, submission.message)
+            is_held_back = self.held_back.takes_state(room, message)
             return Plan(classification, reason=HELD_BACK if is_held_back else _LIVE)
         append = self._append(submission, classification, room, speaker)
-        if classification.reference is not None and self.held_back.takes_marker(room, classification):
-            return Plan(classification, pointer_alone(append, room), reason=HELD_BACK)
         return Plan(classification, append, reason=_KEPT_BY_ROOM)
 
     def _append(
@@ -271,7 +273,7 @@ class RoomKind:
         """Send what somebody has said to everybody, through both doors."""
         message = submission.message
         if submission.plan.reason == HELD_BACK:
-            return tell_read(room, submission)
+            return held_back.tell_pointer(room, submission)
         shown = _shown(room, speaker, message)
         if accepted is None:
             return _both(self._showing.to_all(room, shown), self.light.said(room, speaker.jid, message, None))
@@ -311,14 +313,12 @@ class RoomKind:
 
     def _tell_referenced(self, room: Room, submission: Submission, target: int) -> MaybeAwaitable:
         """Tell who listens that an earlier message was taken back, or was read by who has sent this."""
-        append, origin = submission.plan.append, submission.origin
+        append = submission.plan.append
         assert append is not None
         if append.kind is EntryKind.RETRACTION:
             host = self._router.hosts[self._domain]
             return host.hooks.tell(EntryRetracted(room, target))
-        if append.entries[0].reads and isinstance(origin.entity, Account) and origin.host is not None:
-            return origin.host.hooks.tell(ConversationRead(origin.entity, room.jid, target, origin.session))
-        return None
+        return held_back.tell_read(room, submission, target) if append.entries[0].reads else None
 
     def _deliver_private(
         self, submission: Submission, accepted: Accepted | None, room: Room, occupant: Occupant

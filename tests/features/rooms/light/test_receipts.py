@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.features.rooms.light.stage import BY_MUC, ROOM, create, people, say, start, user, world
+from tests.features.rooms.light.stage import BY_MUC, ROOM, change, create, people, say, start, user, world
 from tests.features.rooms.stage import enter
 from tests.features.rooms.test_room_receipts import (
     ask,
@@ -91,3 +91,19 @@ async def test_smart_markers_have_real_addresses(world: World) -> None:
         ("alice@localhost", "displayed", one),
         ("bob@localhost", "displayed", one),
     ]
+
+
+async def test_who_may_only_read_says_so_too(world: World) -> None:
+    alice, bob = await people(world, "alice", "bob")
+    await create(alice, user("bob"))
+    await change(alice, user("bob", role="read-only"))
+    await alice.send(say("one"))
+    one = last_id(bob, by=ROOM)
+    alice.take()
+    await bob.send(displayed(one, room=ROOM))
+    assert await counts(alice, one, room=ROOM) == [(1, 1)]
+    assert alice.take("message") == []
+    assert bob.take("message") == []
+    await bob.send(say("two"))
+    [refusal] = bob.take("message")
+    assert refusal.get("type") == "error"

@@ -14,6 +14,7 @@ from tidings.base.errors import StanzaError
 from tidings.base.ids import token
 from tidings.base.jid import Jid
 from tidings.features.rooms.affiliation import Role
+from tidings.features.rooms.held_back import is_marker
 from tidings.features.rooms.light_delivery import LightDelivery
 from tidings.features.rooms.light_view import as_light, is_in, is_notice, is_open
 from tidings.features.rooms.room import Membership, Occupant, Room, room_of
@@ -161,7 +162,7 @@ class LightKind:
             raise StanzaError("bad-request", "a message to a room is of type groupchat")
         room = room_of(submission.entity)
         speaker, member = self._speaker(room, message)
-        if speaker.role is Role.VISITOR:
+        if speaker.role is Role.VISITOR and not is_marker(message, classification):
             raise StanzaError("not-allowed", "you may read this room, and not write to it")
         if not message.id:  # a missing one is invented
             submission.message = message.replace(id=token(12))
