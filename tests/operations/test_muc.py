@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.features.rooms.stage import ROOM, occupant, say, shown, start, texts
 from tests.features.rooms.test_owners_and_admins import condition, form, owner
@@ -409,6 +410,19 @@ async def test_an_administrator_of_another_domain_may_nothing() -> None:
         assert (await refused(other, name, **arguments))[0] == "not-allowed", name
     assert (await call(own, "show")).room == ROOM
     await world.stop()
+
+
+async def test_the_audit_log_tells_who_was_put_out_and_nothing_that_was_said(
+    world: World, bob: WorldClient
+) -> None:
+    with capture_logs() as logs:
+        await call(user(world, ALICE), "send", sender=ALICE, body="between us")
+        await call(world, "kick", nick="Bob", reason="noise")
+    said, kicked = (line for line in logs if line["event"] == "operation")
+    assert (said["operation"], said["by"], said["subjects"]) == ("muc send", ALICE, [ALICE])
+    assert "between us" not in str(logs)
+    assert (kicked["by"], kicked["outcome"]) == ("operator", "done")
+    assert kicked["arguments"] == {"room": ROOM, "nick": "Bob", "reason": "noise"}
 
 
 async def test_a_domain_without_rooms_says_so() -> None:
