@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 from tidings.adapters.memory.sessions import MemorySessions
 from tidings.app.hosts import Hosts, HostSettings, ServiceKind
@@ -29,7 +30,7 @@ from tidings.features.private_nodes import PrivateNodes
 from tidings.features.private_storage import PrivateStorage
 from tidings.features.registration import Registration
 from tidings.features.retention import Retention
-from tidings.features.rooms.departure import AccountDepartures
+from tidings.features.rooms.departure import AccountDepartures, leave_rooms
 from tidings.features.rooms.light.accounts import LightAccounts
 from tidings.features.session_request import SessionRequests
 from tidings.features.smart_markers import SmartMarkers
@@ -270,7 +271,13 @@ def build_server(
         return hosts.serve(settings, source=Source.DATABASE, state=record.state, named_admins=record.admins)
 
     removal = DomainRemoval(
-        stores, clock, supervisor, names, services_of=hosts.services_of, is_served=domains.__contains__
+        stores,
+        clock,
+        supervisor,
+        names,
+        services_of=hosts.services_of,
+        is_served=domains.__contains__,
+        leave_rooms=None if stores.ledger is None else partial(leave_rooms, router, stores.ledger),
     )
     hosting = Hosting(server, domains, stores.domains, removal, serve, hosts.withdraw, cluster.publish_domain)
 

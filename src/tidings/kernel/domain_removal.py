@@ -6,7 +6,7 @@ gone. Archives under legal hold stay, and so does the row: the removal looks aga
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from typing import Final
 
 import structlog
@@ -43,11 +43,14 @@ class DomainRemoval:
         *,
         services_of: Callable[[str], Iterable[str]],
         is_served: Callable[[str], bool],
+        leave_rooms: Callable[[Jid], Awaitable[None]] | None = None,
     ) -> None:
         self._stores = stores
         self._names = names
         self._services_of = services_of
         self._is_served = is_served
+        self._leave_rooms = leave_rooms
+        """Lets an account leave its rooms at other domains, whose members are told."""
         self._job = Job("domain_removal", self._step, clock, supervisor)
         self._running: AsyncGenerator[None, None] | None = None
         self._held: set[str] = set()
@@ -117,6 +120,8 @@ class DomainRemoval:
         ledger, after = self._stores.ledger, ""
         while ledger is not None and (page := await ledger.archives(name, after)):
             for archive in page:
+                if self._leave_rooms is not None:
+                    await self._leave_rooms(archive)
                 while await ledger.forget_account(archive, limit=STEP):
                     yield
                 await self._stores.documents.clear(archive)

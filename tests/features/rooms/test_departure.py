@@ -7,6 +7,7 @@ from tests.features.rooms.light.stage import change, create, info, people, user,
 from tests.features.rooms.stage import enter, shown, texts
 from tests.features.rooms.test_owners_and_admins import admin, condition, form, owner
 from tests.harness.world import World, WorldClient
+from tests.operations.test_domain import run_removal
 from tidings.base.jid import Jid
 from tidings.features.retention import FIRST_PASS
 from tidings.operations.all import CATALOGUE
@@ -208,4 +209,17 @@ async def test_a_successor_of_the_name_is_in_no_room_of_the_earlier_account(worl
     again = {"user": "nina@localhost", "password": "secret"}
     await CATALOGUE.call(world.context, "account", "register", again)
     assert 'affiliation="none">nina@localhost' in written(omar)[0]
+    assert (await info(omar))[2] == {"omar": "owner"}
+
+
+async def test_the_accounts_of_a_domain_that_is_removed_leave_the_rooms_of_others(world: World) -> None:
+    await CATALOGUE.call(world.context, "domain", "add", {"domain": "new.test"})
+    [omar] = await people(world, "omar")
+    zoe = await world.online("zoe@new.test/phone")
+    await create(zoe, user("omar"))
+    omar.take()
+    await CATALOGUE.call(world.context, "domain", "remove", {"domain": "new.test"})
+    await run_removal(world)
+    [notice] = written(omar)
+    assert 'affiliation="none">zoe@new.test' in notice
     assert (await info(omar))[2] == {"omar": "owner"}

@@ -85,29 +85,32 @@ class AccountDepartures(Feature):
     @listens(AccountRemoved, stage=Stage.STORE)
     async def on_removed(self, event: AccountRemoved) -> None:
         """Leave before what forgets the archive of the account, and with that where it has been."""
-        await self._leave_all(event.account)
+        await leave_rooms(self._router, self._ledger, event.account)
 
     @listens(AccountMissed, stage=Stage.STORE)
     async def on_missed(self, event: AccountMissed) -> None:
         """Leave what an account was in that was removed while no server ran."""
-        await self._leave_all(event.account)
+        await leave_rooms(self._router, self._ledger, event.account)
 
-    async def _leave_all(self, account: Jid) -> None:
-        after = None
-        while page := await self._ledger.rooms_of(account, after, _PAGE):
-            for member in page:
-                await self._leave(member.room, account)
-            after = page[-1].room
 
-    async def _leave(self, room: Jid, account: Jid) -> None:
-        host = self._router.hosts.get(room.domain)
-        departures = None if host is None else host.feature(RoomDepartures)
-        if departures is None:
-            return
-        try:
-            await departures.depart(room, account)
-        except (StanzaError, BackendError) as error:
-            log.warning("room_not_left", room=room.text, account=account.text, reason=str(error))
+async def leave_rooms(router: Router, ledger: Ledger, account: Jid) -> None:
+    """Let an account that is no more leave its rooms, at all domains; raises `BackendError`."""
+    after = None
+    while page := await ledger.rooms_of(account, after, _PAGE):
+        for member in page:
+            await _leave(router, member.room, account)
+        after = page[-1].room
+
+
+async def _leave(router: Router, room: Jid, account: Jid) -> None:
+    host = router.hosts.get(room.domain)
+    departures = None if host is None else host.feature(RoomDepartures)
+    if departures is None:
+        return
+    try:
+        await departures.depart(room, account)
+    except (StanzaError, BackendError) as error:
+        log.warning("room_not_left", room=room.text, account=account.text, reason=str(error))
 
 
 def _departed(room: Room, state: RoomState, account: Jid, before: dict[Jid, Affiliation]) -> Change | None:
