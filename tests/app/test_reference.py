@@ -57,6 +57,7 @@ KEEPING = {
     "displayed_sync",
     "presence",
     "private_storage",
+    "room_limits",
     "roster",
     "vcard",
 }

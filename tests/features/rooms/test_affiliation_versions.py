@@ -60,6 +60,7 @@ def item(name: str, affiliation: str) -> str:
 
 async def test_who_asks_first_is_told_all_and_who_knows_it_nothing(world: World) -> None:
     alice = await occupant(world, "alice", "Alice")
+    await owner(alice, form(whois="anyone"))
     await admin(alice, item("bob", "member"), item("dora", "admin"))
     bob = await world.login("bob@localhost/phone")
     [(since, until, items)], own, got = await rejoin(bob)
@@ -75,6 +76,7 @@ async def test_who_asks_first_is_told_all_and_who_knows_it_nothing(world: World)
 
 async def test_who_enters_again_is_told_what_has_changed_and_who_was_removed(world: World) -> None:
     alice = await occupant(world, "alice", "Alice")
+    await owner(alice, form(whois="anyone"))
     await admin(alice, *(item(name, "member") for name in ("bob", "carol", "dora")))
     bob = await world.login("bob@localhost/phone")
     _, known, _ = await rejoin(bob)
@@ -149,6 +151,7 @@ async def test_what_cannot_be_told_as_changes_is_told_as_a_whole(
 
 async def test_who_has_become_something_else_himself_is_told_nothing_of_before(world: World) -> None:
     alice, bob = await occupant(world, "alice", "Alice"), await occupant(world, "bob", "Bob")
+    await owner(alice, form(whois="anyone"))
     await leave(bob)
     _, known, _ = await rejoin(bob)
     await leave(bob)
@@ -182,6 +185,7 @@ async def test_the_version_of_one_list_is_another_one_in_another_room() -> None:
 
 async def test_where_nobody_asks_nothing_is_told_of_versions(world: World) -> None:
     alice, bob = await occupant(world, "alice", "Alice"), await occupant(world, "bob", "Bob")
+    await owner(alice, form(whois="anyone"))
     await admin(alice, item("bob", "member"), item("carol", "member"))
     carol = await world.login("carol@localhost/phone")
     _, known, _ = await rejoin(carol)

@@ -11,6 +11,7 @@ from tidings.features.rooms.room_commands import RoomCommands
 from tidings.features.rooms.room_data import RoomDataFeature
 from tidings.features.rooms.room_discovery import RoomDiscovery
 from tidings.features.rooms.room_kind import RoomKind
+from tidings.features.rooms.room_limits import RoomLimits
 from tidings.features.rooms.room_receipts import RoomReceipts
 from tidings.features.rooms.room_search import RoomSearch
 from tidings.features.rooms.room_vcard import RoomVCards
@@ -25,6 +26,7 @@ __all__ = [
     "RoomDiscovery",
     "RoomHats",
     "RoomKind",
+    "RoomLimits",
     "RoomModeration",
     "RoomOwners",
     "RoomReceipts",

@@ -23,6 +23,7 @@ from tidings.features.rooms.affiliation import (
 from tidings.features.rooms.affiliation_version import VersionStep
 from tidings.features.rooms.attendance import attendance_of
 from tidings.features.rooms.entrance import Entrance
+from tidings.features.rooms.limiting import limits_of
 from tidings.features.rooms.room import Membership, Occupant, Room, RoomState, room_of
 from tidings.features.rooms.room_access import may_list
 from tidings.features.rooms.room_requests import invited_through
@@ -57,6 +58,7 @@ class RoomAdministrators(Feature):
         self._store = RoomStore(router, ledger)
         self._showing = Showing(router)
         self._attendance = attendance_of(host)
+        self._limits = limits_of(host)
 
     @handles(RoomAdministration, kind="get", at=Addressee.ENTITY)  # §8.4, §9.5, §9.8, §10.5, §10.8
     def show(self, request: Iq[RoomAdministration]) -> Element:
@@ -74,6 +76,8 @@ class RoomAdministrators(Feature):
         """Change affiliations or roles; who asks has the answer before everybody sees it (§8.2 to §10.8)."""
         room, items = _existing(request), request.payload.items
         actor = request.sender
+        self._limits.check_count(len(items))
+        self._limits.check_reasons(item.reason for item in items)
         if all(item.affiliation and not item.role for item in items):
             steps = await self._change_affiliations(room, actor, items)
         elif all(item.role and not item.affiliation for item in items):

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal, NamedTuple
 import msgspec
 
 from tidings.base.errors import StanzaError
+from tidings.features.rooms.limit_options import LONGEST_DESCRIPTION, LONGEST_NAME
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.data_form import DataForm, Field, FieldKind, FormKind, Option
 
@@ -129,8 +130,8 @@ def _count(attribute: str, label: str, most: int, *, none: str = "0") -> _Known:
 
 
 FIELDS: Final[dict[str, _Known]] = {
-    "muc#roomconfig_roomname": _text("name", "Name of the room", 255),
-    "muc#roomconfig_roomdesc": _text("description", "What it is about", 4_096),
+    "muc#roomconfig_roomname": _text("name", "Name of the room", LONGEST_NAME),
+    "muc#roomconfig_roomdesc": _text("description", "What it is about", LONGEST_DESCRIPTION),
     "muc#roomconfig_lang": _text("lang", "Language that is spoken", 35),
     "muc#roomconfig_publicroom": _flag("is_public", "List the room"),
     "muc#roomconfig_persistentroom": _flag("is_persistent", "Keep the room when the last occupant leaves"),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Annotated, Literal, Protocol, runtime_checkable
 
 import msgspec
@@ -25,7 +26,7 @@ from tidings.features.rooms.affiliation_changes import told_at_entering
 from tidings.features.rooms.attendance import attendance_of
 from tidings.features.rooms.configuration import RoomConfiguration
 from tidings.features.rooms.leaving import leave
-from tidings.features.rooms.nicknames import check_nick
+from tidings.features.rooms.limiting import limits_of
 from tidings.features.rooms.presence_writing import stranger_kicked
 from tidings.features.rooms.room import STATE, Occupant, Room, RoomState, room_of
 from tidings.features.rooms.room_archive import first_shown
@@ -109,6 +110,7 @@ class Entrance(Feature):
         self._store = RoomStore(router, ledger)
         self._showing = Showing(router)
         self._attendance = attendance_of(host)
+        self._limits = limits_of(host)
 
     @loads(STATE)
     async def load(self, jid: Jid) -> RoomState:
@@ -151,7 +153,9 @@ class Entrance(Feature):
         entering = Entering.decode(element)
         assert presence.sender is not None
         assert presence.to is not None
-        device, nick = presence.sender, check_nick(presence.to.resource)
+        device, nick = presence.sender, self._limits.check_nick(presence.to.resource)
+        self._limits.check_presence(presence)
+        self._limits.count_presence(room, device.bare)  # first: passwords are not guessed fast either
         statuses = []
         if room.changing.locked() and not len(room.occupants):
             async with room.changing:  # it may be about to end, since everybody has left
@@ -173,6 +177,7 @@ class Entrance(Feature):
             await self._rename(room, before, presence)
             return
         self.check(room, device, nick, entering.password)
+        self._limits.count_entering(room, device.bare)
         occupant = room.occupants.called(nick)
         if occupant is None:
             role = room.state.role_of(device.bare)
@@ -238,7 +243,7 @@ class Entrance(Feature):
     async def _create(self, room: Room, device: Jid) -> None:
         """Make the room, whose owner is who enters first (§10.1)."""
         self.check_maker(device.bare)
-        async with room.changing:
+        async with self._limited(device.bare), room.changing:
             if not room.exists:
                 await self._make(room, device.bare, is_locked=self._options.now.locks_new)
 
@@ -253,12 +258,18 @@ class Entrance(Feature):
 
         The name is reserved for the owner.
         """
-        async with room.changing:
+        async with self._limited(owner), room.changing:
             if room.exists:
                 raise StanzaError("conflict", f"there is a room {room.jid} already")
-            await self._make(room, owner, is_locked=False, nick=check_nick(nick))
+            await self._make(room, owner, is_locked=False, nick=self._limits.check_nick(nick))
             self._host.directory.pin(room)  # has it among those that exist
             self._host.directory.unpin(room)
+
+    def _limited(self, owner: Jid) -> AbstractAsyncContextManager[None]:
+        """Let somebody make a room meanwhile who has few enough; administrators have as many as they want."""
+        if owner in self._host.admins:
+            return nullcontext()
+        return self._limits.making(owner, self._host.domain, self._ledger)
 
     async def _make(self, room: Room, owner: Jid, *, is_locked: bool, nick: str = "") -> None:
         """Make a room as the options say; to be called by who holds `room.changing`."""
@@ -284,6 +295,8 @@ class Entrance(Feature):
     async def _update(self, room: Room, occupant: Occupant, presence: Stanza) -> None:
         """Show what an occupant says now (§7.7)."""
         assert presence.sender is not None
+        self._limits.check_presence(presence)
+        self._limits.count_presence(room, occupant.jid)
         self._attendance.put(room, occupant, presence.sender, presence, self._session_of(presence.sender))
         await until_done(self._showing.updated(room, occupant))
 
@@ -291,10 +304,12 @@ class Entrance(Feature):
         """Let an occupant go by another name, with all devices (§7.6)."""
         assert presence.sender is not None
         assert presence.to is not None
-        nick = check_nick(presence.to.resource)
+        nick = self._limits.check_nick(presence.to.resource)
+        self._limits.check_presence(presence)
         self._check_free(room, occupant.jid, nick)
         if room.occupants.called(nick) is not None:
             raise StanzaError("conflict", f"you are called {nick} here already, with another device")
+        self._limits.count_renaming(room, occupant.jid)
         gone = self._showing.renamed(room, occupant, nick)
         await until_done(gone)
         room.occupants.rename(occupant, nick)

@@ -16,6 +16,7 @@ from tidings.base.jid import Jid
 from tidings.features.rooms import recent
 from tidings.features.rooms.affiliation import Role
 from tidings.features.rooms.entrance import Entrance
+from tidings.features.rooms.limiting import limits_of
 from tidings.features.rooms.room import Occupant, Room, room_of
 from tidings.features.rooms.showing import Showing
 from tidings.kernel.events import DiscoInfo, EntryRetracted
@@ -67,6 +68,7 @@ class RoomModeration(Feature):
     async def _take_back(self, room: Room, sender: Jid, asked: Moderation) -> None:
         text = asked.id
         _moderator(room, sender)
+        limits_of(self._host).check_reasons((asked.reason,))
         id_ = EntryId.parse(text)
         if id_ is None or not await self._is_message(room.jid, id_):
             raise StanzaError("item-not-found", "the room has no such message")

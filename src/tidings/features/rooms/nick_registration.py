@@ -14,11 +14,12 @@ from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid, JidError
 from tidings.features.rooms.affiliation import Affiliation
 from tidings.features.rooms.entrance import Entrance
-from tidings.features.rooms.nicknames import check_nick
+from tidings.features.rooms.limiting import limits_of
 from tidings.features.rooms.room import Membership, Room, RoomState, room_of
 from tidings.features.rooms.showing import Showing
 from tidings.features.rooms.storing import Change, RoomStore
 from tidings.kernel.feature import Addressee, Feature, Spec, handles
+from tidings.kernel.host import Host
 from tidings.kernel.iq import Iq
 from tidings.kernel.maybe_awaitable import until_done
 from tidings.messages.router import Router
@@ -41,7 +42,8 @@ class NickRegistration(Feature):
     spec = Spec.xep(77, advertises=(ns.REGISTER,))
     requires = (Entrance,)
 
-    def __init__(self, router: Router, ledger: Ledger) -> None:
+    def __init__(self, host: Host, router: Router, ledger: Ledger) -> None:
+        self._limits = limits_of(host)
         self._store = RoomStore(router, ledger)
         self._showing = Showing(router)
 
@@ -72,7 +74,7 @@ class NickRegistration(Feature):
             raise StanzaError("bad-request", "fill in the form of this room")
         if form.kind is FormKind.CANCEL:
             return
-        nick = _prepared(room, form.text(_NICK))
+        nick = self._limits.check_nick(_prepared(room, form.text(_NICK)))
         await self._change(room, person, lambda state: _registered(room, state, person, nick))
 
     async def _change(self, room: Room, person: Jid, decide: Callable[[RoomState], Change | None]) -> None:
@@ -134,6 +136,6 @@ def _existing(request: Iq[Register]) -> Room:
 def _prepared(room: Room, nick: str) -> str:
     """Give a name as it is prepared in an address."""
     try:
-        return check_nick(room.jid.with_resource(nick).resource if nick else nick)
+        return room.jid.with_resource(nick).resource if nick else nick
     except JidError as error:
         raise StanzaError("not-acceptable", str(error)) from error

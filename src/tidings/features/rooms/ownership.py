@@ -16,6 +16,7 @@ from tidings.features.rooms.attendance import attendance_of
 from tidings.features.rooms.configuration import RoomConfiguration, configured, form_of, status_codes
 from tidings.features.rooms.entrance import Entrance
 from tidings.features.rooms.light_view import is_open
+from tidings.features.rooms.limiting import limits_of
 from tidings.features.rooms.room import Room, RoomState, room_of
 from tidings.features.rooms.showing import Showing, configuration_changed
 from tidings.features.rooms.standing import standing
@@ -62,6 +63,7 @@ class RoomOwners(Feature):
         """Configure the room, or destroy it."""
         room, asked = self._owned(request), request.payload
         if asked.destruction is not None:
+            limits_of(self._host).check_reasons((asked.destruction.reason,))
             await self.destroy(room, asked.destruction, by=request.sender.bare)
         elif asked.form is None:
             raise StanzaError("bad-request", "a room is configured by a form, or destroyed")

@@ -19,6 +19,7 @@ from tidings.features.rooms.attendance import Attendance
 from tidings.features.rooms.held_back import HELD_BACK, HeldBack
 from tidings.features.rooms.leaving import is_lost, leave
 from tidings.features.rooms.light_delivery import LightDelivery
+from tidings.features.rooms.limiting import Limits
 from tidings.features.rooms.mentioning import mentioned
 from tidings.features.rooms.passing import Passing
 from tidings.features.rooms.presence_writing import written_by_rooms
@@ -80,7 +81,10 @@ class RoomKind:
         self._ledger = stores.ledger
         self._showing = Showing(router)
         self._passing = Passing(router)
-        self.requests = RoomRequests(RoomStore(router, self._ledger), router, self._showing)
+        self.limits = Limits(clock)
+        """How large rooms get, and how fast things happen there."""
+        store = RoomStore(router, self._ledger)
+        self.requests = RoomRequests(store, router, self._showing, self.limits)
         """What occupants ask of the rooms."""
         self.attendance = Attendance()
         """Who is in which rooms."""
@@ -139,7 +143,8 @@ class RoomKind:
         if message.to is not None and message.to.resource:
             return self._plan_private(submission, classification, kept, room, occupant)
         if message.kind != "groupchat":
-            self.requests.check(room, occupant, message, submission.parties or ())
+            invited, is_retried = submission.parties or (), submission.tries > 0
+            self.requests.check(room, occupant, message, invited, is_retried=is_retried)
             return Plan(reason=_TO_ROOM)
         if occupant is None:
             raise StanzaError("not-acceptable", "you are not in the room")
@@ -159,8 +164,10 @@ class RoomKind:
     ) -> Plan:
         """Plan what somebody says who may speak; `may_name`: and may change the subject."""
         message = submission.message
-        if classification.is_counted and not submission.tries:
-            slow_mode.check(room, speaker, self._clock.monotonic())
+        if not submission.tries:
+            self.limits.count_message(room, speaker.jid, is_for_all=True)
+            if classification.is_counted:
+                slow_mode.check(room, speaker, self._clock.monotonic())
         if recent.is_subject(message):
             if not may_name:
                 raise StanzaError("forbidden", "only moderators change the subject of this room")
@@ -208,6 +215,7 @@ class RoomKind:
     ) -> Plan:
         append = self._append(submission, classification, room, occupant)
         subject = _subject_of(occupant, submission.message, microseconds(self._clock.now()))
+        self.limits.check_subject(len(subject.content))
         kept = PropertyChange(archive=room.jid.text, name=SUBJECT, value=msgspec.json.encode(subject))
         append = msgspec.structs.replace(append, properties=(kept,), raises=(room.jid.text,))
         return Plan(classification, append, reason=_KEPT_BY_ROOM)
@@ -232,6 +240,8 @@ class RoomKind:
             raise StanzaError("item-not-found", f"nobody here is called {message.to.resource}")
         if not _may_whisper(room, occupant, addressed):
             raise StanzaError("forbidden", "private messages are not allowed to you in this room")
+        if not submission.tries:
+            self.limits.count_message(room, occupant.jid, is_for_all=False)
         person = _person(submission, addressed)
         if classification.storage is Storage.NONE or person is None or not person.exists:
             return Plan(classification, reason=_LIVE)

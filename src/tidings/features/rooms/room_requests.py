@@ -13,6 +13,7 @@ from tidings.base.errors import StanzaError
 from tidings.base.ids import token
 from tidings.base.jid import Jid
 from tidings.features.rooms.affiliation import Affiliation, Role
+from tidings.features.rooms.limiting import Limits
 from tidings.features.rooms.new_member import make_member
 from tidings.features.rooms.room import Occupant, Room
 from tidings.features.rooms.showing import Showing
@@ -29,15 +30,14 @@ from tidings.wire.xmpp.payloads.muc_user import Invitation, UserRequests
 from tidings.wire.xmpp.stanza import Stanza
 
 VOICE_FORM: Final = f"{ns.MUC}#request"
-_MOST_INVITED: Final = 20
-"""In one message."""
 
 
 class RoomRequests:
     """Does what occupants ask of the rooms of one domain."""
 
-    def __init__(self, store: RoomStore, router: Router, showing: Showing) -> None:
+    def __init__(self, store: RoomStore, router: Router, showing: Showing, limits: Limits) -> None:
         self._store = store
+        self._limits = limits
         self._router = router
         self._showing = showing
 
@@ -47,12 +47,29 @@ class RoomRequests:
         occupant: Occupant | None,
         message: Stanza,
         invited: Sequence[tuple[Host, Entity]],
+        *,
+        is_retried: bool,
     ) -> None:
         """Refuse what may not be asked, by raising `StanzaError`; nothing is awaited.
 
         `invited` are those of this server whom the message invites.
         """
         invitations = _invitations(message)
+        self._check(room, occupant, message, invitations, invited)
+        self._limits.check_reasons(each.reason for each in invitations)
+        if not is_retried:
+            assert message.sender is not None
+            self._limits.count_message(room, message.sender.bare, is_for_all=False)
+            self._limits.count_invitations(message.sender.bare, len(invitations))
+
+    def _check(
+        self,
+        room: Room,
+        occupant: Occupant | None,
+        message: Stanza,
+        invitations: tuple[Invitation, ...],
+        invited: Sequence[tuple[Host, Entity]],
+    ) -> None:
         if invitations:
             for each in invitations:
                 _check_invitation(room, occupant, message, each)
@@ -160,8 +177,6 @@ def _voice_form(message: Stanza) -> DataForm | None:
 
 def _check_invitation(room: Room, occupant: Occupant | None, message: Stanza, invitation: Invitation) -> None:
     assert message.sender is not None
-    if len(_invitations(message)) > _MOST_INVITED:
-        raise StanzaError("not-acceptable", f"one message invites {_MOST_INVITED} people at most")
     if invitation.name == "decline":
         # Who is asked to tell a refusal tells it to people of this room, and to nobody else.
         inviter = invitation.address.bare

@@ -17,6 +17,7 @@ from tidings.features.rooms import recent
 from tidings.features.rooms.affiliation import Affiliation
 from tidings.features.rooms.configuration import RoomConfiguration
 from tidings.features.rooms.light_view import record
+from tidings.features.rooms.limiting import limits_of
 from tidings.features.rooms.room import OCCUPANTS, STATE, Membership, Room, RoomState, Subject
 from tidings.features.rooms.room_change import Change, RoomChanged, RoomDestroyed
 from tidings.features.rooms.room_properties import RoomProperties
@@ -105,6 +106,7 @@ class RoomStore:
         if head.first <= head.position:
             raise AddressHeld(room.jid)
         state = RoomState(head.version, change.configuration)
+        limits_of(self._router.hosts[room.jid.domain]).check_change(state, change)
         change = _numbered(state, change)
         before = state.version
         answer = await self._commit(room, state, change)
@@ -155,6 +157,7 @@ class RoomStore:
                 change = decide(state)
                 if change is None:
                     return None
+                limits_of(self._router.hosts[room.jid.domain]).check_change(state, change)
                 change = _numbered(state, change)
                 answer = await self._commit(room, state, change)
                 if isinstance(answer, Accepted):

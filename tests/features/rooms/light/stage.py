@@ -12,6 +12,7 @@ from tidings.app.rooms import MUC_LIGHT, ROOMS
 from tidings.features.rooms.entrance import EntranceOptions
 from tidings.features.rooms.held_back import RoomReceiptsOptions
 from tidings.features.rooms.light.options import LightOptions
+from tidings.features.rooms.limit_options import RoomLimitsOptions
 from tidings.wire.xml.element import Element, decode
 from tidings.wire.xmpp import ns
 
@@ -27,7 +28,12 @@ async def world() -> AsyncIterator[World]:
     await world.stop()
 
 
-async def start(*, receipts: RoomReceiptsOptions | None = None, **options: object) -> World:
+async def start(
+    *,
+    receipts: RoomReceiptsOptions | None = None,
+    room_limits: RoomLimitsOptions | None = None,
+    **options: object,
+) -> World:
     """Start a server whose rooms have both doors; `options` are those of MUC Light."""
     return await World.start(
         ("localhost", "other.test"),
@@ -36,6 +42,7 @@ async def start(*, receipts: RoomReceiptsOptions | None = None, **options: objec
             "muc": msgspec.convert({"locks_new": False}, EntranceOptions),
             "muc_light": msgspec.convert(options, LightOptions),
             "muc_receipts": receipts or RoomReceiptsOptions(),
+            "room_limits": room_limits or RoomLimitsOptions(),
         },
     )
 

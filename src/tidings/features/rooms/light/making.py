@@ -22,6 +22,7 @@ from tidings.features.rooms.light.list_rules import ListRules, at_creation, chec
 from tidings.features.rooms.light.options import LightOptions
 from tidings.features.rooms.light.settings import with_fields
 from tidings.features.rooms.light_view import SUBJECT, subject_content
+from tidings.features.rooms.limiting import limits_of
 from tidings.features.rooms.ownership import RoomOwners
 from tidings.features.rooms.room import Membership, Room, Subject
 from tidings.features.rooms.room_change import Change
@@ -60,6 +61,7 @@ class LightRooms(Feature):
     ) -> None:
         self._door = LightDoor(host, router, ledger, documents)
         self._router = router
+        self._ledger = ledger
         self._clock = clock
         self._options = options
         host.unhandled = "feature-not-implemented"
@@ -90,7 +92,8 @@ class LightRooms(Feature):
         rules = ListRules(self._door.domain, options, options.all_can_invite)
         members = at_creation(creator, wanted, left_out, rules)
         room = await self._door.load(address)
-        async with room.changing:
+        rooms = self._door.kind.host
+        async with limits_of(rooms).making(creator, rooms.domain, self._ledger), room.changing:
             if room.exists:
                 raise StanzaError("conflict", "Room already exists")
             await self._door.store.make(room, self._creation(creator, members, values, id_))
