@@ -34,6 +34,7 @@ from tests.contracts.room_stories import (
     membership,
     room_changes,
     row_of,
+    whisper,
 )
 from tidings.adapters.sql.ledger import SqlLedger
 from tidings.adapters.sql.ledger.tables import inbox, jids
@@ -354,3 +355,17 @@ async def test_a_row_of_the_inbox_tells_by_which_domain_its_owner_knows_the_room
     assert row.shown_peer == row.shown_source == Jid.of(ROOM.local, "other.localhost")
     row = await row_of(ledger, ALICE)
     assert (row.domain, row.shown_peer) == ("", ROOM)
+
+
+async def test_what_passes_through_a_room_is_stale_when_the_room_has_changed_meanwhile(
+    ledger: SqlLedger,
+) -> None:
+    await accept(ledger, membership(joins(ALICE), joins(BOB)))
+    seen = (await ledger.head(ROOM)).version
+    await accept(ledger, membership(leaves(ALICE, "outcast")))
+    stale = whisper("too late", ALICE, BOB)
+    stale = msgspec.structs.replace(stale, versions=((ROOM.text, seen),))
+    assert (await ledger.commit(LedgerBatch(appends=(stale,)))).outcomes == (Stale(ROOM.text),)
+    assert (await ledger.head(BOB)).position == 0
+    now = msgspec.structs.replace(stale, versions=((ROOM.text, seen + 1),))
+    assert isinstance((await ledger.commit(LedgerBatch(appends=(now,)))).outcomes[0], Accepted)

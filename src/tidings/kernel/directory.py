@@ -131,7 +131,8 @@ class Directory(Generic[E]):
         What else features keep of it stays as it is: it may have locks, and tasks that wait for it.
         """
         entity.exists = await self._kind.exists(entity.jid) or entity.exists
-        await self._fill(entity, [loader for loader in self._loaders if loader[0].is_guarded])
+        # Of one that was ended here there is nothing to read but the version.
+        await self._fill(entity, [each for each in self._loaders if each[0].is_guarded and entity.exists])
 
     async def reload(self, entity: E, name: str) -> None:
         """Read anew what one slot of an entity in memory holds, by the slot's name; raises `BackendError`.

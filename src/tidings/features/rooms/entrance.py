@@ -30,6 +30,7 @@ from tidings.features.rooms.limiting import limits_of
 from tidings.features.rooms.presence_writing import stranger_kicked
 from tidings.features.rooms.room import STATE, Occupant, Room, RoomState, room_of
 from tidings.features.rooms.room_archive import first_shown
+from tidings.features.rooms.room_claims import presence_without_claims
 from tidings.features.rooms.showing import Showing
 from tidings.features.rooms.storing import RoomStore
 from tidings.kernel.account import Account
@@ -131,9 +132,10 @@ class Entrance(Feature):
         assert presence.sender is not None
         assert presence.to is not None
         occupant = room.occupants.at(presence.sender)
+        shown = presence_without_claims(presence, room.jid)
         match presence.kind:
             case "unavailable" | "error" if occupant is not None:
-                await self._leave(room, occupant, presence)
+                await self._leave(room, occupant, shown)
             case "" if not presence.to.resource:
                 raise StanzaError("jid-malformed", "say under which name you enter")  # §7.2.1
             case "" if presence.has(*Entering.TAG):
@@ -141,9 +143,9 @@ class Entrance(Feature):
             case "" if occupant is None:
                 await until_done(self._router.route(stranger_kicked(room, presence)))
             case "" if occupant is not None and presence.to.resource != occupant.nick:
-                await self._rename(room, occupant, presence)
+                await self._rename(room, occupant, shown)
             case "" if occupant is not None:
-                await self._update(room, occupant, presence)
+                await self._update(room, occupant, shown)
 
     # --- entering
 
@@ -151,6 +153,7 @@ class Entrance(Feature):
         element = presence.decode(*Entering.TAG)
         assert element is not None  # by it an entering is told
         entering = Entering.decode(element)
+        presence = presence_without_claims(presence, room.jid)
         assert presence.sender is not None
         assert presence.to is not None
         device, nick = presence.sender, self._limits.check_nick(presence.to.resource)
@@ -172,6 +175,8 @@ class Entrance(Feature):
             self.check(room, device, nick, entering.password)
             affiliations = await told_at_entering(room, self._ledger, device, since)
         # From here on nothing is awaited until everybody has been told.
+        if not room.exists:
+            raise StanzaError("gone", "the room was destroyed just now")
         before = room.occupants.at(device)
         if before is not None and before.nick != nick:  # a second entering under another name
             await self._rename(room, before, presence)

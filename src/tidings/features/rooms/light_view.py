@@ -16,8 +16,8 @@ from tidings.features.rooms.room import Membership, RoomState, Subject
 from tidings.features.rooms.room_change import Change
 from tidings.wire.xml.element import Element, decode
 from tidings.wire.xmpp import ns
+from tidings.wire.xmpp.payloads.arrival import without_forgeries
 from tidings.wire.xmpp.payloads.muc_light import LightField, LightUser, change
-from tidings.wire.xmpp.payloads.stanza_ids import without_claims
 from tidings.wire.xmpp.stanza import Stanza
 
 ROOM_NAME: Final = "roomname"
@@ -153,7 +153,7 @@ def as_light(message: Stanza, room: Jid, sender: Jid | None) -> Stanza:
 
     `room` is its address there. Only what MUC Light knows of a root is left of it.
     """
-    message = without_claims(message, room)
+    message = without_forgeries(message, room)
     index, content = message.index, message.content
     if any(tag in _NOT_LIGHT for tag, _ in index) or is_notice(message):
         is_told = is_notice(message)

@@ -128,6 +128,13 @@ class RoomState:
             return Role.VISITOR
         return role_at_entering(self.affiliation_of(jid), is_moderated=self.configuration.is_moderated)
 
+    def may_be_in(self, jid: Jid) -> bool:
+        """Tell whether somebody is neither banned nor a stranger in a room of members."""
+        affiliation = self.affiliation_of(jid)
+        if affiliation is Affiliation.NONE:
+            return not self.configuration.is_members_only
+        return affiliation is not Affiliation.OUTCAST
+
     def holder_of(self, nick: str) -> Jid | None:
         """Give the member for whom a name is reserved; a member's address is nobody else's name."""
         if "@" in nick:

@@ -22,10 +22,10 @@ from tidings.features.rooms.light_delivery import LightDelivery
 from tidings.features.rooms.limiting import Limits
 from tidings.features.rooms.mentioning import mentioned
 from tidings.features.rooms.passing import Passing
-from tidings.features.rooms.presence_writing import written_by_rooms
 from tidings.features.rooms.room import Occupant, Room, Subject, room_of
 from tidings.features.rooms.room_archive import CHANGES, view_of
 from tidings.features.rooms.room_change import Change, RoomChanged
+from tidings.features.rooms.room_claims import without_room_claims
 from tidings.features.rooms.room_requests import RoomRequests
 from tidings.features.rooms.showing import Showing
 from tidings.features.rooms.storing import CONFIGURATION, SUBJECT, RoomStore
@@ -55,7 +55,7 @@ from tidings.ports.stores import Stores
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.classification import Classification, Storage
-from tidings.wire.xmpp.payloads.arrival import stamped
+from tidings.wire.xmpp.payloads.arrival import kept, stamped
 from tidings.wire.xmpp.payloads.muc_user import Status, about_occupant
 from tidings.wire.xmpp.payloads.references import Reference
 from tidings.wire.xmpp.stanza import Stanza
@@ -140,6 +140,8 @@ class RoomKind:
         occupant = room.occupants.at(message.sender)
         if occupant is None and room.configuration.is_locked:
             raise StanzaError("item-not-found", "the room is not ready yet")  # §16.2
+        if occupant is not None and not room.state.may_be_in(occupant.jid):
+            raise StanzaError("forbidden", "you may not be in this room any more")  # and will be out soon
         if message.to is not None and message.to.resource:
             return self._plan_private(submission, classification, kept, room, occupant)
         if message.kind != "groupchat":
@@ -168,6 +170,7 @@ class RoomKind:
             self.limits.count_message(room, speaker.jid, is_for_all=True)
             if classification.is_counted:
                 slow_mode.check(room, speaker, self._clock.monotonic())
+        message = submission.message = without_room_claims(message)
         if recent.is_subject(message):
             if not may_name:
                 raise StanzaError("forbidden", "only moderators change the subject of this room")
@@ -242,6 +245,7 @@ class RoomKind:
             raise StanzaError("forbidden", "private messages are not allowed to you in this room")
         if not submission.tries:
             self.limits.count_message(room, occupant.jid, is_for_all=False)
+        submission.message = without_room_claims(message)
         person = _person(submission, addressed)
         if classification.storage is Storage.NONE or person is None or not person.exists:
             return Plan(classification, reason=_LIVE)
@@ -251,13 +255,15 @@ class RoomKind:
             countable=classification.is_counted,
             version=person.archive_version,
         )
-        body = _private(room, occupant, message, person.jid).to_bytes()
+        body = _private(room, occupant, submission.message, person.jid).to_bytes()
+        seen = ((room.jid.text, room.state.version),)
         second = Append(body=body, entries=(theirs,), sender=occupant.jid.text)
         if kept is None:
+            second = msgspec.structs.replace(second, versions=seen)
             return Plan(classification, second, reason="the recipient keeps it")
         own = msgspec.structs.replace(kept, peer=message.to.text, direction=Direction.SENT)
         append = entries.append_of(submission, classification, (own,))
-        append = msgspec.structs.replace(append, also=(second,), sender=occupant.jid.text)
+        append = msgspec.structs.replace(append, also=(second,), sender=occupant.jid.text, versions=seen)
         return Plan(classification, append, reason="both keep it, each under the names of the room")
 
     # --- after it
@@ -271,8 +277,10 @@ class RoomKind:
             return leave(room, occupant, message.sender, self.attendance, self._showing)
         if message.kind != "groupchat" and (message.to is None or not message.to.resource):
             return None if message.kind == "error" else self.requests.do(room, message)
-        if occupant is None:
-            return None  # he has left meanwhile, and what is kept is kept
+        if occupant is None:  # he has left meanwhile, and who is there hears what is kept
+            if accepted is None:
+                return None
+            occupant = _gone(submission, room)
         if message.to is not None and message.to.resource:
             return self._deliver_private(submission, accepted, room, occupant)
         return self.deliver_said(submission, accepted, room, occupant)
@@ -376,6 +384,17 @@ def _person(submission: Submission, addressed: Occupant) -> Account | None:
     return None
 
 
+def _gone(submission: Submission, room: Room) -> Occupant:
+    """Give who has sent a message that is kept and is not in the room any more, by the name of then."""
+    message, append = submission.message, submission.plan.append
+    assert append is not None
+    assert message.sender is not None
+    shown = kept((append.also or (append,))[0].body)
+    assert shown.sender is not None
+    jid = message.sender.bare
+    return Occupant(shown.sender.resource, jid, Role.NONE, room.occupant_id(jid))
+
+
 def _may_whisper(room: Room, occupant: Occupant, addressed: Occupant) -> bool:
     match room.configuration.whisperers:
         case "anyone":
@@ -400,9 +419,7 @@ def _subject_of(occupant: Occupant, message: Stanza, time: int) -> Subject:
 
 
 def _shown(room: Room, occupant: Occupant, message: Stanza) -> Stanza:
-    """Give a message as the room shows it to everybody."""
-    if any(tag in written_by_rooms for tag, _ in message.index):
-        message = message.replace(drop=lambda namespace, name: f"{namespace} {name}" in written_by_rooms)
+    """Give a message, which claims nothing in the name of the room, as the room shows it to everybody."""
     named = message.replace(sender=room.address_of(occupant.nick), to=None)
     id_ = b'<occupant-id xmlns="%b" id="%b"/>' % (ns.OCCUPANT_ID.encode(), occupant.id.encode())
     return named.extended(((f"{ns.OCCUPANT_ID} occupant-id", 0),), id_)

@@ -6,6 +6,7 @@ archive, by which what was planned before it is planned anew. Changes of one roo
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Final
 
@@ -208,7 +209,10 @@ class RoomStore:
             properties=tuple(properties),
             raises=(jid.text,),
         )
-        [answer] = (await self._ledger.commit(LedgerBatch(appends=(append,)))).outcomes
+        committing = self._ledger.commit(LedgerBatch(appends=(append,)))
+        if committing.done():  # what was said before is delivered by callbacks that have still to run
+            await asyncio.sleep(0)
+        [answer] = (await committing).outcomes
         if not isinstance(answer, Accepted | Stale):
             raise StanzaError("not-acceptable", f"the room cannot be kept so: {answer}")
         return answer

@@ -210,6 +210,8 @@ class Append(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=Fals
     time: int = 0
     """When another server has accepted it, from which it comes; 0: now. It is no later than now, and no
     earlier than the entry before it in any archive."""
+    versions: tuple[tuple[str, int], ...] = ()
+    """Other archives than those of its entries whose versions guard saw; another one now makes it `Stale`."""
 
 
 class ReadMove(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):

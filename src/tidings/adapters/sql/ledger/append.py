@@ -115,7 +115,7 @@ class Appends:
         again = self._repeats.outcome_of(append)
         if again is not None:
             return again
-        entries, time, rows, is_bounded = append.entries, self._time, [], False
+        entries, time, rows, has_conditions = append.entries, self._time, [], append.versions != ()
         if append.time:
             time = min(append.time, time)
         for part in append.also:
@@ -125,12 +125,12 @@ class Appends:
             if entry.version is not None and entry.version != row.version:
                 return self._streams.refuse(append, Stale(entry.archive))
             if entry.most_octets:
-                is_bounded = True
+                has_conditions = True
             if row.time > time:
                 time = row.time
             rows.append(row)
-        if is_bounded and (full := self._full(append)) is not None:
-            return full
+        if has_conditions and (refusal := self._unmet(append)) is not None:
+            return refusal
         if append.stream is not None:
             self._streams.move(append)
         if not append.also:
@@ -141,6 +141,12 @@ class Appends:
             for part in (append, *append.also)
         ]
         return msgspec.structs.replace(accepted, also=tuple(also))
+
+    def _unmet(self, append: Append) -> Outcome | None:
+        for archive, version in append.versions:
+            if self._rows[self._ids[archive]].version != version:
+                return self._streams.refuse(append, Stale(archive))
+        return self._full(append)
 
     def _full(self, append: Append) -> Full | None:
         """Give the first archive that would have more octets than it may have."""

@@ -61,13 +61,18 @@ class Wanted:
             self.others.update(append.mentions)
         if append.raises:
             archives.update(append.raises)
-        for kept in append.properties:
-            archives.add(kept.archive)
+        if append.versions or append.properties or append.members:
+            self._of_rooms(append)
+        for read in append.reads:
+            self._read(read)
+
+    def _of_rooms(self, append: Append) -> None:
+        archives, pairs = self.archives, self.pairs
+        archives.update(archive for archive, _ in append.versions)
+        archives.update(kept.archive for kept in append.properties)
         for change in append.members:
             archives.update((change.room, change.member))
             pairs.update(((change.member, change.room), (change.room, change.room)))
-        for read in append.reads:
-            self._read(read)
 
     def _read(self, read: ReadMove) -> None:
         self.archives.add(read.owner)

@@ -31,7 +31,7 @@ from tidings.ports.ledger.batch import Accepted, Entry
 from tidings.ports.ledger.reading import Archived
 from tidings.ports.stores import Stores
 from tidings.wire.xmpp.classification import Classification
-from tidings.wire.xmpp.payloads.arrival import kept
+from tidings.wire.xmpp.payloads.arrival import kept, without_forgeries
 from tidings.wire.xmpp.stanza import Stanza
 
 _IGNORED: Final = "a room takes no errors"
@@ -162,6 +162,7 @@ class LightKind:
             raise StanzaError("bad-request", "a message to a room is of type groupchat")
         room = room_of(submission.entity)
         speaker, member = self._speaker(room, message)
+        submission.message = message = without_forgeries(message, message.to)
         if speaker.role is Role.VISITOR and not is_marker(message, classification):
             raise StanzaError("not-allowed", "you may read this room, and not write to it")
         if not message.id:  # a missing one is invented
