@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from typing import Annotated, Literal, cast
+from typing import Annotated, Final, Literal, cast, get_args
 
 import msgspec
 from msgspec import Meta
@@ -41,6 +41,7 @@ _PAGE = 500
 
 RoomAddress = Annotated[Address, Meta(description="Address of the room, such as tea@conference.example.org.")]
 AffiliationWord = Literal["owner", "admin", "member", "outcast"]
+_AFFILIATIONS: Final[tuple[AffiliationWord, ...]] = get_args(AffiliationWord)
 StandingWord = Literal["owner", "admin", "member", "none"]
 RoleWord = Literal["moderator", "participant", "visitor"]
 
@@ -219,24 +220,21 @@ async def list_occupants(context: Context, request: OneRoom) -> Page[OccupantInf
 async def list_affiliations(context: Context, request: ListAffiliations) -> Page[AffiliationInfo]:
     """List who is what to a room for good, by address, a page at a time.
 
-    In the name of somebody who may not see who is banned, that is left out, unless it is asked for.
+    In the name of somebody who may not see some of it, that is left out, unless it is asked for.
     """
     host, room = await find_room(context, request.room)
     actor = actor_of(host, room, request.by)
-    is_staff = standing(host, room.state, actor).is_staff
     administrators = feature_of(host, RoomAdministrators)
-    words: tuple[AffiliationWord, ...] = ("owner", "admin", "member", "outcast")
-    found: list[AffiliationInfo] = []
-    for word in words if request.affiliation is None else (request.affiliation,):
-        if word == "outcast" and request.affiliation is None and not is_staff:
-            continue
+    words = _AFFILIATIONS if request.affiliation is None else (request.affiliation,)
+    shown = {word for word in words if administrators.may_list(room, actor, Affiliation(word))}
+    if not shown:
         with refusals({"forbidden": "not_allowed"}):
-            answer = administrators.affiliated(room, actor, Affiliation(word))
-        found += (
-            AffiliationInfo(user=item.jid, affiliation=word, nick=item.nick)
-            for item in answer.items
-            if item.jid is not None
-        )
+            administrators.check_list(room, actor, Affiliation(words[-1]))
+    found = (
+        AffiliationInfo(user=jid, affiliation=cast("AffiliationWord", word), nick=member.nick)
+        for jid, member in room.state.members.items()
+        if (word := member.affiliation.value) in shown
+    )
     left = sorted(
         (each for each in found if request.after is None or each.user.text > request.after),
         key=lambda each: each.user.text,

@@ -6,7 +6,7 @@ request all are changed or none.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import structlog
 
@@ -24,6 +24,9 @@ from tidings.features.rooms.affiliation_version import VersionStep
 from tidings.features.rooms.attendance import attendance_of
 from tidings.features.rooms.entrance import Entrance
 from tidings.features.rooms.limiting import limits_of
+from tidings.features.rooms.member_lists import affiliated, with_role
+from tidings.features.rooms.nick_conflicts import check_free
+from tidings.features.rooms.nicknames import prepared
 from tidings.features.rooms.room import Membership, Occupant, Room, RoomState, room_of
 from tidings.features.rooms.room_access import may_list
 from tidings.features.rooms.room_requests import invited_through
@@ -37,10 +40,10 @@ from tidings.kernel.maybe_awaitable import MaybeAwaitable, in_turn
 from tidings.messages.origin import Via
 from tidings.messages.router import Router
 from tidings.ports.ledger import Ledger
-from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.muc_admin import RoomAdministration
 from tidings.wire.xmpp.payloads.muc_user import Invitation, OccupantItem, Status, about_occupant
+from tidings.wire.xmpp.stanza import Child
 
 log = structlog.get_logger("tidings.rooms")
 
@@ -61,15 +64,17 @@ class RoomAdministrators(Feature):
         self._limits = limits_of(host)
 
     @handles(RoomAdministration, kind="get", at=Addressee.ENTITY)  # §8.4, §9.5, §9.8, §10.5, §10.8
-    def show(self, request: Iq[RoomAdministration]) -> Element:
+    def show(self, request: Iq[RoomAdministration]) -> Child:
         """Answer with who has an affiliation or a role."""
         room = _existing(request)
         [wanted, *more] = request.payload.items
         if more:
             raise StanzaError("bad-request", "ask for one affiliation or one role at a time")
         if wanted.affiliation:
-            return self.affiliated(room, request.sender, _affiliation(wanted.affiliation)).encode()
-        return self._with_role(room, request.sender, _role(wanted.role)).encode()
+            affiliation, page = _affiliation(wanted.affiliation), request.payload.page
+            self.check_list(room, request.sender, affiliation)
+            return affiliated(room, affiliation, page, self._limits.options.max_listed)
+        return self._with_role(room, request.sender, _role(wanted.role))
 
     @handles(RoomAdministration, kind="set", at=Addressee.ENTITY)
     async def change(self, request: Iq[RoomAdministration]) -> AnswerFirst:
@@ -88,37 +93,22 @@ class RoomAdministrators(Feature):
 
     # --- lists
 
-    def affiliated(self, room: Room, asker: Jid, wanted: Affiliation) -> RoomAdministration:
-        """List who has an affiliation; raises `forbidden` for who may not know."""
+    def may_list(self, room: Room, asker: Jid, wanted: Affiliation) -> bool:
+        """Tell whether somebody may know who has an affiliation."""
         mine = standing(self._host, room.state, asker)
         occupant = room.occupants.at(asker)
-        role = None if occupant is None else occupant.role
-        if not may_list(room, mine, role, wanted):
-            raise StanzaError("forbidden", "that list is not for you")
-        return RoomAdministration(
-            tuple(
-                OccupantItem(affiliation=wanted.value, jid=jid, nick=member.nick)
-                for jid, member in sorted(room.state.members.items())
-                if member.affiliation is wanted
-            )
-        )
+        return may_list(room, mine, None if occupant is None else occupant.role, wanted)
 
-    def _with_role(self, room: Room, asker: Jid, wanted: Role) -> RoomAdministration:
+    def check_list(self, room: Room, asker: Jid, wanted: Affiliation) -> None:
+        """Raise `forbidden` for who may not know who has an affiliation."""
+        if not self.may_list(room, asker, wanted):
+            raise StanzaError("forbidden", "that list is not for you")
+
+    def _with_role(self, room: Room, asker: Jid, wanted: Role) -> Child:
         (_, role), _ = self._standing(room, asker)
         if role is not Role.MODERATOR:
             raise StanzaError("forbidden", "that list is for moderators")
-        return RoomAdministration(
-            tuple(
-                OccupantItem(
-                    affiliation=room.state.affiliation_of(each.jid).value,
-                    role=each.role.value,
-                    jid=next(reversed(each.devices)),
-                    nick=each.nick,
-                )
-                for each in room.occupants
-                if each.role is wanted
-            )
-        )
+        return with_role(room, wanted)
 
     # --- affiliations
 
@@ -131,7 +121,7 @@ class RoomAdministrators(Feature):
 
         def decide(state: RoomState) -> Change | None:
             before.clear()
-            return self._changed(state, actor.bare, named, before)
+            return self._changed(room, state, actor.bare, named, before)
 
         change = await self._store.change(room, decide)
         if change is None:
@@ -151,6 +141,7 @@ class RoomAdministrators(Feature):
 
     def _changed(
         self,
+        room: Room,
         state: RoomState,
         actor: Jid,
         named: Iterable[tuple[Jid, OccupantItem]],
@@ -162,15 +153,15 @@ class RoomAdministrators(Feature):
         for jid, item in named:
             was, after = state.affiliation_of(jid), _affiliation(item.affiliation)
             old = state.members.get(jid, Membership(Affiliation.NONE))
-            nick = "" if item.takes_nick else item.nick or old.nick
+            nick = "" if item.takes_nick else prepared(item.nick) if item.nick else old.nick
             if jid == actor and after is Affiliation.OUTCAST and mine.is_staff:
                 raise StanzaError("conflict", "nobody bans himself")  # §9.1
             if not may_change_affiliation(mine, was, after):
                 # Whom an admin may not ban stands above him (§9.1); all else is for owners (§10.3 to §10.8).
                 is_ban = mine.is_staff and after is Affiliation.OUTCAST
                 raise StanzaError("not-allowed" if is_ban else "forbidden", "you may not change that")
-            if item.nick and state.holder_of(item.nick) not in {None, jid}:
-                raise StanzaError("conflict", f"the name {item.nick} is somebody else's")
+            if item.nick and nick != old.nick:
+                check_free(room, state, jid, nick)
             if was is after and nick == old.nick:
                 continue
             before[jid] = was
@@ -184,9 +175,7 @@ class RoomAdministrators(Feature):
             )
         if not members:
             return None
-        owners = {jid for jid, member in state.members.items() if member.affiliation is Affiliation.OWNER}
-        owners -= set(members)
-        if not owners and all(member.affiliation is not Affiliation.OWNER for member in members.values()):
+        if Affiliation.OWNER in before.values() and not _has_owner(state, members):
             raise StanzaError("conflict", "a room has an owner")  # §10.4
         told = (
             OccupantItem(affiliation=member.affiliation.value, jid=jid) for jid, member in members.items()
@@ -314,6 +303,14 @@ class RoomAdministrators(Feature):
         )
         self._attendance.remove(room, occupant)
         return told
+
+
+def _has_owner(state: RoomState, changed: Mapping[Jid, Membership]) -> bool:
+    """Tell whether a room has an owner after a change."""
+    owner = Affiliation.OWNER
+    return any(member.affiliation is owner for member in changed.values()) or any(
+        member.affiliation is owner and jid not in changed for jid, member in state.members.items()
+    )
 
 
 def _why_out(room: Room, affiliation: Affiliation) -> Status | None:

@@ -27,6 +27,7 @@ from tidings.features.rooms.attendance import attendance_of
 from tidings.features.rooms.configuration import RoomConfiguration
 from tidings.features.rooms.leaving import leave
 from tidings.features.rooms.limiting import limits_of
+from tidings.features.rooms.nick_conflicts import check_free
 from tidings.features.rooms.presence_writing import stranger_kicked
 from tidings.features.rooms.room import STATE, Occupant, Room, RoomState, room_of
 from tidings.features.rooms.room_archive import first_shown
@@ -223,15 +224,9 @@ class Entrance(Feature):
             configuration.password.encode(), password.encode()
         ):
             raise StanzaError("not-authorized", "the room needs another password")  # §7.2.5
-        self._check_free(room, jid, nick)
+        check_free(room, room.state, jid, nick)  # §7.2.8
         if room.occupants.called(nick) is None:
             self._check_room(room, device)
-
-    def _check_free(self, room: Room, jid: Jid, nick: str) -> None:
-        """Make sure that a name is nobody else's, or raise `conflict` (§7.2.8)."""
-        occupant, holder = room.occupants.called(nick), room.state.holder_of(nick)
-        if (occupant is not None and occupant.jid != jid) or holder not in (None, jid):
-            raise StanzaError("conflict", f"somebody else is called {nick} here")
 
     def _check_room(self, room: Room, device: Jid) -> None:
         """Make sure that there is room for one more (§7.2.9)."""
@@ -311,7 +306,7 @@ class Entrance(Feature):
         assert presence.to is not None
         nick = self._limits.check_nick(presence.to.resource)
         self._limits.check_presence(presence)
-        self._check_free(room, occupant.jid, nick)
+        check_free(room, room.state, occupant.jid, nick)
         if room.occupants.called(nick) is not None:
             raise StanzaError("conflict", f"you are called {nick} here already, with another device")
         self._limits.count_renaming(room, occupant.jid)

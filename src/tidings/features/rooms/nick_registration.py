@@ -11,10 +11,12 @@ from collections.abc import Callable
 import structlog
 
 from tidings.base.errors import StanzaError
-from tidings.base.jid import Jid, JidError
+from tidings.base.jid import Jid
 from tidings.features.rooms.affiliation import Affiliation
 from tidings.features.rooms.entrance import Entrance
 from tidings.features.rooms.limiting import limits_of
+from tidings.features.rooms.nick_conflicts import check_free
+from tidings.features.rooms.nicknames import prepared
 from tidings.features.rooms.room import Membership, Room, RoomState, room_of
 from tidings.features.rooms.showing import Showing
 from tidings.features.rooms.storing import Change, RoomStore
@@ -74,7 +76,7 @@ class NickRegistration(Feature):
             raise StanzaError("bad-request", "fill in the form of this room")
         if form.kind is FormKind.CANCEL:
             return
-        nick = self._limits.check_nick(_prepared(room, form.text(_NICK)))
+        nick = self._limits.check_nick(prepared(form.text(_NICK)))
         await self._change(room, person, lambda state: _registered(room, state, person, nick))
 
     async def _change(self, room: Room, person: Jid, decide: Callable[[RoomState], Change | None]) -> None:
@@ -95,9 +97,7 @@ class NickRegistration(Feature):
 
 def _registered(room: Room, state: RoomState, person: Jid, nick: str) -> Change | None:
     _check(state, person)
-    occupant = room.occupants.called(nick)
-    if state.holder_of(nick) not in {None, person} or (occupant is not None and occupant.jid != person):
-        raise StanzaError("conflict", f"somebody else is called {nick} here")
+    check_free(room, state, person, nick)
     old = state.members.get(person, Membership(Affiliation.MEMBER))
     if old.nick == nick:
         return None
@@ -131,11 +131,3 @@ def _existing(request: Iq[Register]) -> Room:
     if not room.exists:
         raise StanzaError("item-not-found", "there is no such room")
     return room
-
-
-def _prepared(room: Room, nick: str) -> str:
-    """Give a name as it is prepared in an address."""
-    try:
-        return room.jid.with_resource(nick).resource if nick else nick
-    except JidError as error:
-        raise StanzaError("not-acceptable", str(error)) from error

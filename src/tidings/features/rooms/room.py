@@ -20,6 +20,7 @@ from tidings.base.jid import Jid, JidError
 from tidings.features.rooms.affiliation import Affiliation, Role, role_at_entering
 from tidings.features.rooms.affiliation_version import AffiliationVersion, VersionStep
 from tidings.features.rooms.configuration import RoomConfiguration
+from tidings.features.rooms.look_alikes import Looks
 from tidings.features.rooms.names import Names
 from tidings.features.rooms.room_properties import RoomProperties
 from tidings.kernel.entity import Entity
@@ -64,6 +65,7 @@ class RoomState:
         "_outcast_domains",
         "affiliations",
         "configuration",
+        "looks",
         "members",
         "names",
         "properties",
@@ -85,6 +87,8 @@ class RoomState:
         self.properties = RoomProperties() if properties is None else properties
         self.names = Names()
         """Those that are reserved for members."""
+        self.looks = Looks()
+        """The same by how they look."""
         self.affiliations = AffiliationVersion(configuration.secret)
         self._outcast_domains: set[str] = set()
 
@@ -93,12 +97,14 @@ class RoomState:
         before = self.members.pop(jid, None)
         if before is not None and before.nick:
             self.names.discard(before.nick, jid)
+            self.looks.discard(before.nick, jid)
         if not jid.local:
             self._outcast_domains.discard(jid.domain)
         if member is not None:
             self.members[jid] = member
             if member.nick:
                 self.names.add(member.nick, jid)
+                self.looks.add(member.nick, jid)
             if member.affiliation is Affiliation.OUTCAST and not jid.local:
                 self._outcast_domains.add(jid.domain)
         was = Affiliation.NONE if before is None else before.affiliation
@@ -144,7 +150,7 @@ class RoomState:
                 named = None
             if named in self.members:
                 return named
-        return next((jid for jid, member in self.members.items() if member.nick == nick), None)
+        return self.looks.holder_of(nick)
 
 
 class Occupant:
@@ -183,6 +189,9 @@ class Occupants:
         self._by_nick: dict[str, Occupant] = {}
         self._by_device: dict[Jid, Occupant] = {}
         self._called: dict[str, Jid] = {}
+        self._by_person: dict[Jid, list[Occupant]] = {}
+        self.looks = Looks()
+        """The names of who is in the room, by how they look."""
         self.names = Names()
         """Those of who is in the room, and of some who were."""
         self.asking: set[Jid] = set()
@@ -226,7 +235,7 @@ class Occupants:
 
     def of(self, jid: Jid) -> list[Occupant]:
         """Give the occupants that a bare JID has, under whatever names."""
-        return [each for each in self._by_nick.values() if each.jid == jid]
+        return self._by_person.get(jid, [])[:]
 
     def devices(self) -> Iterator[tuple[Jid, Session | None]]:
         """Go through the devices of all."""
@@ -238,6 +247,9 @@ class Occupants:
         """Let a device be in the room, or say something else of itself."""
         occupant.devices.pop(device, None)
         occupant.devices[device] = Device(presence, session)
+        if occupant.nick not in self._by_nick:
+            self._by_person.setdefault(occupant.jid, []).append(occupant)
+            self.looks.add(occupant.nick, occupant.jid)
         self._by_nick[occupant.nick] = occupant
         self._by_device[device] = occupant
         self.remember(occupant.nick, occupant.jid)
@@ -245,9 +257,11 @@ class Occupants:
     def rename(self, occupant: Occupant, nick: str) -> None:
         """Let an occupant have another name."""
         del self._by_nick[occupant.nick]
+        self.looks.discard(occupant.nick, occupant.jid)
         self._gone(occupant.nick)
         occupant.nick = nick
         self._by_nick[nick] = occupant
+        self.looks.add(nick, occupant.jid)
         self.remember(nick, occupant.jid)
 
     def leave(self, device: Jid) -> Occupant | None:
@@ -257,17 +271,24 @@ class Occupants:
             del occupant.devices[device]
             self.asking.discard(device)
             if not occupant.devices:
-                del self._by_nick[occupant.nick]
-                self._gone(occupant.nick)
+                self._drop(occupant)
         return occupant
 
     def remove(self, occupant: Occupant) -> None:
         """Let an occupant be in the room no more, with all devices."""
-        del self._by_nick[occupant.nick]
-        self._gone(occupant.nick)
+        self._drop(occupant)
         for device in occupant.devices:
             del self._by_device[device]
             self.asking.discard(device)
+
+    def _drop(self, occupant: Occupant) -> None:
+        del self._by_nick[occupant.nick]
+        self.looks.discard(occupant.nick, occupant.jid)
+        own = self._by_person[occupant.jid]
+        own.remove(occupant)
+        if not own:
+            del self._by_person[occupant.jid]
+        self._gone(occupant.nick)
 
 
 STATE: Final[Slot[RoomState]] = Slot("rooms.state", default=None, is_guarded=True)  # type: ignore[arg-type]  # see `Room.state`
