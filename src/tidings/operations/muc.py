@@ -231,7 +231,7 @@ async def list_affiliations(context: Context, request: ListAffiliations) -> Page
         with refusals({"forbidden": "not_allowed"}):
             administrators.check_list(room, actor, Affiliation(words[-1]))
     found = (
-        AffiliationInfo(user=jid, affiliation=cast("AffiliationWord", word), nick=member.nick)
+        AffiliationInfo(user=jid, affiliation=word, nick=member.nick)
         for jid, member in room.state.members.items()
         if (word := member.affiliation.value) in shown
     )

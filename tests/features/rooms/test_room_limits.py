@@ -97,6 +97,19 @@ async def test_a_crowd_does_not_keep_those_from_speaking_who_have_said_little() 
     await world.stop()
 
 
+async def test_a_large_message_counts_as_several() -> None:
+    world = await limited(messages_per_second=1, burst_seconds=5)
+    alice, bob = await occupant(world, "alice", "Alice"), await occupant(world, "bob", "Bob")
+    alice.take()
+    await bob.send(say("x" * 100_000), say("y"), say("z", id_="3"))
+    assert [len(text or "") for _, text in texts(alice)] == [100_000, 1]
+    assert [each.get("id") for each in errors(bob)] == ["3"]
+    await world.advance(60)
+    await bob.send(say("x" * 240_000))  # as many as there can be at once
+    assert len(texts(alice)) == 1
+    await world.stop()
+
+
 async def test_private_messages_count_as_others_do() -> None:
     world = await limited(messages_per_second=1, burst_seconds=3)
     alice, bob = await occupant(world, "alice", "Alice"), await occupant(world, "bob", "Bob")
@@ -293,6 +306,11 @@ async def test_reasons_and_presences_are_as_long_as_they_may_be() -> None:
         "modify",
         "your presence would have 117 octets; 100 are allowed",
     )
+    alice.take()
+    goodbye = f"<status>{'x' * 100}</status>"
+    await bob.send(f"<presence to='{ROOM}/Bob' type='unavailable'>{goodbye}</presence>")
+    [left] = alice.take()
+    assert (shown(left)[1], left.text_of("status")) == ("unavailable", None)  # who leaves is let go
     await world.stop()
 
 

@@ -321,7 +321,7 @@ class Entrance(Feature):
     async def _leave(self, room: Room, occupant: Occupant, presence: Stanza) -> None:
         """Let a device go, and the occupant with the last one (§7.14)."""
         assert presence.sender is not None
-        said = None if presence.kind == "error" else presence
+        said = presence if presence.kind == "unavailable" and self._limits.is_shown(presence) else None
         if room.configuration.is_locked and len(occupant.devices) == 1:  # §10.1.3: nobody will configure it
             self._attendance.remove(room, occupant)
             await until_done(self._showing.destroyed(room, occupant, Destruction()))

@@ -16,6 +16,9 @@ LONGEST_DESCRIPTION: Final = 16_384
 LONGEST_SUBJECT: Final = 32_768
 """In octets; more of either is never kept, whatever the options say."""
 
+OCTETS_OF_ONE: Final = 32_768
+"""A message counts once more for each so many octets."""
+
 _REFUSED: Final = "not-acceptable"
 
 
@@ -76,7 +79,7 @@ class RoomLimitsOptions(msgspec.Struct, frozen=True, kw_only=True):
         int,
         _rate(
             "Messages of any kind that one person may send to one room, or to people in it, in a second, all "
-            "devices together."
+            "devices together. One of more than 32 KiB counts as several."
         ),
     ] = 10
     room_messages_per_second: Annotated[

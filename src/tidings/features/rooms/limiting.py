@@ -19,7 +19,7 @@ from tidings.base.jid import Jid
 from tidings.base.shares import ShareExceeded
 from tidings.base.token_bucket import Rate, TokenBucket, TokenBuckets
 from tidings.features.rooms.affiliation import Affiliation
-from tidings.features.rooms.limit_options import RoomLimitsOptions, per_minute
+from tidings.features.rooms.limit_options import OCTETS_OF_ONE, RoomLimitsOptions, per_minute
 from tidings.features.rooms.nicknames import check_nick
 from tidings.features.rooms.room import Membership, Room, RoomState
 from tidings.features.rooms.room_change import Change
@@ -75,22 +75,23 @@ class Limits:
 
     # --- how fast
 
-    def count_message(self, room: Room, person: Jid, *, is_for_all: bool) -> None:
+    def count_message(self, room: Room, person: Jid, message: Stanza, *, is_for_all: bool) -> None:
         """Note that somebody speaks to everybody in a room, or to one there."""
         options, now = self.current.now, self._clock.monotonic()
         if options is not self._rated:  # every message asks for these rates
             self._rated, self._said, self._said_in_room = options, options.said, options.said_in_room
         done, rate = room[_DONE] or self._done(room, options, now), self._said
-        is_silent = True
+        count, is_silent = 1 + len(message.content) // OCTETS_OF_ONE, True
         if rate.per_second:
             own = done.said.of(person, rate, now)
-            wait = own.take(rate, now)
+            wait = own.take(rate, now, min(count, rate.at_once))
             if wait:
                 raise _too_fast(f"you may send {options.messages_per_second} messages a second here", wait)
-            is_silent = own.left + 1 >= _MOSTLY_SILENT * rate.at_once
+            is_silent = own.left + count >= _MOSTLY_SILENT * rate.at_once
         all_ = self._said_in_room
         if is_for_all and all_.per_second:
-            wait = done.said_by_all.take(all_, now, spare=0 if is_silent else all_.at_once / 2)
+            spare = 0 if is_silent else all_.at_once / 2
+            wait = done.said_by_all.take(all_, now, min(count, all_.at_once - spare), spare=spare)
             if wait:
                 raise _too_fast(
                     f"the room takes {options.room_messages_per_second} messages a second in all", wait
@@ -176,9 +177,11 @@ class Limits:
 
     def check_presence(self, presence: Stanza) -> None:
         """Make sure that a presence is small enough to be shown to everybody."""
-        most = self.current.now.max_presence
-        if len(presence.content) > most:
-            _check("your presence", len(presence.content), most)
+        _check("your presence", len(presence.content), self.current.now.max_presence)
+
+    def is_shown(self, presence: Stanza) -> bool:
+        """Tell whether a presence is small enough to be shown to everybody."""
+        return len(presence.content) <= self.current.now.max_presence
 
     def check_reasons(self, reasons: Iterable[str]) -> None:
         """Make sure that reasons are short enough."""

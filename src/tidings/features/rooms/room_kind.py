@@ -167,7 +167,7 @@ class RoomKind:
         """Plan what somebody says who may speak; `may_name`: and may change the subject."""
         message = submission.message
         if not submission.tries:
-            self.limits.count_message(room, speaker.jid, is_for_all=True)
+            self.limits.count_message(room, speaker.jid, submission.message, is_for_all=True)
             if classification.is_counted:
                 slow_mode.check(room, speaker, self._clock.monotonic())
         message = submission.message = without_room_claims(message)
@@ -244,7 +244,7 @@ class RoomKind:
         if not _may_whisper(room, occupant, addressed):
             raise StanzaError("forbidden", "private messages are not allowed to you in this room")
         if not submission.tries:
-            self.limits.count_message(room, occupant.jid, is_for_all=False)
+            self.limits.count_message(room, occupant.jid, message, is_for_all=False)
         submission.message = without_room_claims(message)
         person = _person(submission, addressed)
         if classification.storage is Storage.NONE or person is None or not person.exists:

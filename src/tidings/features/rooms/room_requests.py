@@ -59,7 +59,7 @@ class RoomRequests:
         self._limits.check_reasons(each.reason for each in invitations)
         if not is_retried:
             assert message.sender is not None
-            self._limits.count_message(room, message.sender.bare, is_for_all=False)
+            self._limits.count_message(room, message.sender.bare, message, is_for_all=False)
             self._limits.count_invitations(message.sender.bare, len(invitations))
 
     def _check(
