@@ -194,3 +194,40 @@ async def test_a_room_that_is_made_anew_knows_nothing_of_the_one_before() -> Non
     assert shown(presence)[2:] == ("owner/moderator", "bob@localhost/phone", ["110", "201"])
     assert subject.text_of("subject") == ""
     await world.stop()
+
+
+async def test_of_two_who_take_a_name_at_once_one_has_it() -> None:
+    for turns in TURNS:
+        world = await start()
+        alice, bob, carol = await people(world)
+        for client in (alice, bob, carol):
+            client.take()
+        rename = f"<presence to='{ROOM}/Robert'/>"
+        await race(world, turns, (bob, rename), (carol, rename))
+        room = room_of(world.server.hosts["conference.localhost"].directory.get(Jid(ROOM)))
+        assert sorted(each.nick for each in room.occupants) in (
+            ["Alice", "Carol", "Robert"],
+            ["Alice", "Bob", "Robert"],
+        )
+        refused = [each for client in (bob, carol) for each in client.take() if each.get("type") == "error"]
+        assert [condition(each) for each in refused] == ["conflict"]
+        there = {shown(each)[0]: each.get("type") for each in alice.take("presence")}
+        assert {nick for nick, kind in there.items() if kind is None} in (
+            {"Robert"},
+            {"Robert", "Carol"},
+            {"Robert", "Bob"},
+        )
+        await world.stop()
+
+
+async def test_who_is_put_out_while_he_takes_another_name_is_out() -> None:
+    for turns in TURNS:
+        world = await start()
+        alice, bob, carol = await people(world)
+        carol.take()
+        await race(world, turns, (bob, f"<presence to='{ROOM}/Robert'/>"), (alice, put_out(BAN)))
+        room = room_of(world.server.hosts["conference.localhost"].directory.get(Jid(ROOM)))
+        assert sorted(each.nick for each in room.occupants) == ["Alice", "Carol"]
+        there = {shown(each)[0]: each.get("type") for each in carol.take("presence")}
+        assert set(there.values()) <= {"unavailable"}, there
+        await world.stop()
