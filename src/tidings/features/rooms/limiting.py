@@ -220,21 +220,16 @@ class Limits:
         for jid, member in change.members.items():
             if member.nick and (jid not in members or members[jid].nick != member.nick):
                 self.check_nick(member.nick)
-        new = len(change.members.keys() - members.keys())
-        if len(members) + new <= min(options.max_members, options.max_outcasts):
-            return  # whatever they are, as in nearly every room
-        for is_outcast, most, unit in (
-            (False, options.max_members, "members"),
-            (True, options.max_outcasts, "outcasts"),
+        for is_outcast, size, most, unit in (
+            (False, len(members) - state.outcasts, options.max_members, "members"),
+            (True, state.outcasts, options.max_outcasts, "outcasts"),
         ):
             grown = sum(
                 _is_one(after, is_outcast=is_outcast) - _is_one(members.get(jid), is_outcast=is_outcast)
                 for jid, after in change.members.items()
             )
-            if grown > 0:
-                size = sum(_is_one(each, is_outcast=is_outcast) for each in members.values()) + grown
-                if size > most:
-                    raise ShareExceeded("the room", size, most, unit)
+            if grown > 0 and size + grown > most:
+                raise ShareExceeded("the room", size + grown, most, unit)
 
 
 async def _owned(person: Jid, domain: str, ledger: Ledger) -> int:

@@ -68,6 +68,7 @@ class RoomState:
         "looks",
         "members",
         "names",
+        "outcasts",
         "properties",
         "subject",
         "version",
@@ -85,6 +86,8 @@ class RoomState:
         self.members: dict[Jid, Membership] = {}
         self.subject = subject
         self.properties = RoomProperties() if properties is None else properties
+        self.outcasts = 0
+        """How many of those who are anything are outcasts."""
         self.names = Names()
         """Those that are reserved for members."""
         self.looks = Looks()
@@ -95,13 +98,16 @@ class RoomState:
     def put(self, jid: Jid, member: Membership | None) -> None:
         """Let somebody be something else to the room; None for nothing."""
         before = self.members.pop(jid, None)
-        if before is not None and before.nick:
-            self.names.discard(before.nick, jid)
-            self.looks.discard(before.nick, jid)
+        if before is not None:
+            self.outcasts -= before.affiliation is Affiliation.OUTCAST
+            if before.nick:
+                self.names.discard(before.nick, jid)
+                self.looks.discard(before.nick, jid)
         if not jid.local:
             self._outcast_domains.discard(jid.domain)
         if member is not None:
             self.members[jid] = member
+            self.outcasts += member.affiliation is Affiliation.OUTCAST
             if member.nick:
                 self.names.add(member.nick, jid)
                 self.looks.add(member.nick, jid)
