@@ -17,6 +17,7 @@ RENAMED = {
 def take_back_to_0011(connection: Connection) -> None:
     """Give a database the schema of revision 0011."""
     connection.execute(text("ALTER TABLE inbox DROP COLUMN read_time"))
+    connection.execute(text("ALTER TABLE ledger DROP COLUMN renames"))
     connection.execute(text("DROP TABLE properties"))
     connection.execute(text("ALTER TABLE members DROP COLUMN nick"))
     connection.execute(text("ALTER TABLE members DROP COLUMN domain"))

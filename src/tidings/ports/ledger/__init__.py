@@ -115,6 +115,17 @@ class Ledger(Protocol):
         """Note that what guard reads of this archive has changed."""
         ...
 
+    async def rename(self, archive: Jid, to: Jid) -> tuple[Jid, ...]:
+        """Give an archive another address, durable on return, with all positions and ids as they are.
+
+        What names it follows: the conversations that others have with it, what it has said in rooms, and its
+        memberships; gives the rooms of these, whose versions are raised. A message with the former address
+        that is committed afterwards is `Stale` where it names a version, and never stands in this archive.
+        What others have of the address `to`, of an earlier owner perhaps, has the former address from now on.
+        Raises `ArchiveInUse` where the archive of that address has entries; then nothing has changed.
+        """
+        ...
+
     async def renew(self) -> str:
         """Begin a new incarnation, as after a restore: each archive opens a new epoch at its next append."""
         ...
@@ -330,12 +341,15 @@ class Ledger(Protocol):
         """
         ...
 
-    async def forget_account(self, archive: Jid, *, limit: int = 500) -> int:
+    async def forget_account(self, archive: Jid, *, limit: int = 500, unless_owned: bool = False) -> int:
         """Forget everything of an account or a room that is removed, a step at a time.
 
         A room leaves the inboxes of its members first, and has no members then; an account is a member of no
         room any more, whose versions are raised. Entries, inbox and devices follow. Positions go on in a new
         epoch, should the address be used again. Held entries stay.
+
+        `unless_owned`: nothing of it, where there is an account of this address at that moment, in a database
+        that keeps accounts, too. So nobody who has looked before destroys what was renamed to it since.
         """
         ...
 

@@ -92,6 +92,14 @@ class NoSuchEntry(StanzaError):  # noqa: N818  # what it says, as its siblings
         self.head = head
 
 
+class ArchiveInUse(StanzaError):  # noqa: N818
+    """An archive is to get an address whose own archive has entries: `conflict`."""
+
+    def __init__(self, archive: Jid) -> None:
+        super().__init__("conflict", "that name is taken")
+        self.archive = archive
+
+
 class PageQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Which entries of an archive; all conditions hold together."""
 

@@ -24,6 +24,10 @@ _KEPT_COMMITS: Final = 100_000
 _PRUNED_EVERY: Final = 1024
 
 
+class NumbersChanged(Exception):  # noqa: N818  # a fact, after which the transaction is run again
+    """An address has got another number since those were learnt that this transaction uses."""
+
+
 class Archives:
     """The archives that a transaction has locked; used once for each attempt.
 
@@ -45,6 +49,11 @@ class Archives:
         self.incarnation = 0
 
     # -- addresses
+
+    def check_numbers(self) -> None:
+        """Find out how often addresses were renamed, before any number is learnt."""
+        if self._caches.renames is None:
+            self._caches.renames = int(self._sql.run("SELECT renames FROM ledger WHERE id = 1").scalar() or 0)
 
     def intern(self, jids: Iterable[str]) -> None:
         """Find the numbers of these addresses; those that are new get theirs."""
@@ -136,10 +145,13 @@ class Archives:
         else:
             row = self._next_feed()
             if row is None:
-                self._sql.add("ledger", [(1, 0, new_epoch())])
+                self._sql.add("ledger", [(1, 0, new_epoch(), 0)])
                 row = self._next_feed()
             assert row is not None
-            feed, incarnation = row
+            feed, incarnation, renames = row
+            if self._caches.renames not in {None, renames}:
+                self._caches.forget_numbers()
+                raise NumbersChanged
         self.feed, self.incarnation = feed, incarnation
         if self._sql.is_sqlite:  # its commit always has an answer
             return
@@ -149,10 +161,10 @@ class Archives:
 
     def _next_feed(self) -> tuple[Any, ...] | None:
         if self._sql.is_postgresql:
-            return self._sql.run(f"{_TAKE} RETURNING feed, incarnation").first()
+            return self._sql.run(f"{_TAKE} RETURNING feed, incarnation, renames").first()
         if not self._sql.run(_TAKE).rowcount:
             return None
-        return self._sql.run("SELECT feed, incarnation FROM ledger WHERE id = 1").one()
+        return self._sql.run("SELECT feed, incarnation, renames FROM ledger WHERE id = 1").one()
 
     # -- changes
 

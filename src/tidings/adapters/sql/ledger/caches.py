@@ -1,6 +1,7 @@
 """What a writer knows of the database without asking: numbers of JIDs, and in SQLite what it wrote itself.
 
-On a server other processes write beside this one, so only numbers, which never change, are remembered. SQLite
+On a server other processes write beside this one, so only numbers are remembered, which change by renaming
+alone: the row that every transaction locks last says how often that was. SQLite
 tells whether another connection has committed (`PRAGMA data_version`): as long as none has, archives, inbox
 rows and streams are what this writer left there, and a transaction reads none of them.
 """
@@ -36,6 +37,8 @@ class Caches:
         self.streams: dict[bytes, int] = {}
         self.ledger: tuple[int, int] | None = None
         """The last feed number and the incarnation."""
+        self.renames: int | None = None
+        """How often addresses had got other numbers when these were learnt; None before it was asked."""
         self.version = -1
 
     def check(self, version: int) -> None:
@@ -49,6 +52,12 @@ class Caches:
         known = self.jids
         self._jid_octets += sum(_JID_ROW + len(jid.encode()) for jid in jids if jid not in known)
         known.update(jids)
+
+    def forget_numbers(self) -> None:
+        """Forget the numbers of JIDs, some of which are others' now."""
+        self.jids = {}
+        self._jid_octets = 0
+        self.renames = None
 
     def forget(self) -> None:
         """Forget all that can change: after a failed transaction, or one that this writer did not make."""

@@ -14,6 +14,7 @@ from tidings.adapters.sql.ledger.outbox import forget_outbound
 from tidings.adapters.sql.ledger.references import References
 from tidings.adapters.sql.ledger.statements import Sql
 from tidings.adapters.sql.ledger.trimming import Trimming
+from tidings.adapters.sql.tables import key_of
 from tidings.base.jid import Jid
 
 BIN: Final = b"bin"
@@ -59,12 +60,14 @@ class Removal:
         self._trimming.take_out(head.archive, peers)
         return len(peers)
 
-    def forget_account(self, archive: Jid, limit: int) -> int:
+    def forget_account(self, archive: Jid, limit: int, unless_owned: bool) -> int:  # as the port
         """Forget memberships, then entries, and when none is left all else that belongs to the account."""
-        gone = self._forget_members(archive)
+        gone = self._forget_members(archive, unless_owned)
         if gone:
             return gone
         head = self._archives.lock_one(archive)
+        if unless_owned and self._is_owned(archive):
+            return 0
         if head.incarnation:
             head.incarnation = 0  # the next append opens another epoch
             self._archives.save(head)
@@ -75,7 +78,12 @@ class Removal:
             self._run(f"DELETE {condition}", head.archive)
         return gone
 
-    def _forget_members(self, jid: Jid) -> int:
+    def _is_owned(self, archive: Jid) -> bool:
+        """Tell under the lock of an archive whether there is an account of its address, renamed to it perhaps."""
+        select = "SELECT account FROM accounts WHERE account = ?"
+        return self._run(select, key_of(archive)).first() is not None
+
+    def _forget_members(self, jid: Jid, unless_owned: bool) -> int:  # as the port
         """Take a room out of the inboxes of some of its members, or an account out of some of its rooms."""
         archives = self._archives
         archives.intern({jid})
@@ -87,6 +95,8 @@ class Removal:
         if not pairs:
             return 0
         archives.lock({each for pair in pairs for each in pair})
+        if unless_owned and self._is_owned(jid):
+            return 0
         self._trimming.take_number()
         inboxes = Inboxes(self._sql, archives, References(self._sql, archives))
         members = Members(self._sql, archives, inboxes)

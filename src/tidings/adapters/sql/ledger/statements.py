@@ -164,6 +164,7 @@ class Sql:
         self.locked = "" if statements.is_sqlite else " FOR UPDATE"
         """Behind a SELECT, lets it lock its rows; the writer of SQLite has locked everything."""
         self._statements = statements
+        self.connection = connection
         self._driver: Any = connection.connection.dbapi_connection
 
     # -- asking

@@ -28,6 +28,7 @@ from tidings.adapters.sql.ledger.reader import Addresses, Reader
 from tidings.adapters.sql.ledger.readings import RoomReadings
 from tidings.adapters.sql.ledger.remote import RemoteWriter
 from tidings.adapters.sql.ledger.removal import Removal
+from tidings.adapters.sql.ledger.renaming import rename_archive
 from tidings.adapters.sql.ledger.room_changes import RoomChangesReader
 from tidings.adapters.sql.ledger.runner import Runner
 from tidings.adapters.sql.ledger.search import cursor as search_cursor
@@ -35,6 +36,7 @@ from tidings.adapters.sql.ledger.statements import Sql, driver_errors, statement
 from tidings.adapters.sql.ledger.trimming import Trimming
 from tidings.adapters.sql.ledger.waiting import WriterState
 from tidings.adapters.sql.ledger.writer import Writer
+from tidings.base.errors import TidingsError
 from tidings.base.jid import Jid
 from tidings.ports.ledger.batch import Committed, LedgerBatch
 from tidings.ports.ledger.feed import Cursor, FeedPage
@@ -148,7 +150,7 @@ class SqlLedger:
         incarnation = new_epoch()
 
         def work(sql: Sql) -> None:
-            sql.add("ledger", [(1, 0, incarnation)])
+            sql.add("ledger", [(1, 0, incarnation, 0)])
             sql.run("UPDATE ledger SET incarnation = ? WHERE id = 1", incarnation)
 
         await self._write(work)
@@ -165,6 +167,24 @@ class SqlLedger:
             return number % ENDED or None
 
         return await self._write(work)
+
+    async def rename(self, archive: Jid, to: Jid) -> tuple[Jid, ...]:
+        """Give an archive the address of an empty one; tells the rooms that it is a member of."""
+        return (await self.rename_beside(archive, to, lambda _: None))[1]
+
+    async def rename_beside(
+        self, archive: Jid, to: Jid, beside: Callable[[Connection], T], *, refused: TidingsError | None = None
+    ) -> tuple[T, tuple[Jid, ...]]:
+        """Do the same in one transaction with something else; `refused` is as with `Database.write`."""
+
+        def work(sql: Sql) -> tuple[T, tuple[Jid, ...]]:
+            done = beside(sql.connection)
+            return done, rename_archive(sql, archive, to)
+
+        try:
+            return await self._write(work, refused=refused)
+        finally:  # who reads at this moment fills the one before
+            self._addresses.known = {}
 
     # -- reading
 
@@ -349,11 +369,11 @@ class SqlLedger:
             lambda sql: Trimming(sql).trim(archive, keep, octets, before, unread_from, limit)
         )
 
-    async def forget_account(self, archive: Jid, *, limit: int = 500) -> int:
+    async def forget_account(self, archive: Jid, *, limit: int = 500, unless_owned: bool = False) -> int:
         """Forget everything of an account that is removed, a step at a time."""
         if not await self._read(lambda reader: reader.knows(archive)):
             return 0
-        return await self._write(lambda sql: Removal(sql).forget_account(archive, limit))
+        return await self._write(lambda sql: Removal(sql).forget_account(archive, limit, unless_owned))
 
     async def forget_offline_only(self, before: int, *, limit: int = 500) -> int:
         """Erase offline-only entries that every device has, or that are older than this time."""
@@ -365,7 +385,9 @@ class SqlLedger:
 
     # -- running
 
-    async def _write(self, work: Callable[[Sql], T], *, is_of_archives: bool = True) -> T:
+    async def _write(
+        self, work: Callable[[Sql], T], *, is_of_archives: bool = True, refused: TidingsError | None = None
+    ) -> T:
         """Run this in a transaction beside the group commits, which may change what those remember."""
         feed = 0
 
@@ -380,7 +402,7 @@ class SqlLedger:
                     feed = sql.run("SELECT feed FROM ledger WHERE id = 1").scalar() or 0
                 return result
 
-        result = await self._database.write(guarded)
+        result = await self._database.write(guarded, refused=refused)
         self.state.reached(feed)
         self.state.tell_feed()
         return result

@@ -237,6 +237,7 @@ ledger = Table(
     _only_key("id"),
     _number("feed"),
     _number("incarnation"),
+    _number("renames", default="0"),  # how often an address got another number
     **_INNODB,
 )
 

@@ -96,6 +96,7 @@ class Transaction:
         caches, archives = self._caches, self._archives
         if self._sql.is_sqlite:
             caches.check(self._sql.run("PRAGMA data_version").scalar())
+        archives.check_numbers()
         archives.intern(wanted.jids())
         ids = archives.ids
         # Asked together, and in the order of locks: the row of the ledger is the last.

@@ -32,6 +32,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from tidings.adapters.sql.dialects import is_conflict
 from tidings.adapters.sql.engine import Database
 from tidings.adapters.sql.errors import backend_error
+from tidings.adapters.sql.ledger.archives import NumbersChanged
 from tidings.adapters.sql.ledger.caches import Caches
 from tidings.adapters.sql.ledger.statements import Sql, driver_errors, statements_for
 from tidings.adapters.sql.ledger.transaction import Transaction
@@ -293,6 +294,10 @@ class Writer:
         for turn in range(_ATTEMPTS):
             try:
                 self._commit_once(part, items)
+            except NumbersChanged:
+                self._caches.forget()
+                if turn == _ATTEMPTS - 1:
+                    raise
             except (DBAPIError, BackendError) as error:
                 self._caches.forget()
                 if not _is_lost(error) and not is_conflict(error):
