@@ -20,6 +20,8 @@ from tidings.kernel.entity import Entity
 from tidings.kernel.events import (
     AccountRegistered,
     AccountRemoved,
+    AccountRenamed,
+    AccountRenaming,
     AccountWanted,
     ArchivePulled,
     ArchiveShortened,
@@ -108,6 +110,8 @@ __all__ = [
     "AccountAddress",
     "AccountRegistered",
     "AccountRemoved",
+    "AccountRenamed",
+    "AccountRenaming",
     "AccountWanted",
     "Address",
     "Addressee",

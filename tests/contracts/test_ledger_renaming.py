@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from tests.contracts.ledger_stories import (
     ALICE,
@@ -83,6 +84,32 @@ async def test_conversations_of_others_go_on_under_the_new_address(ledger: SqlLe
     page = await ledger.page(BOB, PageQuery(peer=SMITH))
     assert [entry.peer for entry in page.entries] == [SMITH] * 4
     assert (await ledger.page(BOB, PageQuery(peer=ALICE))).entries == ()
+
+
+def written(sender: str, to: str) -> bytes:
+    return f'<message from="{sender}/phone" to="{to}" type="chat"><body>{sender}</body></message>'.encode()
+
+
+async def test_messages_are_shown_with_the_addresses_of_now(ledger: SqlLedger) -> None:
+    there = replace(chat(ALICE, BOB), body=written(ALICE, BOB))
+    back = replace(chat(BOB, ALICE), body=written(BOB, ALICE))
+    # A user of another server whose address begins like that of an account here.
+    other = Jid("alice@example.organic")
+    similar = replace(chat(BOB, other), body=written(BOB, other))
+    in_room = replace(say(ALICE, "one"), body=written(ROOM, ALICE))
+    await accept(ledger, there, back, similar, in_room)
+    before = {owner: await bodies(ledger, owner) for owner in (BOB, other, ROOM)}
+    await ledger.rename(ALICE, SMITH)
+    now = [each.body.replace(b'"alice@', b'"alice.smith@') for each in (there, back)]
+    assert await bodies(ledger, SMITH) == now
+    assert await bodies(ledger, BOB) == [*now, written(BOB, other)]
+    assert {owner: await bodies(ledger, owner) for owner in (other, ROOM)} == {
+        owner: before[owner] for owner in (other, ROOM)
+    }
+
+
+async def bodies(ledger: SqlLedger, owner: Jid) -> list[bytes | None]:
+    return [entry.body for entry in (await ledger.page(owner, PageQuery())).entries]
 
 
 async def test_what_guard_saw_of_either_address_is_stale(ledger: SqlLedger) -> None:

@@ -21,6 +21,7 @@ _SENTENCES: Final[Mapping[tuple[str, str], str]] = {
     ("retention", "release"): "{what} is held no longer.",
     ("account", "register"): "The account {user} has been made.",
     ("account", "remove"): "The account {user} {removed}; sessions ended: {sessions_ended}.",
+    ("account", "rename"): "{former} is {user} now.",
     ("account", "restore"): "{user} is not to be removed any more, and has all it had.",
     ("account", "count"): "{count}",
     ("account", "change-password"): "{user} has a new password; sessions ended: {sessions_ended}.",

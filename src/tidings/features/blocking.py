@@ -15,12 +15,18 @@ from tidings.base.errors import StanzaError
 from tidings.base.ids import token
 from tidings.base.jid import Jid
 from tidings.base.shares import ShareExceeded, share
-from tidings.kernel.account import Account
+from tidings.kernel.account import Account, account_of
 from tidings.kernel.audience import Audience
 from tidings.kernel.cluster import Cluster
 from tidings.kernel.current import Current
 from tidings.kernel.entity import Entity
-from tidings.kernel.events import ContactBlocked, ContactUnblocked, StanzaArriving, StanzaSubmitted
+from tidings.kernel.events import (
+    AccountRenamed,
+    ContactBlocked,
+    ContactUnblocked,
+    StanzaArriving,
+    StanzaSubmitted,
+)
 from tidings.kernel.feature import Feature, Spec, handles, listens, loads, reloads
 from tidings.kernel.hooks import Dropped
 from tidings.kernel.host import Host
@@ -29,6 +35,7 @@ from tidings.kernel.session_manager import SessionManager
 from tidings.kernel.slots import Slot
 from tidings.messages.entries import Rules
 from tidings.ports.blocking import BlockingStore
+from tidings.ports.renaming import moved
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.blocking import (
@@ -146,6 +153,18 @@ class Blocking(Feature):
         text, payload = "you have blocked this address", blocked_condition().to_bytes()
         raise StanzaError("not-acceptable", text, kind="cancel", payload=payload)
 
+    @listens(AccountRenamed)
+    def on_renamed(self, event: AccountRenamed) -> None:
+        """Tell the devices of those who block an account that this has got another address."""
+        for owner in event.blocking:
+            account = self._host.directory.get(owner) if owner.domain == self._host.domain else None
+            if account is None:
+                continue
+            now = tuple(sorted(jid for jid in account[BLOCKED] if jid.bare == event.to))
+            before = tuple(moved(jid, event.to, event.account) for jid in now)
+            for command in (Unblock(before), Block(now)) if now else ():
+                self._push(account_of(account), command.encode())
+
     def is_blocked(self, account: Entity, jid: Jid) -> bool:
         """Tell whether the account has blocked this address; it cannot block itself or its server (§5)."""
         blocked = account[BLOCKED]
@@ -164,6 +183,9 @@ class Blocking(Feature):
         """Have guards, other nodes and the devices that have asked for the list know (§3.3, §3.4)."""
         await self._rules.changed(account)
         self._cluster.publish(account.jid, BLOCKED)
+        self._push(account, command)
+
+    def _push(self, account: Account, command: Element) -> None:
         push = Stanza.build("iq", kind="set", id=token(6), content=(command,))
         self._sessions.to_devices(account, PUSHED, push)
 

@@ -161,7 +161,8 @@ class Retention(Feature):
             return
         self._registrations += 1
         await self._tell_missed(archive)
-        while count := await self._ledger.forget_account(archive, limit=self.options.step):
+        step = self.options.step
+        while count := await self._ledger.forget_account(archive, limit=step, unless_owned=True):
             self.forgotten += count
         self._removed.pop(archive, None)
         head = await self._ledger.head(archive)
@@ -274,7 +275,8 @@ class Retention(Feature):
             return 0
         if registrations != self._registrations:
             return 0  # it may have been this one: look again
-        count = await self._ledger.forget_account(archive, limit=self.options.step)
+        # Another account may get this name at this moment.
+        count = await self._ledger.forget_account(archive, limit=self.options.step, unless_owned=True)
         self.forgotten += count
         if not count and archive in self._removed:
             del self._removed[archive]

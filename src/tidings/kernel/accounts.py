@@ -121,7 +121,7 @@ class Accounts:
         if not reuses_name:
             await self._names.check(jid)
         keys = await make_keys(password, iterations)
-        await self._begin_with_nothing(jid)
+        await self.begin_with_nothing(jid)
         await self._store.create(jid, keys, self._clock.now())
         self._forget(jid)
         await self._tell(jid, AccountRegistered(jid))
@@ -155,7 +155,7 @@ class Accounts:
                 continue
             try:
                 self.check_address(record.jid)
-                await self._begin_with_nothing(record.jid)
+                await self.begin_with_nothing(record.jid)
                 wanted.append(record)
             except StanzaError as error:
                 refused[record.jid] = error
@@ -276,13 +276,14 @@ class Accounts:
             raise NoSuchAccount(jid)
         return await check_password(self._store, record, password)
 
-    async def _begin_with_nothing(self, jid: Jid) -> None:
+    async def begin_with_nothing(self, jid: Jid) -> None:
         """Let features clear what an earlier owner of the address has left; without a server, do it here."""
         host = self._hosts.get(jid.domain)
         if host is not None:
             await until_done(host.hooks.run(AccountWanted(jid)))
         elif self._ledger is not None:
-            await self.forget_archive(jid)
+            while await self._ledger.forget_account(jid, unless_owned=True):
+                pass
             head = await self._ledger.head(jid)
             if head.first <= head.position:
                 raise AddressHeld(jid)

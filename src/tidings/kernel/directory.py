@@ -15,6 +15,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Final, Generic, TypeVar
 
+from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
 from tidings.kernel.entity import Entity, EntityKind
 from tidings.kernel.maybe_awaitable import MaybeAwaitable
@@ -44,6 +45,7 @@ class Directory(Generic[E]):
         self._missing: OrderedDict[Jid, E] = OrderedDict()
         self._loading: dict[Jid, asyncio.Future[E]] = {}
         self._stale: set[Jid] = set()  # changed in the stores while they are being loaded
+        self._closed: set[Jid] = set()
 
     def use_limit(self, limit: int) -> None:
         """Keep up to so many lately used ones from now on."""
@@ -114,7 +116,7 @@ class Directory(Generic[E]):
         """Ask the stores, and ask again when they were changed meanwhile."""
         while True:
             self._stale.discard(jid)
-            entity: E = self._kind.make(jid, exists=await self._kind.exists(jid))  # type: ignore[assignment]
+            entity: E = self._kind.make(jid, exists=await self._exists(jid))  # type: ignore[assignment]
             if entity.exists:
                 await self._fill(entity, self._loaders)
             else:  # nothing is kept for it that guards would have to look at
@@ -125,12 +127,15 @@ class Directory(Generic[E]):
             if jid not in self._stale:
                 return entity
 
+    async def _exists(self, jid: Jid) -> bool:
+        return await self._kind.exists(jid) and jid not in self._closed
+
     async def refresh(self, entity: E) -> None:
         """Read anew what guards read of an entity in memory, changed elsewhere; raises `BackendError`.
 
         What else features keep of it stays as it is: it may have locks, and tasks that wait for it.
         """
-        entity.exists = await self._kind.exists(entity.jid) or entity.exists
+        entity.exists = await self._exists(entity.jid) or entity.exists
         # Of one that was ended here there is nothing to read but the version.
         await self._fill(entity, [each for each in self._loaders if each[0].is_guarded and entity.exists])
 
@@ -140,7 +145,7 @@ class Directory(Generic[E]):
         Without a name, what guards read, and whether the entity exists.
         """
         if not name:
-            entity.exists = await self._kind.exists(entity.jid)
+            entity.exists = await self._exists(entity.jid)
             await self.refresh(entity)
             return
         reloader = self._reloaders.get(name)
@@ -191,6 +196,24 @@ class Directory(Generic[E]):
         self._missing.pop(jid, None)
         if jid in self._loading:
             self._stale.add(jid)
+
+    def close(self, jid: Jid) -> None:
+        """Let an entity not exist for anybody here until it is opened again, whatever the stores say.
+
+        Raises StanzaError `conflict` where somebody else has closed it.
+        """
+        if jid in self._closed:
+            raise StanzaError("conflict", f"{jid} is being renamed at this moment")
+        self._closed.add(jid)
+        entity = self.get(jid)
+        if entity is not None:
+            entity.exists = False
+        self.forget(jid)
+
+    def reopen(self, jid: Jid) -> None:
+        """Believe the stores again about an entity that was closed; they are asked anew."""
+        self._closed.discard(jid)
+        self.forget(jid)
 
     def pinned(self) -> Iterator[E]:
         """Go through the entities that are kept in memory."""

@@ -283,6 +283,28 @@ class AccountMissed(Fact):
     account: Jid
 
 
+class AccountRenaming(Work):
+    """An account is about to get another address, and has no sessions any more.
+
+    Handlers write what they still have of it; a handler that refuses prevents it.
+    """
+
+    account: Jid
+    to: Jid
+
+
+class AccountRenamed(Fact):
+    """An account has got another address, in all stores; each host with accounts is told."""
+
+    account: Jid
+    """The former address, which nobody has now."""
+    to: Jid
+    rosters: tuple[Jid, ...] = ()
+    """The accounts, of all domains, on whose rosters the new address has taken its place."""
+    blocking: tuple[Jid, ...] = ()
+    """Those on whose block lists it has."""
+
+
 class PasswordChanged(Fact):
     """An account has another password."""
 

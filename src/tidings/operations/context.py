@@ -14,6 +14,7 @@ from tidings.base.errors import StreamError
 from tidings.base.jid import Jid
 from tidings.base.seldom_told import SeldomTold
 from tidings.kernel.account import Account, sessions_of
+from tidings.kernel.account_renaming import AccountRenamer, Running
 from tidings.kernel.accounts import Accounts
 from tidings.kernel.administrators import Administrators
 from tidings.kernel.cluster import Cluster
@@ -319,6 +320,18 @@ class Context:
             sessions=self.live.sessions if self.live else None,
             cluster=self.live.cluster if self.live else None,
             administrators=self.live.administrators if self.live else None,
+        )
+
+    @property
+    def renamer(self) -> AccountRenamer:
+        """What gives accounts other addresses, on the running server or on the database alone."""
+        live, stores = self.live, self.stores
+        running = None
+        if live is not None:
+            running = Running(live.hosts, live.sessions, live.cluster, live.administrators)
+        local = {name for domain in self.domains for name in self.domains.with_services(domain)}
+        return AccountRenamer(
+            self.accounts, stores.accounts, stores.renaming, self.names, frozenset(local), running
         )
 
     def host(self, domain: str) -> Host | None:

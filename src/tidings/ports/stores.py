@@ -14,6 +14,7 @@ from tidings.ports.ledger import Ledger
 from tidings.ports.preferences import PreferencesStore
 from tidings.ports.private import PrivateStore
 from tidings.ports.removals import RemovalStore
+from tidings.ports.renaming import RenamingStore
 from tidings.ports.roster import RosterStore
 from tidings.ports.vcard import VCardStore
 
@@ -29,6 +30,11 @@ class Stores(Protocol):
     @property
     def removals(self) -> RemovalStore:
         """The accounts that are to go, and the names of those that are gone."""
+        ...
+
+    @property
+    def renaming(self) -> RenamingStore:
+        """What gives an account another address, in all stores at once."""
         ...
 
     @property

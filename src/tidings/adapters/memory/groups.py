@@ -194,6 +194,21 @@ class MemoryGroups:
             for name in names:
                 state.leave(name, (jid,))
 
+    def rename_member(self, jid: Jid, to: Jid) -> None:
+        """Have an account that gets another address be in its groups under that."""
+        if jid.domain != to.domain:
+            self.leave_groups(jid)
+            self.join_everybody((to,))
+            return
+        state = self._domains.get(jid.domain)
+        names = [] if state is None else state.groups_of(jid)
+        if state is not None and names:
+            state.begin()
+            for name in names:
+                called = state.members[name, jid].name
+                state.leave(name, (jid,))
+                state.join(name, [Member(to, called)])
+
     def _find(self, domain: str, name: str) -> tuple[DomainGroups, SharedGroup]:
         state = self._domains.get(domain)
         if state is None or name not in state.groups:

@@ -35,12 +35,7 @@ class MemoryRoster:
 
     async def put(self, account: Jid, entry: RosterEntry) -> str:
         """Add the entry or replace the one of the same contact."""
-        roster = existing(self._accounts, account).roster
-        before = roster.entries.get(entry.jid)
-        roster.entries[entry.jid] = entry
-        if is_visible_change(before, entry):
-            _count(roster, entry.jid)
-        return _version(roster)
+        return put_entry(existing(self._accounts, account).roster, entry)
 
     async def put_all(self, rosters: Mapping[Jid, Sequence[RosterEntry]]) -> None:
         """Put the entries of several accounts."""
@@ -52,11 +47,7 @@ class MemoryRoster:
 
     async def remove(self, account: Jid, contact: Jid) -> str:
         """Remove the entry if there is one."""
-        roster = existing(self._accounts, account).roster
-        before = roster.entries.pop(contact, None)
-        if is_visible_change(before, None):
-            _count(roster, contact)
-        return _version(roster)
+        return remove_entry(existing(self._accounts, account).roster, contact)
 
     async def changes_since(self, account: Jid, version: str) -> tuple[RosterChange, ...] | None:
         """Give what changed, or None when that cannot be told."""
@@ -69,6 +60,23 @@ class MemoryRoster:
         return tuple(
             RosterChange(write_version(roster.epoch, number), _told(roster, jid)) for number, jid in changed
         )
+
+
+def put_entry(roster: RosterState, entry: RosterEntry) -> str:
+    """Add the entry or replace the one of the same contact; give the version after it."""
+    before = roster.entries.get(entry.jid)
+    roster.entries[entry.jid] = entry
+    if is_visible_change(before, entry):
+        _count(roster, entry.jid)
+    return _version(roster)
+
+
+def remove_entry(roster: RosterState, contact: Jid) -> str:
+    """Remove the entry if there is one; give the version after it."""
+    before = roster.entries.pop(contact, None)
+    if is_visible_change(before, None):
+        _count(roster, contact)
+    return _version(roster)
 
 
 def _version(roster: RosterState) -> str:

@@ -13,6 +13,7 @@ from tidings.adapters.memory.groups import MemoryGroups
 from tidings.adapters.memory.preferences import MemoryPreferences
 from tidings.adapters.memory.private import MemoryPrivate
 from tidings.adapters.memory.removals import MemoryRemovals
+from tidings.adapters.memory.renaming import MemoryRenaming
 from tidings.adapters.memory.roster import MemoryRoster
 from tidings.adapters.memory.state import Accounts, Documents, FormerAccounts
 from tidings.adapters.memory.vcard import MemoryVCards
@@ -42,6 +43,7 @@ class MemoryStores:
         self.blocking = MemoryBlocking(state)
         self.preferences = MemoryPreferences(state)
         self.documents = MemoryDocuments(documents)
+        self.renaming = MemoryRenaming(state, documents, former, self.groups, ledger)
         self.ledger: Ledger | None = ledger
         self._close = close
 

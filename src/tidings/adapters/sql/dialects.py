@@ -35,7 +35,7 @@ def put_missing(connection: Connection, table: Table, rows: Rows) -> None:
     connection.execute(_upsert(connection, table, keep=True), rows)
 
 
-def contains(dialect: str, column: ColumnElement[str], part: str) -> ColumnElement[bool]:
+def contains(dialect: str, column: ColumnElement[Any], part: str | bytes) -> ColumnElement[bool]:
     """Give the condition that a text of a column, octet by octet, has this part."""
     sought = literal(part, column.type)
     if dialect in {"mysql", "mariadb"}:

@@ -194,6 +194,24 @@ def leave_groups(connection: Connection, jid: Jid) -> None:
         _mark(connection, jid.domain, names, number)
 
 
+def rename_member(connection: Connection, jid: Jid, to: Jid) -> None:
+    """Have an account that gets another address be in its groups under that, as what it is called there."""
+    if jid.domain != to.domain:
+        leave_groups(connection, jid)
+        join_everybody(connection, (to,))
+        return
+    head = connection.execute(_HEAD.with_for_update(), {"domain": jid.domain}).first()
+    if head is None:
+        return
+    is_his = and_(group_members.c.account == key_of(jid), group_members.c.removed.is_(False))
+    found = connection.execute(select(group_members.c.group_name, group_members.c.name).where(is_his)).all()
+    if found:
+        number = _count_up(connection, jid.domain, head.number)
+        _leave(connection, number, is_his)
+        for group, name in found:
+            _join(connection, jid.domain, group, [Member(to, name)], number)
+
+
 # --- within a transaction
 
 

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, and_, bindparam, delete, or_, select, up
 
 from tidings.adapters.sql.dialects import put, put_missing
 from tidings.adapters.sql.engine import Database
-from tidings.adapters.sql.tables import key_of, roster_entries, rosters
+from tidings.adapters.sql.tables import accounts, key_of, roster_entries, rosters
 from tidings.base import ids
 from tidings.base.jid import Jid
 from tidings.ports.accounts import NoSuchAccount
@@ -93,7 +93,7 @@ class SqlRoster:
     async def put(self, account: Jid, entry: RosterEntry) -> str:
         """Add the entry or replace the one of the same contact."""
         return await self._database.write(
-            lambda connection: _put(connection, account, entry), refused=NoSuchAccount(account)
+            lambda connection: put_entry(connection, account, entry), refused=NoSuchAccount(account)
         )
 
     async def put_all(self, rosters_of: Mapping[Jid, Sequence[RosterEntry]]) -> None:
@@ -102,31 +102,16 @@ class SqlRoster:
         def work(connection: Connection) -> None:
             for account, entries in rosters_of.items():
                 for entry in entries:
-                    _put(connection, account, entry)
+                    put_entry(connection, account, entry)
 
         if rosters_of:
             await self._database.write(work, refused=NoSuchAccount(next(iter(rosters_of))))
 
     async def remove(self, account: Jid, contact: Jid) -> str:
         """Remove the entry if there is one."""
-
-        def work(connection: Connection) -> str:
-            epoch, number = _lock(connection, account)
-            before = connection.execute(
-                _ENTRY, {"account": key_of(account), "contact": key_of(contact)}
-            ).first()
-            if before is None or before.removed:
-                return write_version(epoch, number)
-            changed = before.changed
-            if is_visible_change(_entry(before), None):
-                number = changed = number + 1
-                _set_number(connection, account, number)
-            tombstone = _row(account, RosterEntry(jid=contact, listed=False), changed, removed=True)
-            put(connection, roster_entries, tombstone)
-            _prune(connection, account, number)
-            return write_version(epoch, number)
-
-        return await self._database.write(work, refused=NoSuchAccount(account))
+        return await self._database.write(
+            lambda connection: remove_entry(connection, account, contact), refused=NoSuchAccount(account)
+        )
 
     async def changes_since(self, account: Jid, version: str) -> tuple[RosterChange, ...] | None:
         """Give what changed, or None when that cannot be told."""
@@ -151,7 +136,26 @@ class SqlRoster:
         return await self._database.read(work)
 
 
-def _put(connection: Connection, account: Jid, entry: RosterEntry) -> str:
+def entries_of(connection: Connection, account: Jid) -> tuple[RosterEntry, ...]:
+    """Give all entries of an account, in a transaction that has begun."""
+    statement = select(*_SHOWN).where(
+        roster_entries.c.account == key_of(account), roster_entries.c.removed.is_(False)
+    )
+    return tuple(_entry(row) for row in connection.execute(statement).all())
+
+
+def entries_with(connection: Connection, contact: Jid) -> list[tuple[Jid, RosterEntry]]:
+    """Give the accounts that have a contact, and what they have of it; reads all rosters for that."""
+    statement = (
+        select(accounts.c.local, accounts.c.domain, *_SHOWN)
+        .join_from(roster_entries, accounts, accounts.c.account == roster_entries.c.account)
+        .where(roster_entries.c.contact == key_of(contact), roster_entries.c.removed.is_(False))
+        .order_by(roster_entries.c.account)
+    )
+    return [(Jid.of(row.local, row.domain), _entry(row)) for row in connection.execute(statement).all()]
+
+
+def put_entry(connection: Connection, account: Jid, entry: RosterEntry) -> str:
     """Add the entry or replace the one of the same contact; give the version of the roster after it."""
     epoch, number = _lock(connection, account)
     names = {"account": key_of(account), "contact": key_of(entry.jid)}
@@ -161,6 +165,22 @@ def _put(connection: Connection, account: Jid, entry: RosterEntry) -> str:
         number = changed = number + 1
         _set_number(connection, account, number)
     put(connection, roster_entries, _row(account, entry, changed))
+    return write_version(epoch, number)
+
+
+def remove_entry(connection: Connection, account: Jid, contact: Jid) -> str:
+    """Remove the entry of a contact if there is one; give the version of the roster after it."""
+    epoch, number = _lock(connection, account)
+    before = connection.execute(_ENTRY, {"account": key_of(account), "contact": key_of(contact)}).first()
+    if before is None or before.removed:
+        return write_version(epoch, number)
+    changed = before.changed
+    if is_visible_change(_entry(before), None):
+        number = changed = number + 1
+        _set_number(connection, account, number)
+    tombstone = _row(account, RosterEntry(jid=contact, listed=False), changed, removed=True)
+    put(connection, roster_entries, tombstone)
+    _prune(connection, account, number)
     return write_version(epoch, number)
 
 

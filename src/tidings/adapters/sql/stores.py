@@ -20,6 +20,7 @@ from tidings.adapters.sql.migrate import OnUpgrade
 from tidings.adapters.sql.preferences import SqlPreferences
 from tidings.adapters.sql.private import SqlPrivate
 from tidings.adapters.sql.removals import SqlRemovals
+from tidings.adapters.sql.renaming import SqlRenaming
 from tidings.adapters.sql.roster import SqlRoster
 from tidings.adapters.sql.urls import database_file, describe, parse_url
 from tidings.adapters.sql.vcard import SqlVCards
@@ -42,6 +43,7 @@ class SqlStores:
         self.blocking = SqlBlocking(database)
         self.preferences = SqlPreferences(database)
         self.documents = SqlDocuments(database)
+        self.renaming = SqlRenaming(ledger)
         self._ledger = ledger
         self.ledger: Ledger | None = ledger
 

@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from tidings.base.errors import StanzaError
+from tidings.base.errors import BackendError, StanzaError
 from tidings.base.jid import Jid
 from tidings.base.shares import ShareExceeded
 from tidings.features.contacts.book import (
@@ -39,7 +39,7 @@ from tidings.features.contacts.subscription import State, Verb
 from tidings.kernel.account import Account, account_of
 from tidings.kernel.cluster import Cluster
 from tidings.kernel.current import Current
-from tidings.kernel.events import AccountRemoved, RosterWanted, StanzaArriving
+from tidings.kernel.events import AccountRemoved, AccountRenamed, RosterWanted, StanzaArriving
 from tidings.kernel.feature import Addressee, Feature, Spec, StreamStage, handles, listens, loads, reloads
 from tidings.kernel.host import Host
 from tidings.kernel.iq import Answer, Iq
@@ -48,6 +48,7 @@ from tidings.kernel.session import Session
 from tidings.kernel.session_manager import SessionManager
 from tidings.kernel.supervisor import Supervisor
 from tidings.messages.router import Router
+from tidings.ports.bus import Changed
 from tidings.ports.roster import UNTOUCHED, Roster, RosterEntry, RosterStore
 from tidings.wire.xml.element import Element
 from tidings.wire.xml.writer import check_characters
@@ -172,6 +173,23 @@ class Rosters(Feature):
         entries = account[BOOK].entries()
         account[BOOK] = self._book(account.jid, Roster(UNTOUCHED))
         return in_turn(step for entry in entries for step in self._part(account, entry.jid, state_of(entry)))
+
+    @listens(AccountRenamed)
+    async def on_renamed(self, event: AccountRenamed) -> None:
+        """Tell the devices of those who have a contact that this has got another address."""
+        for owner in event.rosters:
+            entity = self._host.directory.get(owner) if owner.domain == self._host.domain else None
+            if entity is None:
+                continue
+            account = account_of(entity)
+            self._cluster.publish(owner, BOOK)
+            try:
+                await account[BOOK].reload()
+            except BackendError:  # its devices see it when they ask again
+                self._cluster.changed(Changed(owner.text, BOOK.name))
+                continue
+            for contact in (event.account, event.to):
+                push(self._sessions, account, contact)
 
     async def _with(self, session: Session, book: ContactBook, more: Iterable[Element]) -> Answer:
         """Give the roster with items that others add, which have no versions."""

@@ -26,7 +26,7 @@ from tidings.features.contacts.pushes import HAS_ASKED, send_push, shown_item
 from tidings.features.contacts.roster import Rosters
 from tidings.kernel.account import Account
 from tidings.kernel.cluster import Cluster
-from tidings.kernel.events import AccountRegistered, AccountRemoved
+from tidings.kernel.events import AccountRegistered, AccountRemoved, AccountRenamed
 from tidings.kernel.feature import Feature, listens
 from tidings.kernel.host import Host
 from tidings.kernel.maybe_awaitable import MaybeAwaitable, until_done
@@ -82,6 +82,13 @@ class SharedGroups(Feature):
     def on_removed(self, event: AccountRemoved) -> MaybeAwaitable:
         """Take an account that is no more from the others' rosters."""
         return self.changed() if self._view.concerns(event.account) else None
+
+    @listens(AccountRenamed)
+    def on_renamed(self, event: AccountRenamed) -> MaybeAwaitable:
+        """Show an account under its new address to the others of its groups."""
+        is_here = self._host.domain in {event.account.domain, event.to.domain}
+        concerns = self._view.concerns(event.account) or self._view.is_for_everybody
+        return self.changed() if is_here and concerns else None
 
     @property
     def _rosters(self) -> Rosters:

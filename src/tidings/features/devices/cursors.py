@@ -6,6 +6,7 @@ device which comes back at once does not begin behind itself. A move is forgotte
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -44,6 +45,11 @@ class Cursors:
         """Drop the moves of an account that is gone."""
         self._moves.pop(account, None)
 
+    async def write_of(self, account: Jid) -> None:
+        """Write what has gathered for one account; raises `BackendError`, and then keeps it."""
+        while moves := tuple(self._moves.get(account, {}).values()):
+            await self._commit(moves)
+
     async def write(self) -> None:
         """Write what has gathered; raises `BackendError`, and then keeps it.
 
@@ -60,6 +66,9 @@ class Cursors:
 
     async def _write_some(self) -> None:
         moves = [move for of_account in self._moves.values() for move in of_account.values()][:MOST_AT_ONCE]
+        await self._commit(moves)
+
+    async def _commit(self, moves: Sequence[CursorMove]) -> None:
         await self._ledger.commit(LedgerBatch(cursors=tuple(moves)))
         for move in moves:
             of_account = self._moves.get(move.archive)

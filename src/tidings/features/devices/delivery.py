@@ -37,6 +37,7 @@ from tidings.kernel.clock import Clock
 from tidings.kernel.current import Current
 from tidings.kernel.events import (
     AccountRemoved,
+    AccountRenaming,
     ArchivePulled,
     CommitUncertain,
     MessageDelivered,
@@ -193,6 +194,11 @@ class Devices(Feature):
     def forget(self, event: AccountRemoved) -> None:
         """Write no cursor of an account that is gone."""
         self._cursors.forget(event.account)
+
+    @listens(AccountRenaming)
+    async def write_before(self, event: AccountRenaming) -> None:
+        """Write the cursors of an account while they are those of its archive."""
+        await self._cursors.write_of(event.account)
 
     # --- messages
 

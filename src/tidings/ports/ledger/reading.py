@@ -163,7 +163,8 @@ class Archived(msgspec.Struct, frozen=True, kw_only=True):
     target: int
     """The position that it refers to, 0 for none."""
     body: bytes | None
-    """None for a tombstone."""
+    """None for a tombstone. Of an account that was renamed, and of a peer that was, the root has the new
+    addresses."""
     sender: Jid | None = None
     """The bare JID of who really sent it, where direction and peer do not tell; not for everybody's eyes."""
     retracted: int | None = None

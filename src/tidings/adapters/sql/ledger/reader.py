@@ -13,12 +13,22 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from tidings.adapters.sql.ledger.conversations import find, stretches
-from tidings.adapters.sql.ledger.encoding import COUNTABLE, ERASED, HELD, HIDDEN, PER_FEED, SENT, epoch_text
+from tidings.adapters.sql.ledger.encoding import (
+    COUNTABLE,
+    ERASED,
+    GROUPCHAT,
+    HELD,
+    HIDDEN,
+    PER_FEED,
+    SENT,
+    epoch_text,
+)
 from tidings.adapters.sql.ledger.statements import Rows, Sql
 from tidings.adapters.sql.tables import key_of
 from tidings.base.jid import Jid
 from tidings.ports.ledger.batch import Direction, EntryKind
 from tidings.ports.ledger.reading import FOLDED, MARKED, Archived, Device, EntryId, Head
+from tidings.wire.xmpp.readdressing import readdressed
 
 EMPTY: Final = Head(first=1, position=0, time=0, version=0, epochs=())
 
@@ -69,7 +79,7 @@ _KNOWN: Final = 100_000
 
 
 class Addresses:
-    """The addresses behind numbers, which never change; shared by all readers of a ledger."""
+    """The addresses behind numbers, which change by renaming alone; shared by all readers of a ledger."""
 
     def __init__(self) -> None:
         self.known: dict[int, Jid] = {}
@@ -189,7 +199,8 @@ class Reader:
         pointing = self._pointing(archive, [row[0] for row in rows], folded) if folded and rows else {}
         retracted_too = self.retracted(archive, [row[0] for group in pointing.values() for row in group])
         shown = [row for group in (rows, *pointing.values()) for row in group]
-        names = self.names_of({row[3] for row in shown} | {row[10] for row in shown if row[10]})
+        names = self.names_of({archive, *(row[3] for row in shown), *(row[10] for row in shown if row[10])})
+        owner = names.get(archive)
         entries = []
         for row in rows:
             when = retracted.get(row[0])
@@ -197,12 +208,12 @@ class Reader:
                 when = retracted.get(row[8])
             later = pointing.get(row[0])
             if later is None:
-                entries.append(_entry(head, names, row, hidden, when))
+                entries.append(_entry(head, owner, names, row, hidden, when))
                 continue
             referring = tuple(
-                _entry(head, names, each, HIDDEN) for each in later if each[0] not in retracted_too
+                _entry(head, owner, names, each, HIDDEN) for each in later if each[0] not in retracted_too
             )
-            entries.append(_entry(head, names, row, hidden, when, referring))
+            entries.append(_entry(head, owner, names, row, hidden, when, referring))
         return entries
 
     def retracted(self, archive: int, positions: Sequence[int]) -> dict[int, int]:
@@ -358,8 +369,17 @@ class Room:
         return found
 
 
+def _addressed(body: bytes, owner: Jid | None, peer: Jid, flags: int) -> bytes:
+    """Give a message of an account as that of the addresses that the two have now."""
+    if owner is None or flags & GROUPCHAT:  # what is said in a room has the room's address
+        return body
+    sender, to = (owner, peer) if flags & SENT else (peer, owner)
+    return readdressed(body, sender=sender, to=to)
+
+
 def _entry(
     head: Head,
+    owner: Jid | None,
     names: dict[int, Jid],
     row: tuple[Any, ...],
     hidden: int,
@@ -379,7 +399,7 @@ def _entry(
         countable=bool(flags & COUNTABLE),
         count=count,
         target=target,
-        body=None if body is None or flags & hidden else bytes(body),
+        body=None if body is None or flags & hidden else _addressed(bytes(body), owner, names[peer], flags),
         sender=names[sender] if sender else None,
         retracted=retracted,
         pointers=pointers,

@@ -60,7 +60,7 @@ class Removal:
         self._trimming.take_out(head.archive, peers)
         return len(peers)
 
-    def forget_account(self, archive: Jid, limit: int, unless_owned: bool) -> int:  # as the port
+    def forget_account(self, archive: Jid, limit: int, unless_owned: bool) -> int:
         """Forget memberships, then entries, and when none is left all else that belongs to the account."""
         gone = self._forget_members(archive, unless_owned)
         if gone:
@@ -79,11 +79,11 @@ class Removal:
         return gone
 
     def _is_owned(self, archive: Jid) -> bool:
-        """Tell under the lock of an archive whether there is an account of its address, renamed to it perhaps."""
+        """Tell, under the lock of an archive, whether there is an account of its address."""
         select = "SELECT account FROM accounts WHERE account = ?"
         return self._run(select, key_of(archive)).first() is not None
 
-    def _forget_members(self, jid: Jid, unless_owned: bool) -> int:  # as the port
+    def _forget_members(self, jid: Jid, unless_owned: bool) -> int:
         """Take a room out of the inboxes of some of its members, or an account out of some of its rooms."""
         archives = self._archives
         archives.intern({jid})

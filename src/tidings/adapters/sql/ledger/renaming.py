@@ -1,8 +1,8 @@
 """Renaming an archive: its number gets another address, and all that names it by the number follows.
 
-Nothing of the archive is written anew, however long it is: entries, inbox, devices and memberships stand under
-the number, and so do the conversations that others have with it. The two addresses change places. So who still
-means the former one has locked an archive whose version is another than any that he can have seen.
+Nothing of the archive is written anew, however long it is: entries, inbox, devices and memberships stand
+under the number, and so do the conversations that others have with it. The two addresses change places. So
+who still means the former one finds an archive whose version is another than any that he can have seen.
 """
 
 from __future__ import annotations

@@ -1,0 +1,115 @@
+"""An account that gets another address, in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from msgspec.structs import replace
+
+from tidings.adapters.memory.groups import MemoryGroups
+from tidings.adapters.memory.roster import put_entry, remove_entry
+from tidings.adapters.memory.state import Accounts, AccountState, Documents, FormerAccounts
+from tidings.base.jid import Jid
+from tidings.ports.accounts import AccountExists, NoSuchAccount
+from tidings.ports.displayed import Displayed
+from tidings.ports.ledger import Ledger
+from tidings.ports.renaming import Renamed, moved, parted
+from tidings.wire.xmpp.readdressing import readdressed
+
+
+class MemoryRenaming:
+    """The renaming port over the state of the memory stores."""
+
+    def __init__(
+        self,
+        accounts: Accounts,
+        documents: Documents,
+        former: FormerAccounts,
+        groups: MemoryGroups,
+        ledger: Ledger | None,
+    ) -> None:
+        self._accounts = accounts
+        self._documents = documents
+        self._former = former
+        self._groups = groups
+        self._ledger = ledger
+
+    async def rename(
+        self, account: Jid, to: Jid, *, local: Collection[str], noted: float | None = None
+    ) -> Renamed:
+        """Give an account another address."""
+        if account not in self._accounts:
+            raise NoSuchAccount(account)
+        if to in self._accounts:
+            raise AccountExists(to)
+        rooms = () if self._ledger is None else await self._ledger.rename(account, to)  # it may refuse
+        state = self._accounts[to] = self._accounts.pop(account)
+        state.record = replace(state.record, jid=to)
+        state.promotions = {name: replace(each, jid=to) for name, each in state.promotions.items()}
+        self._documents.pop(to, None)
+        if account in self._documents:
+            self._documents[to] = self._documents.pop(account)
+        self._former.pop(to, None)
+        if noted is not None:
+            self._former[account] = noted
+        self._groups.rename_member(account, to)
+        self._part_from_strangers(state, to, local)
+        for jid, each in self._accounts.items():
+            _move_positions(each, account, to, is_own=jid == to)
+        return Renamed(
+            rosters=tuple(self._move_contact(account, to)),
+            blocking=tuple(self._move_blocked(account, to)),
+            preferences=tuple(self._move_preferences(account, to)),
+            rooms=rooms,
+        )
+
+    def _part_from_strangers(self, state: AccountState, to: Jid, local: Collection[str]) -> None:
+        for entry in list(state.roster.entries.values()):
+            if entry.jid.domain not in local:
+                if entry.listed:
+                    put_entry(state.roster, parted(entry))
+                else:
+                    remove_entry(state.roster, entry.jid)
+            elif entry.pending_in is not None:
+                put_entry(state.roster, replace(entry, pending_in=readdressed(entry.pending_in, to=to)))
+
+    def _move_contact(self, account: Jid, to: Jid) -> Iterator[Jid]:
+        for owner, state in self._accounts.items():
+            entry = state.roster.entries.get(account)
+            if entry is not None:
+                request = entry.pending_in
+                pending = None if request is None else readdressed(request, sender=to)
+                remove_entry(state.roster, account)
+                put_entry(state.roster, replace(entry, jid=to, pending_in=pending))
+                yield owner
+
+    def _move_blocked(self, account: Jid, to: Jid) -> Iterator[Jid]:
+        for owner, state in self._accounts.items():
+            after = {moved(jid, account, to) for jid in state.blocked}
+            if after != state.blocked:
+                state.blocked = after
+                yield owner
+
+    def _move_preferences(self, account: Jid, to: Jid) -> Iterator[Jid]:
+        for owner, state in self._accounts.items():
+            before = state.preferences
+            if before is None:
+                continue
+            always, never = (
+                tuple(dict.fromkeys(moved(jid, account, to) for jid in listed))
+                for listed in (before.always, before.never)
+            )
+            state.preferences = replace(before, always=always, never=never)
+            if state.preferences != before:
+                yield owner
+
+
+def _move_positions(state: AccountState, account: Jid, to: Jid, *, is_own: bool) -> None:
+    kept: dict[Jid, Displayed] = {}
+    for chat, each in state.displayed.items():
+        by = to if is_own and each.by == account else each.by
+        if chat == account:
+            kept[to] = replace(each, chat=to, by=by)
+        elif chat != to or account not in state.displayed:
+            kept[chat] = replace(each, by=by)
+    state.displayed = kept
