@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.contracts.samples import ALICE, BOB, LONGEST, keys
+from tidings.adapters.sql import open_stores
 from tidings.base.jid import Jid
 from tidings.ports.accounts import (
     AccountExists,
@@ -17,6 +18,8 @@ from tidings.ports.accounts import (
 )
 from tidings.ports.displayed import Displayed
 from tidings.ports.groups import Member, SharedGroup
+from tidings.ports.ledger.batch import Append, Entry, LedgerBatch
+from tidings.ports.ledger.reading import ArchiveInUse
 from tidings.ports.preferences import StoredPreferences
 from tidings.ports.renaming import Renamed
 from tidings.ports.roster import RosterChange, RosterEntry, RosterRemoval, Subscription
@@ -230,3 +233,42 @@ async def test_the_longest_address_is_renamed_to(filled: Stores) -> None:
     await rename(filled, to=LONGEST)
     assert await filled.accounts.exists(LONGEST)
     assert (await filled.roster.load(BOB)).entries == (RosterEntry(jid=LONGEST),)
+
+
+async def test_all_is_renamed_or_nothing(fresh_url: str) -> None:
+    """The archive is asked last, when all tables of the account have been written."""
+    stores = await open_stores(fresh_url)
+    await stores.accounts.create(ALICE, keys("SCRAM-SHA-256"), 1.0)
+    await stores.accounts.create(BOB, (), 1.0)
+    await stores.roster.put(BOB, RosterEntry(jid=ALICE))
+    assert stores.ledger is not None
+    held = Append(body=b"<message/>", entries=(Entry(archive=SMITH, peer=BOB),))
+    await stores.ledger.commit(LedgerBatch(appends=(held,)))
+    with pytest.raises(ArchiveInUse):
+        await rename(stores)
+    assert await stores.accounts.existing([ALICE, SMITH]) == {ALICE}
+    assert (await stores.roster.load(BOB)).entries == (RosterEntry(jid=ALICE),)
+    assert await stores.removals.former([ALICE]) == {}
+    while await stores.ledger.forget_account(SMITH):
+        pass
+    await rename(stores)
+    assert await stores.accounts.existing([ALICE, SMITH]) == {SMITH}
+    await stores.close()
+
+
+async def test_nobody_forgets_what_was_renamed_to_a_free_name(fresh_url: str) -> None:
+    """Whoever has seen that there is no account of a name may be late with forgetting its archive."""
+    stores = await open_stores(fresh_url)
+    await stores.accounts.create(ALICE, (), 1.0)
+    assert stores.ledger is not None
+    message = Append(body=b"<message/>", entries=(Entry(archive=ALICE, peer=BOB),))
+    await stores.ledger.commit(LedgerBatch(appends=(message,)))
+    await rename(stores)
+    assert await stores.ledger.forget_account(SMITH, unless_owned=True) == 0
+    head = await stores.ledger.head(SMITH)
+    assert (head.first, head.position) == (1, 1)
+    await stores.accounts.remove(SMITH)
+    while await stores.ledger.forget_account(SMITH, unless_owned=True):
+        pass
+    assert (await stores.ledger.head(SMITH)).first == 2
+    await stores.close()
