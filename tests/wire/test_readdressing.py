@@ -16,8 +16,8 @@ SMITH, BOB = Jid("smith@example.org"), Jid("bob@example.org")
             '<message from="smith@example.org" to="bob@example.org"/>',
         ),
         (
-            '<message from="a@x/&amp;" to="b@x/r"><body>from="a@x"</body></message>',
-            '<message from="smith@example.org/&amp;" to="bob@example.org/r"><body>from="a@x"</body></message>',
+            '<message from="a@x/&amp;" to="b@x/r"><x from="a@x"/></message>',
+            '<message from="smith@example.org/&amp;" to="bob@example.org/r"><x from="a@x"/></message>',
         ),
         ("<presence to='b@x' from='a@x'/>", "<presence to='bob@example.org' from='smith@example.org'/>"),
         ('<message type="chat"><x from="a@x"/></message>', '<message type="chat"><x from="a@x"/></message>'),
