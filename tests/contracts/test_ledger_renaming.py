@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from msgspec.structs import replace
+from sqlalchemy import Connection, text
 
 from tests.contracts.ledger_stories import (
     ALICE,
@@ -20,13 +21,23 @@ from tests.contracts.ledger_stories import (
     read,
     say,
     seen,
+    stanza,
     texts,
     unread,
 )
 from tidings.adapters.sql import open_database
 from tidings.adapters.sql.ledger import SqlLedger
 from tidings.base.jid import Jid
-from tidings.ports.ledger.batch import Accepted, Append, Entry, LedgerBatch, MemberChange, Stale
+from tidings.ports.ledger.batch import (
+    Accepted,
+    Append,
+    Entry,
+    EntryKind,
+    LedgerBatch,
+    MemberChange,
+    Stale,
+    message_key,
+)
 from tidings.ports.ledger.reading import ArchiveInUse, InboxQuery, PageQuery
 
 __all__ = ["clock", "ledger", "ledger_url", "ledger_urls"]
@@ -106,6 +117,47 @@ async def test_messages_are_shown_with_the_addresses_of_now(ledger: SqlLedger) -
     assert {owner: await bodies(ledger, owner) for owner in (other, ROOM)} == {
         owner: before[owner] for owner in (other, ROOM)
     }
+
+
+async def test_earlier_messages_are_found_by_the_names_that_they_have_now(ledger: SqlLedger) -> None:
+    """Who takes one back, or sends it once more, names it by the new address."""
+
+    def keys(body: bytes, sender: Jid, recipient: Jid) -> tuple[bytes, ...]:
+        return (message_key("origin", sender, recipient, body.decode()),)
+
+    def named(sender: Jid, recipient: Jid, words: str) -> Append:
+        [key] = keys(stanza(words), sender, recipient)
+        return replace(chat(sender, recipient, words), keys=(key,), repeat=key)
+
+    def retracting(sender: Jid, recipient: Jid, words: str) -> Append:
+        targets = keys(stanza(words), sender, recipient)
+        return replace(chat(sender, recipient), kind=EntryKind.RETRACTION, refers_to=targets)
+
+    await accept(ledger, named(ALICE, BOB, "one"), named(BOB, ALICE, "two"), named(CAROL, BOB, "three"))
+    await ledger.rename(ALICE, SMITH, keys)
+    outcomes = (
+        await ledger.commit(
+            LedgerBatch(
+                appends=(
+                    retracting(SMITH, BOB, "one"),
+                    retracting(BOB, SMITH, "two"),
+                    retracting(CAROL, BOB, "three"),
+                    named(BOB, SMITH, "two"),
+                )
+            )
+        )
+    ).outcomes
+    assert [outcome.targets for outcome in outcomes] == [(1, 1), (2, 2), (1, 3), ()]
+    assert outcomes[3].repeated
+    assert [place.archive for place in outcomes[3].places] == [BOB, SMITH]
+    # The further names go with the messages.
+    for owner in (SMITH, BOB, CAROL):
+        await ledger.trim(owner, keep=0)
+    assert await ledger._database.read(count_keys) == 0
+
+
+def count_keys(connection: Connection) -> int:
+    return int(connection.execute(text("SELECT COUNT(*) FROM message_keys")).scalar_one())
 
 
 async def bodies(ledger: SqlLedger, owner: Jid) -> list[bytes | None]:

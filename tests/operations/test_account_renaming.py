@@ -124,6 +124,22 @@ async def test_what_the_owner_reads_in_the_archive_is_his_own_or_that_of_others(
         assert addresses == [(SMITH, BOB), (BOB, SMITH)]
 
 
+async def test_what_was_said_before_is_read_and_taken_back_by_its_id(world: World) -> None:
+    """Clients name a message by the id that its author gave it, and the author by the address of now."""
+    alice, bob = await world.online("alice@localhost/phone"), await world.online("bob@localhost/phone")
+    await alice.send(chat(BOB, "one"), chat(BOB, "two"))
+    await rename(world)
+    alice = await world.online("alice.smith@localhost/phone")
+    ledger = world.stores.ledger
+    marker = f"<displayed xmlns='{ns.MARKERS}' id='two'/>"
+    await bob.send(f"<message to='{SMITH}' type='chat' id='m'>{marker}</message>")
+    assert [(row.peer, row.unread) for row in (await ledger.inbox(BOB, InboxQuery())).rows] == [(SMITH, 0)]
+    retraction = f"<retract xmlns='{ns.RETRACTION1}' id='one'/>"
+    await alice.send(f"<message to='{BOB}' type='chat' id='r'>{retraction}</message>")
+    page = await ledger.page(BOB, PageQuery())
+    assert [entry.retracted is not None for entry in page.entries] == [True, False, False, False]
+
+
 async def test_contacts_go_on_without_doing_anything(world: World) -> None:
     await befriend(world, "alice@localhost", "bob@localhost")
     alice = await interested(world, "alice@localhost/phone")

@@ -29,6 +29,7 @@ from tidings.kernel.maybe_awaitable import until_done
 from tidings.kernel.session_manager import SessionManager
 from tidings.ports.accounts import AccountExists, AccountStore, NoSuchAccount
 from tidings.ports.bus import Changed, EndSessions
+from tidings.ports.ledger.batch import KeysOf
 from tidings.ports.renaming import Renamed, RenamingStore
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class AccountRenamer:
         renaming: RenamingStore,
         names: FormerNames,
         local: Collection[str],
+        keys: KeysOf,
         running: Running | None = None,
     ) -> None:
         self._accounts = accounts
@@ -70,6 +72,7 @@ class AccountRenamer:
         self._renaming = renaming
         self._names = names
         self._local = local
+        self._keys = keys
         self._running = running
 
     async def rename(self, account: Jid, to: Jid, *, by: str = "", reuses_name: bool = False) -> RenamingDone:
@@ -89,7 +92,9 @@ class AccountRenamer:
         await self._accounts.begin_with_nothing(to)
         with self._closed(account, to):
             ended = await self._end_sessions(account, to, by)
-            followed = await self._renaming.rename(account, to, local=self._local, noted=self._names.noted)
+            followed = await self._renaming.rename(
+                account, to, local=self._local, keys=self._keys, noted=self._names.noted
+            )
         if self._running is not None:
             await self._read_anew(self._running, account, to, followed)
         return RenamingDone(sessions=ended, followed=followed)

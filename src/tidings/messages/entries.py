@@ -40,6 +40,7 @@ from tidings.ports.ledger.batch import (
 from tidings.ports.ledger.reading import EntryId
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.classification import Classification, Storage
+from tidings.wire.xmpp.payloads.arrival import kept
 from tidings.wire.xmpp.payloads.references import IdKind, Reference, ReferenceKind
 from tidings.wire.xmpp.payloads.stanza_ids import origin_id_of
 from tidings.wire.xmpp.stanza import Stanza
@@ -235,6 +236,11 @@ def keys_of(message: Stanza, peers: tuple[Jid, Jid]) -> tuple[tuple[bytes, ...],
     if not id_ or id_ == origin:
         return (key,), key, within
     return (key, message_key("id", sender, recipient, id_)), key, within
+
+
+def keys_of_kept(body: bytes, sender: Jid, recipient: Jid) -> tuple[bytes, ...]:
+    """Give the keys that a kept message has between two accounts; see `KeysOf`."""
+    return keys_of(kept(body), (sender, recipient))[0]
 
 
 def _origin_id(message: Stanza) -> str | None:

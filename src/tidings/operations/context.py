@@ -27,6 +27,7 @@ from tidings.kernel.reset_links import DEFAULT_HOURS
 from tidings.kernel.session import Session
 from tidings.kernel.session_manager import SessionManager
 from tidings.kernel.statistics import Statistics
+from tidings.messages.entries import keys_of_kept
 from tidings.messages.router import Router
 from tidings.operations.errors import OperationError
 from tidings.ports.stores import Stores
@@ -331,7 +332,13 @@ class Context:
             running = Running(live.hosts, live.sessions, live.cluster, live.administrators)
         local = {name for domain in self.domains for name in self.domains.with_services(domain)}
         return AccountRenamer(
-            self.accounts, stores.accounts, stores.renaming, self.names, frozenset(local), running
+            self.accounts,
+            stores.accounts,
+            stores.renaming,
+            self.names,
+            frozenset(local),
+            keys_of_kept,
+            running,
         )
 
     def host(self, domain: str) -> Host | None:

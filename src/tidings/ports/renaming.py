@@ -12,6 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from tidings.base.jid import Jid
+from tidings.ports.ledger.batch import KeysOf
 from tidings.ports.roster import RosterEntry, Subscription
 
 
@@ -32,12 +33,19 @@ class RenamingStore(Protocol):
     """Moves everything that is stored for an account to another address."""
 
     async def rename(
-        self, account: Jid, to: Jid, *, local: Collection[str], noted: float | None = None
+        self,
+        account: Jid,
+        to: Jid,
+        *,
+        local: Collection[str],
+        keys: KeysOf | None = None,
+        noted: float | None = None,
     ) -> Renamed:
         """Give an account another address in one transaction, durable on return.
 
         All that its stores have goes with it: keys, ban, removal, tokens, roster, private XML, vCard, block
-        list, preferences, read positions, documents, promotions, and its archive as `Ledger.rename` says.
+        list, preferences, read positions, documents, promotions, and its archive as `Ledger.rename` says,
+        with `keys`.
         Rosters, block lists and archive preferences of other accounts have the new address in place of the
         former one, with all that they say of it; so have the shared groups of its domain. On another domain
         it is in those groups that an account is in which is made there.

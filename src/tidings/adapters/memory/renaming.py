@@ -13,6 +13,7 @@ from tidings.base.jid import Jid
 from tidings.ports.accounts import AccountExists, NoSuchAccount
 from tidings.ports.displayed import Displayed
 from tidings.ports.ledger import Ledger
+from tidings.ports.ledger.batch import KeysOf
 from tidings.ports.renaming import Renamed, moved, parted
 from tidings.wire.xmpp.readdressing import readdressed
 
@@ -35,14 +36,21 @@ class MemoryRenaming:
         self._ledger = ledger
 
     async def rename(
-        self, account: Jid, to: Jid, *, local: Collection[str], noted: float | None = None
+        self,
+        account: Jid,
+        to: Jid,
+        *,
+        local: Collection[str],
+        keys: KeysOf | None = None,
+        noted: float | None = None,
     ) -> Renamed:
         """Give an account another address."""
         if account not in self._accounts:
             raise NoSuchAccount(account)
         if to in self._accounts:
             raise AccountExists(to)
-        rooms = () if self._ledger is None else await self._ledger.rename(account, to)  # it may refuse
+        # It may refuse, and comes first.
+        rooms = () if self._ledger is None else await self._ledger.rename(account, to, keys)
         state = self._accounts[to] = self._accounts.pop(account)
         state.record = replace(state.record, jid=to)
         state.promotions = {name: replace(each, jid=to) for name, each in state.promotions.items()}

@@ -35,6 +35,7 @@ from tidings.adapters.sql.tables import (
 )
 from tidings.base.jid import Jid
 from tidings.ports.accounts import AccountExists, NoSuchAccount
+from tidings.ports.ledger.batch import KeysOf
 from tidings.ports.renaming import Renamed, moved, parted
 from tidings.wire.xmpp.readdressing import readdressed
 
@@ -58,14 +59,20 @@ class SqlRenaming:
         self._ledger = ledger
 
     async def rename(
-        self, account: Jid, to: Jid, *, local: Collection[str], noted: float | None = None
+        self,
+        account: Jid,
+        to: Jid,
+        *,
+        local: Collection[str],
+        keys: KeysOf | None = None,
+        noted: float | None = None,
     ) -> Renamed:
         """Give an account another address."""
 
         def work(connection: Connection) -> Renamed:
             return _rename(connection, account, to, local, noted)
 
-        found, rooms = await self._ledger.rename_beside(account, to, work, refused=AccountExists(to))
+        found, rooms = await self._ledger.rename_beside(account, to, work, keys, refused=AccountExists(to))
         return replace(found, rooms=rooms)
 
 

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from tidings.base.histogram import Histogram
 from tidings.base.jid import Jid
-from tidings.ports.ledger.batch import Committed, LedgerBatch
+from tidings.ports.ledger.batch import Committed, KeysOf, LedgerBatch
 from tidings.ports.ledger.feed import Cursor, FeedPage
 from tidings.ports.ledger.followers import FollowerStore
 from tidings.ports.ledger.outbox import OutboxStore
@@ -115,12 +115,14 @@ class Ledger(Protocol):
         """Note that what guard reads of this archive has changed."""
         ...
 
-    async def rename(self, archive: Jid, to: Jid) -> tuple[Jid, ...]:
+    async def rename(self, archive: Jid, to: Jid, keys: KeysOf | None = None) -> tuple[Jid, ...]:
         """Give an archive another address, durable on return, with all positions and ids as they are.
 
         What names it follows: the conversations that others have with it, what it has said in rooms, and its
         memberships; gives the rooms of these, whose versions are raised. A message with the former address
         that is committed afterwards is `Stale` where it names a version, and never stands in this archive.
+        Its newest messages have those keys, too, that `keys` gives of them with the new address.
+
         What others have of the address `to`, of an earlier owner perhaps, has the former address from now on.
         Raises `ArchiveInUse` where the archive of that address has entries; then nothing has changed.
         """

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -362,5 +363,8 @@ def message_key(kind: str, sender: str = "", recipient: str = "", id: str = "") 
     hashed.update(joined.encode())
     return hashed.digest()
 
+
+KeysOf = Callable[[bytes, Jid, Jid], tuple[bytes, ...]]
+"""Gives what later messages may call a message: from its body, its sender's account and its recipient's."""
 
 _NOTHING_HASHED: Final = hashlib.blake2b(digest_size=KEY_OCTETS)

@@ -38,7 +38,7 @@ from tidings.adapters.sql.ledger.waiting import WriterState
 from tidings.adapters.sql.ledger.writer import Writer
 from tidings.base.errors import TidingsError
 from tidings.base.jid import Jid
-from tidings.ports.ledger.batch import Committed, LedgerBatch
+from tidings.ports.ledger.batch import Committed, KeysOf, LedgerBatch
 from tidings.ports.ledger.feed import Cursor, FeedPage
 from tidings.ports.ledger.reading import (
     FOLDED_OCTETS,
@@ -168,18 +168,24 @@ class SqlLedger:
 
         return await self._write(work)
 
-    async def rename(self, archive: Jid, to: Jid) -> tuple[Jid, ...]:
+    async def rename(self, archive: Jid, to: Jid, keys: KeysOf | None = None) -> tuple[Jid, ...]:
         """Give an archive the address of an empty one; tells the rooms that it is a member of."""
-        return (await self.rename_beside(archive, to, lambda _: None))[1]
+        return (await self.rename_beside(archive, to, lambda _: None, keys))[1]
 
     async def rename_beside(
-        self, archive: Jid, to: Jid, beside: Callable[[Connection], T], *, refused: TidingsError | None = None
+        self,
+        archive: Jid,
+        to: Jid,
+        beside: Callable[[Connection], T],
+        keys: KeysOf | None,
+        *,
+        refused: TidingsError | None = None,
     ) -> tuple[T, tuple[Jid, ...]]:
         """Do the same in one transaction with something else; `refused` is as with `Database.write`."""
 
         def work(sql: Sql) -> tuple[T, tuple[Jid, ...]]:
             done = beside(sql.connection)
-            return done, rename_archive(sql, archive, to)
+            return done, rename_archive(sql, archive, to, keys)
 
         try:
             return await self._write(work, refused=refused)
