@@ -142,7 +142,7 @@ def test_a_name_rests_where_that_is_configured_and_who_takes_it_anyway_is_told_o
     register = ("account", "register", *BOB, "--password", "bob")
     assert "its name rests until" in (told := refused(server, *register))
     assert "`--reuse-name` takes it anyway" in told
-    assert "was removed at" in refused(server, "account", "restore", *BOB)
+    assert "was removed or renamed at" in refused(server, "account", "restore", *BOB)
     run(server, *register, "--reuse-name")
     assert log_in(server, "bob") == "logged in"
     lines = [json.loads(line) for line in server.log.splitlines() if line.startswith("{")]

@@ -206,7 +206,7 @@ async def test_an_operator_is_told_since_when_and_may_take_it_anyway(world: Worl
     with pytest.raises(OperationError) as caught:
         await by_operation(world)
     assert caught.value.text == (
-        "an account bill@localhost was removed at 2026-01-01T00:00:00Z, and its name rests until "
+        "an account bill@localhost was removed or renamed at 2026-01-01T00:00:00Z, and its name rests until "
         "2026-01-31T00:00:00Z (`name_rest_days` in [server]); `reuse_name` takes it anyway"
     )
     await call(world, "account", "register", user=BILL, password="new", reuse_name=True)

@@ -164,6 +164,22 @@ async def test_contacts_go_on_without_doing_anything(world: World) -> None:
     assert bodies(bob.take("message")) == ["hi"]
 
 
+async def test_devices_go_on_where_they_were(world: World) -> None:
+    """What a device has acknowledged up to the end of its session is not sent to it again."""
+    bob = await world.online("bob@localhost/phone")
+    phone = await world.login("alice@localhost/phone")
+    await phone.manage()
+    await phone.send("<presence/>")
+    await bob.send(chat(ALICE, "one"), chat(ALICE, "two"))
+    assert bodies(phone.take("message")) == ["one", "two"]
+    await phone.send(f"<a xmlns='{ns.SM}' h='{phone.counted}'/>")
+    await rename(world)
+    await bob.send(chat(SMITH, "three"))
+    phone = await world.login("alice.smith@localhost/phone")
+    await phone.send("<presence/>")
+    assert bodies(phone.take("message")) == ["three"]
+
+
 async def test_sessions_end_and_are_told_the_new_address(world: World) -> None:
     phone, laptop = await world.online("alice@localhost/phone"), await world.online("alice@localhost/laptop")
     await laptop.manage()

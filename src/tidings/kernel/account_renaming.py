@@ -10,9 +10,8 @@ Afterwards what this server has in memory of others who know the account is read
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -31,9 +30,6 @@ from tidings.ports.accounts import AccountExists, AccountStore, NoSuchAccount
 from tidings.ports.bus import Changed, EndSessions
 from tidings.ports.ledger.batch import KeysOf
 from tidings.ports.renaming import Renamed, RenamingStore
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 class RenamingDone(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,8 +86,9 @@ class AccountRenamer:
         if not reuses_name:
             await self._names.check(to)
         await self._accounts.begin_with_nothing(to)
-        with self._closed(account, to):
-            ended = await self._end_sessions(account, to, by)
+        ended = await self._end_sessions(account, to, by)
+        with self._closed(account, to):  # nothing is awaited since the last session has ended
+            await self._have_written(account, to)
             followed = await self._renaming.rename(
                 account, to, local=self._local, keys=self._keys, noted=self._names.noted
             )
@@ -115,23 +112,28 @@ class AccountRenamer:
                 host.directory.reopen(jid)
 
     async def _end_sessions(self, account: Jid, to: Jid, by: str) -> int:
-        """End the sessions of an account on all nodes, and have features write what they have of it."""
+        """End the sessions of an account on all nodes, also those that begin meanwhile."""
         host = None if self._running is None else self._running.hosts.get(account.domain)
         if self._running is None or host is None:
             return 0
+        sessions, cluster, ended = self._running.sessions, self._running.cluster, 0
+        error = StreamError("not-authorized", f"the account has another address now: {to}", by=by)
+        assert sessions.expel is not None  # the server has set it
         entity = host.directory.get(account)
-        ended = 0
         if isinstance(entity, Account):
-            sessions, cluster = self._running.sessions, self._running.cluster
-            error = StreamError("not-authorized", f"the account has another address now: {to}", by=by)
-            ended = len(entity.resources)
-            assert sessions.expel is not None  # the server has set it
-            for session in list(entity.sessions.values()):
-                await until_done(sessions.expel(session, error))
+            ended = len(entity.elsewhere)
             for node in entity.nodes_elsewhere:
                 await cluster.call(node, EndSessions(account.text, error.condition, error.text, by=by))
-        await until_done(host.hooks.run(AccountRenaming(account, to)))
+        while isinstance(entity := host.directory.get(account), Account) and entity.sessions:
+            await until_done(sessions.expel(next(iter(entity.sessions.values())), error))
+            ended += 1
         return ended
+
+    async def _have_written(self, account: Jid, to: Jid) -> None:
+        """Have features write what they still have of an account."""
+        host = None if self._running is None else self._running.hosts.get(account.domain)
+        if host is not None:
+            await until_done(host.hooks.run(AccountRenaming(account, to)))
 
     async def _read_anew(self, running: Running, account: Jid, to: Jid, followed: Renamed) -> None:
         """Bring up to date what is in memory of those who know the account, and tell features of it."""

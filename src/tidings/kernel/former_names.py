@@ -1,4 +1,4 @@
-"""Former names: the name of an account that was removed is nobody's for a while, where that is configured.
+"""Former names: the name that an account had is nobody's for a while, where that is configured.
 
 So no stranger gets what was meant for the former owner: messages of people who do not know, and what the
 rosters and permissions still allow on which the address stands.
@@ -18,7 +18,7 @@ _DAY: Final = 86_400.0
 
 
 class NameRests(StanzaError):  # noqa: N818  # a fact about the name, said in its word
-    """An account of this name was removed not long ago: `conflict`.
+    """An account of this name was removed or renamed not long ago: `conflict`.
 
     What people read does not tell of the former account; `told` is for administrators.
     """
@@ -27,8 +27,8 @@ class NameRests(StanzaError):  # noqa: N818  # a fact about the name, said in it
         super().__init__("conflict", "that name is taken")
         self.jid = jid
         self.told = (
-            f"an account {jid} was removed at {format_utc(int(removed))}, and its name rests until "
-            f"{format_utc(int(until))} (`name_rest_days` in [server])"
+            f"an account {jid} was removed or renamed at {format_utc(int(removed))}, and its name rests "
+            f"until {format_utc(int(until))} (`name_rest_days` in [server])"
         )
 
 

@@ -163,7 +163,8 @@ async def _gone(context: Context, jid: Jid) -> str:
     removed = (await context.stores.removals.former([jid])).get(jid)
     if removed is None:
         return f"there is no account {jid}; what has been removed is in backups alone"
-    return f"{jid} was removed at {format_utc(int(removed))}; what it had is in backups alone"
+    when = format_utc(int(removed))
+    return f"{jid} was removed or renamed at {when}; what a removed account had is in backups alone"
 
 
 class Count(msgspec.Struct, frozen=True, kw_only=True):
