@@ -55,8 +55,8 @@ def test_the_first_categories_are_complete():
     assert names == {
         "account": [
             "register", "remove", "restore", "count", "check", "check-password", "change-password", "ban",
-            "unban", "list", "export", "import", "remove-inactive", "reset-link", "promote", "demote",
-            "admins", "export-personal-data",
+            "unban", "list", "export", "import", "remove-inactive", "rename", "reset-link", "promote",
+            "demote", "admins", "export-personal-data",
         ],
         "invitation": ["create", "list", "revoke"],
         "roster": ["list", "add", "remove"],
@@ -229,7 +229,7 @@ async def test_all_subjects_must_be_allowed(everything, found, role):
     context = everything.acting_for(CALLERS[role])
     arguments = arguments_about(LOCAL, found)
     for domain, user in ((LOCAL, OTHER), (OTHER, LOCAL)):
-        named = {"domain": domain, "user": f"alice@{user}", "users": [f"alice@{user}"]}
+        named = {"domain": domain, "user": f"alice@{user}", "users": [f"alice@{user}"], "to": f"al@{domain}"}
         both = arguments | {name: value for name, value in named.items() if name in found.subjects}
         assert await code_of(context, found, both) == "not-allowed"
 
