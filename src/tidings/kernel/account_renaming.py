@@ -17,7 +17,7 @@ import msgspec
 
 from tidings.base.errors import BackendError, StreamError
 from tidings.base.jid import Jid
-from tidings.kernel.account import Account
+from tidings.kernel.account import Account, account_of
 from tidings.kernel.accounts import Accounts
 from tidings.kernel.administrators import Administrators
 from tidings.kernel.cluster import Cluster
@@ -119,13 +119,13 @@ class AccountRenamer:
         sessions, cluster, ended = self._running.sessions, self._running.cluster, 0
         error = StreamError("not-authorized", f"the account has another address now: {to}", by=by)
         assert sessions.expel is not None  # the server has set it
-        entity = host.directory.get(account)
-        if isinstance(entity, Account):
+        if not sessions.is_alone:  # where else it is is known of an account in memory
+            entity = account_of(await host.directory.load(account))
             ended = len(entity.elsewhere)
             for node in entity.nodes_elsewhere:
                 await cluster.call(node, EndSessions(account.text, error.condition, error.text, by=by))
-        while isinstance(entity := host.directory.get(account), Account) and entity.sessions:
-            await until_done(sessions.expel(next(iter(entity.sessions.values())), error))
+        while isinstance(here := host.directory.get(account), Account) and here.sessions:
+            await until_done(sessions.expel(next(iter(here.sessions.values())), error))
             ended += 1
         return ended
 
@@ -160,8 +160,12 @@ async def _refresh(running: Running, jids: Iterable[Jid]) -> None:
         entity = host.directory.get(jid)
         if entity is None:
             host.directory.forget(jid)  # it may be loading
-            continue
+            if running.sessions.is_alone:
+                continue
         try:
-            await host.directory.refresh(entity)
+            if entity is None:  # its sessions may be on other nodes, and are told from here
+                await host.directory.load(jid)
+            else:
+                await host.directory.refresh(entity)
         except BackendError:  # it is tried again until it can be read
             running.cluster.changed(Changed(jid.text, ""))
