@@ -12,6 +12,7 @@ import structlog
 
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
+from tidings.features.rooms import kept_roles
 from tidings.features.rooms.affiliation import (
     Affiliation,
     Role,
@@ -262,6 +263,7 @@ class RoomAdministrators(Feature):
                     yield self._put_out(room, occupant, (Status.KICKED,), nick, reason)
                 else:
                     occupant.role = after
+                    kept_roles.keep(room, occupant)
                     yield self._showing.updated(room, occupant, actor=nick, reason=reason)
             self._attendance.settle(room)
 

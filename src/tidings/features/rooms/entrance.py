@@ -20,7 +20,7 @@ from msgspec import Meta
 from tidings.base.clock import microseconds
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
-from tidings.features.rooms import recent
+from tidings.features.rooms import kept_roles, recent
 from tidings.features.rooms.affiliation import Affiliation
 from tidings.features.rooms.affiliation_changes import told_at_entering
 from tidings.features.rooms.attendance import attendance_of
@@ -186,7 +186,7 @@ class Entrance(Feature):
         self._limits.count_entering(room, device.bare)
         occupant = room.occupants.called(nick)
         if occupant is None:
-            role = room.state.role_of(device.bare)
+            role = kept_roles.role_of(room, device.bare)
             occupant = Occupant(nick, device.bare, role, room.occupant_id(device.bare))
         self._attendance.put(room, occupant, device, presence, self._session_of(device))
         self._host.directory.pin(room)

@@ -12,6 +12,7 @@ from typing import Final
 from tidings.base.errors import StanzaError
 from tidings.base.ids import token
 from tidings.base.jid import Jid
+from tidings.features.rooms import kept_roles
 from tidings.features.rooms.affiliation import Affiliation, Role
 from tidings.features.rooms.limiting import Limits
 from tidings.features.rooms.new_member import make_member
@@ -152,6 +153,7 @@ class RoomRequests:
         if occupant is None or occupant.role is not Role.VISITOR or not form.boolean("muc#request_allow"):
             return None
         occupant.role = Role.PARTICIPANT
+        kept_roles.keep(room, occupant)
         return self._showing.updated(room, occupant)
 
 
