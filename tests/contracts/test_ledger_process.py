@@ -155,6 +155,20 @@ async def test_it_commits_refuses_and_tells_what_is_stale(ledger: SqlLedger) -> 
     assert ledger.state.items == 3
 
 
+async def test_a_marker_that_nobody_keeps_moves_a_pointer(ledger: SqlLedger) -> None:
+    [first] = (await ledger.commit(LedgerBatch(appends=(message(1),)))).outcomes
+    assert isinstance(first, Accepted)
+    theirs = next(each for each in first.places if each.archive == BOB)
+    names = (EntryRef(theirs.archive, theirs.epoch, theirs.position),)
+    marker = Append(body=b"-", entries=(), sender=BOB, reads=(ReadMove(owner=BOB, peer=ALICE, upto=names),))
+    [accepted] = (await ledger.commit(LedgerBatch(appends=(marker,)))).outcomes
+    assert isinstance(accepted, Accepted)
+    assert accepted.places == ()
+    row = await ledger.conversation(BOB, ALICE)
+    assert row is not None
+    assert (row.unread, row.read_position) == (0, theirs.position)
+
+
 async def test_callers_are_answered_in_the_order_of_their_positions(ledger: SqlLedger) -> None:
     order: list[int] = []
 

@@ -28,7 +28,16 @@ from tests.contracts.ledger_stories import (
 from tests.contracts.room_stories import by, joins, leaves, membership
 from tidings.adapters.sql.ledger import SqlLedger
 from tidings.base.jid import Jid
-from tidings.ports.ledger.batch import Append, Entry, EntryKind, LedgerBatch, ReadMove, Refused
+from tidings.ports.ledger.batch import (
+    Accepted,
+    Append,
+    Entry,
+    EntryKind,
+    LedgerBatch,
+    ReadMove,
+    Refused,
+    message_key,
+)
 from tidings.ports.ledger.reading import EntryId, NoSuchEntry, ReactionsPage, Reading
 
 __all__ = ["Clock", "clock", "ledger", "ledger_url", "ledger_urls"]
@@ -117,6 +126,32 @@ async def test_a_marker_that_nobody_keeps_moves_the_pointer_alone(ledger: SqlLed
     assert await counts(ledger, 2) == [(1, 1)]
     [refused] = (await ledger.commit(LedgerBatch(appends=(Append(body=b"-", entries=()),)))).outcomes
     assert isinstance(refused, Refused)
+
+
+async def test_a_marker_that_nobody_keeps_has_its_place_on_its_stream(ledger: SqlLedger) -> None:
+    await accept(ledger, membership(joins(ALICE, "owner"), joins(BOB)), say(ALICE, "one"), say(ALICE, "two"))
+    stream = message_key("stream", "a")
+
+    async def marked(position: int, number: int) -> Accepted:
+        move = ReadMove(owner=BOB, peer=ROOM, upto=(await place(ledger, ROOM, position),))
+        append = Append(
+            body=b"-",
+            entries=(),
+            kind=EntryKind.DISPLAYED,
+            sender=BOB,
+            reads=(move,),
+            stream=stream,
+            number=number,
+            follows=number - 1,
+        )
+        [accepted] = await accept(ledger, append)
+        return accepted
+
+    assert not (await marked(2, 1)).repeated
+    assert not (await marked(3, 2)).repeated
+    assert (await marked(3, 2)).repeated
+    assert await counts(ledger, 3) == [(1, 1)]
+    assert await ledger.end_stream(stream) == 2
 
 
 async def test_a_marker_of_who_is_no_member_any_more_moves_nothing(ledger: SqlLedger) -> None:
