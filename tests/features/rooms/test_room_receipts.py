@@ -13,6 +13,7 @@ from tests.harness.world import World, WorldClient
 from tidings.base.jid import Jid
 from tidings.features.rooms.held_back import RoomReceiptsOptions
 from tidings.features.rooms.reaction_sums import reactions_in
+from tidings.operations.all import CATALOGUE
 from tidings.ports.ledger.batch import (
     Append,
     Entry,
@@ -348,6 +349,16 @@ async def test_a_large_room_takes_markers_for_itself(limit: int, is_passed_on: b
     riding = f"<body>yes</body><displayed xmlns='{ns.MARKERS}' id='{one}'/>"
     await bob.send(f"<message to='{ROOM}' type='groupchat' id='m'>{riding}</message>")
     assert texts(alice) == [("Bob", "yes")]
+    await world.stop()
+
+
+async def test_what_became_of_a_marker_that_is_held_back_is_told() -> None:
+    world = await start(features={"muc_receipts": RoomReceiptsOptions(markers_up_to=1)})
+    alice, bob = await members(world, "Alice", "Bob")
+    await bob.send(displayed(await said(alice, "one")))
+    story = await CATALOGUE.call(world.context, "explain", "message", {"user": "bob@localhost", "id": "d"})
+    [told] = [step.text for step in story.steps if step.step == "accepted"]
+    assert told.startswith("the room passes it on to nobody")
     await world.stop()
 
 
