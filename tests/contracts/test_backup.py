@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
-from sqlalchemy import create_engine, text
+from sqlalchemy import Connection, create_engine, text
 
 from tests.contracts.ledger_stories import (
     ALICE,
@@ -351,6 +351,7 @@ LATER_COLUMNS = {
     ("accounts", "removal_due"),
     ("members", "nick"),
     ("members", "domain"),
+    ("inbox", "read_time"),
 }
 
 
@@ -372,10 +373,16 @@ class Earlier:
         return (tuple(row[number] for number in kept) for row in self._reader.rows(name))
 
 
+def _forget_read_times(connection: Connection) -> None:
+    """Let nobody know when something was read, as it was then."""
+    connection.execute(text("UPDATE inbox SET read_time = 0"))
+
+
 async def test_a_backup_of_an_earlier_version_is_brought_up_to_date(fresh_url: str, tmp_path: Path) -> None:
     stores = await open_stores(f"sqlite:///{tmp_path}/first.db")
     await live(stores)
     await stores.groups.clear(ALICE.domain)  # there were none
+    await stores.ledger._database.write(_forget_read_times)
     before = await all_of(stores)
     await stores.close()
     config = config_of(f"sqlite:///{tmp_path}/first.db", tmp_path / "first")
