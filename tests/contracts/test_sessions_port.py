@@ -9,9 +9,10 @@ import pytest
 
 from tidings.adapters.memory.sessions import MemorySessions, MemorySessionTable
 from tidings.base.jid import Jid
-from tidings.ports.sessions import BoundSession, SessionRegistry
+from tidings.ports.sessions import WHOLE, BoundSession, SessionRegistry, beside
 
 ALICE = Jid("alice@localhost")
+ROOM = Jid("tea@conference.localhost")
 T = TypeVar("T")
 
 
@@ -112,3 +113,43 @@ def test_a_server_of_one_node_is_alone_and_one_that_shares_a_table_is_not(
 ) -> None:
     assert MemorySessions().is_alone
     assert not any(registry.is_alone for registry in nodes)
+
+
+async def test_what_lives_on_one_node_is_held_by_who_asks_first(
+    nodes: tuple[SessionRegistry, SessionRegistry],
+) -> None:
+    one, two = nodes
+    told: list[Jid] = []
+    two.on_change = told.append
+    assert await result(one.hold(ROOM, bound("one", "a"))) == bound("one", "a")
+    assert told == [ROOM]
+    assert await result(two.hold(ROOM, bound("two", "b"))) == bound("one", "a")
+    assert await result(one.hold(ROOM, bound("one", "c"))) == bound("one", "a")
+    assert (await result(two.of(ROOM)))[WHOLE] == bound("one", "a")
+    assert not await result(two.release(ROOM, WHOLE, "b"))
+    assert await result(one.release(ROOM, WHOLE, "a"))
+    assert await result(two.hold(ROOM, bound("two", "b"))) == bound("two", "b")
+
+
+async def test_who_holds_something_is_apart_from_who_has_sessions_for_it(
+    nodes: tuple[SessionRegistry, SessionRegistry],
+) -> None:
+    one, two = nodes
+    await result(two.claim(ROOM, beside("two"), bound("two", "m")))
+    assert await result(one.hold(ROOM, bound("one", "a"))) == bound("one", "a")
+    assert await result(one.of(ROOM)) == {WHOLE: bound("one", "a"), beside("two"): bound("two", "m")}
+
+
+async def test_what_a_dead_node_has_claimed_is_free() -> None:
+    table = MemorySessionTable()
+    one, two = table.join("one"), table.join("two")
+    told: list[Jid] = []
+    two.on_change = told.append
+    one.claim(ALICE, "phone", bound("one", "a"))
+    two.claim(ALICE, "desk", bound("two", "b"))
+    one.hold(ROOM, bound("one", "c"))
+    told.clear()
+    table.leave("one")
+    assert sorted(told) == sorted([ALICE, ROOM])
+    assert two.of(ALICE) == {"desk": bound("two", "b")}
+    assert two.hold(ROOM, bound("two", "d")) == bound("two", "d")

@@ -13,17 +13,22 @@ await nodes.stop()
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+
+import msgspec
 
 from tests.harness.clock import VirtualClock
 from tests.harness.unreliable_bus import UnreliableHub
 from tests.harness.world import World, memory_stores
 from tidings.adapters.memory.sessions import MemorySessions, MemorySessionTable
 from tidings.adapters.sql import open_stores
+from tidings.app.hosts import ServiceKind
 from tidings.base.jid import Jid
 from tidings.ports.sessions import Bound, BoundSession
 
 STEP = 0.02
+TURNS = 100
+"""Turns of the event loop after which time passes for who waits for frames that are under way."""
 
 
 class SlowRegistry:
@@ -48,6 +53,10 @@ class SlowRegistry:
         await asyncio.sleep(0)
         return before
 
+    async def hold(self, entity: Jid, bound: BoundSession) -> BoundSession:
+        await asyncio.sleep(0)
+        return self._registry.hold(entity, bound)
+
     async def release(self, account: Jid, resource: str, id: str) -> bool:  # noqa: A002
         await asyncio.sleep(0)
         return self._registry.release(account, resource, id)
@@ -67,12 +76,18 @@ class SlowRegistry:
         return self._registry.nodes_of(account)
 
 
+def _never(_name: str, work: Coroutine[object, object, None]) -> None:
+    """Begin nothing more."""
+    work.close()
+
+
 class Nodes:
     """A server of two nodes in one process, on one clock."""
 
     def __init__(self, clock: VirtualClock, hub: UnreliableHub) -> None:
         self.clock = clock
         self.hub = hub
+        self.table = MemorySessionTable()
         self.worlds: list[World] = []
 
     @classmethod
@@ -85,16 +100,19 @@ class Nodes:
         seed: int = 0,
         stale: float = 0.0,
         is_slow: bool = False,
+        names: Sequence[str] = ("one", "two"),
+        services: Iterable[ServiceKind] = (),
+        options: Mapping[str, msgspec.Struct] | None = None,
     ) -> Nodes:
-        """Start both; a node hears `stale` seconds late what the other does with sessions.
+        """Start all; a node hears `stale` seconds late what the others do with sessions.
 
         `is_slow`: whoever asks the registry has to wait for the answer.
         """
         clock = VirtualClock()
         nodes = cls(clock, UnreliableHub(clock, seed=seed, loss=loss, delay=delay))
-        table = MemorySessionTable()
+        table = nodes.table
         shared = await memory_stores(clock) if url is None else None
-        for name in ("one", "two"):
+        for name in names:
             registry = table.join(name)
             world = await World.start(
                 ("localhost",),
@@ -102,6 +120,8 @@ class Nodes:
                 clock=clock,
                 registry=SlowRegistry(registry) if is_slow else registry,
                 bus=nodes.hub.hub.join(name),
+                services=services,
+                options=options,
             )
             world.settle = nodes.settle  # type: ignore[method-assign]  # what one does, the other may have to
             nodes.worlds.append(world)
@@ -120,18 +140,35 @@ class Nodes:
 
     async def settle(self) -> None:
         """Wait until neither server has anything left to do before more time passes."""
-        quiet = 0
+        quiet = turns = 0
         while quiet < 5:
             self.clock.advance(0)
             await asyncio.sleep(0)
             busy = any(world.server.supervisor.busy for world in self.worlds)
             quiet = 0 if busy else quiet + 1
+            if busy and self.hub.delay and self.hub.under_way:
+                turns += 1
+                if turns % TURNS == 0:  # somebody may be waiting for another node's answer
+                    await asyncio.sleep(0.001)
+                    self.clock.advance(STEP)
 
     async def run(self, seconds: float) -> None:
         """Let time pass in small steps, and wait at each for what it causes."""
         for _ in range(round(seconds / STEP)):
             self.clock.advance(STEP)
             await self.settle()
+
+    async def kill(self, world: World) -> None:
+        """End a node without a word: its claims are free, and nobody tells the others more than that."""
+        self.worlds.remove(world)
+        name = world.server._manager.node
+        self.hub.hub.leave(name)
+        await world.server.supervisor.finish(0)
+        world.server.supervisor.start = _never  # type: ignore[method-assign,assignment]  # it is dead
+        if self.worlds and world.stores is not self.worlds[0].stores:
+            await world.stores.close()
+        self.table.leave(name)
+        await self.settle()
 
     async def stop(self) -> None:
         for world in self.worlds:

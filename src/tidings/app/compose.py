@@ -52,14 +52,17 @@ from tidings.kernel.domains import Domains, ServedDomain, Source
 from tidings.kernel.feature import Feature
 from tidings.kernel.followers import Followers
 from tidings.kernel.former_names import FormerNames
+from tidings.kernel.guests import Guests
 from tidings.kernel.hosting import Hosting
 from tidings.kernel.invitations import Invitations
+from tidings.kernel.lanes import Lanes
 from tidings.kernel.log_levels import LogLevels
 from tidings.kernel.outbound import DEFAULT_OCTETS
 from tidings.kernel.outbox import Outbox
 from tidings.kernel.pacing import Pacing
 from tidings.kernel.public_address import PublicAddress
 from tidings.kernel.reset_links import DEFAULT_HOURS
+from tidings.kernel.seats import Seats
 from tidings.kernel.server import Server
 from tidings.kernel.session_figures import AccountCounting
 from tidings.kernel.session_manager import SessionManager
@@ -186,11 +189,15 @@ def build_server(
     if spans is not None:
         router.trace(spans)
     cluster = Cluster(bus, router.hosts, clock, supervisor)
-    sessions = SessionManager(registry or MemorySessions(), cluster, router, supervisor)
+    registry = registry or MemorySessions()
+    sessions = SessionManager(registry, cluster, router, supervisor)
     handover = None
     if not sessions.is_alone:
         handover = Handover(sessions, cluster, router.hosts, stores.ledger, clock, supervisor, traces)
-        router.join(handover)
+        lanes = Lanes(cluster, clock, supervisor)
+        seats = Seats(registry, sessions, lanes, router, stores.ledger, clock, supervisor)
+        handover.guests = Guests(registry, sessions, lanes, router.hosts, clock, supervisor)
+        router.join(handover, seats, handover.guests)
     server = Server(
         clock,
         router.hosts,
@@ -322,6 +329,8 @@ def build_server(
     ]
     if spans is not None:
         server.workers.append(spans)
+    if router.seats is not None:
+        server.workers.append(router.seats)
     if stores.ledger is not None:
         _add_workers(server, router, stores.ledger)
     return server, context

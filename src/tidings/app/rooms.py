@@ -26,6 +26,7 @@ from tidings.features.rooms import (
     RoomSearch,
     RoomVCards,
 )
+from tidings.features.rooms.among_nodes import RoomNodes
 from tidings.features.rooms.departure import RoomDepartures
 from tidings.features.rooms.light.blocking import LightBlocklists
 from tidings.features.rooms.light.configuring import LightConfiguring
@@ -60,6 +61,7 @@ ROOMS: Final = ServiceKind(
         RoomReceipts,
         LightTelling,
         LightMirror,
+        RoomNodes,
         ServiceDiscovery,
         XmppPing,
         Archive,

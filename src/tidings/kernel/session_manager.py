@@ -59,6 +59,8 @@ class SessionManager:
         self._claims: dict[Jid, str] = {}
         self.when_claimed: Callable[[Account], Awaitable[None]] | None = None
         """Awaited before the first session of an account on this node is admitted."""
+        self.watchers: list[Callable[[Jid], object]] = []
+        """Called with an address of which other nodes have changed what is bound there."""
         self.expel: Callable[[Session, StreamError], MaybeAwaitable] | None = None
         """Ends a session at once; set by the server."""
         if not self.is_alone:
@@ -92,7 +94,7 @@ class SessionManager:
         return claim
 
     async def _claim(self, account: Account, resource: str, claim: str) -> None:
-        before = await _answer(self._registry.claim(account.jid, resource, BoundSession(self.node, claim)))
+        before = await answered(self._registry.claim(account.jid, resource, BoundSession(self.node, claim)))
         if before is not None and before.node != self.node:
             question = EndSessions(account.jid.text, "conflict", TAKEN, resource, before.id)
             await self._cluster.call(before.node, question)
@@ -122,7 +124,7 @@ class SessionManager:
 
     def _when_known(self, answer: bool | Awaitable[bool]) -> None:
         if not isinstance(answer, bool):
-            self._supervisor.start("sessions", _until(answer))
+            self._supervisor.start("sessions", until_told(answer))
 
     # --- to sessions
 
@@ -192,12 +194,12 @@ class SessionManager:
         bound = self._registry.of(jid.bare)
         if isinstance(bound, Mapping):
             return bool(bound)
-        self._supervisor.start("sessions", _until(bound))  # so that it is known the next time
+        self._supervisor.start("sessions", until_told(bound))  # so that it is known the next time
         return True
 
     async def nodes_of(self, jid: Jid) -> frozenset[str]:
         """Give the nodes that have sessions of an account, in memory here or not. Raises `BackendError`."""
-        return await _answer(self._registry.nodes_of(jid))
+        return await answered(self._registry.nodes_of(jid))
 
     # --- what other nodes do
 
@@ -216,6 +218,8 @@ class SessionManager:
 
     def _changed(self, jid: Jid) -> None:
         """Another node has bound or freed a resource, or changed its priority."""
+        for watch in self.watchers:
+            watch(jid)
         host = self._routing.hosts.get(jid.domain)
         if host is None:
             return
@@ -225,7 +229,7 @@ class SessionManager:
             return
         wait = self._locate(account)
         if wait is not None:
-            self._supervisor.start("sessions", _until(wait))
+            self._supervisor.start("sessions", until_told(wait))
 
     def _note(self, account: Account, bound: Bound) -> None:
         elsewhere = {resource: each for resource, each in bound.items() if each.node != self.node}
@@ -239,7 +243,7 @@ class SessionManager:
         assert self.expel is not None
         wait = self.expel(session, error)
         if wait is not None:
-            self._supervisor.start("session_end", _until(wait))
+            self._supervisor.start("session_end", until_told(wait))
         return None
 
     def _account(self, jid: Jid) -> tuple[Host, Account] | None:
@@ -318,11 +322,13 @@ def _of(sessions: Mapping[str, T], resource: str) -> list[T]:
     return [session for name, session in sessions.items() if resource in {"", name}]
 
 
-async def _answer(answer: T | Awaitable[T]) -> T:
+async def answered(answer: T | Awaitable[T]) -> T:
+    """Give what the registry says, which may have to be waited for. Raises `BackendError`."""
     return await answer if isinstance(answer, Awaitable) else answer
 
 
-async def _until(wait: Awaitable[object]) -> None:
+async def until_told(wait: Awaitable[object]) -> None:
+    """Wait until the registry has heard something; where it cannot be reached, the log says so."""
     try:
         await wait
     except BackendError as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tidings.base.jid import Jid
+from tidings.kernel.guests import Guests
 from tidings.kernel.maybe_awaitable import MaybeAwaitable, in_turn
 from tidings.kernel.outgoing import Outgoing
 from tidings.kernel.routing import Routing
@@ -29,3 +30,17 @@ def fan_out(
         else:
             session.send(stanza, session.jid)
     return in_turn(routing.pass_on(stanza.addressed(jid), jid) for jid in elsewhere)
+
+
+def fan_out_from(
+    entity: Jid,
+    stanza: Stanza,
+    sessions: Iterable[Session],
+    elsewhere: list[Jid],
+    routing: Routing,
+    guests: Guests | None,
+) -> MaybeAwaitable:
+    """Send a stanza to those who are in an entity of this node: one copy goes to each other node."""
+    if elsewhere and guests is not None:
+        elsewhere = guests.send(entity, stanza, elsewhere)
+    return fan_out(stanza, sessions, elsewhere, routing)

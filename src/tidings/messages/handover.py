@@ -28,6 +28,7 @@ from tidings.kernel.account import Account
 from tidings.kernel.clock import Clock, Timer
 from tidings.kernel.cluster import Cluster
 from tidings.kernel.events import MessageAccepted, MessageDelivered
+from tidings.kernel.guests import Guests
 from tidings.kernel.host import Host
 from tidings.kernel.maybe_awaitable import MaybeAwaitable, until_done
 from tidings.kernel.session_manager import SessionManager
@@ -105,6 +106,8 @@ class Handover:
         self._supervisor = supervisor
         self._traces = traces
         self._reminders: dict[str, dict[str, int]] = {}
+        self.guests: Guests | None = None
+        """Knows who of this node is in a room of another."""
         sessions.when_claimed = self.begin
         cluster.takes(Delivery, self._take, self._give_back)
         cluster.takes(Missed, self._take_missed, self._remind_later)
@@ -279,11 +282,16 @@ class Handover:
         place = Place(item.account, item.epoch, item.position) if item.position else None
         if item.is_sent:
             sender = message.sender
-            if from_archive and sender is not None and sender.resource in account.sessions:
+            session = None if sender is None else account.sessions.get(sender.resource)
+            if from_archive and session is not None and not self._is_in_room(message.to):
                 return None  # this node has committed it, and tells it as soon as it hears of that
             accepted = None if place is None else Accepted(places=(place,), time=item.time, feed=0)
-            return host.hooks.tell(MessageAccepted(account, None, message, classification, accepted))
+            return host.hooks.tell(MessageAccepted(account, session, message, classification, accepted))
         recipients = delivery.recipients(message, account)
+        if self._is_in_room(message.sender):  # it is for those devices that are there, too
+            assert self.guests is not None
+            assert message.sender is not None
+            recipients = self.guests.sessions_in(message.sender.bare, account)
         if place is not None and message.kind == "error":
             recipients = delivery.available(account)  # what could not arrive elsewhere is told to all devices
         if place is None:
@@ -295,6 +303,15 @@ class Handover:
         if recipients:
             delivery.send_live(delivered, item.body, place, item.time, self._traces)
         return host.hooks.tell(delivered)
+
+    def _is_in_room(self, jid: Jid | None) -> bool:
+        """Tell whether an address is an occupant's: what passes there is committed by the room's node."""
+        return (
+            self.guests is not None
+            and jid is not None
+            and bool(jid.resource)
+            and jid.domain in self.guests.keepers
+        )
 
     # --- what other nodes have committed
 

@@ -36,6 +36,10 @@ class Origin(msgspec.Struct, eq=False):
     via: Via
     entity: Entity | None = None
     session: Session | None = None
+    passed_stream: bytes | None = None
+    """What the ledger calls the stream on another node that it has come on, which has passed it on."""
+    is_passed: bool = False
+    """Another node has passed it on, and tells the origin what became of it."""
     outbox_id: str = ""
     """Of the row whose message could not arrive, where this is said: it is said once of each."""
 
@@ -47,12 +51,12 @@ class Origin(msgspec.Struct, eq=False):
     @property
     def is_answered(self) -> bool:
         """Whether a refusal goes back as a stanza; others hear of it by the outcome alone."""
-        return self.via is Via.SESSION or self.via is Via.SERVER
+        return (self.via is Via.SESSION or self.via is Via.SERVER) and not self.is_passed
 
     @property
     def stream_key(self) -> bytes | None:
         """What the ledger calls its stream, if that can be resumed."""
-        return None if self.session is None else self.session.flow.stream_key
+        return self.passed_stream if self.session is None else self.session.flow.stream_key
 
     async def load(self) -> None:
         """Bring its entity into memory. Raises `BackendError`."""

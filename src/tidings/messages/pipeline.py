@@ -33,13 +33,15 @@ from tidings.kernel.host import Host
 from tidings.kernel.maybe_awaitable import MaybeAwaitable, in_turn, until_done
 from tidings.kernel.reasons import Reason
 from tidings.kernel.routing import Routing
+from tidings.kernel.seats import Seats
 from tidings.kernel.supervisor import Supervisor
 from tidings.kernel.telemetry import DELIVERY_SAMPLE, Telemetry
 from tidings.messages import entries, tracing
 from tidings.messages.delivery_times import note_delivery
 from tidings.messages.handover import Handover
 from tidings.messages.message_spans import MessageSpans
-from tidings.messages.origin import Origin
+from tidings.messages.origin import Origin, Via
+from tidings.messages.passing import handled, owner_of, pass_on
 from tidings.messages.refusals import Refusals
 from tidings.messages.submission import (
     MessageKind,
@@ -49,6 +51,7 @@ from tidings.messages.submission import (
     outcome_of,
     refresh,
 )
+from tidings.ports.bus import ForOwner, Handled
 from tidings.ports.ledger import Ledger
 from tidings.ports.ledger.batch import (
     Accepted,
@@ -89,6 +92,8 @@ class Pipeline:
         self._untimed = DELIVERY_SAMPLE - 1  # the first is timed: a quiet server shows something, too
         self.handover: Handover | None = None
         """The way to sessions on other nodes; None where this is the only one."""
+        self.seats: Seats | None = None
+        """Knows on which nodes entities live that live on one alone; None where there is one node."""
         self.spans: MessageSpans | None = None
         """Who tells a collector of some messages; None where nobody does."""
         self.may_decide = False
@@ -103,12 +108,12 @@ class Pipeline:
 
         Their `from` is stamped or verified. `numbers` are theirs on the origin's stream, where it counts.
         """
-        return self._begin(self._submissions(origin, messages, numbers))
+        return self._take(self._submissions(origin, messages, numbers))
 
     async def send(self, origin: Origin, messages: Sequence[Stanza]) -> list[Outcome]:
         """Take messages of one origin and give their outcomes, in order, when all that they cause is done."""
         submissions = self._submissions(origin, messages)
-        await until_done(self._begin(submissions))
+        await until_done(self._take(submissions))
         return [submission.outcome or outcome_of(submission) for submission in submissions]
 
     def _submissions(
@@ -137,6 +142,45 @@ class Pipeline:
         if self.spans is not None:
             self.spans.begin(submissions)
         return submissions
+
+    # --- to the node where the recipient lives
+
+    def _take(self, submissions: list[Submission]) -> MaybeAwaitable:
+        """Deal with messages here, but for those whose recipients live on other nodes."""
+        seats = self.seats
+        if seats is not None:
+            for submission in submissions:
+                if submission.recipient.domain in seats.living and not seats.is_here(submission.recipient):
+                    return self._take_apart(seats, submissions)
+        return self._begin(submissions)
+
+    async def _take_apart(self, seats: Seats, submissions: list[Submission]) -> None:
+        """Take messages in their order, each to its node."""
+        here: list[Submission] = []
+        for submission in submissions:
+            try:
+                node = await owner_of(seats, submission)
+                if node is None:
+                    here.append(submission)
+                    continue
+                if here:
+                    waiting, here = here, []
+                    await until_done(self._begin(_found_again(waiting)))
+                await pass_on(seats, node, submission, self._refusals)
+            except Exception as error:  # noqa: BLE001  # where a bug of the ports ends
+                self._refusals.refuse_for(submission, error)
+        if here:
+            await until_done(self._begin(_found_again(here)))
+
+    async def take_passed(self, message: Stanza, item: ForOwner) -> Handled:
+        """Take a message that another node has passed on, and tell what became of it."""
+        assert message.sender is not None
+        sender = message.sender.bare
+        host = self._routing.hosts.get(sender.domain)
+        origin = Origin(sender, host, Via(item.via), passed_stream=item.stream, is_passed=True)
+        submissions = self._submissions(origin, (message,), (item.number,))
+        await until_done(self._take(submissions))
+        return handled(item.pass_id, submissions[0])
 
     # --- load
 
@@ -432,3 +476,12 @@ class Pipeline:
             if self.handover is not None:
                 self.handover.doubt(account)
             yield host.hooks.tell(CommitUncertain(account))
+
+
+def _found_again(submissions: list[Submission]) -> list[Submission]:
+    """Take the objects that are in memory now, or none: what was before the seat was taken is out of date."""
+    submissions[0].origin.refresh()
+    for submission in submissions:
+        if submission.host is not None and submission.recipient.local:
+            submission.entity = submission.host.directory.get(submission.recipient)
+    return submissions

@@ -21,10 +21,12 @@ from tidings.kernel.events import (
     StanzaSubmitted,
 )
 from tidings.kernel.feature import Addressee
+from tidings.kernel.guests import Guests
 from tidings.kernel.hooks import Dropped
 from tidings.kernel.host import Host
 from tidings.kernel.maybe_awaitable import MaybeAwaitable, until_done
 from tidings.kernel.pacing import Pacing
+from tidings.kernel.seats import Seats
 from tidings.kernel.session import Session
 from tidings.kernel.supervisor import Supervisor
 from tidings.kernel.telemetry import Telemetry
@@ -38,6 +40,7 @@ from tidings.messages.pipeline import Pipeline
 from tidings.messages.refusals import BACKEND_TEXT
 from tidings.messages.requests import Requests, check
 from tidings.messages.submission import MessageKind, Outcome
+from tidings.ports.bus import ForOwner, Handled
 from tidings.ports.ledger import Ledger
 from tidings.wire.xmpp.payloads.arrival import without_forgeries
 from tidings.wire.xmpp.stanza import Stanza
@@ -74,6 +77,10 @@ class Router:
         self.services: dict[str, Service] = {}
         self.elsewhere: Service | None = None
         """Takes what is for domains that are neither hosts nor services."""
+        self.seats: Seats | None = None
+        """Knows on which nodes entities live that live on one alone; None where there is one node."""
+        self.guests: Guests | None = None
+        """The way to sessions of other nodes that are in entities of this; None where there is one node."""
         self._kinds: dict[str, MessageKind] = {}
         self._requests = Requests(self, pacing)
         self._pipeline = Pipeline(self, self._kinds, Elsewhere(self), ledger, supervisor, telemetry)
@@ -84,9 +91,16 @@ class Router:
         self._kinds[host.domain] = kind
         self._pipeline.may_decide |= host.hooks.has(MessageSubmitted)
 
-    def join(self, handover: Handover) -> None:
-        """Reach sessions on other nodes from now on; to be called before anything is routed."""
+    @property
+    def handover(self) -> Handover | None:
+        """The way of messages to sessions on other nodes; None where this is the only one."""
+        return self._pipeline.handover
+
+    def join(self, handover: Handover, seats: Seats, guests: Guests) -> None:
+        """Reach sessions and entities on other nodes from now on; to be called before anything is routed."""
         self._pipeline.handover = handover
+        self._pipeline.seats = self.seats = seats
+        self.guests = guests
 
     def trace(self, spans: MessageSpans) -> None:
         """Tell of some messages to a collector from now on."""
@@ -175,10 +189,50 @@ class Router:
             return self.pass_on(stanza, to)
         if not to.local:
             return self._to_domain(host, stanza, session)
+        seats = self.seats
+        if seats is not None and host.domain in seats.doors and not self._is_ours(seats, host, stanza, to):
+            return self._caught(stanza, self._to_owner(seats, host, stanza, session))
+        return self._reach(host, stanza, to, session)
+
+    def _reach(self, host: Host, stanza: Stanza, to: Jid, session: Session | None) -> MaybeAwaitable:
+        """Take a presence or an iq to an entity that lives on every node, or on this one."""
         entity = host.directory.get(to.bare)
         if entity is None:
             return self._load_and_arrive(host, stanza, session)
         return self._arrive(host, entity, stanza, session)
+
+    def _is_ours(self, seats: Seats, host: Host, stanza: Stanza, to: Jid) -> bool:
+        """Tell whether this node may deal with a stanza for an entity that lives on one."""
+        if stanza.name == "iq" and stanza.payload_tag in seats.answered_anywhere and to.is_bare:
+            return True
+        return seats.is_here(host.kind.address(to.bare))
+
+    async def _to_owner(self, seats: Seats, host: Host, stanza: Stanza, session: Session | None) -> None:
+        """Take a presence or an iq to the node where its entity lives; raises `StanzaError`."""
+        assert stanza.to is not None
+        entity = host.kind.address(stanza.to.bare)
+        takes = stanza.kind in {"", "set"}  # who asks, or has gone, needs nobody to live there
+        node = await seats.owner_of(entity, takes=takes)
+        if node is None:
+            await until_done(self._reach(host, stanza, stanza.to, session))
+        else:
+            await seats.pass_on(node, entity, ForOwner(stanza.to_bytes(), 0))
+
+    async def take_passed(self, stanza: Stanza, item: ForOwner) -> Handled:
+        """Deal with what another node passes on, and tell what became of it."""
+        sender = stanza.sender
+        assert sender is not None
+        if stanza.name == "message":
+            return await self._pipeline.take_passed(stanza, item)
+        host = self.hosts.get(sender.domain)
+        if host is not None:
+            try:
+                await host.directory.load(sender.bare)  # which is where it is known that he is elsewhere
+            except BackendError as error:
+                self.refuse(stanza, self.refusal(error))
+                return Handled(item.pass_id)
+        await until_done(self.route(stanza))
+        return Handled(item.pass_id)
 
     async def _load_and_arrive(self, host: Host, stanza: Stanza, session: Session | None) -> None:
         assert stanza.to is not None
@@ -273,11 +327,20 @@ class Router:
             return self._pipeline.submit(Origin(sender.bare, None, Via.SELF), (error,))
         entity = host.directory.get(to.bare)
         if entity is None:
-            return None
+            return None if self.seats is None else self._load_and_return(host, error)
         try:
             return self._kinds[host.domain].to_resource(entity, error)
         except StanzaError:
             return None  # it has gone, and an error is not answered with an error
+
+    async def _load_and_return(self, host: Host, error: Stanza) -> None:
+        """Take an error to a session that may be on another node."""
+        assert error.to is not None
+        try:
+            entity = await host.directory.load(error.to.bare)
+            await until_done(self._kinds[host.domain].to_resource(entity, error))
+        except (StanzaError, BackendError):
+            return  # it has gone, and an error is not answered with an error
 
     def _caught(self, stanza: Stanza, wait: MaybeAwaitable) -> MaybeAwaitable:
         return None if wait is None else self._catch(stanza, wait)

@@ -99,7 +99,92 @@ class EndSessions(msgspec.Struct, frozen=True, tag=True, array_like=True, gc=Fal
     """Who has asked for it, for the log."""
 
 
-Item = Delivery | Missed | ToResource | ToDevices | ShowPresence | EndSessions
+class ForOwner(msgspec.Struct, frozen=True, tag=True, array_like=True, gc=False):
+    """A stanza for an entity that lives on the node, from somebody who is connected to another one."""
+
+    stanza: bytes
+    pass_id: int
+    """By which `Handled` answers it."""
+    via: str = ""
+    """By which way a message has come to the server, in the words of `messages/origin.py`."""
+    stream: bytes | None = None
+    """The key of the stream that a message has come on, where that can be resumed."""
+    number: int = 0
+    """The number of the message on it."""
+
+
+class Handled(msgspec.Struct, frozen=True, tag=True, array_like=True, gc=False):
+    """The owner has dealt with a stanza that was passed on to it; of a message it says what became of it."""
+
+    pass_id: int
+    condition: str = ""
+    """Why it was refused; empty where it was not."""
+    text: str = ""
+    kind: str = ""
+    payload: bytes = b""
+    archive: str = ""
+    """Where and when the archive of the sender has it, if it keeps it."""
+    epoch: str = ""
+    position: int = 0
+    time: int = 0
+    is_repeated: bool = False
+    is_dropped: bool = False
+
+
+class GuestIn(msgspec.Struct, frozen=True, tag=True, array_like=True, gc=False):
+    """A session of the node is in an entity that lives on the sender, from now on, or not any more."""
+
+    entity: str
+    session: str
+    """Its full JID."""
+    known_as: str = ""
+    """The address that it has there; empty where it is there no more."""
+
+
+class ToGuests(msgspec.Struct, frozen=True, tag=True, array_like=True, gc=False):
+    """A stanza for sessions of the node that are in an entity which lives on the sender."""
+
+    entity: str
+    stanza: bytes
+    sessions: tuple[str, ...] = ()
+    """Their full JIDs; empty for all that are in it."""
+
+
+class ToMembers(msgspec.Struct, frozen=True, tag=True, array_like=True, gc=False):
+    """A stanza for the accounts of the node that know an entity without being in it."""
+
+    entity: str
+    stanza: bytes
+    only: str = ""
+    """One account alone, whether it knows the entity still or not."""
+    skip: tuple[str, ...] = ()
+
+
+class MemberIs(msgspec.Struct, frozen=True, tag=True, array_like=True, gc=False):
+    """An account of the node knows an entity from now on without being in it, or does not any more."""
+
+    entity: str
+    account: str
+    is_member: bool
+
+
+Ordered = ForOwner | Handled | GuestIn | ToGuests | ToMembers | MemberIs
+"""What has to come once and in its order: see `kernel/lanes.py`."""
+
+
+class InTurn(msgspec.Struct, frozen=True, tag=True, array_like=True, gc=False):
+    """An item with its place in the order of what one node sends to another."""
+
+    lane: int
+    """Counts how often the order was broken: what an earlier one has is void."""
+    number: int
+    """1, 2, 3, …"""
+    item: Ordered
+    tries: int = 1
+    """How often it was sent."""
+
+
+Item = Delivery | Missed | ToResource | ToDevices | ShowPresence | EndSessions | InTurn
 """What can be handed over."""
 
 

@@ -8,7 +8,12 @@ A claim stands until it is released, or another claim takes its resource: whoeve
 taken it from, and of two who claim at the same time one is told of the other. `BoundSession.id` names one
 claim for good, so that a late `release` or `update` never changes what somebody else has claimed meanwhile.
 
-A node that has died loses its claims after a moment, with whatever the adapter knows it to live by.
+An entity that lives on one node, as a room with its occupants does, is held by that node in the same way,
+under no resource: `hold` gives it to whoever asks first. A node may say besides, by a claim under
+`beside(node)`, that it has sessions which what happens there concerns.
+
+A node that has died loses its claims after a moment, with whatever the adapter knows it to live by;
+`on_change` is called with each of the addresses.
 
 What is read may be a moment old, and nothing that matters hangs on it: "somebody is there" is found out to be
 wrong by whoever is asked there; against "nobody is there" a device claims before it reads its archive, and
@@ -22,7 +27,7 @@ wait; reading gives an awaitable only for an account that is not in the cache. W
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -42,6 +47,14 @@ class BoundSession(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 Bound = Mapping[str, BoundSession]
 """The sessions of an account by resource."""
+
+WHOLE: Final = ""
+"""The resource under which an entity is held that lives on one node."""
+
+
+def beside(node: str) -> str:
+    """Give the resource by which a node says that it has sessions for an entity that lives on another."""
+    return f"@{node}"
 
 
 class SessionRegistry(Protocol):
@@ -67,6 +80,14 @@ class SessionRegistry(Protocol):
         self, account: Jid, resource: str, bound: BoundSession
     ) -> BoundSession | Awaitable[BoundSession | None] | None:
         """Bind a resource, and give whom it was taken from; None where it was free."""
+        ...
+
+    def hold(self, entity: Jid, bound: BoundSession) -> BoundSession | Awaitable[BoundSession]:
+        """Let an entity that nobody holds be held by this claim, and give who holds it now.
+
+        That is never answered from a cache: of two nodes that ask at the same time one holds it, and both are
+        told which.
+        """
         ...
 
     def release(self, account: Jid, resource: str, id: str) -> bool | Awaitable[bool]:  # noqa: A002  # its name

@@ -9,7 +9,7 @@ import msgspec
 
 from tidings.base.ids import token
 from tidings.base.jid import Jid
-from tidings.ports.sessions import Bound, BoundSession
+from tidings.ports.sessions import WHOLE, Bound, BoundSession
 
 _NOBODY: Final[Bound] = {}
 _NOWHERE: Final[frozenset[str]] = frozenset()
@@ -25,6 +25,19 @@ class MemorySessionTable:
     def join(self, node: str) -> MemorySessions:
         """Give a node its view."""
         return MemorySessions(self, node)
+
+    def leave(self, node: str) -> None:
+        """Free all that a node has claimed, and tell the others, as when its process was killed."""
+        registry = self.nodes.pop(node)
+        for account, sessions in list(self.bound.items()):
+            kept = {resource: bound for resource, bound in sessions.items() if bound.node != node}
+            if len(kept) == len(sessions):
+                continue
+            if kept:
+                self.bound[account] = kept
+            else:
+                del self.bound[account]
+            self.tell(account, registry)
 
     def tell(self, account: Jid, by: MemorySessions) -> None:
         """Tell the other nodes that an account has changed."""
@@ -60,6 +73,16 @@ class MemorySessions:
         sessions[resource] = bound
         self._table.tell(account, self)
         return before
+
+    def hold(self, entity: Jid, bound: BoundSession) -> BoundSession:
+        """Let an entity that nobody holds be held by this claim, and give who holds it now."""
+        sessions = self._table.bound.setdefault(entity, {})
+        held = sessions.get(WHOLE)
+        if held is not None:
+            return held
+        sessions[WHOLE] = bound
+        self._table.tell(entity, self)
+        return bound
 
     def release(self, account: Jid, resource: str, id: str) -> bool:  # noqa: A002  # its name
         """Free a resource where this claim still holds it."""

@@ -15,13 +15,15 @@ from tidings.features.rooms.room import Occupant, Room
 from tidings.kernel.entity import EntityKind
 from tidings.kernel.host import Host
 from tidings.kernel.session import Session
+from tidings.messages.router import Router
 from tidings.wire.xmpp.stanza import Stanza
 
 
 class Attendance:
     """Notes who comes and goes."""
 
-    def __init__(self) -> None:
+    def __init__(self, router: Router) -> None:
+        self._router = router
         self._rooms_of: dict[Jid, int] = {}
         self.when_empty: Callable[[Room], object] | None = None
         """Called with a room that the last occupant has left."""
@@ -37,16 +39,18 @@ class Attendance:
         if room.occupants.at(device) is None:
             self._rooms_of[device] = self._rooms_of.get(device, 0) + 1
         room.occupants.put(occupant, device, presence, session)
+        if session is None and self._router.guests is not None:
+            self._router.guests.let_in(room.jid, device, room.address_of(occupant.nick))
 
     def leave(self, room: Room, device: Jid) -> None:
         """Let a device be in a room no more."""
         if room.occupants.leave(device) is not None:
-            self._forget(device)
+            self._forget(room, device)
 
     def remove(self, room: Room, occupant: Occupant) -> None:
         """Let an occupant be in a room no more, with all devices."""
         for device in occupant.devices:
-            self._forget(device)
+            self._forget(room, device)
         room.occupants.remove(occupant)
 
     def settle(self, room: Room) -> None:
@@ -54,7 +58,9 @@ class Attendance:
         if not len(room.occupants) and self.when_empty is not None:
             self.when_empty(room)
 
-    def _forget(self, device: Jid) -> None:
+    def _forget(self, room: Room, device: Jid) -> None:
+        if self._router.guests is not None:
+            self._router.guests.let_out(room.jid, device)
         left = self._rooms_of.get(device, 1) - 1
         if left:
             self._rooms_of[device] = left

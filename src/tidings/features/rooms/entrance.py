@@ -117,6 +117,8 @@ class Entrance(Feature):
     @loads(STATE)
     async def load(self, jid: Jid) -> RoomState:
         """Bring what is kept of a room into memory."""
+        if self._router.seats is not None:
+            await self._router.seats.confirm(jid)
         return await self._store.load(jid)
 
     @listens(ArchiveShortened)

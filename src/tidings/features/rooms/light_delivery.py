@@ -6,6 +6,7 @@ Who is in the room as an occupant with a session gets everything there by MUC, a
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from itertools import chain
 from typing import Final, NamedTuple
 
 from tidings.base.jid import Jid
@@ -38,7 +39,10 @@ class LightDelivery:
 
     def __init__(self, router: Router) -> None:
         self._router = router
+        self._guests = router.guests
         self.online = OnlineMembers()
+        if self._guests is not None:
+            self.online.when_known = self._guests.note_interest
         self.domain = ""
         """The host of MUC Light that has the same rooms; empty where there is none."""
 
@@ -51,7 +55,7 @@ class LightDelivery:
         if not self.domain:
             return None
         online, outside = self.online.of(room.jid), self._outside(room)
-        if not online and not outside:
+        if not online and not outside and self._guests is None:
             return None
         address = self.address_of(room)
         shown = as_light(message, address, sender)
@@ -63,7 +67,7 @@ class LightDelivery:
         """Send a stanza to all members but some."""
         online = [account for account in self.online.of(room.jid) if account.jid not in skip]
         outside = [jid for jid in self._outside(room) if jid not in skip]
-        return self._send(room, stanza, online, outside)
+        return self._send(room, stanza, online, outside, skip)
 
     def to_one(self, room: Room, stanza: Stanza, jid: Jid) -> MaybeAwaitable:
         """Send a stanza to one person, who may be no member any more."""
@@ -73,39 +77,77 @@ class LightDelivery:
         account = host.directory.get(jid)
         if isinstance(account, Account):
             _send_here(room, stanza, account)
-        return None
+        return None if self._guests is None else self._guests.to_member(room.jid, stanza, jid)
 
     def known(self, room: Room) -> list[Jid]:
-        """Give those who would get something that is for everybody."""
+        """Give those who would get something that is for everybody, or may on another node."""
+        if self._guests is not None:
+            return [jid for jid, member in room.state.members.items() if member.domain and is_in(member)]
         return [*(account.jid for account in self.online.of(room.jid)), *self._outside(room)]
 
     def reaches(self, jid: Jid) -> bool:
         """Tell whether somebody would get anything now."""
         host = self._router.hosts.get(jid.domain)
         account = None if host is None else host.directory.get(jid)
-        return host is None or (isinstance(account, Account) and bool(account.sessions))
+        if account is None and self._guests is not None:
+            return True  # he may be on another node, which finds out
+        return host is None or (isinstance(account, Account) and account.is_connected)
 
-    def note(self, room: Room, jid: Jid, member: Membership | None) -> None:
-        """Note what somebody is to a room now."""
+    def note(self, room: Room, jid: Jid, member: Membership | None) -> MaybeAwaitable:
+        """Note what somebody is to a room now, on whatever node he is."""
+        is_member = member is not None and bool(member.domain) and is_in(member)
+        self.note_here(room.jid, jid, is_member=is_member)
+        if self._guests is None or jid.domain not in self._router.hosts:
+            return None
+        return self._guests.tell_member(room.jid, jid, is_member=is_member)
+
+    def note_here(self, room: Jid, jid: Jid, *, is_member: bool) -> None:
+        """Note whether somebody is a member who may have sessions on this node."""
         host = self._router.hosts.get(jid.domain)
         account = None if host is None else host.directory.get(jid)
         if not isinstance(account, Account):
             return
-        if member is not None and member.domain and is_in(member) and account.sessions:
-            self.online.add(account, (room.jid,))
+        if is_member and account.sessions:
+            self.online.add(account, (room,))
         else:
-            self.online.drop(account, room.jid)
+            self.online.drop(account, room)
+
+    def to_those_here(self, room: Jid, stanza: Stanza, only: Jid | None, skip: Collection[Jid]) -> None:
+        """Send what the node of a room has for its members to those of this one."""
+        accounts: Collection[Account] = self.online.of(room)
+        if only is not None:
+            host = self._router.hosts.get(only.domain)
+            account = None if host is None else host.directory.get(only)
+            accounts = (account,) if isinstance(account, Account) else ()
+        for account in accounts:
+            if account.jid not in skip:
+                self._send_to(room, stanza, account)
+
+    def _send_to(self, room: Jid, stanza: Stanza, account: Account) -> None:
+        """Send a stanza to the sessions of this node that are not in a room of another by MUC."""
+        assert self._guests is not None
+        out = Outgoing(stanza, account.jid)
+        for session in account.sessions.values():
+            priority = session.priority
+            if priority is not None and priority >= 0 and not self._guests.is_in(room, session.jid):
+                session.send_out(out)
 
     def _send(
-        self, room: Room, stanza: Stanza, online: Collection[Account], outside: Collection[Jid]
+        self,
+        room: Room,
+        stanza: Stanza,
+        online: Collection[Account],
+        outside: Collection[Jid],
+        skip: Collection[Jid] = (),
     ) -> MaybeAwaitable:
         members = room.state.members
         for account in online:
             if account.jid in members:  # the index hears of it a moment later
                 _send_here(room, stanza, account)
+        wait = None if self._guests is None else self._guests.to_members(room.jid, stanza, skip)
         if not outside:
-            return None
-        return in_turn(self._to_others(stanza, outside))
+            return wait
+        return in_turn(chain((wait,), self._to_others(stanza, outside)))
 
     def _to_others(self, stanza: Stanza, outside: Collection[Jid]) -> Iterator[MaybeAwaitable]:
         for jid in outside:

@@ -7,7 +7,7 @@ and go and when members change, and nobody who is away has a place in it.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Final
+from typing import Final, Protocol
 
 from tidings.base.jid import Jid
 from tidings.kernel.account import Account
@@ -18,10 +18,20 @@ _ROOMS: Final[Slot[dict[Jid, OnlineMembers]]] = Slot("rooms.light.online", facto
 """The rooms, by their own addresses, that have an account in an index, and which index that is."""
 
 
+class Interest(Protocol):
+    """Who is told whether a node has members of a room."""
+
+    def __call__(self, entity: Jid, *, has_some: bool) -> None:
+        """Take note of it."""
+        ...
+
+
 class OnlineMembers:
     """The accounts with sessions of this process that know rooms of one host by MUC Light."""
 
     def __init__(self) -> None:
+        self.when_known: Interest | None = None
+        """Called with a room when its first member of this node comes, and when the last has gone."""
         self._by_room: dict[Jid, dict[Jid, Account]] = {}
 
     def of(self, room: Jid) -> Collection[Account]:
@@ -33,7 +43,11 @@ class OnlineMembers:
         """Note that an account is there, and in these rooms."""
         mine = account[_ROOMS]
         for room in rooms:
-            self._by_room.setdefault(room, {})[account.jid] = account
+            found = self._by_room.get(room)
+            if found is None:
+                found = self._by_room[room] = {}
+                self._tell(room, has_some=True)
+            found[account.jid] = account
             mine[room] = self
 
     def drop(self, account: Account, room: Jid) -> None:
@@ -44,11 +58,20 @@ class OnlineMembers:
             found.pop(account.jid, None)
             if not found:
                 del self._by_room[room]
+                self._tell(room, has_some=False)
 
     def forget(self, room: Jid) -> None:
         """Note that a room is no more."""
-        for account in self._by_room.pop(room, {}).values():
+        found = self._by_room.pop(room, None)
+        if found is None:
+            return
+        for account in found.values():
             account[_ROOMS].pop(room, None)
+        self._tell(room, has_some=False)
+
+    def _tell(self, room: Jid, *, has_some: bool) -> None:
+        if self.when_known is not None:
+            self.when_known(room, has_some=has_some)
 
 
 def leave(account: Account) -> None:

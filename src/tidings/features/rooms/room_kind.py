@@ -37,7 +37,7 @@ from tidings.kernel.events import EntryRetracted, MessageDelivered
 from tidings.kernel.maybe_awaitable import MaybeAwaitable, in_turn
 from tidings.kernel.stored_copy import stored_copy
 from tidings.messages import entries
-from tidings.messages.fanout import fan_out
+from tidings.messages.fanout import fan_out_from
 from tidings.messages.router import Router
 from tidings.messages.submission import Plan, Submission
 from tidings.ports.ledger.batch import (
@@ -86,7 +86,7 @@ class RoomKind:
         store = RoomStore(router, self._ledger)
         self.requests = RoomRequests(store, router, self._showing, self.limits)
         """What occupants ask of the rooms."""
-        self.attendance = Attendance()
+        self.attendance = Attendance(router)
         """Who is in which rooms."""
         self.light = LightDelivery(router)
         """The way to members who know a room by MUC Light."""
@@ -349,19 +349,33 @@ class RoomKind:
         person = _person(submission, addressed)
         shown = _private(room, occupant, message, None)
         if accepted is None or person is None:
-            return send_to(addressed, shown, self._router)
+            return send_to(room, addressed, shown, self._router)
         theirs = accepted.also[0] if accepted.also else accepted
         stored = stored_copy(submission.plan.classification, theirs, person.jid)
         sessions = [device.session for device in addressed.devices.values() if device.session is not None]
         event = MessageDelivered(person, shown.replace(to=person.jid), sessions, stored, submission)
-        for session in sessions:
-            session.send(event.stanza, session.jid)
         host = self._router.hosts[person.jid.domain]
-        return in_turn((host.hooks.tell(event),))
+
+        def tell() -> MaybeAwaitable:
+            for session in sessions:
+                session.send(event.stanza, session.jid)
+            return host.hooks.tell(event)
+
+        handover = self._router.handover
+        if handover is None:
+            return in_turn((tell(),))
+        append = submission.plan.append
+        assert append is not None
+        body = append.also[0].body if append.also else append.body
+        return handover.deliver(person, body, stored, tell, _nothing)
 
     def to_resource(self, entity: Entity, stanza: Stanza) -> MaybeAwaitable:
         """Take an iq from one occupant to another; raises `StanzaError` to refuse."""
         return self._passing.take(room_of(entity), stanza)
+
+
+def _nothing() -> None:
+    """Do nothing: whoever has read the message from the archive has told of it."""
 
 
 def _both(first: MaybeAwaitable, second: MaybeAwaitable) -> MaybeAwaitable:
@@ -369,11 +383,11 @@ def _both(first: MaybeAwaitable, second: MaybeAwaitable) -> MaybeAwaitable:
     return first if second is None else second if first is None else in_turn((first, second))
 
 
-def send_to(occupant: Occupant, stanza: Stanza, router: Router) -> MaybeAwaitable:
+def send_to(room: Room, occupant: Occupant, stanza: Stanza, router: Router) -> MaybeAwaitable:
     """Send a stanza to every device of one occupant."""
     elsewhere = [jid for jid, device in occupant.devices.items() if device.session is None]
     here = [device.session for device in occupant.devices.values() if device.session is not None]
-    return fan_out(stanza, here, elsewhere, router)
+    return fan_out_from(room.jid, stanza, here, elsewhere, router, router.guests)
 
 
 def _person(submission: Submission, addressed: Occupant) -> Account | None:

@@ -15,7 +15,7 @@ from tidings.features.rooms.room import Occupant, Room
 from tidings.kernel.maybe_awaitable import MaybeAwaitable, in_turn
 from tidings.kernel.outgoing import Outgoing
 from tidings.kernel.session import Session
-from tidings.messages.fanout import fan_out
+from tidings.messages.fanout import fan_out_from
 from tidings.messages.router import Router
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
@@ -49,7 +49,7 @@ class Showing:
 
         def steps() -> Iterator[MaybeAwaitable]:
             for told in affiliations:
-                yield self._send(own, told)
+                yield self._send(room, own, told)
             yield from self._enter(room, occupant, own, tuple(statuses), history)
 
         return in_turn(steps())
@@ -66,18 +66,20 @@ class Showing:
         for other in room.occupants:  # §7.2.2
             if other is not occupant:
                 jid = next(reversed(other.devices)) if sees else None
-                yield self._send(own, presence_of(room, other, other.presence, jid=jid))
+                yield self._send(room, own, presence_of(room, other, other.presence, jid=jid))
         yield self._show(room, occupant, occupant.presence, besides=own[0])
         mine = [*statuses, Status.SELF]
         if not room.configuration.is_anonymous:
             mine.append(Status.SEES_ADDRESSES)
         jid = own[0] if sees else None
-        yield self._send(own, presence_of(room, occupant, occupant.presence, jid=jid, statuses=sorted(mine)))
+        yield self._send(
+            room, own, presence_of(room, occupant, occupant.presence, jid=jid, statuses=sorted(mine))
+        )
         for message in history:  # §7.2.13
-            yield self._send(own, message)
-        yield self._send(own, subject_of(room))  # §7.2.15
+            yield self._send(room, own, message)
+        yield self._send(room, own, subject_of(room))  # §7.2.15
         if room.state.properties.pictures:
-            yield self._send(own, picture_of(room))
+            yield self._send(room, own, picture_of(room))
 
     def updated(
         self,
@@ -110,22 +112,22 @@ class Showing:
 
     def to_all(self, room: Room, stanza: Stanza) -> MaybeAwaitable:
         """Send a stanza to every device of every occupant."""
-        return self._fan_out(stanza, room.occupants.devices())
+        return self._fan_out(room, stanza, room.occupants.devices())
 
     def to_moderators(self, room: Room, stanza: Stanza) -> MaybeAwaitable:
         """Send a stanza to every device of every moderator."""
         moderators = (each for each in room.occupants if each.role is Role.MODERATOR)
         devices = ((jid, device.session) for each in moderators for jid, device in each.devices.items())
-        return self._fan_out(stanza, devices)
+        return self._fan_out(room, stanza, devices)
 
-    def _fan_out(self, stanza: Stanza, devices: Iterable[Device]) -> MaybeAwaitable:
+    def _fan_out(self, room: Room, stanza: Stanza, devices: Iterable[Device]) -> MaybeAwaitable:
         here, elsewhere = [], []
         for jid, session in devices:
             if session is None:
                 elsewhere.append(jid)
             elif not session.ended:
                 here.append(session)
-        return fan_out(stanza, here, elsewhere, self._router)
+        return fan_out_from(room.jid, stanza, here, elsewhere, self._router, self._router.guests)
 
     def renamed(self, room: Room, occupant: Occupant, nick: str) -> MaybeAwaitable:
         """Show that an occupant goes by another name from now on (§7.6)."""
@@ -152,7 +154,7 @@ class Showing:
                 yield self._show(room, occupant, occupant.presence)
             else:
                 yield self._to_others(room, occupant, gone, device)
-            yield self._send(own, gone(device, (Status.SELF,)))
+            yield self._send(room, own, gone(device, (Status.SELF,)))
 
         return in_turn(steps())
 
@@ -187,7 +189,7 @@ class Showing:
         """Tell an occupant that the room is no more, and nothing of the others (§10.9)."""
         gone = absence_of(room, occupant, statuses=(Status.SELF,), destroyed=destruction)
         return in_turn(
-            self._send((jid, device.session), gone) for jid, device in list(occupant.devices.items())
+            self._send(room, (jid, device.session), gone) for jid, device in list(occupant.devices.items())
         )
 
     # --- to whom
@@ -220,7 +222,9 @@ class Showing:
             sees = _sees_addresses(room, occupant)
             for jid, device in list(occupant.devices.items()):
                 if jid != besides:
-                    yield self._send((jid, device.session), written(jid if sees else None, (Status.SELF,)))
+                    yield self._send(
+                        room, (jid, device.session), written(jid if sees else None, (Status.SELF,))
+                    )
 
         return in_turn(steps())
 
@@ -248,13 +252,17 @@ class Showing:
         def steps() -> Iterator[MaybeAwaitable]:
             for (here, elsewhere), jid in ((seeing, device), (others, None)):
                 if here or elsewhere:
-                    yield fan_out(written(jid, ()), here, elsewhere, self._router)
+                    shown = written(jid, ())
+                    yield fan_out_from(room.jid, shown, here, elsewhere, self._router, self._router.guests)
 
         return in_turn(steps())
 
-    def _send(self, device: Device, stanza: Stanza) -> MaybeAwaitable:
+    def _send(self, room: Room, device: Device, stanza: Stanza) -> MaybeAwaitable:
         jid, session = device
         if session is None:
+            guests = self._router.guests
+            if guests is not None and guests.send_one(room.jid, stanza, jid):
+                return None
             return self._router.route(stanza.addressed(jid))
         if not session.ended:
             session.send_out(Outgoing(stanza, jid))

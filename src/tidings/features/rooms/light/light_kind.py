@@ -6,6 +6,7 @@ kind says are used here, and nothing is kept under this host.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final, Protocol, cast
 
 import msgspec
@@ -24,7 +25,7 @@ from tidings.kernel.archive_view import ArchiveView
 from tidings.kernel.clock import Clock
 from tidings.kernel.entity import Entity
 from tidings.kernel.host import Host
-from tidings.kernel.maybe_awaitable import MaybeAwaitable
+from tidings.kernel.maybe_awaitable import MaybeAwaitable, in_turn
 from tidings.messages.router import Router
 from tidings.messages.submission import MessageKind, Plan, Submission
 from tidings.ports.ledger.batch import Accepted, Entry
@@ -89,6 +90,8 @@ class LightKind:
         """Let what happens in the rooms be told under this domain, too."""
         if self._router.hosts.get(self.rooms_domain) is not None:
             self.rooms.light.domain = self.domain
+            if self._router.seats is not None:
+                self._router.seats.doors.add(self.domain)
 
     @property
     def rooms(self) -> SpokenRooms:
@@ -206,8 +209,22 @@ class LightKind:
             if planned == room.state.version and not append.properties:
                 room.state.version += 1
             room.state.members[jid] = entered(member, self.domain)
-            rooms.light.note(room, jid, room.state.members[jid])
+            noted = rooms.light.note(room, jid, room.state.members[jid])
+            if noted is not None:  # before what is said, so that he gets it on every node
+                return in_turn(self._after(noted, submission, accepted, room, jid, member))
         return rooms.deliver_said(submission, accepted, room, speaker_of(room, jid, member))
+
+    def _after(
+        self,
+        noted: MaybeAwaitable,
+        submission: Submission,
+        accepted: Accepted | None,
+        room: Room,
+        jid: Jid,
+        member: Membership,
+    ) -> Iterator[MaybeAwaitable]:
+        yield noted
+        yield self.rooms.deliver_said(submission, accepted, room, speaker_of(room, jid, member))
 
     def to_resource(self, entity: Entity, stanza: Stanza) -> MaybeAwaitable:  # noqa: ARG002  # whatever the room
         """Refuse what is for an occupant: there are no addresses of occupants here."""

@@ -7,6 +7,7 @@ is answered. It ends with an empty body, by which servers and clients know what 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 
 from tidings.base.ids import token
 from tidings.base.jid import Jid
@@ -48,11 +49,10 @@ class LightTelling(Feature):
     def tell(self, event: RoomChanged) -> MaybeAwaitable:
         """Tell of another list, or another configuration."""
         room, members = event.room, event.change.members
-        for jid in members:
-            self._light.note(room, jid, room.state.members.get(jid))
+        noted = [self._light.note(room, jid, room.state.members.get(jid)) for jid in members]
         if not self._light.domain or not is_open(room.configuration):
-            return None
-        return in_turn(self._notices(event))
+            return in_turn(noted)
+        return in_turn(chain(noted, self._notices(event)))
 
     @listens(RoomDestroyed)
     def tell_end(self, event: RoomDestroyed) -> MaybeAwaitable:
@@ -67,6 +67,7 @@ class LightTelling(Feature):
             gone = change(ns.MUC_LIGHT_AFFILIATIONS, "", "", (LightUser(jid, "none").encode(),))
             notice = self._notice(room, id_, gone, Element("x", ns.MUC_LIGHT_DESTROY))
             yield self._light.to_one(room, notice, jid)
+            yield self._light.note(room, jid, None)
         self._light.online.forget(room.jid)
 
     def _notices(self, event: RoomChanged) -> Iterator[MaybeAwaitable]:
