@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 import msgspec
 
@@ -26,9 +27,10 @@ from tidings.app.hosts import ServiceKind
 from tidings.base.jid import Jid
 from tidings.ports.sessions import Bound, BoundSession
 
+T = TypeVar("T")
 STEP = 0.02
 TURNS = 100
-"""Turns of the event loop after which time passes for who waits for frames that are under way."""
+"""Turns of the event loop after which time passes for who waits for frames that are late or lost."""
 
 
 class SlowRegistry:
@@ -146,7 +148,7 @@ class Nodes:
             await asyncio.sleep(0)
             busy = any(world.server.supervisor.busy for world in self.worlds)
             quiet = 0 if busy else quiet + 1
-            if busy and self.hub.delay and self.hub.under_way:
+            if busy and (self.hub.delay or self.hub.loss):
                 turns += 1
                 if turns % TURNS == 0:  # somebody may be waiting for another node's answer
                     await asyncio.sleep(0.001)
@@ -157,6 +159,13 @@ class Nodes:
         for _ in range(round(seconds / STEP)):
             self.clock.advance(STEP)
             await self.settle()
+
+    async def wait_for(self, work: Coroutine[object, object, T]) -> T:
+        """Let time pass until something is done that waits for other nodes."""
+        task = asyncio.get_running_loop().create_task(work)
+        while not task.done():
+            await self.run(STEP)
+        return task.result()
 
     async def kill(self, world: World) -> None:
         """End a node without a word: its claims are free, and nobody tells the others more than that."""

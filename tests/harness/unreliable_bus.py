@@ -22,8 +22,6 @@ class UnreliableHub:
         self.loss = loss
         self.delay = delay
         self.lost = 0
-        self.under_way = 0
-        """How many frames and answers have not arrived yet."""
         self.hub = MemoryBusHub(self._carry, clock.call_later)
 
     def _carry(self, arrive: Callable[[], None]) -> None:
@@ -31,11 +29,6 @@ class UnreliableHub:
             self.lost += 1
             return
         if self.delay:
-            self.under_way += 1
-            self._clock.call_later(self._random.uniform(0, self.delay), lambda: self._arrived(arrive))
+            self._clock.call_later(self._random.uniform(0, self.delay), arrive)
         else:
             asyncio.get_running_loop().call_soon(arrive)
-
-    def _arrived(self, arrive: Callable[[], None]) -> None:
-        self.under_way -= 1
-        arrive()

@@ -73,6 +73,7 @@ class Guests:
         self.keepers: dict[str, Keeper] = {}
         """By domain."""
         self._registry = registry
+        self._sessions = sessions
         self._lanes = lanes
         self._hosts = hosts
         self._clock = clock
@@ -96,17 +97,20 @@ class Guests:
     def node_of(self, session: Jid) -> str:
         """Tell on which other node a session is; empty where it is on none."""
         account = self._account(session)
-        bound = None if account is None else account.elsewhere.get(session.resource)
-        return "" if bound is None else bound.node
+        return "" if account is None else self._sessions.node_of(account, session)
 
     def let_in(self, entity: Jid, session: Jid, known_as: Jid) -> None:
         """Note that a session of another node is in an entity of this one."""
         node = self.node_of(session)
         if not node:
             return
-        self._away.setdefault(entity, {})[session] = node
+        away = self._away.setdefault(entity, {})
+        is_new = session not in away
+        away[session] = node
         self._entities_of.setdefault(session.bare, {}).setdefault(session, set()).add(entity)
         self._lanes.send(node, GuestIn(entity.text, session.text, known_as.text))
+        if is_new:  # it may have gone since it has said this
+            self._clock.call_later(GONE_AFTER, functools.partial(self._look_soon, session.bare))
 
     def let_out(self, entity: Jid, session: Jid) -> None:
         """Note that a session is in an entity no more; it gets what was sent to it before."""
@@ -182,9 +186,19 @@ class Guests:
 
     # --- guests of this node
 
-    def sessions_in(self, entity: Jid, account: Account) -> list[Session]:
-        """Give the sessions of an account on this node that are in an entity of another."""
-        here = self._here.get(entity, {})
+    def is_of_guest(self, jid: Jid | None) -> bool:
+        """Tell whether an address is that of somebody in an entity that lives on one node."""
+        return jid is not None and bool(jid.resource) and jid.domain in self.keepers
+
+    def recipients(self, message: Stanza, account: Account) -> list[Session] | None:
+        """Give the sessions of this node that get what an occupant says to an account: those that are there.
+
+        None for what is from nobody in an entity that lives on one node.
+        """
+        sender = message.sender
+        if sender is None or message.kind == "error" or not self.is_of_guest(sender):
+            return None
+        here = self._here.get(sender.bare, {})
         return [session for session in account.sessions.values() if session.jid in here]
 
     def is_in(self, entity: Jid, session: Jid) -> bool:

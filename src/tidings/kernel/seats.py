@@ -84,6 +84,7 @@ class Seats:
         self.answered_anywhere: set[tuple[str, str]] = set()
         """The payloads of requests that every node answers, from the archives."""
         self._registry = registry
+        self._sessions = sessions
         self._lanes = lanes
         self._desk = desk
         self._ledger = ledger
@@ -236,9 +237,11 @@ class Seats:
         return self._handle(node, item)
 
     async def _handle(self, node: str, item: ForOwner) -> None:
-        answer = Handled(item.pass_id, "internal-server-error")
+        stanza, answer = read(item.stanza), Handled(item.pass_id, "internal-server-error")
+        if stanza.sender is not None and stanza.sender.domain in self._desk.hosts:
+            self._sessions.hear(stanza.sender, node)
         try:
-            answer = await self._desk.take_passed(read(item.stanza), item)
+            answer = await self._desk.take_passed(stanza, item)
         finally:
             self._lanes.send(node, answer)
 

@@ -12,6 +12,7 @@ Invariants:
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, TypeVar
 
@@ -40,6 +41,9 @@ log = structlog.get_logger("tidings.sessions")
 
 T = TypeVar("T")
 
+MOST_HEARD: Final = 1_000
+"""So many sessions of other nodes are remembered that were heard from last."""
+
 TAKEN: Final = "another client has taken this resource"
 
 
@@ -57,6 +61,7 @@ class SessionManager:
         self._routing = routing
         self._supervisor = supervisor
         self._claims: dict[Jid, str] = {}
+        self._heard_from: OrderedDict[Jid, str] = OrderedDict()
         self.when_claimed: Callable[[Account], Awaitable[None]] | None = None
         """Awaited before the first session of an account on this node is admitted."""
         self.watchers: list[Callable[[Jid], object]] = []
@@ -152,11 +157,23 @@ class SessionManager:
         if session is not None:
             session.send(stanza)
             return True
-        bound = account.elsewhere.get(stanza.to.resource)
-        if bound is None:
+        node = self.node_of(account, stanza.to)
+        if not node:
             return False
-        self._cluster.hand_over(bound.node, ToResource(stanza.to_bytes()))
+        self._cluster.hand_over(node, ToResource(stanza.to_bytes()))
         return True
+
+    def node_of(self, account: Account, session: Jid) -> str:
+        """Tell on which other node a session is, as far as is known; empty where it is on none."""
+        bound = account.elsewhere.get(session.resource)
+        return self._heard_from.get(session, "") if bound is None else bound.node
+
+    def hear(self, session: Jid, node: str) -> None:
+        """Note that a session has just sent something from another node, which may know of it earlier."""
+        self._heard_from[session] = node
+        self._heard_from.move_to_end(session)
+        if len(self._heard_from) > MOST_HEARD:
+            self._heard_from.popitem(last=False)
 
     def hand_over(self, account: Account, item: Item) -> None:
         """Hand an item to every other node that has sessions of an account."""

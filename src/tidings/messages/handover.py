@@ -280,18 +280,16 @@ class Handover:
         message = kept(item.body)
         classification = classify(message)
         place = Place(item.account, item.epoch, item.position) if item.position else None
+        guests, sender = self.guests, message.sender
         if item.is_sent:
-            sender = message.sender
             session = None if sender is None else account.sessions.get(sender.resource)
-            if from_archive and session is not None and not self._is_in_room(message.to):
+            is_here = guests is None or not guests.is_of_guest(message.to)
+            if from_archive and session is not None and is_here:
                 return None  # this node has committed it, and tells it as soon as it hears of that
             accepted = None if place is None else Accepted(places=(place,), time=item.time, feed=0)
             return host.hooks.tell(MessageAccepted(account, session, message, classification, accepted))
-        recipients = delivery.recipients(message, account)
-        if self._is_in_room(message.sender):  # it is for those devices that are there, too
-            assert self.guests is not None
-            assert message.sender is not None
-            recipients = self.guests.sessions_in(message.sender.bare, account)
+        inside = None if guests is None else guests.recipients(message, account)
+        recipients = delivery.recipients(message, account) if inside is None else inside
         if place is not None and message.kind == "error":
             recipients = delivery.available(account)  # what could not arrive elsewhere is told to all devices
         if place is None:
@@ -303,15 +301,6 @@ class Handover:
         if recipients:
             delivery.send_live(delivered, item.body, place, item.time, self._traces)
         return host.hooks.tell(delivered)
-
-    def _is_in_room(self, jid: Jid | None) -> bool:
-        """Tell whether an address is an occupant's: what passes there is committed by the room's node."""
-        return (
-            self.guests is not None
-            and jid is not None
-            and bool(jid.resource)
-            and jid.domain in self.guests.keepers
-        )
 
     # --- what other nodes have committed
 

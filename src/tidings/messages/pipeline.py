@@ -41,7 +41,7 @@ from tidings.messages.delivery_times import note_delivery
 from tidings.messages.handover import Handover
 from tidings.messages.message_spans import MessageSpans
 from tidings.messages.origin import Origin, Via
-from tidings.messages.passing import handled, owner_of, pass_on
+from tidings.messages.passing import ByOwner, handled
 from tidings.messages.refusals import Refusals
 from tidings.messages.submission import (
     MessageKind,
@@ -92,8 +92,8 @@ class Pipeline:
         self._untimed = DELIVERY_SAMPLE - 1  # the first is timed: a quiet server shows something, too
         self.handover: Handover | None = None
         """The way to sessions on other nodes; None where this is the only one."""
-        self.seats: Seats | None = None
-        """Knows on which nodes entities live that live on one alone; None where there is one node."""
+        self.by_owner: ByOwner | None = None
+        """Takes what is for entities that live on one node there; None where there is one node."""
         self.spans: MessageSpans | None = None
         """Who tells a collector of some messages; None where nobody does."""
         self.may_decide = False
@@ -143,34 +143,16 @@ class Pipeline:
             self.spans.begin(submissions)
         return submissions
 
-    # --- to the node where the recipient lives
+    # --- where the recipient lives on one node
 
     def _take(self, submissions: list[Submission]) -> MaybeAwaitable:
-        """Deal with messages here, but for those whose recipients live on other nodes."""
-        seats = self.seats
-        if seats is not None:
-            for submission in submissions:
-                if submission.recipient.domain in seats.living and not seats.is_here(submission.recipient):
-                    return self._take_apart(seats, submissions)
-        return self._begin(submissions)
+        by_owner = self.by_owner
+        return self._begin(submissions) if by_owner is None else by_owner.take(submissions)
 
-    async def _take_apart(self, seats: Seats, submissions: list[Submission]) -> None:
-        """Take messages in their order, each to its node."""
-        here: list[Submission] = []
-        for submission in submissions:
-            try:
-                node = await owner_of(seats, submission)
-                if node is None:
-                    here.append(submission)
-                    continue
-                if here:
-                    waiting, here = here, []
-                    await until_done(self._begin(_found_again(waiting)))
-                await pass_on(seats, node, submission, self._refusals)
-            except Exception as error:  # noqa: BLE001  # where a bug of the ports ends
-                self._refusals.refuse_for(submission, error)
-        if here:
-            await until_done(self._begin(_found_again(here)))
+    def join(self, handover: Handover, seats: Seats) -> None:
+        """Reach sessions and entities on other nodes from now on."""
+        self.handover = handover
+        self.by_owner = ByOwner(seats, self._begin, self._refusals)
 
     async def take_passed(self, message: Stanza, item: ForOwner) -> Handled:
         """Take a message that another node has passed on, and tell what became of it."""
@@ -476,12 +458,3 @@ class Pipeline:
             if self.handover is not None:
                 self.handover.doubt(account)
             yield host.hooks.tell(CommitUncertain(account))
-
-
-def _found_again(submissions: list[Submission]) -> list[Submission]:
-    """Take the objects that are in memory now, or none: what was before the seat was taken is out of date."""
-    submissions[0].origin.refresh()
-    for submission in submissions:
-        if submission.host is not None and submission.recipient.local:
-            submission.entity = submission.host.directory.get(submission.recipient)
-    return submissions

@@ -98,9 +98,8 @@ class Router:
 
     def join(self, handover: Handover, seats: Seats, guests: Guests) -> None:
         """Reach sessions and entities on other nodes from now on; to be called before anything is routed."""
-        self._pipeline.handover = handover
-        self._pipeline.seats = self.seats = seats
-        self.guests = guests
+        self._pipeline.join(handover, seats)
+        self.seats, self.guests = seats, guests
 
     def trace(self, spans: MessageSpans) -> None:
         """Tell of some messages to a collector from now on."""

@@ -37,7 +37,6 @@ from tidings.kernel.events import EntryRetracted, MessageDelivered
 from tidings.kernel.maybe_awaitable import MaybeAwaitable, in_turn
 from tidings.kernel.stored_copy import stored_copy
 from tidings.messages import entries
-from tidings.messages.fanout import fan_out_from
 from tidings.messages.router import Router
 from tidings.messages.submission import Plan, Submission
 from tidings.ports.ledger.batch import (
@@ -349,7 +348,7 @@ class RoomKind:
         person = _person(submission, addressed)
         shown = _private(room, occupant, message, None)
         if accepted is None or person is None:
-            return send_to(room, addressed, shown, self._router)
+            return self._showing.to_one(room, addressed, shown)
         theirs = accepted.also[0] if accepted.also else accepted
         stored = stored_copy(submission.plan.classification, theirs, person.jid)
         sessions = [device.session for device in addressed.devices.values() if device.session is not None]
@@ -381,13 +380,6 @@ def _nothing() -> None:
 def _both(first: MaybeAwaitable, second: MaybeAwaitable) -> MaybeAwaitable:
     """Wait for what both doors have to wait for, which is nothing nearly always."""
     return first if second is None else second if first is None else in_turn((first, second))
-
-
-def send_to(room: Room, occupant: Occupant, stanza: Stanza, router: Router) -> MaybeAwaitable:
-    """Send a stanza to every device of one occupant."""
-    elsewhere = [jid for jid, device in occupant.devices.items() if device.session is None]
-    here = [device.session for device in occupant.devices.values() if device.session is not None]
-    return fan_out_from(room.jid, stanza, here, elsewhere, router, router.guests)
 
 
 def _person(submission: Submission, addressed: Occupant) -> Account | None:

@@ -114,6 +114,12 @@ class Showing:
         """Send a stanza to every device of every occupant."""
         return self._fan_out(room, stanza, room.occupants.devices())
 
+    def to_one(self, room: Room, occupant: Occupant, stanza: Stanza) -> MaybeAwaitable:
+        """Send a stanza to every device of one occupant."""
+        return self._fan_out(
+            room, stanza, ((jid, device.session) for jid, device in occupant.devices.items())
+        )
+
     def to_moderators(self, room: Room, stanza: Stanza) -> MaybeAwaitable:
         """Send a stanza to every device of every moderator."""
         moderators = (each for each in room.occupants if each.role is Role.MODERATOR)
