@@ -219,12 +219,12 @@ class Guests:
         if not here:
             self._here.pop(entity, None)
 
-    def _take_for_guests(self, _node: str, item: ToGuests) -> None:
-        stanza = read(item.stanza)
-        named = [Jid(text) for text in item.sessions] or list(self._here.get(Jid(item.entity), ()))
-        for jid in named:
-            session = self._session(jid)
-            if session is not None:
+    def _take_for_guests(self, node: str, item: ToGuests) -> None:
+        stanza, here = read(item.stanza), self._here.get(Jid(item.entity), {})
+        for jid in [Jid(text) for text in item.sessions] or list(here):
+            session, known = self._session(jid), here.get(jid)
+            # Who is not in it is told that he is out; an owner that is none any more says nothing.
+            if session is not None and (known is None or known[1] == node):
                 session.send_out(Outgoing(stanza, jid))
 
     async def _look_for_owner(self, entity: Jid) -> None:

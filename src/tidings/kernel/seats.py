@@ -210,14 +210,13 @@ class Seats:
         """Begin with no seat."""
 
     def wind_down(self) -> None:
+        """Keep the seats while the sessions of this node end, and leave what they are in."""
+
+    async def stop(self) -> None:
         """Give up all seats: those who are in the entities from other nodes are told by their own."""
         for entity, claim in list(self._held.items()):
             del self._held[entity]
             self._release(entity, claim)
-
-    async def stop(self) -> None:
-        """End."""
-        self.wind_down()
 
     # --- passing on
 

@@ -86,7 +86,7 @@ class SessionRegistry(Protocol):
         """Let an entity that nobody holds be held by this claim, and give who holds it now.
 
         That is never answered from a cache: of two nodes that ask at the same time one holds it, and both are
-        told which.
+        told which. What `of` says here from then on has it.
         """
         ...
 

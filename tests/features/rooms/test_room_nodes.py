@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator, Iterator
 
@@ -16,8 +17,11 @@ from tests.harness.world import World, WorldClient
 from tidings.app.rooms import MUC_LIGHT, ROOMS
 from tidings.base.jid import Jid
 from tidings.features.rooms.entrance import EntranceOptions
+from tidings.messages.origin import Via
 from tidings.ports.ledger.reading import PageQuery
+from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
+from tidings.wire.xmpp.stanza import Stanza
 
 __all__ = ["postgresql_server"]
 
@@ -190,6 +194,48 @@ async def test_who_is_connected_elsewhere_administers_and_configures(nodes: Node
         "<item jid='nina@localhost' affiliation='outcast'/></query></iq>"
     )
     assert refused.get("type") == "error"
+
+
+async def test_who_was_put_out_reads_the_archive_on_no_node(nodes: Nodes, room: str) -> None:
+    """Whatever the bus loses: a node that has not heard of it looks before it answers."""
+    address = room.replace("conference", "muclight")
+    nina = await nodes.one.online("nina@localhost/phone")
+    omar = await nodes.two.online("omar@localhost/desk")
+    await light.create(nina, light.user("omar"), to=address)
+    await nina.send(light.say("hello", to=address))
+    omar.take()
+    query = f"<iq type='set' id='q' to='{address}'><query xmlns='{ns.MAM2}'/></iq>"
+    answer = await omar.request(query)
+    assert answer.get("type") == "result"
+    assert any(b"hello" in each.to_bytes(ns.CLIENT) for each in omar.take("message"))
+    nodes.hub.loss = 1.0
+    nina.push(light.query("set", "affiliations", light.user("omar", "none"), to=address))
+    await nodes.settle()
+    refused = await omar.request(query)
+    assert refused.get("type") == "error"
+    nodes.hub.loss = 0.0
+    await nodes.run(3)
+
+
+async def test_an_operation_hears_what_became_of_what_it_sends(nodes: Nodes, room: str) -> None:
+    nina = await occupant(nodes.one, "nina", "Nina", room)
+    await nodes.two.online("omar@localhost/desk")
+    router = nodes.two.router
+    message = Stanza.build(
+        "message",
+        kind="groupchat",
+        sender=Jid("omar@localhost/desk"),
+        to=Jid(room),
+        content=(Element("body", ns.CLIENT, None, "hi"),),
+    )
+    work = asyncio.get_running_loop().create_task(
+        router.send(router.origin_of(Jid("omar@localhost"), Via.OPERATION), [message])
+    )
+    await nodes.settle()
+    [outcome] = work.result()
+    assert outcome.error is not None
+    assert outcome.error.condition == "not-acceptable"
+    assert texts(nina) == []
 
 
 async def test_who_loses_his_node_leaves_the_room(nodes: Nodes, room: str) -> None:

@@ -14,7 +14,7 @@ import structlog
 
 from tidings.base.jid import Jid
 from tidings.features.rooms.attendance import attendance_of, delivery_of
-from tidings.features.rooms.entrance import Entrance
+from tidings.features.rooms.entrance import Entrance, EntranceOptions
 from tidings.features.rooms.room import Occupant, Room, room_of
 from tidings.features.rooms.room_change import RoomChanged, RoomDestroyed
 from tidings.features.rooms.showing import Showing
@@ -39,7 +39,8 @@ class RoomNodes(Feature):
     """Joins the rooms of a host to other nodes; where there are none, it does nothing."""
 
     requires = (Entrance,)
-    option_name = "room_nodes"
+    Options = EntranceOptions
+    option_name = "muc"
 
     def __init__(self, host: Host, router: Router, cluster: Cluster) -> None:
         self._host = host

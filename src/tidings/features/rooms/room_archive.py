@@ -12,9 +12,11 @@ from typing import Final
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
 from tidings.features.rooms.affiliation import Affiliation, Role
-from tidings.features.rooms.room import Room
+from tidings.features.rooms.room import Room, room_of
 from tidings.features.rooms.standing import is_service
 from tidings.kernel.archive_view import ArchiveView
+from tidings.messages.router import Router
+from tidings.ports.ledger import Ledger
 from tidings.ports.ledger.batch import EntryKind
 from tidings.ports.ledger.reading import Archived
 from tidings.wire.xmpp import ns
@@ -61,6 +63,18 @@ def view_of(room: Room, asker: Jid) -> ArchiveView:
         shown=with_author if sees_addresses else None,
         matches=matches,
     )
+
+
+async def freshened(room: Room, router: Router, ledger: Ledger) -> Room:
+    """Give a room as it is kept now, which another node may have changed. Raises `BackendError`."""
+    seats = router.seats
+    if seats is None or seats.is_here(room.jid):
+        return room
+    if room.exists and room.state.version == (await ledger.head(room.jid)).version:
+        return room
+    directory = router.hosts[room.jid.domain].directory
+    directory.forget(room.jid)
+    return room_of(await directory.load(room.jid))
 
 
 def may_see_addresses(room: Room, asker: Jid) -> bool:

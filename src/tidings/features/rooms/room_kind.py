@@ -23,7 +23,7 @@ from tidings.features.rooms.limiting import Limits
 from tidings.features.rooms.mentioning import mentioned
 from tidings.features.rooms.passing import Passing
 from tidings.features.rooms.room import Occupant, Room, Subject, room_of
-from tidings.features.rooms.room_archive import CHANGES, view_of
+from tidings.features.rooms.room_archive import CHANGES, freshened, view_of
 from tidings.features.rooms.room_change import Change, RoomChanged
 from tidings.features.rooms.room_claims import without_room_claims
 from tidings.features.rooms.room_requests import RoomRequests
@@ -110,7 +110,7 @@ class RoomKind:
 
     async def archive_view(self, entity: Entity, asker: Jid) -> ArchiveView:
         """Let those read what was said who may enter."""
-        return view_of(room_of(entity), asker)
+        return view_of(await freshened(room_of(entity), self._router, self._ledger), asker)
 
     # --- before the commit: pure
 

@@ -19,7 +19,7 @@ from tidings.features.rooms.held_back import is_marker
 from tidings.features.rooms.light_delivery import LightDelivery
 from tidings.features.rooms.light_view import as_light, is_in, is_notice, is_open
 from tidings.features.rooms.room import Membership, Occupant, Room, room_of
-from tidings.features.rooms.room_archive import CHANGES, first_shown
+from tidings.features.rooms.room_archive import CHANGES, first_shown, freshened
 from tidings.features.rooms.storing import member_change
 from tidings.kernel.archive_view import ArchiveView
 from tidings.kernel.clock import Clock
@@ -72,7 +72,9 @@ class LightKind:
     has_parties = False
 
     def __init__(self, domain: str, rooms: str, router: Router, stores: Stores, clock: Clock) -> None:
-        del stores, clock  # what is kept and counted is the rooms'
+        del clock  # what is counted is the rooms'
+        assert stores.ledger is not None  # services are made for hosts with archives
+        self._ledger = stores.ledger
         self.domain = domain
         self.rooms_domain = rooms
         """The host of the rooms."""
@@ -119,6 +121,7 @@ class LightKind:
     async def archive_view(self, entity: Entity, asker: Jid) -> ArchiveView:
         """Let members read what was said and told; nobody else learns that there is a room."""
         room = room_of(await self.host.directory.load(self.address(entity.jid)))
+        room = await freshened(room, self._router, self._ledger)
         member = room.state.members.get(asker.bare) if room.exists else None
         may_read = is_in(member) or (room.exists and asker == Jid(self.domain))
         if not may_read or not is_open(room.configuration):
