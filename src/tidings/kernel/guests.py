@@ -85,6 +85,8 @@ class Guests:
         self._here: dict[Jid, dict[Jid, tuple[Jid, str]]] = {}
         """By entity of another node: the sessions of this one in it, how they are known, and the owner."""
         self._claims: dict[Jid, str] = {}
+        self._waiting: dict[Jid, list[ToMembers]] = {}
+        """By entity: what is for the members on nodes that are being asked for."""
         sessions.watchers.append(self._changed)
         lanes.takes(GuestIn, self._take_guest)
         lanes.takes(ToGuests, self._take_for_guests)
@@ -269,14 +271,26 @@ class Guests:
     def to_members(self, entity: Jid, stanza: Stanza, skip: Collection[Jid] = ()) -> MaybeAwaitable:
         """Send a stanza to the accounts on other nodes that know an entity."""
         item = ToMembers(entity.text, stanza.to_bytes(), skip=tuple(jid.text for jid in skip))
+        waiting = self._waiting.get(entity)
+        if waiting is not None:
+            waiting.append(item)
+            return None
         bound = self._registry.of(entity)
         if not isinstance(bound, Mapping):
-            return self._to_nodes_later(bound, item)
+            self._waiting[entity] = [item]
+            return self._to_nodes_later(entity, bound)
         self._to_nodes(bound, item)
         return None
 
-    async def _to_nodes_later(self, bound: Awaitable[Bound], item: ToMembers) -> None:
-        self._to_nodes(await bound, item)
+    async def _to_nodes_later(self, entity: Jid, found: Awaitable[Bound]) -> None:
+        """Send what has come meanwhile, too, in its order."""
+        try:
+            bound: Bound = await found
+        except BackendError as error:
+            log.error("registry_unreachable", reason=str(error))
+            bound = {}
+        for item in self._waiting.pop(entity):
+            self._to_nodes(bound, item)
 
     def _to_nodes(self, bound: Bound, item: ToMembers) -> None:
         for resource, each in bound.items():

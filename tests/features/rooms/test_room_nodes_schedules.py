@@ -11,10 +11,11 @@ import random
 import msgspec
 import pytest
 
+from tests.features.rooms.light import stage as light
 from tests.features.rooms.stage import ROOM, shown
 from tests.harness.nodes import Nodes
 from tests.harness.world import World, WorldClient
-from tidings.app.rooms import ROOMS
+from tidings.app.rooms import MUC_LIGHT, ROOMS
 from tidings.base.jid import Jid
 from tidings.features.rooms.entrance import EntranceOptions
 from tidings.ports.ledger.reading import PageQuery
@@ -23,6 +24,8 @@ from tidings.wire.xmpp import ns
 
 OPTIONS: dict[str, msgspec.Struct] = {"muc": msgspec.convert({"locks_new": False}, EntranceOptions)}
 ENTERING = f"<x xmlns='{ns.MUC}'><history maxstanzas='0'/></x>"
+
+MEMBERS = "".join(light.user(name) for name in ("omar", "pia", "quinn"))
 
 
 class Person:
@@ -193,4 +196,38 @@ async def test_who_is_in_hears_everything_once_in_order(seed: int) -> None:
         assert (person.is_in, person.sees) == (True, {each.name for each in there}), person.name
         if person.visits[-1]:
             assert person.visits[-1][-1] == kept[-1]
+    await nodes.stop()
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_members_by_muc_light_hear_everything_once_in_order(seed: int) -> None:
+    dice = random.Random(seed)
+    nodes = await Nodes.start(
+        loss=0.2,
+        delay=0.2,
+        seed=seed,
+        stale=0.1,
+        is_slow=seed % 2 == 0,
+        names=("one", "two", "three"),
+        services=(ROOMS, MUC_LIGHT),
+        options=OPTIONS,
+    )
+    people = [
+        await nodes.wait_for(world.online(f"{name}@localhost/phone"))
+        for name, world in zip(("nina", "omar", "pia", "quinn"), [*nodes.worlds, nodes.one], strict=True)
+    ]
+    await nodes.run(1)
+    people[0].push(light.query("set", "create", f"<configuration/><occupants>{MEMBERS}</occupants>"))
+    await nodes.run(5)
+    for person in people:
+        person.take()
+    for number in range(30):
+        dice.choice(people).push(light.say(f"text {number}", id_=f"m{number}"))
+        if dice.random() < 0.4:
+            await nodes.run(dice.choice((0.02, 0.2)))
+    await nodes.run(15)
+    heard = [text for _, text in light.texts(people[0])]
+    assert sorted(heard, key=str) == sorted(f"text {number}" for number in range(30))
+    for person in people[1:]:
+        assert [text for _, text in light.texts(person)] == heard
     await nodes.stop()
