@@ -102,7 +102,7 @@ class RoomNodes(Feature):
         self._attendance.settle(room)
 
     def farewell(self, known_as: Jid) -> Stanza:
-        """Tell an occupant that the room goes on elsewhere, and that he is not in it (§17.3)."""
+        """Tell an occupant that the room goes on elsewhere, and that he is not in it (§11.2)."""
         about = about_occupant(
             OccupantItem(affiliation="none", role="none"), statuses=(Status.SELF, Status.SHUTDOWN)
         )
