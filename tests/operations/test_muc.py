@@ -123,6 +123,8 @@ async def test_affiliations_are_listed_all_or_of_one_kind(world: World, alice: W
     assert [each.user for each in (*page.items, *rest)] == [each.user for each in found]
     one = (await call(world, "affiliations", affiliation="member")).items
     assert [each.user for each in one] == [BOB]
+    assert (await refused(world, "affiliations", by=BOB))[0] == "not-allowed", "a list has real addresses"
+    await call(world, "configure", whois="anyone")
     seen = (await call(user(world, BOB), "affiliations", by=BOB)).items
     assert [each.user for each in seen] == [ALICE, BOB], "who is banned is nobody's business"
     assert await refused(world, "affiliations", by=BOB, affiliation="outcast") == (

@@ -11,6 +11,7 @@ from tidings.base.jid import Jid
 from tidings.features.rooms import RoomAdministrators, RoomKind
 from tidings.features.rooms.room import Room
 from tidings.kernel.host import Host
+from tidings.kernel.maybe_awaitable import until_done
 from tidings.operations.catalogue import EVERYBODY, operation
 from tidings.operations.context import Context
 from tidings.operations.errors import OperationError
@@ -176,7 +177,8 @@ async def _change_role(
 async def _administer(host: Host, room: Room, actor: Jid, item: OccupantItem) -> None:
     """Ask what those ask who administer a room."""
     request = asking("set", room.jid, actor, RoomAdministration((item,)), room)
-    await feature_of(host, RoomAdministrators).change(request)
+    changed = await feature_of(host, RoomAdministrators).change(request)
+    await until_done(changed.then())
 
 
 OPERATIONS = (set_affiliation, set_role, kick, invite)

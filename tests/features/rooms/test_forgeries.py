@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.features.rooms.light import stage as light
-from tests.features.rooms.stage import ROOM, enter, occupant, world
+from tests.features.rooms.stage import ROOM, enter, occupant, shown, world
 from tests.features.rooms.test_owners_and_admins import admin, condition
 from tests.harness.world import World, WorldClient
 from tidings.wire.xml.element import Element
@@ -168,9 +168,11 @@ async def test_an_outcast_speaks_to_nobody(world: World) -> None:
         f"<message to='{ROOM}'><x xmlns='{ns.MUC_USER}'><decline to='alice@localhost'/></x></message>",
         f"<message to='{ROOM}'><x xmlns='{ns.MUC_USER}'><invite to='alice@localhost'/></x></message>",
         f"<presence to='{ROOM}/Bob'><x xmlns='{ns.MUC}'/></presence>",
-        f"<presence to='{ROOM}/Bob'/>",
     ):
         await bob.send(stanza)
         [answer] = bob.take()
         assert condition(answer) in {"not-acceptable", "forbidden"}
+    await bob.send(f"<presence to='{ROOM}/Bob'/>")
+    [gone] = bob.take()
+    assert (shown(gone)[1], shown(gone)[4]) == ("unavailable", ["110", "307", "333"])
     assert alice.take() == []

@@ -291,7 +291,7 @@ async def test_reasons_and_presences_are_as_long_as_they_may_be() -> None:
     assert told(await admin(alice, f"<item nick='Bob' role='none'>{reason}</item>"))[2] == text
     assert told(await owner(alice, f"<destroy>{reason}</destroy>"))[2] == text
     alice.take()
-    invitation = f"<x xmlns='{ns.MUC_USER}'><invite to='carol@localhost'>{reason}</invite></x>"
+    invitation = f"<x xmlns='{ns.MUC_USER}'><invite to='bob@localhost'>{reason}</invite></x>"
     await alice.send(f"<message to='{ROOM}'>{invitation}</message>")
     assert told(alice.take()[0])[2] == text
     bob.take()
