@@ -1,15 +1,17 @@
-"""Reads what the server has of an account: every entry of its archive, and the unread counts of its inbox."""
+"""Reads what the server has of an account or a room: every entry of its archive, and the unread counts."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from lxml import etree
 
-from tests.faults.device import DISPLAYED, MAM, RSM, position_of
-from tests.faults.stream import CLIENT, Stream, StreamBrokenError
+from tests.faults.device import DISPLAYED, position_of
+from tests.faults.rooms import MAM, RSM, Door, address_of, changed_members, room_at
+from tests.faults.stream import CLIENT, Stream, StreamBrokenError, own_bare
 
 INBOX = "erlang-solutions.com:xmpp:inbox:0"
 DELAY = "{urn:xmpp:delay}delay"
@@ -25,9 +27,12 @@ class Entry:
     stamp: datetime
     id: str
     sender: str
+    """Empty for what a room tells by itself."""
     recipient: str
     target: str
     """The message that it marks as displayed; empty for a message of a person."""
+    members: Mapping[str, str] = field(default_factory=dict)
+    """Who is what in the room from here on; of what the room itself tells."""
 
     @property
     def position(self) -> int:
@@ -49,14 +54,16 @@ class ArchiveReader:
             await stream.bind("auditor")
         return cls(stream, f"{name}@localhost")
 
-    async def after(self, archive_id: str) -> list[Entry]:
-        """Every entry after this one; all entries for an empty id."""
+    async def after(self, archive_id: str, room: str = "") -> list[Entry]:
+        """Every entry after this one; all entries for an empty id. A room is read by MUC Light."""
         entries: list[Entry] = []
+        to = f" to='{address_of(room, Door.LIGHT)}'" if room else ""
         while True:
             after = f"<after>{archive_id}</after>" if archive_id else ""
             results, iq = await self._ask(
                 f"<query xmlns='{MAM}' queryid='audit'>"
-                f"<set xmlns='{RSM}'><max>{_PAGE}</max>{after}</set></query>"
+                f"<set xmlns='{RSM}'><max>{_PAGE}</max>{after}</set></query>",
+                to,
             )
             entries += [_entry(result) for result in results]
             fin = iq.find(f"{{{MAM}}}fin")
@@ -67,13 +74,15 @@ class ArchiveReader:
             archive_id = entries[-1].archive_id
 
     async def unread(self) -> dict[str, int]:
-        """The unread count of each conversation by peer."""
+        """The unread count of each conversation by peer; rooms are named by their own addresses."""
         results, _ = await self._ask(f"<inbox xmlns='{INBOX}' queryid='audit'/>")
         counts = {}
         for result in results:
             message = _inner(result)
             parties = {message.get(name, "").partition("/")[0] for name in ("from", "to")}
-            (peer,) = parties - {self._bare}
+            peer = room_at(message.get("from", ""))
+            if not peer:
+                (peer,) = parties - {self._bare}
             counts[peer] = int(result.get("unread"))
         return counts
 
@@ -86,9 +95,9 @@ class ArchiveReader:
         """Drop the connection."""
         self._stream.abort()
 
-    async def _ask(self, payload: str) -> tuple[list[etree._Element], etree._Element]:
+    async def _ask(self, payload: str, to: str = "") -> tuple[list[etree._Element], etree._Element]:
         """Send a request and give the results and the answer."""
-        self._stream.send(f"<iq type='set' id='audit'>{payload}</iq>")
+        self._stream.send(f"<iq type='set' id='audit'{to}>{payload}</iq>")
         results = []
         async with asyncio.timeout(_PATIENCE):
             while True:
@@ -111,11 +120,19 @@ def _entry(result: etree._Element) -> Entry:
     delay = result.find(f".//{DELAY}")
     assert delay is not None, etree.tostring(result)
     displayed = message.find(DISPLAYED)
+    sender, _, occupant = message.get("from", "").partition("/")
+    room = room_at(sender)
     return Entry(
         archive_id=result.get("id", ""),
         stamp=datetime.fromisoformat(delay.get("stamp", "")),
         id=message.get("id", ""),
-        sender=message.get("from", "").partition("/")[0],
-        recipient=message.get("to", "").partition("/")[0],
+        sender=_person(occupant) if room else sender,
+        recipient=room or message.get("to", "").partition("/")[0],
         target=displayed.get("id", "") if displayed is not None else "",
+        members=changed_members(message),
     )
+
+
+def _person(occupant: str) -> str:
+    """Give who stands behind the resource of an address in a room; nobody where the room speaks itself."""
+    return occupant if "@" in occupant or not occupant else own_bare(occupant)

@@ -8,11 +8,9 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.faults.archive import ArchiveReader
 from tests.faults.book import Fate
 from tests.faults.crashes import Outcome, Tell
-from tests.faults.population import DEVICES, Population
-from tests.faults.stream import own_bare
+from tests.faults.population import Population, read_archives
 from tests.harness.server_process import ServerProcess, tidings_command
 
 
@@ -66,17 +64,13 @@ async def _check(population: Population, backup: Backup, folder: Path) -> int:
     assert not done.returncode, done.stderr
     server = await asyncio.to_thread(ServerProcess.start, folder)
     try:
-        for name in DEVICES:
-            reader = await ArchiveReader.open(server.tcp_port, name)
-            archive = await reader.after("")
-            await reader.close()
+        for bare, archive in (await read_archives(server.tcp_port)).items():
             entries += len(archive)
-            bare = own_bare(name)
             if archive != population.archives[bare][: len(archive)]:
                 book.complain(f"{bare}: a restored archive is not the beginning of the one that went on")
             there = {entry.id for entry in archive}
             for id_ in backup.acknowledged - there:
-                if bare in (book.sent[id_].sender, book.sent[id_].recipient):
+                if bare in book.sent[id_].archives:
                     book.complain(f"{bare}: {id_} was acknowledged before the backup began and is not in it")
     finally:
         await asyncio.to_thread(server.stop)

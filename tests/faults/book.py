@@ -5,6 +5,8 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 
+from tests.faults.rooms import room_at
+
 
 class Fate(enum.Enum):
     """What its sender knows of a message."""
@@ -22,14 +24,20 @@ class Sent:
     sender: str
     device: str
     recipient: str
+    """A bare JID; of a room the one by MUC, whatever door the sender comes by."""
     number: int
     """Its place among the messages of its device."""
     target: str = ""
-    """The message up to which the sender has read."""
+    """The message up to which the sender has read, in a room by its archive id."""
     fate: Fate = Fate.UNKNOWN
     attempts: int = 0
     was_refused: bool = False
     """An error came at some time: its place in the order is not the first one any more."""
+
+    @property
+    def archives(self) -> tuple[str, ...]:
+        """Whose archives it belongs into: the room's, or those of both people."""
+        return (self.recipient,) if room_at(self.recipient) else (self.sender, self.recipient)
 
 
 @dataclass(slots=True)

@@ -34,11 +34,23 @@ class Outcome:
                     each.was_refused and each.fate is Fate.ACKNOWLEDGED for each in book.sent.values()
                 ),
                 "markers among them": sum(bool(each.target) for each in book.sent.values()),
+                "messages to rooms acknowledged": sum(
+                    len(each.archives) == 1 and each.fate is Fate.ACKNOWLEDGED for each in book.sent.values()
+                ),
                 "entries in all archives": sum(map(len, population.archives.values())),
+                "joins and leaves in archives of rooms": sum(
+                    bool(entry.members) for archive in population.archives.values() for entry in archive
+                ),
                 "deliveries": sum(len(device.arrived) for device in devices),
-                "deliveries repeated with the same id": sum(device.repeats for device in devices),
+                "deliveries in rooms": sum(
+                    len(arrived) for device in devices for arrived in device.rooms.arrived.values()
+                ),
+                "deliveries repeated with the same id": sum(
+                    device.repeats + device.rooms.repeats for device in devices
+                ),
                 "log-ins": sum(device.logins for device in devices),
                 "resumptions": sum(device.resumptions for device in devices),
+                "returns by sync": sum(device.rooms.syncs for device in devices),
                 "audits": population.audits,
                 "violations": len(book.violations),
             },

@@ -15,12 +15,10 @@ from collections import deque
 from lxml import etree
 
 from tests.faults.book import Book, Fate, Sent
+from tests.faults.rooms import MAM, RSM, STANZA_ID, Visits, address_of, room_at
 from tests.faults.stream import CLIENT, Stream, StreamBrokenError, own_bare
 
 SM = "urn:xmpp:sm:3"
-MAM = "urn:xmpp:mam:2"
-RSM = "http://jabber.org/protocol/rsm"
-STANZA_ID = "{urn:xmpp:sid:0}stanza-id"
 DISPLAYED = "{urn:xmpp:chat-markers:0}displayed"
 PAUSE = 0.03  # seconds before a device tries again
 PATIENCE = 20.0  # seconds that a step of the log-in may take
@@ -51,18 +49,25 @@ class Device:
         self.resumptions = 0
         self.logins = 0
         self.unread: deque[tuple[str, str]] = deque(maxlen=30)
-        """(peer, id) of messages that arrived lately, for markers."""
+        """(peer, id) of messages that arrived lately, for markers; in rooms the id is that of the archive."""
         self.story: deque[str] = deque(maxlen=12)
         """What happened to its sessions lately, for the text of a failure."""
-        self.is_ready = False
-        """It is logged in, and has asked for what it missed."""
+        self.rooms = Visits(
+            name,
+            syncs=kind is Kind.PULLS,
+            send=self._answer,
+            complain=lambda text: book.complain(f"{name}/{resource}: {text}"),
+            seen=self._saw_in_room,
+        )
+        self._is_open = False
         self._book = book
         self._chance = chance
         self._ended = False
         self._stream: Stream | None = None
         self._resumption = ""
         self._in = self._out = 0
-        self._unacknowledged: deque[Sent | None] = deque()
+        self._unacknowledged: deque[Sent | str] = deque()
+        """Messages, and the text of everything else."""
         self._again: deque[Sent] = deque()
         self._made = 0
         self._pulled = ""
@@ -72,9 +77,18 @@ class Device:
     # -- what the load does with it
 
     @property
+    def is_ready(self) -> bool:
+        """Tell whether it is logged in, and has all that it missed."""
+        return self._is_open and self._held is None and self.rooms.is_settled
+
+    @property
     def is_settled(self) -> bool:
         """Tell whether everything that it sent is acknowledged."""
-        return self.is_ready and not self._again and not any(self._unacknowledged)
+        return self.is_ready and not self._again and not self._has_unacknowledged
+
+    @property
+    def _has_unacknowledged(self) -> bool:
+        return any(isinstance(each, Sent) for each in self._unacknowledged)
 
     @property
     def under_way(self) -> int:
@@ -91,7 +105,7 @@ class Device:
 
     def ask(self) -> None:
         """Ask the server for an acknowledgement while one is missing."""
-        if self.is_ready and self._stream is not None and any(self._unacknowledged):
+        if self.is_ready and self._stream is not None and self._has_unacknowledged:
             self._stream.send(f"<r xmlns='{SM}'/>")
 
     def send_refused_again(self) -> None:
@@ -102,7 +116,7 @@ class Device:
     async def leave_in_order(self) -> None:
         """End the stream as RFC 6120 §4.4 says, which acknowledges what arrived; it will be back."""
         if self._stream is not None:
-            self.is_ready = False
+            self._is_open = False
             self._resumption = ""
             self._stream.send("</stream:stream>")
             await self._stream.drained()
@@ -127,7 +141,7 @@ class Device:
             except (OSError, StreamBrokenError, TimeoutError):
                 pass
             finally:
-                self.is_ready = False
+                self._is_open = False
                 if self._stream is not None:
                     self._stream.abort()
                     self._stream = None
@@ -143,7 +157,7 @@ class Device:
                 self.resumptions += 1
             else:
                 await self._begin(self._stream)
-        self.is_ready = self._held is None
+        self._is_open = True
         while True:
             self._take(await self._stream.receive())
 
@@ -179,17 +193,21 @@ class Device:
         again = [
             each
             for each in self._unacknowledged
-            if each is not None and each not in self._again and self._may_repeat(each)
+            if isinstance(each, Sent) and each not in self._again and self._may_repeat(each)
         ]
         self.story.append(f"begins, again {[each.number for each in again]}")
         self._unacknowledged.clear()
         self._in = self._out = 0
         self._held = [] if self.kind is Kind.PULLS else None
-        self._send_stanza(None)
+        self._send_stanza("<presence/>")
+        self.rooms.begin()
         if self.kind is Kind.PULLS:
             self._pull()
         for message in again:
-            self._send_message(message)
+            if room_at(message.recipient):
+                self._again.append(message)  # when it is in the room
+            else:
+                self._send_message(message)
 
     # -- sending
 
@@ -197,8 +215,8 @@ class Device:
         message.fate = Fate.UNKNOWN
         self._send_stanza(message)
 
-    def _send_stanza(self, message: Sent | None) -> None:
-        """Send a message, or the initial presence."""
+    def _send_stanza(self, message: Sent | str) -> None:
+        """Send a message, or the text of anything else."""
         if self.kind is not Kind.PLAIN:
             self._out += 1
             self._unacknowledged.append(message)
@@ -206,27 +224,26 @@ class Device:
         if self.kind is not Kind.PLAIN and self._chance.random() < 0.3 and self._stream is not None:
             self._stream.send(f"<r xmlns='{SM}'/>")
 
-    def _write(self, message: Sent | None) -> None:
-        if message is not None:
+    def _write(self, message: Sent | str) -> None:
+        if isinstance(message, Sent):
             message.attempts += 1
+            message = self._text(message)
         if self._stream is not None:
-            self._stream.send(self._text(message))
+            self._stream.send(message)
 
-    def _text(self, message: Sent | None) -> str:
-        if message is None:
-            return "<presence/>"
+    def _text(self, message: Sent) -> str:
         origin = "" if self.kind is Kind.COUNTS else f"<origin-id xmlns='urn:xmpp:sid:0' id='{message.id}'/>"
         content = f"<body>{message.id}</body>"
         if message.target:
             content = f"<displayed xmlns='urn:xmpp:chat-markers:0' id='{message.target}'/>"
-        return f"<message type='chat' id='{message.id}' to='{message.recipient}'>{content}{origin}</message>"
+        kind, to = "chat", message.recipient
+        if room_at(to):
+            kind, to = "groupchat", address_of(to, self.rooms.doors[to])
+        return f"<message type='{kind}' id='{message.id}' to='{to}'>{content}{origin}</message>"
 
     def _pull(self) -> None:
         after = f"<after>{self._pulled}</after>" if self._pulled else ""
-        self._out += 1
-        self._unacknowledged.append(None)
-        assert self._stream is not None
-        self._stream.send(
+        self._answer(
             f"<iq type='set' id='pull'><query xmlns='{MAM}' queryid='pull'>"
             f"<set xmlns='{RSM}'><max>100</max>{after}</set></query></iq>"
         )
@@ -238,7 +255,7 @@ class Device:
             self._book.complain(f"{self.name}/{self.resource}: h={number} for {self._out} stanzas")
         for _ in range(min(number, self._out) - first):
             message = self._unacknowledged.popleft()
-            if message is not None and message.fate is Fate.UNKNOWN:
+            if isinstance(message, Sent) and message.fate is Fate.UNKNOWN:
                 message.fate = Fate.ACKNOWLEDGED
 
     # -- receiving
@@ -253,6 +270,8 @@ class Device:
                 self._acknowledge(int(element.get("h")))
             return
         self._in += 1
+        if self.rooms.take(element):
+            return
         if name.localname == "message":
             self._take_message(element)
         elif name.localname == "iq":
@@ -270,16 +289,16 @@ class Device:
                 held, self._held = self._held or [], None
                 for message in held:
                     self._take_message(message)
-                self.is_ready = True
             else:
                 self._pull()
 
     def _answer(self, text: str) -> None:
+        """Send what is no message."""
         assert self._stream is not None
-        self._stream.send(text)
         if self.kind is not Kind.PLAIN:
             self._out += 1
-            self._unacknowledged.append(None)
+            self._unacknowledged.append(text)
+        self._stream.send(text)
 
     def _take_message(self, message: etree._Element) -> None:
         result = message.find(f"{{{MAM}}}result")
@@ -315,6 +334,14 @@ class Device:
         sent.was_refused = True
         if self._may_repeat(sent) and sent not in self._again:
             self._again.append(sent)
+
+    def _saw_in_room(self, room: str, archive_id: str, message: etree._Element) -> None:
+        """Learn from what the room shows that a message of this device is kept; others may be marked."""
+        sent = self._book.sent.get(message.get("id", ""))
+        if sent is None or sent.sender != self.bare:
+            self.unread.append((room, archive_id))
+        elif sent.device == self.resource and sent.fate is Fate.UNKNOWN:
+            sent.fate = Fate.ACKNOWLEDGED
 
     def _may_repeat(self, message: Sent) -> bool:
         """Tell whether the server can recognise a repeat; a refused message may have been kept after all."""

@@ -9,13 +9,18 @@ from collections.abc import Iterator
 from tests.faults.archive import ArchiveReader, Entry
 from tests.faults.book import Book
 from tests.faults.device import Device, Kind, cancelled
+from tests.faults.founding import found_rooms
 from tests.faults.invariants import (
     check_archive,
     check_device,
     check_order,
     check_presence,
+    check_room_of,
+    said_in,
+    unread_in_room,
     unread_of,
 )
+from tests.faults.rooms import LANE, LEAVER, OWNER, ROOMS, Door
 from tests.faults.stream import own_bare, password_of
 from tests.harness.server_process import ServerProcess
 
@@ -47,6 +52,7 @@ class Population:
     def __init__(self, server: ServerProcess, chance: random.Random) -> None:
         self.book = Book()
         self.archives: dict[str, list[Entry]] = {own_bare(name): [] for name in DEVICES}
+        self.archives |= {room: [] for room in ROOMS}
         self.audits = 0
         self._server = server
         self._chance = chance
@@ -62,6 +68,7 @@ class Population:
         """Make the accounts and connect every device, so that the server knows them."""
         for name in DEVICES:
             await asyncio.to_thread(self._server.register, name, password_of(name))
+        await found_rooms(self._server.tcp_port)
         for device in self.devices:
             device.port = self._server.tcp_port
             self._tasks.append(asyncio.create_task(device.run()))
@@ -86,6 +93,8 @@ class Population:
 
         def is_settled() -> bool:
             for device in self.devices:
+                if device.is_ready:
+                    device.rooms.come_back()
                 device.send_refused_again()
                 device.ask()
             return all(device.is_settled for device in self.devices)
@@ -96,12 +105,15 @@ class Population:
         """Compare everything with what the server has; `Book.violations` tells what is wrong."""
         self.audits += 1
         before = len(self.book.violations)
+        await self._read_rooms()
         for name in DEVICES:
             await self._audit_account(name)
         check_presence(self.archives, self.book)
         for device in self.devices:
             await self._until_it_has_all(device)
             check_device(device, self.archives[device.bare], self.book)
+            for room in device.rooms.doors:
+                check_room_of(device, room, self.archives[room], self.book)
         if len(self.book.violations) > before:
             for device in self.devices:
                 story = "; ".join(device.story)
@@ -109,11 +121,20 @@ class Population:
 
     async def audit_from_the_start(self) -> None:
         """Read every archive once more from its first entry: nothing that was read has changed."""
-        for name in DEVICES:
-            reader = await ArchiveReader.open(self._server.tcp_port, name)
-            if await reader.after("") != self.archives[own_bare(name)]:
-                self.book.complain(f"{name}: the archive is not what it was")
-            await reader.close()
+        for bare, entries in (await read_archives(self._server.tcp_port)).items():
+            if entries != self.archives[bare]:
+                self.book.complain(f"{bare}: the archive is not what it was")
+
+    async def _read_rooms(self) -> None:
+        reader = await ArchiveReader.open(self._server.tcp_port, OWNER)
+        try:
+            for room in ROOMS:
+                archive = self.archives[room]
+                archive += await reader.after(archive[-1].archive_id if archive else "", room)
+                check_archive(room, archive, self.book)
+                check_order(room, archive, self.book)
+        finally:
+            reader.abort()
 
     async def _audit_account(self, name: str) -> None:
         bare, port = own_bare(name), self._server.tcp_port
@@ -127,14 +148,22 @@ class Population:
         check_archive(bare, archive, self.book)
         check_order(bare, archive, self.book)
         expected = unread_of(bare, archive)
+        for room, people in ROOMS.items():
+            count = unread_in_room(bare, room, self.archives[room]) if name in people else None
+            if count is not None and said_in(self.archives[room]):
+                expected[room] = count
         if unread != expected:
             self.book.complain(f"{bare}: unread {unread} instead of {expected}")
 
     async def _until_it_has_all(self, device: Device) -> None:
         """Wait for deliveries under way; one that never comes is the audit's to find."""
         expected = {entry.archive_id for entry in self.archives[device.bare] if entry.sender != device.bare}
+        rooms = {room: said_in(self.archives[room]).keys() for room in device.rooms.inside}
         for _ in self._moments(40.0):
-            if expected <= device.arrived.keys():
+            arrived = device.rooms.arrived
+            if expected <= device.arrived.keys() and all(
+                said <= arrived[room].keys() for room, said in rooms.items()
+            ):
                 return
             await asyncio.sleep(0.02)
 
@@ -153,10 +182,31 @@ class Population:
             event = self._chance.random()
             if event < 0.01:
                 device.drop()
-            elif event < 0.2 and device.unread:
-                device.say(*self._chance.choice(device.unread))
+            elif event < 0.03:
+                self._come_or_go(device)
+            elif event < 0.2 and (unread := self._to_be_marked(device)):
+                device.say(*self._chance.choice(unread))
             else:
-                device.say(self._chance.choice(others))
+                rooms = device.rooms.inside
+                device.say(self._chance.choice(rooms if rooms and self._chance.random() < 0.4 else others))
+
+    def _come_or_go(self, device: Device) -> None:
+        """Leave a room or enter it again, by MUC with one device, by MUC Light with everything."""
+        rooms = device.rooms
+        if device.name == OWNER:
+            rooms.take_in(LANE, LEAVER)
+        elif device.name == LEAVER and LANE in rooms.inside:
+            rooms.leave(LANE)
+        elif away := [
+            room for room, door in rooms.doors.items() if door is Door.MUC and room in rooms.inside
+        ]:
+            rooms.leave(self._chance.choice(away))
+        else:
+            rooms.come_back()
+
+    @staticmethod
+    def _to_be_marked(device: Device) -> list[tuple[str, str]]:
+        return [each for each in device.unread if each[0] not in ROOMS or each[0] in device.rooms.inside]
 
     async def _until(self, condition, what: str) -> None:
         for _ in self._moments(SETTLE_SECONDS):
@@ -184,3 +234,15 @@ class Population:
         end = asyncio.get_running_loop().time() + seconds
         while asyncio.get_running_loop().time() < end:
             yield
+
+
+async def read_archives(port: int) -> dict[str, list[Entry]]:
+    """Read the archives of all accounts and rooms of a server from their first entries."""
+    found: dict[str, list[Entry]] = {}
+    for name in DEVICES:
+        reader = await ArchiveReader.open(port, name)
+        found[own_bare(name)] = await reader.after("")
+        if name == OWNER:
+            found |= {room: await reader.after("", room) for room in ROOMS}
+        await reader.close()
+    return found
