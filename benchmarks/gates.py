@@ -24,6 +24,8 @@ class Gate:
     peer: str = ""
     """Another server, or `BEST_PEER`: the one with the best figure, each in its best configuration."""
     other_scenario: str = ""
+    other_metric: Metric | None = None
+    """What is compared with, where that has another name."""
     at_least: bool = False
     """More is better, and the limit is the least that will do."""
 
@@ -55,6 +57,26 @@ GATES = (
         peer=BEST_PEER,
         at_least=True,
     ),
+    Gate("room of 500: CPU of a copy", "room-500", Metric.CPU, 6.0),
+    Gate("room of 500: CPU of a copy beside the best peer", "room-500", Metric.CPU, 1.0, peer=BEST_PEER),
+    Gate(
+        "MUC Light: 10,000 members beside 50, 50 online",
+        "light-room-10000",
+        Metric.CPU,
+        3.0,
+        other_scenario="light-room-50",
+    ),
+    Gate("join of a room with 1,000 occupants", "room-join", Metric.JOIN_CPU, 50.0),
+    Gate("2,000 joins at once: longest turn of the event loop", "room-joins", Metric.TURN, 50.0),
+    Gate(
+        "1,000 rooms: deliveries/s beside 1:1",
+        "rooms-durable",
+        Metric.DELIVERIES,
+        1 / 1.5,
+        other_scenario="durable",
+        other_metric=Metric.THROUGHPUT,
+        at_least=True,
+    ),
     Gate(
         "MAM page: a million beside a thousand",
         "mam-page-million",
@@ -82,10 +104,10 @@ def _judge(gate: Gate, results: Results) -> Verdict:
     measured = results[gate.scenario].get("tidings", {}).get(gate.metric)
     sign = "≥" if gate.at_least else "≤"
     base: float | None = 1.0
-    limit = f"{sign} {gate.limit:g} {gate.metric.value.rpartition(', ')[2]}"
+    limit = f"{sign} {gate.limit:.3g} {gate.metric.value.rpartition(', ')[2]}"
     if gate.peer or gate.other_scenario:
         base = _base(gate, results.get(gate.other_scenario or gate.scenario, {}))
-        limit = f"{sign} {gate.limit:g} of {gate.peer or gate.other_scenario}"
+        limit = f"{sign} {gate.limit:.3g} of {gate.peer or gate.other_scenario}"
     if measured is None or not base:
         return Verdict(gate.path, limit, None, None)
     value = measured / base
@@ -95,7 +117,7 @@ def _judge(gate: Gate, results: Results) -> Verdict:
 def _base(gate: Gate, rows: dict[str, Figures]) -> float | None:
     """Find the figure that Tidings is compared with."""
     if gate.peer != BEST_PEER:
-        return rows.get(gate.peer or "tidings", {}).get(gate.metric)
+        return rows.get(gate.peer or "tidings", {}).get(gate.other_metric or gate.metric)
     peers = [row[gate.metric] for name, row in rows.items() if name != "tidings" and gate.metric in row]
     best = max if gate.at_least else min
     return best(peers, default=None)

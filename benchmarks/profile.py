@@ -14,6 +14,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import signals
 from benchmarks.scenarios import SCENARIOS
 from benchmarks.servers.base import running
 from benchmarks.servers.tidings import Tidings
@@ -40,11 +41,11 @@ class SampledTidings(Tidings):
 
     def begin(self) -> None:
         """Begin to take samples."""
-        os.kill(self.pid, signal.SIGUSR1)
+        os.kill(self.pid, signals.BEGIN)
 
     def end(self) -> None:
         """Stop, and wait until the samples are written."""
-        os.kill(self.pid, signal.SIGUSR2)
+        os.kill(self.pid, signals.END)
         deadline = time.monotonic() + 10
         while not self._stacks.exists():
             if time.monotonic() > deadline:

@@ -1,8 +1,9 @@
 """Runs Tidings with a sampling profiler: `python -m benchmarks.sampler FILE serve --config …`.
 
-SIGUSR1 begins to sample and SIGUSR2 ends it and writes the stacks to FILE, one a line with its count, the
-format that flame graph tools read. A sample is taken every two milliseconds of processor time in the main
-thread. Time spent in C code counts for the line that called it, and the time of the event loop for `(loop)`.
+One signal begins to sample, and another one ends it (`benchmarks.signals`) and writes the stacks to FILE, one
+a line with its count, the format that flame graph tools read. A sample is taken every two milliseconds of
+processor time in the main thread. Time spent in C code counts for the line that called it, and the time of
+the event loop for `(loop)`.
 """
 
 import signal
@@ -11,6 +12,7 @@ from collections import Counter
 from pathlib import Path
 from types import FrameType
 
+from benchmarks import signals
 from tidings.app.cli import main
 
 _INTERVAL = 0.002
@@ -26,8 +28,8 @@ class Sampler:
     def install(self) -> None:
         """Answer to the signals."""
         signal.signal(signal.SIGPROF, self._sample)
-        signal.signal(signal.SIGUSR1, self._begin)
-        signal.signal(signal.SIGUSR2, self._end)
+        signal.signal(signals.BEGIN, self._begin)
+        signal.signal(signals.END, self._end)
 
     def _begin(self, _number: int, _frame: FrameType | None) -> None:
         self._stacks.clear()

@@ -14,11 +14,16 @@ class Metric(enum.Enum):
 
     CONNECTION_MEMORY = "memory per connection, kB"
     START = "start to first log-in, s"
+    TURN = "longest turn of the event loop, ms of CPU"
+    JOIN_CPU = "server CPU per join, ms"
     THROUGHPUT = "messages per second"
     REQUEST = "request to last result, ms"
     CPU = "server CPU, µs"
     LOGIN_CPU = "server CPU per log-in, µs"
     RATE = "per second"
+    DELIVERIES = "deliveries per second"
+    JOIN = "join until everybody has seen it, ms"
+    ALL_IN = "until all are in, s"
     P50 = "p50, ms"
     P99 = "p99, ms"
     HALF_P50 = "p50 at half the rate, ms"
@@ -46,6 +51,7 @@ class Scenario:
     archive: Archive = Archive.OFF
     history: History = History.NOTHING  # with one, only servers that can be filled are measured
     once: bool = False  # what is measured does not come back: a second round would tell something else
+    measures_turns: bool = False  # those of the event loop, which takes a server that tells them
     opt_in: bool = False  # takes minutes: runs only when it is named
 
     def contestants(self, servers: Iterable[type[Server]]) -> dict[str, tuple[type[Server], Setting]]:
@@ -57,6 +63,8 @@ class Scenario:
             storages = server.storages[self.archive]
             for storage in storages:
                 name = server.name if len(storages) == 1 else f"{server.name} {storage.value}"
-                setting = Setting(self.users, self.password_hash, self.contacts, storage, self.history)
+                setting = Setting(
+                    self.users, self.password_hash, self.contacts, storage, self.history, self.measures_turns
+                )
                 found[name] = (server, setting)
         return found

@@ -41,12 +41,15 @@ class Storage(enum.Enum):
 
 
 class History(enum.Enum):
-    """What the archive of the first user holds before the server starts."""
+    """What the archive of the first user holds before the server starts, or which room there is."""
 
     NOTHING = enum.auto()
     THOUSAND = enum.auto()
     MILLION = enum.auto()
     CONVERSATIONS = enum.auto()
+    SMALL_LIGHT_ROOM = enum.auto()
+    LARGE_LIGHT_ROOM = enum.auto()
+    LARGE_ROOM = enum.auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,8 @@ class Setting:
     """The first user and as many users that follow see each other's presence."""
     storage: Storage = Storage.NOWHERE
     history: History = History.NOTHING
+    measures_turns: bool = False
+    """Whether it is to be asked for the longest turn of its event loop."""
 
 
 class Server(abc.ABC):
@@ -138,6 +143,14 @@ class Server(abc.ABC):
     def usage(self) -> Usage:
         """Tell what all processes of the server have used so far."""
         return usage(self.pid)
+
+    def begin_turns(self) -> None:
+        """Begin to measure the turns of the event loop; of servers that can be filled."""
+        raise NotImplementedError
+
+    def longest_turn(self) -> float:
+        """End it, and give the longest turn in seconds of processor time."""
+        raise NotImplementedError
 
     def database_usage(self) -> Usage:
         """Tell what a database server beside it has used so far."""

@@ -36,6 +36,12 @@ modules:
 _ARCHIVE = """
   mod_carboncopy: {{}}
   mod_mam: {{db_type: {kind}, default: always}}
+  mod_muc:
+    host: conference.localhost
+    max_users: 10000
+    max_users_presence: 10000
+    max_user_conferences: 1000
+    default_room_options: {{mam: true, max_users: 10000}}
 """
 
 _SQLITE = """

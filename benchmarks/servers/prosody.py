@@ -38,6 +38,14 @@ https_ports = {{}}
 http_default_host = "localhost"
 consider_websocket_secure = true
 VirtualHost "localhost"
+{rooms}
+"""
+
+_ROOMS = """
+Component "conference.localhost" "muc"
+modules_enabled = { "muc_mam" }
+muc_room_locking = false
+muc_log_expires_after = "never"
 """
 
 _DRIVERS = {Storage.FILES: "internal", Storage.SQLITE: "sql", Storage.POSTGRESQL: "sql"}
@@ -94,7 +102,7 @@ class Prosody(Server):
         """Fill the places of the configuration that make it keep and copy messages."""
         storage, options = self.setting.storage, ""
         if storage is Storage.NOWHERE:
-            return {"modules": "", "archive": "", "options": ""}
+            return {"modules": "", "archive": "", "options": "", "rooms": ""}
         if storage is Storage.SQLITE:
             options = f'sql = {{ driver = "SQLite3", database = "{self.directory}/archive.sqlite" }}'
         if self.database is not None:
@@ -105,7 +113,8 @@ class Prosody(Server):
             )
         return {
             "modules": ', "mam", "carbons"',
-            "archive": f', archive = "{_DRIVERS[storage]}"',
+            "archive": f', archive = "{_DRIVERS[storage]}", muc_log = "{_DRIVERS[storage]}"',
+            "rooms": _ROOMS,
             "options": f'default_archive_policy = true\narchive_expires_after = "never"\n{options}',
         }
 

@@ -2,19 +2,23 @@
 
 import asyncio
 import importlib.metadata
+import os
 import sys
 import time
 from pathlib import Path
 from typing import ClassVar
 
+from benchmarks import signals
 from benchmarks.connection import PASSWORD
-from benchmarks.history import fill
+from benchmarks.history import fill, fill_room
 from benchmarks.servers.base import Archive, Server, Storage, user_name
 from tidings.adapters.sql.stores import open_stores
 from tidings.base.jid import Jid
 from tidings.ports.roster import RosterEntry, Subscription
 from tidings.wire.xmpp.sasl.keys import make_scram_keys
 
+_ROOT = Path(__file__).parents[2]
+_PATIENCE = 10.0
 _CONFIGURATION = """
 [server]
 data_dir = "{directory}/data"
@@ -29,6 +33,8 @@ certificate = "{certificate}"
 key = "{key}"
 [limits]
 logins_per_second = 0
+[features.muc]
+locks_new = false
 [log]
 level = "warning"
 """
@@ -80,12 +86,37 @@ class Tidings(Server):
 
     def command(self) -> list[str]:
         """Run the installed command with this interpreter."""
-        command = Path(sys.executable).with_name("tidings")
-        return [str(command), "serve", "--config", str(self.directory / "tidings.toml")]
+        command = [str(Path(sys.executable).with_name("tidings"))]
+        if self.setting.measures_turns:
+            command = [sys.executable, "-m", "benchmarks.heartbeat", str(self._turns)]
+        return [*command, "serve", "--config", str(self.directory / "tidings.toml")]
 
     def environment(self) -> dict[str, str]:
         """Let byte code be kept, as where it is installed, even if this shell does not want it."""
-        return {"PYTHONDONTWRITEBYTECODE": ""}
+        environment = {"PYTHONDONTWRITEBYTECODE": ""}
+        if self.setting.measures_turns:
+            path = [str(_ROOT), os.environ.get("PYTHONPATH", "")]
+            environment["PYTHONPATH"] = os.pathsep.join(filter(None, path))
+        return environment
+
+    def begin_turns(self) -> None:
+        """Begin to measure the turns of the event loop."""
+        self._turns.unlink(missing_ok=True)
+        os.kill(self.pid, signals.BEGIN)
+
+    def longest_turn(self) -> float:
+        """End it, and give the longest turn in seconds of processor time."""
+        os.kill(self.pid, signals.END)
+        deadline = time.monotonic() + _PATIENCE
+        while not self._turns.exists():
+            if time.monotonic() > deadline:
+                raise TimeoutError("the server does not tell its turns")
+            time.sleep(0.05)
+        return float(self._turns.read_text())
+
+    @property
+    def _turns(self) -> Path:
+        return self.directory / "longest-turn"
 
     async def _fill(self, database: str) -> None:
         """Make the accounts; all share one set of keys, since deriving them for each would take minutes."""
@@ -98,6 +129,7 @@ class Tidings(Server):
             await stores.roster.put(jids[0], _seen(contact))
             await stores.roster.put(contact, _seen(jids[0]))
         await fill(stores.ledger, jids[0], self.setting.history)
+        await fill_room(stores.ledger, jids, self.setting.history)
         await stores.close()
 
 
