@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from tests.features.rooms.stage import ROOM, enter, occupant, say, shown, start, texts, world
@@ -182,3 +184,50 @@ async def test_a_time_in_the_name_of_the_room_is_the_room_s_own(world: World) ->
     [message] = [each for each in got if each.find("body") is not None]
     [delay] = message.find_all("delay", ns.DELAY)
     assert not (delay.get("stamp") or "").startswith("2001")
+
+
+async def test_who_enters_sees_everybody_as_he_is_now(world: World) -> None:
+    """What was written for who came before is not shown when it is not so any more."""
+    alice, bob = await occupant(world, "alice", "Alice"), await occupant(world, "bob", "Bob")
+    carol = await world.login("carol@localhost/phone")
+    seen = []
+    admin = f"<iq type='set' id='1' to='{ROOM}'><query xmlns='{ns.MUC_ADMIN}'>{{}}</query></iq>"
+    steps = (
+        (bob, f"<presence to='{ROOM}/Bob'><show>away</show></presence>"),
+        (alice, admin.format("<item nick='Bob' role='visitor'/>")),
+        (alice, admin.format("<item jid='bob@localhost' affiliation='member'/>")),
+        (bob, f"<presence to='{ROOM}/Robert'/>"),
+    )
+    for client, stanza in ((alice, "<presence/>"), *steps):
+        await client.send(stanza)
+        presences = [each for each in await enter(carol, "Carol") if each.name == "presence"]
+        [about] = [each for each in presences if shown(each)[0] in {"Bob", "Robert"}]
+        seen.append((*shown(about)[:4], about.text_of("show")))
+        await carol.send(f"<presence type='unavailable' to='{ROOM}/Carol'/>")
+        carol.take()
+    assert seen == [
+        ("Bob", "", "none/participant", None, None),
+        ("Bob", "", "none/participant", None, "away"),
+        ("Bob", "", "none/visitor", None, "away"),
+        ("Bob", "", "member/participant", None, "away"),
+        ("Robert", "", "member/participant", None, None),
+    ]
+    await alice.send(admin.format("<item jid='carol@localhost' affiliation='admin'/>"))
+    presences = [each for each in await enter(carol, "Carol") if each.name == "presence"]
+    assert [shown(each)[3] for each in presences if shown(each)[0] == "Robert"] == ["bob@localhost/phone"]
+
+
+async def test_who_is_gone_before_it_is_his_turn_is_not_in_the_room(world: World) -> None:
+    alice = await occupant(world, "alice", "Alice")
+    clients = [await world.login(f"u{number}@localhost/phone") for number in range(8)]
+    for number, client in enumerate(clients):
+        client.push(f"<presence to='{ROOM}/u{number}'><x xmlns='{ns.MUC}'/></presence>")
+    while not alice.take("presence"):  # the first one is in
+        await asyncio.sleep(0)
+    await clients[-1].leave()
+    alice.take()
+    await clients[0].send(say("hello"))
+    for client in clients[:-1]:
+        assert texts(client) == [("u0", "hello")]
+    presences = [each for each in await enter(alice, "Alice") if each.name == "presence"]
+    assert {shown(each)[0] for each in presences} == {"Alice", *(f"u{number}" for number in range(7))}

@@ -25,6 +25,7 @@ from tidings.features.rooms.affiliation import Affiliation
 from tidings.features.rooms.affiliation_changes import told_at_entering
 from tidings.features.rooms.attendance import attendance_of
 from tidings.features.rooms.configuration import RoomConfiguration
+from tidings.features.rooms.entrants import Entrants
 from tidings.features.rooms.leaving import leave
 from tidings.features.rooms.limiting import limits_of
 from tidings.features.rooms.nick_conflicts import check_free
@@ -111,6 +112,7 @@ class Entrance(Feature):
         self._options = options
         self._store = RoomStore(router, ledger)
         self._showing = Showing(router)
+        self._entrants = Entrants()
         self._attendance = attendance_of(host)
         self._limits = limits_of(host)
 
@@ -139,6 +141,8 @@ class Entrance(Feature):
         match presence.kind:
             case "unavailable" | "error" if occupant is not None:
                 await self._leave(room, occupant, shown)
+            case "unavailable" | "error":
+                self._entrants.leave(room.jid, presence.sender)
             case "" if not presence.to.resource:
                 raise StanzaError("jid-malformed", "say under which name you enter")  # §7.2.1
             case "" if presence.has(*Entering.TAG):
@@ -163,20 +167,26 @@ class Entrance(Feature):
         self._limits.check_presence(presence)
         self._limits.count_presence(room, device.bare)  # first: passwords are not guessed fast either
         statuses = []
-        if room.changing.locked() and not len(room.occupants):
-            async with room.changing:  # it may be about to end, since everybody has left
-                pass
-            room = room_of(await self._host.directory.load(room.jid))
-        if not room.exists:
-            await self._create(room, device)
-            statuses.append(Status.CREATED)
-        await recent.load(room, self._ledger, self._options.now.max_history_octets)
-        await self._use_link(room, device.bare, entering, presence)
-        affiliations: Sequence[Stanza] = ()
-        since = entering.affiliations_since
-        if since is not None:
-            self.check(room, device, nick, entering.password)
-            affiliations = await told_at_entering(room, self._ledger, device, since)
+        with self._entrants.coming(room.jid, device) as entrant:
+            if room.changing.locked() and not len(room.occupants):
+                async with room.changing:  # it may be about to end, since everybody has left
+                    pass
+                room = room_of(await self._host.directory.load(room.jid))
+            if not room.exists:
+                await self._create(room, device)
+                statuses.append(Status.CREATED)
+            most_octets = self._options.now.max_history_octets
+            await recent.load(room, self._ledger, most_octets)
+            await self._use_link(room, device.bare, entering, presence)
+            await self._entrants.turn()
+            affiliations: Sequence[Stanza] = ()
+            since = entering.affiliations_since
+            if since is not None:
+                self.check(room, device, nick, entering.password)
+                affiliations = await told_at_entering(room, self._ledger, device, since)
+            await recent.load(room, self._ledger, most_octets)  # where something was erased meanwhile
+        if entrant.is_gone:
+            return  # else he would never leave
         # From here on nothing is awaited until everybody has been told.
         if not room.exists:
             raise StanzaError("gone", "the room was destroyed just now")

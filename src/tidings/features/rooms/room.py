@@ -162,7 +162,7 @@ class RoomState:
 class Occupant:
     """Somebody who is in the room now under one nickname, with one or more devices."""
 
-    __slots__ = ("devices", "id", "jid", "nick", "role")
+    __slots__ = ("devices", "id", "jid", "nick", "role", "written")
 
     def __init__(self, nick: str, jid: Jid, role: Role, id_: str) -> None:
         self.nick = nick
@@ -173,11 +173,22 @@ class Occupant:
         """What the room calls the person under every name (XEP-0421)."""
         self.devices: dict[Jid, Device] = {}
         """By full JID, in the order in which they came."""
+        self.written: dict[bool, WrittenPresence] = {}
+        """As it was shown last, with the real address and without."""
 
     @property
     def presence(self) -> Stanza:
         """What the device that spoke last says of itself."""
         return next(reversed(self.devices.values())).presence
+
+
+class WrittenPresence(NamedTuple):
+    """What an occupant is shown by, and what that was written of."""
+
+    shown: Stanza
+    presence: Stanza
+    of: tuple[object, ...]
+    """All else that is in it."""
 
 
 class Device(NamedTuple):

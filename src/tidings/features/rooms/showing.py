@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from tidings.base.jid import Jid
 from tidings.features.rooms.affiliation import Affiliation, Role
 from tidings.features.rooms.affiliation_version import VersionStep
-from tidings.features.rooms.presence_writing import absence_of, item_of, presence_of
+from tidings.features.rooms.presence_writing import absence_of, item_of, known_presence_of, presence_of
 from tidings.features.rooms.room import Occupant, Room
 from tidings.kernel.maybe_awaitable import MaybeAwaitable, in_turn
 from tidings.kernel.outgoing import Outgoing
@@ -66,7 +66,7 @@ class Showing:
         for other in room.occupants:  # §7.2.2
             if other is not occupant:
                 jid = next(reversed(other.devices)) if sees else None
-                yield self._send(room, own, presence_of(room, other, other.presence, jid=jid))
+                yield self._send(room, own, known_presence_of(room, other, jid))
         yield self._show(room, occupant, occupant.presence, besides=own[0])
         mine = [*statuses, Status.SELF]
         if not room.configuration.is_anonymous:
