@@ -3,5 +3,10 @@
 import pytest
 
 pytest.register_assert_rewrite(
-    "tests.stories.device", "tests.stories.knowledge", "tests.stories.looking", "tests.stories.machine"
+    "tests.stories.device",
+    "tests.stories.knowledge",
+    "tests.stories.looking",
+    "tests.stories.machine",
+    "tests.stories.room_device",
+    "tests.stories.room_machine",
 )
