@@ -7,7 +7,7 @@ memory of a room is read anew when its owner has changed it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from typing import Final
 
 import structlog
@@ -15,13 +15,14 @@ import structlog
 from tidings.base.jid import Jid
 from tidings.features.rooms.attendance import attendance_of, delivery_of
 from tidings.features.rooms.entrance import Entrance, EntranceOptions
-from tidings.features.rooms.room import Occupant, Room, room_of
+from tidings.features.rooms.leaving import leave
+from tidings.features.rooms.room import Room, room_of
 from tidings.features.rooms.room_change import RoomChanged, RoomDestroyed
 from tidings.features.rooms.showing import Showing
 from tidings.kernel.cluster import Cluster
 from tidings.kernel.feature import Feature, listens
 from tidings.kernel.host import Host
-from tidings.kernel.maybe_awaitable import MaybeAwaitable, in_turn
+from tidings.kernel.maybe_awaitable import MaybeAwaitable
 from tidings.messages.router import Router
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.muc_user import OccupantItem, Status, about_occupant
@@ -94,12 +95,7 @@ class RoomNodes(Feature):
         if room is None or occupant is None:
             return None
         log.info("room_guest_gone", room=entity.text, session=session.text)
-        return in_turn(self._goes(room, occupant, session))
-
-    def _goes(self, room: Room, occupant: Occupant, session: Jid) -> Iterator[MaybeAwaitable]:
-        self._attendance.leave(room, session)
-        yield self._showing.left(room, occupant, session, None, None)
-        self._attendance.settle(room)
+        return leave(room, occupant, session, self._attendance, self._showing)
 
     def farewell(self, known_as: Jid) -> Stanza:
         """Tell an occupant that the room goes on elsewhere, and that he is not in it (§11.2)."""
