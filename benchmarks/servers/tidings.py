@@ -35,6 +35,14 @@ key = "{key}"
 logins_per_second = 0
 [features.muc]
 locks_new = false
+[features.room_limits]
+max_rooms_owned = 100_000
+rooms_per_hour = 0
+messages_per_second = 0
+room_messages_per_second = 0
+joins_per_minute = 0
+room_joins_per_minute = 0
+presences_per_minute = 0
 [log]
 level = "warning"
 """

@@ -19,6 +19,15 @@ from tests.harness.server_process import ServerProcess
 
 DISK_MEGABYTES = 48
 _QUIET = {"TIDINGS_LOG__LEVEL": "warning"}
+_UNLIMITED = """
+[features.room_limits]
+messages_per_second = 0
+room_messages_per_second = 0
+joins_per_minute = 0
+room_joins_per_minute = 0
+presences_per_minute = 0
+"""
+"""Devices that lose their server again and again enter their rooms more often than people do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +121,7 @@ def _folder() -> Iterator[Path]:
 @contextlib.contextmanager
 def _server(folder: Path, *, configuration: str = "", is_troubled: bool = False) -> Iterator[ServerProcess]:
     """Run a server; it must leave in order, and with no error in its log unless its database has trouble."""
+    configuration += _UNLIMITED
     server = ServerProcess.start(folder, extra_configuration=configuration, environment=_QUIET)
     try:
         yield server

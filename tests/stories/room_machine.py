@@ -23,6 +23,7 @@ from tests.stories.room_model import Room
 from tidings.app.rooms import MUC_LIGHT, ROOMS
 from tidings.base.jid import Jid
 from tidings.features.rooms.entrance import EntranceOptions
+from tidings.features.rooms.limit_options import RoomLimitsOptions
 from tidings.ports.ledger import Ledger
 from tidings.ports.ledger.reading import InboxQuery
 from tidings.ports.stores import Stores
@@ -83,7 +84,12 @@ class RoomMachine(RuleBasedStateMachine):
             stores=await self.open(),
             clock=self.clock,
             services=(ROOMS, MUC_LIGHT),
-            options={"muc": msgspec.convert({"locks_new": False}, EntranceOptions)},
+            options={
+                "muc": msgspec.convert({"locks_new": False}, EntranceOptions),
+                "room_limits": RoomLimitsOptions(
+                    messages_per_second=0, joins_per_minute=0, presences_per_minute=0, rooms_per_hour=0
+                ),
+            },
         )
         self.devices = [RoomDevice(self.world, each, self.rooms, self.ids) for each in DEVICES]
         self.tabs = {person: Tab(self.world, person, self.rooms) for person in PEOPLE}
