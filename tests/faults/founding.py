@@ -40,15 +40,16 @@ async def found_rooms(port: int) -> None:
 
 async def _found_by_muc(stream: Stream) -> None:
     stream.send(f"<presence to='{TEA}/{OWNER}'><x xmlns='{MUC}'/></presence>")
+    # Members first: who becomes one of a room that is for members alone is sent an invitation.
+    items = "".join(
+        f"<item jid='{own_bare(name)}' affiliation='member'/>" for name in ROOMS[TEA] if name != OWNER
+    )
+    await _ask(stream, TEA, f"<query xmlns='{MUC}#admin'>{items}</query>")
     values = "".join(
         f"<field var='{name}'><value>{value}</value></field>" for name, value in _OPEN_TO_BOTH.items()
     )
     form = f"<x xmlns='jabber:x:data' type='submit'>{values}</x>"
     await _ask(stream, TEA, f"<query xmlns='{MUC}#owner'>{form}</query>")
-    items = "".join(
-        f"<item jid='{own_bare(name)}' affiliation='member'/>" for name in ROOMS[TEA] if name != OWNER
-    )
-    await _ask(stream, TEA, f"<query xmlns='{MUC}#admin'>{items}</query>")
 
 
 async def _ask(stream: Stream, to: str, payload: str) -> None:

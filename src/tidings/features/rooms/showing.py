@@ -106,9 +106,15 @@ class Showing:
     def changed_while_away(
         self, room: Room, jid: Jid, affiliation: Affiliation, step: VersionStep | None
     ) -> MaybeAwaitable:
-        """Tell what somebody is now who is not in the room (§9.3, §9.4), to who sees real addresses."""
+        """Tell what somebody is now who is not in the room (§9.3, §9.4), to who sees real addresses.
+
+        Where those are moderators alone, they are told if somebody follows affiliations (XEP-0463 §5.2.2).
+        """
+        is_anonymous = room.configuration.is_anonymous
+        if is_anonymous and not room.occupants.asking:
+            return None
         told = Stanza.build("message", sender=room.jid, content=(item_of(room, jid, affiliation, step),))
-        return self.to_moderators(room, told) if room.configuration.is_anonymous else self.to_all(room, told)
+        return self.to_moderators(room, told) if is_anonymous else self.to_all(room, told)
 
     def to_all(self, room: Room, stanza: Stanza) -> MaybeAwaitable:
         """Send a stanza to every device of every occupant."""
