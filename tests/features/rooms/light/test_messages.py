@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from tests.features.rooms.light.stage import (
@@ -13,6 +15,7 @@ from tests.features.rooms.light.stage import (
     query,
     same,
     say,
+    start,
     texts,
     user,
     world,
@@ -21,6 +24,7 @@ from tests.features.rooms.light.stage import (
 from tests.harness.world import World
 from tidings.base.jid import Jid
 from tidings.features.rooms.attendance import delivery_of
+from tidings.features.rooms.room import room_of
 from tidings.ports.ledger.reading import InboxQuery, PageQuery
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.arrival import kept
@@ -262,3 +266,33 @@ async def test_nobody_who_is_away_has_a_place_in_the_index(world: World) -> None
     assert there() == {"nina"}
     await nina.request(query("set", "destroy"))
     assert there() == set()
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+async def test_what_is_kept_of_who_is_put_out_is_heard_by_who_is_there(is_first: bool) -> None:
+    for turns in range(8):
+        world = await start()
+        nina, omar, pia = await people(world, "nina", "omar", "pia")
+        await create(nina, user("omar"), user("pia"))
+        pia.take()
+        acts = ((omar, say("hello")), (nina, query("set", "affiliations", user("omar", "none"))))
+        for client, stanza in acts if is_first else acts[::-1]:
+            client.push(stanza)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+        await world.settle()
+        assert [text for _, text in texts(pia)] == await archive(world)
+        await world.stop()
+
+
+async def test_a_message_that_is_kept_is_heard_though_its_author_is_known_to_be_out(world: World) -> None:
+    """Memory may have read of a removal that was committed later before a message is delivered."""
+    nina, omar, pia = await people(world, "nina", "omar", "pia")
+    await create(nina, user("omar"), user("pia"))
+    pia.take()
+    host = world.server.hosts["conference.localhost"]
+    omar.push(say("hello"))
+    room = room_of(host.directory.get(Jid("ward7@conference.localhost")))
+    room.state.put(Jid("omar@localhost"), None)
+    await world.settle()
+    assert texts(pia) == [(f"{ROOM}/omar@localhost", "hello")]

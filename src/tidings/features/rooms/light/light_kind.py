@@ -14,7 +14,7 @@ import msgspec
 from tidings.base.errors import StanzaError
 from tidings.base.ids import token
 from tidings.base.jid import Jid
-from tidings.features.rooms.affiliation import Role
+from tidings.features.rooms.affiliation import Affiliation, Role
 from tidings.features.rooms.held_back import is_marker
 from tidings.features.rooms.light_delivery import LightDelivery
 from tidings.features.rooms.light_view import as_light, is_in, is_notice, is_open
@@ -205,8 +205,9 @@ class LightKind:
         assert message.sender is not None
         room, jid, rooms = room_of(submission.entity), message.sender.bare, self.rooms
         member, append = room.state.members.get(jid), submission.plan.append
-        if member is None:
-            return None  # put out meanwhile, and what is kept is kept
+        if member is None:  # put out meanwhile, and who is there hears what is kept
+            gone = speaker_of(room, jid, Membership(Affiliation.NONE))
+            return None if accepted is None else rooms.deliver_said(submission, accepted, room, gone)
         if append is not None and append.members and member.domain != self.domain:
             planned = append.entries[0].version
             if planned == room.state.version and not append.properties:
