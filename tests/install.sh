@@ -72,8 +72,6 @@ if ((${#missing[@]})); then
   fi
 fi
 
-[[ ${1:-} == packaging ]] && exit # these tests run no JavaScript
-
 pebble=v2.10.3 # an ACME authority, of those who make Let's Encrypt
 tools=$PWD/foreign/tools
 if [[ ${1-} =~ ^(foreign|packaging)$ && ! -e $tools/pebble-challtestsrv ]]; then
@@ -83,6 +81,8 @@ if [[ ${1-} =~ ^(foreign|packaging)$ && ! -e $tools/pebble-challtestsrv ]]; then
       say "go cannot build $command; the tests that need it will fail"
   done
 fi
+
+[[ ${1:-} == packaging ]] && exit # these tests run no JavaScript
 
 stamp=interop/node_modules/.package-lock.json
 if ! command -v npm >/dev/null; then
