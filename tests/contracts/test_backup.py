@@ -351,6 +351,7 @@ LATER_COLUMNS = {
     ("accounts", "removal_due"),
     ("members", "nick"),
     ("members", "domain"),
+    ("ledger", "renames"),
     ("inbox", "read_time"),
 }
 
