@@ -18,6 +18,7 @@ from tidings.kernel.cluster import Cluster
 from tidings.kernel.current import Current
 from tidings.kernel.entity import Entity
 from tidings.kernel.events import (
+    AccountMissed,
     AccountRegistered,
     AccountRemoved,
     AccountRenamed,
@@ -108,6 +109,7 @@ __all__ = [
     "OPERATORS",
     "Account",
     "AccountAddress",
+    "AccountMissed",
     "AccountRegistered",
     "AccountRemoved",
     "AccountRenamed",
