@@ -70,7 +70,7 @@ class Pebble:
             [TOOLS / "pebble-challtestsrv", *names, *unused, "-defaultIPv4", HOST, "-defaultIPv6", ""],
             [TOOLS / "pebble", "-config", self._file, "-dnsserver", f"{HOST}:{self._dns}"],
         ]
-        environment = os.environ | {"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "5"}
+        environment = os.environ | {"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "20"}
         with (self.folder / "pebble.log").open("wb") as log, contextlib.ExitStack() as stack:
             for command in commands:
                 process = subprocess.Popen(

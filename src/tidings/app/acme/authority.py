@@ -81,11 +81,13 @@ class AcmeAuthority:
             return (wanted if wanted.tzinfo else wanted.astimezone(UTC)).timestamp()
 
     def _client(self) -> ClientV2:
-        from acme.client import ClientNetwork, ClientV2  # noqa: PLC0415  # see above
+        from acme.client import ClientV2  # noqa: PLC0415  # see above
         from josepy.jwa import ES256  # noqa: PLC0415
         from josepy.jwk import JWKEC  # noqa: PLC0415
 
-        network = ClientNetwork(
+        from tidings.app.acme.network import PatientNetwork  # noqa: PLC0415
+
+        network = PatientNetwork(
             JWKEC(key=self._account_key()),
             alg=ES256,
             user_agent=_USER_AGENT,
