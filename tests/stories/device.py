@@ -57,6 +57,11 @@ class Device:
         return self.session is not None and self.session.counted is None
 
     @property
+    def is_catching_up(self) -> bool:
+        """Whether it still reads what it has missed, behind which waits what nobody keeps."""
+        return self.session is not None and self.session.client.session.is_catching_up
+
+    @property
     def has_session(self) -> bool:
         """Whether the server keeps a session for it."""
         session = self.session
