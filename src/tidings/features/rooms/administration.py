@@ -28,8 +28,8 @@ from tidings.features.rooms.limiting import limits_of
 from tidings.features.rooms.member_lists import affiliated, with_role
 from tidings.features.rooms.nick_conflicts import check_free
 from tidings.features.rooms.nicknames import prepared
-from tidings.features.rooms.room import Membership, Occupant, Room, RoomState, room_of
-from tidings.features.rooms.room_access import may_list
+from tidings.features.rooms.room import Membership, Occupant, Room, RoomState
+from tidings.features.rooms.room_access import existing, may_list
 from tidings.features.rooms.room_requests import invited_through
 from tidings.features.rooms.showing import Showing
 from tidings.features.rooms.standing import is_service, standing
@@ -67,7 +67,7 @@ class RoomAdministrators(Feature):
     @handles(RoomAdministration, kind="get", at=Addressee.ENTITY)  # §8.4, §9.5, §9.8, §10.5, §10.8
     def show(self, request: Iq[RoomAdministration]) -> Child:
         """Answer with who has an affiliation or a role."""
-        room = _existing(request)
+        room = existing(request)
         [wanted, *more] = request.payload.items
         if more:
             raise StanzaError("bad-request", "ask for one affiliation or one role at a time")
@@ -80,7 +80,7 @@ class RoomAdministrators(Feature):
     @handles(RoomAdministration, kind="set", at=Addressee.ENTITY)
     async def change(self, request: Iq[RoomAdministration]) -> AnswerFirst:
         """Change affiliations or roles; who asks has the answer before everybody sees it (§8.2 to §10.8)."""
-        room, items = _existing(request), request.payload.items
+        room, items = existing(request), request.payload.items
         actor = request.sender
         self._limits.check_count(len(items))
         self._limits.check_reasons(item.reason for item in items)
@@ -322,13 +322,6 @@ def _why_out(room: Room, affiliation: Affiliation) -> Status | None:
     if room.configuration.is_members_only and affiliation is Affiliation.NONE:
         return Status.LOST_AFFILIATION
     return None
-
-
-def _existing(request: Iq[RoomAdministration]) -> Room:
-    room = room_of(request.entity)
-    if not room.exists:
-        raise StanzaError("item-not-found", "there is no such room")
-    return room
 
 
 def _person(room: Room, item: OccupantItem) -> Jid:

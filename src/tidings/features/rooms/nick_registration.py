@@ -17,7 +17,8 @@ from tidings.features.rooms.entrance import Entrance
 from tidings.features.rooms.limiting import limits_of
 from tidings.features.rooms.nick_conflicts import check_free
 from tidings.features.rooms.nicknames import prepared
-from tidings.features.rooms.room import Membership, Room, RoomState, room_of
+from tidings.features.rooms.room import Membership, Room, RoomState
+from tidings.features.rooms.room_access import existing
 from tidings.features.rooms.showing import Showing
 from tidings.features.rooms.storing import Change, RoomStore
 from tidings.kernel.feature import Addressee, Feature, Spec, handles
@@ -52,7 +53,7 @@ class NickRegistration(Feature):
     @handles(Register, kind="get", at=Addressee.ENTITY)
     def show(self, request: Iq[Register]) -> Element:
         """Answer with the form, and with the name that the asker has already, if he is registered."""
-        room = _existing(request)
+        room = existing(request)
         member = room.state.members.get(request.sender.bare)
         _check(room.state, request.sender.bare)
         nick = "" if member is None else member.nick
@@ -67,7 +68,7 @@ class NickRegistration(Feature):
     @handles(Register, kind="set", at=Addressee.ENTITY)
     async def register(self, request: Iq[Register]) -> None:
         """Reserve a name, or let it go."""
-        room, person, asked = _existing(request), request.sender.bare, request.payload
+        room, person, asked = existing(request), request.sender.bare, request.payload
         if asked.is_removal:
             await self._change(room, person, lambda state: _unregistered(state, person))
             return
@@ -124,10 +125,3 @@ def _check(state: RoomState, person: Jid) -> None:
         raise StanzaError("forbidden", "you are banned from this room")
     if affiliation is Affiliation.NONE and state.configuration.is_members_only:
         raise StanzaError("not-allowed", "the members of this room are made by its admins")
-
-
-def _existing(request: Iq[Register]) -> Room:
-    room = room_of(request.entity)
-    if not room.exists:
-        raise StanzaError("item-not-found", "there is no such room")
-    return room

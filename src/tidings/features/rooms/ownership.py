@@ -17,9 +17,9 @@ from tidings.features.rooms.configuration import RoomConfiguration, configured, 
 from tidings.features.rooms.entrance import Entrance
 from tidings.features.rooms.light_view import is_open
 from tidings.features.rooms.limiting import limits_of
-from tidings.features.rooms.room import Room, RoomState, room_of
+from tidings.features.rooms.room import Room, RoomState
+from tidings.features.rooms.room_access import owned
 from tidings.features.rooms.showing import Showing, configuration_changed
-from tidings.features.rooms.standing import standing
 from tidings.features.rooms.storing import Change, RoomStore
 from tidings.kernel.feature import Addressee, Feature, Spec, handles
 from tidings.kernel.host import Host
@@ -55,13 +55,13 @@ class RoomOwners(Feature):
     @handles(RoomOwnership, kind="get", at=Addressee.ENTITY)  # §10.2
     def show(self, request: Iq[RoomOwnership]) -> Element:
         """Answer with the form that configures the room."""
-        room = self._owned(request)
+        room = owned(request, self._host)
         return RoomOwnership(form=form_of(room.configuration)).encode()
 
     @handles(RoomOwnership, kind="set", at=Addressee.ENTITY)  # §10.1, §10.2, §10.9
     async def change(self, request: Iq[RoomOwnership]) -> None:
         """Configure the room, or destroy it."""
-        room, asked = self._owned(request), request.payload
+        room, asked = owned(request, self._host), request.payload
         if asked.destruction is not None:
             limits_of(self._host).check_reasons((asked.destruction.reason,))
             await self.destroy(room, asked.destruction, by=request.sender.bare)
@@ -75,14 +75,6 @@ class RoomOwners(Feature):
             await self._configure(room, request.sender.bare, lambda before: configured(before, form))
         else:
             raise StanzaError("bad-request", "a form is submitted or cancelled")
-
-    def _owned(self, request: Iq[RoomOwnership]) -> Room:
-        room = room_of(request.entity)
-        if not room.exists:
-            raise StanzaError("item-not-found", "there is no such room")
-        if standing(self._host, room.state, request.sender) is not Affiliation.OWNER:
-            raise StanzaError("forbidden", "this is for the owners of the room")
-        return room
 
     # --- configuring
 
