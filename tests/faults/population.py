@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from tests.faults.archive import ArchiveReader, Entry
 from tests.faults.book import Book
@@ -32,11 +33,16 @@ DEVICES = {
 }
 """Every account with the kinds of its devices."""
 
-WINDOW = 8
-"""How many messages of a device may have no answer."""
 
-MEAN_PAUSE = 0.008
-"""Seconds between two messages of a device, about."""
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast a device writes."""
+
+    window: int = 8
+    """How many of its messages may have no answer."""
+    mean_pause: float = 0.008
+    """Seconds between two messages, about."""
+
 
 SETTLE_SECONDS = 60.0
 """How long it may take until everything is sent, acknowledged and delivered."""
@@ -49,13 +55,14 @@ class UnsettledError(AssertionError):
 class Population:
     """The devices of all accounts, and what the server must have of them."""
 
-    def __init__(self, server: ServerProcess, chance: random.Random) -> None:
+    def __init__(self, server: ServerProcess, chance: random.Random, pace: Pace = Pace()) -> None:
         self.book = Book()
         self.archives: dict[str, list[Entry]] = {own_bare(name): [] for name in DEVICES}
         self.archives |= {room: [] for room in ROOMS}
         self.audits = 0
         self._server = server
         self._chance = chance
+        self._pace = pace
         self._pressing = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self.devices = [
@@ -171,12 +178,12 @@ class Population:
         """Write now and then, mostly messages, sometimes markers, and lose the connection at times."""
         others = [own_bare(name) for name in DEVICES if name != device.name]
         while True:
-            await asyncio.sleep(self._chance.expovariate(1 / MEAN_PAUSE))
+            await asyncio.sleep(self._chance.expovariate(1 / self._pace.mean_pause))
             await self._pressing.wait()
             if not device.is_ready:
                 continue
             device.send_refused_again()
-            if device.under_way >= WINDOW:
+            if device.under_way >= self._pace.window:
                 device.ask()
                 continue
             event = self._chance.random()
