@@ -63,6 +63,7 @@ def test_the_first_categories_are_complete():
         "group": ["create", "change", "remove", "list", "show", "add", "drop"],
         "vcard": ["get", "set"],
         "private": ["list", "get", "remove"],
+        "report": ["list", "remove"],
         "last": ["get"],
         "session": ["list", "count", "kick"],
         "stanza": ["send-message", "send-stanza", "announce"],

@@ -29,6 +29,7 @@ from tidings.features.ping import XmppPing
 from tidings.features.private_nodes import PrivateNodes
 from tidings.features.private_storage import PrivateStorage
 from tidings.features.registration import Registration
+from tidings.features.reporting import Reporting
 from tidings.features.retention import Retention
 from tidings.features.rooms.departure import AccountDepartures, leave_rooms
 from tidings.features.rooms.light.accounts import LightAccounts
@@ -103,6 +104,7 @@ FEATURES: tuple[type[Feature], ...] = (
     Presences,
     SharedGroups,
     Blocking,
+    Reporting,
     ServiceDiscovery,
     XmppPing,
     SoftwareVersion,

@@ -3,7 +3,7 @@
 Implements XEP-0191 1.3; the marks § point at its sections. To those who are blocked the account looks as if
 it were offline. Blocking is polite (§4): subscriptions stay as they are, and nobody is told. What a block
 means for the presence that an account broadcasts is the contacts feature's, which hears of
-`ContactBlocked`.
+`ContactBlocked`; what is said of why is kept by the feature of reports.
 """
 
 from collections.abc import Iterable
@@ -23,6 +23,7 @@ from tidings.kernel.entity import Entity
 from tidings.kernel.events import (
     AccountRenamed,
     ContactBlocked,
+    ContactsReported,
     ContactUnblocked,
     StanzaArriving,
     StanzaSubmitted,
@@ -31,6 +32,7 @@ from tidings.kernel.feature import Feature, Spec, handles, listens, loads, reloa
 from tidings.kernel.hooks import Dropped
 from tidings.kernel.host import Host
 from tidings.kernel.iq import Iq
+from tidings.kernel.maybe_awaitable import until_done
 from tidings.kernel.session_manager import SessionManager
 from tidings.kernel.slots import Slot
 from tidings.messages.entries import Rules
@@ -117,6 +119,8 @@ class Blocking(Feature):
         account[BLOCKED] |= set(jids)
         await self._changed(account, request.payload.encode())
         await self._tell(ContactBlocked(account, added))
+        if request.payload.reports:
+            await until_done(self._host.hooks.tell(ContactsReported(account, request.payload.reports)))
 
     @handles(Unblock, kind="set")  # §3.4, §3.5
     async def unblock(self, request: Iq[Unblock]) -> None:
@@ -190,9 +194,8 @@ class Blocking(Feature):
         self._sessions.to_devices(account, PUSHED, push)
 
     async def _tell(self, event: ContactBlocked | ContactUnblocked) -> None:
-        wait = self._host.hooks.tell(event) if event.addresses else None
-        if wait is not None:
-            await wait
+        if event.addresses:
+            await until_done(self._host.hooks.tell(event))
 
 
 def is_listed(jid: Jid, blocked: frozenset[Jid]) -> bool:

@@ -20,6 +20,7 @@ from tidings.ports.ledger.batch import Accepted
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp.classification import NOTHING, Classification
 from tidings.wire.xmpp.payloads.arrival import stamped
+from tidings.wire.xmpp.payloads.reporting import Report
 from tidings.wire.xmpp.payloads.smart_markers import KeptMarker
 from tidings.wire.xmpp.stanza import Stanza
 
@@ -316,6 +317,13 @@ class ContactBlocked(Fact):
 
     account: Account
     addresses: tuple[Jid, ...]
+
+
+class ContactsReported(Fact):
+    """The owner of an account has blocked addresses and said why."""
+
+    account: Account
+    reports: tuple[tuple[Jid, Report], ...]
 
 
 class ContactUnblocked(Fact):

@@ -75,6 +75,7 @@ SERVER_INFO: Final = "http://jabber.org/network/serverinfo"  # XEP-0157
 # Profile and storage
 BLOCKING: Final = "urn:xmpp:blocking"  # XEP-0191
 BLOCKING_ERRORS: Final = "urn:xmpp:blocking:errors"
+REPORTING: Final = "urn:xmpp:reporting:1"  # XEP-0377
 VCARD: Final = "vcard-temp"  # XEP-0054
 VCARD_UPDATE: Final = "vcard-temp:x:update"  # XEP-0153
 PRIVATE: Final = "jabber:iq:private"  # XEP-0049

@@ -1,6 +1,9 @@
-"""Blocking Command: the list of blocked addresses and the commands that change it (XEP-0191 1.3)."""
+"""Blocking Command: the list of blocked addresses and the commands that change it (XEP-0191 1.3).
 
-from collections.abc import Iterable
+An item of a block command may say why, in a report (XEP-0377 0.4.1 §6).
+"""
+
+from collections.abc import Iterable, Iterator
 from typing import ClassVar, Final, Self
 
 import msgspec
@@ -9,6 +12,7 @@ from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid, JidError
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
+from tidings.wire.xmpp.payloads.reporting import Report
 
 _ITEM_OCTETS: Final = len('<item jid=""/>')
 
@@ -36,17 +40,22 @@ class Block(msgspec.Struct, frozen=True):
     TAG: ClassVar[tuple[str, str]] = (ns.BLOCKING, "block")
 
     jids: tuple[Jid, ...]
+    reports: tuple[tuple[Jid, Report], ...] = ()
+    """Why some of them are blocked; the people who run the server read it, and nobody else."""
 
     @classmethod
     def decode(cls, element: Element) -> Self:
-        """Return the command; raise `bad-request` if it names nobody."""
+        """Return the command; raise `bad-request` if it names nobody.
+
+        A report that cannot be read is none: the address is blocked as if there were no report.
+        """
         jids = _read_items(element)
         if not jids:
             raise StanzaError("bad-request", "a block command needs at least one item")
-        return cls(jids)
+        return cls(jids, tuple(_read_reports(element)))
 
     def encode(self) -> Element:
-        """Return `<block/>` with an item per address."""
+        """Return `<block/>` with an item per address, without reports."""
         return _with_items("block", self.jids)
 
 
@@ -89,6 +98,17 @@ def _read_items(element: Element) -> tuple[Jid, ...]:
         except JidError as error:
             raise StanzaError("jid-malformed", str(error)) from error
     return tuple(jids)
+
+
+def _read_reports(element: Element) -> Iterator[tuple[Jid, Report]]:
+    for item in element.find_all("item"):
+        report = item.find("report", ns.REPORTING)
+        if report is None:
+            continue
+        try:
+            yield Jid(item.get("jid") or ""), Report.decode(report)
+        except StanzaError:
+            continue
 
 
 def _with_items(name: str, jids: tuple[Jid, ...]) -> Element:
