@@ -112,6 +112,7 @@ class Visits:
         self._cursor = ""
         self._page: list[etree._Element] = []
         self._gaps: set[str] = set()
+        """Of what rooms sync has not told everything: it does not tell that again, so this outlasts sessions."""
 
     @property
     def is_settled(self) -> bool:
@@ -127,7 +128,7 @@ class Visits:
 
     def begin(self) -> None:
         """Enter every room in a session that has just begun, and ask what has been missed."""
-        for pending in (self._live, self._held, self._entering, self._changes, self._again, self._gaps):
+        for pending in (self._live, self._held, self._entering, self._changes, self._again):
             pending.clear()
         self._is_arriving = self._is_syncing
         for room, door in self.doors.items():
@@ -209,7 +210,6 @@ class Visits:
                 self._ask(room)
             else:
                 self._caught_up(room)
-        self._gaps.clear()
 
     def _caught_up(self, room: str) -> None:
         """Take what has waited, unless the device was taken in while it asked."""
@@ -217,6 +217,7 @@ class Visits:
             self._again.discard(room)
             self._ask(room)
             return
+        self._gaps.discard(room)
         for message in self._held.pop(room, []):
             self._take_said(room, message)
 
