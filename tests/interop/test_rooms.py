@@ -1,79 +1,14 @@
 """One room that three clients are in at once: slixmpp and profanity by MUC, and a plain one by MUC Light."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 
-from lxml import etree
-
-from tests.dialogs.raw_client import RawClient, raw_client
 from tests.harness.server_process import ServerProcess
-from tests.interop.conftest import Account, make_account
+from tests.interop.conftest import make_account
 from tests.interop.profanity_client import profanity_logged_in
-from tests.interop.slixmpp_client import PATIENCE, SlixmppPerson, logged_in
-
-LIGHT = "urn:xmpp:muclight:0"
-
-
-class LightPerson:
-    """Somebody who knows the room by MUC Light alone."""
-
-    def __init__(self, client: RawClient, room: str) -> None:
-        self._client = client
-        self._room = room
-
-    async def make_room(self, name: str, *members: Account) -> None:
-        """Make the room with its members, and wait until it is there."""
-        users = "".join(f'<user affiliation="member">{each.bare}</user>' for each in members)
-        await self._client.send(
-            f'<iq type="set" id="make" to="{self._room}"><query xmlns="{LIGHT}#create">'
-            f"<configuration><roomname>{name}</roomname></configuration>"
-            f"<occupants>{users}</occupants></query></iq>"
-        )
-        while (answer := await self._client.receive()).get("id") != "make" or not answer.tag.endswith("iq"):
-            continue
-        assert answer.get("type") == "result", etree.tostring(answer)
-
-    async def say(self, text: str) -> None:
-        """Say something in the room."""
-        await self._client.send(
-            f'<message type="groupchat" id="{text[:3]}" to="{self._room}"><body>{text}</body></message>'
-        )
-
-    async def remove(self, account: Account) -> None:
-        """Let somebody be a member no more."""
-        await self._client.send(
-            f'<iq type="set" id="remove" to="{self._room}"><query xmlns="{LIGHT}#affiliations">'
-            f'<user affiliation="none">{account.bare}</user></query></iq>'
-        )
-
-    async def hears(self, author: str, text: str) -> None:
-        """Wait for a text, and see who has said it: by MUC Light it has the real address."""
-        while (stanza := await self._client.receive()).findtext("{jabber:client}body") != text:
-            continue
-        assert stanza.get("from") == f"{self._room}/{author}"
-
-
-async def hears(person: SlixmppPerson, room: str, text: str, *, nick: str = "") -> None:
-    """Wait until slixmpp hears a text in a room, of a certain occupant if one is named."""
-    message = await person.takes_message(room)
-    while message["body"] != text:
-        message = await person.takes_message(room)
-    assert nick in {"", message["from"].resource}
-
-
-@contextlib.asynccontextmanager
-async def light_person(account: Account, room: str, server: ServerProcess) -> AsyncIterator[LightPerson]:
-    """Somebody who is logged in, and is logged out afterwards."""
-    client = raw_client(server, "tcp", [])
-    try:
-        await client.log_in(account.username, account.password, "plain")
-        await client.send("<presence/>")
-        yield LightPerson(client, room)
-        await client.close()
-    finally:
-        await client.abort()
+from tests.interop.room_people import hears, light_person
+from tests.interop.slixmpp_client import PATIENCE, logged_in
 
 
 async def test_slixmpp_profanity_and_muc_light_are_in_one_room(
