@@ -49,7 +49,7 @@ faults: $(VENV)/dev.stamp
 	tests/install.sh
 	$(BIN)/python -m tests.faults $(ARGS)
 
-## interop: try what needs large programs of others, such as the import from a real ejabberd
+## interop: try what needs large programs of others, such as ejabberd or a browser; SCREENSHOTS=folder keeps pictures
 .PHONY: interop
 interop: $(VENV)/dev.stamp
 	tests/install.sh foreign
@@ -90,7 +90,7 @@ test-image: $(VENV)/dev.stamp
 ## clean: remove what make installed; ./data stays
 .PHONY: clean
 clean:
-	rm -rf $(VENV) tests/interop/node_modules
+	rm -rf $(VENV) tests/interop/node_modules tests/foreign/converse/node_modules
 
 ## help: this list
 .PHONY: help

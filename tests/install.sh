@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the tests need beside Python: Debian's packages and the npm packages of tests/interop.
+# Installs what the tests need beside Python: Debian's packages and npm's.
 # Quick when everything is there. Without root it says what is missing and goes on: the tests then skip loudly.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -48,6 +48,7 @@ fi
 if [[ ${1-} == foreign ]]; then # what `make interop` needs beside
   need ejabberd /usr/sbin/ejabberdctl
   need_command golang-go go
+  need_command chromium chromium
 fi
 
 if ((${#missing[@]})); then
@@ -84,11 +85,19 @@ fi
 
 [[ ${1:-} == packaging ]] && exit # these tests run no JavaScript
 
-stamp=interop/node_modules/.package-lock.json
+npm_packages() { # npm_packages FOLDER: what its package-lock.json names
+  local stamp=$1/node_modules/.package-lock.json
+  [[ -e $stamp && ! $1/package-lock.json -nt $stamp ]] && return
+  say "installing the npm packages of tests/$1"
+  (cd "$1" && npm ci --no-audit --no-fund --loglevel=error)
+  touch "$stamp"
+}
+
 if ! command -v npm >/dev/null; then
   say "npm is missing: the JavaScript clients will not be tested"
-elif [[ ! -e $stamp || interop/package-lock.json -nt $stamp ]]; then
-  say "installing the npm packages of tests/interop"
-  (cd interop && npm ci --no-audit --no-fund --loglevel=error)
-  touch "$stamp"
+else
+  npm_packages interop
+  if [[ ${1-} == foreign ]]; then
+    npm_packages foreign/converse
+  fi
 fi

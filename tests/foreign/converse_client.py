@@ -1,0 +1,165 @@
+"""Converse.js as a person in a story: in a browser, used by typing and by what it shows."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from aiohttp import web
+
+from tests.harness.chromium import Browser, Page, Profile
+from tests.harness.ports import HOST
+from tests.harness.server_process import ServerProcess
+from tests.interop.conftest import Account
+
+DIST = Path(__file__).parent / "converse" / "node_modules" / "converse.js" / "dist"
+
+_PAGE = """\
+<!DOCTYPE html>
+<html lang="en">
+  <head>
+    <meta charset="utf-8">
+    <title>Converse</title>
+    <link rel="stylesheet" href="/dist/converse.min.css">
+  </head>
+  <body class="converse-fullscreen">
+    <converse-root class="conversejs"></converse-root>
+    <script type="module">
+      import converse from "/dist/converse.min.js";
+      converse.initialize(SETTINGS);
+    </script>
+  </body>
+</html>
+"""
+
+# A message that follows another of the same author shows no name; one that was taken back shows who did it.
+_SHOWN = """(() => {
+  let author = "";
+  return [...document.querySelectorAll(".chat-msg")].map((message) => {
+    author = message.querySelector(".chat-msg__author")?.innerText.trim() ?? author;
+    const retraction = message.querySelector(".retraction");
+    const text = retraction ?? message.querySelector(".chat-msg__text");
+    return [message, [retraction ? "" : author, text?.innerText.trim()]];
+  })
+})()"""
+
+
+# Converse writes what it shows later, or when the page is hidden. A transaction waits for those before it.
+_WRITTEN = """(async () => {
+  window.dispatchEvent(new Event("pagehide"));
+  for (const { name } of await indexedDB.databases()) {
+    const database = await new Promise((done, failed) => {
+      const opening = indexedDB.open(name);
+      opening.onsuccess = () => done(opening.result);
+      opening.onerror = failed;
+    });
+    await new Promise((done) => {
+      database.transaction([...database.objectStoreNames], "readwrite").oncomplete = done;
+    });
+    database.close();
+  }
+})()"""
+
+
+class ConversePerson:
+    """Somebody who uses Converse.js."""
+
+    def __init__(self, profile: Profile, url: str) -> None:
+        self._profile = profile
+        self._url = url
+        self.page: Page | None = None
+
+    async def come(self) -> None:
+        """Open Converse, which logs in by itself, in the tab that is there, or in a new one."""
+        self.page = self.page or await self._profile.open_tab()
+        await self.page.go(self._url)
+
+    async def leave(self) -> None:
+        """Go to another page in the same tab, to which Converse can return."""
+        await self.page.evaluate(_WRITTEN)
+        await self.page.go("about:blank")
+
+    async def close(self) -> None:
+        """Close the tab: what Converse has stored is left, but no session."""
+        await self.page.evaluate(_WRITTEN)
+        await self.page.close()
+        self.page = None
+
+    async def say(self, text: str) -> None:
+        """Write in what is open."""
+        await self.page.type(".chat-textarea", text)
+
+    async def shows(
+        self, messages: Sequence[tuple[str, str]], *, whose: Literal["", "me", "them"] = ""
+    ) -> None:
+        """Wait until the room shows these messages with their authors, in this order, and no other.
+
+        It may be about the own ones alone (me), or about those of the others (them).
+        """
+        class_ = f"chat-msg__content{whose and f'--{whose}'}"
+        shown = f".filter(([it]) => it.querySelector('.{class_}')).map(([, told]) => told)"
+        await self.page.until(_SHOWN + shown, [list(each) for each in messages])
+
+
+@contextlib.asynccontextmanager
+async def converse(
+    browser: Browser,
+    server: ServerProcess,
+    account: Account,
+    folder: Path,
+    rooms: Sequence[tuple[str, str]] = (),
+) -> AsyncIterator[ConversePerson]:
+    """Converse.js in a profile of its own, logged in as the account, in rooms under nicknames.
+
+    What it looks like in the end is a picture in the folder.
+    """
+    settings = {
+        "websocket_url": f"ws://{server.web_host}:{server.http_port}/xmpp-websocket",
+        "discover_connection_methods": False,
+        "auto_login": True,
+        "jid": account.bare,
+        "password": account.password,
+        "auto_join_rooms": [{"jid": room, "nick": nick} for room, nick in rooms],
+        "assets_path": "/dist/",
+        "i18n": "en",
+    }
+    async with served(settings) as url, browser.profile() as profile:
+        person = ConversePerson(profile, url)
+        await person.come()
+        try:
+            yield person
+        finally:
+            keep_picture(folder, account.username, await person.page.picture())
+
+
+def keep_picture(folder: Path, name: str, picture: bytes) -> None:
+    """Write a picture down under a free name, in SCREENSHOTS if that names a folder."""
+    place = Path(os.environ.get("SCREENSHOTS") or folder)
+    place.mkdir(parents=True, exist_ok=True)
+    names = (f"{name}-{number}.png" for number in itertools.count(1))
+    next(file for each in names if not (file := place / each).exists()).write_bytes(picture)
+
+
+@contextlib.asynccontextmanager
+async def served(settings: dict[str, Any]) -> AsyncIterator[str]:
+    """Serve a page with Converse.js and its settings on loopback; gives its address."""
+    assert DIST.is_dir(), "Converse.js is not installed: make interop installs it"
+
+    async def page(_: web.Request) -> web.Response:
+        return web.Response(text=_PAGE.replace("SETTINGS", json.dumps(settings)), content_type="text/html")
+
+    site = web.Application()
+    site.router.add_get("/dist/", page)  # Converse looks for its WebAssembly beside the page
+    site.router.add_static("/dist", DIST)
+    runner = web.AppRunner(site)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, HOST, 0).start()
+        yield f"http://localhost:{runner.addresses[0][1]}/dist/"
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,109 @@
+"""Converse.js in a real browser: in a room with slixmpp and with somebody who knows the room by MUC Light.
+
+`make interop SCREENSHOTS=folder` keeps what was seen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from slixmpp import JID
+
+from tests.foreign.converse_client import converse
+from tests.harness.chromium import chromium
+from tests.harness.server_process import ServerProcess
+from tests.interop.conftest import make_account
+from tests.interop.room_people import light_person, takes_text
+from tests.interop.slixmpp_client import logged_in
+
+AT_ONCE = 10
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[ServerProcess]:
+    running = ServerProcess.start(tmp_path)
+    yield running
+    running.stop()
+
+
+async def test_a_room(server: ServerProcess, tmp_path: Path) -> None:
+    nina, slix, otto = (make_account(server, name) for name in ("nina", "slix", "otto"))
+    room, light = (f"ward7@{host}.localhost" for host in ("conference", "muclight"))
+    nicks = {nina.bare: nina.bare, slix.bare: "Slix", otto.bare: "Otto"}
+    async with (
+        light_person(nina, light, server) as person,
+        logged_in(slix, server, plugins=("xep_0045", "xep_0359", "xep_0425")) as slixmpp,
+        chromium(tmp_path) as browser,
+    ):
+
+        async def say(*texts: str) -> list[tuple[str, str]]:
+            """Let Nina say a text, then Slix one, and so on, without waiting for each other."""
+            for text, name in zip(texts, itertools.cycle(("Nina", "Slix"))):
+                if name == "Nina":
+                    await person.say(text)
+                else:
+                    slixmpp.send_message(mto=room, mbody=text, mtype="groupchat")
+            return list(zip(itertools.cycle((nina.bare, "Slix")), texts))
+
+        await person.make_room("Ward 7", slix, otto)
+        await person.make_administrator(slix)
+        await slixmpp.plugin["xep_0045"].join_muc_wait(room, "Slix", maxstanzas=0)
+        async with converse(browser, server, otto, tmp_path, rooms=((room, "Otto"),)) as web:
+            # One after the other, and what Converse has said it shows once.
+            seen = await say("Guten Morgen ☕ 🦦")
+            await web.shows(seen)
+            await web.say("aus dem Browser")
+            seen.append(("Otto", "aus dem Browser"))
+            await web.shows(seen)
+
+            # All at once: the room has one order.
+            async def write() -> list[tuple[str, str]]:
+                texts = [f"Otto {number}" for number in range(AT_ONCE)]
+                for text in texts:
+                    await web.say(text)
+                return [("Otto", text) for text in texts]
+
+            written, spoken = await asyncio.gather(write(), say(*map(str, range(2 * AT_ONCE))))
+            messages = [await takes_text(slixmpp, room) for _ in range(len(seen) + 3 * AT_ONCE)]
+            heard = [(each["from"].resource, each["body"]) for each in messages]
+            assert heard[: len(seen)] == seen
+            assert sorted(heard[len(seen) :]) == sorted(written + spoken)
+            assert [(nicks[who], text) for who, text in await person.takes(len(heard))] == heard
+            # Converse shows its own messages when it sends them, which may be before others that come later.
+            own = [each for each in heard if each[0] == "Otto"]
+            others = [each for each in heard if each[0] != "Otto"]
+            await web.shows(own, whose="me")
+            await web.shows(others, whose="them")
+
+            # A moderator takes something back.
+            mistake = heard.index(("Otto", "Otto 7"))
+            taken_back = messages[mistake]["stanza_id"]["id"]
+            await slixmpp.plugin["xep_0425"].moderate(JID(room), taken_back, "off-topic")
+            own[own.index(heard[mistake])] = heard[mistake] = ("", "Slix has removed a message\noff-topic")
+            await web.shows(own, whose="me")
+
+            # What was said while he was elsewhere is there when he comes back, to a session that is resumed.
+            await web.leave()
+            await asyncio.to_thread(server.wait_for, "session_detached")
+            missed = await say("Wo ist Otto?", "he is away")
+            await web.come()
+            await web.shows(others + missed, whose="them")
+            await web.say("wieder da")
+            back = [("Otto", "wieder da")]
+            await web.shows(own + back, whose="me")
+
+            # And in another tab, which reads it from the archive.
+            await web.close()
+            missed_again = await say("Schon wieder weg", "well")
+            await web.come()
+            await web.shows(others + missed + missed_again, whose="them")
+            await web.shows(own + back, whose="me")
+            heard += missed + back + missed_again
+
+        # And in another browser.
+        async with converse(browser, server, otto, tmp_path, rooms=((room, "Otto"),)) as web:
+            await web.shows(heard)
