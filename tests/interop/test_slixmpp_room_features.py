@@ -2,6 +2,9 @@
 
 from typing import Any
 
+import pytest
+from slixmpp.exceptions import PresenceError
+
 from tests.harness.server_process import ServerProcess
 from tests.interop.conftest import Account
 from tests.interop.slixmpp_client import SlixmppPerson, logged_in
@@ -53,9 +56,9 @@ async def test_what_owners_do_with_their_rooms(server: ServerProcess, alice: Acc
     ):
         room = await owned_room(she, server, f"tea-{alice.username}")
         watch(she), watch(he)
-        he.plugin["xep_0045"].join_muc(room, "Guest")
-        refused = await he.takes_presence("error", room)
-        assert refused["error"]["condition"] == "registration-required"
+        with pytest.raises(PresenceError) as refused:
+            await he.plugin["xep_0045"].join_muc_wait(room, "Guest", timeout=PATIENCE)
+        assert refused.value.condition == "registration-required"
         made = await run(she, room, "urn:tidings:rooms:0#join-link:create", uses="1", hours="1")
         _, _, token = made.get_values()["uri"].partition("?join;password=")
         own = (await he.plugin["xep_0045"].join_muc_wait(room, "Guest", password=token, timeout=PATIENCE))[0]

@@ -193,6 +193,16 @@ def test_an_error_goes_back_with_all_that_it_says():
     assert (back.condition, back.kind, back.text) == ("gone", "modify", "moved <here>")
 
 
+def test_a_refused_entry_is_known_by_its_element_and_repeats_no_password():
+    presence = received(
+        f"<presence id='7' to='bob@example.org' from='alice@example.org/home'>"
+        f"<x xmlns='{ns.MUC}'><password>secret</password></x></presence>"
+    )
+    refused = presence.error(StanzaError("not-authorized"))
+    assert refused.decode(ns.MUC, "x") == Element("x", ns.MUC)
+    assert error_of(refused).condition == "not-authorized"
+
+
 @pytest.mark.parametrize("condition", STANZA_ERROR_KINDS)
 def test_every_condition_comes_back(condition):
     back = error_of(Stanza.build("iq", id="1").error(StanzaError(condition)))

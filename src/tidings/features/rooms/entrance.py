@@ -18,7 +18,7 @@ import structlog
 from msgspec import Meta
 
 from tidings.base.clock import microseconds
-from tidings.base.errors import StanzaError
+from tidings.base.errors import BackendError, StanzaError
 from tidings.base.jid import Jid
 from tidings.features.rooms import kept_roles, recent
 from tidings.features.rooms.affiliation import Affiliation
@@ -46,6 +46,7 @@ from tidings.kernel.maybe_awaitable import until_done
 from tidings.kernel.session import Session
 from tidings.messages.router import Router
 from tidings.ports.ledger import Ledger
+from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.muc import Entering
 from tidings.wire.xmpp.payloads.muc_user import Destruction, OccupantItem, Status, about_occupant
@@ -150,7 +151,7 @@ class Entrance(Feature):
             case "" if occupant is None:
                 await until_done(self._router.route(stranger_kicked(room, presence)))
             case "" if occupant is not None and presence.to.resource != occupant.nick:
-                await self._rename(room, occupant, shown)
+                await self._take_rename(room, occupant, presence)
             case "" if occupant is not None:
                 await self._update(room, occupant, shown)
 
@@ -311,6 +312,14 @@ class Entrance(Feature):
         self._limits.count_presence(room, occupant.jid)
         self._attendance.put(room, occupant, presence.sender, presence, self._session_of(presence.sender))
         await until_done(self._showing.updated(room, occupant))
+
+    async def _take_rename(self, room: Room, occupant: Occupant, presence: Stanza) -> None:
+        """Take an occupant's wish for another name, which is refused as an entry is (§7.6)."""
+        try:
+            await self._rename(room, occupant, presence_without_claims(presence, room.jid))
+        except (StanzaError, BackendError) as error:
+            asked = presence.replace(append=(Element("x", ns.MUC),))
+            self._router.refuse(asked, self._router.refusal(error))
 
     async def _rename(self, room: Room, occupant: Occupant, presence: Stanza) -> None:
         """Let an occupant go by another name, with all devices (§7.6)."""

@@ -59,6 +59,10 @@ class Child(NamedTuple):
         return decode(self.raw, ns.CLIENT)
 
 
+_ENTERING: Final = Child(ns.MUC, "x", b'<x xmlns="%b"/>' % ns.MUC.encode())
+"""By this a client tells that an entry was refused, wherever that was done (XEP-0045 §7.2.5 to §7.2.11)."""
+
+
 Content = Element | Child | bytes
 """What a stanza is made of; a long child that is written already comes as `Child` and is not read again."""
 
@@ -197,14 +201,15 @@ class Stanza(msgspec.Struct, eq=False, gc=False):
         return self.build("iq", kind="result", to=self.sender, sender=self.to, id=self.id, content=content)
 
     def error(self, error: StanzaError) -> Self:
-        """Answer with an error (RFC 6120 §8.3)."""
+        """Answer with an error (RFC 6120 §8.3); one that refuses an entry into a room says so."""
+        named = (_ENTERING,) if self.name == "presence" and self.has(ns.MUC, "x") else ()
         return self.build(
             self.name,
             kind="error",
             to=self.sender,
             sender=self.to,
             id=self.id,
-            content=(error_element(error),),
+            content=(*named, error_element(error)),
         )
 
     def addressed(self, to: Jid) -> Self:
