@@ -26,7 +26,7 @@ from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.caps import Capabilities, CapabilityHashSet, capabilities, capability_hash_set
 from tidings.wire.xmpp.payloads.data_form import DataForm
-from tidings.wire.xmpp.payloads.disco import Identity, Info, Item, Items
+from tidings.wire.xmpp.payloads.disco import Identity, Info, Item, Items, ItemsWanted
 
 CAPS_NODE: Final = "urn:tidings:server"
 """What this software calls itself in XEP-0115, whose `node` names the software rather than the domain."""
@@ -95,22 +95,23 @@ class ServiceDiscovery(Feature):
             event.features += self._entity_features(request.sender.bare == entity.jid)
         return (await self._gather(event)).encode()
 
-    @handles(Items, kind="get", at=Addressee.SERVER)  # §4
-    async def list_server(self, request: Iq[Items]) -> Element:
+    @handles(ItemsWanted, kind="get", at=Addressee.SERVER)  # §4
+    async def list_server(self, request: Iq[ItemsWanted]) -> Element:
         """Answer with what belongs to the domain, its services first, or to one of its nodes."""
-        event = DiscoItems(self._host.jid, request.payload.node, request.sender, None)
+        asked = request.payload
+        event = DiscoItems(self._host.jid, asked.node, request.sender, None, page=asked.page)
         if not event.node:
             services = self._domains.with_services(self._host.domain)[1:]
             event.items += ((Jid(service), "", "") for service in services)
         return await self._list(event)
 
-    @handles(Items, kind="get", at=Addressee.SELF | Addressee.ENTITY)  # §4, §7
-    async def list_entity(self, request: Iq[Items]) -> Element:
+    @handles(ItemsWanted, kind="get", at=Addressee.SELF | Addressee.ENTITY)  # §4, §7
+    async def list_entity(self, request: Iq[ItemsWanted]) -> Element:
         """Answer with what belongs to an entity; who may not see an account's presence finds nothing."""
         entity, node = self._visible(request), request.payload.node
         if entity is None:
             return Items(node).encode()
-        event = DiscoItems(entity.jid, node, request.sender, entity)
+        event = DiscoItems(entity.jid, node, request.sender, entity, page=request.payload.page)
         if not node and isinstance(entity, Account):
             event.items += ((jid, "", "") for jid in entity.available_jids)
         return await self._list(event)
@@ -142,7 +143,8 @@ class ServiceDiscovery(Feature):
             await wait
         if event.node and not event.known:
             raise StanzaError("item-not-found", "there is no such node")
-        return Items(event.node, tuple(Item(*item) for item in dict.fromkeys(event.items))).encode()
+        items = tuple(Item(*item) for item in dict.fromkeys(event.items))
+        return Items(event.node, items, event.shown).encode()
 
     def _specs(self) -> Iterable[tuple[Feature, Spec]]:
         return ((feature, spec) for feature in self._host.features for spec in feature.specs())
@@ -153,7 +155,7 @@ class ServiceDiscovery(Feature):
         answered = {tag[0] for kind, tag, at in self._host.iq_handlers if at is where and kind == "get"}
         return (each for _, spec in self._specs() for each in spec.advertises if each in answered)
 
-    def _visible(self, request: Iq[Info] | Iq[Items]) -> Entity | None:
+    def _visible(self, request: Iq[Info] | Iq[ItemsWanted]) -> Entity | None:
         """Give the addressed entity, if the asker may learn that there is such a one (§7)."""
         entity, asker = request.entity, request.sender.bare
         assert entity is not None  # of a handler at SELF and ENTITY

@@ -21,6 +21,7 @@ from tidings.wire.xml.element import Element
 from tidings.wire.xmpp.classification import NOTHING, Classification
 from tidings.wire.xmpp.payloads.arrival import stamped
 from tidings.wire.xmpp.payloads.reporting import Report
+from tidings.wire.xmpp.payloads.result_set import Page, PageRequest
 from tidings.wire.xmpp.payloads.smart_markers import KeptMarker
 from tidings.wire.xmpp.stanza import Stanza
 
@@ -367,6 +368,10 @@ class DiscoItems(Question):
     """(address, node, name)"""
     known: bool = False
     """A handler that knows the node sets this; an unknown node is answered `item-not-found`."""
+    page: PageRequest = PageRequest()
+    """The page that is asked for (XEP-0059); who lists few things adds them all."""
+    shown: Page | None = None
+    """Set by a handler that has added a page alone: which one it is."""
 
 
 class MarkersWanted(Question):

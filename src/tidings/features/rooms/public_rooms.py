@@ -15,9 +15,10 @@ from tidings.ports.ledger import Ledger
 _PAGE: Final = 500
 
 
-async def public_rooms(ledger: Ledger, domain: str) -> AsyncIterator[tuple[Jid, RoomConfiguration]]:
-    """Go through the public rooms of a host, in a fixed order. Raises `BackendError`."""
-    after = None
+async def public_rooms(
+    ledger: Ledger, domain: str, after: Jid | None = None
+) -> AsyncIterator[tuple[Jid, RoomConfiguration]]:
+    """Go through the public rooms of a host, in a fixed order, or those behind one. Raises `BackendError`."""
     while True:
         page = await ledger.with_property(domain, CONFIGURATION, after, _PAGE)
         for each in page:

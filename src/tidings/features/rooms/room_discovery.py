@@ -5,9 +5,11 @@ The marks § point at the sections of XEP-0045. Who is in a room is not told to 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from tidings.base.errors import StanzaError
+from tidings.base.jid import Jid, JidError
 from tidings.features.rooms.configuration import RoomConfiguration
 from tidings.features.rooms.entrance import Entrance
 from tidings.features.rooms.public_rooms import public_rooms
@@ -20,6 +22,7 @@ from tidings.ports.ledger import Ledger
 from tidings.wire.xml.element import decode
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.data_form import DataForm, Field, FieldKind, FormKind
+from tidings.wire.xmpp.payloads.result_set import Page, PageRequest
 
 OWN_NICK_NODE: Final = "x-roomuser-item"
 """Under this node a room tells somebody the name that is reserved for him (§7.12)."""
@@ -30,6 +33,7 @@ TRAFFIC_NODE: Final = f"{ns.MUC}#traffic"
 STABLE_ID: Final = f"{ns.MUC}#stable_id"
 """A message comes back with the id that its sender gave it (§7.4)."""
 MOST_LISTED: Final = 1_000
+"""So many rooms one answer names."""
 
 
 class RoomDiscovery(Feature):
@@ -47,13 +51,32 @@ class RoomDiscovery(Feature):
 
     @listens(DiscoItems)
     async def list_rooms(self, event: DiscoItems) -> None:
-        """Name the rooms that are public (§6.3)."""
+        """Name the rooms that are public, a page at a time where they are many (§6.3)."""
         if event.entity is not None or event.node:
             return
-        async for jid, configuration in public_rooms(self._ledger, self._host.domain):
+        asked = event.page
+        if asked.before is not None or asked.index is not None:
+            raise StanzaError("feature-not-implemented", "ask for the rooms that come after one of them")
+        size, is_cut = asked.size(default=MOST_LISTED, limit=MOST_LISTED), False
+        after = await self._place(asked.after) if asked.after else None
+        async for jid, configuration in public_rooms(self._ledger, self._host.domain, after):
+            is_cut = len(event.items) >= size
+            if is_cut:
+                break
             event.items.append((jid, "", configuration.name or jid.local))
-            if len(event.items) >= MOST_LISTED:
-                return
+        is_first = after is None
+        if is_cut or not is_first or (event.items and asked != PageRequest()):
+            event.shown = _page(event.items, is_first=is_first, is_whole=is_first and not is_cut)
+
+    async def _place(self, text: str) -> Jid:
+        """Give the room behind which a page begins; raises `item-not-found` where there is none."""
+        try:
+            jid = Jid(text)
+        except JidError:
+            jid = None
+        if jid is None or jid.domain != self._host.domain or not await self._host.kind.exists(jid):
+            raise StanzaError("item-not-found", f"there is no room {text} any more: begin anew")
+        return jid
 
     @listens(DiscoInfo)
     def describe(self, event: DiscoInfo) -> None:
@@ -77,6 +100,14 @@ class RoomDiscovery(Feature):
             return  # what a hidden room of its members is called and talks about is theirs
         event.identities[:] = [("conference", "text", configuration.name or room.jid.local)]
         event.forms.append(_information(room).encode())
+
+
+def _page(items: Sequence[tuple[Jid, str, str]], *, is_first: bool, is_whole: bool) -> Page:
+    """Tell which part of the rooms is named; how many there are is known of the whole alone."""
+    if not items:
+        return Page()
+    first, last = items[0][0].text, items[-1][0].text
+    return Page(first, last, 0 if is_first else None, len(items) if is_whole else None)
 
 
 def features_of(configuration: RoomConfiguration) -> tuple[str, ...]:

@@ -7,9 +7,7 @@ nobody learns anything who is not in it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import ClassVar, Final, NamedTuple, Self
-
-import msgspec
+from typing import Final, NamedTuple
 
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
@@ -30,25 +28,11 @@ from tidings.ports.ledger import Ledger
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.data_form import DataForm
-from tidings.wire.xmpp.payloads.disco import Identity, Info
+from tidings.wire.xmpp.payloads.disco import Identity, Info, ItemsWanted
 from tidings.wire.xmpp.payloads.result_set import Page, PageRequest
 
 SERVICE_NAME: Final = "MUC Light"
 _PAGE: Final = 500
-
-
-class RoomsWanted(msgspec.Struct, frozen=True):
-    """A request for items, with the page that is wanted."""
-
-    TAG: ClassVar[tuple[str, str]] = (ns.DISCO_ITEMS, "query")
-
-    node: str
-    page: PageRequest
-
-    @classmethod
-    def decode(cls, element: Element) -> Self:
-        """Return what it says; raises as `PageRequest` does."""
-        return cls(element.get("node") or "", PageRequest.within(element))
 
 
 class LightDiscovery(Feature):
@@ -105,8 +89,8 @@ class LightDiscovery(Feature):
             tuple(DataForm.decode(form) for form in event.forms),
         ).encode()
 
-    @handles(RoomsWanted, kind="get", at=Addressee.SERVER)
-    async def list_rooms(self, request: Iq[RoomsWanted]) -> Element:
+    @handles(ItemsWanted, kind="get", at=Addressee.SERVER)
+    async def list_rooms(self, request: Iq[ItemsWanted]) -> Element:
         """Answer with a page of the rooms that the asker is in, in the order of their addresses."""
         asked = request.payload
         if asked.node not in {"", ns.MUC_LIGHT}:
@@ -130,8 +114,8 @@ class LightDiscovery(Feature):
             query.append(Element("item", ns.DISCO_ITEMS, attributes))
         return query
 
-    @handles(RoomsWanted, kind="get", at=Addressee.ENTITY)
-    async def list_room(self, request: Iq[RoomsWanted]) -> Element:
+    @handles(ItemsWanted, kind="get", at=Addressee.ENTITY)
+    async def list_room(self, request: Iq[ItemsWanted]) -> Element:
         """Answer that a room holds nothing that is listed, to who is in it."""
         await self._door.enter(request)
         return Element("query", ns.DISCO_ITEMS)

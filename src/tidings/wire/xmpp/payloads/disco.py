@@ -12,6 +12,7 @@ from tidings.base.jid import Jid, JidError
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.data_form import DataForm
+from tidings.wire.xmpp.payloads.result_set import Page, PageRequest
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -63,18 +64,38 @@ class Info(msgspec.Struct, frozen=True):
         return query
 
 
+class ItemsWanted(msgspec.Struct, frozen=True):
+    """Asks what belongs to an entity or to one of its nodes (§4), or for a page of that (XEP-0059)."""
+
+    TAG: ClassVar[tuple[str, str]] = (ns.DISCO_ITEMS, "query")
+
+    node: str = ""
+    page: PageRequest = PageRequest()
+
+    @classmethod
+    def decode(cls, element: Element) -> Self:
+        """Return what it says; raises as `PageRequest` does."""
+        return cls(element.get("node") or "", PageRequest.within(element))
+
+
 class Items(msgspec.Struct, frozen=True):
-    """What belongs to an entity or to one of its nodes; empty in a request (§4)."""
+    """What belongs to an entity or to one of its nodes (§4); `page` says which part of it, None all."""
 
     TAG: ClassVar[tuple[str, str]] = (ns.DISCO_ITEMS, "query")
 
     node: str = ""
     items: tuple[Item, ...] = ()
+    page: Page | None = None
 
     @classmethod
     def decode(cls, element: Element) -> Self:
         """Return the items; raise `bad-request` or `jid-malformed` for one without a good address."""
-        return cls(element.get("node") or "", tuple(_decode_item(item) for item in element.find_all("item")))
+        page = element.find("set", ns.RSM)
+        return cls(
+            element.get("node") or "",
+            tuple(_decode_item(item) for item in element.find_all("item")),
+            None if page is None else Page.decode(page),
+        )
 
     def encode(self) -> Element:
         """Return `<query/>`."""
@@ -84,6 +105,8 @@ class Items(msgspec.Struct, frozen=True):
             query.append(
                 Element("item", ns.DISCO_ITEMS, {name: text for name, text in attributes.items() if text})
             )
+        if self.page is not None:
+            query.append(self.page.encode())
         return query
 
 
