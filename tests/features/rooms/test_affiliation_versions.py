@@ -194,3 +194,37 @@ async def test_where_nobody_asks_nothing_is_told_of_versions(world: World) -> No
     assert all(told(each) is None for each in (*alice.take(), *bob.take()))
     [(since, until, items)], own, _ = await rejoin(carol, since=known)
     assert (since, until, items) == (known, own, {"bob@localhost": "admin"}), "it counts all the same"
+
+
+async def test_one_message_tells_of_all_who_were_changed_together_and_are_away() -> None:
+    world = await start()
+    alice = await occupant(world, "alice", "Alice")
+    await owner(alice, form(whois="anyone"))
+    bob = await occupant(world, "bob", "Bob")
+    _, before, _ = await rejoin(bob, since="")
+    many = [f"member{number}" for number in range(499)]
+    assert not condition(await admin(alice, *(item(name, "member") for name in many[:300])))
+    [(since, until, items)] = [told(each) for each in bob.take()]
+    assert (since, items) == (before, {f"{name}@localhost": "member" for name in many[:300]})
+    changes = [item(name, "member") for name in many[300:]]
+    assert not condition(await admin(alice, *changes[:100], item("bob", "member"), *changes[100:]))
+    first, own, last = (told(each) for each in bob.take())
+    assert [first[0], own[0], last[0]] == [until, first[1], own[1]], "each follows the one before"
+    assert [len(each[2]) for each in (first, own, last)] == [100, 1, 99]
+    assert (await rejoin(bob, since=last[1]))[0] == []
+    await world.stop()
+
+
+async def test_a_message_about_people_with_very_long_addresses_stays_short_enough() -> None:
+    world = await start()
+    alice = await occupant(world, "alice", "Alice")
+    await owner(alice, form(whois="anyone"))
+    bob = await occupant(world, "bob", "Bob")
+    changes = (item(f"{number:03}{'x' * 900}", "member") for number in range(200))
+    assert not condition(await admin(alice, *changes))
+    got = bob.take()
+    sizes = [len(each.to_bytes(ns.CLIENT)) for each in got]
+    assert max(sizes) < 70_000
+    found = [each for message in got for each in message.find("x", ns.MUC_USER).find_all("item")]
+    assert (len(got), len({each.get("jid") for each in found})) == (3, 200)
+    await world.stop()

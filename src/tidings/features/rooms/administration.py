@@ -198,10 +198,14 @@ class RoomAdministrators(Feature):
         `actor` is the name of who has done it, `leaving` somebody who goes whatever he may.
         """
         moderated = room.configuration.is_moderated
+        away: list[Jid] = []
         for jid, was in before.items():
             after, reason = room.state.affiliation_of(jid), reasons.get(jid, "")
-            step = change.steps.get(jid)
-            for occupant in room.occupants.of(jid):
+            step, there = change.steps.get(jid), room.occupants.of(jid)
+            if there:  # versions come in their order
+                yield self._showing.changed_while_away(room, away, change.steps)
+                away = []
+            for occupant in there:
                 status = Status.LOST_AFFILIATION if jid == leaving else _why_out(room, after)
                 if status is not None:
                     yield self._put_out(room, occupant, (status,), actor, reason, after, step)
@@ -212,12 +216,13 @@ class RoomAdministrators(Feature):
                 for occupant in [each for each in room.occupants if each.jid.domain == jid.domain]:
                     if room.state.affiliation_of(occupant.jid) is Affiliation.OUTCAST:
                         yield self._put_out(room, occupant, (Status.BANNED,), actor, reason, after)
-            if room.occupants.of(jid):
+            if there:
                 continue
-            yield self._showing.changed_while_away(room, jid, after, step)
+            away.append(jid)
             is_new = was is Affiliation.NONE and after is Affiliation.MEMBER
             if is_new and room.configuration.is_members_only and change.by is not None:
                 yield self._invite(room, jid, change.by, reason)
+        yield self._showing.changed_while_away(room, away, change.steps)
         self._attendance.settle(room)
 
     async def _invite(self, room: Room, member: Jid, by: Jid, reason: str) -> None:

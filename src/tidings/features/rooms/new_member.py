@@ -24,6 +24,5 @@ async def make_member(room: Room, person: Jid, store: RoomStore, showing: Showin
     change = await store.change(room, decide)
     if change is None:
         return False
-    step = change.steps.get(person)
-    await until_done(showing.changed_while_away(room, person, Affiliation.MEMBER, step))
+    await until_done(showing.changed_while_away(room, [person], change.steps))
     return True

@@ -93,7 +93,7 @@ class NickRegistration(Feature):
         for occupant in there:
             await until_done(self._showing.updated(room, occupant, step=step))
         if not there:
-            await until_done(self._showing.changed_while_away(room, person, member.affiliation, step))
+            await until_done(self._showing.changed_while_away(room, [person], change.steps))
 
 
 def _registered(room: Room, state: RoomState, person: Jid, nick: str) -> Change | None:

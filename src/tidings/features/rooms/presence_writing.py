@@ -106,12 +106,6 @@ def absence_of(  # each is told
     return _around(room.address_of(occupant.nick), gone, occupant.id, about)
 
 
-def item_of(room: Room, jid: Jid, affiliation: Affiliation, step: VersionStep | None) -> Element:
-    """Give what is told of somebody who is not in the room, and is something else now (§9.3, §9.4)."""
-    item = OccupantItem(affiliation=affiliation.value, role=Role.NONE.value, jid=jid)
-    return about_occupant(item, version=_mark_of(room, step))
-
-
 def _mark_of(room: Room, step: VersionStep | None) -> VersionMark | None:
     """Give what is told of versions, where somebody has asked for it."""
     is_told = step is not None and room.occupants.asking

@@ -5,12 +5,13 @@ Who may see real addresses gets another presence than who may not; each of both 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from tidings.base.jid import Jid
+from tidings.features.rooms.absent_members import told_of_absent
 from tidings.features.rooms.affiliation import Affiliation, Role
 from tidings.features.rooms.affiliation_version import VersionStep
-from tidings.features.rooms.presence_writing import absence_of, item_of, known_presence_of, presence_of
+from tidings.features.rooms.presence_writing import absence_of, known_presence_of, presence_of
 from tidings.features.rooms.room import Occupant, Room
 from tidings.kernel.maybe_awaitable import MaybeAwaitable, in_turn
 from tidings.kernel.outgoing import Outgoing
@@ -104,17 +105,17 @@ class Showing:
         return self._tell(room, occupant, shown)
 
     def changed_while_away(
-        self, room: Room, jid: Jid, affiliation: Affiliation, step: VersionStep | None
+        self, room: Room, jids: Sequence[Jid], steps: Mapping[Jid, VersionStep]
     ) -> MaybeAwaitable:
-        """Tell what somebody is now who is not in the room (§9.3, §9.4), to who sees real addresses.
+        """Tell what people are now who are not in the room (§9.3, §9.4), to who sees real addresses.
 
         Where those are moderators alone, they are told if somebody follows affiliations (XEP-0463 §5.2.2).
         """
         is_anonymous = room.configuration.is_anonymous
-        if is_anonymous and not room.occupants.asking:
+        if not jids or (is_anonymous and not room.occupants.asking):
             return None
-        told = Stanza.build("message", sender=room.jid, content=(item_of(room, jid, affiliation, step),))
-        return self.to_moderators(room, told) if is_anonymous else self.to_all(room, told)
+        tell = self.to_moderators if is_anonymous else self.to_all
+        return in_turn(tell(room, told) for told in told_of_absent(room, jids, steps))
 
     def to_all(self, room: Room, stanza: Stanza) -> MaybeAwaitable:
         """Send a stanza to every device of every occupant."""

@@ -42,10 +42,18 @@ class LightMirror(Feature):
 
     def _steps(self, event: RoomChanged) -> Iterator[MaybeAwaitable]:
         room, change = event.room, event.change
+        away: list[Jid] = []
         for jid, member in change.members.items():
             before = event.members.get(jid)
-            if before is None or before[:1] != member[:1] or before.is_read_only != member.is_read_only:
-                yield from self._affiliated(room, jid, member.affiliation, change.steps.get(jid))
+            if before is not None and before[:1] == member[:1] and before.is_read_only == member.is_read_only:
+                continue
+            if not room.occupants.of(jid):
+                away.append(jid)
+                continue
+            yield self._showing.changed_while_away(room, away, change.steps)  # versions come in their order
+            away = []
+            yield from self._affiliated(room, jid, member.affiliation, change.steps.get(jid))
+        yield self._showing.changed_while_away(room, away, change.steps)
         if event.configuration is not None and change.configuration is not None:
             about = about_occupant(statuses=status_codes(event.configuration, change.configuration))
             yield self._showing.to_all(
@@ -62,13 +70,10 @@ class LightMirror(Feature):
         self, room: Room, jid: Jid, after: Affiliation, step: VersionStep | None
     ) -> Iterator[MaybeAwaitable]:
         """Put out who does not belong to the room any more, and show what others are now."""
-        there = room.occupants.of(jid)
-        for occupant in there:
+        for occupant in room.occupants.of(jid):
             if after is Affiliation.NONE:
                 yield self._showing.removed(room, occupant, statuses=(Status.LOST_AFFILIATION,), step=step)
                 self._attendance.remove(room, occupant)
             else:
                 occupant.role = room.state.role_of(jid)
                 yield self._showing.updated(room, occupant, step=step)
-        if not there:
-            yield self._showing.changed_while_away(room, jid, after, step)
