@@ -122,11 +122,22 @@ class RoomAdministrators(Feature):
 
         def decide(state: RoomState) -> Change | None:
             before.clear()
-            return self._changed(room, state, actor.bare, named, before)
+            return self.changed(room, state, actor.bare, named, before)
 
         change = await self._store.change(room, decide)
         if change is None:
             return ()
+        return self.changed_by(room, actor, before, change, {jid: item.reason for jid, item in named})
+
+    def changed_by(
+        self,
+        room: Room,
+        actor: Jid,
+        before: dict[Jid, Affiliation],
+        change: Change,
+        reasons: dict[Jid, str],
+    ) -> Iterator[MaybeAwaitable]:
+        """Log what somebody has made of people; gives the steps by which everybody is told."""
         for jid, member in change.members.items():
             log.info(
                 "room_affiliation_changed",
@@ -136,11 +147,9 @@ class RoomAdministrators(Feature):
                 by=actor.bare.text,
             )
         by = room.occupants.at(actor)
-        reasons = {jid: item.reason for jid, item in named}
-        nick = "" if by is None else by.nick
-        return self.tell_changes(room, before, change, reasons, nick)
+        return self.tell_changes(room, before, change, reasons, "" if by is None else by.nick)
 
-    def _changed(
+    def changed(
         self,
         room: Room,
         state: RoomState,
@@ -148,7 +157,7 @@ class RoomAdministrators(Feature):
         named: Iterable[tuple[Jid, OccupantItem]],
         before: dict[Jid, Affiliation],
     ) -> Change | None:
-        """Give what becomes of members; raises `StanzaError` where the actor may not do that."""
+        """Give what becomes of members, and in `before` what they were; raises where he may not do that."""
         mine = standing(self._host, state, actor)
         members: dict[Jid, Membership] = {}
         for jid, item in named:

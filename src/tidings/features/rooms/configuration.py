@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
@@ -177,8 +177,8 @@ FIELDS: Final[dict[str, _Known]] = {
 _PROTECTED: Final = "muc#roomconfig_passwordprotectedroom"
 
 
-def form_of(configuration: RoomConfiguration) -> DataForm:
-    """Give the form that an owner fills in (§10.2), with what is set now."""
+def form_of(configuration: RoomConfiguration, staff: Iterable[Field]) -> DataForm:
+    """Give the form that an owner fills in (§10.2), with what is set now, and who the staff is."""
     fields = [Field("FORM_TYPE", (FORM_TYPE,), FieldKind.HIDDEN)]
     for name, known in FIELDS.items():
         if known.attribute == "password":
@@ -186,7 +186,7 @@ def form_of(configuration: RoomConfiguration) -> DataForm:
             fields.append(Field(_PROTECTED, is_protected, FieldKind.BOOLEAN, "Ask for a password"))
         value = getattr(configuration, known.attribute)
         fields.append(Field(name, known.write(value), known.kind, known.label, options=known.options))
-    return DataForm(FormKind.FORM, tuple(fields), "How the room is configured")
+    return DataForm(FormKind.FORM, (*fields, *staff), "How the room is configured")
 
 
 def configured(configuration: RoomConfiguration, form: DataForm) -> RoomConfiguration:

@@ -5,12 +5,14 @@ The marks § point at the sections of XEP-0045.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
+import msgspec
 import structlog
 
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
+from tidings.features.rooms.administration import RoomAdministrators
 from tidings.features.rooms.affiliation import Affiliation
 from tidings.features.rooms.attendance import attendance_of
 from tidings.features.rooms.configuration import RoomConfiguration, configured, form_of, status_codes
@@ -20,6 +22,7 @@ from tidings.features.rooms.limiting import limits_of
 from tidings.features.rooms.room import Room, RoomState
 from tidings.features.rooms.room_access import owned
 from tidings.features.rooms.showing import Showing, configuration_changed
+from tidings.features.rooms.staff_lists import StaffLists, fields_of
 from tidings.features.rooms.storing import Change, RoomStore
 from tidings.kernel.feature import Addressee, Feature, Spec, handles
 from tidings.kernel.host import Host
@@ -30,9 +33,9 @@ from tidings.messages.router import Router
 from tidings.ports.ledger import Ledger
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
-from tidings.wire.xmpp.payloads.data_form import FormKind
+from tidings.wire.xmpp.payloads.data_form import DataForm, FormKind
 from tidings.wire.xmpp.payloads.muc_owner import RoomOwnership
-from tidings.wire.xmpp.payloads.muc_user import Destruction, Status, about_occupant
+from tidings.wire.xmpp.payloads.muc_user import Destruction, OccupantItem, Status, about_occupant
 
 log = structlog.get_logger("tidings.rooms")
 
@@ -41,7 +44,7 @@ class RoomOwners(Feature):
     """Lets owners configure and destroy rooms, and ends temporary ones that are empty."""
 
     spec = Spec.xep(45, version="1.35.3", advertises=(ns.MUC_OWNER,))
-    requires = (Entrance,)
+    requires = (Entrance, RoomAdministrators)
     option_name = "room_ownership"
 
     def __init__(self, host: Host, router: Router, ledger: Ledger, supervisor: Supervisor) -> None:
@@ -56,7 +59,8 @@ class RoomOwners(Feature):
     def show(self, request: Iq[RoomOwnership]) -> Element:
         """Answer with the form that configures the room."""
         room = owned(request, self._host)
-        return RoomOwnership(form=form_of(room.configuration)).encode()
+        staff = fields_of(room.state, limits_of(self._host).options.max_changes)
+        return RoomOwnership(form=form_of(room.configuration, staff)).encode()
 
     @handles(RoomOwnership, kind="set", at=Addressee.ENTITY)  # §10.1, §10.2, §10.9
     async def change(self, request: Iq[RoomOwnership]) -> None:
@@ -71,36 +75,46 @@ class RoomOwners(Feature):
             if room.configuration.is_locked:  # §10.1.3: who gives up making it has none
                 await self.destroy(room, Destruction(), by=request.sender.bare)
         elif asked.form.kind is FormKind.SUBMIT:
-            form = asked.form
-            await self._configure(room, request.sender.bare, lambda before: configured(before, form))
+            await self._configure(room, request.sender, asked.form)
         else:
             raise StanzaError("bad-request", "a form is submitted or cancelled")
 
     # --- configuring
 
-    async def _configure(
-        self, room: Room, by: Jid, wanted: Callable[[RoomConfiguration], RoomConfiguration]
-    ) -> None:
-        before = room.configuration
+    async def _configure(self, room: Room, by: Jid, form: DataForm) -> None:
+        administrators, staff = self._host.feature(RoomAdministrators), StaffLists.of(form)
+        assert administrators is not None  # required
+        before, affiliations = room.configuration, dict[Jid, Affiliation]()
 
         def decide(state: RoomState) -> Change | None:
             nonlocal before
             before = state.configuration
-            after = wanted(before)
+            affiliations.clear()
+            named = staff.changes(state)
+            limits_of(self._host).check_count(len(named))
+            items = ((jid, OccupantItem(affiliation=after.value)) for jid, after in named.items())
+            people = administrators.changed(room, state, by.bare, items, affiliations)
+            after = configured(before, form)
             if after is before:
-                return None
+                return people
             if is_open(before) and not is_open(after) and any(m.domain for m in state.members.values()):
                 raise StanzaError(
                     "not-acceptable", "some members know the room by MUC Light, who would lose it"
                 )
+            if people is not None:
+                return msgspec.structs.replace(people, configuration=after)
             told = about_occupant(statuses=status_codes(before, after))
             return Change(told=told, configuration=after)
 
         change = await self._store.change(room, decide)
-        if change is None or change.configuration is None:
+        if change is None:
             return
-        log.info("room_configured", room=room.jid.text, by=by.text, version=change.configuration.version)
-        await until_done(in_turn(self.tell_configured(room, before, change.configuration)))
+        if change.members:
+            await until_done(in_turn(administrators.changed_by(room, by, affiliations, change, {})))
+        if change.configuration is not None:
+            version = change.configuration.version
+            log.info("room_configured", room=room.jid.text, by=by.bare.text, version=version)
+            await until_done(in_turn(self.tell_configured(room, before, change.configuration)))
         self._attendance.settle(room)
 
     def tell_configured(

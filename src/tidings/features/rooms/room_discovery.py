@@ -10,11 +10,13 @@ from typing import Final
 
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid, JidError
+from tidings.features.rooms.affiliation import Affiliation
 from tidings.features.rooms.configuration import RoomConfiguration
 from tidings.features.rooms.entrance import Entrance
 from tidings.features.rooms.public_rooms import public_rooms
 from tidings.features.rooms.room import Room
-from tidings.features.rooms.room_access import may_see
+from tidings.features.rooms.room_access import may_list, may_see
+from tidings.features.rooms.standing import standing
 from tidings.kernel.events import DiscoInfo, DiscoItems
 from tidings.kernel.feature import Feature, Spec, listens
 from tidings.kernel.host import Host
@@ -34,6 +36,8 @@ STABLE_ID: Final = f"{ns.MUC}#stable_id"
 """A message comes back with the id that its sender gave it (§7.4)."""
 MOST_LISTED: Final = 1_000
 """So many rooms one answer names."""
+MOST_CONTACTS: Final = 20
+"""Of more owners than these none is named as whom to turn to."""
 
 
 class RoomDiscovery(Feature):
@@ -99,7 +103,15 @@ class RoomDiscovery(Feature):
         if not may_see(room, event.asker):
             return  # what a hidden room of its members is called and talks about is theirs
         event.identities[:] = [("conference", "text", configuration.name or room.jid.local)]
-        event.forms.append(_information(room).encode())
+        event.forms.append(_information(room, self._contacts(room, event.asker)).encode())
+
+    def _contacts(self, room: Room, asker: Jid) -> tuple[str, ...]:
+        """Give the addresses of the owners, to who may see the list of them."""
+        here, mine = room.occupants.at(asker), standing(self._host, room.state, asker)
+        if not may_list(room, mine, None if here is None else here.role, Affiliation.OWNER):
+            return ()
+        members = room.state.members.items()
+        return tuple(sorted(jid.text for jid, each in members if each.affiliation is Affiliation.OWNER))
 
 
 def _page(items: Sequence[tuple[Jid, str, str]], *, is_first: bool, is_whole: bool) -> Page:
@@ -126,8 +138,8 @@ def features_of(configuration: RoomConfiguration) -> tuple[str, ...]:
     )
 
 
-def _information(room: Room) -> DataForm:
-    """Give the form of §15.5.4."""
+def _information(room: Room, contacts: tuple[str, ...]) -> DataForm:
+    """Give the form of §15.5.4; no room has an LDAP group, a page of logs or a pubsub node."""
     configuration, subject = room.configuration, room.state.subject
     known = {
         "description": configuration.description,
@@ -140,6 +152,8 @@ def _information(room: Room) -> DataForm:
     fields += (
         Field(f"muc#roominfo_{name}", (text,), FieldKind.TEXT_SINGLE) for name, text in known.items() if text
     )
+    if 0 < len(contacts) <= MOST_CONTACTS:
+        fields.append(Field("muc#roominfo_contactjid", contacts, FieldKind.JID_MULTI))
     if pictures := room.state.properties.pictures:  # XEP-0486 §4.3
         fields.append(Field("muc#roominfo_avatarhash", pictures, FieldKind.TEXT_MULTI))
     if digest := room.state.properties.hats.digest:  # XEP-0317 §2
