@@ -1,4 +1,4 @@
-"""Retention: archives keep what their domain wants to keep, and nothing of who is no more.
+"""Passes: archives are brought down to what their domain wants to keep, and forgotten with their owners.
 
 Goes through the archives of the domain in small steps beside the traffic, each a short transaction, with a
 pause after each; the domains of a server take turns:
@@ -13,14 +13,13 @@ pause after each; the domains of a server take turns:
 
 from collections.abc import AsyncGenerator, Iterator
 from functools import partial
-from typing import Annotated, Final
+from typing import Final
 
-import msgspec
 import structlog
-from msgspec import Meta
 
 from tidings.base.clock import microseconds
 from tidings.base.jid import Jid
+from tidings.features.retention.options import RetentionOptions
 from tidings.kernel.accounts import AddressHeld
 from tidings.kernel.clock import Clock
 from tidings.kernel.current import Current
@@ -48,55 +47,12 @@ _HOUR: Final = 3_600.0
 _DAY: Final = 86_400
 
 
-class RetentionOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What archives keep, and how fast the rest goes."""
-
-    keep_days: Annotated[int, Meta(description="Days that messages are kept; 0 is for ever.", ge=0)] = 0
-    keep_messages: Annotated[
-        int, Meta(description="Newest messages that each archive keeps; 0 is all of them.", ge=0)
-    ] = 0
-    keep_octets: Annotated[
-        int,
-        Meta(
-            description="Newest octets of messages that each archive keeps; 0 is all of them. It is brought "
-            "down to that in the passes, and may grow beyond it between two.",
-            ge=0,
-        ),
-    ] = 0
-    offline_only_days: Annotated[
-        int,
-        Meta(
-            description="Days that a message with the hint `no-permanent-store` waits for devices that are "
-            "away. The longest of all domains counts.",
-            ge=1,
-        ),
-    ] = 30
-    device_days: Annotated[
-        int,
-        Meta(
-            description="Days until an unused device is forgotten. The longest of all domains counts.", ge=1
-        ),
-    ] = 90
-    follower_days: Annotated[
-        int,
-        Meta(
-            description="Days that messages which are too old or too many wait for a follower, such as the "
-            "text search, that has not read them yet; then it is told of a gap.",
-            ge=0,
-        ),
-    ] = 7
-    interval_hours: Annotated[float, Meta(description="Hours from one pass to the next.", gt=0)] = 6.0
-    step: Annotated[
-        int, Meta(description="The most messages that one step forgets, in one transaction.", ge=1, le=10_000)
-    ] = 500
-    pause: Annotated[float, Meta(description="Seconds between two steps.", ge=0)] = 0.05
-
-
 class Retention(Feature):
     """Trims, forgets and tidies up, a step at a time."""
 
     serves_archives = True
     Options = RetentionOptions
+    option_name = "retention"
 
     def __init__(
         self,

@@ -1,0 +1,6 @@
+"""Retention: archives keep what their domain wants to keep, and nothing of who is no more."""
+
+from tidings.features.retention.options import RetentionOptions
+from tidings.features.retention.passes import FIRST_PASS, Retention
+
+__all__ = ["FIRST_PASS", "Retention", "RetentionOptions"]
