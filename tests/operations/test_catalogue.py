@@ -73,7 +73,7 @@ def test_the_first_categories_are_complete():
         "muc": [
             "list", "occupants", "affiliations", "messages", "create", "show", "configure", "destroy",
             "set-affiliation", "set-role", "kick", "invite", "enter", "exit", "send", "send-private",
-            "receipts", "readers", "reactors",
+            "receipts", "readers", "reactors", "retention", "set-retention",
         ],
         "muc-light": [
             "list", "rooms", "show", "members", "messages", "blocked", "create", "configure", "invite",
@@ -344,7 +344,7 @@ async def test_what_an_operation_changes_is_declared(everything):
         "list", "export", "count", "check", "check-password", "size", "sync", "status", "dead-letters",
         "message", "show", "diff", "preview", "statistics", "admins", "get", "export-personal-data",
         "occupants", "affiliations", "messages", "rooms", "members", "blocked",
-        "receipts", "readers", "reactors",
+        "receipts", "readers", "reactors", "retention",
     }  # fmt: skip
     assert {one.name for one in CATALOGUE if not one.changes} == reading
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.features.rooms.stage import ROOM, enter, occupant, say, start
 from tests.features.rooms.test_room_archive import read, refused
-from tests.features.test_retention import DAY, passes
+from tests.features.test_retention import DAY, passes, retention, texts
 from tests.harness.world import World, WorldClient
 from tidings.base.jid import Jid
-from tidings.features.retention import RetentionOptions
+from tidings.features.retention import FIRST_PASS, RetentionOptions
 from tidings.operations.all import CATALOGUE
+from tidings.operations.context import Caller
+from tidings.operations.errors import OperationError
+from tidings.operations.room_retention import RoomRetention
 from tidings.wire.xmpp import ns
 
 THE_ROOM = Jid(ROOM)
@@ -37,6 +42,15 @@ async def call(world: World, name: str, **arguments: object) -> object:
     return await CATALOGUE.call(world.context, "retention", name, {"user": ROOM, **arguments})
 
 
+async def keep(world: World, room: str = ROOM, **bounds: object) -> RoomRetention:
+    """Set what one room keeps."""
+    return await CATALOGUE.call(world.context, "muc", "set-retention", {"room": room, **bounds})
+
+
+async def kept(world: World, room: str = ROOM) -> RoomRetention:
+    return await CATALOGUE.call(world.context, "muc", "retention", {"room": room})
+
+
 async def test_what_is_older_than_the_days_to_keep_goes_from_rooms_and_from_their_history() -> None:
     world = await keeping(keep_days=2)
     alice = await occupant(world, "alice", "Alice")
@@ -61,6 +75,114 @@ async def test_a_held_room_keeps_everything_until_it_is_released() -> None:
     await call(world, "release")
     await passes(world)
     assert (await read(alice)).texts == []
+    await world.stop()
+
+
+async def test_rooms_keep_what_is_configured_for_rooms_and_accounts_their_own() -> None:
+    world = await keeping(keep_days=10, room_keep_days=2)
+    alice = await occupant(world, "alice", "Alice")
+    await world.register("bob@localhost")
+    await alice.send(say("in the room"))
+    await alice.send("<message to='bob@localhost' type='chat'><body>to Bob</body></message>")
+    world.clock.advance(3 * DAY)
+    await passes(world)
+    assert (await read(alice)).texts == []
+    assert await texts(world, Jid("bob@localhost")) == ["to Bob"]
+    world.clock.advance(8 * DAY)
+    await passes(world)
+    assert await texts(world, Jid("bob@localhost")) == []
+    await world.stop()
+
+
+async def test_rooms_keep_everything_where_that_is_configured_and_accounts_do_not() -> None:
+    world = await keeping(keep_messages=1, room_keep_messages=0)
+    alice = await occupant(world, "alice", "Alice")
+    await alice.send(say("one"), say("two", id_="2"))
+    await passes(world)
+    assert (await read(alice)).texts == ["one", "two"]
+    assert await kept(world) == RoomRetention(
+        room=THE_ROOM, keep_days=0, keep_messages=0, keep_octets=0, own=(), held=False
+    )
+    await world.stop()
+
+
+async def test_one_room_keeps_less_or_more_than_the_others_until_it_is_as_they_are_again() -> None:
+    world = await keeping(room_keep_days=10)
+    alice = await occupant(world, "alice", "Alice")
+    other = "coffee@conference.localhost"
+    await enter(alice, "Alice", room=other)
+    await alice.send(say("tea"), say("coffee", room=other))
+    assert await keep(world, keep_days=2) == RoomRetention(
+        room=THE_ROOM, keep_days=2, keep_messages=0, keep_octets=0, own=("keep_days",), held=False
+    )
+    await keep(world, other, keep_days=0)
+    world.clock.advance(3 * DAY)
+    await passes(world)
+    assert (await read(alice)).texts == []
+    await alice.send(say("more tea", id_="2"))
+    world.clock.advance(8 * DAY)
+    assert (await keep(world)).own == ()
+    await passes(world)
+    assert (await read(alice)).texts == ["more tea"]
+    world.clock.advance(3 * DAY)
+    await passes(world)
+    assert (await read(alice)).texts == []
+    assert await texts(world, Jid(other)) == ["coffee"]
+    await world.stop()
+
+
+async def test_a_pass_goes_by_what_holds_for_the_room_when_it_comes_to_its_next_step() -> None:
+    world = await keeping()
+    alice = await occupant(world, "alice", "Alice")
+    await alice.send(*(say(f"text {number}", id_=str(number)) for number in range(9)))
+    await keep(world, keep_messages=1)
+    feature = retention(world, THE_ROOM.domain)
+    await world.advance(FIRST_PASS)
+    while not feature.trimmed:
+        await world.advance(1)
+    left = len((await read(alice)).texts)
+    assert left > 1
+    await keep(world)
+    await passes(world)
+    assert len((await read(alice)).texts) == left
+    await world.stop()
+
+
+async def test_legal_hold_goes_before_what_one_room_keeps() -> None:
+    world = await keeping()
+    alice = await occupant(world, "alice", "Alice")
+    await alice.send(say("evidence"), say("more", id_="2"))
+    await call(world, "hold")
+    assert (await keep(world, keep_messages=1)).held
+    await passes(world)
+    assert (await read(alice)).texts == ["evidence", "more"]
+    await world.stop()
+
+
+async def test_an_owner_of_a_room_does_not_set_what_it_keeps() -> None:
+    world = await keeping()
+    await occupant(world, "alice", "Alice")
+    for caller in (
+        Caller.user(Jid("alice@localhost")),
+        Caller.administrator(Jid("dora@other.test"), "other.test"),
+    ):
+        with pytest.raises(OperationError) as caught:
+            await CATALOGUE.call(
+                world.context.acting_for(caller), "muc", "set-retention", {"room": ROOM, "keep_days": 1}
+            )
+        assert caught.value.code == "not-allowed"
+    boss = world.context.acting_for(Caller.administrator(Jid("boss@localhost"), "localhost"))
+    assert (await CATALOGUE.call(boss, "muc", "set-retention", {"room": ROOM, "keep_days": 1})).keep_days == 1
+    await world.stop()
+
+
+async def test_a_room_of_the_same_name_begins_without_what_the_earlier_one_kept() -> None:
+    world = await keeping()
+    alice = await occupant(world, "alice", "Alice")
+    await keep(world, keep_days=1)
+    await destroy(alice)
+    await occupant(world, "bob", "Bob")
+    assert (await kept(world)).own == ()
     await world.stop()
 
 

@@ -23,6 +23,27 @@ class RetentionOptions(msgspec.Struct, frozen=True, kw_only=True):
             ge=0,
         ),
     ] = 0
+    room_keep_days: Annotated[
+        Annotated[int, Meta(ge=0)] | None,
+        Meta(
+            description="Days that messages in rooms are kept; 0 is for ever. Unset: `keep_days`. What one "
+            "room keeps, administrators set by `muc set-retention`."
+        ),
+    ] = None
+    room_keep_messages: Annotated[
+        Annotated[int, Meta(ge=0)] | None,
+        Meta(
+            description="Newest messages that the archive of each room keeps; 0 is all of them. Unset: "
+            "`keep_messages`."
+        ),
+    ] = None
+    room_keep_octets: Annotated[
+        Annotated[int, Meta(ge=0)] | None,
+        Meta(
+            description="Newest octets of messages that the archive of each room keeps; 0 is all of them. "
+            "Unset: `keep_octets`."
+        ),
+    ] = None
     offline_only_days: Annotated[
         int,
         Meta(

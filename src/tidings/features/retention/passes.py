@@ -3,8 +3,9 @@
 Goes through the archives of the domain in small steps beside the traffic, each a short transaction, with a
 pause after each; the domains of a server take turns:
 
-- trims what is older than `keep_days`, and what is more than `keep_messages` or `keep_octets`; legal hold
-  goes before all of them, and followers that have not read it yet are waited for, `follower_days` at most;
+- trims what is older than `keep_days`, and what is more than `keep_messages` or `keep_octets`, as `bounds.py`
+  says for the archive; legal hold goes before all of them, and followers that have not read it yet are waited
+  for, `follower_days` at most;
 - forgets the archive of an account that was removed, also one that a stop of the server left half forgotten;
   whoever registers the address again begins with nothing, in a new epoch, and cannot have it while legal hold
   keeps something of the earlier owner;
@@ -19,6 +20,7 @@ import structlog
 
 from tidings.base.clock import microseconds
 from tidings.base.jid import Jid
+from tidings.features.retention.bounds import Bounds, bounds_of_account, bounds_of_room, own_bounds
 from tidings.features.retention.options import RetentionOptions
 from tidings.kernel.accounts import AddressHeld
 from tidings.kernel.clock import Clock
@@ -176,20 +178,26 @@ class Retention(Feature):
         """Do a step in one archive; tell how many messages went."""
         if archive.local and not await self._host.kind.exists(archive):
             return await self._notice_removed(archive)
-        options = self.options
-        keep = options.keep_messages or None
-        octets = options.keep_octets or None
-        before = self._time_before(options.keep_days) if options.keep_days else None
+        bounds = await self._bounds_of(archive)
+        keep = bounds.keep_messages or None
+        octets = bounds.keep_octets or None
+        before = self._time_before(bounds.keep_days) if bounds.keep_days else None
         if not await self._has_too_much(archive, keep, octets, before):
             return 0
         unread = await self._unread_from()
         count = await self._ledger.trim(
-            archive, keep=keep, octets=octets, before=before, unread_from=unread, limit=options.step
+            archive, keep=keep, octets=octets, before=before, unread_from=unread, limit=self.options.step
         )
         self.trimmed += count
         if count:
             await until_done(self._host.hooks.tell(ArchiveShortened(archive)))
         return count
+
+    async def _bounds_of(self, archive: Jid) -> Bounds:
+        """Give what an archive keeps now; that of a room is read at each step, since it cannot be undone."""
+        if self._host.kind.name != "room":
+            return bounds_of_account(self.options)
+        return bounds_of_room(self.options, own_bounds(await self._ledger.properties(archive)))
 
     async def _unread_from(self) -> int | None:
         """Give the first transaction that a follower has not read, unless it has stood still for too long."""
