@@ -77,6 +77,7 @@ from tidings.messages.message_spans import MessageSpans
 from tidings.messages.router import Router
 from tidings.messages.service_sender import ServiceSender
 from tidings.operations.all import catalogue_of
+from tidings.operations.at_owner import offer_operations
 from tidings.operations.audit import limit_of
 from tidings.operations.catalogue import Catalogue
 from tidings.operations.context import Configuration, Context, Live, ShownCertificates
@@ -199,7 +200,7 @@ def build_server(
         lanes = Lanes(cluster, clock, supervisor)
         seats = Seats(registry, sessions, lanes, router, stores.ledger, clock, supervisor)
         handover.guests = Guests(registry, sessions, lanes, router.hosts, clock, supervisor)
-        router.join(handover, seats, handover.guests)
+        router.join(handover, seats, handover.guests, lanes)
     server = Server(
         clock,
         router.hosts,
@@ -232,6 +233,7 @@ def build_server(
         cluster=cluster,
         administrators=administrators,
     )
+    catalogue = catalogue_of(features)
     provided: dict[type, object] = {
         Server: server,
         Router: router,
@@ -258,7 +260,7 @@ def build_server(
         PreferencesStore: stores.preferences,
         DocumentStore: stores.documents,
         Ledger: stores.ledger,
-        Catalogue: catalogue_of(features),
+        Catalogue: catalogue,
         MessageSpans: spans,
         **(provides or {}),
     }
@@ -320,6 +322,7 @@ def build_server(
         name_rest_days=name_rest_days,
     )
     provided[Context] = context
+    offer_operations(context, catalogue.get)
     for settings in wanted:
         domains.put(hosts.serve(settings))
     administrators.listen()

@@ -28,7 +28,7 @@ from tidings.kernel.host import Host
 from tidings.kernel.lanes import Lanes
 from tidings.kernel.session_manager import SessionManager, answered, read, until_told
 from tidings.kernel.supervisor import Supervisor
-from tidings.ports.bus import ForOwner, Handled
+from tidings.ports.bus import ForOwner, Handled, WorkForOwner
 from tidings.ports.ledger import Ledger
 from tidings.ports.sessions import WHOLE, Bound, BoundSession, SessionRegistry
 from tidings.wire.xmpp.stanza import Stanza
@@ -220,8 +220,8 @@ class Seats:
 
     # --- passing on
 
-    async def pass_on(self, node: str, entity: Jid, item: ForOwner) -> Handled:
-        """Have the owner deal with a stanza; raises `recipient-unavailable` where nobody knows if it has."""
+    async def pass_on(self, node: str, entity: Jid, item: ForOwner | WorkForOwner) -> Handled:
+        """Have the owner deal with something; raises `recipient-unavailable` where nobody knows if it has."""
         self._count += 1
         item = msgspec.structs.replace(item, pass_id=self._count)
         waiting: asyncio.Future[Handled] = asyncio.get_running_loop().create_future()

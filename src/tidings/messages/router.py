@@ -24,7 +24,9 @@ from tidings.kernel.feature import Addressee
 from tidings.kernel.guests import Guests
 from tidings.kernel.hooks import Dropped
 from tidings.kernel.host import Host
+from tidings.kernel.lanes import Lanes
 from tidings.kernel.maybe_awaitable import MaybeAwaitable, until_done
+from tidings.kernel.owner_works import OwnerWorks
 from tidings.kernel.pacing import Pacing
 from tidings.kernel.seats import Seats
 from tidings.kernel.session import Session
@@ -77,6 +79,8 @@ class Router:
         self.services: dict[str, Service] = {}
         self.elsewhere: Service | None = None
         """Takes what is for domains that are neither hosts nor services."""
+        self.works = OwnerWorks()
+        """What is done with entities that live on one node, there."""
         self.seats: Seats | None = None
         """Knows on which nodes entities live that live on one alone; None where there is one node."""
         self.guests: Guests | None = None
@@ -96,10 +100,11 @@ class Router:
         """The way of messages to sessions on other nodes; None where this is the only one."""
         return self._pipeline.handover
 
-    def join(self, handover: Handover, seats: Seats, guests: Guests) -> None:
+    def join(self, handover: Handover, seats: Seats, guests: Guests, lanes: Lanes) -> None:
         """Reach sessions and entities on other nodes from now on; to be called before anything is routed."""
         self._pipeline.join(handover, seats)
         self.seats, self.guests = seats, guests
+        self.works.join(seats, lanes)
 
     def trace(self, spans: MessageSpans) -> None:
         """Tell of some messages to a collector from now on."""

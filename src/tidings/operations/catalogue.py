@@ -17,6 +17,7 @@ request, that addresses are well-formed, and that the domains of the subjects ar
 - A request without a subject is for those who may act for every domain, unless the operation is declared with
   `without_subject="own"`: then it gives only what the caller may see.
 - Who administers some domains **changes** nothing of an account that administers more.
+- What concerns a **room** is done by the node where the room lives: see `at_owner.py`.
 - What is declared `on_former_domains` looks itself whether a domain that is not served has anything left.
 - A function that is a generator answers with a **stream** of responses.
 - What **changes** something, and who may not call what, is told in the log: see `audit.py`. A field of free
@@ -28,17 +29,17 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from tidings.base.errors import BackendError, StanzaError
 from tidings.base.jid import Jid
+from tidings.operations.at_owner import run_at_owner
 from tidings.operations.audit import audited
-from tidings.operations.context import Caller, Context, Role
-from tidings.operations.errors import DATABASE_SILENT, Code, OperationError
+from tidings.operations.context import Context, Role
+from tidings.operations.errors import Code, OperationError
+from tidings.operations.failures import told
 from tidings.operations.values import AddressField, address_fields, check_address, to_request
 
 Request = TypeVar("Request", bound=msgspec.Struct)
@@ -78,6 +79,8 @@ class Operation:
     errors: tuple[Code, ...]
     needs_server: bool
     """Whether it works on the running server only, not on the database alone."""
+    room: str
+    """The field of the request with the room on whose node it is done; empty where any node does it."""
     irreversible: bool
     """Whether what it removes cannot be had back: people are asked before."""
     answer: str
@@ -109,6 +112,7 @@ def operation(
     on_former_domains: bool = False,
     errors: tuple[Code, ...] = (),
     needs_server: bool = False,
+    room: str = "",
     irreversible: bool = False,
     answer: str = "",
 ) -> Callable[[Run[Request, Response]], Operation]:
@@ -142,6 +146,7 @@ def operation(
             is_stream=is_stream,
             errors=tuple(dict.fromkeys(every)),
             needs_server=needs_server,
+            room=room,
             irreversible=irreversible,
             answer=answer,
             addresses=addresses,
@@ -200,7 +205,7 @@ class Catalogue:
         with audited(context, found) as attempt:
             _check_role(context, found)
             attempt.request = request = to_request(arguments, found.request)
-            with _told(context.caller):
+            with told(context.caller):
                 _check(context, found, request)
                 async for response in found.run(context, request):
                     yield response
@@ -209,8 +214,10 @@ class Catalogue:
 async def _run(context: Context, found: Operation, request: msgspec.Struct) -> Any:  # noqa: ANN401  # any struct
     if found.is_stream:
         raise TypeError(f"{found.category} {found.name} answers with a stream")
-    with _told(context.caller):
+    with told(context.caller):
         _check(context, found, request)
+        if found.room:
+            return await run_at_owner(context, found, request)
         return await found.run(context, request)
 
 
@@ -242,32 +249,3 @@ def _check_role(context: Context, found: Operation) -> None:
         found.category, found.name, changes=found.changes
     ):
         raise OperationError("not-allowed", f"{caller.name} may not call {found.category} {found.name}")
-
-
-@contextmanager
-def _told(caller: Caller) -> Iterator[None]:
-    """Say what stores and features raise in the words of operations.
-
-    What a store says may name the database, its host and its user: that is for the operator alone.
-    """
-    try:
-        yield
-    except BackendError as error:
-        said = str(error) if caller.role is Role.OPERATOR else DATABASE_SILENT
-        raise OperationError("unavailable", said) from error
-    except StanzaError as error:
-        raise OperationError(_CODES.get(error.condition, "not-allowed"), str(error)) from error
-
-
-_CODES: dict[str, Code] = {
-    "bad-request": "invalid",
-    "conflict": "conflict",
-    "item-not-found": "not-found",
-    "jid-malformed": "invalid",
-    "not-acceptable": "invalid",
-    "recipient-unavailable": "not-found",
-    "remote-server-not-found": "not-found",
-    "resource-constraint": "unavailable",
-    "service-unavailable": "unavailable",
-    "internal-server-error": "unavailable",
-}

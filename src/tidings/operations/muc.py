@@ -243,7 +243,7 @@ async def list_affiliations(context: Context, request: ListAffiliations) -> Page
     return Page(items=tuple(page), next=page[-1].user.text if len(left) > len(page) else None)
 
 
-@about_room("muc", "messages", changes=False)
+@about_room("muc", "messages", changes=False, of_archive=True)
 async def list_messages(context: Context, request: ListMessages) -> Page[RoomMessage]:
     """List what was said in a room, the newest first, a page at a time."""
     host, room = await find_room(context, request.room)

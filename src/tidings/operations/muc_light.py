@@ -157,7 +157,7 @@ async def list_members(context: Context, request: ListLightMembers) -> Page[Ligh
     return Page(items=tuple(page), next=page[-1].user.text if len(left) > len(page) else None)
 
 
-@about_room("muc-light", "messages", changes=False)
+@about_room("muc-light", "messages", changes=False, of_archive=True)
 async def list_messages(context: Context, request: ListMessages) -> Page[RoomMessage]:
     """List what was said and changed in a room, the newest first, a page at a time."""
     asked = await find_light_room(context, request.room, request.by)

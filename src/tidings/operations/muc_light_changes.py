@@ -206,6 +206,7 @@ async def configure(context: Context, request: ConfigureLightRoom) -> LightRoom:
     changes=True,
     errors=("not-found", "conflict"),
     needs_server=True,
+    room="room",
 )
 async def invite(context: Context, request: InviteLight) -> LightInvited:
     """Make somebody a member of a room, in the name of who may add others."""
@@ -252,6 +253,7 @@ async def destroy(context: Context, request: OneLightRoom) -> LightDestroyed:
     changes=True,
     errors=("not-found",),
     needs_server=True,
+    room="room",
 )
 async def say(context: Context, request: SayLight) -> Sent:
     """Send a message to a room, in the name of somebody who belongs to it."""

@@ -139,7 +139,9 @@ async def kick(context: Context, request: KickOccupant) -> OccupantKicked:
     return OccupantKicked(room=room.jid, nick=request.nick)
 
 
-@operation("muc", "invite", roles=EVERYBODY, subjects=("sender",), changes=True, needs_server=True)
+@operation(
+    "muc", "invite", roles=EVERYBODY, subjects=("sender",), changes=True, needs_server=True, room="room"
+)
 async def invite(context: Context, request: Invite) -> Invited:
     """Invite somebody into a room, in the name of somebody who may (XEP-0249).
 

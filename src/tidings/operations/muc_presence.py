@@ -12,8 +12,8 @@ from tidings.base.jid import Jid, JidError
 from tidings.features.rooms import Entrance
 from tidings.features.rooms.nicknames import check_nick
 from tidings.features.rooms.room import Room
+from tidings.kernel.account import Account
 from tidings.kernel.maybe_awaitable import until_done
-from tidings.kernel.session import Session
 from tidings.messages.origin import Origin, Via
 from tidings.operations.catalogue import EVERYBODY, operation
 from tidings.operations.context import Context
@@ -96,19 +96,20 @@ class SayToOccupant(msgspec.Struct, frozen=True, kw_only=True):
     changes=True,
     errors=("conflict",),
     needs_server=True,
+    room="room",
 )
 async def enter(context: Context, request: EnterRoom) -> Entered:
     """Let a session enter a room, as if its client had asked; that gets what it would get then."""
     host, room = await find_room(context, request.room)
     nick = nick_of(room, request.nick)
-    session_of(context, request.user)
+    await must_be_connected(context, request.user)
     with refusals(_NOT_ALLOWED):
         feature_of(host, Entrance).check(room, request.user, nick, request.password)
     await enter_as(context, room, request.user, nick, request.password)
     return Entered(room=room.jid, user=request.user, nick=nick)
 
 
-@operation("muc", "exit", roles=EVERYBODY, subjects=("user",), changes=True, needs_server=True)
+@operation("muc", "exit", roles=EVERYBODY, subjects=("user",), changes=True, needs_server=True, room="room")
 async def leave(context: Context, request: ExitRoom) -> Exited:
     """Let somebody leave a room, as if his client had said so."""
     _, room = await find_room(context, request.room)
@@ -127,7 +128,7 @@ async def leave(context: Context, request: ExitRoom) -> Exited:
     return Exited(room=room.jid, user=person, devices=len(devices))
 
 
-@operation("muc", "send", roles=EVERYBODY, subjects=("sender",), changes=True, needs_server=True)
+@operation("muc", "send", roles=EVERYBODY, subjects=("sender",), changes=True, needs_server=True, room="room")
 async def say(context: Context, request: SayInRoom) -> Sent:
     """Send a message to a room, in the name of somebody who is in it."""
     host, room = await find_room(context, request.room)
@@ -137,7 +138,9 @@ async def say(context: Context, request: SayInRoom) -> Sent:
         return await send(context, sender, room.jid, "groupchat", request.body)
 
 
-@operation("muc", "send-private", roles=EVERYBODY, subjects=("sender",), changes=True, needs_server=True)
+@operation(
+    "muc", "send-private", roles=EVERYBODY, subjects=("sender",), changes=True, needs_server=True, room="room"
+)
 async def say_privately(context: Context, request: SayToOccupant) -> Sent:
     """Send a message to one occupant of a room, in the name of somebody who is in it."""
     host, room = await find_room(context, request.room)
@@ -169,14 +172,14 @@ async def enter_as(context: Context, room: Room, device: Jid, nick: str, passwor
         raise OperationError("conflict", told, reason="not_allowed")
 
 
-def session_of(context: Context, device: Jid) -> Session:
-    """Give the session of a full address, which is connected."""
+async def must_be_connected(context: Context, device: Jid) -> None:
+    """Raise `OperationError` unless a full address is that of a session, on whichever node."""
     if not device.resource:
         raise OperationError("invalid", f"{device} names no session; write {device}/RESOURCE")
-    found = context.sessions_of(device)
-    if not found:
+    host = context.host(device.domain)
+    account = None if host is None else await host.directory.load(device.bare)
+    if not isinstance(account, Account) or device.resource not in account.resources:
         raise OperationError("not-found", f"{device} is not connected", reason="no_session")
-    return found[0]
 
 
 def nick_of(room: Room, text: str) -> str:

@@ -22,7 +22,7 @@ from tidings.kernel.host import Host
 from tidings.operations.catalogue import EVERYBODY, operation
 from tidings.operations.context import Context, Role
 from tidings.operations.muc import OneRoom, RoomAddress
-from tidings.operations.muc_presence import Nick, enter_as, nick_of, session_of
+from tidings.operations.muc_presence import Nick, enter_as, must_be_connected, nick_of
 from tidings.operations.room_access import (
     By,
     about_room,
@@ -184,6 +184,7 @@ _PROTECTED: Final = "muc#roomconfig_passwordprotectedroom"
     changes=True,
     errors=("conflict",),
     needs_server=True,
+    room="room",
 )
 async def create(context: Context, request: CreateRoom) -> RoomSettings:
     """Make a room as a new one is by default, which is open at once.
@@ -196,7 +197,7 @@ async def create(context: Context, request: CreateRoom) -> RoomSettings:
     entrance, owner = feature_of(host, Entrance), request.owner.bare
     await must_exist(context, owner)
     if request.owner.resource:
-        session_of(context, request.owner)
+        await must_be_connected(context, request.owner)
     with refusals({"conflict": "could_not_create_room", "not-allowed": "not_allowed"}):
         if context.caller.role is Role.USER:
             entrance.check_maker(owner)

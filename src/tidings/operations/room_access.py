@@ -113,9 +113,12 @@ def room_unless_by(request: _OfRoom) -> Jid | None:
 
 
 def about_room(
-    category: str, name: str, *, changes: bool, irreversible: bool = False
+    category: str, name: str, *, changes: bool, irreversible: bool = False, of_archive: bool = False
 ) -> Callable[[Run[Request, Response]], Operation]:
-    """Declare an operation on one room of the running server, in somebody's name or not."""
+    """Declare an operation on one room of the running server, in somebody's name or not.
+
+    It is done by the node where the room lives, unless it is `of_archive`, which every node reads.
+    """
     return operation(
         category,
         name,
@@ -124,6 +127,7 @@ def about_room(
         changes=changes,
         errors=("not-found", "conflict") if changes else ("not-found",),
         needs_server=True,
+        room="" if of_archive else "room",
         irreversible=irreversible,
     )
 

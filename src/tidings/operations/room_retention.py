@@ -68,7 +68,15 @@ class RoomRetention(msgspec.Struct, frozen=True, kw_only=True):
     held: bool
 
 
-@operation("muc", "retention", roles=ADMINISTRATORS, subjects=("room",), changes=False, needs_server=True)
+@operation(
+    "muc",
+    "retention",
+    roles=ADMINISTRATORS,
+    subjects=("room",),
+    changes=False,
+    needs_server=True,
+    room="room",
+)
 async def show(context: Context, request: OneRoomArchive) -> RoomRetention:
     """Tell how much a room keeps, and what of that holds for it alone."""
     host, room = await find_room(context, request.room)
@@ -83,6 +91,7 @@ async def show(context: Context, request: OneRoomArchive) -> RoomRetention:
     changes=True,
     errors=("conflict",),
     needs_server=True,
+    room="room",
 )
 async def change(context: Context, request: SetRetention) -> RoomRetention:
     """Set how much one room keeps, whatever its domain keeps of rooms.

@@ -160,6 +160,11 @@ def to_json(answer: object) -> bytes:
     return msgspec.json.encode(answer, enc_hook=_encode)
 
 
+def read_json(raw: bytes | msgspec.Raw, kind: Any) -> Any:  # noqa: ANN401  # any type of a request or an answer
+    """Read what `to_json` has written."""
+    return msgspec.json.decode(raw, type=kind, dec_hook=_decode)
+
+
 def _read_address(text: object) -> Jid:
     """Read an address; raises `ValueError`, to which msgspec adds the field."""
     if isinstance(text, Jid):

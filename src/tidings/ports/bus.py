@@ -113,8 +113,22 @@ class ForOwner(msgspec.Struct, frozen=True, tag=True, array_like=True, gc=False)
     """The number of the message on it."""
 
 
+class WorkForOwner(msgspec.Struct, frozen=True, tag=True, array_like=True, gc=False):
+    """What is to be done with an entity that lives on the node, for which another one was asked."""
+
+    entity: str
+    name: str
+    """By which the server knows the work (`kernel/owner_works.py`)."""
+    asked: bytes
+    """What it needs to know."""
+    takes: bool = True
+    """The entity is to live on the node from now on where it lives on none."""
+    pass_id: int = 0
+    """By which `Handled` answers it."""
+
+
 class Handled(msgspec.Struct, frozen=True, tag=True, array_like=True, gc=False):
-    """The owner has dealt with a stanza that was passed on to it; of a message it says what became of it."""
+    """The owner has dealt with what was passed on to it; of a message it says what became of it."""
 
     pass_id: int
     condition: str = ""
@@ -122,6 +136,7 @@ class Handled(msgspec.Struct, frozen=True, tag=True, array_like=True, gc=False):
     text: str = ""
     kind: str = ""
     payload: bytes = b""
+    """What explains a refusal, or the answer to a `WorkForOwner`."""
     archive: str = ""
     """Where and when the archive of the sender has it, if it keeps it."""
     epoch: str = ""
@@ -168,7 +183,7 @@ class MemberIs(msgspec.Struct, frozen=True, tag=True, array_like=True, gc=False)
     is_member: bool
 
 
-Ordered = ForOwner | Handled | GuestIn | ToGuests | ToMembers | MemberIs
+Ordered = ForOwner | WorkForOwner | Handled | GuestIn | ToGuests | ToMembers | MemberIs
 """What has to come once and in its order: see `kernel/lanes.py`."""
 
 

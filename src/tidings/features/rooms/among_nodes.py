@@ -8,11 +8,14 @@ memory of a room is read anew when its owner has changed it.
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import partial
 from typing import Final
 
 import structlog
 
+from tidings.base.errors import BackendError, StanzaError
 from tidings.base.jid import Jid
+from tidings.features.rooms import recent
 from tidings.features.rooms.attendance import attendance_of, delivery_of
 from tidings.features.rooms.entrance import Entrance, EntranceOptions
 from tidings.features.rooms.leaving import leave
@@ -20,6 +23,7 @@ from tidings.features.rooms.room import Room, room_of
 from tidings.features.rooms.room_change import RoomChanged, RoomDestroyed
 from tidings.features.rooms.showing import Showing
 from tidings.kernel.cluster import Cluster
+from tidings.kernel.events import ArchiveShortened
 from tidings.kernel.feature import Feature, listens
 from tidings.kernel.host import Host
 from tidings.kernel.maybe_awaitable import MaybeAwaitable
@@ -36,6 +40,9 @@ ANSWERED_ANYWHERE: Final = frozenset(
 """What is asked of a room's archive, which every node reads."""
 
 
+_SHORTENED: Final = "shortened"
+
+
 class RoomNodes(Feature):
     """Joins the rooms of a host to other nodes; where there are none, it does nothing."""
 
@@ -50,6 +57,7 @@ class RoomNodes(Feature):
         self._attendance = attendance_of(host)
         self._light = delivery_of(host)
         self._showing = Showing(router)
+        router.works.offer(_SHORTENED, partial(_read_anew, router))
         if router.seats is not None and router.guests is not None:
             router.seats.living[host.domain] = self
             router.seats.doors.add(host.domain)
@@ -65,6 +73,17 @@ class RoomNodes(Feature):
     def tell_destroyed(self, event: RoomDestroyed) -> None:
         """Let other nodes forget the room."""
         self._cluster.publish(event.room.jid)
+
+    @listens(ArchiveShortened)
+    async def tell_shortened(self, event: ArchiveShortened) -> None:
+        """Let nobody be sent what was erased who enters the room on another node, where it lives."""
+        if not self._router.works.may_be_elsewhere(event.archive):
+            return
+        try:
+            await self._router.works.do(event.archive, _SHORTENED, takes=False)
+        except (StanzaError, BackendError) as error:
+            # An owner that has gone remembers nothing, and the next one reads the archive.
+            log.warning("room_not_told", room=event.archive.text, reason=str(error))
 
     # --- what the seats ask
 
@@ -115,3 +134,12 @@ class RoomNodes(Feature):
     def _room(self, jid: Jid) -> Room | None:
         entity = self._host.directory.get(jid)
         return None if entity is None else room_of(entity)
+
+
+async def _read_anew(router: Router, jid: Jid, _asked: bytes) -> bytes:
+    """Forget what a room of this node has in memory of its archive."""
+    host = router.hosts.get(jid.domain)
+    room = None if host is None else host.directory.get(jid)
+    if room is not None:
+        recent.forget(room_of(room))
+    return b""

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import msgspec
 import structlog
@@ -27,6 +28,7 @@ from tidings.kernel.feature import Feature, listens
 from tidings.kernel.hooks import Stage
 from tidings.kernel.host import Host
 from tidings.kernel.maybe_awaitable import in_turn, until_done
+from tidings.kernel.owner_works import UNKNOWN
 from tidings.messages.router import Router
 from tidings.ports.ledger import Ledger
 from tidings.wire.xmpp.payloads.muc_user import Destruction, OccupantItem, about_occupant
@@ -35,6 +37,9 @@ log = structlog.get_logger("tidings.rooms")
 
 REASON = "the account has been removed"
 _PAGE = 500
+_WORK = "departure"
+_TRIES = 3
+"""So often a room is left whose node goes while it does that."""
 
 
 class RoomDepartures(Feature):
@@ -45,6 +50,7 @@ class RoomDepartures(Feature):
     def __init__(self, host: Host, router: Router, ledger: Ledger) -> None:
         self._host = host
         self._store = RoomStore(router, ledger)
+        router.works.offer(_WORK, partial(_depart_here, router))
 
     async def depart(self, address: Jid, account: Jid) -> None:
         """Let an account leave a room for good; raises `StanzaError` and `BackendError`."""
@@ -103,14 +109,30 @@ async def leave_rooms(router: Router, ledger: Ledger, account: Jid) -> None:
 
 
 async def _leave(router: Router, room: Jid, account: Jid) -> None:
-    host = router.hosts.get(room.domain)
-    departures = None if host is None else host.feature(RoomDepartures)
-    if departures is None:
+    """Let an account leave a room where that lives; to leave it twice is to leave it once."""
+    if _departures_at(router, room) is None:
         return
-    try:
-        await departures.depart(room, account)
-    except (StanzaError, BackendError) as error:
-        log.warning("room_not_left", room=room.text, account=account.text, reason=str(error))
+    for tries in range(1, _TRIES + 1):
+        try:
+            await router.works.do(room, _WORK, account.text.encode())
+            return
+        except (StanzaError, BackendError) as error:
+            is_unknown = isinstance(error, StanzaError) and error.condition == UNKNOWN
+            if not is_unknown or tries == _TRIES:
+                log.warning("room_not_left", room=room.text, account=account.text, reason=str(error))
+                return
+
+
+async def _depart_here(router: Router, room: Jid, asked: bytes) -> bytes:
+    departures = _departures_at(router, room)
+    if departures is not None:
+        await departures.depart(room, Jid(asked.decode()))
+    return b""
+
+
+def _departures_at(router: Router, room: Jid) -> RoomDepartures | None:
+    host = router.hosts.get(room.domain)
+    return None if host is None else host.feature(RoomDepartures)
 
 
 def _departed(room: Room, state: RoomState, account: Jid, before: dict[Jid, Affiliation]) -> Change | None:
