@@ -112,7 +112,7 @@ class Visits:
         self._cursor = ""
         self._page: list[etree._Element] = []
         self._gaps: set[str] = set()
-        """Of what rooms sync has not told everything: it does not tell that again, so this outlasts sessions."""
+        """Rooms of which sync has not told everything. It does so once, so this outlasts sessions."""
 
     @property
     def is_settled(self) -> bool:
