@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import json
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -48,6 +48,9 @@ _SHOWN = """(() => {
   })
 })()"""
 
+_RECEIVED = """[...document.querySelectorAll(".chat-msg")]
+  .filter((message) => message.querySelector(".chat-msg__content--me .chat-msg__receipt"))
+  .map((message) => message.querySelector(".chat-msg__text").innerText.trim())"""
 
 # Converse writes what it shows later, or when the page is hidden. A transaction waits for those before it.
 _WRITTEN = """(async () => {
@@ -97,13 +100,17 @@ class ConversePerson:
     async def shows(
         self, messages: Sequence[tuple[str, str]], *, whose: Literal["", "me", "them"] = ""
     ) -> None:
-        """Wait until the room shows these messages with their authors, in this order, and no other.
+        """Wait until it shows these messages with their authors, in this order, and no other.
 
         It may be about the own ones alone (me), or about those of the others (them).
         """
         class_ = f"chat-msg__content{whose and f'--{whose}'}"
         shown = f".filter(([it]) => it.querySelector('.{class_}')).map(([, told]) => told)"
         await self.page.until(_SHOWN + shown, [list(each) for each in messages])
+
+    async def shows_receipts(self, *texts: str) -> None:
+        """Wait until these of its own messages are marked as received, and no other."""
+        await self.page.until(_RECEIVED, list(texts))
 
 
 @contextlib.asynccontextmanager
@@ -112,11 +119,13 @@ async def converse(
     server: ServerProcess,
     account: Account,
     folder: Path,
+    *,
     rooms: Sequence[tuple[str, str]] = (),
+    chats: Sequence[str] = (),
 ) -> AsyncIterator[ConversePerson]:
-    """Converse.js in a profile of its own, logged in as the account, in rooms under nicknames.
+    """Converse.js in a profile of its own, logged in as the account, in rooms under nicknames and in chats.
 
-    What it looks like in the end is a picture in the folder.
+    What it looks like in the end is a picture in the folder, or in SCREENSHOTS if that names one.
     """
     settings = {
         "websocket_url": f"ws://{server.web_host}:{server.http_port}/xmpp-websocket",
@@ -125,6 +134,7 @@ async def converse(
         "jid": account.bare,
         "password": account.password,
         "auto_join_rooms": [{"jid": room, "nick": nick} for room, nick in rooms],
+        "auto_join_private_chats": list(chats),
         "assets_path": "/dist/",
         "i18n": "en",
     }
@@ -134,15 +144,17 @@ async def converse(
         try:
             yield person
         finally:
-            keep_picture(folder, account.username, await person.page.picture())
+            place = Path(os.environ.get("SCREENSHOTS") or folder)
+            keep(place, account.username, await person.page.picture(), person.page.console)
 
 
-def keep_picture(folder: Path, name: str, picture: bytes) -> None:
-    """Write a picture down under a free name, in SCREENSHOTS if that names a folder."""
-    place = Path(os.environ.get("SCREENSHOTS") or folder)
-    place.mkdir(parents=True, exist_ok=True)
-    names = (f"{name}-{number}.png" for number in itertools.count(1))
-    next(file for each in names if not (file := place / each).exists()).write_bytes(picture)
+def keep(folder: Path, name: str, picture: bytes, console: Iterable[str]) -> None:
+    """Write down what a page looks like, and what has happened in it, under a free name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = (folder / f"{name}-{number}" for number in itertools.count(1))
+    free = next(each for each in names if not each.with_suffix(".png").exists())
+    free.with_suffix(".png").write_bytes(picture)
+    free.with_suffix(".log").write_text("\n".join(console))
 
 
 @contextlib.asynccontextmanager

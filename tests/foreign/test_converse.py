@@ -1,4 +1,4 @@
-"""Converse.js in a real browser: in a room with slixmpp and with somebody who knows the room by MUC Light.
+"""Converse.js in a real browser: in a room with slixmpp and MUC Light, and with slixmpp alone.
 
 `make interop SCREENSHOTS=folder` keeps what was seen.
 """
@@ -18,8 +18,9 @@ from tests.harness.chromium import chromium
 from tests.harness.server_process import ServerProcess
 from tests.interop.conftest import make_account
 from tests.interop.room_people import light_person, takes_text
-from tests.interop.slixmpp_client import logged_in
+from tests.interop.slixmpp_client import PATIENCE, logged_in
 
+pytestmark = pytest.mark.timeout(300)
 AT_ONCE = 10
 
 
@@ -107,3 +108,53 @@ async def test_a_room(server: ServerProcess, tmp_path: Path) -> None:
         # And in another browser.
         async with converse(browser, server, otto, tmp_path, rooms=((room, "Otto"),)) as web:
             await web.shows(heard)
+
+
+async def test_two_people(server: ServerProcess, tmp_path: Path) -> None:
+    nina, otto = (make_account(server, name) for name in ("nina", "otto"))
+    done = server.command(
+        *("roster", "add", "--user", otto.bare, "--contact", nina.bare, "--name", "Nina"),
+        *("--subscription", "both", "--both-sides"),
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    async with (
+        logged_in(nina, server, plugins=("xep_0184",)) as slixmpp,
+        chromium(tmp_path) as browser,
+        converse(browser, server, otto, tmp_path, chats=[nina.bare]) as desk,
+    ):
+        slixmpp.send_presence()
+        await slixmpp.takes_presence("available", otto.bare)
+        slixmpp.send_message(mto=otto.bare, mbody="Guten Morgen", mtype="chat")
+        said = [("Nina", "Guten Morgen")]
+        await desk.shows(said)
+        async with converse(browser, server, otto, tmp_path, chats=[nina.bare]) as laptop:
+            # A second device has what was said, and what either says.
+            await laptop.shows(said)
+            for device, text in ((desk, "vom Schreibtisch"), (laptop, "vom Sofa")):
+                await device.say(text)
+                said.append((otto.bare, text))
+                assert (await takes_text(slixmpp, otto.bare))["body"] == text
+                await desk.shows(said)
+                await laptop.shows(said)
+            await desk.shows_receipts("vom Schreibtisch", "vom Sofa")
+            await laptop.shows_receipts("vom Schreibtisch", "vom Sofa")
+
+            # One device is away for a while.
+            await laptop.leave()
+            await asyncio.to_thread(server.wait_for, "session_detached")
+            received = asyncio.ensure_future(slixmpp.wait_until("receipt_received", timeout=PATIENCE))
+            question = slixmpp.make_message(mto=otto.bare, mbody="bist du da?", mtype="chat")
+            question["request_receipt"] = True
+            question.send()
+            said.append(("Nina", "bist du da?"))
+            await desk.shows(said)
+            assert (await received)["receipt"] == question["id"]
+            await desk.say("ja")
+            said.append((otto.bare, "ja"))
+            await desk.shows(said)
+            await laptop.come()
+            await laptop.shows(said)
+
+        # And another is new.
+        async with converse(browser, server, otto, tmp_path, chats=[nina.bare]) as phone:
+            await phone.shows(said)

@@ -23,9 +23,9 @@ import aiohttp
 from tests.harness.ports import HOST
 
 CHROMIUM: Final = shutil.which("chromium")
-PATIENCE: Final = 15.0  # seconds; only a failing test waits that long
+PATIENCE: Final = 30.0  # seconds; only a failing test waits that long
 _STOP_SECONDS: Final = 15
-_LINES_KEPT: Final = 200
+_LINES_KEPT: Final = 1000
 
 _FLAGS: Final = (
     "--headless=new",

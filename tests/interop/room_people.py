@@ -72,9 +72,9 @@ class LightPerson:
         assert answer.get("type") == "result", etree.tostring(answer)
 
 
-async def takes_text(person: SlixmppPerson, room: str) -> Message:
-    """The next message of a room that has a text."""
-    while not (message := await person.takes_message(room))["body"]:
+async def takes_text(person: SlixmppPerson, sender: str) -> Message:
+    """The next message from there that has a text."""
+    while not (message := await person.takes_message(sender))["body"]:
         continue
     return message
 
