@@ -16,6 +16,10 @@ from tidings.adapters.sql.tables import (
     former_accounts,
     group_heads,
     group_members,
+    node_affiliations,
+    node_items,
+    node_subscriptions,
+    nodes,
     shared_groups,
 )
 from tidings.ports.stores import Stores
@@ -90,8 +94,12 @@ def fresh_url(request: pytest.FixtureRequest, tmp_path):
 
 
 async def empty(url: str) -> None:
-    """Remove every account, what hangs on it and is left of it, every domain, and others' documents."""
+    """Remove every account, what hangs on it and is left of it, every domain, and what others have."""
     database = await open_database(url)
-    for table in (accounts, documents, domains, former_accounts, group_heads, group_members, shared_groups):
+    groups, of_nodes = (
+        (group_heads, group_members, shared_groups),
+        (node_affiliations, node_items, node_subscriptions, nodes),
+    )
+    for table in (accounts, documents, domains, former_accounts, *groups, *of_nodes):
         await database.write(lambda connection, table=table: connection.execute(table.delete()))
     await database.close()

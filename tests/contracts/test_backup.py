@@ -46,6 +46,17 @@ from tidings.ports.accounts import Ban
 from tidings.ports.groups import Member, SharedGroup
 from tidings.ports.ledger.batch import EntryKind, LedgerBatch
 from tidings.ports.ledger.reading import EntryId, InboxQuery, NoSuchEntry, PageQuery
+from tidings.ports.nodes import (
+    Affiliation,
+    ItemQuery,
+    NodeConfig,
+    NodeItem,
+    NodeLimits,
+    SubscriptionState,
+)
+from tidings.ports.nodes import (
+    Subscription as NodeSubscription,
+)
 from tidings.ports.roster import RosterEntry, Subscription
 
 TABLES_BY_NAME = {str(table.name): table for table in TABLES}
@@ -72,6 +83,10 @@ def hashes(manifest: Manifest) -> dict[str, tuple[int, str]]:
     return {name: (entry.rows, entry.sha256) for name, entry in entries if name not in RENEWED}
 
 
+def anybody(_node: object, _standing: object) -> None:
+    """Let everybody change a node."""
+
+
 async def live(stores: SqlStores) -> None:
     """Let something stand in every kind of table."""
     for jid in (ALICE, BOB, LONGEST, *LOOK_ALIKES):
@@ -86,6 +101,12 @@ async def live(stores: SqlStores) -> None:
     await stores.groups.create(ALICE.domain, SharedGroup(name="größe", label="G", displayed=frozenset({"a"})))
     await stores.groups.add(ALICE.domain, "größe", [Member(ALICE, "Älice"), Member(BOB)])
     await stores.groups.drop(ALICE.domain, "größe", [BOB])
+    limits = NodeLimits(nodes=9, items=9, octets=9_999)
+    item = NodeItem("höhe", ALICE, 1.5, b"<x xmlns='urn:x'/>")
+    await stores.nodes.publish(ALICE, "urn:x", item, make=NodeConfig(), check=anybody, limits=limits)
+    await stores.nodes.affiliate(ALICE, "urn:x", {BOB: Affiliation.MEMBER}, by=ALICE, check=anybody, most=9)
+    subscription = NodeSubscription(BOB, SubscriptionState.SUBSCRIBED, "id", 2.5)
+    await stores.nodes.subscribe(ALICE, "urn:x", subscription, by=BOB, check=anybody, most=9)
     ledger = stores.ledger
     await accept(
         ledger,
@@ -124,6 +145,10 @@ async def all_of(stores: SqlStores) -> list[object]:
             await stores.blocking.list(account),
             await stores.documents.get(account, "urn:y", "key"),
         ]
+    found += [
+        await stores.nodes.items(ALICE, "urn:x", ItemQuery()),
+        await stores.nodes.standing(ALICE, "urn:x", BOB),
+    ]
     groups = await stores.groups.load(ALICE.domain)
     found += [replace(groups, memberships=()), sorted(groups.memberships, key=lambda each: each.jid)]
     return found
@@ -343,7 +368,10 @@ async def test_rows_are_read_a_few_at_a_time(fresh_url: str) -> None:
     assert peak < rows * octets / 2
 
 
-LATER = {"promotions", "former_accounts", "group_heads", "shared_groups", "group_members", "properties"}
+LATER = {
+    *("promotions", "former_accounts", "group_heads", "shared_groups", "group_members", "properties"),
+    *("nodes", "node_items", "node_affiliations", "node_subscriptions"),
+}
 """Tables that it did not have."""
 LATER_COLUMNS = {
     ("archives", "octets"),
@@ -383,6 +411,7 @@ async def test_a_backup_of_an_earlier_version_is_brought_up_to_date(fresh_url: s
     stores = await open_stores(f"sqlite:///{tmp_path}/first.db")
     await live(stores)
     await stores.groups.clear(ALICE.domain)  # there were none
+    await stores.nodes.clear(ALICE)
     await stores.ledger._database.write(_forget_read_times)
     before = await all_of(stores)
     await stores.close()

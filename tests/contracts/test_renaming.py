@@ -20,6 +20,17 @@ from tidings.ports.displayed import Displayed
 from tidings.ports.groups import Member, SharedGroup
 from tidings.ports.ledger.batch import Append, Entry, LedgerBatch
 from tidings.ports.ledger.reading import ArchiveInUse
+from tidings.ports.nodes import (
+    Affiliation,
+    ItemQuery,
+    NodeConfig,
+    NodeItem,
+    NodeLimits,
+    SubscriptionState,
+)
+from tidings.ports.nodes import (
+    Subscription as NodeSubscription,
+)
 from tidings.ports.preferences import StoredPreferences
 from tidings.ports.renaming import Renamed
 from tidings.ports.roster import RosterChange, RosterEntry, RosterRemoval, Subscription
@@ -99,6 +110,35 @@ async def test_nothing_is_left_under_the_former_address(filled: Stores) -> None:
     assert await filled.documents.get(ALICE, "ns", "key") is None
     assert await filled.displayed.list(ALICE) == ()
     assert await filled.preferences.get(ALICE) is None
+
+
+async def test_nodes_move_and_so_does_whoever_is_affiliated_and_subscribed(filled: Stores) -> None:
+    limits, nodes = NodeLimits(nodes=9, items=9, octets=9_999), filled.nodes
+
+    async def publish(owner: Jid, publisher: Jid) -> None:
+        item = NodeItem("i", publisher, 1.0, b"<x/>")
+        await nodes.publish(
+            owner, "n", item, make=NodeConfig(title="t"), check=lambda *_: None, limits=limits
+        )
+
+    await publish(ALICE, ALICE)
+    await publish(BOB, ALICE)
+    for name in (ALICE.with_resource("phone"), CAROL):
+        each = NodeSubscription(name, SubscriptionState.SUBSCRIBED, name.resource, 1.0)
+        await nodes.subscribe(BOB, "n", each, by=name, check=lambda *_: None, most=9)
+    await rename(filled)
+    assert await nodes.list(ALICE) == ()
+    (node,) = await nodes.list(SMITH)
+    assert (node.owner, node.name, node.config.title) == (SMITH, "n", "t")
+    for owner in (SMITH, BOB):
+        (item,) = (await nodes.items(owner, "n", ItemQuery())).items
+        assert item.publisher == SMITH
+    assert await nodes.affiliations(BOB, "n") == {SMITH: Affiliation.OWNER}
+    names = {each.jid for each in await nodes.subscriptions(BOB, "n")}
+    assert names == {SMITH.with_resource("phone"), CAROL}
+    found = await nodes.standing(BOB, "n", SMITH)
+    assert found is not None
+    assert found[1].is_subscribed
 
 
 async def test_the_former_name_is_noted_and_the_new_one_is_nobodys_any_more(filled: Stores) -> None:

@@ -109,6 +109,7 @@ class DomainRemoval:
             async for _ in self._forget_archives(domain, name):
                 yield
             await self._stores.documents.clear(Jid(name))
+            await self._stores.nodes.clear(Jid(name))
             await self._stores.groups.clear(name)
         if domain in self._held:
             log.warning("domain_held", domain=domain, reason="legal hold keeps messages of it")

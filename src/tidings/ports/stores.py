@@ -11,6 +11,7 @@ from tidings.ports.documents import DocumentStore
 from tidings.ports.domains import DomainStore
 from tidings.ports.groups import GroupStore
 from tidings.ports.ledger import Ledger
+from tidings.ports.nodes import NodeStore
 from tidings.ports.preferences import PreferencesStore
 from tidings.ports.private import PrivateStore
 from tidings.ports.removals import RemovalStore
@@ -80,6 +81,11 @@ class Stores(Protocol):
     @property
     def documents(self) -> DocumentStore:
         """What features without tables of their own keep."""
+        ...
+
+    @property
+    def nodes(self) -> NodeStore:
+        """The nodes of accounts and of hosts."""
         ...
 
     @property

@@ -8,12 +8,14 @@ from collections.abc import Collection, Sequence
 from msgspec.structs import replace
 
 from tidings.adapters.memory.groups import MemoryGroups
+from tidings.adapters.memory.nodes import clear_nodes
 from tidings.adapters.memory.state import (
     Accounts,
     AccountState,
     DeviceTokens,
     Documents,
     FormerAccounts,
+    Nodes,
     existing,
 )
 from tidings.base.jid import Jid
@@ -39,12 +41,14 @@ class MemoryAccounts:
         self,
         accounts: Accounts,
         documents: Documents,
+        nodes: Nodes,
         former: FormerAccounts,
         ledger: Ledger | None = None,
         groups: MemoryGroups | None = None,
     ) -> None:
         self._accounts = accounts
         self._documents = documents
+        self._nodes = nodes
         self._former = former
         self._ledger = ledger
         self._groups = MemoryGroups(accounts) if groups is None else groups
@@ -67,6 +71,7 @@ class MemoryAccounts:
 
     def _put(self, record: AccountRecord) -> None:
         self._documents.pop(record.jid, None)  # what somebody kept of the name while there was no account
+        clear_nodes(self._nodes, record.jid)
         self._former.pop(record.jid, None)
         self._accounts[record.jid] = AccountState(record)
         self._groups.join_everybody((record.jid,))
@@ -91,6 +96,7 @@ class MemoryAccounts:
             return False
         del self._accounts[jid]
         self._documents.pop(jid, None)
+        clear_nodes(self._nodes, jid)
         if noted is not None:
             self._former[jid] = noted
         self._groups.leave_groups(jid)

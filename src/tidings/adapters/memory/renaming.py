@@ -7,8 +7,9 @@ from collections.abc import Collection, Iterator
 from msgspec.structs import replace
 
 from tidings.adapters.memory.groups import MemoryGroups
+from tidings.adapters.memory.nodes import clear_nodes
 from tidings.adapters.memory.roster import put_entry, remove_entry
-from tidings.adapters.memory.state import Accounts, AccountState, Documents, FormerAccounts
+from tidings.adapters.memory.state import Accounts, AccountState, Documents, FormerAccounts, Nodes
 from tidings.base.jid import Jid
 from tidings.ports.accounts import AccountExists, NoSuchAccount
 from tidings.ports.displayed import Displayed
@@ -25,12 +26,14 @@ class MemoryRenaming:
         self,
         accounts: Accounts,
         documents: Documents,
+        nodes: Nodes,
         former: FormerAccounts,
         groups: MemoryGroups,
         ledger: Ledger | None,
     ) -> None:
         self._accounts = accounts
         self._documents = documents
+        self._nodes = nodes
         self._former = former
         self._groups = groups
         self._ledger = ledger
@@ -57,6 +60,10 @@ class MemoryRenaming:
         self._documents.pop(to, None)
         if account in self._documents:
             self._documents[to] = self._documents.pop(account)
+        clear_nodes(self._nodes, to)
+        if account in self._nodes:
+            self._nodes[to] = self._nodes.pop(account)
+        _move_people(self._nodes, account, to)
         self._former.pop(to, None)
         if noted is not None:
             self._former[account] = noted
@@ -110,6 +117,21 @@ class MemoryRenaming:
             state.preferences = replace(before, always=always, never=never)
             if state.preferences != before:
                 yield owner
+
+
+def _move_people(nodes: Nodes, account: Jid, to: Jid) -> None:
+    """Let the new address own, publish, and be affiliated and subscribed where the former one was."""
+    for state in (state for kept in nodes.values() for state in kept.values()):
+        owner = moved(state.node.owner, account, to)
+        state.node = replace(state.node, owner=owner)
+        for id_, item in state.items.items():
+            state.items[id_] = replace(item, publisher=moved(item.publisher, account, to))
+        state.affiliations = {moved(jid, account, to): each for jid, each in state.affiliations.items()}
+        state.subscriptions = {
+            now: replace(each, jid=now)
+            for jid, each in state.subscriptions.items()
+            for now in (moved(jid, account, to),)
+        }
 
 
 def _move_positions(state: AccountState, account: Jid, to: Jid, *, is_own: bool) -> None:

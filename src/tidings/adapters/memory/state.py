@@ -8,6 +8,7 @@ from tidings.base.jid import Jid
 from tidings.ports.accounts import AccountRecord, FastToken, NoSuchAccount, Promotion
 from tidings.ports.displayed import Displayed
 from tidings.ports.documents import Document
+from tidings.ports.nodes import Affiliation, Node, NodeItem, Subscription
 from tidings.ports.preferences import StoredPreferences
 from tidings.ports.roster import RosterEntry
 
@@ -60,6 +61,21 @@ FormerAccounts = dict[Jid, float]
 
 Documents = dict[Jid, dict[tuple[str, str], Document]]
 """What features keep of any entity, by namespace and key."""
+
+
+@dataclass(slots=True)
+class NodeState:
+    """A node and what is in it."""
+
+    node: Node
+    items: dict[str, NodeItem] = field(default_factory=dict)
+    """By id, the one that was published first comes first."""
+    affiliations: dict[Jid, Affiliation] = field(default_factory=dict)
+    subscriptions: dict[Jid, Subscription] = field(default_factory=dict)
+
+
+Nodes = dict[Jid, dict[str, NodeState]]
+"""The nodes of any entity, by name."""
 
 
 def existing(accounts: Accounts, jid: Jid) -> AccountState:

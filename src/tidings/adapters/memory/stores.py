@@ -10,12 +10,13 @@ from tidings.adapters.memory.displayed import MemoryDisplayed
 from tidings.adapters.memory.documents import MemoryDocuments
 from tidings.adapters.memory.domains import MemoryDomains
 from tidings.adapters.memory.groups import MemoryGroups
+from tidings.adapters.memory.nodes import MemoryNodes
 from tidings.adapters.memory.preferences import MemoryPreferences
 from tidings.adapters.memory.private import MemoryPrivate
 from tidings.adapters.memory.removals import MemoryRemovals
 from tidings.adapters.memory.renaming import MemoryRenaming
 from tidings.adapters.memory.roster import MemoryRoster
-from tidings.adapters.memory.state import Accounts, Documents, FormerAccounts
+from tidings.adapters.memory.state import Accounts, Documents, FormerAccounts, Nodes
 from tidings.adapters.memory.vcard import MemoryVCards
 from tidings.ports.ledger import Ledger
 
@@ -31,9 +32,10 @@ class MemoryStores:
     ) -> None:
         state: Accounts = {}
         documents: Documents = {}
+        nodes: Nodes = {}
         former: FormerAccounts = {}
         self.groups = MemoryGroups(state)
-        self.accounts = MemoryAccounts(state, documents, former, ledger, self.groups)
+        self.accounts = MemoryAccounts(state, documents, nodes, former, ledger, self.groups)
         self.removals = MemoryRemovals(state, former)
         self.domains = MemoryDomains()
         self.roster = MemoryRoster(state)
@@ -43,7 +45,8 @@ class MemoryStores:
         self.blocking = MemoryBlocking(state)
         self.preferences = MemoryPreferences(state)
         self.documents = MemoryDocuments(documents)
-        self.renaming = MemoryRenaming(state, documents, former, self.groups, ledger)
+        self.nodes = MemoryNodes(nodes)
+        self.renaming = MemoryRenaming(state, documents, nodes, former, self.groups, ledger)
         self.ledger: Ledger | None = ledger
         self._close = close
 

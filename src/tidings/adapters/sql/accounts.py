@@ -14,6 +14,7 @@ from tidings.adapters.sql.documents import clear_documents
 from tidings.adapters.sql.engine import Database
 from tidings.adapters.sql.groups import join_everybody, leave_groups
 from tidings.adapters.sql.ledger.tables import archives, jids
+from tidings.adapters.sql.nodes import clear_nodes
 from tidings.adapters.sql.removals import forget_names, note_former
 from tidings.adapters.sql.tables import accounts, fast_tokens, key_of, promotions
 from tidings.base.errors import BackendError
@@ -104,6 +105,7 @@ class SqlAccounts:
         def work(connection: Connection) -> None:
             connection.execute(insert(accounts), row)
             clear_documents(connection, jid)  # what somebody kept of the name while there was no account
+            clear_nodes(connection, jid)
             forget_names(connection, [jid])
             join_everybody(connection, (jid,))
 
@@ -122,6 +124,7 @@ class SqlAccounts:
                 forget_names(connection, [record.jid for record in new])
             for record in new:
                 clear_documents(connection, record.jid)
+                clear_nodes(connection, record.jid)
             join_everybody(connection, [record.jid for record in new])
             return taken
 
@@ -151,7 +154,7 @@ class SqlAccounts:
         return await self._database.read(lambda connection: _existing(connection, jids))
 
     async def remove(self, jid: Jid, *, noted: float | None = None, due: float | None = None) -> bool:
-        """Remove the account, its documents and, by the foreign keys, all else that is stored for it."""
+        """Remove the account, its documents and nodes and, by the foreign keys, all else of it."""
         statement = delete(accounts).where(accounts.c.account == key_of(jid))
         if due is not None:
             statement = statement.where(accounts.c.removal_due <= due)
@@ -161,6 +164,7 @@ class SqlAccounts:
                 return False
             leave_groups(connection, jid)
             clear_documents(connection, jid)
+            clear_nodes(connection, jid)
             if noted is not None:
                 note_former(connection, jid, noted)
             return True

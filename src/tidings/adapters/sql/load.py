@@ -24,7 +24,7 @@ from tidings.adapters.sql.tables import metadata
 from tidings.base.errors import BackupError
 
 _NAME: Final = re.compile("[a-z_]+")
-_IN_USE: Final = ("accounts", "domains", "archives", "messages", "documents")
+_IN_USE: Final = ("accounts", "domains", "archives", "messages", "documents", "nodes")
 """A database that has rows here is somebody's."""
 
 

@@ -17,6 +17,7 @@ from tidings.adapters.sql.ledger.frames import WriterSetup
 from tidings.adapters.sql.ledger.process_lock import WriterLock
 from tidings.adapters.sql.ledger.remote import RemoteWriter
 from tidings.adapters.sql.migrate import OnUpgrade
+from tidings.adapters.sql.nodes import SqlNodes
 from tidings.adapters.sql.preferences import SqlPreferences
 from tidings.adapters.sql.private import SqlPrivate
 from tidings.adapters.sql.removals import SqlRemovals
@@ -43,6 +44,7 @@ class SqlStores:
         self.blocking = SqlBlocking(database)
         self.preferences = SqlPreferences(database)
         self.documents = SqlDocuments(database)
+        self.nodes = SqlNodes(database)
         self.renaming = SqlRenaming(ledger)
         self._ledger = ledger
         self.ledger: Ledger | None = ledger

@@ -6,8 +6,8 @@
   entry may have 3072 octets in InnoDB and 2704 in PostgreSQL. What is looked up by such a text has a 16-octet
   BLAKE2b digest of it as its key, and the text beside it.
 - **Everything of an account hangs on its row** and goes with it (`ON DELETE CASCADE`): nothing can be stored
-  for an account that does not exist, and a re-created account inherits nothing. Documents may be of others
-  than accounts: they are cleared with the account, and once more when one of its name is made.
+  for an account that does not exist, and a re-created account inherits nothing. Documents and nodes may be
+  of others than accounts: they are cleared with the account, and once more when one of its name is made.
 """
 
 from __future__ import annotations
@@ -292,6 +292,69 @@ archive_preferences = Table(
     Column("standard", Text(8), nullable=False),  # always, never or roster: for those in neither list
     Column("always", RAW, nullable=False),  # JSON lists of addresses
     Column("never", RAW, nullable=False),
+    mysql_engine="InnoDB",
+    mariadb_engine="InnoDB",
+)
+
+nodes = Table(  # of accounts and of hosts, so they hang on no account: accounts.py clears them with theirs
+    "nodes",
+    metadata,
+    Column("owner", DIGEST, primary_key=True),  # of a bare JID or a domain
+    Column("node", DIGEST, primary_key=True),  # of the name
+    Column("jid", Text(3071), nullable=False),  # the owner
+    Column("name", Text(1024), nullable=False),
+    Column("config", RAW, nullable=False),  # JSON
+    Column("created", Double, nullable=False),
+    Column("published", BigInteger, nullable=False),  # how often something was; 0 before that
+    Column("items", Integer, nullable=False),
+    Column("octets", BigInteger, nullable=False),  # of all items, as they count in the owner's share
+    Index(None, "owner", "name"),
+    mysql_engine="InnoDB",
+    mariadb_engine="InnoDB",
+)
+
+node_items = Table(
+    "node_items",
+    metadata,
+    Column("owner", DIGEST, primary_key=True),
+    Column("node", DIGEST, primary_key=True),
+    Column("item", DIGEST, primary_key=True),  # of the id
+    Column("id", Text(1024), nullable=False),
+    Column("publisher", Text(3071), nullable=False),
+    Column("published", Double, nullable=False),
+    Column("payload", RAW, nullable=False),
+    Column("octets", Integer, nullable=False),
+    Column("number", BigInteger, nullable=False),  # what `nodes.published` was when it was published
+    Index(None, "owner", "node", "number"),
+    mysql_engine="InnoDB",
+    mariadb_engine="InnoDB",
+)
+
+node_affiliations = Table(
+    "node_affiliations",
+    metadata,
+    Column("owner", DIGEST, primary_key=True),
+    Column("node", DIGEST, primary_key=True),
+    Column("account", DIGEST, primary_key=True),  # of the bare JID that has it
+    Column("jid", Text(3071), nullable=False),
+    Column("affiliation", Text(16), nullable=False),
+    Index(None, "account"),
+    mysql_engine="InnoDB",
+    mariadb_engine="InnoDB",
+)
+
+node_subscriptions = Table(
+    "node_subscriptions",
+    metadata,
+    Column("owner", DIGEST, primary_key=True),
+    Column("node", DIGEST, primary_key=True),
+    Column("subscriber", DIGEST, primary_key=True),  # of the JID that is told, bare or full
+    Column("account", DIGEST, nullable=False),  # of its bare JID
+    Column("jid", Text(3071), nullable=False),
+    Column("state", Text(16), nullable=False),
+    Column("subscription_id", Text(64), nullable=False),
+    Column("since", Double, nullable=False),
+    Index(None, "account"),
     mysql_engine="InnoDB",
     mariadb_engine="InnoDB",
 )
