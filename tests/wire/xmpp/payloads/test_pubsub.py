@@ -3,8 +3,10 @@
 import pytest
 
 from tidings.base.errors import StanzaError
+from tidings.base.jid import Jid
 from tidings.wire.xml.element import Element, decode
 from tidings.wire.xmpp import ns
+from tidings.wire.xmpp.payloads.data_form import DataForm, Field, FormKind
 from tidings.wire.xmpp.payloads.pubsub import (
     PubSubEvent,
     PubSubItem,
@@ -14,6 +16,9 @@ from tidings.wire.xmpp.payloads.pubsub import (
     unfit_payload,
     unsupported,
 )
+from tidings.wire.xmpp.payloads.result_set import PageRequest
+
+ACCESS = DataForm(FormKind.SUBMIT, (Field("pubsub#access_model", ("open",)),))
 
 
 def pubsub(content: str) -> Element:
@@ -40,6 +45,22 @@ def test_a_publication_with_options() -> None:  # XEP-0490, example 1
         ("<items node='n' max_items='2'/>", PubSubRequest("items", "n", maximum=2)),
         ("<items node='n'><item id='a'/></items>", PubSubRequest("items", "n", (PubSubItem("a"),))),
         ("<create/><configure/>", PubSubRequest("create")),
+        (
+            (
+                "<publish node='n'><item id='a'/></publish><publish-options>"
+                "<x xmlns='jabber:x:data' type='submit'><field var='pubsub#access_model'><value>open</value></field></x></publish-options>"
+            ),
+            PubSubRequest("publish", "n", (PubSubItem("a"),), form=ACCESS),
+        ),
+        ("<retract node='n' notify='true'/>", PubSubRequest("retract", "n", notify=True)),
+        (
+            "<items node='n'/><set xmlns='http://jabber.org/protocol/rsm'><max>2</max></set>",
+            PubSubRequest("items", "n", page=PageRequest(2)),
+        ),
+        (
+            "<unsubscribe node='n' jid='a@b/c' subid='s'/>",
+            PubSubRequest("unsubscribe", "n", jid=Jid("a@b/c"), subscription="s"),
+        ),
         ("<configure node='n'/>", PubSubRequest("configure", "n")),
         ("<subscriptions/>", PubSubRequest("subscriptions")),
     ],
