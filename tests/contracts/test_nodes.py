@@ -238,7 +238,7 @@ async def test_the_last_items_of_many_owners_come_at_once(stores: Stores) -> Non
                 await publish(stores, item(each, by=owner), owner, name)
     await stores.nodes.retract(BOB, "n", "b", by=BOB, check=anybody)
     await stores.nodes.purge(BOB, "m", by=BOB, check=anybody)
-    found = await stores.nodes.last_items([ALICE, BOB, Jid("x@example.org")], ["n", "m", "o"])
+    found = await stores.nodes.last_items([ALICE, BOB, Jid("x@example.org")], ["n", "m", "o"], by=CAROL)
     assert {(each.node.owner, each.node.name, each.item.id) for each in found} == {
         (ALICE, "n", "b"),
         (ALICE, "m", "b"),
@@ -247,7 +247,10 @@ async def test_the_last_items_of_many_owners_come_at_once(stores: Stores) -> Non
     node = await stores.nodes.get(BOB, "n")
     assert node is not None
     assert OwnedItem(node, item("a", by=BOB)) in found
-    assert await stores.nodes.last_items([ALICE], []) == ()
+    await stores.nodes.affiliate(BOB, "n", {CAROL: Affiliation.OUTCAST}, by=BOB, check=anybody, most=9)
+    found = await stores.nodes.last_items([BOB], ["n"], by=CAROL)
+    assert found == (OwnedItem(node, item("a", by=BOB), Affiliation.OUTCAST),)
+    assert await stores.nodes.last_items([ALICE], [], by=CAROL) == ()
 
 
 async def test_items_are_retracted_and_purged_and_nodes_deleted(stores: Stores) -> None:

@@ -42,6 +42,7 @@ ITESTS_IN_REACH = (
     "test_mam",
     "test_moderate",
     "test_muc",
+    "test_pep",
     "test_ping",
     "test_privatestorage",
     "test_quickresponse",
@@ -51,6 +52,7 @@ ITESTS_IN_REACH = (
     "test_selfping",
     "test_slow_filters",
     "test_tls_check",
+    "test_user_avatar",
     "test_vcard",
     "test_vcard_avatar",
     "test_version",
@@ -59,9 +61,7 @@ ITESTS_IN_REACH = (
 ITESTS_OUT_OF_REACH = {
     "test_component": "components (XEP-0114); also skips itself outside its authors' CI",
     "test_httpupload": "file upload (XEP-0363)",
-    "test_pep": "personal eventing (XEP-0163)",
     "test_sos": "service outage status (XEP-0455)",
-    "test_user_avatar": "personal eventing (XEP-0084, XEP-0163)",
 }
 
 

@@ -25,8 +25,8 @@ from tidings.features.displayed_sync import DisplayedSync
 from tidings.features.external_services import ExternalServices
 from tidings.features.inbox import BinCleaning, Conversations, Inbox, StandardInbox
 from tidings.features.last_activity import LastActivityFeature
+from tidings.features.nodes import Interests, PersonalEventing
 from tidings.features.ping import XmppPing
-from tidings.features.private_nodes import PrivateNodes
 from tidings.features.private_storage import PrivateStorage
 from tidings.features.registration import Registration
 from tidings.features.reporting import Reporting
@@ -56,6 +56,7 @@ from tidings.kernel.former_names import FormerNames
 from tidings.kernel.guests import Guests
 from tidings.kernel.hosting import Hosting
 from tidings.kernel.invitations import Invitations
+from tidings.kernel.known_capabilities import KnownCapabilities
 from tidings.kernel.lanes import Lanes
 from tidings.kernel.log_levels import LogLevels
 from tidings.kernel.outbound import DEFAULT_OCTETS
@@ -89,6 +90,7 @@ from tidings.ports.documents import DocumentStore
 from tidings.ports.domains import DomainRecord
 from tidings.ports.groups import GroupStore
 from tidings.ports.ledger import Ledger
+from tidings.ports.nodes import NodeStore
 from tidings.ports.preferences import PreferencesStore
 from tidings.ports.private import PrivateStore
 from tidings.ports.roster import RosterStore
@@ -132,7 +134,8 @@ FEATURES: tuple[type[Feature], ...] = (
     StandardInbox,
     BinCleaning,
     DisplayedSync,
-    PrivateNodes,
+    Interests,
+    PersonalEventing,
     SmartMarkers,
     Devices,
     Sync,
@@ -259,6 +262,8 @@ def build_server(
         BlockingStore: stores.blocking,
         PreferencesStore: stores.preferences,
         DocumentStore: stores.documents,
+        NodeStore: stores.nodes,
+        KnownCapabilities: KnownCapabilities(),
         Ledger: stores.ledger,
         Catalogue: catalogue,
         MessageSpans: spans,

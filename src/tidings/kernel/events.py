@@ -398,6 +398,14 @@ class RosterWanted(Question):
     """Whether the roster is answered as a whole, whatever the client knows: what is added has no versions."""
 
 
+class NewsWanted(Fact):
+    """The client of a session wants to hear what is new at nodes of which it has not heard until now."""
+
+    session: Session
+    nodes: frozenset[str]
+    """The names of the nodes, whoever has them."""
+
+
 class SessionDetached(Fact):
     """A session has lost its connection and waits for its client to come back; its presence stays."""
 

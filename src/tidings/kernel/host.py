@@ -77,6 +77,14 @@ class Host:
         """Let these administer the domain beside those that are named, and no other promoted ones."""
         self._promoted = frozenset(promoted)
 
+    def audience(self, name: str) -> Audience:
+        """Give an audience by name, or the part of one that a topic is for."""
+        found = self.audiences.get(name)
+        if found is not None:
+            return found
+        whole, _, topic = name.partition(" ")
+        return self.audiences[whole].about(topic)
+
     def feature(self, wanted: type[T]) -> T | None:
         """Give the loaded feature that is of this type, or that satisfies this runtime-checkable Protocol."""
         if self._looked_through is not self.features:

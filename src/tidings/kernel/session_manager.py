@@ -287,7 +287,7 @@ class SessionManager:
         found = self._account(Jid(item.account))
         if found is not None:
             host, account = found
-            send_here(account, host.audiences[item.audience], read(item.stanza))
+            send_here(account, host.audience(item.audience), read(item.stanza))
         return None
 
     def _take_presence_wanted(self, _node: str, item: ShowPresence) -> MaybeAwaitable:

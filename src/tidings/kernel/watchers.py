@@ -15,3 +15,20 @@ class Watchers(Protocol):
     def is_watched_by(self, account: Account, contact: Jid) -> bool:
         """Tell whether the contact has a subscription to the account's presence."""
         ...
+
+
+@runtime_checkable
+class Contacts(Watchers, Protocol):
+    """What is known of an account's contacts, for features that send something to all of them."""
+
+    def watchers_of(self, account: Account) -> frozenset[Jid]:
+        """Give the bare JIDs that see the account's presence."""
+        ...
+
+    def watched_by(self, account: Account) -> tuple[Jid, ...]:
+        """Give the bare JIDs whose presence the account sees."""
+        ...
+
+    def groups_of(self, account: Account, contact: Jid) -> frozenset[str]:
+        """Give the roster groups that the account has a contact in."""
+        ...

@@ -132,10 +132,11 @@ class NodeItem(msgspec.Struct, frozen=True):
 
 
 class OwnedItem(msgspec.Struct, frozen=True):
-    """The last item of a node, with the node."""
+    """The last item of a node, with the node and what who asks may do there."""
 
     node: Node
     item: NodeItem
+    affiliation: Affiliation = Affiliation.NONE
 
 
 class Subscription(msgspec.Struct, frozen=True):
@@ -301,8 +302,13 @@ class NodeStore(Protocol):
         """
         ...
 
-    async def last_items(self, owners: Collection[Jid], names: Collection[str]) -> tuple[OwnedItem, ...]:
-        """Give the newest item of each node with one of these names that some hundred owners have."""
+    async def last_items(
+        self, owners: Collection[Jid], names: Collection[str], *, by: Jid
+    ) -> tuple[OwnedItem, ...]:
+        """Give the newest item of each node with one of these names that some hundred owners have.
+
+        `by` is the bare JID of who asks; the store does not look whether he may read them.
+        """
         ...
 
     async def retract(self, owner: Jid, name: str, item: str, *, by: Jid, check: Check) -> tuple[Node, bool]:

@@ -138,11 +138,13 @@ class MemoryNodes:
         items = tuple(state.items[each] for each in taken)
         return ItemPage(items, names.index(taken[0]) if taken else 0, len(kept))
 
-    async def last_items(self, owners: Collection[Jid], names: Collection[str]) -> tuple[OwnedItem, ...]:
+    async def last_items(
+        self, owners: Collection[Jid], names: Collection[str], *, by: Jid
+    ) -> tuple[OwnedItem, ...]:
         """Give the newest item of each node."""
         found = (self._find(owner, name) for owner in owners for name in names)
         return tuple(
-            OwnedItem(state.node, list(state.items.values())[-1])
+            OwnedItem(state.node, list(state.items.values())[-1], _standing(state, by).affiliation)
             for state in found
             if state is not None and state.items
         )

@@ -165,7 +165,9 @@ class SqlNodes:
         """Give items."""
         return await self._database.read(lambda connection: _page(connection, owner, name, query))
 
-    async def last_items(self, owners: Collection[Jid], names: Collection[str]) -> tuple[OwnedItem, ...]:
+    async def last_items(
+        self, owners: Collection[Jid], names: Collection[str], *, by: Jid
+    ) -> tuple[OwnedItem, ...]:
         """Give the newest item of each node."""
         named = (
             _item.owner.in_([key_of(owner) for owner in owners]),
@@ -182,16 +184,26 @@ class SqlNodes:
             & (_item.node == newest.c.node)
             & (_item.number == newest.c.number)
         )
+        affiliated = node_affiliations.c
+        is_his = (
+            (affiliated.owner == _item.owner)
+            & (affiliated.node == _item.node)
+            & (affiliated.account == key_of(by))
+        )
         statement = (
-            select(_node.jid, _node.name, _node.config, _node.created, *_ITEM)
+            select(_node.jid, _node.name, _node.config, _node.created, *_ITEM, affiliated.affiliation)
             .select_from(newest)
             .join(node_items, of_newest)
             .join(nodes, (_node.owner == _item.owner) & (_node.node == _item.node))
+            .outerjoin(node_affiliations, is_his)
         )
         if not owners or not names:
             return ()
         rows = await self._database.read(lambda connection: connection.execute(statement).all())
-        return tuple(OwnedItem(_node_of(row), _item_of(row)) for row in rows)
+        return tuple(
+            OwnedItem(_node_of(row), _item_of(row), Affiliation(row.affiliation or Affiliation.NONE))
+            for row in rows
+        )
 
     async def retract(self, owner: Jid, name: str, item: str, *, by: Jid, check: Check) -> tuple[Node, bool]:
         """Delete an item."""

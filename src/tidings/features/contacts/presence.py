@@ -183,6 +183,19 @@ class Presences(Feature):
         """Tell whether the contact has a subscription to the account's presence."""
         return account[BOOK].is_watched_by(contact.bare)
 
+    def watchers_of(self, account: Account) -> frozenset[Jid]:
+        """Give the contacts that see the account's presence."""
+        return account[BOOK].watchers
+
+    def watched_by(self, account: Account) -> tuple[Jid, ...]:
+        """Give the contacts whose presence the account sees."""
+        return account[BOOK].watched
+
+    def groups_of(self, account: Account, contact: Jid) -> frozenset[str]:
+        """Give the roster groups that a contact is in, those of shared groups among them."""
+        entry = account[BOOK].shown(contact.bare)
+        return frozenset() if entry is None else frozenset(entry.groups)
+
     def show_to(self, account: Account, contact: Jid) -> Iterator[MaybeAwaitable]:
         """Show the sessions of this node to a contact who may see them since now."""
         for session in account.available:

@@ -48,7 +48,8 @@ def test_a_publication_with_options() -> None:  # XEP-0490, example 1
         (
             (
                 "<publish node='n'><item id='a'/></publish><publish-options>"
-                "<x xmlns='jabber:x:data' type='submit'><field var='pubsub#access_model'><value>open</value></field></x></publish-options>"
+                "<x xmlns='jabber:x:data' type='submit'><field var='pubsub#access_model'>"
+                "<value>open</value></field></x></publish-options>"
             ),
             PubSubRequest("publish", "n", (PubSubItem("a"),), form=ACCESS),
         ),
