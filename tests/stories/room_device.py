@@ -55,7 +55,23 @@ class RoomDevice:
         self.client = await self.world.login(self.address)
         await self.client.manage()
         await self.client.send("<presence/>")
+        self._take_missed_markers()
         self.is_connected = True
+
+    def _take_missed_markers(self) -> None:
+        """Of a room by MUC Light it may be sent the last marker of each member that came without it."""
+        assert self.client is not None
+        told: list[tuple[str, str]] = []
+        for message in self.client.take("message"):
+            address, _, sender = (message.get("from") or "").partition("/")
+            room, stanza_id = self._rooms[address], message.find("stanza-id", ns.STANZA_ID)
+            assert message.find("delay", ns.DELAY) is not None
+            assert stanza_id is not None
+            position = position_of(stanza_id.get("id") or "")
+            assert room.is_light
+            assert room.joined[self.person] < position == room.last_marker(sender)
+            told.append((address, sender))
+        assert len(told) == len(set(told)), f"{self.address} was told twice: {told}"
 
     async def lose(self) -> None:
         """Lose the connection; the session waits."""

@@ -76,6 +76,11 @@ class Room:
             self.read[person] = max(self.read[person], position)
         return self.head
 
+    def last_marker(self, person: str) -> int:
+        """Give where the last marker of somebody is; 0 where there is none."""
+        found = (at for at, said in enumerate(self.entries, 1) if said.is_marker and said.sender == person)
+        return max(found, default=0)
+
     def tell(self) -> None:
         """A change of members takes a position."""
         self.entries.append(Said())

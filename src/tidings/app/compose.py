@@ -33,6 +33,7 @@ from tidings.features.reporting import Reporting
 from tidings.features.retention import Retention
 from tidings.features.rooms.departure import AccountDepartures, leave_rooms
 from tidings.features.rooms.light.accounts import LightAccounts
+from tidings.features.rooms.light.missed_markers import MissedMarkers
 from tidings.features.session_request import SessionRequests
 from tidings.features.smart_markers import SmartMarkers
 from tidings.features.stream_limits import StreamLimitsAdvertisement
@@ -128,6 +129,7 @@ FEATURES: tuple[type[Feature], ...] = (
     Acceptance,
     AccountDepartures,
     LightAccounts,
+    MissedMarkers,
     Retention,
     Inbox,
     Conversations,

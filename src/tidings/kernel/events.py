@@ -226,6 +226,20 @@ class ArchivePulled(Fact):
     session: Session
 
 
+class DeviceCaughtUp(Fact):
+    """A device that was away is available again, and has been sent what its account's archive had for it.
+
+    It is not told of devices that fetch by themselves what they have missed.
+    """
+
+    session: Session
+    since: int
+    """When the device was here last, in microseconds since 1970; a little earlier where that is not certain.
+
+    Of a new device it is when any other one was, and 0 where there is none.
+    """
+
+
 class RequestAnswered(Fact):
     """A client has answered an iq request of the server."""
 

@@ -85,14 +85,19 @@ class Start(msgspec.Struct, frozen=True):
     pulls: bool = False
     is_new: bool = False
     """The ledger does not know the device."""
+    seen: int = 0
+    """When it was here last, or any other where it is new, in microseconds since 1970."""
 
 
 async def start_of(ledger: Ledger, cursors: Cursors, account: Jid, device: str) -> Start:
     """Find out how far a device is; one that is unknown begins at what no device has seen."""
-    known = {name: (found.position, found.pulls) for name, found in (await ledger.devices(account)).items()}
+    found = await ledger.devices(account)
+    known = {name: (each.position, each.pulls) for name, each in found.items()}
     for name, move in cursors.of(account).items():
         position, pulls = known.get(name, (0, False))
         known[name] = max(position, move.position), pulls or move.pulls
     if device in known:
-        return Start(*known[device])
-    return Start(max((position for position, _ in known.values()), default=0), is_new=True)
+        seen = found[device].seen if device in found else 0
+        return Start(*known[device], seen=seen)
+    seen = max((each.seen for each in found.values()), default=0)
+    return Start(max((position for position, _ in known.values()), default=0), is_new=True, seen=seen)

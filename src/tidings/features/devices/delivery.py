@@ -26,6 +26,7 @@ import msgspec
 import structlog
 from msgspec import Meta
 
+from tidings.base.clock import microseconds
 from tidings.base.errors import BackendError
 from tidings.base.jid import Jid
 from tidings.features.devices.cursors import Cursors
@@ -90,6 +91,7 @@ class Devices(Feature):
         options: Current[DeviceOptions],
     ) -> None:
         self._options = options
+        self._clock = clock
         self._ledger = ledger
         self._supervisor = supervisor
         self._cursors = Cursors(ledger)
@@ -152,6 +154,8 @@ class Devices(Feature):
             self._replay.go_on(session)
             return
         session.forget_held()
+        if progress.is_started:
+            progress.away_since = microseconds(self._clock.now())
         if progress.pulls:
             progress.passes(progress.upto + 1)
 

@@ -61,8 +61,11 @@ class CursorKeeper:
 
     def leave(self, session: Session) -> None:
         """Write what is known of a session that has ended, and wait for nothing more from it."""
-        session[PROGRESS].passed(session.account.position)  # over what the account itself has sent
+        progress = session[PROGRESS]
+        progress.passed(session.account.position)  # over what the account itself has sent
         self.note(session)
+        if progress.is_started and session.account.exists:  # so that it was seen until now
+            self._cursors.move(session.account.jid, progress.device, progress.cursor)
         self._waiting.discard(session)
         self.hurry()
 

@@ -60,6 +60,7 @@ class Progress:
         "_held_octets",
         "_marks",
         "awaited",
+        "away_since",
         "counts",
         "cursor",
         "device",
@@ -89,6 +90,8 @@ class Progress:
         self.cursor = 0
         self.noted = 0
         """The last cursor that was handed on to be stored."""
+        self.away_since: int | None = None
+        """When the device was here last, in microseconds since 1970; None while it is here."""
         self.early: set[int] = set()
         """What was written to this session beyond `upto`."""
         self._marks: deque[Mark] = deque()

@@ -13,12 +13,15 @@ from typing import Final
 
 import structlog
 
+from tidings.base.clock import SECOND
 from tidings.base.errors import BackendError
 from tidings.base.ids import token
 from tidings.features.devices.cursors import Cursors, start_of
 from tidings.features.devices.keeping import CursorKeeper
 from tidings.features.devices.progress import PROGRESS, Progress, is_meant_for
 from tidings.kernel.clock import Clock
+from tidings.kernel.events import DeviceCaughtUp
+from tidings.kernel.maybe_awaitable import until_done
 from tidings.kernel.session import Session
 from tidings.kernel.supervisor import Supervisor
 from tidings.ports.ledger import Ledger
@@ -34,6 +37,8 @@ log = structlog.get_logger("tidings.devices")
 RETRY_SECONDS: Final = 5.0
 PATIENCE_SECONDS: Final = 60.0
 """So long a connected client may take to acknowledge a portion before the next one is sent all the same."""
+UNCERTAIN: Final = 10 * SECOND
+"""So much later than a device has gone, at most, it is written that it was seen."""
 PORTION_OCTETS: Final = 262_144
 PAGE: Final = 100
 PAGE_OCTETS: Final = 2 * PORTION_OCTETS
@@ -138,6 +143,7 @@ class Replay:
         if progress.run is not run:
             return
         progress.is_started = True
+        progress.away_since = max(start.seen - UNCERTAIN, 0)
         progress.pulls = progress.pulls or start.pulls
         if progress.pulls:  # it is sent what has come since it is there, and nothing from before
             missed = progress.first_missed
@@ -218,6 +224,11 @@ class Replay:
         session.replayed_upto = progress.upto
         progress.early.clear()
         session.go_live()
+        since, progress.away_since = progress.away_since, None
+        if since is not None and not progress.pulls:
+            caught_up = session.host.hooks.tell(DeviceCaughtUp(session, since))
+            if caught_up is not None:
+                self._supervisor.start("caught up", until_done(caught_up))
 
     def _await_client(self, session: Session, progress: Progress) -> None:
         """Wait until the client has what it was sent; one that does not count is asked for a sign of life."""

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from tidings.base.jid import Jid
 from tidings.features.rooms.light_view import as_light, is_in
+from tidings.features.rooms.live_markers import LiveMarkers
 from tidings.features.rooms.online_members import OnlineMembers
 from tidings.features.rooms.room import Membership, Room, RoomState
 from tidings.kernel.account import Account
@@ -43,6 +44,8 @@ class LightDelivery:
         self.online = OnlineMembers()
         if self._guests is not None:
             self.online.when_known = self._guests.note_interest
+        self.markers = LiveMarkers()
+        """Those that were sent to members of late."""
         self.domain = ""
         """The host of MUC Light that has the same rooms; empty where there is none."""
 
@@ -114,6 +117,7 @@ class LightDelivery:
 
     def to_those_here(self, room: Jid, stanza: Stanza, only: Jid | None, skip: Collection[Jid]) -> None:
         """Send what the node of a room has for its members to those of this one."""
+        self.markers.note(stanza)
         accounts: Collection[Account] = self.online.of(room)
         if only is not None:
             host = self._router.hosts.get(only.domain)
@@ -140,6 +144,7 @@ class LightDelivery:
         outside: Collection[Jid],
         skip: Collection[Jid] = (),
     ) -> MaybeAwaitable:
+        self.markers.note(stanza)
         members = room.state.members
         for account in online:
             if account.jid in members:  # the index hears of it a moment later

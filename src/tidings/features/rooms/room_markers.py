@@ -6,6 +6,7 @@ takes for itself. Other kinds of markers, and those of threads, are looked for a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from tidings.features.rooms.people import People
@@ -24,14 +25,15 @@ MOST_TOLD: Final = 1_000
 """So many who have read last are told of at most."""
 SEARCHED: Final = 500
 """How many of the last entries are searched."""
-_SEARCHED_OCTETS: Final = 4_194_304
+SEARCHED_OCTETS: Final = 4_194_304
 
-_KINDS: Final = {
+KINDS: Final[Mapping[EntryKind, MarkerKind]] = {
     EntryKind.RECEIVED: MarkerKind.RECEIVED,
     EntryKind.DISPLAYED: MarkerKind.DISPLAYED,
     EntryKind.ACKNOWLEDGED: MarkerKind.ACKNOWLEDGED,
 }
-_OTHERS: Final = tuple(kind for kind in EntryKind if kind not in _KINDS)
+OTHERS: Final = tuple(kind for kind in EntryKind if kind not in KINDS)
+"""The kinds of entries that are no markers."""
 
 
 async def markers_of(
@@ -70,16 +72,16 @@ async def _searched(
 ) -> list[KeptMarker]:
     wanted = PageQuery(
         above=max(view.above, head.position - SEARCHED),
-        without=_OTHERS,
+        without=OTHERS,
         limit=SEARCHED,
         newest=True,
         flipped=True,
         counted=False,
-        octets=_SEARCHED_OCTETS,
+        octets=SEARCHED_OCTETS,
     )
     newest: dict[tuple[str, MarkerKind], KeptMarker] = {}
     for entry in (await ledger.page(view.archive, wanted)).entries:
-        kind = _KINDS[entry.kind]
+        kind = KINDS[entry.kind]
         address = None if entry.sender is None else people.address(entry.sender)
         if entry.body is None or address is None or (address, kind) in newest:
             continue

@@ -11,7 +11,7 @@ import structlog
 from tidings.base.errors import BackendError
 from tidings.base.jid import Jid
 from tidings.features.rooms.light.discovery import SERVICE_NAME, LightDiscovery
-from tidings.features.rooms.light.light_kind import LightKind
+from tidings.features.rooms.light.light_kind import LightKind, service_for
 from tidings.features.rooms.light.options import LightOptions
 from tidings.features.rooms.light.settings import name_of
 from tidings.features.rooms.light_delivery import LightDelivery
@@ -135,11 +135,7 @@ class LightAccounts(Feature):
 
     def _service(self) -> LightKind | None:
         """Give the service of this domain."""
-        for domain in self._domains.with_services(self._host.domain)[1:]:
-            host = self._router.hosts.get(domain)
-            if host is not None and isinstance(host.kind, LightKind):
-                return host.kind
-        return None
+        return service_for(self._host.domain, self._domains, self._router)
 
     def _delivery(self, domain: str) -> LightDelivery | None:
         host = self._router.hosts.get(domain)

@@ -23,6 +23,7 @@ from tidings.features.rooms.room_archive import CHANGES, first_shown, freshened
 from tidings.features.rooms.storing import member_change
 from tidings.kernel.archive_view import ArchiveView
 from tidings.kernel.clock import Clock
+from tidings.kernel.domains import Domains
 from tidings.kernel.entity import Entity
 from tidings.kernel.host import Host
 from tidings.kernel.maybe_awaitable import MaybeAwaitable, in_turn
@@ -249,3 +250,12 @@ def speaker_of(room: Room, jid: Jid, member: Membership) -> Occupant:
         return there[0]
     nick = member.nick or jid.text
     return Occupant(nick, jid, room.state.role_of(jid), room.occupant_id(jid))
+
+
+def service_for(domain: str, domains: Domains, router: Router) -> LightKind | None:
+    """Give the service of MUC Light of a domain whose accounts know rooms by it; None where it has none."""
+    for each in domains.with_services(domain)[1:]:
+        host = router.hosts.get(each)
+        if host is not None and isinstance(host.kind, LightKind):
+            return host.kind
+    return None

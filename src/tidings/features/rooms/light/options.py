@@ -107,6 +107,16 @@ class LightOptions(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = 500
     max_blocked: Annotated[int, Meta(description="Rooms and people that somebody may block.", ge=1)] = 1_000
+    offline_markers: Annotated[
+        int,
+        Meta(
+            description="Markers of rooms (XEP-0333) that a device is sent when it comes again, at most: of "
+            "those that came while it was away the last of each sender and kind in each room, the newest of "
+            "all rooms. 0: none.",
+            ge=0,
+            le=1_000,
+        ),
+    ] = 100
     rooms_per_page: Annotated[
         int, Meta(description="Rooms in one answer about one's own rooms.", ge=1, le=1_000)
     ] = 10
