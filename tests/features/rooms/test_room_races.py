@@ -12,6 +12,7 @@ import pytest
 
 from tests.features.rooms.stage import ROOM, enter, occupant, say, shown, start
 from tests.features.rooms.test_owners_and_admins import condition, form, owner
+from tests.harness.service import RemoteService
 from tests.harness.world import World, WorldClient
 from tidings.base.jid import Jid
 from tidings.features.rooms.room import room_of
@@ -217,6 +218,61 @@ async def test_of_two_who_take_a_name_at_once_one_has_it() -> None:
             {"Robert", "Carol"},
             {"Robert", "Bob"},
         )
+        await world.stop()
+
+
+async def test_a_name_is_taken_before_a_slow_server_is_told_of_it() -> None:
+    """Somebody is in the room from another server, which takes its time."""
+    for turns in TURNS:
+        world = await start()
+        alice, bob, carol = await people(world)
+        far = RemoteService(world, "far.example")
+        await far.send(
+            f"<presence from='dora@far.example/x' to='{ROOM}/Dora'><x xmlns='{ns.MUC}'/></presence>"
+        )
+        far.take()
+        for client in (alice, bob, carol):
+            client.take()
+        far.stall()
+        bob.push(f"<presence to='{ROOM}/Robert'/>")
+        await far.until_asked(far.asked + 1)
+        carol.push(f"<presence to='{ROOM}/Robert'/>")
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        far.go_on()
+        await world.settle()
+        assert [condition(each) for each in carol.take() if each.get("type") == "error"] == ["conflict"]
+        seen = [shown(each)[:2] for each in alice.take("presence")]
+        assert seen == [("Bob", "unavailable"), ("Robert", "")]
+        assert [shown(each)[:2] for each in far.take("presence")] == [("Bob", "unavailable"), ("Robert", "")]
+        room = room_of(world.server.hosts["conference.localhost"].directory.get(Jid(ROOM)))
+        robert = room.occupants.called("Robert")
+        assert robert is not None
+        assert robert.jid == Jid("bob@localhost")
+        await world.stop()
+
+
+async def test_who_is_put_out_while_a_slow_server_is_told_of_his_name_is_out() -> None:
+    for turns in TURNS:
+        world = await start()
+        alice, bob, carol = await people(world)
+        far = RemoteService(world, "far.example")
+        await far.send(
+            f"<presence from='dora@far.example/x' to='{ROOM}/Dora'><x xmlns='{ns.MUC}'/></presence>"
+        )
+        carol.take()
+        far.take()
+        far.stall()
+        bob.push(f"<presence to='{ROOM}/Robert'/>")
+        await far.until_asked(far.asked + 1)
+        alice.push(put_out(BAN))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        far.go_on()
+        await world.settle()
+        for seen in (carol, far):
+            there = {shown(each)[0]: each.get("type") for each in seen.take("presence")}
+            assert set(there.values()) <= {"unavailable"}, there
         await world.stop()
 
 

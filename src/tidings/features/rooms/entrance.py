@@ -331,11 +331,12 @@ class Entrance(Feature):
         if room.occupants.called(nick) is not None:
             raise StanzaError("conflict", f"you are called {nick} here already, with another device")
         self._limits.count_renaming(room, occupant.jid)
-        gone = self._showing.renamed(room, occupant, nick)
-        await until_done(gone)
-        room.occupants.rename(occupant, nick)
+        before = occupant.nick
+        room.occupants.rename(occupant, nick)  # before anybody is told, who may have to be waited for
         self._attendance.put(room, occupant, presence.sender, presence, self._session_of(presence.sender))
-        await until_done(self._showing.updated(room, occupant))
+        await until_done(self._showing.renamed(room, occupant, before))
+        if room.occupants.called(nick) is occupant:  # and is not out meanwhile, or called otherwise again
+            await until_done(self._showing.updated(room, occupant))
 
     # --- leaving
 

@@ -81,29 +81,29 @@ def absence_of(  # each is told
     affiliation: Affiliation | None = None,
     jid: Jid | None = None,
     statuses: Iterable[int] = (),
-    nick: str = "",
+    before: str = "",
     actor: str = "",
     reason: str = "",
     destroyed: Destruction | None = None,
     step: VersionStep | None = None,
 ) -> Stanza:
-    """Give the presence by which the room shows that an occupant is there no more, at least by this name.
+    """Give the presence by which the room shows that an occupant is there no more, at least by a name.
 
-    `presence` is what the occupant has said at leaving; `nick` the name by which he goes on.
+    `presence` is what the occupant has said at leaving; `before` the name that he had who goes on by another.
     """
     if affiliation is None:
         affiliation = Affiliation.NONE if destroyed is not None else room.state.affiliation_of(occupant.jid)
     item = OccupantItem(
         affiliation=affiliation.value,
-        role=(occupant.role if nick else Role.NONE).value,
+        role=(occupant.role if before else Role.NONE).value,
         jid=jid,
-        nick=nick,
+        nick=occupant.nick if before else "",
         actor=actor,
         reason=reason,
     )
     gone = Stanza.build("presence", kind="unavailable") if presence is None else presence
     about = about_occupant(item, statuses=statuses, destroyed=destroyed, version=_mark_of(room, step))
-    return _around(room.address_of(occupant.nick), gone, occupant.id, about)
+    return _around(room.address_of(before or occupant.nick), gone, occupant.id, about)
 
 
 def _mark_of(room: Room, step: VersionStep | None) -> VersionMark | None:

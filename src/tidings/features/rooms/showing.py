@@ -142,11 +142,11 @@ class Showing:
                 here.append(session)
         return fan_out_from(room.jid, stanza, here, elsewhere, self._router, self._router.guests)
 
-    def renamed(self, room: Room, occupant: Occupant, nick: str) -> MaybeAwaitable:
-        """Show that an occupant goes by another name from now on (§7.6)."""
+    def renamed(self, room: Room, occupant: Occupant, before: str) -> MaybeAwaitable:
+        """Show that an occupant goes by another name now than before (§7.6)."""
 
         def gone(jid: Jid | None, own: tuple[int, ...]) -> Stanza:
-            return absence_of(room, occupant, jid=jid, nick=nick, statuses=(*own, Status.NICK_CHANGES))
+            return absence_of(room, occupant, jid=jid, before=before, statuses=(*own, Status.NICK_CHANGES))
 
         return self._tell(room, occupant, gone)
 
