@@ -36,6 +36,7 @@ from tidings.features.rooms.light.making import LightRooms
 from tidings.features.rooms.light.membership import LightMembership
 from tidings.features.rooms.light.mirror import LightMirror
 from tidings.features.rooms.light.telling import LightTelling
+from tidings.features.rooms.shutdown import RoomShutdown
 from tidings.kernel.clock import Clock
 from tidings.messages.router import Router
 from tidings.ports.stores import Stores
@@ -59,6 +60,7 @@ ROOMS: Final = ServiceKind(
         JoinLinks,
         RoomDepartures,
         RoomReceipts,
+        RoomShutdown,
         LightTelling,
         LightMirror,
         RoomNodes,

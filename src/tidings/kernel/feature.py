@@ -168,6 +168,12 @@ class Feature:
     async def start(self) -> None:
         """Begin; called once before the doors open."""
 
+    async def say_goodbye(self) -> None:
+        """Say what clients have to know before their streams end; called once when the server begins to stop.
+
+        It is given half of the time that the server has for its end, and is cut off then.
+        """
+
     async def stop(self) -> None:
         """End; called once after the doors have closed."""
 

@@ -190,14 +190,19 @@ class Seats:
 
     def _sweep(self) -> None:
         self._is_sweeping = False
-        for entity, claim in list(self._held.items()):
+        for entity in list(self._held):
             living = self.living.get(entity.domain)
             if entity not in self._used and (living is None or not living.is_live(entity)):
-                del self._held[entity]
-                self._release(entity, claim)
+                self.give_up(entity)
         self._used.clear()
         if self._held:
             self._sweep_later()
+
+    def give_up(self, entity: Jid) -> None:
+        """Let another node have the seat of an entity at once; nothing happens where this one has it not."""
+        claim = self._held.pop(entity, None)
+        if claim is not None:
+            self._release(entity, claim)
 
     def _release(self, entity: Jid, claim: str) -> None:
         answer = self._registry.release(entity, WHOLE, claim)
@@ -214,9 +219,8 @@ class Seats:
 
     async def stop(self) -> None:
         """Give up all seats: those who are in the entities from other nodes are told by their own."""
-        for entity, claim in list(self._held.items()):
-            del self._held[entity]
-            self._release(entity, claim)
+        for entity in list(self._held):
+            self.give_up(entity)
 
     # --- passing on
 

@@ -315,10 +315,14 @@ class Server:
         return wait
 
     async def stop(self, seconds: float) -> None:
-        """End in order: tell every client, let what is under way finish for so long, then end the rest."""
+        """End in order: tell every client, let what is under way finish for so long, then end the rest.
+
+        What features have to say before comes first, and takes half of the time at most.
+        """
         self.draining = True
         end = self.clock.monotonic() + seconds
         log.info("draining", connections=len(self.connections), seconds=seconds)
+        await self._say_goodbye(seconds / 2)
         error = StreamError("system-shutdown", "the server is stopping")
         for connection in list(self.connections):
             connection.close(error)
@@ -336,6 +340,20 @@ class Server:
                 await self.supervisor.start("feature_stop", feature.stop())
         for worker in reversed(self.workers):
             await self.supervisor.start("worker_stop", worker.stop())
+
+    async def _say_goodbye(self, seconds: float) -> None:
+        """Let every feature say goodbye to clients that are connected still, for so long at most."""
+        saying = self.supervisor.start("goodbye", self._goodbyes())
+        timer = self.clock.call_later(seconds, saying.cancel)
+        await asyncio.wait((saying,))
+        timer.cancel()
+        if saying.cancelled():
+            log.warning("goodbye_cut", seconds=seconds, effect="not every client knows why its stream ends")
+
+    async def _goodbyes(self) -> None:
+        for host in list(self.hosts.values()):
+            for feature in host.features:
+                await feature.say_goodbye()
 
     def left(self, connection: Closable) -> None:
         """Forget a connection that has ended."""

@@ -22,6 +22,7 @@ from tidings.features.rooms.leaving import leave
 from tidings.features.rooms.room import Room, room_of
 from tidings.features.rooms.room_change import RoomChanged, RoomDestroyed
 from tidings.features.rooms.showing import Showing
+from tidings.features.rooms.shutdown import service_gone
 from tidings.kernel.cluster import Cluster
 from tidings.kernel.events import ArchiveShortened
 from tidings.kernel.feature import Feature, listens
@@ -29,7 +30,6 @@ from tidings.kernel.host import Host
 from tidings.kernel.maybe_awaitable import MaybeAwaitable
 from tidings.messages.router import Router
 from tidings.wire.xmpp import ns
-from tidings.wire.xmpp.payloads.muc_user import OccupantItem, Status, about_occupant
 from tidings.wire.xmpp.stanza import Stanza
 
 log = structlog.get_logger("tidings.rooms")
@@ -118,10 +118,7 @@ class RoomNodes(Feature):
 
     def farewell(self, known_as: Jid) -> Stanza:
         """Tell an occupant that the room goes on elsewhere, and that he is not in it (§11.2)."""
-        about = about_occupant(
-            OccupantItem(affiliation="none", role="none"), statuses=(Status.SELF, Status.SHUTDOWN)
-        )
-        return Stanza.build("presence", kind="unavailable", sender=known_as, content=(about,))
+        return service_gone(known_as)
 
     def to_members(self, entity: Jid, stanza: Stanza, only: Jid | None, skip: Collection[Jid]) -> None:
         """Send a stanza to the members by MUC Light who are on this node."""

@@ -27,6 +27,8 @@ class Attendance:
         self._rooms_of: dict[Jid, int] = {}
         self.when_empty: Callable[[Room], object] | None = None
         """Called with a room that the last occupant has left."""
+        self.is_closed = False
+        """Whether nobody enters any more, since the service goes down."""
 
     def rooms_of(self, device: Jid) -> int:
         """Count the rooms that a full JID is in."""

@@ -161,6 +161,8 @@ class Entrance(Feature):
         element = presence.decode(*Entering.TAG)
         assert element is not None  # by it an entering is told
         entering = Entering.decode(element)
+        if self._attendance.is_closed:
+            raise StanzaError("service-unavailable", "the service goes down; come back", kind="wait")
         presence = presence_without_claims(presence, room.jid)
         assert presence.sender is not None
         assert presence.to is not None
