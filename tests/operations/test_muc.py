@@ -225,6 +225,9 @@ async def test_a_room_is_configured_and_who_is_in_it_is_told(world: World, bob: 
     assert (after.name, after.description, after.moderated) == ("Tea", "All\nabout tea", True)
     assert (after.max_occupants, after.private_messages, after.slow_mode_seconds) == (30, "none", 5)
     assert (after.public, after.history) == (before.public, before.history), "what is left out stays"
+    assert (before.members_by_default, after.members_by_default) == (True, False)
+    always = (after.query_users, after.visitor_status, after.visitor_nick_change, after.multiple_sessions)
+    assert (always, after.public_list) == ((True,) * 4, False)
     [told] = bob.take("message")
     assert told.find("x", ns.MUC_USER).find("status").get("code") == "104"  # type: ignore[union-attr]
     assert (await call(world, "configure", max_occupants=0)).max_occupants == 0

@@ -57,6 +57,11 @@ class RoomSettings(msgspec.Struct, frozen=True, kw_only=True):
     `whois` is who sees real addresses. `password` is empty where none is asked for. `max_occupants` is 0 for
     as many as the server allows. `private_messages` and `member_list` are who may send the ones and see the
     other.
+
+    The last six are the same in every room, or follow from another setting; nobody sets them. Occupants ask
+    things of each other, visitors say how they are and take other names, who is in a room is told to nobody
+    outside, others than members have a voice unless the room is moderated, and somebody enters with several
+    devices under one name.
     """
 
     room: Address
@@ -77,6 +82,12 @@ class RoomSettings(msgspec.Struct, frozen=True, kw_only=True):
     history_visibility: Literal["all", "joined"]
     history: int
     slow_mode_seconds: int
+    members_by_default: bool
+    query_users: bool = True
+    visitor_status: bool = True
+    visitor_nick_change: bool = True
+    public_list: bool = False
+    multiple_sessions: bool = True
 
 
 class ConfigureRoom(msgspec.Struct, frozen=True, kw_only=True):
@@ -261,7 +272,8 @@ def _written(value: object) -> tuple[str, ...]:
 def _settings(room: Room) -> RoomSettings:
     configuration = room.configuration
     values = {name: getattr(configuration, attribute) for name, (_, attribute) in _FIELDS.items()}
-    return msgspec.convert({"room": room.jid, **values}, RoomSettings)
+    follows = {"members_by_default": not configuration.is_moderated}
+    return msgspec.convert({"room": room.jid, **values, **follows}, RoomSettings)
 
 
 OPERATIONS = (create, show, configure, destroy)
