@@ -165,17 +165,6 @@ def as_light(message: Stanza, room: Jid, sender: Jid | None) -> Stanza:
     return Stanza("message", message.kind or "groupchat", message.id, None, address, None, index, content)
 
 
-def as_muc(message: Stanza) -> Stanza:
-    """Show what the room keeps of its own changes without what it keeps for MUC Light."""
-    if not is_notice(message):
-        return message
-    return message.replace(
-        drop=lambda namespace, name: (
-            f"{namespace} {name}" in _LIGHT or namespace == ns.TIDINGS_MUC_LIGHT or name == "body"
-        )
-    )
-
-
 def is_notice(message: Stanza) -> bool:
     """Tell whether the room itself tells of a change: nobody has said it."""
     from_room = message.sender is not None and not message.sender.resource
