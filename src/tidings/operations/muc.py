@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Annotated, Final, Literal, cast, get_args
 
 import msgspec
@@ -12,10 +12,11 @@ from tidings.base.jid import Jid
 from tidings.features.rooms import RoomAdministrators, RoomKind
 from tidings.features.rooms.affiliation import Affiliation
 from tidings.features.rooms.configuration import RoomConfiguration
+from tidings.features.rooms.public_rooms import every_room
 from tidings.features.rooms.room import Room
 from tidings.features.rooms.room_archive import may_see_addresses
+from tidings.features.rooms.rooms_of_account import rooms_of
 from tidings.features.rooms.standing import standing
-from tidings.features.rooms.storing import CONFIGURATION
 from tidings.operations.catalogue import EVERYBODY, operation
 from tidings.operations.context import Context
 from tidings.operations.errors import OperationError
@@ -36,8 +37,6 @@ from tidings.operations.room_access import (
 )
 from tidings.operations.values import Address, Domain, Page, SessionAddress
 from tidings.ports.ledger import Ledger
-
-_PAGE = 500
 
 RoomAddress = Annotated[Address, Meta(description="Address of the room, such as tea@conference.example.org.")]
 AffiliationWord = Literal["owner", "admin", "member", "outcast"]
@@ -159,7 +158,7 @@ async def rooms_by_address(
 ) -> tuple[list[tuple[Jid, RoomConfiguration]], str | None]:
     """Give the first rooms behind a place in the order of their addresses, and the place of the next page."""
     found: list[tuple[Jid, RoomConfiguration]] = []
-    async for room, configuration in _every_room(ledger, domain):
+    async for room, configuration in every_room(ledger, domain):
         if (after is None or room.local > after) and is_wanted(room, configuration):
             found.append((room, configuration))
             if len(found) > 2 * limit + 1:
@@ -174,21 +173,9 @@ def _first(found: list[tuple[Jid, RoomConfiguration]], count: int) -> list[tuple
     return sorted(found, key=lambda each: each[0].local)[:count]
 
 
-async def _every_room(ledger: Ledger, domain: str) -> AsyncIterator[tuple[Jid, RoomConfiguration]]:
-    after = None
-    while page := await ledger.with_property(domain, CONFIGURATION, after, _PAGE):
-        for each in page:
-            yield each.archive, msgspec.json.decode(each.value, type=RoomConfiguration)
-        after = page[-1].archive
-
-
 async def _rooms_of(ledger: Ledger, jid: Jid) -> frozenset[Jid]:
     """Give the rooms that somebody is anything to, and not banned from."""
-    found: set[Jid] = set()
-    after = None
-    while page := await ledger.rooms_of(jid, after, _PAGE):
-        found.update(each.room for each in page if each.affiliation != Affiliation.OUTCAST)
-        after = page[-1].room
+    found = [each.room async for each in rooms_of(ledger, jid) if each.affiliation != Affiliation.OUTCAST]
     return frozenset(found)
 
 

@@ -21,6 +21,7 @@ from tidings.features.rooms.configuration import RoomConfiguration
 from tidings.features.rooms.light_view import is_in
 from tidings.features.rooms.ownership import RoomOwners
 from tidings.features.rooms.room import Membership, Room, RoomState, room_of
+from tidings.features.rooms.rooms_of_account import rooms_of
 from tidings.features.rooms.storing import Change, RoomStore
 from tidings.features.rooms.succession import heir_of
 from tidings.kernel.events import AccountMissed, AccountRemoved
@@ -36,7 +37,6 @@ from tidings.wire.xmpp.payloads.muc_user import Destruction, OccupantItem, about
 log = structlog.get_logger("tidings.rooms")
 
 REASON = "the account has been removed"
-_PAGE = 500
 _WORK = "departure"
 _TRIES = 3
 """So often a room is left whose node goes while it does that."""
@@ -101,11 +101,8 @@ class AccountDepartures(Feature):
 
 async def leave_rooms(router: Router, ledger: Ledger, account: Jid) -> None:
     """Let an account that is no more leave its rooms, at all domains; raises `BackendError`."""
-    after = None
-    while page := await ledger.rooms_of(account, after, _PAGE):
-        for member in page:
-            await _leave(router, member.room, account)
-        after = page[-1].room
+    async for member in rooms_of(ledger, account):
+        await _leave(router, member.room, account)
 
 
 async def _leave(router: Router, room: Jid, account: Jid) -> None:

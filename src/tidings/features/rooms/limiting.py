@@ -23,6 +23,7 @@ from tidings.features.rooms.limit_options import OCTETS_OF_ONE, RoomLimitsOption
 from tidings.features.rooms.nicknames import check_nick
 from tidings.features.rooms.room import Membership, Room, RoomState
 from tidings.features.rooms.room_change import Change
+from tidings.features.rooms.rooms_of_account import rooms_of
 from tidings.kernel.clock import Clock
 from tidings.kernel.current import Current
 from tidings.kernel.entity import EntityKind
@@ -34,7 +35,6 @@ from tidings.wire.xmpp.payloads.retry_after import RetryAfter
 from tidings.wire.xmpp.stanza import Stanza
 
 _HOUR: Final = 3_600
-_PAGE: Final = 500
 _MOSTLY_SILENT: Final = 0.9
 """So much of his allowance has who has said little of late."""
 
@@ -234,17 +234,10 @@ class Limits:
 
 async def _owned(person: Jid, domain: str, ledger: Ledger) -> int:
     """Count the rooms that somebody owns and has entered: what others make him owner of does not count."""
-    count, after = 0, None
-    while page := await ledger.rooms_of(person, after, _PAGE):
-        count += sum(
-            each.affiliation == Affiliation.OWNER.value
-            and each.joined is not None
-            and each.room.domain == domain
-            for each in page
-        )
-        if len(page) < _PAGE:
-            break
-        after = page[-1].room
+    count = 0
+    async for each in rooms_of(ledger, person):
+        is_owner = each.affiliation == Affiliation.OWNER.value
+        count += is_owner and each.joined is not None and each.room.domain == domain
     return count
 
 

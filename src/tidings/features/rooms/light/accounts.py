@@ -18,6 +18,7 @@ from tidings.features.rooms.light_delivery import LightDelivery
 from tidings.features.rooms.light_view import version_of
 from tidings.features.rooms.online_members import leave
 from tidings.features.rooms.room import room_of
+from tidings.features.rooms.rooms_of_account import rooms_of
 from tidings.kernel.account import Account
 from tidings.kernel.current import Current
 from tidings.kernel.domains import Domains
@@ -34,7 +35,6 @@ from tidings.wire.xmpp import ns
 
 log = structlog.get_logger("tidings.rooms")
 
-_PAGE = 500
 _IS_NOTED: Slot[bool] = Slot("rooms.light.noted", default=False)
 """Whether an account is in the index of its rooms."""
 
@@ -81,14 +81,9 @@ class LightAccounts(Feature):
     async def _rooms_of(self, jid: Jid) -> dict[str, list[Jid]]:
         """Give the rooms that an account knows by MUC Light, by their host."""
         found: dict[str, list[Jid]] = {}
-        after = None
-        while page := await self._ledger.rooms_of(jid, after, _PAGE):
-            for member in page:
-                if member.domain:
-                    found.setdefault(member.room.domain, []).append(member.room)
-            if len(page) < _PAGE:
-                break
-            after = page[-1].room
+        async for member in rooms_of(self._ledger, jid):
+            if member.domain:
+                found.setdefault(member.room.domain, []).append(member.room)
         return found
 
     @listens(SessionEnded)

@@ -16,6 +16,7 @@ from tidings.features.rooms.light.making import LightRooms
 from tidings.features.rooms.light.options import LightOptions
 from tidings.features.rooms.light.settings import name_of
 from tidings.features.rooms.light_view import is_in, version_of
+from tidings.features.rooms.rooms_of_account import rooms_of
 from tidings.features.rooms.storing import membership_of
 from tidings.kernel.current import Current
 from tidings.kernel.events import DiscoInfo
@@ -32,7 +33,6 @@ from tidings.wire.xmpp.payloads.disco import Identity, Info, ItemsWanted
 from tidings.wire.xmpp.payloads.result_set import Page, PageRequest
 
 SERVICE_NAME: Final = "MUC Light"
-_PAGE: Final = 500
 
 
 class LightDiscovery(Feature):
@@ -126,14 +126,11 @@ class LightDiscovery(Feature):
         Rooms that he knows by this door are not looked at: they are open to it as long as he does.
         """
         found: list[Jid] = []
-        after = None
-        while page := await self._ledger.rooms_of(jid, after, _PAGE):
-            for each in page:
-                address = Jid(f"{each.room.local}@{self._door.domain}")
-                is_here = each.room.domain == self._door.kind.rooms_domain and is_in(membership_of(each))
-                if is_here and (each.domain or await self._door.opens_to(address)):
-                    found.append(address)
-            after = page[-1].room
+        async for each in rooms_of(self._ledger, jid):
+            address = Jid(f"{each.room.local}@{self._door.domain}")
+            is_here = each.room.domain == self._door.kind.rooms_domain and is_in(membership_of(each))
+            if is_here and (each.domain or await self._door.opens_to(address)):
+                found.append(address)
         return sorted(found)
 
 

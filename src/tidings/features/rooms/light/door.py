@@ -13,6 +13,7 @@ from tidings.features.rooms.light.light_kind import LightKind
 from tidings.features.rooms.light.options import LightOptions
 from tidings.features.rooms.light_view import is_in, is_open
 from tidings.features.rooms.room import Membership, Room, room_of
+from tidings.features.rooms.rooms_of_account import rooms_of
 from tidings.features.rooms.storing import RoomStore
 from tidings.kernel.host import Host
 from tidings.kernel.iq import Iq
@@ -20,7 +21,6 @@ from tidings.messages.router import Router
 from tidings.ports.documents import DocumentStore
 from tidings.ports.ledger import Ledger
 
-_COUNTED_AT_ONCE = 500
 _SERVICE: Final = Membership(Affiliation.OWNER)
 
 P = TypeVar("P")
@@ -117,11 +117,9 @@ class LightDoor:
         """Tell whether somebody is in as many rooms by MUC Light as one may be."""
         if not options.rooms_per_user:
             return False
-        count, after = 0, None
-        while count < options.rooms_per_user:
-            page = await self._ledger.rooms_of(jid, after, _COUNTED_AT_ONCE)
-            count += sum(each.domain == self.domain for each in page)
-            if len(page) < _COUNTED_AT_ONCE:
-                break
-            after = page[-1].room
-        return count >= options.rooms_per_user
+        count = 0
+        async for each in rooms_of(self._ledger, jid):
+            count += each.domain == self.domain
+            if count >= options.rooms_per_user:
+                return True
+        return False
