@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from tidings.base.jid import Jid
 from tidings.features.rooms.light.door import LightDoor
-from tidings.features.rooms.light.light_kind import LightKind
+from tidings.features.rooms.light.light_kind import LightKind, door_of
 from tidings.features.rooms.light.options import LightOptions
 from tidings.features.rooms.light.settings import fields_of, name_of
 from tidings.features.rooms.light_view import ROOM_NAME, SUBJECT, is_in, is_open, subject_text, user_of
@@ -18,7 +18,7 @@ from tidings.kernel.host import Host
 from tidings.kernel.iq import Iq
 from tidings.operations.context import Context, Role
 from tidings.operations.errors import OperationError
-from tidings.operations.room_access import asking, ledger_of, router_of, service_at, service_of
+from tidings.operations.room_access import asking, service_at, service_of
 from tidings.operations.values import Address
 
 LightWord = Literal["owner", "member"]
@@ -85,8 +85,7 @@ class LightRequest(NamedTuple):
 def light_of(context: Context, domain: str) -> LightAccess:
     """Give the service of MUC Light of a domain."""
     host, _ = service_of(context, domain, LightKind)
-    door = LightDoor(host, router_of(context), ledger_of(context), context.stores.documents)
-    return LightAccess(host, door)
+    return LightAccess(host, door_of(host))
 
 
 async def find_light_room(context: Context, address: Jid, by: Jid | None) -> LightRequest:

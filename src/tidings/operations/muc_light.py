@@ -105,7 +105,7 @@ class Blocked(msgspec.Struct, frozen=True, kw_only=True):
 async def list_rooms(context: Context, request: ListLightRooms) -> Page[ListedLightRoom]:
     """List the rooms of a domain that are open to MUC Light by address, a page at a time."""
     access = light_of(context, request.domain.domain)
-    rooms = access.door.kind.host
+    rooms = access.door.host
     wanted = named_like(request.filter)
 
     def is_wanted(room: Jid, configuration: RoomConfiguration) -> bool:

@@ -118,7 +118,7 @@ class LightAccounts(Feature):
         if discovery is None or service is None:
             return
         for address in await discovery.addresses_of(event.account.jid):
-            room = room_of(await service.host.directory.load(service.address(address)))
+            room = room_of(await service.door.host.directory.load(service.address(address)))
             if not room.exists:
                 continue  # it has ended meanwhile
             version = version_of(room.configuration, room.state.version)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
-from tidings.features.rooms.light.block_lists import BlockLists
+from tidings.features.rooms.light.light_kind import door_of
 from tidings.features.rooms.light.making import LightRooms
 from tidings.features.rooms.light.options import LightOptions
 from tidings.kernel.current import Current
@@ -12,7 +12,6 @@ from tidings.kernel.feature import Addressee, Feature, handles
 from tidings.kernel.host import Host
 from tidings.kernel.iq import Iq
 from tidings.messages.router import Router
-from tidings.ports.documents import DocumentStore
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp.payloads.muc_light import BlockingItem, LightBlocking
 
@@ -24,11 +23,9 @@ class LightBlocklists(Feature):
     Options = LightOptions
     option_name = "muc_light"
 
-    def __init__(
-        self, host: Host, router: Router, documents: DocumentStore, options: Current[LightOptions]
-    ) -> None:
+    def __init__(self, host: Host, router: Router, options: Current[LightOptions]) -> None:
         self._router = router
-        self._block_lists = BlockLists(documents, host.domain)
+        self._block_lists = door_of(host).block_lists
         self._options = options
 
     @handles(LightBlocking, kind="get", at=Addressee.SERVER)

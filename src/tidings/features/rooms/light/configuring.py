@@ -10,8 +10,7 @@ import structlog
 from tidings.base.clock import microseconds
 from tidings.base.errors import StanzaError
 from tidings.features.rooms.configuration import status_codes
-from tidings.features.rooms.light.door import LightDoor
-from tidings.features.rooms.light.light_kind import speaker_of
+from tidings.features.rooms.light.light_kind import door_of, speaker_of
 from tidings.features.rooms.light.making import LightRooms
 from tidings.features.rooms.light.options import LightOptions
 from tidings.features.rooms.light.settings import fields_of, may_configure, new_subject, with_fields
@@ -23,9 +22,6 @@ from tidings.kernel.current import Current
 from tidings.kernel.feature import Addressee, Feature, handles
 from tidings.kernel.host import Host
 from tidings.kernel.iq import Iq
-from tidings.messages.router import Router
-from tidings.ports.documents import DocumentStore
-from tidings.ports.ledger import Ledger
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.muc_light import LightConfiguration, LightInfo, answer, fields_written
 from tidings.wire.xmpp.payloads.muc_user import about_occupant
@@ -41,16 +37,8 @@ class LightConfiguring(Feature):
     Options = LightOptions
     option_name = "muc_light"
 
-    def __init__(
-        self,
-        host: Host,
-        router: Router,
-        ledger: Ledger,
-        documents: DocumentStore,
-        clock: Clock,
-        options: Current[LightOptions],
-    ) -> None:
-        self._door = LightDoor(host, router, ledger, documents)
+    def __init__(self, host: Host, clock: Clock, options: Current[LightOptions]) -> None:
+        self._door = door_of(host)
         self._clock = clock
         self._options = options
 

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
-from tidings.features.rooms.light.door import LightDoor
+from tidings.features.rooms.light.light_kind import door_of
 from tidings.features.rooms.light.making import LightRooms
 from tidings.features.rooms.light.options import LightOptions
 from tidings.features.rooms.light.settings import name_of
@@ -23,8 +23,6 @@ from tidings.kernel.events import DiscoInfo
 from tidings.kernel.feature import Addressee, Feature, Spec, handles
 from tidings.kernel.host import Host
 from tidings.kernel.iq import Iq
-from tidings.messages.router import Router
-from tidings.ports.documents import DocumentStore
 from tidings.ports.ledger import Ledger
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
@@ -43,16 +41,9 @@ class LightDiscovery(Feature):
     Options = LightOptions
     option_name = "muc_light"
 
-    def __init__(
-        self,
-        host: Host,
-        router: Router,
-        ledger: Ledger,
-        documents: DocumentStore,
-        options: Current[LightOptions],
-    ) -> None:
+    def __init__(self, host: Host, ledger: Ledger, options: Current[LightOptions]) -> None:
         self._host = host
-        self._door = LightDoor(host, router, ledger, documents)
+        self._door = door_of(host)
         self._ledger = ledger
         self._options = options
 
@@ -128,7 +119,7 @@ class LightDiscovery(Feature):
         found: list[Jid] = []
         async for each in rooms_of(self._ledger, jid):
             address = Jid(f"{each.room.local}@{self._door.domain}")
-            is_here = each.room.domain == self._door.kind.rooms_domain and is_in(membership_of(each))
+            is_here = each.room.domain == self._door.rooms_domain and is_in(membership_of(each))
             if is_here and (each.domain or await self._door.opens_to(address)):
                 found.append(address)
         return sorted(found)

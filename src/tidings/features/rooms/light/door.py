@@ -9,7 +9,6 @@ from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
 from tidings.features.rooms.affiliation import Affiliation
 from tidings.features.rooms.light.block_lists import BlockLists
-from tidings.features.rooms.light.light_kind import LightKind
 from tidings.features.rooms.light.options import LightOptions
 from tidings.features.rooms.light_view import is_in, is_open
 from tidings.features.rooms.room import Membership, Room, room_of
@@ -49,18 +48,29 @@ class Entered(NamedTuple):
 class LightDoor:
     """What the features of one host of MUC Light have in common."""
 
-    def __init__(self, host: Host, router: Router, ledger: Ledger, documents: DocumentStore) -> None:
-        assert isinstance(host.kind, LightKind)
-        self.kind = host.kind
+    def __init__(
+        self, domain: str, rooms_domain: str, router: Router, ledger: Ledger, documents: DocumentStore
+    ) -> None:
+        self.domain = domain
+        """The domain of this door."""
+        self.rooms_domain = rooms_domain
+        """The host of the rooms."""
         self.store = RoomStore(router, ledger)
-        self.block_lists = BlockLists(documents, host.domain)
+        self.block_lists = BlockLists(documents, domain)
         self._router = router
         self._ledger = ledger
 
     @property
-    def domain(self) -> str:
-        """The domain of this door."""
-        return self.kind.domain
+    def host(self) -> Host:
+        """The host of the rooms; raises `service-unavailable` where there is none."""
+        host = self._router.hosts.get(self.rooms_domain)
+        if host is None or not hasattr(host.kind, "light"):
+            raise StanzaError("service-unavailable", f"there are no rooms at {self.rooms_domain}")
+        return host
+
+    def canonical(self, jid: Jid) -> Jid:
+        """Give the address that a room has at its own host."""
+        return Jid(f"{jid.local}@{self.rooms_domain}") if jid.local else Jid(self.rooms_domain)
 
     def address_of(self, room: Room) -> Jid:
         """Give the address of a room by this door."""
@@ -68,7 +78,7 @@ class LightDoor:
 
     async def load(self, jid: Jid) -> Room:
         """Bring the room of an address into memory, whether it exists or not."""
-        return room_of(await self.kind.host.directory.load(self.kind.address(jid)))
+        return room_of(await self.host.directory.load(self.canonical(jid)))
 
     async def opens_to(self, jid: Jid) -> bool:
         """Tell whether there is a room at an address here that this door opens to."""
@@ -77,7 +87,7 @@ class LightDoor:
 
     def keep(self, room: Room) -> None:
         """Have a room that has just been made in memory among those that exist."""
-        directory = self.kind.host.directory
+        directory = self.host.directory
         directory.pin(room)
         if not len(room.occupants):
             directory.unpin(room)

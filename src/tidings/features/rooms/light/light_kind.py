@@ -16,6 +16,7 @@ from tidings.base.ids import token
 from tidings.base.jid import Jid
 from tidings.features.rooms.affiliation import Affiliation, Role
 from tidings.features.rooms.held_back import is_marker
+from tidings.features.rooms.light.door import LightDoor
 from tidings.features.rooms.light_delivery import LightDelivery
 from tidings.features.rooms.light_view import as_light, is_in, is_notice, is_open
 from tidings.features.rooms.room import Membership, Occupant, Room, room_of
@@ -77,29 +78,21 @@ class LightKind:
         assert stores.ledger is not None  # services are made for hosts with archives
         self._ledger = stores.ledger
         self.domain = domain
-        self.rooms_domain = rooms
-        """The host of the rooms."""
+        self.door = LightDoor(domain, rooms, router, stores.ledger, stores.documents)
+        """The way to the rooms."""
         self._router = router
-
-    @property
-    def host(self) -> Host:
-        """The host of the rooms; raises `service-unavailable` where there is none."""
-        host = self._router.hosts.get(self.rooms_domain)
-        if host is None or not hasattr(host.kind, "light"):
-            raise StanzaError("service-unavailable", f"there are no rooms at {self.rooms_domain}")
-        return host
 
     def join(self) -> None:
         """Let what happens in the rooms be told under this domain, too."""
-        if self._router.hosts.get(self.rooms_domain) is not None:
+        if self._router.hosts.get(self.door.rooms_domain) is not None:
             self.rooms.light.domain = self.domain
             if self._router.seats is not None:
                 self._router.seats.doors.add(self.domain)
 
     @property
     def rooms(self) -> SpokenRooms:
-        """The kind of the rooms; raises as `host` does."""
-        return cast("SpokenRooms", self.host.kind)
+        """The kind of the rooms; raises as the host of the door does."""
+        return cast("SpokenRooms", self.door.host.kind)
 
     async def exists(self, jid: Jid) -> bool:  # noqa: ARG002  # nothing is kept here
         """Tell that nothing is kept under this address; what the room is, its own address says."""
@@ -111,7 +104,7 @@ class LightKind:
 
     def address(self, jid: Jid) -> Jid:
         """Give the canonical address of a room."""
-        return Jid(f"{jid.local}@{self.rooms_domain}") if jid.local else Jid(self.rooms_domain)
+        return self.door.canonical(jid)
 
     def shown(self, entry: Archived, body: bytes) -> bytes | None:
         """Give what is kept as this door shows it; what it has no form for is for nobody's eyes here."""
@@ -121,7 +114,7 @@ class LightKind:
 
     async def archive_view(self, entity: Entity, asker: Jid) -> ArchiveView:
         """Let members read what was said and told; nobody else learns that there is a room."""
-        room = room_of(await self.host.directory.load(self.address(entity.jid)))
+        room = room_of(await self.door.host.directory.load(self.address(entity.jid)))
         room = await freshened(room, self._router, self._ledger)
         member = room.state.members.get(asker.bare) if room.exists else None
         may_read = is_in(member) or (room.exists and asker == Jid(self.domain))
@@ -259,3 +252,9 @@ def service_for(domain: str, domains: Domains, router: Router) -> LightKind | No
         if host is not None and isinstance(host.kind, LightKind):
             return host.kind
     return None
+
+
+def door_of(host: Host) -> LightDoor:
+    """Give the door of a host of MUC Light."""
+    assert isinstance(host.kind, LightKind)
+    return host.kind.door

@@ -18,6 +18,7 @@ from tidings.base.jid import Jid
 from tidings.features.rooms.affiliation import Affiliation
 from tidings.features.rooms.configuration import RoomConfiguration
 from tidings.features.rooms.light.door import LightDoor
+from tidings.features.rooms.light.light_kind import LightKind
 from tidings.features.rooms.light.list_rules import ListRules, at_creation, check_request
 from tidings.features.rooms.light.options import LightOptions
 from tidings.features.rooms.light.settings import with_fields
@@ -32,7 +33,6 @@ from tidings.kernel.feature import Addressee, Feature, Spec, handles
 from tidings.kernel.host import Host
 from tidings.kernel.iq import Iq
 from tidings.messages.router import Router
-from tidings.ports.documents import DocumentStore
 from tidings.ports.ledger import Ledger
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.muc_light import LightCreation, LightDestruction
@@ -55,11 +55,12 @@ class LightRooms(Feature):
         host: Host,
         router: Router,
         ledger: Ledger,
-        documents: DocumentStore,
         clock: Clock,
         options: Current[LightOptions],
     ) -> None:
-        self._door = LightDoor(host, router, ledger, documents)
+        assert isinstance(host.kind, LightKind)
+        self._kind = host.kind
+        self._door = host.kind.door
         self._router = router
         self._ledger = ledger
         self._clock = clock
@@ -68,7 +69,7 @@ class LightRooms(Feature):
 
     async def start(self) -> None:
         """Let what happens in the rooms be told by this door, too."""
-        self._door.kind.join()
+        self._kind.join()
 
     @handles(LightCreation, kind="set", at=Addressee.SERVER | Addressee.ENTITY)
     async def create(self, request: Iq[LightCreation]) -> None:
@@ -92,7 +93,7 @@ class LightRooms(Feature):
         rules = ListRules(self._door.domain, options, options.all_can_invite)
         members = at_creation(creator, wanted, left_out, rules)
         room = await self._door.load(address)
-        rooms = self._door.kind.host
+        rooms = self._door.host
         async with limits_of(rooms).making(creator, rooms.domain, self._ledger), room.changing:
             if room.exists:
                 raise StanzaError("conflict", "Room already exists")
@@ -142,7 +143,7 @@ class LightRooms(Feature):
 
 async def end(door: LightDoor, room: Room, by: Jid, id_: str | None) -> None:
     """End a room, for those who are in it by MUC, too."""
-    owners = door.kind.host.feature(RoomOwners)
+    owners = door.host.feature(RoomOwners)
     if owners is None:
-        raise StanzaError("service-unavailable", f"rooms at {door.kind.rooms_domain} are not ended")
+        raise StanzaError("service-unavailable", f"rooms at {door.rooms_domain} are not ended")
     await owners.destroy(room, Destruction(), by=by, id=id_)

@@ -7,7 +7,8 @@ import structlog
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
 from tidings.features.rooms.affiliation import Affiliation
-from tidings.features.rooms.light.door import Entered, LightDoor
+from tidings.features.rooms.light.door import Entered
+from tidings.features.rooms.light.light_kind import door_of
 from tidings.features.rooms.light.list_rules import ListRules, check_request, listed
 from tidings.features.rooms.light.making import LightRooms, end
 from tidings.features.rooms.light.options import LightOptions
@@ -19,9 +20,6 @@ from tidings.kernel.current import Current
 from tidings.kernel.feature import Addressee, Feature, handles
 from tidings.kernel.host import Host
 from tidings.kernel.iq import Iq
-from tidings.messages.router import Router
-from tidings.ports.documents import DocumentStore
-from tidings.ports.ledger import Ledger
 from tidings.wire.xmpp.payloads.muc_light import LightList, LightUser, answer
 from tidings.wire.xmpp.payloads.muc_user import OccupantItem, about_occupant
 from tidings.wire.xmpp.stanza import Child
@@ -36,15 +34,8 @@ class LightMembership(Feature):
     Options = LightOptions
     option_name = "muc_light"
 
-    def __init__(
-        self,
-        host: Host,
-        router: Router,
-        ledger: Ledger,
-        documents: DocumentStore,
-        options: Current[LightOptions],
-    ) -> None:
-        self._door = LightDoor(host, router, ledger, documents)
+    def __init__(self, host: Host, options: Current[LightOptions]) -> None:
+        self._door = door_of(host)
         self._options = options
 
     @handles(LightList, kind="get", at=Addressee.ENTITY)
