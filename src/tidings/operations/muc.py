@@ -23,6 +23,7 @@ from tidings.operations.errors import OperationError
 from tidings.operations.room_access import (
     After,
     By,
+    Filter,
     Limit,
     ListMessages,
     RoomMessage,
@@ -53,9 +54,7 @@ class ListRooms(msgspec.Struct, frozen=True, kw_only=True):
         SessionAddress | None,
         Meta(description="Only rooms that this account may see; without it, hidden ones, too."),
     ] = None
-    filter: Annotated[
-        str | None, Meta(description="Only rooms that have this in their address or their name.")
-    ] = None
+    filter: Filter = None
     after: After = None
     limit: Limit = 100
 

@@ -32,6 +32,7 @@ from tidings.operations.room_access import (
     Account,
     After,
     By,
+    Filter,
     Limit,
     ListMessages,
     RoomMessage,
@@ -49,9 +50,7 @@ class ListLightRooms(msgspec.Struct, frozen=True, kw_only=True):
     """Whose rooms, and which."""
 
     domain: Annotated[Domain, Meta(description="Domain whose rooms to list, or its service of MUC Light.")]
-    filter: Annotated[
-        str | None, Meta(description="Only rooms that have this in their address or their name.")
-    ] = None
+    filter: Filter = None
     after: After = None
     limit: Limit = 50
 

@@ -62,6 +62,7 @@ By = Annotated[
         "of an owner."
     ),
 ]
+Filter = Annotated[str | None, Meta(description="Only rooms that have this in their address or their name.")]
 After = Annotated[str | None, Meta(description="Begin behind this one: the `next` of the page before.")]
 Limit = Annotated[int, Meta(ge=1, le=MOST, description="The most to list.")]
 Body = Annotated[str, Meta(min_length=1, description="The text.")]
