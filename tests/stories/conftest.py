@@ -9,4 +9,5 @@ pytest.register_assert_rewrite(
     "tests.stories.machine",
     "tests.stories.room_device",
     "tests.stories.room_machine",
+    "tests.stories.story_machine",
 )

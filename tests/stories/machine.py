@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine
-from pathlib import Path
-from typing import Any, ClassVar, TypeVar
-
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, rule
+from hypothesis.stateful import rule
 
-from tests.harness.clock import VirtualClock
 from tests.harness.world import World
 from tests.stories.device import Device
 from tests.stories.knowledge import Eras, Submission
 from tests.stories.looking import Observer
 from tests.stories.model import EPHEMERAL, Message, Model
+from tests.stories.story_machine import StoryMachine, devices
 from tidings.base.jid import Jid
 from tidings.features.devices import DeviceOptions
-from tidings.ports.ledger import Ledger
 from tidings.ports.ledger.reading import PageQuery
-from tidings.ports.stores import Stores
-
-T = TypeVar("T")
 
 ALICE, BOB, CAROL = ACCOUNTS = ["alice@localhost", "bob@localhost", "carol@localhost"]
 WAYS = (
@@ -36,7 +27,6 @@ WAYS = (
     Submission(CAROL, "watch", counts=True, user_agent="d4565fa7"),
     Submission(CAROL, "tab", pulls="sync"),
 )
-devices = st.integers(0, len(WAYS) - 1)
 accounts = st.sampled_from(ACCOUNTS)
 peers = st.sampled_from([ALICE, BOB, BOB, CAROL])
 indexes = st.integers(0, 7)
@@ -45,30 +35,16 @@ references = st.sampled_from(["correction", "retraction", "reactions"])
 few = st.lists(st.tuples(kinds, st.booleans()), min_size=1, max_size=4)
 
 
-class Machine(RuleBasedStateMachine):
+class Machine(StoryMachine):
     """Nine devices of three people."""
 
-    runner: ClassVar[asyncio.Runner]
-    folder: ClassVar[Path]
+    speeches = few
 
     def __init__(self) -> None:
         super().__init__()
-        self.is_broken = False
-        self.clock = VirtualClock()
         self.model = Model(ACCOUNTS)
         self.eras = Eras()
         self.do(self._start())
-
-    def do(self, work: Coroutine[Any, Any, T]) -> T:
-        try:
-            return self.runner.run(work)
-        except BaseException:
-            self.is_broken = True
-            raise
-
-    async def open(self) -> Stores:
-        """Open the stores that the last server has left."""
-        raise NotImplementedError
 
     async def _start(self) -> None:
         self.world = await World.start(
@@ -85,14 +61,6 @@ class Machine(RuleBasedStateMachine):
             await device.come()
             await device.leave()
         await self.world.advance(6)
-
-    def now(self) -> int:
-        return round(self.clock.now() * 1_000_000)
-
-    @property
-    def ledger(self) -> Ledger:
-        ledger: Ledger = self.world.stores.ledger
-        return ledger
 
     # --- speaking
 
@@ -172,6 +140,9 @@ class Machine(RuleBasedStateMachine):
             await device.come()
         return device
 
+    async def _speak(self, sender: Device, listener: Device, speech: list[tuple[str, bool]]) -> None:
+        await self._say(sender, self._messages(sender, listener.way.account, speech))
+
     async def _say(self, device: Device, messages: list[Message]) -> None:
         if device.session is None:
             await device.come()
@@ -221,49 +192,12 @@ class Machine(RuleBasedStateMachine):
         self.do(self.observers[account].publish(peer, index))
         self._look()
 
-    def _look(self) -> None:
-        for device in self.devices:
-            device.look()
-
     # --- connections
-
-    @rule(number=devices)
-    def come(self, number: int) -> None:
-        self.do(self.devices[number].come())
-        self._look()
 
     @rule(number=devices)
     def leave(self, number: int) -> None:
         if self.devices[number].is_connected:
             self.do(self.devices[number].leave())
-
-    @rule(number=devices, is_noticed=st.booleans())
-    def lose(self, number: int, is_noticed: bool) -> None:
-        device = self.devices[number]
-        if is_noticed:
-            self.do(device.lose())
-        elif device.is_connected:
-            device.cut()
-
-    @rule(number=devices, other=devices, contents=few, is_noticed=st.booleans(), is_answering=st.booleans())
-    def be_lost_for_a_while(
-        self, number: int, other: int, contents: list[tuple[str, bool]], is_noticed: bool, is_answering: bool
-    ) -> None:
-        """Lose the connection, and come back after something was said."""
-
-        async def work() -> None:
-            device, sender = self.devices[number], self.devices[other]
-            await device.come()
-            if is_answering:
-                await device.answer()
-            device.cut()
-            if is_noticed:
-                await device.lose()
-            await self._say(sender, self._messages(sender, device.way.account, contents))
-            await device.come()
-
-        self.do(work())
-        self._look()
 
     @rule(number=devices, other=devices, is_coming_back=st.booleans())
     def hide(self, number: int, other: int, is_coming_back: bool) -> None:
@@ -282,11 +216,6 @@ class Machine(RuleBasedStateMachine):
 
         self.do(work())
         self._look()
-
-    @rule(number=devices)
-    def answer(self, number: int) -> None:
-        if self.devices[number].is_connected:
-            self.do(self.devices[number].answer())
 
     @rule(seconds=st.sampled_from([1, 6, 20, 90, 400]))
     def wait(self, seconds: int) -> None:
@@ -381,22 +310,8 @@ class Machine(RuleBasedStateMachine):
         if device.way.pulls == "sync":
             device.replica.check(archive)
 
-    async def _finish(self) -> None:
-        for device in self.devices:
-            await device.come()
+    async def _compare_everything(self) -> None:
         for account in ACCOUNTS:
             await self._compare(account)
         for message in self.model.said:
             assert self.model.is_stored(message)
-        assert not self.world.server.telemetry.bugs, self.world.server.telemetry.bugs
-
-    def teardown(self) -> None:
-        try:
-            if not self.is_broken:
-                self.do(self._finish())
-        finally:
-            self.runner.run(self.world.stop())
-            self.close()
-
-    def close(self) -> None:
-        """Leave nothing behind."""

@@ -32,6 +32,8 @@ class RoomDevice:
         self.client: WorldClient | None = None
         self.is_connected = False
         self.errors: list[str] = []
+        self._counted = 0
+        """How many stanzas it had got when the connection was lost."""
         self._rooms = rooms
         self._ids = ids
         """The archive ids by which the server knows positions of rooms."""
@@ -47,7 +49,7 @@ class RoomDevice:
         if self.is_connected:
             return
         if self.client is not None and self.has_session:
-            found = await self.world.resume(self.client)
+            found = await self.world.resume(self.client, handled=self._counted)
             assert not isinstance(found, Element), "the session is there"
             self.client, self.is_connected = found, True
             return
@@ -73,12 +75,23 @@ class RoomDevice:
             told.append((address, sender))
         assert len(told) == len(set(told)), f"{self.address} was told twice: {told}"
 
+    def cut(self) -> None:
+        """The connection is dead: nothing arrives any more, and the server has not noticed."""
+        if self.client is not None and self.is_connected:
+            self.look()
+            self.is_connected, self._counted = False, self.client.counted
+
     async def lose(self) -> None:
-        """Lose the connection; the session waits."""
+        """The server notices that the connection is lost; the session waits."""
+        self.cut()
+        if self.client is not None and self.has_session:
+            await self.client.lose()
+
+    async def answer(self) -> None:
+        """Acknowledge what has come."""
         assert self.client is not None
         self.look()
-        self.is_connected = False
-        await self.client.lose()
+        await self.send(f"<a xmlns='{ns.SM}' h='{self.client.counted}'/>")
 
     async def log_off(self) -> None:
         assert self.client is not None

@@ -5,52 +5,40 @@ One room is open to everybody by MUC; the other one is of MUC Light. Alice owns 
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
-from collections.abc import Coroutine
 from itertools import count
-from pathlib import Path
-from typing import Any, ClassVar, TypeVar
 
 import msgspec
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, rule
+from hypothesis.stateful import rule
 
-from tests.harness.clock import VirtualClock
 from tests.harness.world import World
 from tests.stories.room_device import RoomDevice, Tab, position_of
 from tests.stories.room_model import Room
+from tests.stories.story_machine import StoryMachine, devices
 from tidings.app.rooms import MUC_LIGHT, ROOMS
 from tidings.base.jid import Jid
 from tidings.features.rooms.entrance import EntranceOptions
 from tidings.features.rooms.limit_options import RoomLimitsOptions
-from tidings.ports.ledger import Ledger
 from tidings.ports.ledger.reading import InboxQuery
-from tidings.ports.stores import Stores
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.archive import ArchiveFin, ArchiveQuery, ArchiveResult
 from tidings.wire.xmpp.payloads.result_set import PageRequest
 
-T = TypeVar("T")
-
 ALICE, BOB, CAROL, DAVE = PEOPLE = [f"{name}@localhost" for name in ("alice", "bob", "carol", "dave")]
 DEVICES = [f"{ALICE}/phone", f"{BOB}/phone", f"{BOB}/desk", f"{CAROL}/phone", f"{CAROL}/web", f"{DAVE}/phone"]
 OPEN, LIGHT = "open@conference.localhost", "light@muclight.localhost"
-devices = st.integers(0, len(DEVICES) - 1)
 rooms = st.sampled_from([OPEN, LIGHT])
 others = st.sampled_from([BOB, CAROL, DAVE])
 
 
-class RoomMachine(RuleBasedStateMachine):
+class RoomMachine(StoryMachine):
     """Six devices of four people, and two rooms."""
 
-    runner: ClassVar[asyncio.Runner]
-    folder: ClassVar[Path]
+    speeches = st.tuples(rooms, st.integers(1, 3))
 
     def __init__(self) -> None:
         super().__init__()
-        self.is_broken = False
-        self.clock = VirtualClock()
         self.numbers = count(1)
         self.ids: dict[str, dict[int, str]] = defaultdict(dict)
         self.rooms = {
@@ -58,25 +46,6 @@ class RoomMachine(RuleBasedStateMachine):
             LIGHT: Room(LIGHT, is_light=True, affiliations={ALICE: "owner", BOB: "member"}),
         }
         self.do(self._start())
-
-    def do(self, work: Coroutine[Any, Any, T]) -> T:
-        try:
-            return self.runner.run(work)
-        except BaseException:
-            self.is_broken = True
-            raise
-
-    async def open(self) -> Stores:
-        """Open the stores that the last server has left."""
-        raise NotImplementedError
-
-    def now(self) -> int:
-        return round(self.clock.now() * 1_000_000)
-
-    @property
-    def ledger(self) -> Ledger:
-        ledger: Ledger = self.world.stores.ledger
-        return ledger
 
     async def _start(self) -> None:
         self.world = await World.start(
@@ -109,15 +78,15 @@ class RoomMachine(RuleBasedStateMachine):
             room.read = dict.fromkeys(members, 1)
         self._look()
 
-    def _look(self) -> None:
-        for device in self.devices:
-            device.look()
-
     # --- speaking and reading
 
     @rule(number=devices, address=rooms, amount=st.integers(1, 3))
     def say(self, number: int, address: str, amount: int) -> None:
         self.do(self._say(self.devices[number], self.rooms[address], amount))
+
+    async def _speak(self, sender: RoomDevice, listener: RoomDevice, speech: tuple[str, int]) -> None:
+        address, amount = speech
+        await self._say(sender, self.rooms[address], amount)
 
     async def _say(self, device: RoomDevice, room: Room, amount: int) -> None:
         await device.come()
@@ -274,31 +243,6 @@ class RoomMachine(RuleBasedStateMachine):
     # --- connections
 
     @rule(number=devices)
-    def come(self, number: int) -> None:
-        """Come back by the session that waits, with all that was said meanwhile, or by a new one."""
-        self.do(self.devices[number].come())
-        self._look()
-
-    @rule(number=devices)
-    def lose(self, number: int) -> None:
-        if self.devices[number].is_connected:
-            self.do(self.devices[number].lose())
-
-    @rule(number=devices, other=devices, address=rooms, amount=st.integers(1, 3))
-    def be_lost_for_a_while(self, number: int, other: int, address: str, amount: int) -> None:
-        """Lose the connection, and come back after something was said."""
-
-        async def work() -> None:
-            device = self.devices[number]
-            if device.is_connected:
-                await device.lose()
-            await self._say(self.devices[other], self.rooms[address], amount)
-            await device.come()
-
-        self.do(work())
-        self._look()
-
-    @rule(number=devices)
     def log_off(self, number: int) -> None:
         device = self.devices[number]
         if device.is_connected:
@@ -311,8 +255,7 @@ class RoomMachine(RuleBasedStateMachine):
 
         async def work() -> None:
             for device in self.devices:
-                if device.is_connected:
-                    await device.lose()
+                await device.lose()
             await self.world.advance(seconds)
 
         self.do(work())
@@ -390,22 +333,7 @@ class RoomMachine(RuleBasedStateMachine):
             assert found == said[-len(found) :] if room.head > 100 else found == said
         await client.leave()
 
-    async def _finish(self) -> None:
-        for device in self.devices:
-            await device.come()
-        self._look()
+    async def _compare_everything(self) -> None:
         for tab in self.tabs.values():
             await tab.sync()
         await self._compare()
-        assert not self.world.server.telemetry.bugs, self.world.server.telemetry.bugs
-
-    def teardown(self) -> None:
-        try:
-            if not self.is_broken:
-                self.do(self._finish())
-        finally:
-            self.runner.run(self.world.stop())
-            self.close()
-
-    def close(self) -> None:
-        """Leave nothing behind."""
