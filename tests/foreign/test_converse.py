@@ -105,8 +105,8 @@ async def test_a_room(server: ServerProcess, tmp_path: Path) -> None:
             await web.shows(own + back, whose="me")
             heard += missed + back + missed_again
 
-        # And in another browser.
-        async with converse(browser, server, otto, tmp_path, rooms=((room, "Otto"),)) as web:
+        # And in another browser, which enters the room by the bookmark that the first one has published.
+        async with converse(browser, server, otto, tmp_path) as web:
             await web.shows(heard)
 
 
