@@ -13,6 +13,9 @@ from tidings.adapters.sql.tables import (
     accounts,
     documents,
     domains,
+    file_mentions,
+    file_usage,
+    files,
     former_accounts,
     group_heads,
     group_members,
@@ -96,10 +99,11 @@ def fresh_url(request: pytest.FixtureRequest, tmp_path):
 async def empty(url: str) -> None:
     """Remove every account, what hangs on it and is left of it, every domain, and what others have."""
     database = await open_database(url)
-    groups, of_nodes = (
+    groups, of_nodes, of_files = (
         (group_heads, group_members, shared_groups),
         (node_affiliations, node_items, node_subscriptions, nodes),
+        (files, file_usage, file_mentions),
     )
-    for table in (accounts, documents, domains, former_accounts, *groups, *of_nodes):
+    for table in (accounts, documents, domains, former_accounts, *groups, *of_nodes, *of_files):
         await database.write(lambda connection, table=table: connection.execute(table.delete()))
     await database.close()

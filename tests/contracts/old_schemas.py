@@ -16,7 +16,8 @@ RENAMED = {
 
 def take_back_to_0011(connection: Connection) -> None:
     """Give a database the schema of revision 0011."""
-    for table in ("nodes", "node_items", "node_affiliations", "node_subscriptions"):
+    of_nodes = ("nodes", "node_items", "node_affiliations", "node_subscriptions")
+    for table in (*of_nodes, "files", "file_usage", "file_mentions"):
         connection.execute(text(f"DROP TABLE {table}"))
     connection.execute(text("ALTER TABLE inbox DROP COLUMN read_time"))
     connection.execute(text("ALTER TABLE ledger DROP COLUMN renames"))

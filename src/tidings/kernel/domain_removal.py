@@ -111,6 +111,7 @@ class DomainRemoval:
             await self._stores.documents.clear(Jid(name))
             await self._stores.nodes.clear(Jid(name))
             await self._stores.groups.clear(name)
+            await self._stores.files.discard_all(Jid(name))
         if domain in self._held:
             log.warning("domain_held", domain=domain, reason="legal hold keeps messages of it")
             return

@@ -44,8 +44,8 @@ class RenamingStore(Protocol):
         """Give an account another address in one transaction, durable on return.
 
         All that its stores have goes with it: keys, ban, removal, tokens, roster, private XML, vCard, block
-        list, preferences, read positions, documents, promotions, and its archive as `Ledger.rename` says,
-        with `keys`.
+        list, preferences, read positions, documents, files, promotions, and its archive as `Ledger.rename`
+        says, with `keys`.
         Rosters, block lists and archive preferences of other accounts have the new address in place of the
         former one, with all that they say of it; so have the shared groups of its domain. On another domain
         it is in those groups that an account is in which is made there.

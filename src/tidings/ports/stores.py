@@ -9,6 +9,7 @@ from tidings.ports.blocking import BlockingStore
 from tidings.ports.displayed import DisplayedStore
 from tidings.ports.documents import DocumentStore
 from tidings.ports.domains import DomainStore
+from tidings.ports.files import FileStore
 from tidings.ports.groups import GroupStore
 from tidings.ports.ledger import Ledger
 from tidings.ports.nodes import NodeStore
@@ -86,6 +87,11 @@ class Stores(Protocol):
     @property
     def nodes(self) -> NodeStore:
         """The nodes of accounts and of hosts."""
+        ...
+
+    @property
+    def files(self) -> FileStore:
+        """What is known of the files that people have uploaded."""
         ...
 
     @property

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 
 from msgspec.structs import replace
 
+from tidings.adapters.memory.files import MemoryFiles
 from tidings.adapters.memory.groups import MemoryGroups
 from tidings.adapters.memory.nodes import clear_nodes
 from tidings.adapters.memory.state import (
@@ -45,6 +46,7 @@ class MemoryAccounts:
         former: FormerAccounts,
         ledger: Ledger | None = None,
         groups: MemoryGroups | None = None,
+        files: MemoryFiles | None = None,
     ) -> None:
         self._accounts = accounts
         self._documents = documents
@@ -52,6 +54,7 @@ class MemoryAccounts:
         self._former = former
         self._ledger = ledger
         self._groups = MemoryGroups(accounts) if groups is None else groups
+        self._files = MemoryFiles(accounts) if files is None else files
 
     async def create(self, jid: Jid, keys: tuple[ScramKeys, ...], now: float) -> None:
         """Make an account; raises `AccountExists`."""
@@ -100,6 +103,7 @@ class MemoryAccounts:
         if noted is not None:
             self._former[jid] = noted
         self._groups.leave_groups(jid)
+        self._files.leave(jid)
         return True
 
     async def set_keys(self, jid: Jid, keys: tuple[ScramKeys, ...]) -> bool:

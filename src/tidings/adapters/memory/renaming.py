@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator
 
 from msgspec.structs import replace
 
+from tidings.adapters.memory.files import MemoryFiles
 from tidings.adapters.memory.groups import MemoryGroups
 from tidings.adapters.memory.nodes import clear_nodes
 from tidings.adapters.memory.roster import put_entry, remove_entry
@@ -29,6 +30,7 @@ class MemoryRenaming:
         nodes: Nodes,
         former: FormerAccounts,
         groups: MemoryGroups,
+        files: MemoryFiles,
         ledger: Ledger | None,
     ) -> None:
         self._accounts = accounts
@@ -36,6 +38,7 @@ class MemoryRenaming:
         self._nodes = nodes
         self._former = former
         self._groups = groups
+        self._files = files
         self._ledger = ledger
 
     async def rename(
@@ -68,6 +71,7 @@ class MemoryRenaming:
         if noted is not None:
             self._former[account] = noted
         self._groups.rename_member(account, to)
+        self._files.rename(account, to)
         self._part_from_strangers(state, to, local)
         for jid, each in self._accounts.items():
             _move_positions(each, account, to, is_own=jid == to)

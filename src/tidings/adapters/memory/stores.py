@@ -9,6 +9,7 @@ from tidings.adapters.memory.blocking import MemoryBlocking
 from tidings.adapters.memory.displayed import MemoryDisplayed
 from tidings.adapters.memory.documents import MemoryDocuments
 from tidings.adapters.memory.domains import MemoryDomains
+from tidings.adapters.memory.files import MemoryFiles
 from tidings.adapters.memory.groups import MemoryGroups
 from tidings.adapters.memory.nodes import MemoryNodes
 from tidings.adapters.memory.preferences import MemoryPreferences
@@ -35,7 +36,8 @@ class MemoryStores:
         nodes: Nodes = {}
         former: FormerAccounts = {}
         self.groups = MemoryGroups(state)
-        self.accounts = MemoryAccounts(state, documents, nodes, former, ledger, self.groups)
+        self.files = MemoryFiles(state)
+        self.accounts = MemoryAccounts(state, documents, nodes, former, ledger, self.groups, self.files)
         self.removals = MemoryRemovals(state, former)
         self.domains = MemoryDomains()
         self.roster = MemoryRoster(state)
@@ -46,7 +48,7 @@ class MemoryStores:
         self.preferences = MemoryPreferences(state)
         self.documents = MemoryDocuments(documents)
         self.nodes = MemoryNodes(nodes)
-        self.renaming = MemoryRenaming(state, documents, nodes, former, self.groups, ledger)
+        self.renaming = MemoryRenaming(state, documents, nodes, former, self.groups, self.files, ledger)
         self.ledger: Ledger | None = ledger
         self._close = close
 

@@ -12,6 +12,7 @@ from tidings.adapters.sql.account_rows import decode_keys, encode_keys, record_o
 from tidings.adapters.sql.dialects import contains, put, put_missing
 from tidings.adapters.sql.documents import clear_documents
 from tidings.adapters.sql.engine import Database
+from tidings.adapters.sql.files import discard_files
 from tidings.adapters.sql.groups import join_everybody, leave_groups
 from tidings.adapters.sql.ledger.tables import archives, jids
 from tidings.adapters.sql.nodes import clear_nodes
@@ -165,6 +166,7 @@ class SqlAccounts:
             leave_groups(connection, jid)
             clear_documents(connection, jid)
             clear_nodes(connection, jid)
+            discard_files(connection, jid)
             if noted is not None:
                 note_former(connection, jid, noted)
             return True

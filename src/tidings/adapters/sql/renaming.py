@@ -15,6 +15,7 @@ from sqlalchemy import Column, Connection, Table, delete, insert, or_, select, u
 
 from tidings.adapters.sql.dialects import contains, put
 from tidings.adapters.sql.documents import clear_documents
+from tidings.adapters.sql.files import move_files
 from tidings.adapters.sql.groups import rename_member
 from tidings.adapters.sql.ledger import SqlLedger
 from tidings.adapters.sql.nodes import clear_nodes, move_nodes
@@ -99,6 +100,7 @@ def _rename(
     if noted is not None:
         note_former(connection, account, noted)
     rename_member(connection, account, to)
+    move_files(connection, account, to)
     _part_from_strangers(connection, to, local)
     _move_positions(connection, account, to)
     return Renamed(

@@ -11,6 +11,7 @@ from tidings.adapters.sql.displayed import SqlDisplayed
 from tidings.adapters.sql.documents import SqlDocuments
 from tidings.adapters.sql.domains import SqlDomains
 from tidings.adapters.sql.engine import Database, open_database
+from tidings.adapters.sql.files import SqlFiles
 from tidings.adapters.sql.groups import SqlGroups
 from tidings.adapters.sql.ledger import SqlLedger
 from tidings.adapters.sql.ledger.frames import WriterSetup
@@ -45,6 +46,7 @@ class SqlStores:
         self.preferences = SqlPreferences(database)
         self.documents = SqlDocuments(database)
         self.nodes = SqlNodes(database)
+        self.files = SqlFiles(database)
         self.renaming = SqlRenaming(ledger)
         self._ledger = ledger
         self.ledger: Ledger | None = ledger

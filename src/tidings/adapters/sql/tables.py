@@ -285,6 +285,47 @@ documents = Table(  # of any entity, so they hang on no account: accounts.py cle
     mariadb_engine="InnoDB",
 )
 
+files = Table(  # they hang on no account: their octets have to go before their rows
+    "files",
+    metadata,
+    Column("id", Text(64), primary_key=True),
+    Column("owner", DIGEST, nullable=False),  # of a bare JID or a domain
+    Column("jid", Text(3071), nullable=False),  # the owner
+    Column("domain", Text(1023), nullable=False),
+    Column("name", Text(), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("content_type", Text(), nullable=False),
+    Column("created", Double, nullable=False),
+    Column("expires", Double, nullable=False, index=True),  # 0 of what is gone
+    Column("state", SmallInteger, nullable=False),
+    Column("sha256", VERIFIER),
+    Column("sent", Boolean, nullable=False),  # its owner has sent it in a message
+    Index(None, "owner", "id"),
+    mysql_engine="InnoDB",
+    mariadb_engine="InnoDB",
+)
+
+file_usage = Table(
+    "file_usage",
+    metadata,
+    Column("holder", DIGEST, primary_key=True),  # of an owner, or of a domain for all of its owners
+    Column("files", BigInteger, nullable=False),
+    Column("octets", BigInteger, nullable=False),
+    mysql_engine="InnoDB",
+    mariadb_engine="InnoDB",
+)
+
+file_mentions = Table(
+    "file_mentions",
+    metadata,
+    Column("archive", DIGEST, primary_key=True),  # of its JID
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
+    Column("file", Text(64), primary_key=True),
+    Index(None, "file"),
+    mysql_engine="InnoDB",
+    mariadb_engine="InnoDB",
+)
+
 archive_preferences = Table(
     "archive_preferences",
     metadata,

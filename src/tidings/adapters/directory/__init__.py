@@ -1,0 +1,1 @@
+"""Adapters over a directory of the machine."""

@@ -1,0 +1,169 @@
+"""The contract of the blobs port; every adapter passes it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import resource
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tidings.adapters.directory.blobs import DirectoryBlobs
+from tidings.adapters.memory.blobs import MemoryBlobs
+from tidings.base.errors import BackendError
+from tidings.ports.blobs import BlobBusy, BlobStore, NoSpace
+
+ID = "AAbb-_0123456789abcdef"
+OCTETS = bytes(range(256)) * 4_000
+
+
+@pytest.fixture(params=["memory", "directory"])
+async def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[BlobStore]:
+    """Every adapter, empty."""
+    if request.param == "memory":
+        yield MemoryBlobs()
+        return
+    opened = DirectoryBlobs(tmp_path / "files")
+    yield opened
+    await opened.close()
+
+
+async def put(blobs: BlobStore, id_: str, octets: bytes) -> bytes:
+    async with blobs.write(id_) as writer:
+        for at in range(0, len(octets), 100_000):
+            await writer.write(octets[at : at + 100_000])
+            assert writer.offset == min(at + 100_000, len(octets))
+        return await writer.finish()
+
+
+async def octets_of(blobs: BlobStore, id_: str, start: int = 0, count: int | None = None) -> bytes:
+    return b"".join([piece async for piece in blobs.read(id_, start, count)])
+
+
+async def test_what_is_written_is_read(blobs: BlobStore) -> None:
+    assert await blobs.size(ID) is None
+    assert await put(blobs, ID, OCTETS) == hashlib.sha256(OCTETS).digest()
+    assert await blobs.size(ID) == len(OCTETS)
+    assert await octets_of(blobs, ID) == OCTETS
+    assert await blobs.offset(ID) == 0
+    for start, count in ((0, 1), (1, 262_144), (262_143, 2), (len(OCTETS) - 1, 1), (500, 700_000)):
+        assert await octets_of(blobs, ID, start, count) == OCTETS[start : start + count]
+    assert await octets_of(blobs, ID, 1_000_000) == OCTETS[1_000_000:]
+    assert await octets_of(blobs, ID, len(OCTETS)) == b""
+
+
+async def test_nobody_finds_what_is_not_finished(blobs: BlobStore) -> None:
+    async with blobs.write(ID) as writer:
+        await writer.write(b"half")
+        assert await blobs.size(ID) is None
+        with pytest.raises(BackendError):
+            await octets_of(blobs, ID)
+    assert await blobs.size(ID) is None
+    assert await blobs.offset(ID) == 0
+
+
+async def test_a_later_stream_goes_on_where_an_earlier_one_has_ended(blobs: BlobStore) -> None:
+    for at in range(0, len(OCTETS), 300_000):
+        assert await blobs.offset(ID) == at
+        async with blobs.write(ID, resume=True) as writer:
+            assert writer.offset == at
+            await writer.write(OCTETS[at : at + 300_000])
+            if writer.offset == len(OCTETS):
+                assert await writer.finish() == hashlib.sha256(OCTETS).digest()
+    assert await octets_of(blobs, ID) == OCTETS
+    assert await blobs.offset(ID) == 0
+
+
+async def test_one_that_begins_anew_forgets_what_there_was(blobs: BlobStore) -> None:
+    async with blobs.write(ID, resume=True) as writer:
+        await writer.write(b"something else")
+    assert await put(blobs, ID, b"x") == hashlib.sha256(b"x").digest()
+    assert await octets_of(blobs, ID) == b"x"
+
+
+async def test_one_stream_at_a_time_writes(blobs: BlobStore) -> None:
+    async with blobs.write(ID, resume=True) as writer:
+        for resume in (True, False):
+            with pytest.raises(BlobBusy):
+                async with blobs.write(ID, resume=resume):
+                    pass
+        await writer.write(b"mine")
+        async with blobs.write(ID + "x") as other:
+            await other.write(b"yours")
+            await other.finish()
+    assert await blobs.offset(ID) == 4
+    async with blobs.write(ID, resume=True) as writer:
+        assert writer.offset == 4
+
+
+async def test_a_blob_is_deleted_whether_it_is_finished_or_not(blobs: BlobStore) -> None:
+    await blobs.delete(ID)
+    await put(blobs, ID, b"octets")
+    await blobs.delete(ID)
+    assert await blobs.size(ID) is None
+    async with blobs.write(ID, resume=True) as writer:
+        await writer.write(b"half")
+    await blobs.delete(ID)
+    assert await blobs.offset(ID) == 0
+
+
+async def test_an_empty_blob_is_one(blobs: BlobStore) -> None:
+    await put(blobs, ID, b"")
+    assert await blobs.size(ID) == 0
+    assert await octets_of(blobs, ID) == b""
+
+
+@pytest.mark.parametrize(
+    "id_", ["", "short", "../../../../etc/passwd", "aaaaaaaa/b", "aaaaaaaa\0", "a" * 65, ".." * 8, "ä" * 20]
+)
+async def test_nothing_but_an_id_gets_as_far_as_a_store(blobs: BlobStore, id_: str) -> None:
+    with pytest.raises(ValueError, match="no id"):
+        async with blobs.write(id_):
+            pass
+
+
+async def test_files_are_for_this_user_alone_and_spread_over_folders(tmp_path: Path) -> None:
+    blobs = DirectoryBlobs(tmp_path / "files")
+    await put(blobs, ID, b"octets")
+    (found,) = files_in(tmp_path)
+    assert found.relative_to(tmp_path) == Path("files/AA/bb") / ID
+    assert found.stat().st_mode & 0o777 == 0o600
+    assert {path.stat().st_mode & 0o777 for path in found.parents[:3]} == {0o700}
+    await blobs.close()
+
+
+async def test_a_stream_that_is_cancelled_leaves_nothing(tmp_path: Path) -> None:
+    blobs, began = DirectoryBlobs(tmp_path), asyncio.Event()
+
+    async def write() -> None:
+        async with blobs.write(ID) as writer:
+            await writer.write(b"half")
+            began.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(write())
+    await began.wait()
+    task.cancel()
+    await asyncio.wait([task])
+    await blobs.close()  # what was begun is done
+    assert files_in(tmp_path) == []
+
+
+async def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+    blobs = DirectoryBlobs(tmp_path)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))  # as full as a disk gets in a test
+    try:
+        with pytest.raises(NoSpace, match=str(tmp_path)):
+            await put(blobs, ID, OCTETS)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    await put(blobs, ID + "x", b"there is room again")
+    await blobs.close()
+    assert [path.name for path in files_in(tmp_path)] == [ID + "x"]
+
+
+def files_in(directory: Path) -> list[Path]:
+    return [path for path in directory.rglob("*") if path.is_file()]
