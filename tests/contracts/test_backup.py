@@ -371,6 +371,7 @@ async def test_rows_are_read_a_few_at_a_time(fresh_url: str) -> None:
 LATER = {
     *("promotions", "former_accounts", "group_heads", "shared_groups", "group_members", "properties"),
     *("nodes", "node_items", "node_affiliations", "node_subscriptions"),
+    *("files", "file_usage", "file_mentions"),
 }
 """Tables that it did not have."""
 LATER_COLUMNS = {

@@ -34,6 +34,7 @@ from tidings.kernel.server import Server
 from tidings.kernel.session import Client, Session
 from tidings.messages.message_spans import MessageSpans
 from tidings.operations.context import Context
+from tidings.ports.blobs import BlobStore
 from tidings.ports.bus import Bus
 from tidings.ports.ledger import Ledger
 from tidings.ports.sessions import SessionRegistry
@@ -231,6 +232,7 @@ class World:
         logs_debug: bool = False,
         spans: MessageSpans | None = None,
         name_rest_days: int = 0,
+        blobs: BlobStore | None = None,
     ) -> World:
         """Start a server; `options` are features' option structs by feature name, for every domain.
 
@@ -276,6 +278,8 @@ class World:
                 logs=LogLevels(clock, "debug" if logs_debug else "info"),
                 spans=spans,
                 name_rest_days=lambda: name_rest_days,
+                listening_url=lambda domain: f"https://{domain}",
+                blobs=blobs,
             )
 
         world = cls(stores, clock, build)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
+from tidings.adapters.memory.blobs import MemoryBlobs
 from tidings.adapters.memory.sessions import MemorySessions
 from tidings.app.hosts import Hosts, HostSettings, ServiceKind
 from tidings.app.rooms import MUC_LIGHT, ROOMS
+from tidings.app.uploads import UPLOADS
 from tidings.base.clock import TimeSource
 from tidings.features.acceptance import Acceptance
 from tidings.features.acknowledgement_spans import AcknowledgementSpans
@@ -41,6 +43,7 @@ from tidings.features.stream_management import StreamManagement
 from tidings.features.sync import Sync
 from tidings.features.text_index import TextIndex
 from tidings.features.time import ServerTime
+from tidings.features.upload import FileCleaning
 from tidings.features.vcard import VCardTemp
 from tidings.features.version import SoftwareVersion
 from tidings.gateways.administration import Administration
@@ -84,11 +87,13 @@ from tidings.operations.audit import limit_of
 from tidings.operations.catalogue import Catalogue
 from tidings.operations.context import Configuration, Context, Live, ShownCertificates
 from tidings.ports.accounts import AccountStore
+from tidings.ports.blobs import BlobStore
 from tidings.ports.blocking import BlockingStore
 from tidings.ports.bus import Bus
 from tidings.ports.displayed import DisplayedStore
 from tidings.ports.documents import DocumentStore
 from tidings.ports.domains import DomainRecord
+from tidings.ports.files import FileStore
 from tidings.ports.groups import GroupStore
 from tidings.ports.ledger import Ledger
 from tidings.ports.nodes import NodeStore
@@ -146,7 +151,7 @@ FEATURES: tuple[type[Feature], ...] = (
 """What every host can do."""
 
 
-SERVICES: tuple[ServiceKind, ...] = (ROOMS, MUC_LIGHT)
+SERVICES: tuple[ServiceKind, ...] = (ROOMS, MUC_LIGHT, UPLOADS)
 """The services that every domain has."""
 
 
@@ -163,6 +168,7 @@ def build_server(
     outbound_octets: int = DEFAULT_OCTETS,
     database: str = "",
     public_url: Callable[[], str] = lambda: "",
+    listening_url: Callable[[str], str] = lambda _: "",
     reset_link_hours: Callable[[], int] = lambda: DEFAULT_HOURS,
     name_rest_days: Callable[[], int] = lambda: 0,
     explained_messages: int = REMEMBERED,
@@ -173,19 +179,22 @@ def build_server(
     registry: SessionRegistry | None = None,
     bus: Bus | None = None,
     spans: MessageSpans | None = None,
+    blobs: BlobStore | None = None,
 ) -> tuple[Server, Context]:
     """Make a server with these hosts over these stores, and the context of operations on it.
 
     The server is not started and has no doors yet. `settings_for` says what a domain is to be that is added
     while it runs. `database` names the stores for people, `public_url` is how the doors over HTTP are
-    reached, `reset_link_hours` how long links hold to choose another password, `name_rest_days` for how long
-    nobody gets the name of a removed account. `explained_messages` is how many messages are remembered for
-    `explain message`; `logs` are the log's levels, which operations change. `outbound_octets` is what may
-    wait for all clients together. `provides` are more things that features may ask for, by type.
-    `configuration` is what can be read anew, `certificates` what clients are shown. `registry` and `bus` join
-    this node to others of the server; without them it is the only one. `spans` tells a collector of some
-    messages.
+    reached, `listening_url` how by the name of a domain where that is not said, `reset_link_hours` how long
+    links hold to choose another password, `name_rest_days` for how long nobody gets the name of a removed
+    account. `explained_messages` is how many messages are remembered for `explain message`; `logs` are the
+    log's levels, which operations change. `outbound_octets` is what may wait for all clients together.
+    `provides` are more things that features may ask for, by type. `configuration` is what can be read anew,
+    `certificates` what clients are shown. `registry` and `bus` join this node to others of the server;
+    without them it is the only one. `spans` tells a collector of some messages. `blobs` keeps the octets of
+    files; without it they are in memory.
     """
+    octets: BlobStore = MemoryBlobs() if blobs is None else blobs
     features = tuple(features) if spans is None else (*features, AcknowledgementSpans)
     telemetry = Telemetry(clock.monotonic)
     supervisor = Supervisor(telemetry)
@@ -239,6 +248,7 @@ def build_server(
         administrators=administrators,
     )
     catalogue = catalogue_of(features)
+    cleaning = FileCleaning(stores.files, octets, clock, supervisor)
     provided: dict[type, object] = {
         Server: server,
         Router: router,
@@ -253,7 +263,7 @@ def build_server(
         TimeSource: clock,
         Accounts: accounts,
         Invitations: Invitations(stores.documents, stores.accounts, clock),
-        PublicAddress: PublicAddress(public_url),
+        PublicAddress: PublicAddress(public_url, listening_url),
         Domains: domains,
         AccountStore: stores.accounts,
         RosterStore: stores.roster,
@@ -266,6 +276,9 @@ def build_server(
         DocumentStore: stores.documents,
         NodeStore: stores.nodes,
         KnownCapabilities: KnownCapabilities(),
+        FileStore: stores.files,
+        BlobStore: octets,
+        FileCleaning: cleaning,
         Ledger: stores.ledger,
         Catalogue: catalogue,
         MessageSpans: spans,
@@ -338,6 +351,7 @@ def build_server(
         TokenCleaning(stores.accounts, clock, supervisor),
         DueRemovals(accounts, stores.removals, names, domains, clock, supervisor),
         removal,
+        cleaning,
     ]
     if spans is not None:
         server.workers.append(spans)

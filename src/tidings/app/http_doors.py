@@ -13,6 +13,7 @@ from tidings.gateways import bosh, websocket
 from tidings.gateways.acme_door import AcmeDoor
 from tidings.gateways.bosh import BoshDoor
 from tidings.gateways.connection_limiter import ConnectionLimiter
+from tidings.gateways.file_door import FileDoor
 from tidings.gateways.health import HealthDoor
 from tidings.gateways.host_meta import HostMetaDoor
 from tidings.gateways.http import HttpGateway
@@ -66,6 +67,7 @@ async def open_http(
     InvitationDoor(http, server.hosts, invitations, server.clock.monotonic)
     links = ResetLinks(stores.documents, stores.accounts, server.clock)
     ResetDoor(http, server.hosts, links, context.accounts, server.clock.monotonic)
+    FileDoor(http, server.hosts, stores.files, server.clock)
     HostMetaDoor(
         http,
         {ns.ALT_CONNECTIONS_WEBSOCKET: websocket.PATH, ns.ALT_CONNECTIONS_BOSH: bosh.PATH},

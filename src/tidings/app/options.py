@@ -229,6 +229,15 @@ class LogOptions(msgspec.Struct, frozen=True, kw_only=True):
     ] = REMEMBERED
 
 
+class FilesOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the octets of files are that people upload."""
+
+    directory: Annotated[
+        FilePath,
+        Meta(description="Directory for them, made when missing. Empty: `files` in `data_dir`."),
+    ] = ""
+
+
 class MetricsOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Figures for Prometheus at `/metrics` of the HTTP listeners."""
 
@@ -304,6 +313,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     metrics: MetricsOptions = field(default_factory=MetricsOptions)
     telemetry: TelemetryOptions = field(default_factory=TelemetryOptions)
     http: HttpOptions = field(default_factory=HttpOptions)
+    files: FilesOptions = field(default_factory=FilesOptions)
     bosh: BoshOptions = field(default_factory=BoshOptions)
     hosts: Mapping[str, HostOptions] = field(default_factory=dict)
     added: HostOptions | None = None
@@ -339,6 +349,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     def certificate_directory(self) -> Path:
         """The directory with certificates by domain, the default filled in."""
         return Path(self.tls.directory) if self.tls.directory else self.data_dir / "certificates"
+
+    @property
+    def file_directory(self) -> Path:
+        """The directory with the octets of files, the default filled in."""
+        return Path(self.files.directory) if self.files.directory else self.data_dir / "files"
 
     @property
     def secret_file(self) -> Path:

@@ -8,6 +8,7 @@ import ctypes
 import gc
 import resource
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from socket import socket
 from typing import NamedTuple
 
@@ -48,6 +49,7 @@ from tidings.app.reset import Refill, ResetWhenEmpty
 from tidings.app.shown_certificates import ServedCertificates
 from tidings.app.signals import Signals
 from tidings.app.tls_contexts import Certificates, some
+from tidings.app.uploads import listening_url, open_blobs
 from tidings.app.voice import say
 from tidings.base.errors import TidingsError
 from tidings.base.jid import Jid
@@ -60,6 +62,7 @@ from tidings.kernel.log_levels import LogLevels
 from tidings.kernel.server import Server
 from tidings.operations.all import catalogue_of
 from tidings.operations.context import Context
+from tidings.ports.blobs import BlobStore
 from tidings.ports.stores import Stores
 from tidings.streams.login import Credentials, OpenCredentials, StoredCredentials
 
@@ -208,7 +211,9 @@ async def _start_serving(
         stack.push_async_callback(stores.close)
         known = _known(config)
         shown = ServedCertificates(tls, orders)
-        server, context = _build(config, stores, known.features, reloader, logs.levels, shown)
+        blobs = open_blobs(config, stack)
+        urls = partial(listening_url, sockets)
+        server, context = _build(config, stores, blobs, urls, known.features, reloader, logs.levels, shown)
         ledger = None if stores.ledger is None else stores.ledger.state
         watch_machine(server.telemetry, config.data_dir, ledger)
         await make_first_accounts(context.accounts, _first_accounts(config))
@@ -298,6 +303,8 @@ def _place(bound: socket) -> str:
 def _build(
     config: Config,
     stores: Stores,
+    blobs: BlobStore,
+    urls: Callable[[str], str],
     features: tuple[type[Feature], ...],
     reloader: Reloader,
     levels: LogLevels,
@@ -316,6 +323,8 @@ def _build(
         outbound_octets=config.limits.outbound_total_bytes or memory.outbound_share(),
         database=storage.describe(config),
         public_url=lambda: reloader.in_use.http.public_url,
+        listening_url=urls,
+        blobs=blobs,
         reset_link_hours=lambda: reloader.in_use.http.reset_link_hours,
         name_rest_days=lambda: reloader.in_use.server.name_rest_days,
         explained_messages=config.log.explained_messages,

@@ -6,7 +6,7 @@ dictionary look-up on its path as it was sent. Nothing is decoded or normalised 
 of a path reaches a handler.
 
 Invariants:
-- a body is read only by `read_body`, which stops at the limit while reading, not after;
+- a body is taken only by `read_body` and `take_body`, which stop at the limit while reading, not after;
 - every answer, errors too, carries the route's cross-origin headers and forbids guessing its type.
 """
 
@@ -62,12 +62,20 @@ class Route:
     """Web origins that may read the answers; None gives none of them leave, `*` is any."""
     is_prefix: bool = False
     """Whether the route also answers for what is below its path."""
+    request_headers: str = "Content-Type"
+    """Which headers pages of these origins may send."""
+    shown_headers: str = ""
+    """Which headers of the answers they may read, beside those that all may."""
 
     @property
     def methods(self) -> str:
         """The methods that are answered, for an `Allow` header."""
         names = set(self.handlers) | {"OPTIONS"} | ({"HEAD"} if "GET" in self.handlers else set())
         return ", ".join(sorted(names))
+
+
+CLOSE: Final = {"Connection": "close"}
+"""The header of an answer after which nothing more is read."""
 
 
 class HttpError(Exception):
@@ -133,11 +141,13 @@ class HttpGateway:
         about: str,
         origins: tuple[str, ...] | None = None,
         is_prefix: bool = False,
+        request_headers: str = "Content-Type",
+        shown_headers: str = "",
     ) -> None:
         """Let a path be answered; raises `ValueError` when it is taken."""
         if path in self._routes:
             raise ValueError(f"{path} is taken")
-        self._routes[path] = Route(handlers, about, origins, is_prefix)
+        self._routes[path] = Route(handlers, about, origins, is_prefix, request_headers, shown_headers)
 
     async def listen(self, sockets: Sequence[socket], *, encrypted: bool = False) -> None:
         """Accept connections on these listening sockets; encrypted ones with the certificates of `tls`."""
@@ -217,26 +227,58 @@ class HttpGateway:
 
     async def read_body(self, request: web.BaseRequest, limit: int) -> bytes:
         """Read a whole body of at most `limit` octets; raises `HttpError` 408, 413 or 415."""
+        body = bytearray()
+
+        async def take(octets: bytes) -> None:
+            body.extend(octets)
+
+        await self.take_body(request, limit, take, seconds=self.options.body_seconds)
+        return bytes(body)
+
+    async def take_body(
+        self,
+        request: web.BaseRequest,
+        limit: int,
+        take: Callable[[bytes], Awaitable[None]],
+        *,
+        seconds: float,
+    ) -> None:
+        """Hand a body of at most `limit` octets on as it comes; nothing more is read while `take` runs.
+
+        It has so many seconds altogether, and is never silent for longer than `body_seconds`. Raises
+        `HttpError` 408, 413 or 415, and what `take` raises.
+        """
         if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-            raise HttpError(415, "Compressed bodies are not accepted here.")
-        too_large = HttpError(413, f"A body may have {limit} octets here.", {"Connection": "close"})
+            raise HttpError(415, "Compressed bodies are not accepted here.", CLOSE)
+        too_large = HttpError(413, f"A body may have {limit} octets here.", CLOSE)
         if request.content_length is not None and request.content_length > limit:
             raise too_large
         if request.headers.get("Expect", "").lower() == "100-continue" and request.version >= HttpVersion11:
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")  # RFC 9110 §10.1.1
             request.writer.output_size = 0  # the answer itself has not begun
-        body = bytearray()
-        try:
-            async with asyncio.timeout(self.options.body_seconds):
-                async for chunk in request.content.iter_any():
-                    body += chunk
-                    if len(body) > limit:
-                        raise too_large
-        except TimeoutError:
-            raise HttpError(408, "The body came too slowly.", {"Connection": "close"}) from None
-        except web.RequestPayloadError:
-            raise HttpError(400, "The body is broken.", {"Connection": "close"}) from None
-        return bytes(body)
+        taken, is_late = 0, HttpError(408, "The body came too slowly.", CLOSE)
+        ends = asyncio.get_running_loop().time() + seconds
+        while True:
+            try:
+                silence = min(self.options.body_seconds, ends - asyncio.get_running_loop().time())
+                async with asyncio.timeout(silence):
+                    octets = await request.content.readany()
+            except TimeoutError:
+                raise is_late from None
+            except web.RequestPayloadError:
+                raise HttpError(400, "The body is broken.", CLOSE) from None
+            if not octets:
+                return
+            taken += len(octets)
+            if taken > limit:
+                raise too_large
+            await take(octets)
+
+    async def begin(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
+        """Send the head of an answer that comes in pieces."""
+        for name, value in _common_headers(self._find(request), request.headers.get("Origin")).items():
+            response.headers.setdefault(name, value)
+        await response.prepare(request)
 
     # --- one request
 
@@ -294,8 +336,10 @@ def may_ask(origin: str | None, origins: tuple[str, ...] | None) -> bool:
 def _common_headers(route: Route | None, origin: str | None) -> dict[str, str]:
     headers = {"Server": "Tidings", "X-Content-Type-Options": "nosniff"}
     origins = route.origins if route is not None else None
-    if origins is None:
+    if route is None or origins is None:
         return headers
+    if route.shown_headers:
+        headers["Access-Control-Expose-Headers"] = route.shown_headers
     if ANY in origins:
         # Never with credentials: no door here knows its client by a cookie.
         return headers | {"Access-Control-Allow-Origin": ANY}
@@ -310,6 +354,6 @@ def _options(request: web.BaseRequest, route: Route, headers: dict[str, str]) ->
     headers["Allow"] = route.methods
     if "Access-Control-Allow-Origin" in headers and "Access-Control-Request-Method" in request.headers:
         headers["Access-Control-Allow-Methods"] = route.methods
-        headers["Access-Control-Allow-Headers"] = "Content-Type"
+        headers["Access-Control-Allow-Headers"] = route.request_headers
         headers["Access-Control-Max-Age"] = str(_PREFLIGHT_SECONDS)
     return web.Response(status=204, headers=headers)

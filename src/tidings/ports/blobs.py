@@ -31,8 +31,10 @@ class BlobBusy(TidingsError):  # noqa: N818  # a fact about the store, said in i
 class BlobWriter(Protocol):
     """One stream of an upload."""
 
-    offset: int
-    """How many octets there are; it moves on with each write."""
+    @property
+    def offset(self) -> int:
+        """How many octets there are; it moves on with each write."""
+        ...
 
     async def write(self, octets: bytes) -> None:
         """Add octets at the end; returns when the next may come."""

@@ -37,7 +37,7 @@ _RECORD: Final[Select[Any]] = select(
     _columns.created,
     _columns.expires,
     _columns.state,
-    _columns.sha256,
+    _columns.digest,
     _COUNTED.label("mentions"),
 )
 
@@ -61,7 +61,7 @@ class SqlFiles:
             "created": record.created,
             "expires": record.expires,
             "state": record.state.value,
-            "sha256": record.sha256,
+            "digest": record.sha256,
             "sent": False,
         }
 
@@ -91,7 +91,7 @@ class SqlFiles:
 
     async def complete(self, id_: str, *, sha256: bytes, expires: float) -> bool:
         """Note that all octets are there."""
-        changed = {"state": FileState.COMPLETE.value, "sha256": sha256, "expires": expires}
+        changed = {"state": FileState.COMPLETE.value, "digest": sha256, "expires": expires}
         return await self._change(id_, changed)
 
     async def _change(self, id_: str, values: dict[str, Any]) -> bool:
@@ -262,6 +262,6 @@ def _record(row: Row[Any]) -> FileRecord:
         created=row.created,
         expires=row.expires,
         state=FileState(row.state),
-        sha256=row.sha256,
+        sha256=row.digest,
         references=int(row.mentions),
     )

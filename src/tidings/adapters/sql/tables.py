@@ -298,7 +298,7 @@ files = Table(  # they hang on no account: their octets have to go before their 
     Column("created", Double, nullable=False),
     Column("expires", Double, nullable=False, index=True),  # 0 of what is gone
     Column("state", SmallInteger, nullable=False),
-    Column("sha256", VERIFIER),
+    Column("digest", VERIFIER),
     Column("sent", Boolean, nullable=False),  # its owner has sent it in a message
     Index(None, "owner", "id"),
     mysql_engine="InnoDB",

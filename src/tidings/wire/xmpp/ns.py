@@ -163,3 +163,7 @@ PUBSUB_CONFIG_NODE_MAX: Final = "http://jabber.org/protocol/pubsub#config-node-m
 PUBSUB_OWNER: Final = "http://jabber.org/protocol/pubsub#owner"
 PUBSUB_NODE_CONFIG: Final = "http://jabber.org/protocol/pubsub#node_config"
 PUBSUB_META_DATA: Final = "http://jabber.org/protocol/pubsub#meta-data"
+
+# Files
+HTTP_UPLOAD: Final = "urn:xmpp:http:upload:0"  # XEP-0363
+HTTP_UPLOAD_PURPOSE: Final = "urn:xmpp:http:upload:purpose:0"

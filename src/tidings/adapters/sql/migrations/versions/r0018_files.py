@@ -27,7 +27,7 @@ def upgrade() -> None:
         sa.Column("created", sa.Double, nullable=False),
         sa.Column("expires", sa.Double, nullable=False),
         sa.Column("state", sa.SmallInteger, nullable=False),
-        sa.Column("sha256", VERIFIER),
+        sa.Column("digest", VERIFIER),
         sa.Column("sent", sa.Boolean, nullable=False),
         if_not_exists=True,
         **_ENGINE,
