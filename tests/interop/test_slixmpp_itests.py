@@ -37,6 +37,7 @@ ITESTS_IN_REACH = (
     "test_bob",
     "test_chatmarkers",
     "test_disco",
+    "test_httpupload",
     "test_ibb",
     "test_last_activity",
     "test_mam",
@@ -60,7 +61,6 @@ ITESTS_IN_REACH = (
 
 ITESTS_OUT_OF_REACH = {
     "test_component": "components (XEP-0114); also skips itself outside its authors' CI",
-    "test_httpupload": "file upload (XEP-0363)",
     "test_sos": "service outage status (XEP-0455)",
 }
 

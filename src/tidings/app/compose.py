@@ -43,7 +43,7 @@ from tidings.features.stream_management import StreamManagement
 from tidings.features.sync import Sync
 from tidings.features.text_index import TextIndex
 from tidings.features.time import ServerTime
-from tidings.features.upload import FileCleaning
+from tidings.features.upload import FileCleaning, FileMentions
 from tidings.features.vcard import VCardTemp
 from tidings.features.version import SoftwareVersion
 from tidings.gateways.administration import Administration
@@ -358,16 +358,18 @@ def build_server(
     if router.seats is not None:
         server.workers.append(router.seats)
     if stores.ledger is not None:
-        _add_workers(server, router, stores.ledger)
+        mentions = FileMentions(stores.files, stores.ledger, cleaning)
+        _add_workers(server, router, stores.ledger, mentions)
     return server, context
 
 
-def _add_workers(server: Server, router: Router, ledger: Ledger) -> None:
-    """Let the server do what follows the ledger: the text search, and what goes to other servers."""
+def _add_workers(server: Server, router: Router, ledger: Ledger, mentions: FileMentions) -> None:
+    """Let the server do what follows the ledger: the text search, files, and what goes to other servers."""
     clock, supervisor, telemetry = server.clock, server.supervisor, server.telemetry
     followers = Followers(ledger, clock, supervisor, telemetry)
     index = TextIndex(ledger)
     followers.follow(index.name, index.take, index.pace)
+    followers.follow(mentions.name, mentions.take, mentions.pace)
     sender = ServiceSender(router)
     outbox = Outbox(
         ledger.outbox,

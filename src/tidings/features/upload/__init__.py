@@ -2,7 +2,8 @@
 
 from tidings.features.upload.cleaning import FileCleaning
 from tidings.features.upload.kind import PREFIX, UploadKind
+from tidings.features.upload.mentions import FileMentions
 from tidings.features.upload.service import Uploads
 from tidings.features.upload.slots import Slots, WantedFile
 
-__all__ = ["PREFIX", "FileCleaning", "Slots", "UploadKind", "Uploads", "WantedFile"]
+__all__ = ["PREFIX", "FileCleaning", "FileMentions", "Slots", "UploadKind", "Uploads", "WantedFile"]
