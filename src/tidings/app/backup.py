@@ -1,8 +1,8 @@
 """`tidings backup` and `tidings restore`: everything that a server keeps, into one file and back.
 
 A backup is made beside a running server, which it asks nothing: it reads the database as it is at one moment.
-It has all tables and the secret of the data directory; configuration and certificates are files of the
-administrator, and logs are no data.
+It has all tables, the octets of the files that people have uploaded, and the secret of the data directory;
+configuration and certificates are files of the administrator, and logs are no data.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final
 
 from tidings.adapters.sql.dump import TABLES, snapshot
 from tidings.adapters.sql.load import load
-from tidings.app import data_directory
+from tidings.app import backup_blobs, data_directory
 from tidings.app.backup_file import FORMAT, BackupReader, BackupWriter, Manifest
 from tidings.app.options import Config
 from tidings.app.row_progress import OnProgress, RowProgress
@@ -37,6 +37,7 @@ def make(config: Config, path: Path, on_progress: OnProgress) -> Manifest:
         for table in TABLES:
             name, columns = str(table.name), [str(each.name) for each in table.columns]
             tables[name] = writer.add_table(name, columns, progress.through(name, found.rows(table)))
+        blobs = backup_blobs.add(writer, found, config.file_directory)
         files = {}
         secret = config.secret_file
         if secret.is_file():
@@ -50,6 +51,7 @@ def make(config: Config, path: Path, on_progress: OnProgress) -> Manifest:
             domains=list(config.domains),
             tables=tables,
             files=files,
+            blobs=blobs,
         )
         writer.end(manifest)
     return manifest
@@ -60,6 +62,7 @@ def verify(path: Path, on_progress: OnProgress) -> Manifest:
     with BackupReader(path) as reader:
         progress = RowProgress(_rows_of(reader.manifest), on_progress)
         reader.verify(lambda: progress.step("reading"))
+        backup_blobs.verify(reader)
         return reader.manifest
 
 
@@ -77,6 +80,7 @@ async def restore(config: Config, path: Path, on_progress: OnProgress) -> Manife
             _refuse_another_secret(config, reader)
             progress = RowProgress(_rows_of(reader.manifest), on_progress)
             await load(config.database_url, reader, lambda: progress.step("writing"))
+            backup_blobs.restore(reader, config.file_directory)
             _restore_secret(config, reader)
             return reader.manifest
 

@@ -59,7 +59,10 @@ def _tell(what: str, manifest: Manifest, *, as_json: bool) -> None:
         return
     made = manifest.made.astimezone().isoformat(" ", "seconds")
     accounts, messages = (manifest.tables[name].rows for name in ("accounts", "messages"))
-    sys.stdout.write(f"{what}: accounts: {accounts}, messages: {messages}, made {made}.\n")
+    blobs = manifest.blobs
+    files = f", files: {blobs.count}" if blobs.count or blobs.missing else ""
+    files += f" (and {blobs.missing} without their octets)" if blobs.missing else ""
+    sys.stdout.write(f"{what}: accounts: {accounts}, messages: {messages}{files}, made {made}.\n")
 
 
 @contextmanager

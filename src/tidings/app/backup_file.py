@@ -2,6 +2,7 @@
 
 - `tables/NAME`: rows, each as four octets of its length (big-endian) and a MessagePack array of its values;
 - `files/NAME`: files of the data directory;
+- `blobs/ID`: octets of the files that people have uploaded; their hashes stand in the table of them;
 - `manifest.json`: what the backup is of, and for every entry its size, and the SHA-256 of its content. It is
   written last, so a backup without it is not whole.
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import shutil
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -27,6 +29,8 @@ from tidings.base.errors import BackupError
 
 FORMAT: Final = 1
 _MANIFEST: Final = "manifest.json"
+_BLOBS: Final = "blobs/"
+_PIECE: Final = 1 << 20
 _LENGTH_OCTETS: Final = 4
 _LEVEL: Final = 1  # of compression: most of it for a fraction of the time
 _DAMAGE: Final = (zipfile.BadZipFile, zlib.error, msgspec.MsgspecError, KeyError, EOFError, ValueError)
@@ -48,6 +52,15 @@ class FileEntry(msgspec.Struct, frozen=True):
     sha256: str
 
 
+class BlobsEntry(msgspec.Struct, frozen=True):
+    """The octets of uploaded files in a backup."""
+
+    count: int = 0
+    octets: int = 0
+    missing: int = 0
+    """Files whose octets were not there: they were deleted while the backup was made, or lost before."""
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What a backup is of, and what it has."""
 
@@ -64,6 +77,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     tables: dict[str, TableEntry]
     """In the order in which they can be put back."""
     files: dict[str, FileEntry]
+    blobs: BlobsEntry = BlobsEntry()
 
 
 class RowDigest:
@@ -133,6 +147,12 @@ class BackupWriter:
         self._zip.writestr(f"files/{name}", content)
         return FileEntry(len(content), hashlib.sha256(content).hexdigest())
 
+    def add_blob(self, id_: str, source: IO[bytes]) -> None:
+        """Add the octets of an uploaded file, as they are: most of them are packed already."""
+        info = zipfile.ZipInfo(f"{_BLOBS}{id_}")
+        with self._zip.open(info, "w", force_zip64=True) as entry:
+            shutil.copyfileobj(source, entry, _PIECE)
+
     def end(self, manifest: Manifest) -> None:
         """Add the list of all that is there."""
         self._zip.writestr(_MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=1))
@@ -192,6 +212,20 @@ class BackupReader:
         if hashlib.sha256(content).hexdigest() != self.manifest.files[name].sha256:
             raise self._damaged(name)
         return content
+
+    def has_blob(self, id_: str) -> bool:
+        """Tell whether the octets of an uploaded file are in it."""
+        return f"{_BLOBS}{id_}" in self._zip.NameToInfo
+
+    def blob(self, id_: str, digest: bytes) -> Iterator[bytes]:
+        """Give the octets of an uploaded file, and make sure at their end that they are what was uploaded."""
+        found = hashlib.sha256()
+        with self._damage_told(id_), self._zip.open(f"{_BLOBS}{id_}") as entry:
+            while piece := entry.read(_PIECE):
+                found.update(piece)
+                yield piece
+        if found.digest() != digest:
+            raise self._damaged(id_)
 
     def verify(self, on_row: Callable[[], object] = lambda: None) -> None:
         """Read all of it; raises `BackupError` where something is not as it was written."""

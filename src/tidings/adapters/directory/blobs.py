@@ -138,8 +138,7 @@ class DirectoryBlobs:
 
     def path_of(self, id_: str) -> Path:
         """Say where a blob is."""
-        check_id(id_)
-        return self._directory / id_[:2] / id_[2:4] / id_
+        return blob_path(self._directory, id_)
 
     async def run(self, job: Callable[[], T]) -> T:
         """Do something that waits for the disk; raises `BackendError`."""
@@ -151,8 +150,7 @@ class DirectoryBlobs:
 
     def _open(self, path: Path) -> int:
         """Open the unfinished file for one stream alone."""
-        for folder in (path.parents[2], path.parents[1], path.parent):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folders(path)
         part = part_of(path)
         while True:
             number = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -165,6 +163,18 @@ class DirectoryBlobs:
                 if os.fstat(number).st_ino == part.stat().st_ino:
                     return number
             os.close(number)  # whoever had it has deleted it meanwhile
+
+
+def blob_path(directory: Path, id_: str) -> Path:
+    """Say where a blob is in a directory of them."""
+    check_id(id_)
+    return directory / id_[:2] / id_[2:4] / id_
+
+
+def make_folders(path: Path) -> None:
+    """Make the folders of a blob, for this user alone."""
+    for folder in (path.parents[2], path.parents[1], path.parent):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def part_of(path: Path) -> Path:
