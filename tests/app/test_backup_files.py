@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import zipfile
 from pathlib import Path
 
@@ -100,4 +99,5 @@ async def test_octets_that_are_others_are_found(tmp_path: Path, changed: bytes |
                 bad.writestr(name, content)
     with pytest.raises(BackupError, match="damaged"):
         await backup.restore(other, tmp_path / "bad", ignore)
-    assert "t.db" not in os.listdir(tmp_path / "other")
+    with pytest.raises(BackupError, match="does not exist"):
+        backup.make(other, tmp_path / "nothing", ignore)

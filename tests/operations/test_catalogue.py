@@ -7,6 +7,7 @@ import pytest
 
 from tests.harness.world import World
 from tidings.app.rooms import MUC_LIGHT, ROOMS
+from tidings.app.uploads import UPLOADS
 from tidings.base.errors import BackendError
 from tidings.base.jid import Jid
 from tidings.features.rooms.entrance import EntranceOptions
@@ -64,6 +65,7 @@ def test_the_first_categories_are_complete():
         "vcard": ["get", "set"],
         "private": ["list", "get", "remove"],
         "report": ["list", "remove"],
+        "http-upload": ["get-url", "get-own-url", "usage", "domain-usage", "list", "remove"],
         "last": ["get"],
         "session": ["list", "count", "kick"],
         "stanza": ["send-message", "send-stanza", "announce"],
@@ -162,6 +164,8 @@ def arguments_about(domain, found):
         "affiliation": "member",
         "role": "participant",
         "nick": "Bob",
+        "filename": "cat.png",
+        "size": 1_000,
     }
     if found.category in {"muc", "muc-light"}:
         given |= ARGUMENTS_OF_ROOMS.get(found.name, lambda _: {})(domain)
@@ -174,7 +178,9 @@ def arguments_about(domain, found):
 @pytest.fixture
 async def everything():
     """A server on which every operation has something to do."""
-    world = await World.start(services=(ROOMS, MUC_LIGHT), options={"muc": EntranceOptions(locks_new=False)})
+    world = await World.start(
+        services=(ROOMS, MUC_LIGHT, UPLOADS), options={"muc": EntranceOptions(locks_new=False)}
+    )
     entering = "<x xmlns='http://jabber.org/protocol/muc'/>"
     for name in ("alice@localhost", "bob@localhost", "alice@other.test"):
         client = await world.login(f"{name}/x")
@@ -344,7 +350,7 @@ async def test_what_an_operation_changes_is_declared(everything):
         "list", "export", "count", "check", "check-password", "size", "sync", "status", "dead-letters",
         "message", "show", "diff", "preview", "statistics", "admins", "get", "export-personal-data",
         "occupants", "affiliations", "messages", "rooms", "members", "blocked",
-        "receipts", "readers", "reactors", "retention",
+        "receipts", "readers", "reactors", "retention", "usage", "domain-usage",
     }  # fmt: skip
     assert {one.name for one in CATALOGUE if not one.changes} == reading
 
@@ -386,6 +392,8 @@ async def test_what_needs_the_server_says_so_without_it(context):
                 "affiliation": "member",
                 "role": "visitor",
                 "id": "0k3f9-1",
+                "filename": "cat.png",
+                "size": 1_000,
             }
             told = await refused(context, one.category, one.name, **given)
             assert told == ("unavailable", "the server is not running")
@@ -456,6 +464,8 @@ ARGUMENTS = {
     "group": "sales",
     "users": ["alice@localhost"],
     "namespace": "storage:bookmarks",
+    "filename": "cat.png",
+    "size": 1_000,
 }
 
 

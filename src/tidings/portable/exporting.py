@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from tidings.base.jid import Jid
 from tidings.messages.shown import shown_body
 from tidings.portable.account import PortableAccount, PortableMembership, PrivateFragment
+from tidings.ports.files import FileRecord, FileState
 from tidings.ports.ledger.batch import Direction
 from tidings.ports.ledger.reading import EntryId, PageQuery
 from tidings.ports.stores import Stores
@@ -84,6 +85,15 @@ class Exporter:
                     membership = PortableMembership(each.group, labels[each.group], each.name)
                     found.setdefault(each.jid, []).append(membership)
         return sorted(found.get(jid, ()), key=lambda each: each.group)
+
+    async def files(self, jid: Jid) -> AsyncIterator[FileRecord]:
+        """Give what is known of the files that an account has uploaded; their octets have addresses."""
+        after = ""
+        while page := await self._stores.files.list(jid, after=after, limit=_PAGE):
+            for file in page:
+                if file.state is FileState.COMPLETE:
+                    yield file
+            after = page[-1].id
 
     async def history(self, jid: Jid) -> AsyncIterator[Kept]:
         """Give the archive of an account, oldest first."""

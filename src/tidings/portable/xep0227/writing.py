@@ -1,7 +1,8 @@
 """Writing: accounts as a document of XEP-0227, which every server that knows it can read.
 
 What the document has no place for stands in namespaces of its own, as it allows (§4): archive preferences,
-a ban, the shared groups that an account is in, and when it was made and was there last.
+a ban, the shared groups that an account is in, a list of the files that it has uploaded, and when it was made
+and was there last.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from tidings.features.contacts.pushes import item_of
 from tidings.portable.account import PortableAccount, PortableMembership
 from tidings.portable.exporting import Exporter, Kept
 from tidings.ports.accounts import ScramKeys
+from tidings.ports.files import FOR_EVER, FileRecord
 from tidings.ports.roster import RosterEntry
 from tidings.wire.xml.element import Element, decode
 from tidings.wire.xml.writer import escape_attribute
@@ -55,6 +57,9 @@ async def _user(exporter: Exporter, account: PortableAccount) -> AsyncIterator[b
     for element in _elements(account):
         yield element.to_bytes(ns.PIE) + b"\n"
 
+    async for octets in _files(exporter.files(jid)):
+        yield octets
+
     def offline(kept: Kept) -> bytes:
         delay = Delay(kept.time, jid.host)
         message = kept_stanza(kept.body).replace(append=(delay.to_bytes(),))
@@ -79,6 +84,32 @@ async def _around(
         yield write(kept) + b"\n"
     if is_open:
         yield f"</{name}>\n".encode()
+
+
+async def _files(files: AsyncIterator[FileRecord]) -> AsyncIterator[bytes]:
+    """List uploaded files, and nothing where there are none."""
+    is_open = False
+    async for file in files:
+        if not is_open:
+            is_open = True
+            yield f'<files xmlns="{ns.TIDINGS_PORTABLE}">\n'.encode()
+        yield _file(file).to_bytes(ns.TIDINGS_PORTABLE) + b"\n"
+    if is_open:
+        yield b"</files>\n"
+
+
+def _file(file: FileRecord) -> Element:
+    attributes = {
+        "id": file.id,
+        "name": file.name,
+        "size": str(file.size),
+        "type": file.content_type,
+        "created": format_date_time(microseconds(file.created)),
+        "sha-256": "" if file.sha256 is None else file.sha256.hex(),
+    }
+    if file.expires < FOR_EVER:
+        attributes["expires"] = format_date_time(microseconds(file.expires))
+    return Element("file", ns.TIDINGS_PORTABLE, attributes)
 
 
 def _result(kept: Kept) -> bytes:
