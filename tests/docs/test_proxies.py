@@ -175,6 +175,21 @@ async def test_people_open_links_that_they_were_given(front: Front) -> None:
     assert CLIENT_HOST in line
 
 
+async def test_files_pass_as_they_come(front: Front) -> None:
+    octets = bytes(range(256)) * 20_000  # more than nginx takes where nobody says otherwise
+    front.server.register("dave", "secret")
+    wanted = ("--user", "dave@localhost", "--filename", "cat.png", "--size", str(len(octets)))
+    done = front.server.command("http-upload", "get-own-url", *wanted, "--json")
+    assert done.returncode == 0, done.stderr
+    urls = json.loads(done.stdout)
+    async with front.http.put(urls["put_url"], data=octets) as answer:
+        assert (answer.status, await answer.text()) == (201, "The file is there.\n")
+    async with front.http.get(urls["get_url"], headers={"Range": "bytes=1000-"}) as answer:
+        assert (answer.status, await answer.read()) == (206, octets[1_000:])
+    async with front.http.get(urls["get_url"]) as answer:
+        assert (answer.status, await answer.read()) == (200, octets)
+
+
 async def test_port_80_answers_authorities_and_sends_everybody_else_to_https(front: Front) -> None:
     plain = f"http://{DOMAIN}:{front.proxy.http_port}"
     async with front.http.get(f"{plain}/.well-known/acme-challenge/token") as answer:
