@@ -17,7 +17,7 @@ def documents(text: str) -> set[str]:
 def test_what_is_said_to_be_missing_is_not_there() -> None:
     missing = documents(MISSING.read_text(encoding="utf-8"))
     there = documents(STANDARDS.read_text(encoding="utf-8"))
-    assert len(missing) > 10
+    assert len(missing) > 5
     assert len(there) > 30
     assert missing & there == set()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import re
 import socket
@@ -182,7 +183,7 @@ async def test_files_pass_as_they_come(front: Front) -> None:
     done = front.server.command("http-upload", "get-own-url", *wanted, "--json")
     assert done.returncode == 0, done.stderr
     urls = json.loads(done.stdout)
-    async with front.http.put(urls["put_url"], data=octets) as answer:
+    async with front.http.put(urls["put_url"], data=io.BytesIO(octets)) as answer:
         assert (answer.status, await answer.text()) == (201, "The file is there.\n")
     async with front.http.get(urls["get_url"], headers={"Range": "bytes=1000-"}) as answer:
         assert (answer.status, await answer.read()) == (206, octets[1_000:])
