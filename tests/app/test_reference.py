@@ -55,6 +55,7 @@ KEEPING = {
     "archive_preferences",
     "blocking",
     "displayed_sync",
+    "personal_eventing",
     "presence",
     "private_storage",
     "room_limits",
