@@ -92,8 +92,8 @@ class MissedMarkers(Feature):
         if stanza.to is None and not stanza.kind and (session.priority is None or session.priority < 0):
             service = service_for(self._host.domain, self._domains, self._router)
         if service is not None:
-            sent = delivery_of(service.host).markers.count
-            session[_LIVE_AFTER] = {service.rooms_domain: sent}
+            sent = delivery_of(service.door.host).markers.count
+            session[_LIVE_AFTER] = {service.door.rooms_domain: sent}
 
     @listens(DeviceCaughtUp)
     def tell(self, event: DeviceCaughtUp) -> MaybeAwaitable:
