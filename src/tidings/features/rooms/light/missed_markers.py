@@ -91,9 +91,9 @@ class MissedMarkers(Feature):
         service = None
         if stanza.to is None and not stanza.kind and (session.priority is None or session.priority < 0):
             service = service_for(self._host.domain, self._domains, self._router)
-        if service is not None:
-            sent = delivery_of(service.door.host).markers.count
-            session[_LIVE_AFTER] = {service.door.rooms_domain: sent}
+        light = None if service is None else self._delivery(service.door.rooms_domain)
+        if service is not None and light is not None:
+            session[_LIVE_AFTER] = {service.door.rooms_domain: light.markers.count}
 
     @listens(DeviceCaughtUp)
     def tell(self, event: DeviceCaughtUp) -> MaybeAwaitable:
