@@ -11,6 +11,7 @@ from typing import Final
 
 from tidings.base.jid import Jid
 from tidings.features.rooms.presence_writing import written_by_rooms
+from tidings.features.rooms.room import Occupant, Room
 from tidings.wire.xml.element import Element, decode
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.arrival import without_forgeries
@@ -42,6 +43,13 @@ def without_room_claims(stanza: Stanza) -> Stanza:
 def presence_without_claims(presence: Stanza, room: Jid) -> Stanza:
     """Give the presence of an occupant without what only the room may say."""
     return without_forgeries(without_room_claims(presence), room)
+
+
+def shown_as_said(room: Room, occupant: Occupant, message: Stanza) -> Stanza:
+    """Give a message, which claims nothing in the name of the room, as the room shows it to everybody."""
+    named = message.replace(sender=room.address_of(occupant.nick), to=None)
+    id_ = b'<occupant-id xmlns="%b" id="%b"/>' % (ns.OCCUPANT_ID.encode(), occupant.id.encode())
+    return named.extended(((f"{ns.OCCUPANT_ID} occupant-id", 0),), id_)
 
 
 def _cleaned(stanza: Stanza) -> Stanza:

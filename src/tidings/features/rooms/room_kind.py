@@ -1,7 +1,6 @@
-"""Room kind: what rooms say about messages for them (XEP-0045 §7.4, §7.5, §8.1).
+"""Room kind: what rooms say about messages for them (XEP-0045 §7.4, §8.1).
 
-A message to the room is one entry of its archive, whatever the number of its members. A private message is
-two bodies in one transaction, since neither side may learn the other's address from it.
+A message to the room is one entry of its archive, whatever the number of its members.
 """
 
 from __future__ import annotations
@@ -22,10 +21,11 @@ from tidings.features.rooms.light_delivery import LightDelivery
 from tidings.features.rooms.limiting import Limits
 from tidings.features.rooms.mentioning import mentioned
 from tidings.features.rooms.passing import Passing
+from tidings.features.rooms.private_messages import LIVE, PrivateMessages
 from tidings.features.rooms.room import Occupant, Room, Subject, room_of
 from tidings.features.rooms.room_archive import CHANGES, freshened, view_of
 from tidings.features.rooms.room_change import Change, RoomChanged
-from tidings.features.rooms.room_claims import without_room_claims
+from tidings.features.rooms.room_claims import shown_as_said, without_room_claims
 from tidings.features.rooms.room_requests import RoomRequests
 from tidings.features.rooms.showing import Showing
 from tidings.features.rooms.storing import CONFIGURATION, SUBJECT, RoomStore
@@ -33,16 +33,14 @@ from tidings.kernel.account import Account
 from tidings.kernel.archive_view import ArchiveView
 from tidings.kernel.clock import Clock
 from tidings.kernel.entity import Entity
-from tidings.kernel.events import EntryRetracted, MessageDelivered
+from tidings.kernel.events import EntryRetracted
 from tidings.kernel.maybe_awaitable import MaybeAwaitable, in_turn
-from tidings.kernel.stored_copy import stored_copy
 from tidings.messages import entries
 from tidings.messages.router import Router
 from tidings.messages.submission import Plan, Submission
 from tidings.ports.ledger.batch import (
     Accepted,
     Append,
-    Direction,
     Entry,
     EntryKind,
     EntryRef,
@@ -51,8 +49,6 @@ from tidings.ports.ledger.batch import (
 )
 from tidings.ports.ledger.reading import Archived, EntryId
 from tidings.ports.stores import Stores
-from tidings.wire.xml.element import Element
-from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.classification import Classification, Storage
 from tidings.wire.xmpp.payloads.arrival import kept, stamped
 from tidings.wire.xmpp.payloads.muc_user import Status, about_occupant
@@ -60,7 +56,6 @@ from tidings.wire.xmpp.payloads.references import Reference
 from tidings.wire.xmpp.stanza import Stanza
 
 _KEPT_BY_ROOM: Final = "the room keeps it for everybody"
-_LIVE: Final = "it is for who is in the room now, and kept by nobody"
 _TO_ROOM: Final = "it asks something of the room"
 
 
@@ -91,6 +86,7 @@ class RoomKind:
         """The way to members who know a room by MUC Light."""
         self.held_back = HeldBack()
         """What a large room passes on to nobody."""
+        self._private = PrivateMessages(router, self._showing, self.limits)
 
     async def exists(self, jid: Jid) -> bool:
         """Tell whether somebody has made the room."""
@@ -142,7 +138,7 @@ class RoomKind:
         if occupant is not None and not room.state.may_be_in(occupant.jid):
             raise StanzaError("forbidden", "you may not be in this room any more")  # and will be out soon
         if message.to is not None and message.to.resource:
-            return self._plan_private(submission, classification, kept, room, occupant)
+            return self._private.plan(submission, classification, kept, room, occupant)
         if message.kind != "groupchat":
             invited, is_retried = submission.parties or (), submission.tries > 0
             self.requests.check(room, occupant, message, invited, is_retried=is_retried)
@@ -179,14 +175,14 @@ class RoomKind:
             return Plan(classification, held_back.pointer_alone(append, room), reason=HELD_BACK)
         if classification.storage is Storage.NONE:
             is_held_back = self.held_back.takes_state(room, message)
-            return Plan(classification, reason=HELD_BACK if is_held_back else _LIVE)
+            return Plan(classification, reason=HELD_BACK if is_held_back else LIVE)
         append = self._append(submission, classification, room, speaker)
         return Plan(classification, append, reason=_KEPT_BY_ROOM)
 
     def _append(
         self, submission: Submission, classification: Classification, room: Room, occupant: Occupant
     ) -> Append:
-        shown = _shown(room, occupant, submission.message)
+        shown = shown_as_said(room, occupant, submission.message)
         member, reference = room.state.members.get(occupant.jid), classification.reference
         has_joined = member is not None and member.has_joined
         sender = submission.origin.entity
@@ -222,49 +218,6 @@ class RoomKind:
         append = msgspec.structs.replace(append, properties=(kept,), raises=(room.jid.text,))
         return Plan(classification, append, reason=_KEPT_BY_ROOM)
 
-    def _plan_private(
-        self,
-        submission: Submission,
-        classification: Classification,
-        kept: Entry | None,
-        room: Room,
-        occupant: Occupant | None,
-    ) -> Plan:
-        """Let occupants speak to each other (§7.5)."""
-        message = submission.message
-        assert message.to is not None
-        if message.kind == "groupchat":
-            raise StanzaError("bad-request", "a message of type groupchat is for the room")
-        if occupant is None:
-            raise StanzaError("not-acceptable", "you are not in the room")
-        addressed = room.occupants.called(message.to.resource)
-        if addressed is None:
-            raise StanzaError("item-not-found", f"nobody here is called {message.to.resource}")
-        if not _may_whisper(room, occupant, addressed):
-            raise StanzaError("forbidden", "private messages are not allowed to you in this room")
-        if not submission.tries:
-            self.limits.count_message(room, occupant.jid, message, is_for_all=False)
-        submission.message = without_room_claims(message)
-        person = _person(submission, addressed)
-        if classification.storage is Storage.NONE or person is None or not person.exists:
-            return Plan(classification, reason=_LIVE)
-        theirs = Entry(
-            archive=person.jid.text,
-            peer=room.address_of(occupant.nick).text,
-            countable=classification.is_counted,
-            version=person.archive_version,
-        )
-        body = _private(room, occupant, submission.message, person.jid).to_bytes()
-        seen = ((room.jid.text, room.state.version),)
-        second = Append(body=body, entries=(theirs,), sender=occupant.jid.text)
-        if kept is None:
-            second = msgspec.structs.replace(second, versions=seen)
-            return Plan(classification, second, reason="the recipient keeps it")
-        own = msgspec.structs.replace(kept, peer=message.to.text, direction=Direction.SENT)
-        append = entries.append_of(submission, classification, (own,))
-        append = msgspec.structs.replace(append, also=(second,), sender=occupant.jid.text, versions=seen)
-        return Plan(classification, append, reason="both keep it, each under the names of the room")
-
     # --- after it
 
     def deliver(self, submission: Submission, accepted: Accepted | None) -> MaybeAwaitable:
@@ -281,7 +234,7 @@ class RoomKind:
                 return None
             occupant = _gone(submission, room)
         if message.to is not None and message.to.resource:
-            return self._deliver_private(submission, accepted, room, occupant)
+            return self._private.deliver(submission, accepted, room, occupant)
         return self.deliver_said(submission, accepted, room, occupant)
 
     def deliver_said(
@@ -291,7 +244,7 @@ class RoomKind:
         message = submission.message
         if submission.plan.reason == HELD_BACK:
             return held_back.tell_pointer(room, submission)
-        shown = _shown(room, speaker, message)
+        shown = shown_as_said(room, speaker, message)
         if accepted is None:
             return _both(self._showing.to_all(room, shown), self.light.said(room, speaker.jid, message, None))
         [place] = accepted.places
@@ -337,57 +290,14 @@ class RoomKind:
             return host.hooks.tell(EntryRetracted(room, target))
         return held_back.tell_read(room, submission, target) if append.entries[0].reads else None
 
-    def _deliver_private(
-        self, submission: Submission, accepted: Accepted | None, room: Room, occupant: Occupant
-    ) -> MaybeAwaitable:
-        message = submission.message
-        assert message.to is not None
-        addressed = room.occupants.called(message.to.resource)
-        if addressed is None:
-            return None
-        person = _person(submission, addressed)
-        shown = _private(room, occupant, message, None)
-        if accepted is None or person is None:
-            return self._showing.to_one(room, addressed, shown)
-        theirs = accepted.also[0] if accepted.also else accepted
-        stored = stored_copy(submission.plan.classification, theirs, person.jid)
-        sessions = [device.session for device in addressed.devices.values() if device.session is not None]
-        event = MessageDelivered(person, shown.replace(to=person.jid), sessions, stored, submission)
-        host = self._router.hosts[person.jid.domain]
-
-        def tell() -> MaybeAwaitable:
-            for session in sessions:
-                session.send(event.stanza, session.jid)
-            return host.hooks.tell(event)
-
-        handover = self._router.handover
-        if handover is None:
-            return in_turn((tell(),))
-        append = submission.plan.append
-        assert append is not None
-        body = append.also[0].body if append.also else append.body
-        return handover.deliver(person, body, stored, tell, _nothing)
-
     def to_resource(self, entity: Entity, stanza: Stanza) -> MaybeAwaitable:
         """Take an iq from one occupant to another; raises `StanzaError` to refuse."""
         return self._passing.take(room_of(entity), stanza)
 
 
-def _nothing() -> None:
-    """Do nothing: whoever has read the message from the archive has told of it."""
-
-
 def _both(first: MaybeAwaitable, second: MaybeAwaitable) -> MaybeAwaitable:
     """Wait for what both doors have to wait for, which is nothing nearly always."""
     return first if second is None else second if first is None else in_turn((first, second))
-
-
-def _person(submission: Submission, addressed: Occupant) -> Account | None:
-    """Give the account behind an occupant, where it is one of this server."""
-    for _, party in submission.parties or ():
-        if isinstance(party, Account) and party.jid == addressed.jid:
-            return party
-    return None
 
 
 def _gone(submission: Submission, room: Room) -> Occupant:
@@ -401,18 +311,6 @@ def _gone(submission: Submission, room: Room) -> Occupant:
     return Occupant(shown.sender.resource, jid, Role.NONE, room.occupant_id(jid))
 
 
-def _may_whisper(room: Room, occupant: Occupant, addressed: Occupant) -> bool:
-    match room.configuration.whisperers:
-        case "anyone":
-            return True
-        case "participants":
-            return occupant.role is not Role.VISITOR or addressed.role is Role.MODERATOR
-        case "moderators":
-            return Role.MODERATOR in {occupant.role, addressed.role}
-        case _:
-            return False
-
-
 def _places(room: Room, reference: Reference | None) -> tuple[Target, ...]:
     """Give the place that a reference names by the room's own id (XEP-0359 §5)."""
     entry = None if reference is None else EntryId.parse(reference.target)
@@ -422,16 +320,3 @@ def _places(room: Room, reference: Reference | None) -> tuple[Target, ...]:
 def _subject_of(occupant: Occupant, message: Stanza, time: int) -> Subject:
     content = b"".join(child.raw for child in message.children if child.name == "subject")
     return Subject(content=content, nick=occupant.nick, time=time)
-
-
-def _shown(room: Room, occupant: Occupant, message: Stanza) -> Stanza:
-    """Give a message, which claims nothing in the name of the room, as the room shows it to everybody."""
-    named = message.replace(sender=room.address_of(occupant.nick), to=None)
-    id_ = b'<occupant-id xmlns="%b" id="%b"/>' % (ns.OCCUPANT_ID.encode(), occupant.id.encode())
-    return named.extended(((f"{ns.OCCUPANT_ID} occupant-id", 0),), id_)
-
-
-def _private(room: Room, occupant: Occupant, message: Stanza, to: Jid | None) -> Stanza:
-    """Give a private message as the recipient gets it, marked as one (§7.5)."""
-    shown = _shown(room, occupant, message).replace(append=(Element("x", ns.MUC_USER),))
-    return shown.replace(to=room.jid if to is None else to)
