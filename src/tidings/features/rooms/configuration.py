@@ -1,4 +1,4 @@
-"""Configuration: what an owner has set of a room, and the form that sets it (XEP-0045 §10.1.3, §16.5.2)."""
+"""Configuration: what an owner has set of a room, and the form that sets it (XEP-0045 §10.1.3, §16.5.3)."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ FIELDS: Final[dict[str, _Known]] = {
         "slow_mode_seconds", "Seconds between two messages of somebody", MOST_SLOW_MODE_SECONDS
     ),
 }
-"""By the names of the registry (§15.5.3, XEP-0500)."""
+"""By the names of the registry (§16.5.3, XEP-0500)."""
 
 _PROTECTED: Final = "muc#roomconfig_passwordprotectedroom"
 

@@ -1,6 +1,6 @@
 """Leaving: how a device goes from a room, by itself or since nothing reaches it any more.
 
-The first is XEP-0045 §7.14, the other §11.1 and §17.1.2: an error says that it is a ghost.
+The first is XEP-0045 §7.14, the other §11.1 and §18.1.2: an error says that it is a ghost.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ OWN_NICK_NODE: Final = "x-roomuser-item"
 DATA_VERSION: Final = f"{{{ns.TIDINGS_ROOMS}}}data_version"
 """A field of our own (XEP-0068 §3.4, docs/specs/rooms.md)."""
 TRAFFIC_NODE: Final = f"{ns.MUC}#traffic"
-"""Under this node a room would tell what it lets through, if it kept anything back (§17.1.1)."""
+"""Under this node a room would tell what it lets through, if it kept anything back (§18.1.1)."""
 STABLE_ID: Final = f"{ns.MUC}#stable_id"
 """A message comes back with the id that its sender gave it (§7.4)."""
 MOST_LISTED: Final = 1_000
@@ -88,7 +88,7 @@ class RoomDiscovery(Feature):
         room = event.entity
         if not isinstance(room, Room) or not room.exists:
             return
-        if event.node == TRAFFIC_NODE:  # §17.1.1
+        if event.node == TRAFFIC_NODE:  # §18.1.1
             raise StanzaError("service-unavailable", "the room passes on what it does not know")
         if event.node == OWN_NICK_NODE:  # §7.12
             event.known = True
@@ -123,7 +123,7 @@ def _page(items: Sequence[tuple[Jid, str, str]], *, is_first: bool, is_whole: bo
 
 
 def features_of(configuration: RoomConfiguration) -> tuple[str, ...]:
-    """Give the features by which clients tell rooms apart (§15.3)."""
+    """Give the features by which clients tell rooms apart (§16.3)."""
     return (
         "muc_public" if configuration.is_public else "muc_hidden",
         "muc_membersonly" if configuration.is_members_only else "muc_open",
@@ -139,7 +139,7 @@ def features_of(configuration: RoomConfiguration) -> tuple[str, ...]:
 
 
 def _information(room: Room, contacts: tuple[str, ...]) -> DataForm:
-    """Give the form of §15.5.4; no room has an LDAP group, a page of logs or a pubsub node."""
+    """Give the form of §16.5.4; no room has an LDAP group, a page of logs or a pubsub node."""
     configuration, subject = room.configuration, room.state.subject
     known = {
         "description": configuration.description,

@@ -128,13 +128,13 @@ class RoomKind:
         """Let occupants speak who have a voice; raises `StanzaError` for everybody else."""
         message, room = submission.message, room_of(submission.entity)
         if message.kind == "error":
-            return Plan(reason=_TO_ROOM)  # §17.1.2: what it means is seen when it is delivered
+            return Plan(reason=_TO_ROOM)  # §18.1.2: what it means is seen when it is delivered
         if not room.exists:
             raise StanzaError("item-not-found", "there is no such room")
         assert message.sender is not None  # stamped, or verified
         occupant = room.occupants.at(message.sender)
         if occupant is None and room.configuration.is_locked:
-            raise StanzaError("item-not-found", "the room is not ready yet")  # §16.2
+            raise StanzaError("item-not-found", "the room is not ready yet")  # §17.2
         if occupant is not None and not room.state.may_be_in(occupant.jid):
             raise StanzaError("forbidden", "you may not be in this room any more")  # and will be out soon
         if message.to is not None and message.to.resource:

@@ -1,4 +1,4 @@
-"""What moderators and admins of a room ask for and change (XEP-0045 §8, §9, §16.2)."""
+"""What moderators and admins of a room ask for and change (XEP-0045 §8, §9, §19.3)."""
 
 from __future__ import annotations
 

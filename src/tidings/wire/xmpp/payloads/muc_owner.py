@@ -1,4 +1,4 @@
-"""What owners of a room ask for and change (XEP-0045 §10, §16.3)."""
+"""What owners of a room ask for and change (XEP-0045 §10, §19.4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a room tells of its occupants, and invitations through it (XEP-0045 §7.8, §16.4)."""
+"""What a room tells of its occupants, and invitations through it (XEP-0045 §7.8, §19.2)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tidings.wire.xmpp.payloads.strict import read_jid
 
 
 class Status(IntEnum):
-    """The status codes of the registry (§15.6)."""
+    """The status codes of the registry (§16.6)."""
 
     SEES_ADDRESSES = 100
     AFFILIATION_CHANGED = 101
