@@ -52,6 +52,11 @@ _RECEIVED = """[...document.querySelectorAll(".chat-msg")]
   .filter((message) => message.querySelector(".chat-msg__content--me .chat-msg__receipt"))
   .map((message) => message.querySelector(".chat-msg__text").innerText.trim())"""
 
+_ENCRYPTED = """[...document.querySelectorAll(".chat-msg[data-encrypted=true]")]
+  .map((message) => message.querySelector(".chat-msg__text").innerText.trim())"""
+
+_PADLOCK = """document.querySelector(".toggle-omemo:not([data-disabled=true])")"""
+
 # Converse writes what it shows later, or when the page is hidden. A transaction waits for those before it.
 _WRITTEN = """(async () => {
   window.dispatchEvent(new Event("pagehide"));
@@ -93,9 +98,26 @@ class ConversePerson:
         await self.page.close()
         self.page = None
 
+    async def open_chat(self, jid: str) -> None:
+        """Click on a contact."""
+        contact = f"""document.querySelector('.open-chat[data-jid="{jid}"]')"""
+        await self.page.until(f"!!{contact}")
+        await self.page.evaluate(f"{contact}.click()")
+
     async def say(self, text: str) -> None:
         """Write in what is open."""
         await self.page.type(".chat-textarea", text)
+
+    async def has_keys(self) -> None:
+        """Wait until others can find its keys (OMEMO): it hears of what it has published itself."""
+        for node in ("eu.siacs.conversations.axolotl.devicelist", "urn:xmpp:omemo:2:devices"):
+            await self.page.logs(f'#event"><items node="{node}">')
+
+    async def encrypt(self) -> None:
+        """Let what is said next be encrypted."""
+        await self.page.until(f"!!{_PADLOCK}")
+        await self.page.evaluate(f"{_PADLOCK}.click()")
+        await self.page.until("!!document.querySelector('.toggle-omemo .fa-lock')")
 
     async def shows(
         self, messages: Sequence[tuple[str, str]], *, whose: Literal["", "me", "them"] = ""
@@ -111,6 +133,10 @@ class ConversePerson:
     async def shows_receipts(self, *texts: str) -> None:
         """Wait until these of its own messages are marked as received, and no other."""
         await self.page.until(_RECEIVED, list(texts))
+
+    async def shows_locks(self, *texts: str) -> None:
+        """Wait until these messages are marked as encrypted, and no other."""
+        await self.page.until(_ENCRYPTED, list(texts))
 
 
 @contextlib.asynccontextmanager

@@ -1,4 +1,4 @@
-"""Converse.js in a real browser: in a room with slixmpp and MUC Light, and with slixmpp alone.
+"""Converse.js in a real browser: in a room with slixmpp and MUC Light, and in chats of two.
 
 `make interop SCREENSHOTS=folder` keeps what was seen.
 """
@@ -16,7 +16,7 @@ from slixmpp import JID
 from tests.foreign.converse_client import converse
 from tests.harness.chromium import chromium
 from tests.harness.server_process import ServerProcess
-from tests.interop.conftest import make_account
+from tests.interop.conftest import Account, make_account
 from tests.interop.room_people import light_person, takes_text
 from tests.interop.slixmpp_client import PATIENCE, logged_in
 
@@ -29,6 +29,15 @@ def server(tmp_path: Path) -> Iterator[ServerProcess]:
     running = ServerProcess.start(tmp_path)
     yield running
     running.stop()
+
+
+def befriend(server: ServerProcess, one: Account, other: Account) -> None:
+    """Let two people be contacts, who see each other's presence."""
+    done = server.command(
+        *("roster", "add", "--user", one.bare, "--contact", other.bare),
+        *("--subscription", "both", "--both-sides"),
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 async def test_a_room(server: ServerProcess, tmp_path: Path) -> None:
@@ -112,11 +121,7 @@ async def test_a_room(server: ServerProcess, tmp_path: Path) -> None:
 
 async def test_two_people(server: ServerProcess, tmp_path: Path) -> None:
     nina, otto = (make_account(server, name) for name in ("nina", "otto"))
-    done = server.command(
-        *("roster", "add", "--user", otto.bare, "--contact", nina.bare, "--name", "Nina"),
-        *("--subscription", "both", "--both-sides"),
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    befriend(server, otto, nina)
     async with (
         logged_in(nina, server, plugins=("xep_0184",)) as slixmpp,
         chromium(tmp_path) as browser,
@@ -125,7 +130,7 @@ async def test_two_people(server: ServerProcess, tmp_path: Path) -> None:
         slixmpp.send_presence()
         await slixmpp.takes_presence("available", otto.bare)
         slixmpp.send_message(mto=otto.bare, mbody="Guten Morgen", mtype="chat")
-        said = [("Nina", "Guten Morgen")]
+        said = [(nina.bare, "Guten Morgen")]
         await desk.shows(said)
         async with converse(browser, server, otto, tmp_path, chats=[nina.bare]) as laptop:
             # A second device has what was said, and what either says.
@@ -146,7 +151,7 @@ async def test_two_people(server: ServerProcess, tmp_path: Path) -> None:
             question = slixmpp.make_message(mto=otto.bare, mbody="bist du da?", mtype="chat")
             question["request_receipt"] = True
             question.send()
-            said.append(("Nina", "bist du da?"))
+            said.append((nina.bare, "bist du da?"))
             await desk.shows(said)
             assert (await received)["receipt"] == question["id"]
             await desk.say("ja")
@@ -158,3 +163,26 @@ async def test_two_people(server: ServerProcess, tmp_path: Path) -> None:
         # And another is new.
         async with converse(browser, server, otto, tmp_path, chats=[nina.bare]) as phone:
             await phone.shows(said)
+
+
+async def test_two_people_whose_messages_nobody_else_reads(server: ServerProcess, tmp_path: Path) -> None:
+    nina, otto = (make_account(server, name) for name in ("nina", "otto"))
+    said = [(nina.bare, "for everybody"), (nina.bare, "for you alone"), (otto.bare, "and you")]
+    befriend(server, nina, otto)
+    async with chromium(tmp_path) as browser, converse(browser, server, otto, tmp_path) as his:
+        await his.has_keys()
+        async with converse(browser, server, nina, tmp_path, chats=[otto.bare]) as hers:
+            await hers.say("for everybody")
+            await hers.encrypt()
+            await hers.say("for you alone")
+            await his.open_chat(nina.bare)
+            await his.shows(said[:2])
+            await his.encrypt()
+            await his.say("and you")
+            for each in (hers, his):
+                await each.shows(said)
+                await each.shows_locks("for you alone", "and you")
+    files = (each for each in (server.directory / "data").rglob("*") if each.is_file())
+    stored = b"".join(each.read_bytes() for each in files)
+    assert b"for everybody" in stored
+    assert b"for you alone" not in stored

@@ -86,6 +86,12 @@ class Page:
             told = "\n".join(self.console)
             raise AssertionError(f"{expression} is {seen!r} and not {wanted!r}; the page:\n{told}") from None
 
+    async def logs(self, text: str) -> None:
+        """Wait until something is in the console."""
+        async with asyncio.timeout(PATIENCE):
+            while not any(text in line for line in self.console):
+                await asyncio.sleep(0.05)  # as above
+
     async def type(self, selector: str, text: str) -> None:
         """Type a line into a field, and Enter."""
         await self.until(f"!!document.querySelector({selector!r})")
