@@ -98,6 +98,15 @@ async def test_one_stream_at_a_time_writes(blobs: BlobStore) -> None:
         assert writer.offset == 4
 
 
+async def test_a_finished_blob_is_never_written_over(blobs: BlobStore) -> None:
+    await put(blobs, ID, b"first")
+    with pytest.raises(BlobBusy):
+        await put(blobs, ID, b"other")
+    assert await octets_of(blobs, ID) == b"first"
+    await blobs.delete(ID)
+    await put(blobs, ID, b"other")
+
+
 async def test_a_blob_is_deleted_whether_it_is_finished_or_not(blobs: BlobStore) -> None:
     await blobs.delete(ID)
     await put(blobs, ID, b"octets")

@@ -137,7 +137,7 @@ class FileDoor:
     ) -> web.StreamResponse:
         digest = await writer.finish()
         if not await self._files.complete(file.id, sha256=digest, expires=expires):
-            await uploads.blobs.delete(file.id)  # it was discarded meanwhile
+            await uploads.blobs.delete(file.id)  # it was discarded meanwhile: no other stream can finish it
             raise HttpError(404, _NOTHING)
         log.info("file_uploaded", file=file.id, owner=file.owner.text, octets=file.size)
         headers = {"Location": f"{PATH}/{file.id}/{quote(file.name, safe='')}", "ETag": _tag(digest)}

@@ -25,7 +25,7 @@ class NoSpace(BackendError):  # noqa: N818  # a fact about the store, said in it
 
 
 class BlobBusy(TidingsError):  # noqa: N818  # a fact about the store, said in its word
-    """Somebody else writes the same blob now."""
+    """Somebody else writes the same blob now, or has just done so."""
 
 
 class BlobWriter(Protocol):
@@ -41,7 +41,10 @@ class BlobWriter(Protocol):
         ...
 
     async def finish(self) -> bytes:
-        """Make it durable, and found under its id; gives the SHA-256 of all its octets."""
+        """Make it durable, and found under its id; gives the SHA-256 of all its octets.
+
+        Raises `BlobBusy` where another stream has finished the blob meanwhile: none is ever written over.
+        """
         ...
 
 

@@ -75,6 +75,8 @@ class DirectoryWriter:
     def _finish(self) -> None:
         os.fsync(self._number)
         path = self._blobs.path_of(self._id)
+        if path.exists():  # whoever could make it now would have to hold our lock
+            raise BlobBusy(self._id)
         part_of(path).rename(path)
         sync_directory(path.parent)
 

@@ -16,8 +16,9 @@ _PIECE: Final = 1 << 18
 class MemoryWriter:
     """One stream of an upload."""
 
-    def __init__(self, octets: bytearray) -> None:
+    def __init__(self, octets: bytearray, *, is_there: bool) -> None:
         self.octets = octets
+        self._is_there = is_there
         self.is_finished = False
 
     @property
@@ -31,6 +32,8 @@ class MemoryWriter:
 
     async def finish(self) -> bytes:
         """Let it be found; gives the SHA-256."""
+        if self._is_there:
+            raise BlobBusy
         self.is_finished = True
         return hashlib.sha256(self.octets).digest()
 
@@ -51,7 +54,7 @@ class MemoryBlobs:
             raise BlobBusy(id_)
         self._busy.add(id_)
         before = self._unfinished.pop(id_, bytearray())
-        writer = MemoryWriter(before if resume else bytearray())
+        writer = MemoryWriter(before if resume else bytearray(), is_there=id_ in self._finished)
         try:
             yield writer
         finally:
