@@ -225,6 +225,17 @@ async def test_an_entry_may_name_several_files(stores: Stores) -> None:
     assert await stores.files.usage(ALICE) == Usage(1, 100)
 
 
+async def test_very_many_entries_are_noted_and_withdrawn_at_once(stores: Stores) -> None:
+    await upload(stores, a_file("file-one"))
+    archives = [Jid(f"room{number}@conference.example.org") for number in range(1_500)]
+    strangers = [Mention(f"nothing{number:05}", BOB, BOB, number) for number in range(1, 3_000)]
+    await stores.files.mention([*strangers, *(Mention("file-one", ALICE, each, 1) for each in archives)])
+    found = await stores.files.get("file-one")
+    assert found is not None
+    assert found.references == 1_500
+    assert await stores.files.withdraw([(each, 1) for each in archives]) == 1
+
+
 async def test_nobody_deletes_anothers_file_by_sending_its_address(stores: Stores) -> None:
     await upload(stores, a_file("file-one"))
     await stores.files.mention([Mention("file-one", BOB, BOB, 1)])

@@ -7,8 +7,9 @@ that do so at once, on any node, none gets past a quota.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection
-from typing import Any, Final
+from collections.abc import Collection, Iterator, Sequence
+from functools import partial
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Row, Select, and_, delete, exists, func, insert, or_, select, update
 
@@ -19,6 +20,10 @@ from tidings.base.jid import Jid
 from tidings.ports.accounts import NoSuchAccount
 from tidings.ports.files import FileRecord, FileState, Mention, Quota, QuotaExceeded, Usage
 
+Part = TypeVar("Part")
+
+_AT_ONCE: Final = 100
+"""Mentions of one transaction; SQLite takes no more than 1,000 conditions in one statement."""
 _columns = files.c
 _GONE: Final = FileState.GONE.value
 _IS_THERE: Final = _columns.state != _GONE
@@ -137,47 +142,49 @@ class SqlFiles:
 
     async def mention(self, mentions: Collection[Mention]) -> None:
         """Note that entries name files."""
-        ids = list({each.file for each in mentions})
-        statement = select(_columns.id, _columns.owner).where(_columns.id.in_(ids), _IS_THERE)
-
-        def work(connection: Connection) -> None:
-            owners = {row.id: row.owner for row in connection.execute(statement)}
-            found = [each for each in mentions if each.file in owners]
-            rows = [
-                {"archive": key_of(each.archive), "position": each.position, "file": each.file}
-                for each in found
-            ]
-            if rows:
-                put_missing(connection, file_mentions, rows)
-            sent = {each.file for each in found if key_of(each.sender) == owners[each.file]}
-            if sent:
-                connection.execute(update(files).where(_columns.id.in_(list(sent))).values(sent=True))
-
-        if ids:
-            await self._database.write(work)
+        for part in _parts(mentions):
+            await self._database.write(partial(_mention, part))
 
     async def withdraw(self, places: Collection[tuple[Jid, int]]) -> int:
         """Note that entries name nothing any more."""
-        if not places:
-            return 0
-        positions: dict[bytes, list[int]] = defaultdict(list)
-        for archive, position in places:
-            positions[key_of(archive)].append(position)
-        mentions = file_mentions.c
-        are_meant = or_(
-            *(and_(mentions.archive == key, mentions.position.in_(each)) for key, each in positions.items())
-        )
+        return sum([await self._database.write(partial(_withdraw, part)) for part in _parts(places)])
 
-        def work(connection: Connection) -> int:
-            named = connection.execute(select(mentions.file).where(are_meant)).scalars().all()
-            if not named:
-                return 0
-            connection.execute(delete(file_mentions).where(are_meant))
-            left = exists().where(mentions.file == _columns.id)
-            alone = select(_columns.id).where(_columns.id.in_(set(named)), _columns.sent, ~left)
-            return _discard(connection, connection.execute(alone).scalars().all())
 
-        return await self._database.write(work)
+def _mention(mentions: Collection[Mention], connection: Connection) -> None:
+    ids = {each.file for each in mentions}
+    statement = select(_columns.id, _columns.owner).where(_columns.id.in_(ids), _IS_THERE)
+    owners = {row.id: row.owner for row in connection.execute(statement)}
+    found = [each for each in mentions if each.file in owners]
+    rows = [{"archive": key_of(each.archive), "position": each.position, "file": each.file} for each in found]
+    if rows:
+        put_missing(connection, file_mentions, rows)
+    sent = {each.file for each in found if key_of(each.sender) == owners[each.file]}
+    if sent:
+        connection.execute(update(files).where(_columns.id.in_(sent)).values(sent=True))
+
+
+def _withdraw(places: Collection[tuple[Jid, int]], connection: Connection) -> int:
+    positions: dict[bytes, list[int]] = defaultdict(list)
+    for archive, position in places:
+        positions[key_of(archive)].append(position)
+    mentions = file_mentions.c
+    are_meant = or_(
+        *(and_(mentions.archive == key, mentions.position.in_(each)) for key, each in positions.items())
+    )
+    named = connection.execute(select(mentions.file).where(are_meant)).scalars().all()
+    if not named:
+        return 0
+    connection.execute(delete(file_mentions).where(are_meant))
+    left = exists().where(mentions.file == _columns.id)
+    alone = select(_columns.id).where(_columns.id.in_(set(named)), _columns.sent, ~left)
+    return _discard(connection, connection.execute(alone).scalars().all())
+
+
+def _parts(of: Collection[Part]) -> Iterator[Sequence[Part]]:
+    """Divide what strangers may have made long into what one statement takes in every database."""
+    whole = list(of)
+    for at in range(0, len(whole), _AT_ONCE):
+        yield whole[at : at + _AT_ONCE]
 
 
 def discard_files(connection: Connection, owner: Jid) -> int:
