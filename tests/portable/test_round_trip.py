@@ -13,6 +13,7 @@ from tidings.portable.importing import Importer
 from tidings.portable.xep0227.reading import Xep0227
 from tidings.portable.xep0227.writing import written
 from tidings.ports.groups import Member, SharedGroup
+from tidings.ports.nodes import AccessModel, Affiliation, ItemQuery, Standing
 from tidings.wire.xml.element import Element, decode
 from tidings.wire.xml.writer import escape_text
 from tidings.wire.xmpp import ns
@@ -26,6 +27,17 @@ REQUESTS = (
     "<query xmlns='jabber:iq:private'><a xmlns='urn:a'><b xmlns='urn:b' c='d'>e</b></a></query>",
     "<vCard xmlns='vcard-temp'><FN>Alice &lt;</FN></vCard>",
     "<block xmlns='urn:xmpp:blocking'><item jid='eve@localhost'/><item jid='spam.test'/></block>",
+    (
+        "<pubsub xmlns='http://jabber.org/protocol/pubsub'><publish node='urn:n'>"
+        "<item id='i&amp;'><x xmlns='urn:x'/></item></publish><publish-options>"
+        "<x xmlns='jabber:x:data' type='submit'>"
+        "<field var='FORM_TYPE'><value>http://jabber.org/protocol/pubsub#publish-options</value></field>"
+        "<field var='pubsub#access_model'><value>open</value></field></x></publish-options></pubsub>"
+    ),
+    (
+        "<pubsub xmlns='http://jabber.org/protocol/pubsub#owner'><affiliations node='urn:n'>"
+        "<affiliation jid='bob@localhost' affiliation='publisher'/></affiliations></pubsub>"
+    ),
     "<prefs xmlns='urn:xmpp:mam:2' default='never'><always><jid>bob@localhost</jid></always><never/></prefs>",
 )
 
@@ -80,6 +92,12 @@ async def test_everything_comes_back(tmp_path: Path) -> None:
     assert (report.accounts, dict(report.left_out)) == (2, {})
     after = await document_of(stores)
     assert elements_of(after).to_bytes().splitlines() == elements_of(before).to_bytes().splitlines()
+    node, standing = await stores.nodes.standing(ALICE, "urn:n", BOB) or (None, None)
+    assert node is not None
+    assert node.config.access_model is AccessModel.OPEN
+    assert standing == Standing(Affiliation.PUBLISHER)
+    (item,) = (await stores.nodes.items(ALICE, "urn:n", ItemQuery())).items
+    assert (item.id, item.publisher, item.payload) == ("i&", ALICE, b'<x xmlns="urn:x"/>')
     groups = await stores.groups.load("localhost")
     assert [(group.name, group.label) for group in groups.groups] == [("sales & co", "Sales")]
     assert {(each.jid, each.name) for each in groups.memberships} == {(ALICE, "Älice"), (BOB, "")}

@@ -14,6 +14,7 @@ import msgspec
 
 from tidings.base.jid import Jid
 from tidings.ports.accounts import Ban, ScramKeys
+from tidings.ports.nodes import Affiliation, NodeConfig, NodeItem, Subscription
 from tidings.ports.preferences import StoredPreferences
 from tidings.ports.roster import RosterEntry
 from tidings.wire.xmpp.stanza import Stanza
@@ -61,6 +62,16 @@ class PortableMembership(msgspec.Struct, frozen=True):
     called: str = ""
 
 
+class PortableNode(msgspec.Struct, frozen=True):
+    """A node of an account with its items, in the order of publication."""
+
+    name: str
+    config: NodeConfig
+    items: tuple[NodeItem, ...] = ()
+    affiliations: tuple[tuple[Jid, Affiliation], ...] = ()
+    subscriptions: tuple[Subscription, ...] = ()
+
+
 class PortableAccount(msgspec.Struct, frozen=True, kw_only=True):
     """One account but for its archive; times are seconds since 1970."""
 
@@ -79,6 +90,7 @@ class PortableAccount(msgspec.Struct, frozen=True, kw_only=True):
     preferences: StoredPreferences | None = None
     groups: tuple[PortableMembership, ...] = ()
     """The shared groups that it is in."""
+    nodes: tuple[PortableNode, ...] = ()
     conversations: tuple[Conversation, ...] = ()
     """Those whose place in the inbox is known; all others are read but for what is undelivered."""
     undelivered: tuple[PastMessage, ...] = ()

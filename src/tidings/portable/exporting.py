@@ -10,10 +10,11 @@ from typing import Final, NamedTuple
 
 from tidings.base.jid import Jid
 from tidings.messages.shown import shown_body
-from tidings.portable.account import PortableAccount, PortableMembership, PrivateFragment
+from tidings.portable.account import PortableAccount, PortableMembership, PortableNode, PrivateFragment
 from tidings.ports.files import FileRecord, FileState
 from tidings.ports.ledger.batch import Direction
 from tidings.ports.ledger.reading import EntryId, PageQuery
+from tidings.ports.nodes import ItemQuery, Node, NodeItem
 from tidings.ports.stores import Stores
 
 _PAGE: Final = 500
@@ -72,7 +73,27 @@ class Exporter:
             private=tuple(private),
             blocked=await stores.blocking.list(jid),
             preferences=await stores.preferences.get(jid),
+            nodes=tuple([await self._node(node) for node in await self._nodes_of(jid)]),
         )
+
+    async def _nodes_of(self, jid: Jid) -> list[Node]:
+        found: list[Node] = []
+        while page := await self._stores.nodes.list(jid, after=found[-1].name if found else ""):
+            found += page
+        return found
+
+    async def _node(self, node: Node) -> PortableNode:
+        store, items = self._stores.nodes, list[NodeItem]()
+        while True:
+            query = ItemQuery(after=items[-1].id if items else None, from_start=True, limit=_PAGE)
+            page = await store.items(node.owner, node.name, query)
+            items += page.items
+            if not page.items or len(items) >= page.count:
+                break
+        affiliations = await store.affiliations(node.owner, node.name)
+        subscriptions = await store.subscriptions(node.owner, node.name)
+        people = tuple(sorted(affiliations.items()))
+        return PortableNode(node.name, node.config, tuple(items), people, subscriptions)
 
     async def _groups_of(self, jid: Jid) -> list[PortableMembership]:
         found = self._groups.get(jid.domain)

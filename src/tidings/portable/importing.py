@@ -26,7 +26,14 @@ from tidings.base.clock import TimeSource
 from tidings.base.jid import Jid
 from tidings.kernel.former_names import FormerNames, NameRests
 from tidings.messages.history import past_append
-from tidings.portable.account import Conversation, PastMessage, PortableAccount, PortableMembership, Source
+from tidings.portable.account import (
+    Conversation,
+    PastMessage,
+    PortableAccount,
+    PortableMembership,
+    PortableNode,
+    Source,
+)
 from tidings.portable.errors import PortableError
 from tidings.ports.accounts import ScramKeys
 from tidings.ports.groups import LONGEST_NAME, GroupExists, GroupFull, Member, SharedGroup
@@ -41,6 +48,7 @@ from tidings.ports.ledger.batch import (
     LedgerBatch,
     ReadMove,
 )
+from tidings.ports.nodes import NodeLimits
 from tidings.ports.stores import Stores
 from tidings.wire.xmpp.payloads.archive_preferences import ArchiveDefault
 from tidings.wire.xmpp.sasl.keys import HASHES, make_scram_keys
@@ -122,6 +130,14 @@ class _Read:
     def pointers(self) -> Iterable[tuple[Jid, int]]:
         """Give the last position that is read of each conversation of which something is."""
         return self._pointers.items()
+
+
+_ANY_NUMBER: Final = NodeLimits(nodes=1 << 31, items=1 << 31, octets=1 << 60)
+"""What another server had is taken as it is; limits hold for what comes later."""
+
+
+def _granted(_node: object, _standing: object) -> None:
+    """Let everything be written."""
 
 
 class Importer:
@@ -254,10 +270,29 @@ class Importer:
             await stores.preferences.put(jid, account.preferences)
         for membership in account.groups:
             await self._join(jid, membership)
+        for node in account.nodes:
+            await self._keep_node(jid, node)
         if account.ban is not None:
             await stores.accounts.ban(jid, account.ban)
         if account.last_activity is not None:
             await stores.accounts.touch_last(jid, account.last_activity, account.last_status)
+
+    async def _keep_node(self, owner: Jid, node: PortableNode) -> None:
+        """Make a node with all that belongs to it, as the other server had it."""
+        store = self._stores.nodes
+        if await store.get(owner, node.name) is None:
+            now = self._clock.now()
+            await store.create(owner, node.name, node.config, now, by=owner, limits=_ANY_NUMBER)
+        for item in node.items:
+            await store.publish(owner, node.name, item, make=None, check=_granted, limits=_ANY_NUMBER)
+        affiliations = dict(node.affiliations)
+        affiliations.pop(owner, None)
+        if affiliations:
+            await store.affiliate(
+                owner, node.name, affiliations, by=owner, check=_granted, most=_ANY_NUMBER.items
+            )
+        for each in node.subscriptions:
+            await store.subscribe(owner, node.name, each, by=each.jid, check=_granted, most=_ANY_NUMBER.items)
 
     # --- history
 

@@ -226,9 +226,9 @@ class NoSuchItem(StanzaError):  # noqa: N818  # a fact about the store, said in 
 class NodeStore(Protocol):
     """Keeps nodes of accounts and of hosts.
 
-    The nodes of an account go with it, in the same transaction, and a new account begins without any. Those
-    of a host go by `clear`. The store does not know which hosts there are: whoever makes a node asks that
-    before.
+    The nodes of an account go with it, in the same transaction, and so does what it has at others' nodes; a
+    new account begins without any. Those of a host go by `clear`. The store does not know which hosts there
+    are: whoever makes a node asks that before.
     """
 
     # --- nodes
@@ -268,10 +268,7 @@ class NodeStore(Protocol):
         ...
 
     async def clear(self, owner: Jid) -> int:
-        """Delete all nodes of an owner; tell how many there were.
-
-        It is neither affiliated nor subscribed to the nodes of others any more.
-        """
+        """Delete all nodes of an owner; tell how many there were."""
         ...
 
     # --- items

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from tidings.adapters.memory.files import MemoryFiles
 from tidings.adapters.memory.groups import MemoryGroups
-from tidings.adapters.memory.nodes import clear_nodes
+from tidings.adapters.memory.nodes import forget_nodes
 from tidings.adapters.memory.state import (
     Accounts,
     AccountState,
@@ -74,7 +74,7 @@ class MemoryAccounts:
 
     def _put(self, record: AccountRecord) -> None:
         self._documents.pop(record.jid, None)  # what somebody kept of the name while there was no account
-        clear_nodes(self._nodes, record.jid)
+        self._nodes.pop(record.jid, None)
         self._former.pop(record.jid, None)
         self._accounts[record.jid] = AccountState(record)
         self._groups.join_everybody((record.jid,))
@@ -99,7 +99,7 @@ class MemoryAccounts:
             return False
         del self._accounts[jid]
         self._documents.pop(jid, None)
-        clear_nodes(self._nodes, jid)
+        forget_nodes(self._nodes, jid)
         if noted is not None:
             self._former[jid] = noted
         self._groups.leave_groups(jid)

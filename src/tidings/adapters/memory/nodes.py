@@ -82,7 +82,7 @@ class MemoryNodes:
 
     async def clear(self, owner: Jid) -> int:
         """Delete all nodes of an owner."""
-        return clear_nodes(self._nodes, owner)
+        return len(self._nodes.pop(owner, {}))
 
     # --- items
 
@@ -240,12 +240,12 @@ class MemoryNodes:
         return sum(item.octets for state in states for item in state.items.values())
 
 
-def clear_nodes(nodes: Nodes, owner: Jid) -> int:
-    """Delete all nodes of an owner, who is neither affiliated nor subscribed to others' any more."""
+def forget_nodes(nodes: Nodes, account: Jid) -> None:
+    """Delete all nodes of an account that goes, and what it has at others' nodes."""
+    nodes.pop(account, None)
     for state in (state for kept in nodes.values() for state in kept.values()):
-        state.affiliations.pop(owner, None)
-        state.subscriptions = {jid: each for jid, each in state.subscriptions.items() if jid.bare != owner}
-    return len(nodes.pop(owner, {}))
+        state.affiliations.pop(account, None)
+        state.subscriptions = {jid: each for jid, each in state.subscriptions.items() if jid.bare != account}
 
 
 def _made(owner: Jid, name: str, config: NodeConfig, now: float, by: Jid) -> NodeState:

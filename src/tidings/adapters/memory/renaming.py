@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from tidings.adapters.memory.files import MemoryFiles
 from tidings.adapters.memory.groups import MemoryGroups
-from tidings.adapters.memory.nodes import clear_nodes
+from tidings.adapters.memory.nodes import forget_nodes
 from tidings.adapters.memory.roster import put_entry, remove_entry
 from tidings.adapters.memory.state import Accounts, AccountState, Documents, FormerAccounts, Nodes
 from tidings.base.jid import Jid
@@ -63,7 +63,7 @@ class MemoryRenaming:
         self._documents.pop(to, None)
         if account in self._documents:
             self._documents[to] = self._documents.pop(account)
-        clear_nodes(self._nodes, to)
+        forget_nodes(self._nodes, to)
         if account in self._nodes:
             self._nodes[to] = self._nodes.pop(account)
         _move_people(self._nodes, account, to)

@@ -15,7 +15,7 @@ from tidings.adapters.sql.engine import Database
 from tidings.adapters.sql.files import discard_files
 from tidings.adapters.sql.groups import join_everybody, leave_groups
 from tidings.adapters.sql.ledger.tables import archives, jids
-from tidings.adapters.sql.nodes import clear_nodes
+from tidings.adapters.sql.nodes import clear_nodes, forget_nodes
 from tidings.adapters.sql.removals import forget_names, note_former
 from tidings.adapters.sql.tables import accounts, fast_tokens, key_of, promotions
 from tidings.base.errors import BackendError
@@ -165,7 +165,7 @@ class SqlAccounts:
                 return False
             leave_groups(connection, jid)
             clear_documents(connection, jid)
-            clear_nodes(connection, jid)
+            forget_nodes(connection, jid)
             discard_files(connection, jid)
             if noted is not None:
                 note_former(connection, jid, noted)

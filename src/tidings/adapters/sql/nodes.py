@@ -308,16 +308,18 @@ class SqlNodes:
 
 
 def clear_nodes(connection: Connection, owner: Jid) -> int:
-    """Delete all nodes of an owner, the rows that others lock first; tell how many there were.
-
-    It is neither affiliated nor subscribed to others' nodes any more.
-    """
+    """Delete all nodes of an owner, the rows that others lock first; tell how many there were."""
     found = connection.execute(delete(nodes).where(_node.owner == key_of(owner))).rowcount
     if found:
         for table in _OF_NODES:
             connection.execute(delete(table).where(table.c.owner == key_of(owner)))
-    node_people.forget(connection, owner)
     return found
+
+
+def forget_nodes(connection: Connection, account: Jid) -> None:
+    """Delete all nodes of an account that goes, and what it has at others' nodes."""
+    clear_nodes(connection, account)
+    node_people.forget(connection, account)
 
 
 def move_nodes(connection: Connection, account: Jid, to: Jid) -> None:

@@ -18,7 +18,7 @@ from tidings.adapters.sql.documents import clear_documents
 from tidings.adapters.sql.files import move_files
 from tidings.adapters.sql.groups import rename_member
 from tidings.adapters.sql.ledger import SqlLedger
-from tidings.adapters.sql.nodes import clear_nodes, move_nodes
+from tidings.adapters.sql.nodes import forget_nodes, move_nodes
 from tidings.adapters.sql.removals import forget_names, note_former
 from tidings.adapters.sql.roster import entries_of, entries_with, put_entry, remove_entry
 from tidings.adapters.sql.tables import (
@@ -94,7 +94,7 @@ def _rename(
     connection.execute(delete(accounts).where(accounts.c.account == old))
     clear_documents(connection, to)  # what somebody kept of the name while there was no account
     connection.execute(update(documents).where(documents.c.entity == old).values(entity=new, jid=to))
-    clear_nodes(connection, to)
+    forget_nodes(connection, to)
     move_nodes(connection, account, to)
     forget_names(connection, [to])
     if noted is not None:

@@ -20,7 +20,7 @@ from tidings.base.ids import token
 from tidings.base.jid import Jid
 from tidings.features.nodes.interests import INTERESTED, INTERESTS
 from tidings.features.nodes.rules import Person, may_read
-from tidings.features.nodes.service import NodeService, item_of
+from tidings.features.nodes.service import NodeService
 from tidings.features.nodes.terms import News, People
 from tidings.kernel.account import Account
 from tidings.kernel.audience import Audience
@@ -37,8 +37,8 @@ from tidings.messages.router import Router
 from tidings.ports.nodes import NodeStore, OwnedItem, SendLast, Standing, SubscriptionState
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp.payloads.delay import Delay
-from tidings.wire.xmpp.payloads.pubsub import PubSubEvent, PubSubItem
-from tidings.wire.xmpp.stanza import Stanza
+from tidings.wire.xmpp.payloads.pubsub_event import written_item
+from tidings.wire.xmpp.stanza import Child, Stanza
 
 STRETCH: Final = 32
 """After so many recipients others have their turn."""
@@ -149,8 +149,9 @@ class Newsroom:
 
     async def _send(self, session: Session, found: Sequence[OwnedItem]) -> None:
         readable: list[OwnedItem] = []
+        passing: dict[Jid, bool] = {}
         for number, each in enumerate(found, 1):
-            if _is_sent(each) and not self._is_expired(each) and await self._may_have(session, each):
+            if _is_sent(each) and not self._is_expired(each) and await self._may_have(session, each, passing):
                 readable.append(each)
             if number % STRETCH == 0:
                 await asyncio.sleep(0)
@@ -161,15 +162,17 @@ class Newsroom:
 
     def _messages(self, session: Session, items: Sequence[OwnedItem]) -> Iterator[Outgoing]:
         for each in items:
-            config = each.node.config
-            item = item_of(each.item) if config.deliver_payloads else PubSubItem(each.item.id)
-            delay = Delay(round(each.item.published * 1_000_000)).encode()
-            content = PubSubEvent(each.node.name, (item,)).encode()
+            config, item = each.node.config, each.item
+            delay = Delay(round(item.published * 1_000_000)).encode()
+            content = written_item(each.node.name, item.id, item.payload if config.deliver_payloads else b"")
             message = _message(each.node.owner, config.notification_type, content, delay)
             yield Outgoing(message, session.jid)
 
-    async def _may_have(self, session: Session, each: OwnedItem) -> bool:
-        """Tell whether the owner lets the account of a session read it, and neither has blocked the other."""
+    async def _may_have(self, session: Session, each: OwnedItem, passing: dict[Jid, bool]) -> bool:
+        """Tell whether the owner lets the account of a session read it, and neither has blocked the other.
+
+        `passing` remembers the latter by owner.
+        """
         owner, reader = each.node.owner, session.account
         if owner == reader.jid:
             return True
@@ -182,8 +185,10 @@ class Newsroom:
         person = person_of(host, account, reader.jid)
         if not may_read(each.node.config, person, Standing(each.affiliation)):
             return False
-        message = _message(owner, each.node.config.notification_type)
-        return self._may_pass(host, account, self._host, reader, message)
+        if owner not in passing:
+            message = _message(owner, each.node.config.notification_type)
+            passing[owner] = self._may_pass(host, account, self._host, reader, message)
+        return passing[owner]
 
     def _may_pass(self, home: Host, owner: Account, host: Host, listener: Account, message: Stanza) -> bool:
         """Tell whether no guard of either side, such as a block list, stops a message."""
@@ -217,5 +222,5 @@ def _is_sent(each: OwnedItem) -> bool:
     return config.deliver_notifications and config.send_last is SendLast.ON_SUB_AND_PRESENCE
 
 
-def _message(owner: Jid, kind: str, *content: Element) -> Stanza:
+def _message(owner: Jid, kind: str, *content: Element | Child) -> Stanza:
     return Stanza.build("message", kind=kind, id=token(9), sender=owner, content=content)

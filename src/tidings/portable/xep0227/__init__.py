@@ -2,5 +2,5 @@
 
 from tidings.kernel.feature import Spec
 
-SPECS = (Spec.xep(227, "1.1", note="without PEP nodes; privacy lists as far as they are block lists"),)
+SPECS = (Spec.xep(227, "1.1", note="privacy lists as far as they are block lists"),)
 """What these files implement."""

@@ -18,12 +18,14 @@ from tidings.portable.account import (
     PastMessage,
     PortableAccount,
     PortableMembership,
+    PortableNode,
     PrivateFragment,
     past_message,
 )
 from tidings.portable.errors import PortableError
 from tidings.portable.roster import contacts_of
 from tidings.portable.xep0227.document import Span, User, children_of, users_of
+from tidings.portable.xep0227.nodes import read_behaviour, read_items
 from tidings.ports.accounts import Ban, ScramKeys
 from tidings.ports.preferences import StoredPreferences
 from tidings.wire.xml.element import Element
@@ -81,6 +83,7 @@ class _Parts(msgspec.Struct):
     private: list[PrivateFragment] = []
     blocked: set[Jid] = set()
     groups: list[PortableMembership] = []
+    nodes: dict[str, PortableNode] = {}
     undelivered: list[PastMessage] = []
     left_out: list[str] = []
 
@@ -105,6 +108,7 @@ def _account(jid: Jid, user: User) -> PortableAccount:
         private=tuple(parts.private),
         blocked=frozenset(parts.blocked),
         groups=tuple(parts.groups),
+        nodes=tuple(parts.nodes.values()),
         preferences=parts.preferences,
         created=parts.created,
         ban=parts.ban,
@@ -176,6 +180,14 @@ def _private(parts: _Parts, element: Element) -> None:
     ]
 
 
+def _behaviour(parts: _Parts, element: Element) -> None:
+    read_behaviour(parts.nodes, element)
+
+
+def _items(parts: _Parts, element: Element) -> None:
+    read_items(parts.nodes, element, parts.jid)
+
+
 def _preferences(parts: _Parts, element: Element) -> None:
     prefs = ArchivePreferences.decode(element)
     parts.preferences = StoredPreferences(prefs.change(), prefs.always, prefs.never)
@@ -238,6 +250,8 @@ _READERS: Final[Mapping[tuple[str, str], Callable[[_Parts, Element], None]]] = {
     (ns.CLIENT, "presence"): _presence,
     (ns.VCARD, "vCard"): _vcard,
     (ns.PRIVATE, "query"): _private,
+    (ns.PUBSUB_OWNER, "pubsub"): _behaviour,
+    (ns.PUBSUB, "pubsub"): _items,
     (ns.MAM2, "prefs"): _preferences,
     (ns.TIDINGS_PORTABLE, "times"): _times,
     (ns.TIDINGS_PORTABLE, "ban"): _ban,

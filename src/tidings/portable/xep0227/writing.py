@@ -16,6 +16,7 @@ from tidings.base.jid import Jid
 from tidings.features.contacts.pushes import item_of
 from tidings.portable.account import PortableAccount, PortableMembership
 from tidings.portable.exporting import Exporter, Kept
+from tidings.portable.xep0227.nodes import written_nodes
 from tidings.ports.accounts import ScramKeys
 from tidings.ports.files import FOR_EVER, FileRecord
 from tidings.ports.roster import RosterEntry
@@ -139,6 +140,7 @@ def _elements(account: PortableAccount) -> Iterator[Element]:
         yield Element("query", ns.PRIVATE, None, *fragments)
     if account.blocked:
         yield _privacy(account.blocked)
+    yield from written_nodes(account.nodes)
     if (chosen := account.preferences) is not None:
         yield ArchivePreferences(chosen.default, chosen.always, chosen.never).encode()
 

@@ -7,6 +7,7 @@ from tidings.base.jid import Jid
 from tidings.wire.xml.element import Element, decode
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.data_form import DataForm, Field, FormKind
+from tidings.wire.xmpp.payloads.pubsub import PubSubEvent, PubSubItem
 from tidings.wire.xmpp.payloads.pubsub_event import (
     configured,
     deleted,
@@ -101,6 +102,14 @@ def test_news() -> None:
         ),
     ):
         assert news == decode(f"<event xmlns='{ns.PUBSUB_EVENT}'>{content}</event>".encode(), ns.CLIENT)
+
+
+def test_an_item_that_is_written_says_what_a_decoded_one_says() -> None:
+    item = PubSubItem("<i>", Element("x", "urn:x", None, "ü & co"))
+    assert item.payload is not None
+    written = written_item("n'\"&", "<i>", item.payload.to_bytes())
+    assert written.decode() == PubSubEvent("n'\"&", (item,)).encode()
+    assert written_item("n", "i", b"").decode() == PubSubEvent("n", (PubSubItem("i"),)).encode()
 
 
 def test_what_somebody_may_do() -> None:  # example 22

@@ -4,9 +4,22 @@ from collections.abc import Iterable
 
 from tidings.base.jid import Jid
 from tidings.wire.xml.element import Element
+from tidings.wire.xml.writer import escape_attribute
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.data_form import DataForm
 from tidings.wire.xmpp.payloads.pubsub import subscription_element
+from tidings.wire.xmpp.stanza import Child
+
+
+def written_item(node: str, id_: str, payload: bytes) -> Child:
+    """Return the news of an item whose payload is kept as bytes that name its namespace; nothing is parsed.
+
+    It says the same as `PubSubEvent`.
+    """
+    root = f'<event xmlns="{ns.PUBSUB_EVENT}"><items node="{escape_attribute(node)}">'
+    item = f'<item id="{escape_attribute(id_)}"'
+    content = b">" + payload + b"</item>" if payload else b"/>"
+    return Child(ns.PUBSUB_EVENT, "event", (root + item).encode() + content + b"</items></event>")
 
 
 def retracted(node: str, ids: Iterable[str]) -> Element:
