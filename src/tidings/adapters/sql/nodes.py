@@ -169,41 +169,9 @@ class SqlNodes:
         self, owners: Collection[Jid], names: Collection[str], *, by: Jid
     ) -> tuple[OwnedItem, ...]:
         """Give the newest item of each node."""
-        named = (
-            _item.owner.in_([key_of(owner) for owner in owners]),
-            _item.node.in_([key_of(name) for name in names]),
-        )
-        newest = (
-            select(_item.owner, _item.node, func.max(_item.number).label("number"))
-            .where(*named)
-            .group_by(_item.owner, _item.node)
-            .subquery()
-        )
-        of_newest = (
-            (_item.owner == newest.c.owner)
-            & (_item.node == newest.c.node)
-            & (_item.number == newest.c.number)
-        )
-        affiliated = node_affiliations.c
-        is_his = (
-            (affiliated.owner == _item.owner)
-            & (affiliated.node == _item.node)
-            & (affiliated.account == key_of(by))
-        )
-        statement = (
-            select(_node.jid, _node.name, _node.config, _node.created, *_ITEM, affiliated.affiliation)
-            .select_from(newest)
-            .join(node_items, of_newest)
-            .join(nodes, (_node.owner == _item.owner) & (_node.node == _item.node))
-            .outerjoin(node_affiliations, is_his)
-        )
         if not owners or not names:
             return ()
-        rows = await self._database.read(lambda connection: connection.execute(statement).all())
-        return tuple(
-            OwnedItem(_node_of(row), _item_of(row), Affiliation(row.affiliation or Affiliation.NONE))
-            for row in rows
-        )
+        return await self._database.read(lambda connection: _last_items(connection, owners, names, by))
 
     async def retract(self, owner: Jid, name: str, item: str, *, by: Jid, check: Check) -> tuple[Node, bool]:
         """Delete an item."""
@@ -429,6 +397,47 @@ def _page(connection: Connection, owner: Jid, name: str, query: ItemQuery) -> It
     earlier = here & (_item.number < found[0].number)
     index = connection.execute(select(func.count()).select_from(node_items).where(earlier)).scalar_one()
     return ItemPage(tuple(map(_item_of, found)), index, count)
+
+
+def _last_items(
+    connection: Connection, owners: Collection[Jid], names: Collection[str], by: Jid
+) -> tuple[OwnedItem, ...]:
+    # Made here and not on the event loop: the keys of many owners and names take a while.
+    newest = (
+        select(_item.owner, _item.node, func.max(_item.number).label("number"))
+        .where(
+            _item.owner.in_([key_of(owner) for owner in owners]),
+            _item.node.in_([key_of(name) for name in names]),
+        )
+        .group_by(_item.owner, _item.node)
+        .subquery()
+    )
+    affiliated = node_affiliations.c
+    statement = (
+        select(_node.jid, _node.name, _node.config, _node.created, *_ITEM, affiliated.affiliation)
+        .select_from(newest)
+        .join(
+            node_items,
+            and_(
+                _item.owner == newest.c.owner,
+                _item.node == newest.c.node,
+                _item.number == newest.c.number,
+            ),
+        )
+        .join(nodes, and_(_node.owner == _item.owner, _node.node == _item.node))
+        .outerjoin(
+            node_affiliations,
+            and_(
+                affiliated.owner == _item.owner,
+                affiliated.node == _item.node,
+                affiliated.account == key_of(by),
+            ),
+        )
+    )
+    return tuple(
+        OwnedItem(_node_of(row), _item_of(row), Affiliation(row.affiliation or Affiliation.NONE))
+        for row in connection.execute(statement)
+    )
 
 
 def _number_of(connection: Connection, here: ColumnElement[bool], item: str) -> int:

@@ -14,6 +14,7 @@ from tidings.wire.xmpp.payloads.pubsub_event import (
     purged,
     retracted,
     subscription_changed,
+    written_item,
 )
 from tidings.wire.xmpp.payloads.pubsub_owner import OwnerRequest, own_affiliations_answer
 
