@@ -1,6 +1,9 @@
 """Personal eventing: what an account publishes, and who reads and hears it."""
 
+import asyncio
+
 import pytest
+from msgspec.structs import replace
 
 from tests.features.nodes.nodes_client import (
     MOOD,
@@ -18,7 +21,11 @@ from tests.features.nodes.nodes_client import (
 )
 from tests.harness.world import World
 from tidings.base.jid import Jid
-from tidings.features.nodes.personal import PersonalEventingOptions
+from tidings.features.nodes.news import STRETCH
+from tidings.features.nodes.personal import DEFAULTS, PersonalEventingOptions
+from tidings.ports.accounts import AccountRecord
+from tidings.ports.nodes import AccessModel, NodeItem, NodeLimits
+from tidings.ports.roster import RosterEntry, Subscription
 from tidings.wire.xmpp import ns
 
 ALICE, BOB, CAROL = "alice@localhost", "bob@localhost", "carol@localhost"
@@ -376,3 +383,34 @@ async def test_nodes_go_with_the_account(world: World) -> None:
     await done(alice, publish("n", "1"))
     await world.stores.accounts.remove(Jid(ALICE))
     assert await world.stores.nodes.list(Jid(ALICE)) == ()
+
+
+async def test_a_thousand_contacts_with_ten_nodes_do_not_hold_the_loop(world: World) -> None:
+    nodes = [f"urn:example:{number}" for number in range(10)]
+    contacts = [Jid(f"friend{number}@localhost") for number in range(1_000)]
+    limits = NodeLimits(nodes=10, items=10, octets=10_000)
+    me = await world.register(ALICE)
+    made = replace(DEFAULTS, access_model=AccessModel.PRESENCE)
+    await world.stores.accounts.create_all([AccountRecord(jid=jid, keys=(), created=1.0) for jid in contacts])
+    for jid in contacts:
+        await world.stores.roster.put(me, RosterEntry(jid=jid, subscription=Subscription.TO))
+        await world.stores.roster.put(jid, RosterEntry(jid=me, subscription=Subscription.FROM))
+        for node in nodes:
+            item = NodeItem("current", jid, 1.0, b"<v xmlns='urn:v'/>")
+            await world.stores.nodes.publish(jid, node, item, make=made, check=lambda *_: None, limits=limits)
+    world.server.hosts["localhost"].directory.forget(me)
+    turns = 0
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    counting = asyncio.get_running_loop().create_task(count_turns())
+    alice = await listening(world, f"{ALICE}/phone", *nodes)
+    counting.cancel()
+    messages = [each for each in alice.received if each.name == "message"]
+    assert len({(each.get("from"), each.children[0].children[0].get("node")) for each in messages}) == 10_000
+    assert len(messages) == 10_000
+    assert turns >= 10_000 // STRETCH
