@@ -21,6 +21,7 @@ from tidings.kernel.host import Host
 from tidings.kernel.loader import load_features
 from tidings.kernel.server import Server
 from tidings.kernel.session_manager import SessionManager
+from tidings.kernel.time_slice import TimeSlice
 from tidings.messages.account_kind import AccountKind
 from tidings.messages.entries import Rules
 from tidings.messages.handover import Handover
@@ -133,7 +134,9 @@ class Hosts:
         ledger = self._stores.ledger
         has_archives = settings.archives and not settings.anonymous and ledger is not None
         rules = Rules(ledger if has_archives else None)
-        directory: Directory[Account] = Directory(kind, self._server.accounts_in_memory, rules.load)
+        directory: Directory[Account] = Directory(
+            kind, self._server.accounts_in_memory, rules.load, TimeSlice(self._clock.monotonic)
+        )
         hooks = Hooks(self._server.supervisor, self._clock)
         host = Host(domain, kind, directory, hooks, settings.admins)
         host.has_archives = has_archives

@@ -18,8 +18,9 @@ from typing import Any, Final, Generic, TypeVar
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
 from tidings.kernel.entity import Entity, EntityKind
-from tidings.kernel.maybe_awaitable import MaybeAwaitable
+from tidings.kernel.maybe_awaitable import MaybeAwaitable, until_done
 from tidings.kernel.slots import Slot
+from tidings.kernel.time_slice import TimeSlice
 
 _MOST_MISSING: Final = 1_000
 """So many that do not exist are remembered: asking for them again asks no store."""
@@ -32,10 +33,18 @@ E = TypeVar("E", bound=Entity)
 class Directory(Generic[E]):
     """The entities that are in memory: those that are pinned, and up to `limit` lately used ones."""
 
-    def __init__(self, kind: EntityKind, limit: int, load_version: Loader | None = None) -> None:
+    def __init__(
+        self,
+        kind: EntityKind,
+        limit: int,
+        load_version: Loader | None = None,
+        time_slice: TimeSlice | None = None,
+    ) -> None:
+        """Begin; those who wait for the same entity go on by the time slice, or all at once without one."""
         self._kind = kind
         self._limit = limit
         self._load_version = load_version
+        self._time_slice = time_slice
         self._loaders: list[tuple[Slot[Any], Loader]] = []
         self._reloaders: dict[str, Reloader] = {}
         self.locate: Callable[[E], MaybeAwaitable] | None = None
@@ -87,8 +96,10 @@ class Directory(Generic[E]):
             # Nobody who gives up takes the entity away from the others: neither one who waits, nor the one
             # who loads, whose place the next then takes.
             await asyncio.wait((loading,))
+            if self._time_slice is not None:  # what thousands do with it is not done in one turn of the loop
+                await until_done(self._time_slice.turn())
             if not loading.cancelled():
-                return loading.result()
+                loading.result()  # raises what kept it from being loaded
 
     async def _load(self, jid: Jid) -> E:
         future = self._loading[jid] = asyncio.get_running_loop().create_future()
