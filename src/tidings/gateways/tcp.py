@@ -8,6 +8,7 @@ from socket import socket
 from typing import cast
 
 from tidings.gateways.acceptor import GOODBYE_SECONDS, HANDSHAKE_SECONDS, Acceptor, Admission
+from tidings.gateways.arrivals import Arrivals
 from tidings.gateways.connection_limiter import ConnectionLimiter
 from tidings.gateways.listener_policy import ListenerPolicy
 from tidings.gateways.tls import XMPP_PROTOCOL, TlsSetup
@@ -66,6 +67,7 @@ class TcpProtocol(asyncio.Protocol):
     __slots__ = (
         "_address",
         "_admission",
+        "_arrivals",
         "_connection",
         "_early",
         "_gateway",
@@ -79,6 +81,7 @@ class TcpProtocol(asyncio.Protocol):
         self._gateway = gateway
         self._admission = admission
         self._address = admission.address
+        self._arrivals: Arrivals | None = None
         self._transport: asyncio.Transport | None = None
         self._connection: Connection | None = None
         self._parser = StreamParser(gateway.policy.before)
@@ -101,16 +104,21 @@ class TcpProtocol(asyncio.Protocol):
             since=listener_context.server.clock.now(),
         )
         info = None if channel is None else gateway.tls.info(channel)
+        self._arrivals = Arrivals(self, listener_context.server.arriving)
         self._connection = Connection(listener_context, self, gateway.framing, client, info)
 
     def data_received(self, data: bytes) -> None:
         """Octets have come."""
-        connection = self._connection
         if self._is_switching:
             if self._early is not None:
                 self._early.append(data)
-            return
-        if connection is None or self._is_discarding:
+        elif self._arrivals is not None and not self._is_discarding:
+            self._arrivals.came(data)
+
+    def read(self, data: bytes) -> None:
+        """Read what has come, in this turn of the event loop or an earlier one."""
+        connection = self._connection
+        if connection is None or self._is_discarding or self._is_switching:
             return
         parser = self._parser
         events = parser.feed(data)
@@ -136,6 +144,14 @@ class TcpProtocol(asyncio.Protocol):
 
     def connection_lost(self, _reason: Exception | None) -> None:
         """The socket is gone."""
+        if self._arrivals is None:
+            self.let_go()
+        else:
+            self._arrivals.gone()
+
+    def let_go(self) -> None:
+        """End, since the socket is gone and all that came is read."""
+        self._arrivals = None
         self._parser.close()
         self._early = None
         self._admission.leave()
@@ -183,11 +199,21 @@ class TcpProtocol(asyncio.Protocol):
 
     def pause(self) -> None:
         """Let the socket's buffer fill up, which slows the peer down."""
-        if self._transport is not None and self._transport.is_reading():
-            self._transport.pause_reading()
+        if self._arrivals is not None:
+            self._arrivals.pause()
 
     def resume(self) -> None:
         """Read again."""
+        if self._arrivals is not None:
+            self._arrivals.resume()
+
+    def stop_reading(self) -> None:
+        """Take nothing from the socket for now."""
+        if self._transport is not None and self._transport.is_reading():
+            self._transport.pause_reading()
+
+    def go_on_reading(self) -> None:
+        """Take from the socket what has come."""
         transport = self._transport
         if transport is not None and not self._is_switching and not transport.is_closing():
             transport.resume_reading()
@@ -231,6 +257,7 @@ class TcpProtocol(asyncio.Protocol):
             encrypted.abort()
             return
         self._transport = encrypted
+        self._arrivals = Arrivals(self, self._gateway.policy.context(self._address).server.arriving)
         self._parser = StreamParser(gateway.policy.before)
         self._is_switching = False
         early, self._early = self._early, None

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from aiohttp import web
 
 from tidings.base.errors import LocalProtocolError, StreamError
+from tidings.gateways.arrivals import Arrivals
 from tidings.gateways.http import HttpError, HttpGateway, Peer
 from tidings.gateways.listener_policy import ListenerPolicy
 from tidings.kernel.feature import Spec
@@ -106,6 +107,7 @@ class WebSocketStream:
     """One WebSocket: what aiohttp feeds octets to, and the transport of a Connection."""
 
     __slots__ = (
+        "_arrivals",
         "_clock",
         "_close_code",
         "_close_reason",
@@ -130,6 +132,8 @@ class WebSocketStream:
         self._transport = transport
         self._peer = peer
         self._tls = tls
+        arriving = door.policy.context(peer.address).server.arriving
+        self._arrivals: Arrivals | None = Arrivals(self, arriving)
         self._reader = FrameReader(door.policy.before.stanza_bytes)
         self._parser = FrameParser(door.policy.before)
         self._connection: Connection | None = None
@@ -159,9 +163,15 @@ class WebSocketStream:
     def feed_data(self, data: bytes) -> tuple[bool, bytes]:
         """Octets have come."""
         self._heard = True
+        if self._arrivals is not None and not self._is_discarding:
+            self._arrivals.came(data)
+        return False, b""
+
+    def read(self, data: bytes) -> None:
+        """Read what has come, in this turn of the event loop or an earlier one."""
         connection = self._connection
         if connection is None or self._is_discarding:
-            return False, b""
+            return
         items: list[Item] = []
         failure: StreamError | None = None
         ended = False
@@ -191,10 +201,15 @@ class WebSocketStream:
             self._hang_up()
         elif broken is not None:
             self._discard()
-        return False, b""
 
     def feed_eof(self) -> None:
         """The socket is gone."""
+        if self._arrivals is not None:
+            self._arrivals.gone()
+
+    def let_go(self) -> None:
+        """End, since the socket is gone and all that came is read."""
+        self._arrivals = None
         connection, self._connection = self._connection, None
         if self._timer is not None:
             self._timer.cancel()
@@ -231,11 +246,21 @@ class WebSocketStream:
 
     def pause(self) -> None:
         """Let the socket's buffer fill up, which slows the client down."""
-        if self._transport.is_reading():
-            self._transport.pause_reading()
+        if self._arrivals is not None:
+            self._arrivals.pause()
 
     def resume(self) -> None:
         """Read again."""
+        if self._arrivals is not None:
+            self._arrivals.resume()
+
+    def stop_reading(self) -> None:
+        """Take nothing from the socket for now."""
+        if self._transport.is_reading():
+            self._transport.pause_reading()
+
+    def go_on_reading(self) -> None:
+        """Take from the socket what has come."""
         if not self._transport.is_closing() and not self._transport.is_reading():
             self._transport.resume_reading()
 

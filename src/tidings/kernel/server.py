@@ -15,6 +15,7 @@ from tidings.kernel.account import Account, admit, dismiss, sessions_of
 from tidings.kernel.clock import Clock
 from tidings.kernel.directory import Directory
 from tidings.kernel.events import SessionBound, SessionDetached, SessionEnded, SessionResumed
+from tidings.kernel.flushing import Flushing
 from tidings.kernel.hooks import Fact
 from tidings.kernel.host import Host
 from tidings.kernel.maybe_awaitable import MaybeAwaitable, until_done
@@ -26,6 +27,7 @@ from tidings.kernel.session_log import SessionLog
 from tidings.kernel.session_manager import SessionManager
 from tidings.kernel.supervisor import Supervisor
 from tidings.kernel.telemetry import Telemetry
+from tidings.kernel.time_slice import TimeSlice
 from tidings.ports.ledger import Ledger
 from tidings.wire.xml.element import Element
 
@@ -34,6 +36,7 @@ log = structlog.get_logger("tidings.server")
 _TAKEN: Final = StreamError("conflict", "another client has taken this resource")
 _BEGUN_ANEW: Final = StreamError("conflict", "this client has begun another session")
 _NOT_BEGUN: Final = StreamError("internal-server-error", "it could not begin")
+_NOT_BACK: Final = "the client did not come back"
 _GOES_ON: Final = StreamError("conflict", "the session goes on elsewhere")
 
 
@@ -89,6 +92,12 @@ class Server:
         self._manager = sessions
         sessions.expel = self.expel
         self.resting = Resting(clock)
+        self.arriving = TimeSlice(clock.monotonic)
+        """When what comes on connections is read."""
+        self.leaving = TimeSlice(clock.monotonic)
+        """When sessions end whose connections are lost."""
+        self.flushing = Flushing(clock.monotonic, supervisor)
+        """When what was written on connections goes out."""
         self.connections: set[Closable] = set()
         """Every open connection, with or without a session."""
         self.outbound = OutboundBudget(outbound_octets, self.sessions, lambda: self.connections)
@@ -249,10 +258,12 @@ class Server:
         return wait
 
     def _end_later(self, session: Session, reason: StreamError | None) -> None:
-        """End a session now, or as soon as whoever goes through the sessions at this moment is done."""
+        """End a session soon, when whoever goes through the sessions at this moment is done."""
         self.supervisor.start("session_end", self._end(session, reason))
 
     async def _end(self, session: Session, reason: StreamError | None) -> None:
+        if not self.draining:
+            await until_done(self.leaving.turn())
         await until_done(self.end_session(session, reason))
 
     def abandon(self, session: Session, reason: StreamError | None, *, is_lost: bool = False) -> None:
@@ -285,11 +296,22 @@ class Server:
     def _await_client(self, session: Session, reason: StreamError | None) -> None:
         """Keep a session without a connection for as long as it was agreed."""
         self.session_log.detached(session, reason)
-        overdue = StreamError("connection-timeout", "the client did not come back")
-        expire = functools.partial(self._end_later, session, overdue)
         session.flow.waits_since = self.clock.now()
-        session.flow.expiry = self.clock.call_later(session.flow.resume_seconds, expire)
+        overdue = functools.partial(self._overdue, session)
+        session.flow.expiry = self.clock.call_later(session.flow.resume_seconds, overdue)
         self._tell(session.host, SessionDetached(session))
+
+    def _overdue(self, session: Session) -> None:
+        """End a session whose client has not come back, unless it does while others end before it."""
+        expiry = session.flow.expiry
+
+        def end() -> None:
+            if session.flow.expiry is expiry:
+                wait = self.end_session(session, StreamError("connection-timeout", _NOT_BACK))
+                if wait is not None:
+                    self.supervisor.start("session_end", until_done(wait))
+
+        self.leaving.do(end)
 
     def _tell(self, host: Host, event: Fact) -> None:
         wait = host.hooks.tell(event)

@@ -14,7 +14,6 @@ Invariants:
 
 from __future__ import annotations
 
-import asyncio
 import functools
 from typing import TYPE_CHECKING
 
@@ -52,6 +51,7 @@ class Connection:
         "_framing",
         "_heard",
         "_input",
+        "_is_lost",
         "_is_used",
         "_leaving",
         "_negotiator",
@@ -90,6 +90,7 @@ class Connection:
         self._closing = False
         self._ended = False
         self._heard = True
+        self._is_lost = False
         self._is_used = False
         self._reading = PacedReading(transport, context.server.clock, UNPACED)
         self.rests_since: float | None = context.server.clock.monotonic()
@@ -149,7 +150,15 @@ class Connection:
             self._negotiator.tls_established(info)
 
     def lost(self) -> None:
-        """The transport is gone, in order or not."""
+        """The transport is gone, in order or not; the stream ends soon, since many may be lost at once."""
+        self._is_lost = True
+        server = self._context.server
+        if server.draining:
+            self._lost()
+        else:
+            server.leaving.do(self._lost)
+
+    def _lost(self) -> None:
         reason = None if self._closing else StreamError("connection-timeout", "the connection was lost")
         self._end(reason, is_lost=not self._closing)
 
@@ -179,7 +188,7 @@ class Connection:
 
     def backlog(self) -> int:
         """Count what the transport has not taken."""
-        if self._ended:
+        if self._ended or self._is_lost:
             return 0
         backlog = self._transport.backlog()
         self._count(backlog)
@@ -187,7 +196,8 @@ class Connection:
 
     def has_room(self) -> bool:
         """Tell whether less waits than half of what may."""
-        return (self._unsent + self._transport.backlog()) * 2 <= self._outbound_bytes
+        backlog = 0 if self._is_lost else self._transport.backlog()
+        return (self._unsent + backlog) * 2 <= self._outbound_bytes
 
     def close(self, error: StreamError | None) -> None:
         """Say why, say goodbye and end."""
@@ -277,7 +287,7 @@ class Connection:
         self._unsent += len(raw)
         if not self._flushing:
             self._flushing = True
-            asyncio.get_running_loop().call_soon(self._flush)
+            self._context.server.flushing.put(self._flush)
 
     def _flush(self) -> None:
         session = self.session
@@ -285,7 +295,7 @@ class Connection:
             request_ack(session.flow, self._write)
         self._flushing = False
         self._unsent = 0
-        if self._ended:
+        if self._ended or self._is_lost:
             self._out.clear()
             return
         out = self._out
@@ -316,6 +326,9 @@ class Connection:
     def _close(self, error: StreamError | None, *, is_lost: bool = False) -> None:
         """Write the goodbye and let the transport go when it has left."""
         if self._closing or self._ended:
+            return
+        if self._is_lost:  # nobody is there to be told
+            self._end(error, is_lost=is_lost)
             return
         self._closing = True
         self._reading.stop()
