@@ -206,9 +206,13 @@ class RoomAdministrators(Feature):
 
         `actor` is the name of who has done it, `leaving` somebody who goes whatever he may.
         """
-        moderated = room.configuration.is_moderated
+        moderated, occupants = room.configuration.is_moderated, room.occupants
         away: list[Jid] = []
         for jid, was in before.items():
+            if occupants.of(jid):
+                yield self._attendance.time_slice.turn()
+            if room.occupants is not occupants:
+                return  # it was destroyed meanwhile, and made anew
             after, reason = room.state.affiliation_of(jid), reasons.get(jid, "")
             step, there = change.steps.get(jid), room.occupants.of(jid)
             if there:  # versions come in their order
@@ -222,8 +226,10 @@ class RoomAdministrators(Feature):
                     occupant.role = role_after(occupant.role, was, after, is_moderated=moderated)
                     yield self._showing.updated(room, occupant, actor=actor, reason=reason, step=step)
             if after is Affiliation.OUTCAST and not jid.local:
-                for occupant in [each for each in room.occupants if each.jid.domain == jid.domain]:
-                    if room.state.affiliation_of(occupant.jid) is Affiliation.OUTCAST:
+                for occupant in [each for each in occupants if each.jid.domain == jid.domain]:
+                    yield self._attendance.time_slice.turn()
+                    is_here = occupants.called(occupant.nick) is occupant
+                    if is_here and room.state.affiliation_of(occupant.jid) is Affiliation.OUTCAST:
                         yield self._put_out(room, occupant, (Status.BANNED,), actor, reason, after)
             if there:
                 continue
@@ -266,6 +272,9 @@ class RoomAdministrators(Feature):
 
         def steps() -> Iterator[MaybeAwaitable]:
             for occupant, after, reason in changes:
+                yield self._attendance.time_slice.turn()
+                if room.occupants.called(occupant.nick) is not occupant:
+                    continue  # he has left meanwhile
                 log.info(
                     "room_role_changed",
                     room=room.jid.text,

@@ -27,7 +27,7 @@ from tidings.kernel.cluster import Cluster
 from tidings.kernel.events import ArchiveShortened
 from tidings.kernel.feature import Feature, listens
 from tidings.kernel.host import Host
-from tidings.kernel.maybe_awaitable import MaybeAwaitable
+from tidings.kernel.maybe_awaitable import until_done
 from tidings.messages.router import Router
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.stanza import Stanza
@@ -107,14 +107,15 @@ class RoomNodes(Feature):
 
     # --- what guests ask
 
-    def gone(self, entity: Jid, session: Jid) -> MaybeAwaitable:
+    async def gone(self, entity: Jid, session: Jid) -> None:
         """Let a device leave a room whose session has gone."""
+        await until_done(self._attendance.time_slice.turn())  # with its node, many may have gone
         room = self._room(entity)
         occupant = None if room is None else room.occupants.at(session)
         if room is None or occupant is None:
-            return None
+            return
         log.info("room_guest_gone", room=entity.text, session=session.text)
-        return leave(room, occupant, session, self._attendance, self._showing)
+        await until_done(leave(room, occupant, session, self._attendance, self._showing))
 
     def farewell(self, known_as: Jid) -> Stanza:
         """Tell an occupant that the room goes on elsewhere, and that he is not in it (§11.2)."""

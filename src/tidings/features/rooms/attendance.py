@@ -2,6 +2,9 @@
 
 A room is kept in memory while somebody is in it. A temporary one ends with the last who leaves (§4.2 of
 XEP-0045).
+
+Whoever comes, goes or changes is shown to everybody in the room, which takes a while in a large one. Where
+thousands do so at once, they do it one after another, by a time slice.
 """
 
 from __future__ import annotations
@@ -12,9 +15,11 @@ from typing import Protocol, cast
 from tidings.base.jid import Jid
 from tidings.features.rooms.light_delivery import LightDelivery
 from tidings.features.rooms.room import Occupant, Room
+from tidings.kernel.clock import Clock
 from tidings.kernel.entity import EntityKind
 from tidings.kernel.host import Host
 from tidings.kernel.session import Session
+from tidings.kernel.time_slice import TimeSlice
 from tidings.messages.router import Router
 from tidings.wire.xmpp.stanza import Stanza
 
@@ -22,8 +27,10 @@ from tidings.wire.xmpp.stanza import Stanza
 class Attendance:
     """Notes who comes and goes."""
 
-    def __init__(self, router: Router) -> None:
+    def __init__(self, router: Router, clock: Clock) -> None:
         self._router = router
+        self.time_slice = TimeSlice(clock.monotonic)
+        """What shows something to everybody in a room waits here for its turn."""
         self._rooms_of: dict[Jid, int] = {}
         self.when_empty: Callable[[Room], object] | None = None
         """Called with a room that the last occupant has left."""

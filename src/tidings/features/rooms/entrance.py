@@ -137,23 +137,33 @@ class Entrance(Feature):
         room, presence = room_of(event.entity), event.stanza
         assert presence.sender is not None
         assert presence.to is not None
-        occupant = room.occupants.at(presence.sender)
-        shown = presence_without_claims(presence, room.jid)
+        if presence.kind in {"unavailable", "error"}:
+            self._entrants.leave(room.jid, presence.sender)
         match presence.kind:
-            case "unavailable" | "error" if occupant is not None:
-                await self._leave(room, occupant, shown)
-            case "unavailable" | "error":
-                self._entrants.leave(room.jid, presence.sender)
             case "" if not presence.to.resource:
                 raise StanzaError("jid-malformed", "say under which name you enter")  # §7.2.1
             case "" if presence.has(*Entering.TAG):
                 await self._enter(room, presence)
-            case "" if occupant is None:
+            case "" | "unavailable" | "error":
+                await until_done(self._attendance.time_slice.turn())
+                await self._take(room, presence)
+
+    async def _take(self, room: Room, presence: Stanza) -> None:
+        """Take what somebody says who is in the room, or was a moment ago."""
+        assert presence.sender is not None
+        assert presence.to is not None
+        occupant = room.occupants.at(presence.sender)
+        if occupant is None:
+            if not presence.kind:
                 await until_done(self._router.route(stranger_kicked(room, presence)))
-            case "" if occupant is not None and presence.to.resource != occupant.nick:
-                await self._take_rename(room, occupant, presence)
-            case "" if occupant is not None:
-                await self._update(room, occupant, shown)
+            return
+        shown = presence_without_claims(presence, room.jid)
+        if presence.kind:
+            await self._leave(room, occupant, shown)
+        elif presence.to.resource != occupant.nick:
+            await self._take_rename(room, occupant, presence)
+        else:
+            await self._update(room, occupant, shown)
 
     # --- entering
 
@@ -181,7 +191,7 @@ class Entrance(Feature):
             most_octets = self._options.now.max_history_octets
             await recent.load(room, self._ledger, most_octets)
             await self._use_link(room, device.bare, entering, presence)
-            await self._entrants.turn()
+            await until_done(self._attendance.time_slice.turn())
             affiliations: Sequence[Stanza] = ()
             since = entering.affiliations_since
             if since is not None:

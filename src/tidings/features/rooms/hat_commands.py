@@ -16,6 +16,7 @@ from msgspec import Meta
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid, JidError
 from tidings.features.rooms.affiliation import Affiliation
+from tidings.features.rooms.attendance import attendance_of
 from tidings.features.rooms.hats import Hat, Hats
 from tidings.features.rooms.room import Room, RoomState
 from tidings.features.rooms.room_access import check_owner, check_seen
@@ -76,6 +77,7 @@ class RoomHats(Feature):
         self._options = options
         self._store = RoomStore(router, ledger)
         self._showing = Showing(router)
+        self._attendance = attendance_of(host)
         self.room_commands: Final = (
             RoomCommand(
                 f"{NODE}:create", "Create a hat", self._check_owner, self._create, lambda _: _CREATING
@@ -154,7 +156,9 @@ class RoomHats(Feature):
         if before.known != after.known:
             await until_done(self._showing.to_all(room, configuration_changed(room)))
         for occupant in list(room.occupants):
-            if before.of(occupant.jid) != after.of(occupant.jid):
+            await until_done(self._attendance.time_slice.turn())
+            is_here = room.occupants.called(occupant.nick) is occupant
+            if is_here and before.of(occupant.jid) != after.of(occupant.jid):
                 await until_done(self._showing.updated(room, occupant))
 
 

@@ -126,8 +126,13 @@ class RoomOwners(Feature):
             yield self._showing.to_all(room, configuration_changed(room, statuses))
         if not after.is_members_only or before.is_members_only:
             return
-        for occupant in list(room.occupants):
-            if room.state.affiliation_of(occupant.jid) is Affiliation.NONE:
+        occupants = room.occupants
+        for occupant in list(occupants):
+            yield self._attendance.time_slice.turn()
+            if room.occupants is not occupants or not room.configuration.is_members_only:
+                return  # it is another room, or open again
+            is_here = occupants.called(occupant.nick) is occupant
+            if is_here and room.state.affiliation_of(occupant.jid) is Affiliation.NONE:
                 yield self._showing.removed(room, occupant, statuses=(Status.MEMBERS_ONLY,))
                 self._attendance.remove(room, occupant)
 
@@ -145,8 +150,10 @@ class RoomOwners(Feature):
 
     def _tell_destroyed(self, room: Room, destruction: Destruction) -> Iterator[MaybeAwaitable]:
         for occupant in list(room.occupants):
-            yield self._showing.destroyed(room, occupant, destruction)
-            self._attendance.remove(room, occupant)
+            yield self._attendance.time_slice.turn()
+            if room.occupants.called(occupant.nick) is occupant:  # else he has left meanwhile
+                yield self._showing.destroyed(room, occupant, destruction)
+                self._attendance.remove(room, occupant)
         self._host.directory.unpin(room)
 
     def _emptied(self, room: Room) -> None:

@@ -80,7 +80,7 @@ class RoomKind:
         store = RoomStore(router, self._ledger)
         self.requests = RoomRequests(store, router, self._showing, self.limits)
         """What occupants ask of the rooms."""
-        self.attendance = Attendance(router)
+        self.attendance = Attendance(router, clock)
         """Who is in which rooms."""
         self.light = LightDelivery(router)
         """The way to members who know a room by MUC Light."""

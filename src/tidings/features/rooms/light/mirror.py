@@ -44,6 +44,7 @@ class LightMirror(Feature):
         room, change = event.room, event.change
         away: list[Jid] = []
         for jid, member in change.members.items():
+            yield self._attendance.time_slice.turn()
             before = event.members.get(jid)
             if before is not None and before[:1] == member[:1] and before.is_read_only == member.is_read_only:
                 continue
