@@ -1,4 +1,4 @@
-"""A clock that stands still until a test moves it, or, where a test wants that, until somebody looks at it."""
+"""A clock that stands still until a test moves it, or moves a little at each look where a test wants that."""
 
 from __future__ import annotations
 

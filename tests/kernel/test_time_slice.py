@@ -9,6 +9,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.harness.clock import VirtualClock
+from tests.harness.world import World, WorldClient
+from tidings.base.jid import Jid
+from tidings.kernel.account import Account
+from tidings.kernel.directory import Directory
 from tidings.kernel.flushing import Flushing
 from tidings.kernel.maybe_awaitable import until_done
 from tidings.kernel.supervisor import Supervisor
@@ -16,6 +20,22 @@ from tidings.kernel.telemetry import Telemetry
 from tidings.kernel.time_slice import SLICE_SECONDS, TimeSlice
 
 COUNT = 40
+
+
+class People:
+    """A kind of entity that all exist, after a while."""
+
+    def __init__(self) -> None:
+        self.asked: asyncio.Queue[Jid] = asyncio.Queue()
+        self.may_answer = asyncio.Event()
+
+    async def exists(self, jid: Jid) -> bool:
+        self.asked.put_nowait(jid)
+        await self.may_answer.wait()
+        return True
+
+    def make(self, jid: Jid, *, exists: bool) -> Account:
+        return Account(jid, exists=exists)
 
 
 @pytest.fixture
@@ -121,3 +141,42 @@ async def test_what_was_written_on_many_connections_goes_out_in_slices(clock: Vi
     assert max(steps(await in_each_turn(done))) == 2
     assert done == [0, *range(2, COUNT + 1)]
     assert telemetry.bugs["flush"] == 1
+
+
+async def test_of_many_whose_time_is_over_those_come_back_who_wait_for_their_end() -> None:
+    world = await World.start()
+    clients = [await world.login(f"user{number}@localhost/phone") for number in range(COUNT)]
+    for client in clients:
+        await client.manage()
+        await client.lose()
+    world.clock.per_look = 1.01 * SLICE_SECONDS
+    world.clock.advance(301)
+    back = await world.resume(clients[-1])
+    assert isinstance(back, WorldClient)
+    async with asyncio.timeout(10):
+        while world.server.session_count > 1:
+            await asyncio.sleep(0)
+    assert [client.session.ended for client in clients] == [*[True] * (COUNT - 1), False]
+    await back.send("<iq type='get' id='p'><ping xmlns='urn:xmpp:ping'/></iq>")
+    assert [answer.get("id") for answer in back.take("iq")] == ["p"]
+    await world.stop()
+
+
+async def test_of_many_who_wait_for_the_same_entity_one_goes_on_in_a_turn(clock: VirtualClock) -> None:
+    people = People()
+    directory: Directory[Account] = Directory(people, 10, None, TimeSlice(clock.monotonic))
+    clock.per_look = 1.01 * SLICE_SECONDS
+    done: list[int] = []
+
+    async def work(number: int) -> None:
+        assert (await directory.load(Jid("alice@localhost"))).exists
+        done.append(number)
+
+    tasks = [asyncio.create_task(work(number)) for number in range(COUNT)]
+    while people.asked.empty():
+        await asyncio.sleep(0)
+    people.may_answer.set()
+    assert max(steps(await in_each_turn(done))) <= 2  # who loads it waits for nobody, and one of the others
+    assert done == list(range(COUNT))
+    await asyncio.gather(*tasks)
+    assert people.asked.qsize() == 1
