@@ -121,6 +121,11 @@ class Connection:
             self.sendall(closing)
         self._socket.close()
 
+    def lose(self) -> None:
+        """Break the connection off, as a network does that is gone."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._socket.close()
+
     def _open(self) -> bytes:
         if self.door is Door.WEBSOCKET:
             header = f"<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' to='{self.domain}' version='1.0'/>"

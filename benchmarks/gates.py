@@ -68,6 +68,7 @@ GATES = (
     ),
     Gate("join of a room with 1,000 occupants", "room-join", Metric.JOIN_CPU, 50.0),
     Gate("2,000 joins at once: longest turn of the event loop", "room-joins", Metric.TURN, 50.0),
+    Gate("2,000 lost at once: longest turn of the event loop", "room-joins", Metric.TURN_LOST, 50.0),
     Gate(
         "1,000 rooms: deliveries/s beside 1:1",
         "rooms-durable",

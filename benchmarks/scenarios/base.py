@@ -15,6 +15,7 @@ class Metric(enum.Enum):
     CONNECTION_MEMORY = "memory per connection, kB"
     START = "start to first log-in, s"
     TURN = "longest turn of the event loop, ms of CPU"
+    TURN_LOST = "longest turn as all are lost, ms of CPU"
     JOIN_CPU = "server CPU per join, ms"
     THROUGHPUT = "messages per second"
     REQUEST = "request to last result, ms"

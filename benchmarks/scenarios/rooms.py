@@ -134,12 +134,25 @@ def _joins(server: Server, _seconds: float) -> Iterator[Callable[[], Figures]]:
             used = server.usage() - before
             return {
                 Metric.TURN: turn * 1e3,
+                Metric.TURN_LOST: _lost_turn(server, connections, poll) * 1e3,
                 Metric.JOIN_CPU: used.cpu / _AT_ONCE * 1e3,
                 Metric.ALL_IN: elapsed,
                 Metric.MEMORY: server.usage().memory / 1e6,
             }
 
     yield measure
+
+
+def _lost_turn(server: Server, connections: list[Connection], poll: select.epoll) -> float:
+    """Lose all connections but the first, and give the longest turn until that has seen everybody go."""
+    first, *others = connections
+    for connection in others:
+        poll.unregister(connection.fileno())
+    server.begin_turns()
+    for connection in others:
+        connection.lose()
+    count_until(poll, [first], _PRESENCE_END, len(others))
+    return server.longest_turn()
 
 
 @contextlib.contextmanager
@@ -207,7 +220,7 @@ SCENARIOS = (
     ),
     Scenario(
         "room-joins",
-        f"{_AT_ONCE:,} enter one room at once after a restart",
+        f"{_AT_ONCE:,} enter one room at once after a restart, and lose their connections at once",
         _joins,
         users=_AT_ONCE,
         archive=Archive.EMBEDDED,
