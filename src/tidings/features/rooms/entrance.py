@@ -171,8 +171,7 @@ class Entrance(Feature):
         element = presence.decode(*Entering.TAG)
         assert element is not None  # by it an entering is told
         entering = Entering.decode(element)
-        if self._attendance.is_closed:
-            raise StanzaError("service-unavailable", "the service goes down; come back", kind="wait")
+        self._check_open()
         presence = presence_without_claims(presence, room.jid)
         assert presence.sender is not None
         assert presence.to is not None
@@ -192,6 +191,7 @@ class Entrance(Feature):
             await recent.load(room, self._ledger, most_octets)
             await self._use_link(room, device.bare, entering, presence)
             await until_done(self._attendance.time_slice.turn())
+            room = room_of(self._host.directory.get(room.jid) or room)  # one may have taken its place
             affiliations: Sequence[Stanza] = ()
             since = entering.affiliations_since
             if since is not None:
@@ -201,6 +201,7 @@ class Entrance(Feature):
         if entrant.is_gone:
             return  # else he would never leave
         # From here on nothing is awaited until everybody has been told.
+        self._check_open()
         if not room.exists:
             raise StanzaError("gone", "the room was destroyed just now")
         before = room.occupants.at(device)
@@ -223,6 +224,10 @@ class Entrance(Feature):
         member = room.state.members.get(device.bare)
         if member is not None and not member.has_joined:
             await self._store.join(room, device.bare)
+
+    def _check_open(self) -> None:
+        if self._attendance.is_closed:
+            raise StanzaError("service-unavailable", "the service goes down; come back", kind="wait")
 
     async def _use_link(self, room: Room, jid: Jid, entering: Entering, presence: Stanza) -> None:
         """Let in who has a link into the room, and is nothing to it yet."""
