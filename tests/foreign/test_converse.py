@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from slixmpp import JID
+from slixmpp import JID, Message
 
 from tests.foreign.converse_client import converse
 from tests.harness.chromium import chromium
@@ -59,6 +59,13 @@ async def test_a_room(server: ServerProcess, tmp_path: Path) -> None:
                     slixmpp.send_message(mto=room, mbody=text, mtype="groupchat")
             return list(zip(itertools.cycle((nina.bare, "Slix")), texts))
 
+        messages: list[Message] = []
+
+        async def hear(count: int) -> list[tuple[str, str]]:
+            """Let Slix hear the next messages, in the order of the room."""
+            messages.extend([await takes_text(slixmpp, room) for _ in range(count)])
+            return [(each["from"].resource, each["body"]) for each in messages[-count:]]
+
         await person.make_room("Ward 7", slix, otto)
         await person.make_administrator(slix)
         await slixmpp.plugin["xep_0045"].join_muc_wait(room, "Slix", maxstanzas=0)
@@ -69,6 +76,7 @@ async def test_a_room(server: ServerProcess, tmp_path: Path) -> None:
             await web.say("aus dem Browser")
             seen.append(("Otto", "aus dem Browser"))
             await web.shows(seen)
+            assert await hear(2) == seen
 
             # All at once: the room has one order.
             async def write() -> list[tuple[str, str]]:
@@ -78,10 +86,9 @@ async def test_a_room(server: ServerProcess, tmp_path: Path) -> None:
                 return [("Otto", text) for text in texts]
 
             written, spoken = await asyncio.gather(write(), say(*map(str, range(2 * AT_ONCE))))
-            messages = [await takes_text(slixmpp, room) for _ in range(len(seen) + 3 * AT_ONCE)]
-            heard = [(each["from"].resource, each["body"]) for each in messages]
-            assert heard[: len(seen)] == seen
-            assert sorted(heard[len(seen) :]) == sorted(written + spoken)
+            heard = await hear(3 * AT_ONCE)
+            assert sorted(heard) == sorted(written + spoken)
+            heard = seen + heard
             assert [(nicks[who], text) for who, text in await person.takes(len(heard))] == heard
             # Converse shows its own messages when it sends them, which may be before others that come later.
             own = [each for each in heard if each[0] == "Otto"]
@@ -99,16 +106,19 @@ async def test_a_room(server: ServerProcess, tmp_path: Path) -> None:
             # What was said while he was elsewhere is there when he comes back, to a session that is resumed.
             await web.leave()
             await asyncio.to_thread(server.wait_for, "session_detached")
-            missed = await say("Wo ist Otto?", "he is away")
+            await say("Wo ist Otto?", "he is away")
+            missed = await hear(2)
             await web.come()
             await web.shows(others + missed, whose="them")
             await web.say("wieder da")
-            back = [("Otto", "wieder da")]
+            back = await hear(1)
+            assert back == [("Otto", "wieder da")]
             await web.shows(own + back, whose="me")
 
             # And in another tab, which reads it from the archive.
             await web.close()
-            missed_again = await say("Schon wieder weg", "well")
+            await say("Schon wieder weg", "well")
+            missed_again = await hear(2)
             await web.come()
             await web.shows(others + missed + missed_again, whose="them")
             await web.shows(own + back, whose="me")
