@@ -58,6 +58,7 @@ KEEPING = {
     "personal_eventing",
     "presence",
     "private_storage",
+    "reporting",
     "room_limits",
     "roster",
     "vcard",

@@ -91,10 +91,16 @@ async def test_beyond_the_share_the_block_holds_and_no_report_is_kept(world):
 
 async def test_long_words_and_many_messages_are_cut(world):
     juliet = await world.login("juliet@localhost/balcony")
-    which = "".join(f"<stanza-id xmlns='{ns.STANZA_ID}' by='j@h' id='{n}'/>" for n in range(60))
-    await block(juliet, ("romeo@far.test", report(more=f"<text>{'é' * 3_000}</text>{which}")))
+    host = f"{'h' * 60}.{'o' * 60}.test/"
+    archive, quote = f"j@{host}{'&quot;' * 800}", "&quot;"
+    named = [(archive, quote * 129), (f"j@{host}{quote * 1_000}", "1-7")]
+    named += [(archive, quote * 126 + f"{number}") for number in range(10, 35)]
+    which = "".join(f"<stanza-id xmlns='{ns.STANZA_ID}' by='{by}' id='{id_}'/>" for by, id_ in named)
+    text = f"<text>{'😀' * 3_000}</text>{which}"
+    answer = await block(juliet, (f"{'é' * 500}@{host}{'é' * 500}", report("x" * 255, more=text)))
+    assert answer.get("type") == "result"
     (found,) = (await reports(world)).items
-    assert (found.text, len(found.messages)) == ("é" * 2_000, 50)
+    assert (found.text, len(found.messages)) == ("😀" * 2_000, 20)
 
 
 @pytest.mark.parametrize("reason", ["", "x" * 256])

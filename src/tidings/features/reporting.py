@@ -38,7 +38,11 @@ class ReportingOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How many reports are kept, and for how long."""
 
     per_day: Annotated[
-        int, share("Reports that one account may make in a day.", "the report is not kept")
+        int,
+        share(
+            "Reports that one account may make in a day, each of 65,536 octets at most.",
+            "the report is not kept",
+        ),
     ] = 50
     keep_days: Annotated[int, Meta(description="Days after which a report is forgotten.", ge=1)] = 90
 

@@ -1,6 +1,7 @@
 """Spam reporting: why somebody blocks an address, for the people who run the server (XEP-0377 0.4.1).
 
-Limits: what is beyond 2,000 characters of words and 50 messages is left out; the rest is worth having.
+Limits: what is beyond 2,000 characters of words and 20 messages is left out, and so is a message whose id has
+more than 128 octets, or whose archive an address of more than 1,024; the rest is worth having.
 """
 
 from collections.abc import Iterator
@@ -13,11 +14,13 @@ from tidings.base.errors import StanzaError
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.stanza_ids import StanzaId
-from tidings.wire.xmpp.payloads.strict import read_id
+from tidings.wire.xmpp.payloads.strict import octets, read_id
 
 LONGEST_REASON: Final = 255
 LONGEST_TEXT: Final = 2_000
-MOST_MESSAGES: Final = 50
+MOST_MESSAGES: Final = 20
+LONGEST_ID: Final = 128
+LONGEST_ADDRESS: Final = 1_024
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -51,6 +54,8 @@ def _messages(element: Element) -> Iterator[StanzaId]:
     """Give what can be read of the messages: a wrong one makes no report worthless."""
     for child in element.find_all("stanza-id", ns.STANZA_ID):
         try:
-            yield StanzaId.decode(child)
+            found = StanzaId.decode(child)
         except StanzaError:
             continue
+        if octets(found.id) <= LONGEST_ID and octets(found.by.text) <= LONGEST_ADDRESS:
+            yield found
