@@ -61,6 +61,7 @@ KEEPING = {
     "reporting",
     "room_limits",
     "roster",
+    "upload",
     "vcard",
 }
 """The features that keep what an account, or a stranger through it, gives them."""

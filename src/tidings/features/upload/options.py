@@ -7,21 +7,22 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from tidings.base.shares import share
 from tidings.ports.files import Quota
 
 
 class UploadOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Files that people upload over HTTP (XEP-0363)."""
 
-    max_file_bytes: Annotated[int, Meta(description="Octets of the largest file.", ge=1)] = 104_857_600
-    account_files: Annotated[
-        int, Meta(description="Files that an account may have here; 0 is any number.", ge=0)
-    ] = 10_000
+    max_file_bytes: Annotated[int, share("Octets of the largest file.", "not-acceptable")] = 104_857_600
+    account_files: Annotated[int, share("Files that an account may have here; 0 is any number.", ge=0)] = (
+        10_000
+    )
     account_bytes: Annotated[
         int,
-        Meta(
-            description="Octets that the files of an account may have together; 0 is any number. What is "
-            "announced counts, too.",
+        share(
+            "Octets that the files of an account may have together; 0 is any number. What is announced "
+            "counts, too.",
             ge=0,
         ),
     ] = 1_073_741_824
