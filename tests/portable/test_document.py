@@ -46,7 +46,10 @@ JULIETS = """
  <body>Neither, fair saint</body>
  <delay xmlns='urn:xmpp:delay' from='capulet.com' stamp='1969-07-21T00:32:29Z'>Offline</delay></message>
 </offline-messages>
-<pubsub xmlns='http://jabber.org/protocol/pubsub'/>
+<pubsub xmlns='http://jabber.org/protocol/pubsub'>
+ <items node='urn:example:notes'><item id='one'><note xmlns='urn:example:note'/></item></items>
+</pubsub>
+<scores xmlns='urn:example:games'/>
 """
 
 WHOLE = f"""<?xml version='1.0' encoding='UTF-8'?>
@@ -101,10 +104,11 @@ def test_all_of_a_user_is_read(tmp_path: Path, layout) -> None:
     assert juliet.blocked == {"tybalt@example.com"}
     [waiting] = juliet.undelivered
     assert (waiting.time, waiting.is_sent) == (-14167651_000_000, False)
-    assert sorted(juliet.left_out) == [
-        "<pubsub/> of http://jabber.org/protocol/pubsub",
-        "contacts whose address is none",
-    ]
+    assert sorted(juliet.left_out) == ["<scores/> of urn:example:games", "contacts whose address is none"]
+    (node,) = juliet.nodes
+    assert (node.name, node.config.access_model) == ("urn:example:notes", "presence")
+    (item,) = node.items
+    assert (item.id, item.publisher, item.payload) == ("one", JULIET, b'<note xmlns="urn:example:note"/>')
 
     for _ in range(2):  # as often as it is asked for
         first, second = source.history(JULIET)
