@@ -15,6 +15,7 @@ from tests.features.rooms.test_owners_and_admins import form
 from tests.features.rooms.test_room_races import put_out
 from tests.harness.world import World, WorldClient
 from tidings.base.errors import StreamError
+from tidings.features.rooms.shutdown import RoomShutdown
 from tidings.kernel.time_slice import SLICE_SECONDS
 from tidings.wire.xmpp import ns
 
@@ -125,3 +126,20 @@ async def test_many_who_are_put_out_at_once_go_one_in_a_turn(world: World, how: 
     await world.settle()
     assert sorted(goodbyes(alice)) == sorted(f"User{number}" for number in range(COUNT))
     assert not [each for each in alice.take("message") if each.find("body") is not None]
+
+
+async def test_nobody_is_in_who_waited_to_enter_while_the_service_went_down(world: World) -> None:
+    alice = await occupant(world, "alice", "Alice")
+    others = [await world.login(f"user{number}@localhost/phone") for number in range(COUNT)]
+    world.clock.per_look = 1.01 * SLICE_SECONDS
+    for number, client in enumerate(others):
+        client.push(f"<presence to='{ROOM}/User{number}'><x xmlns='{ns.MUC}'/></presence>")
+    await most_in_a_turn(lambda: sum(len(client.received) > 0 for client in others), 3)
+    shutdown = world.server.hosts["conference.localhost"].feature(RoomShutdown)
+    assert shutdown is not None
+    await shutdown.say_goodbye()
+    await world.settle()
+    last = [client.take("presence")[-1].get("type") for client in (alice, *others)]
+    assert last[:4] == ["unavailable"] * 4
+    assert last[-1] == "error"
+    assert set(last) == {"unavailable", "error"}
