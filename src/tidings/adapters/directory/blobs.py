@@ -98,10 +98,9 @@ class DirectoryBlobs:
             await self.run(lambda: writer.begin(resume=resume))
             yield writer
         finally:
-            # Not awaited: who was cancelled gives the file back all the same.
-            if not writer.is_finished and not resume:
-                self._threads.submit(_unlink, part_of(path))
-            self._threads.submit(os.close, number)
+            # Who is cancelled once more gives the file back all the same; who is not may come again at once.
+            unwanted = None if writer.is_finished or resume else part_of(path)
+            await asyncio.shield(self.run(partial(_let_go, number, unwanted)))
 
     async def offset(self, id_: str) -> int:
         """Tell how many octets of an unfinished blob there are."""
@@ -199,6 +198,15 @@ def _size(path: Path) -> int | None:
         return path.stat().st_size
     except FileNotFoundError:
         return None
+
+
+def _let_go(number: int, unwanted: Path | None) -> None:
+    """Give an unfinished file back, or delete it while nobody else can have it."""
+    try:
+        if unwanted is not None:
+            _unlink(unwanted)
+    finally:
+        os.close(number)
 
 
 def _unlink(path: Path) -> None:
