@@ -160,6 +160,30 @@ async def test_a_stream_that_is_cancelled_leaves_nothing(tmp_path: Path) -> None
     assert files_in(tmp_path) == []
 
 
+async def test_who_is_cancelled_while_a_file_is_opened_leaves_none_open(tmp_path: Path) -> None:
+    blobs = DirectoryBlobs(tmp_path)
+    await put(blobs, ID + "x", b"to read")
+    before = open_files()
+
+    async def write() -> None:
+        async with blobs.write(ID):
+            await asyncio.Event().wait()
+
+    for number in range(40):
+        for task in (asyncio.create_task(write()), asyncio.create_task(octets_of(blobs, ID + "x"))):
+            for _ in range(number % 4):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task])
+    await blobs.close()
+    async with asyncio.timeout(10):
+        while open_files() > before:
+            await asyncio.sleep(0)
+    again = DirectoryBlobs(tmp_path)
+    await put(again, ID, b"nobody holds it")
+    await again.close()
+
+
 async def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:
     blobs = DirectoryBlobs(tmp_path)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -172,6 +196,10 @@ async def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:
     await put(blobs, ID + "x", b"there is room again")
     await blobs.close()
     assert [path.name for path in files_in(tmp_path)] == [ID + "x"]
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def files_in(directory: Path) -> list[Path]:

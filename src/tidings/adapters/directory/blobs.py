@@ -92,7 +92,7 @@ class DirectoryBlobs:
     async def write(self, id_: str, *, resume: bool = False) -> AsyncIterator[DirectoryWriter]:
         """Begin or go on to write a blob."""
         path = self.path_of(id_)
-        number = await self.run(lambda: self._open(path))
+        number = await self._opened(lambda: self._open(path))
         writer = DirectoryWriter(self, id_, number)
         try:
             await self.run(lambda: writer.begin(resume=resume))
@@ -113,7 +113,7 @@ class DirectoryBlobs:
     async def read(self, id_: str, start: int = 0, count: int | None = None) -> AsyncIterator[bytes]:
         """Give octets in pieces."""
         path = self.path_of(id_)
-        number = await self.run(lambda: os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+        number = await self._opened(lambda: os.open(path, os.O_RDONLY | os.O_CLOEXEC))
         try:
             at, left = start, count
             while left is None or left > 0:
@@ -148,6 +148,15 @@ class DirectoryBlobs:
         except OSError as error:
             kind = NoSpace if error.errno in _FULL else BackendError
             raise kind(f"the files in {self._directory}: {error.strerror}") from error
+
+    async def _opened(self, job: Callable[[], int]) -> int:
+        """Open a file; who is cancelled meanwhile leaves none open."""
+        opening = asyncio.ensure_future(self.run(job))
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(_close_opened)
+            raise
 
     def _open(self, path: Path) -> int:
         """Open the unfinished file for one stream alone."""
@@ -198,6 +207,11 @@ def _size(path: Path) -> int | None:
         return path.stat().st_size
     except FileNotFoundError:
         return None
+
+
+def _close_opened(opening: asyncio.Future[int]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        os.close(opening.result())
 
 
 def _let_go(number: int, unwanted: Path | None) -> None:
