@@ -137,6 +137,16 @@ async def test_a_page_of_large_messages_is_short(ledger: SqlLedger) -> None:
     assert len((await ledger.feed_after(page.cursor)).items) == 2
 
 
+async def test_messages_without_a_mark_are_passed_over_and_nothing_else_is(filled: SqlLedger) -> None:
+    await filled.erase(BOB, (1, 2))
+    page = await filled.feed_after(BEGIN, 500, (b"29", b"13"))
+    assert [words(item) for item in page.items if isinstance(item, FeedEntry)] == ["13", "29"]
+    assert [item.position for item in page.items if isinstance(item, FeedErasure)] == [1, 2]
+    assert (page.is_complete, (await filled.feed_after(page.cursor)).items) == (True, ())
+    page = await filled.feed_after(BEGIN, 10, (b"29",))
+    assert (page.is_complete, page.cursor) == (False, (await filled.feed_after(BEGIN, 10)).cursor)
+
+
 async def test_a_page_may_end_inside_a_transaction(filled: SqlLedger) -> None:
     page = await filled.feed_after(BEGIN, limit=24)
     assert [words(item) for item in page.items] == numbers(1, 24)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
 
@@ -80,6 +80,20 @@ async def test_what_is_there_at_the_start_is_read_in_pages(ledger: SqlLedger) ->
     state = await ledger.followers.follower("push")
     assert state is not None
     assert (await ledger.feed_after(state.cursor)).items == ()
+
+
+async def test_what_has_no_mark_is_passed_over_and_not_looked_at_again(ledger: SqlLedger) -> None:
+    await talk(ledger, *range(1, 11))
+    reader = Reader()
+    process, follower = await started(ledger, reader, Pace(limit=3, marks=(b"7", b"none")))
+    await process.pass_time(POLL)
+    assert (reader.read, follower.lag) == (["7"], 0)
+    state = await ledger.followers.follower("push")
+    assert state is not None
+    assert (await ledger.feed_after(state.cursor)).items == ()
+    await talk(ledger, 11, 17)
+    await process.settle()
+    assert (reader.read, follower.lag) == (["7", "17"], 0)
 
 
 async def test_the_writer_wakes_followers_at_once(ledger: SqlLedger) -> None:
@@ -328,10 +342,10 @@ async def test_a_ledger_that_does_not_answer_is_waited_for(ledger: SqlLedger) ->
     before = ledger.feed_after
     outage = [BackendError("the disk is full")] * 3
 
-    async def feed_after(cursor: Cursor, limit: int = 500) -> FeedPage:
+    async def feed_after(cursor: Cursor, limit: int = 500, marks: Sequence[bytes] = ()) -> FeedPage:
         if outage:
             raise outage.pop()
-        return await before(cursor, limit)
+        return await before(cursor, limit, marks)
 
     ledger.feed_after = feed_after  # type: ignore[method-assign]
     await process.pass_time(60)

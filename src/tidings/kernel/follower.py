@@ -63,6 +63,8 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     """Gives the seconds between two pages."""
     limit: int = 100
     """The most messages of a page."""
+    marks: tuple[bytes, ...] = ()
+    """With these, messages that contain none of them are passed over, which costs little."""
     tries: int = 5
     """How often a thing is tried before it is put aside."""
     from_now: bool = False
@@ -158,7 +160,7 @@ class Follower:
         if (self._done is None or self._has_retries) and not await self._own():
             return LEASE
         page = await self._read()
-        if page.items:
+        if page.items or (self._pace.marks and page.cursor != self._done):
             before = self._done
             if not await self._own():
                 return LEASE
@@ -226,8 +228,8 @@ class Follower:
         """Read on; after some bugs a thing at a time, until the one that causes them is put aside."""
         assert self._done is not None
         if self._bugs < self._pace.tries:
-            return await self._ledger.feed_after(self._done, self._pace.limit)
-        page = _first_of(await self._ledger.feed_after(self._done, 1))
+            return await self._ledger.feed_after(self._done, self._pace.limit, self._pace.marks)
+        page = _first_of(await self._ledger.feed_after(self._done, 1, self._pace.marks))
         if self._bugs >= 2 * self._pace.tries and page.items and await self._own():
             await self._put_aside(page.items[0], "it ends in a bug, which the log tells")
             return await self._read()

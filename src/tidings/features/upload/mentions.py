@@ -37,6 +37,8 @@ PAUSE: Final = 0.05
 """Seconds between two pages."""
 PAGE: Final = 500
 """The most messages of a page."""
+MARKS: Final = (f"{PATH}/".encode(), b"retract")
+"""One of these is in whatever names a file, and in every retraction, whichever document it is by."""
 MOST: Final = 100
 """So many files are counted that one message names; of more, those that stand first."""
 
@@ -47,7 +49,7 @@ class FileMentions:
     """Notes what messages name, and lets files go that none names any longer."""
 
     name = "file_mentions"
-    pace = Pace(delay=DELAY, pause=lambda: PAUSE, limit=PAGE)
+    pace = Pace(delay=DELAY, pause=lambda: PAUSE, limit=PAGE, marks=MARKS)
 
     def __init__(self, files: FileStore, ledger: Ledger, cleaning: FileCleaning) -> None:
         self._files = files

@@ -262,11 +262,12 @@ class Ledger(Protocol):
         """Give the incarnation of this ledger and the number of its last transaction."""
         ...
 
-    async def feed_after(self, cursor: Cursor, limit: int = 500) -> FeedPage:
+    async def feed_after(self, cursor: Cursor, limit: int = 500, marks: Sequence[bytes] = ()) -> FeedPage:
         """Give what stands in the feed from a cursor on: at most so many messages, and as many events.
 
-        What was forgotten before somebody came to read it is told as a gap. A cursor without an incarnation
-        begins with the oldest there is.
+        With `marks`, messages that contain none of these octets are passed over; so many are looked at. What
+        was forgotten before somebody came to read it is told as a gap. A cursor without an incarnation begins
+        with the oldest there is.
         """
         ...
 

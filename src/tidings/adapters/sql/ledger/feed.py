@@ -68,8 +68,11 @@ class FeedReader:
         self._reader = reader
         self._run = reader.run
 
-    def page(self, cursor: Cursor, limit: int) -> FeedPage:
-        """Give what stands behind a cursor: about so many messages, and as many events."""
+    def page(self, cursor: Cursor, limit: int, marks: Sequence[bytes] = ()) -> FeedPage:
+        """Give what stands behind a cursor: about so many messages, and as many events.
+
+        With `marks`, messages that contain none of them are not read any further: most work is in the rest.
+        """
         incarnation, last = self._last()
         end = (last + 1) * PER_FEED
         start = min(cursor.feed * PER_FEED + min(cursor.number, _FIRST_ERASURE), end)
@@ -82,7 +85,7 @@ class FeedReader:
         if len(events) > limit:
             stop = events.pop()[0]
         erased, stop = self._erasures(start, stop)
-        found: list[FeedItem] = [*self._messages(start, stop)]
+        found: list[FeedItem] = [*self._messages(start, stop, marks)]
         found += [_event(row) for row in events if row[0] < stop]
         found += self._told(erased, cursor)
         # The last of all: what was forgotten during this is missing above, and noted here.
@@ -103,8 +106,12 @@ class FeedReader:
         taken = min(taken, limit)
         return int(lengths[taken][0]) if taken < len(lengths) else end
 
-    def _messages(self, start: int, stop: int) -> Iterable[FeedEntry]:
+    def _messages(self, start: int, stop: int, marks: Sequence[bytes]) -> Iterable[FeedEntry]:
         rows = self._run(_MESSAGES, start, stop)
+        if marks:
+            rows = [row for row in rows if any(mark in row[3] for mark in marks)]
+        if not rows:
+            return
         places = {row[0]: decode_places(bytes(row[2])).places for row in rows}
         pairs = sorted({place[::2] for each in places.values() for place in each})
         entries = {row[:2]: row for row in self._reader.sql.find(_ENTRIES, pairs)}

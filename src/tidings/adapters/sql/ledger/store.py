@@ -313,9 +313,9 @@ class SqlLedger:
         """Give the incarnation of this ledger and the number of its last transaction."""
         return await self._read(lambda reader: ChangesReader(reader).feed())
 
-    async def feed_after(self, cursor: Cursor, limit: int = 500) -> FeedPage:
+    async def feed_after(self, cursor: Cursor, limit: int = 500, marks: Sequence[bytes] = ()) -> FeedPage:
         """Give what stands in the feed from a cursor on."""
-        return await self._read(lambda reader: FeedReader(reader).page(cursor, limit), is_long=True)
+        return await self._read(lambda reader: FeedReader(reader).page(cursor, limit, marks), is_long=True)
 
     async def archives(self, domain: str, after: str = "", limit: int = 500) -> tuple[Jid, ...]:
         """List the archives of a domain in a fixed order."""
