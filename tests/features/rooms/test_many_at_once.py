@@ -11,7 +11,8 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from tests.features.rooms.stage import ROOM, enter, occupant, say, shown, start
-from tests.features.rooms.test_owners_and_admins import form
+from tests.features.rooms.test_affiliation_versions import rejoin, told
+from tests.features.rooms.test_owners_and_admins import form, owner
 from tests.features.rooms.test_room_races import put_out
 from tests.harness.world import World, WorldClient
 from tidings.base.errors import StreamError
@@ -143,3 +144,22 @@ async def test_nobody_is_in_who_waited_to_enter_while_the_service_went_down(worl
     assert last[:4] == ["unavailable"] * 4
     assert last[-1] == "error"
     assert set(last) == {"unavailable", "error"}
+
+
+async def test_versions_of_two_changes_that_are_told_at_once_come_in_their_order(world: World) -> None:
+    alice, others = await crowd(world)
+    follower, world.clock.per_look = others[0], 0
+    await follower.send(f"<presence to='{ROOM}' type='unavailable'/>")
+    await owner(alice, form(whois="anyone"))
+    await alice.send(put_out(f"<item jid='{others[10].jid.bare}' affiliation='admin'/>"))
+    follower.take()
+    _, known, _ = await rejoin(follower)
+    follower.take()
+    world.clock.per_look = 1.01 * SLICE_SECONDS
+    for by, affiliation in ((alice, "member"), (others[10], "none")):
+        named = "".join(f"<item jid='{each.jid.bare}' affiliation='{affiliation}'/>" for each in others[1:10])
+        by.push(put_out(named))
+    await world.settle()
+    steps = [step for each in follower.take("presence") if (step := told(each)) is not None]
+    assert len(steps) == 18
+    assert [since for since, _, _ in steps] == [known, *(until for _, until, _ in steps[:-1])]

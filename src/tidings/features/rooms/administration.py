@@ -31,7 +31,7 @@ from tidings.features.rooms.nicknames import prepared
 from tidings.features.rooms.room import Membership, Occupant, Room, RoomState
 from tidings.features.rooms.room_access import existing, may_list
 from tidings.features.rooms.room_requests import invited_through
-from tidings.features.rooms.showing import Showing
+from tidings.features.rooms.showing import Showing, one_after_another
 from tidings.features.rooms.standing import is_service, standing
 from tidings.features.rooms.storing import Change, RoomStore
 from tidings.kernel.feature import Addressee, Feature, Spec, handles
@@ -206,6 +206,19 @@ class RoomAdministrators(Feature):
 
         `actor` is the name of who has done it, `leaving` somebody who goes whatever he may.
         """
+        steps = self._shown_changes(room, before, change, reasons, actor, leaving=leaving)
+        yield one_after_another(room, steps)
+
+    def _shown_changes(
+        self,
+        room: Room,
+        before: dict[Jid, Affiliation],
+        change: Change,
+        reasons: dict[Jid, str],
+        actor: str,
+        *,
+        leaving: Jid | None,
+    ) -> Iterator[MaybeAwaitable]:
         moderated, occupants = room.configuration.is_moderated, room.occupants
         away: list[Jid] = []
         for jid, was in before.items():

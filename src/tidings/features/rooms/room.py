@@ -311,6 +311,7 @@ class Occupants:
 STATE: Final[Slot[RoomState]] = Slot("rooms.state", default=None, is_guarded=True)  # type: ignore[arg-type]  # see `Room.state`
 OCCUPANTS: Final[Slot[Occupants]] = Slot("rooms.occupants", factory=Occupants)
 CHANGING: Final[Slot[asyncio.Lock]] = Slot("rooms.changing", factory=asyncio.Lock)
+TELLING: Final[Slot[asyncio.Lock]] = Slot("rooms.telling", factory=asyncio.Lock)
 
 
 class Room(Entity):
@@ -337,6 +338,11 @@ class Room(Entity):
     def changing(self) -> asyncio.Lock:
         """Held by who changes what is kept of it."""
         return self[CHANGING]
+
+    @property
+    def telling(self) -> asyncio.Lock:
+        """Held by who tells what has become of people; after `changing`, where both are."""
+        return self[TELLING]
 
     def occupant_id(self, jid: Jid) -> str:
         """Give what the room calls a person (XEP-0421 §3.1): nobody finds out who that is."""

@@ -13,7 +13,7 @@ from tidings.features.rooms.affiliation import Affiliation, Role
 from tidings.features.rooms.affiliation_version import VersionStep
 from tidings.features.rooms.presence_writing import absence_of, known_presence_of, presence_of
 from tidings.features.rooms.room import Occupant, Room
-from tidings.kernel.maybe_awaitable import MaybeAwaitable, in_turn
+from tidings.kernel.maybe_awaitable import MaybeAwaitable, in_turn, until_done
 from tidings.kernel.outgoing import Outgoing
 from tidings.kernel.session import Session
 from tidings.messages.fanout import fan_out_from
@@ -25,6 +25,15 @@ from tidings.wire.xmpp.payloads.muc_user import Destruction, Status, about_occup
 from tidings.wire.xmpp.stanza import Stanza
 
 Device = tuple[Jid, Session | None]
+
+
+async def one_after_another(room: Room, steps: Iterable[MaybeAwaitable]) -> None:
+    """Tell of one change before the next one, though others have their turn within it.
+
+    Whoever follows the versions of affiliations would miss one (XEP-0463 §5.2).
+    """
+    async with room.telling:
+        await until_done(in_turn(steps))
 
 
 class Showing:

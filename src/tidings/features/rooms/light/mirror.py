@@ -13,10 +13,10 @@ from tidings.features.rooms.entrance import Entrance
 from tidings.features.rooms.light.options import LightOptions
 from tidings.features.rooms.room import Room
 from tidings.features.rooms.room_change import RoomChanged
-from tidings.features.rooms.showing import Showing
+from tidings.features.rooms.showing import Showing, one_after_another
 from tidings.kernel.feature import Feature, listens
 from tidings.kernel.host import Host
-from tidings.kernel.maybe_awaitable import MaybeAwaitable, in_turn
+from tidings.kernel.maybe_awaitable import MaybeAwaitable
 from tidings.messages.router import Router
 from tidings.wire.xmpp.payloads.muc_user import Status, about_occupant
 from tidings.wire.xmpp.stanza import Stanza
@@ -38,7 +38,7 @@ class LightMirror(Feature):
         """Show it, where it came through that door and somebody is there to see it."""
         if not event.change.door or not len(event.room.occupants):
             return None
-        return in_turn(self._steps(event))
+        return one_after_another(event.room, self._steps(event))
 
     def _steps(self, event: RoomChanged) -> Iterator[MaybeAwaitable]:
         room, change = event.room, event.change
