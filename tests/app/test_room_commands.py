@@ -100,7 +100,7 @@ def test_a_wrong_word_gets_the_nearest_right_one(server: ServerProcess) -> None:
 
 def test_completion_knows_the_operations() -> None:
     shown = [each[0] for each in candidates(commands.shipped(), ["muc", "set-"])]
-    assert shown == ["set-affiliation", "set-role"]
+    assert shown == ["set-affiliation", "set-role", "set-retention"]
     shown = [each[0] for each in candidates(commands.shipped(), ["muc", "set-role", "--role", ""])]
     assert shown == ["moderator", "participant", "visitor"]
 

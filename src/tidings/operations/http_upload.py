@@ -184,7 +184,7 @@ async def list_files(context: Context, request: ListFiles) -> Page[FileInfo]:
 async def remove(context: Context, request: OneFile) -> Removed:
     """Remove a file of an account: nobody can have it any more.
 
-    Its octets are deleted within a minute.
+    Its octets are deleted within a minute. This cannot be undone.
     """
     found = await context.stores.files.get(request.id)
     if found is None or found.owner != request.user:

@@ -79,7 +79,7 @@ async def remove(context: Context, request: OneReport) -> ReportRemoved:
     """Remove a report that has been dealt with.
 
     The address that it is about stays blocked by who has made it. Without this, reports are forgotten after
-    `keep_days` in [features.reporting].
+    `keep_days` in [features.reporting]. This cannot be undone.
     """
     if not await Reports(context.stores.documents).remove(request.domain, request.id):
         raise OperationError("not-found", f"there is no report {request.id}")
