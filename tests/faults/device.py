@@ -138,8 +138,9 @@ class Device:
         while not self._ended:
             try:
                 await self._connect()
-            except (OSError, StreamBrokenError, TimeoutError):
-                pass
+            except (OSError, StreamBrokenError, TimeoutError) as reason:
+                if not self.story or self.story[-1] != str(reason):
+                    self.story.append(str(reason))
             finally:
                 self._is_open = False
                 if self._stream is not None:
@@ -155,6 +156,7 @@ class Device:
             self.logins += 1
             if self._resumption and await self._resume(self._stream):
                 self.resumptions += 1
+                self.rooms.go_on()
             else:
                 await self._begin(self._stream)
         self._is_open = True

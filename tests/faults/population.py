@@ -226,7 +226,8 @@ class Population:
             await asyncio.sleep(0.03)
         waiting = [
             f"{device.name}/{device.resource} ({device.kind.name}): ready {device.is_ready}, "
-            f"{device.under_way} under way"
+            f"{device.under_way} under way, logged in {device.logins} times, "
+            f"waits in rooms for {device.rooms.pending}; {'; '.join(device.story)}"
             for device in self.devices
             if not device.is_settled
         ]

@@ -103,6 +103,8 @@ class Visits:
         self._held: dict[str, list[etree._Element]] = {}
         """What arrived in the rooms that are being caught up with."""
         self._entering: set[str] = set()
+        self._refused: set[str] = set()
+        """Rooms that answered with an error. The session outlasts that where it is resumed."""
         self._after: dict[str, str] = {}
         self._again: set[str] = set()
         self._live: set[str] = set()
@@ -120,6 +122,18 @@ class Visits:
         return not self._held and not self._changes
 
     @property
+    def pending(self) -> str:
+        """Say what it waits for, for the text of a failure."""
+        waiting = {
+            "entering": self._entering,
+            "catching up": self._held,
+            "changes": self._changes,
+            "outside": self._outside,
+            "after": self._after,
+        }
+        return ", ".join(f"{what} {sorted(each)}" for what, each in waiting.items() if each) or "nothing"
+
+    @property
     def inside(self) -> list[str]:
         """The rooms in which it can speak, as far as it knows."""
         return [room for room in self.doors if room not in self._outside]
@@ -128,14 +142,25 @@ class Visits:
 
     def begin(self) -> None:
         """Enter every room in a session that has just begun, and ask what has been missed."""
-        for pending in (self._live, self._held, self._entering, self._changes, self._again):
-            pending.clear()
+        pending = (self._live, self._held, self._entering, self._refused, self._changes, self._again)
+        for each in pending:
+            each.clear()
         self._is_arriving = self._is_syncing
         for room, door in self.doors.items():
             self._held[room] = []
             if door is Door.MUC:
                 self._enter(room)
             elif not self._is_arriving:
+                self._ask(room)
+
+    def go_on(self) -> None:
+        """Ask again, in a session that is resumed, what was refused; nobody else would."""
+        refused = sorted(self._refused)
+        self._refused.clear()
+        for room in refused:
+            if room in self._entering:
+                self._enter(room)
+            else:
                 self._ask(room)
 
     def leave(self, room: str) -> None:
@@ -239,6 +264,7 @@ class Visits:
         if not room:
             return False
         if presence.get("type") == "error":
+            self._refused.add(room)
             raise ConnectionError(f"not let in: {etree.tostring(presence, encoding='unicode')}")
         codes = {status.get("code") for status in presence.iter(STATUS)}
         if presence.get("type") is None and "110" in codes and room in self._entering:
@@ -333,6 +359,7 @@ class Visits:
         if fin is None:
             conditions = {etree.QName(each).localname for each in iq.iterfind(f"{{{CLIENT}}}error/*")}
             if not (conditions & _NO_ENTRY and (self._name, room) == (LEAVER, LANE)):
+                self._refused.add(room)
                 raise ConnectionError(f"no archive: {etree.tostring(iq, encoding='unicode')}")
             self._outside.add(room)
             self._caught_up(room)
