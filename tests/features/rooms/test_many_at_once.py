@@ -16,6 +16,8 @@ from tests.features.rooms.test_owners_and_admins import form, owner
 from tests.features.rooms.test_room_races import put_out
 from tests.harness.world import World, WorldClient
 from tidings.base.errors import StreamError
+from tidings.base.jid import Jid
+from tidings.features.rooms.room import room_of
 from tidings.features.rooms.shutdown import RoomShutdown
 from tidings.kernel.time_slice import SLICE_SECONDS
 from tidings.wire.xmpp import ns
@@ -30,10 +32,10 @@ async def world() -> AsyncIterator[World]:
     await world.stop()
 
 
-async def crowd(world: World) -> tuple[WorldClient, list[WorldClient]]:
+async def crowd(world: World, count: int = COUNT) -> tuple[WorldClient, list[WorldClient]]:
     """Give the owner of a room and many others who are in it; from here on everything takes long."""
     alice = await occupant(world, "alice", "Alice")
-    others = [await occupant(world, f"user{number}", f"User{number}") for number in range(COUNT)]
+    others = [await occupant(world, f"user{number}", f"User{number}") for number in range(count)]
     for client in (alice, *others):
         client.take()
     world.clock.per_look = 1.01 * SLICE_SECONDS
@@ -71,6 +73,19 @@ async def test_many_enter_one_in_a_turn_and_in_order(world: World) -> None:
         names = [shown(each)[0] if each.name == "presence" else "" for each in client.take()]
         present = ["Alice", *(f"User{n}" for n in range(number + 1))]
         assert names == [*present, "", *(f"User{n}" for n in range(number + 1, COUNT))]
+
+
+async def test_who_enters_first_to_see_all_addresses_has_them_written_some_in_a_turn(world: World) -> None:
+    alice, _ = await crowd(world, count := 230)
+    await alice.send(put_out("<item affiliation='admin' jid='bob@localhost'/>"))
+    bob = await world.login("bob@localhost/phone")
+    room = room_of(world.server.hosts["conference.localhost"].directory.get(Jid(ROOM)))
+    bob.push(f"<presence to='{ROOM}/Bob'><x xmlns='{ns.MUC}'/></presence>")
+    people = list(room.occupants)
+    assert await most_in_a_turn(lambda: sum(True in each.written for each in people), count + 1) <= 100
+    await world.settle()
+    names = [shown(each)[0] for each in bob.take("presence")]
+    assert names == ["Alice", *(f"User{number}" for number in range(count)), "Bob"]
 
 
 async def test_many_who_are_lost_leave_one_in_a_turn(world: World) -> None:

@@ -191,6 +191,8 @@ class Entrance(Feature):
             await recent.load(room, self._ledger, most_octets)
             await self._use_link(room, device.bare, entering, presence)
             await until_done(self._attendance.time_slice.turn())
+            role = kept_roles.role_of(room, device.bare)
+            await self._showing.write_ahead(room, role, self._attendance.time_slice)
             room = room_of(self._host.directory.get(room.jid) or room)  # one may have taken its place
             affiliations: Sequence[Stanza] = ()
             since = entering.affiliations_since

@@ -6,6 +6,7 @@ Who may see real addresses gets another presence than who may not; each of both 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Final
 
 from tidings.base.jid import Jid
 from tidings.features.rooms.absent_members import told_of_absent
@@ -16,6 +17,7 @@ from tidings.features.rooms.room import Occupant, Room
 from tidings.kernel.maybe_awaitable import MaybeAwaitable, in_turn, until_done
 from tidings.kernel.outgoing import Outgoing
 from tidings.kernel.session import Session
+from tidings.kernel.time_slice import TimeSlice
 from tidings.messages.fanout import fan_out_from
 from tidings.messages.router import Router
 from tidings.wire.xml.element import Element
@@ -25,6 +27,9 @@ from tidings.wire.xmpp.payloads.muc_user import Destruction, Status, about_occup
 from tidings.wire.xmpp.stanza import Stanza
 
 Device = tuple[Jid, Session | None]
+
+_AT_ONCE: Final = 100
+"""Presences that are written in one turn of the event loop."""
 
 
 async def one_after_another(room: Room, steps: Iterable[MaybeAwaitable]) -> None:
@@ -41,6 +46,19 @@ class Showing:
 
     def __init__(self, router: Router) -> None:
         self._router = router
+
+    async def write_ahead(self, room: Room, role: Role, time_slice: TimeSlice) -> None:
+        """Write how everybody is shown to who is about to enter in a role, some in each turn that has time.
+
+        The first moderator in a large room would else have thousands of presences written in one turn.
+        """
+        sees = _sees_addresses(room, role)
+        unwritten = [other for other in room.occupants if sees not in other.written]
+        for number, other in enumerate(unwritten, 1):
+            if number % _AT_ONCE == 0:
+                await until_done(time_slice.turn())
+            if other.devices:  # else he has left meanwhile
+                known_presence_of(room, other, next(reversed(other.devices)) if sees else None)
 
     def entered(
         self,
@@ -72,7 +90,7 @@ class Showing:
         statuses: tuple[int, ...],
         history: Sequence[Stanza],
     ) -> Iterator[MaybeAwaitable]:
-        sees = _sees_addresses(room, occupant)
+        sees = _sees_addresses(room, occupant.role)
         for other in room.occupants:  # §7.2.2
             if other is not occupant:
                 jid = next(reversed(other.devices)) if sees else None
@@ -241,7 +259,7 @@ class Showing:
 
         def steps() -> Iterator[MaybeAwaitable]:
             yield self._to_others(room, occupant, written, next(reversed(occupant.devices)))
-            sees = _sees_addresses(room, occupant)
+            sees = _sees_addresses(room, occupant.role)
             for jid, device in list(occupant.devices.items()):
                 if jid != besides:
                     yield self._send(
@@ -291,8 +309,8 @@ class Showing:
         return None
 
 
-def _sees_addresses(room: Room, occupant: Occupant) -> bool:
-    return not room.configuration.is_anonymous or occupant.role is Role.MODERATOR
+def _sees_addresses(room: Room, role: Role) -> bool:
+    return not room.configuration.is_anonymous or role is Role.MODERATOR
 
 
 def subject_of(room: Room) -> Stanza:
