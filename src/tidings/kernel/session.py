@@ -343,7 +343,7 @@ class Session(Slotted):
         self.cut(StreamError("resource-constraint", reason))
 
     def cut(self, error: StreamError) -> None:
-        """End a session for which too much waits, and let go of that.
+        """End a session whose device finds elsewhere what it lacks, and let go of what waits for it.
 
         It ends a moment later: whoever sends may be going through the sessions.
         """

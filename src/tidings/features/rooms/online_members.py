@@ -6,7 +6,8 @@ and go and when members change, and nobody who is away has a place in it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+import contextlib
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final, Protocol
 
 from tidings.base.jid import Jid
@@ -16,6 +17,8 @@ from tidings.kernel.slots import Slot
 _NOBODY: Final[Collection[Account]] = ()
 _ROOMS: Final[Slot[dict[Jid, OnlineMembers]]] = Slot("rooms.light.online", factory=dict)
 """The rooms, by their own addresses, that have an account in an index, and which index that is."""
+_LEFT: Final[Slot[set[Jid] | None]] = Slot("rooms.light.left", default=None)
+"""What an account has left while its rooms are being read; None while they are not."""
 
 
 class Interest(Protocol):
@@ -41,8 +44,10 @@ class OnlineMembers:
 
     def add(self, account: Account, rooms: Iterable[Jid]) -> None:
         """Note that an account is there, and in these rooms."""
-        mine = account[_ROOMS]
+        mine, left = account[_ROOMS], account[_LEFT]
         for room in rooms:
+            if left is not None:
+                left.discard(room)
             found = self._by_room.get(room)
             if found is None:
                 found = self._by_room[room] = {}
@@ -53,6 +58,9 @@ class OnlineMembers:
     def drop(self, account: Account, room: Jid) -> None:
         """Note that an account is not there, or not in a room any more."""
         account[_ROOMS].pop(room, None)
+        left = account[_LEFT]
+        if left is not None:
+            left.add(room)
         found = self._by_room.get(room)
         if found is not None:
             found.pop(account.jid, None)
@@ -72,6 +80,17 @@ class OnlineMembers:
     def _tell(self, room: Jid, *, has_some: bool) -> None:
         if self.when_known is not None:
             self.when_known(room, has_some=has_some)
+
+
+@contextlib.contextmanager
+def rooms_left(account: Account) -> Iterator[set[Jid]]:
+    """Give what an account leaves while its rooms are being read, which may be among them still."""
+    left: set[Jid] = set()
+    account[_LEFT] = left
+    try:
+        yield left
+    finally:
+        account[_LEFT] = None
 
 
 def leave(account: Account) -> None:

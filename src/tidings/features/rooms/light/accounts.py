@@ -6,9 +6,12 @@ client is answered anything else, so that nothing is missed that it would not fi
 
 from __future__ import annotations
 
+import asyncio
+from typing import Final
+
 import structlog
 
-from tidings.base.errors import BackendError
+from tidings.base.errors import BackendError, StreamError
 from tidings.base.jid import Jid
 from tidings.features.rooms.light.discovery import SERVICE_NAME, LightDiscovery
 from tidings.features.rooms.light.light_kind import LightKind, service_for
@@ -16,10 +19,9 @@ from tidings.features.rooms.light.options import LightOptions
 from tidings.features.rooms.light.settings import name_of
 from tidings.features.rooms.light_delivery import LightDelivery
 from tidings.features.rooms.light_view import version_of
-from tidings.features.rooms.online_members import leave
+from tidings.features.rooms.online_members import leave, rooms_left
 from tidings.features.rooms.room import room_of
 from tidings.features.rooms.rooms_of_account import rooms_of
-from tidings.kernel.account import Account
 from tidings.kernel.current import Current
 from tidings.kernel.domains import Domains
 from tidings.kernel.events import DiscoItems, PresenceSent, RosterWanted, SessionEnded
@@ -27,6 +29,7 @@ from tidings.kernel.feature import Feature, listens
 from tidings.kernel.hooks import Stage
 from tidings.kernel.host import Host
 from tidings.kernel.maybe_awaitable import MaybeAwaitable
+from tidings.kernel.session import Session
 from tidings.kernel.slots import Slot
 from tidings.messages.router import Router
 from tidings.ports.ledger import Ledger
@@ -35,8 +38,10 @@ from tidings.wire.xmpp import ns
 
 log = structlog.get_logger("tidings.rooms")
 
-_IS_NOTED: Slot[bool] = Slot("rooms.light.noted", default=False)
+_IS_NOTED: Final[Slot[bool]] = Slot("rooms.light.noted", default=False)
 """Whether an account is in the index of its rooms."""
+_NOTING: Final[Slot[asyncio.Lock]] = Slot("rooms.light.noting", factory=asyncio.Lock)
+"""Held while an account is brought into the index."""
 
 
 class LightAccounts(Feature):
@@ -58,25 +63,36 @@ class LightAccounts(Feature):
     @listens(PresenceSent, stage=Stage.STORE)
     def note(self, event: PresenceSent) -> MaybeAwaitable:
         """Note an account that comes in the rooms that it is in."""
-        account, stanza = event.session.account, event.stanza
-        if stanza.to is not None or stanza.kind or account[_IS_NOTED] or self._service() is None:
+        stanza = event.stanza
+        if stanza.to is not None or stanza.kind:
             return None
-        account[_IS_NOTED] = True
-        return self._note(account)
+        if event.session.account[_IS_NOTED] or self._service() is None:
+            return None
+        return self._note(event.session)
 
-    async def _note(self, account: Account) -> None:
-        try:
-            found = await self._rooms_of(account.jid)
-        except BackendError as error:
-            log.error("rooms_unknown", account=account.jid.text, reason=str(error))
-            found, account[_IS_NOTED] = {}, False  # tried again with the next presence
-        if not account.sessions:
-            account[_IS_NOTED] = False
-            return
-        for domain, rooms in found.items():
-            light = self._delivery(domain)
-            if light is not None:
-                light.online.add(account, rooms)
+    async def _note(self, session: Session) -> None:
+        """Note an account, for all of its devices that come meanwhile.
+
+        A device whose account cannot be noted is sent away: it would believe that it is told everything.
+        """
+        account = session.account
+        async with account[_NOTING]:
+            if account[_IS_NOTED]:
+                return
+            try:
+                with rooms_left(account) as left:
+                    found = await self._rooms_of(account.jid)
+            except BackendError as error:
+                log.error("rooms_unknown", account=account.jid.text, reason=str(error))
+                session.cut(StreamError("internal-server-error", "your rooms cannot be read now; come back"))
+                return
+            if session.ended:
+                return  # if it was the last one, what has changed since may have been noted nowhere
+            account[_IS_NOTED] = True
+            for domain, rooms in found.items():
+                light = self._delivery(domain)
+                if light is not None:
+                    light.online.add(account, [room for room in rooms if room not in left])
 
     async def _rooms_of(self, jid: Jid) -> dict[str, list[Jid]]:
         """Give the rooms that an account knows by MUC Light, by their host."""
