@@ -51,7 +51,7 @@ faults: $(VENV)/dev.stamp
 
 ## interop: try what needs large programs of others, such as ejabberd or a browser; SCREENSHOTS=folder keeps pictures
 .PHONY: interop
-interop: $(VENV)/dev.stamp
+interop: $(VENV)/foreign.stamp
 	tests/install.sh foreign
 	$(BIN)/python -m pytest tests/foreign $(ARGS)
 
@@ -107,4 +107,8 @@ $(VENV)/serve.stamp: pyproject.toml | $(VENV)/bin/python
 $(VENV)/dev.stamp: $(VENV)/serve.stamp
 	$(INSTALL) --upgrade 'pip>=25.1'
 	$(INSTALL) --group dev
+	touch $@
+
+$(VENV)/foreign.stamp: $(VENV)/dev.stamp
+	$(INSTALL) --group foreign
 	touch $@

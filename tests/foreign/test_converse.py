@@ -16,7 +16,7 @@ from slixmpp import JID, Message
 from tests.foreign.converse_client import converse
 from tests.harness.chromium import chromium
 from tests.harness.server_process import ServerProcess
-from tests.interop.conftest import Account, make_account
+from tests.interop.conftest import befriend, make_account
 from tests.interop.room_people import light_person, takes_text
 from tests.interop.slixmpp_client import PATIENCE, logged_in
 
@@ -29,15 +29,6 @@ def server(tmp_path: Path) -> Iterator[ServerProcess]:
     running = ServerProcess.start(tmp_path)
     yield running
     running.stop()
-
-
-def befriend(server: ServerProcess, one: Account, other: Account) -> None:
-    """Let two people be contacts, who see each other's presence."""
-    done = server.command(
-        *("roster", "add", "--user", one.bare, "--contact", other.bare),
-        *("--subscription", "both", "--both-sides"),
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 async def test_a_room(server: ServerProcess, tmp_path: Path) -> None:

@@ -60,6 +60,15 @@ def make_account(server: ServerProcess, name: str) -> Account:
     return account
 
 
+def befriend(server: ServerProcess, one: Account, other: Account) -> None:
+    """Let two people be contacts, who see each other's presence."""
+    done = server.command(
+        *("roster", "add", "--user", one.bare, "--contact", other.bare),
+        *("--subscription", "both", "--both-sides"),
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.fixture
 def profanity() -> str:
     command = shutil.which("profanity")

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import slixmpp
@@ -27,8 +27,9 @@ class SlixmppPerson(slixmpp.ClientXMPP):
         direct_tls: bool = False,
         resource: str = "slixmpp",
         plugins: tuple[str, ...] = (),
+        options: Mapping[str, dict[str, Any]] | None = None,
     ) -> None:
-        super().__init__(f"{account.bare}/{resource}", account.password)
+        super().__init__(f"{account.bare}/{resource}", account.password, plugin_config=dict(options or {}))
         for plugin in plugins:
             self.register_plugin(plugin)
         self.ca_certs = server.authority
@@ -123,9 +124,12 @@ async def logged_in(
     direct_tls: bool = False,
     resource: str = "slixmpp",
     plugins: tuple[str, ...] = (),
+    options: Mapping[str, dict[str, Any]] | None = None,
 ) -> AsyncIterator[SlixmppPerson]:
-    """A person who is logged in and is logged out afterwards."""
-    person = SlixmppPerson(account, server, direct_tls=direct_tls, resource=resource, plugins=plugins)
+    """A person who is logged in and is logged out afterwards; options are those of plugins."""
+    person = SlixmppPerson(
+        account, server, direct_tls=direct_tls, resource=resource, plugins=plugins, options=options
+    )
     try:
         await person.log_in()
         yield person
