@@ -49,6 +49,11 @@ if [[ ${1-} == foreign ]]; then # what `make interop` needs beside
   need ejabberd /usr/sbin/ejabberdctl
   need_command golang-go go
   need_command chromium chromium
+  need_command gajim gajim
+  need_command xvfb Xvfb
+  need_command xdotool xdotool
+  need_command xclip xclip
+  need_command dbus-daemon dbus-daemon
 fi
 
 if ((${#missing[@]})); then
