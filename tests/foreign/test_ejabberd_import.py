@@ -31,6 +31,6 @@ async def test_the_people_of_a_server_find_everything(tmp_path: Path, storage: s
     assert (report.accounts, report.messages) == (2, 8)
     await world.stop()
 
-    world, report = await come_over(Xep0227(server.export()), has_archives=False)
+    world, report = await come_over(Xep0227(server.export()), has_archives=False, has_nodes=False)
     assert (report.accounts, report.messages) == (2, 1)
     await world.stop()

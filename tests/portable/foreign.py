@@ -12,7 +12,9 @@ from tidings.base.jid import Jid
 from tidings.portable.account import Source
 from tidings.portable.importing import Importer, ImportReport
 from tidings.ports.ledger.reading import InboxQuery
+from tidings.ports.nodes import AccessModel, Affiliation, ItemQuery
 from tidings.ports.roster import Subscription
+from tidings.ports.stores import Stores
 from tidings.wire.xml.writer import escape_text
 from tidings.wire.xmpp.sasl.keys import verify_password
 
@@ -28,9 +30,34 @@ CARD = (
 )
 
 
-def publish(node: str, payload: str) -> str:
-    item = f"<publish node='{node}'><item id='1'>{payload}</item></publish>"
-    return f"<pubsub xmlns='http://jabber.org/protocol/pubsub'>{item}</pubsub>"
+BUNDLES, BOOKMARKS = "urn:xmpp:omemo:2:bundles", "urn:xmpp:bookmarks:1"
+PUBSUB = "http://jabber.org/protocol/pubsub"
+MEMBER = "<affiliation jid='bob@localhost' affiliation='member'/>"
+
+
+def publish(node: str, payload: str, item: str = "1", access: str = "") -> str:
+    wanted = _form("publish-options", access_model=access) if access else ""
+    options = f"<publish-options>{wanted}</publish-options>" if access else ""
+    published = f"<publish node='{node}'><item id='{item}'>{payload}</item></publish>"
+    return f"<pubsub xmlns='{PUBSUB}'>{published}{options}</pubsub>"
+
+
+def configure(node: str, **settings: str) -> str:
+    form = _form("node_config", **settings)
+    return f"<pubsub xmlns='{PUBSUB}#owner'><configure node='{node}'>{form}</configure></pubsub>"
+
+
+def _form(kind: str, **settings: str) -> str:
+    fields = "".join(
+        f"<field var='pubsub#{name}'><value>{value}</value></field>" for name, value in settings.items()
+    )
+    scope = f"<field var='FORM_TYPE' type='hidden'><value>{PUBSUB}#{kind}</value></field>"
+    return f"<x xmlns='jabber:x:data' type='submit'>{scope}{fields}</x>"
+
+
+def bundle(item: str, key: str) -> str:
+    payload = f"<bundle xmlns='urn:xmpp:omemo:2'><spk id='1'>{key}</spk></bundle>"
+    return publish(BUNDLES, payload, item, access="open")
 
 
 OF_ALICE = (
@@ -41,6 +68,12 @@ OF_ALICE = (
         f"{AVATARS}:metadata", f"<metadata xmlns='{AVATARS}:metadata'><info type='image/png'/></metadata>"
     ),
     publish(f"{AVATARS}:data", f"<data xmlns='{AVATARS}:data'>AAAA</data>"),
+    bundle("7", "AAAA"),
+    configure(BUNDLES, max_items="10"),
+    bundle("8", "BBBB"),
+    bundle("7", "CCCC"),
+    publish(BOOKMARKS, f"<conference xmlns='{BOOKMARKS}'/>", "tea@muc.localhost", access="whitelist"),
+    f"<pubsub xmlns='{PUBSUB}#owner'><affiliations node='{BOOKMARKS}'>{MEMBER}</affiliations></pubsub>",
     "<block xmlns='urn:xmpp:blocking'><item jid='eve@localhost'/></block>",
 )
 PREFS = (
@@ -57,11 +90,11 @@ class Foreign(Protocol):
         ...
 
 
-async def ask(client: Raw, payload: str, kind: str = "set") -> None:
+async def ask(client: Raw, payload: str, kind: str = "set", to: str = "") -> None:
     """Ask, and see that the answer is a result."""
-    answer = await client.say(f"<iq type='{kind}' id='ask'>{payload}</iq>", until="id='ask'")
+    answer = await client.say(f"<iq type='{kind}' id='ask'{to}>{payload}</iq>", until="id='ask'")
     tag = answer.rpartition("<iq")[2] + client.heard.partition(">")[0]
-    assert "type='result'" in tag, answer
+    assert "type='result'" in tag, answer + client.heard
 
 
 async def use(server: Foreign) -> None:
@@ -72,6 +105,8 @@ async def use(server: Foreign) -> None:
     for request in OF_ALICE:
         await ask(alice, request)
     await ask(bob, PREFS)
+    subscribe = f"<subscribe node='{BUNDLES}' jid='bob@localhost'/>"
+    await ask(bob, f"<pubsub xmlns='{PUBSUB}'>{subscribe}</pubsub>", to=" to='alice@localhost'")
     bob.push("<presence type='subscribe' to='alice@localhost'><status>Please</status></presence>")
     await alice.hear("Please")
     for number, (sender, receiver) in enumerate(((alice, bob), (bob, alice), (alice, bob))):
@@ -87,7 +122,24 @@ async def use(server: Foreign) -> None:
         await client.close()
 
 
-async def come_over(source: Source, *domains: str, has_archives: bool = True) -> tuple[World, ImportReport]:
+async def nodes_are_there(stores: Stores) -> None:
+    """See that the nodes of Alice are there with what is in them, and who may do what with them."""
+    nodes = {node.name: node for node in await stores.nodes.list(ALICE)}
+    assert {BUNDLES, BOOKMARKS, f"{AVATARS}:data", f"{AVATARS}:metadata"} <= nodes.keys()
+    access = {name: nodes[name].config.access_model for name in (BUNDLES, BOOKMARKS, f"{AVATARS}:data")}
+    assert list(access.values()) == [AccessModel.OPEN, AccessModel.WHITELIST, AccessModel.PRESENCE]
+    assert nodes[BUNDLES].config.max_items == 10
+    bundles = (await stores.nodes.items(ALICE, BUNDLES, ItemQuery())).items
+    assert [(item.id, item.publisher) for item in bundles] == [("8", ALICE), ("7", ALICE)]
+    assert b"CCCC" in bundles[1].payload
+    assert bundles[0].published > 1_500_000_000
+    assert await stores.nodes.affiliations(ALICE, BOOKMARKS) == {BOB: Affiliation.MEMBER}
+    assert [each.jid for each in await stores.nodes.subscriptions(ALICE, BUNDLES)] == [BOB]
+
+
+async def come_over(
+    source: Source, *domains: str, has_archives: bool = True, has_nodes: bool = True
+) -> tuple[World, ImportReport]:
     """Import what people have done, and see that they find it; gives the server on which they do."""
     clock = VirtualClock()
     clock.advance(86_400 * 3_650)
@@ -113,6 +165,8 @@ async def come_over(source: Source, *domains: str, has_archives: bool = True) ->
     assert await stores.private.get(ALICE, "storage:bookmarks", "storage") is not None
     assert await stores.blocking.list(ALICE) == {Jid("eve@localhost")}
 
+    if has_nodes:
+        await nodes_are_there(stores)
     world = await World.start(stores=stores, clock=clock)
     bob = await world.login("bob@localhost/phone")
     await bob.send("<presence/>")

@@ -13,6 +13,7 @@ from tidings.portable.errors import PortableError
 from tidings.portable.prosody.files import encode
 from tidings.portable.prosody.reading import Prosody as Source
 from tidings.portable.prosody.table import Table, read_json, read_lua
+from tidings.ports.nodes import AccessModel
 
 
 @pytest.mark.parametrize(
@@ -88,6 +89,46 @@ def test_what_cannot_be_read_is_told_with_its_place(tmp_path: Path) -> None:
     assert [account.jid for account in source.accounts()] == [ALICE]
     with pytest.raises(PortableError, match=r"alice\.list, line 2: "):
         list(source.history(ALICE))
+
+
+def test_a_node_whose_settings_cannot_be_read_is_the_owners_alone(tmp_path: Path) -> None:
+    for store, text in {
+        "accounts": "return {};",
+        "pep": 'return { old = true, odd = { config = { access_model = "friends" } },'
+        ' ["no one"] = { affiliations = { ["a b@"] = "member" }, subscribers = { ["@"] = true } } };',
+    }.items():
+        (tmp_path / "localhost" / store).mkdir(parents=True)
+        (tmp_path / "localhost" / store / "alice.dat").write_text(text)
+    (account,) = Source(str(tmp_path)).accounts()
+    assert {node.name: node.config.access_model for node in account.nodes} == {
+        "old": AccessModel.PRESENCE,
+        "odd": AccessModel.WHITELIST,
+        "no one": AccessModel.PRESENCE,
+    }
+    assert not any(node.affiliations or node.subscriptions for node in account.nodes)
+    assert set(account.left_out) == {
+        "the settings of the node odd, which is the owner's alone now",
+        "affiliations with nodes that cannot be read",
+        "subscriptions to nodes that cannot be read",
+    }
+
+
+def test_what_a_domain_beyond_ascii_has_is_found(tmp_path: Path) -> None:
+    host = tmp_path / encode("xn--bcher-kva.example")
+    for store, ending, text in (
+        ("accounts", "dat", "return {};"),
+        ("pep", "dat", "return { x = true };"),
+        ("pep_x", "list", 'item({ ["name"] = "a", attr = { xmlns = "x" }, key = "1", when = 1500000000 });'),
+        ("archive", "list", 'item({ ["name"] = "message", { "hi", name = "body" }, when = 1500000000 });'),
+    ):
+        (host / store).mkdir(parents=True)
+        (host / store / f"alice.{ending}").write_text(text + "\n")
+    source = Source(str(tmp_path))
+    (account,) = source.accounts()
+    assert account.jid.domain == "b\N{LATIN SMALL LETTER U WITH DIAERESIS}cher.example"
+    assert [item.id for node in account.nodes for item in node.items] == ["1"]
+    (past,) = source.history(account.jid)
+    assert b">hi</body>" in past.message.to_bytes()
 
 
 @pytest.fixture(params=["internal", "sql"])

@@ -7,10 +7,18 @@ from typing import Final
 
 from sqlalchemy import RowMapping, select
 
+from tidings.base.clock import SECOND
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
-from tidings.portable.account import PastMessage, PortableAccount, PortableMembership, past_message
+from tidings.portable.account import (
+    PastMessage,
+    PortableAccount,
+    PortableMembership,
+    PortableNode,
+    past_message,
+)
 from tidings.portable.ejabberd.groups import label_of
+from tidings.portable.ejabberd.nodes import Item, Person, node_of
 from tidings.portable.ejabberd.tables import AccountTables, created
 from tidings.portable.ejabberd.terms import read_term
 from tidings.portable.ejabberd.values import DEFAULTS, MECHANISMS, jids, scram_keys
@@ -24,7 +32,8 @@ from tidings.wire.xmpp.payloads.archive_preferences import ArchiveDefault
 from tidings.wire.xmpp.payloads.delay import delay_of
 from tidings.wire.xmpp.payloads.forwarding import stanza_of
 
-_OTHERS: Final = ("spool", "archive", "archive_prefs", "pubsub_node", "sr_group", "sr_user")
+_NODES: Final = ("pubsub_node", "pubsub_node_option", "pubsub_state", "pubsub_item")
+_OTHERS: Final = ("spool", "archive", "archive_prefs", *_NODES, "sr_group", "sr_user")
 
 
 class EjabberdDatabase:
@@ -74,7 +83,8 @@ class EjabberdDatabase:
             last_activity=None if last is None else float(last["seconds"]),
             last_status="" if last is None else last["state"],
             undelivered=tuple(self._undelivered(jid, left_out)),
-            left_out=(*left_out, *self._nodes(jid)),
+            nodes=tuple(self._nodes(jid, left_out)),
+            left_out=tuple(left_out),
         )
 
     def _groups(self, jid: Jid) -> Iterator[PortableMembership]:
@@ -106,11 +116,24 @@ class EjabberdDatabase:
             else:
                 yield past
 
-    def _nodes(self, jid: Jid) -> Iterator[str]:
-        nodes = self._tables.tables.get("pubsub_node")
-        if nodes is not None:
-            for row in self._rows.select(select(nodes).where(nodes.c.host == jid.text)):
-                yield f"the node {row['node']}"
+    def _nodes(self, jid: Jid, left_out: list[str]) -> Iterator[PortableNode]:
+        tables = self._tables.tables
+        if not tables.keys() >= set(_NODES):
+            return
+        nodes, *about = (tables[name] for name in _NODES)
+        for node in list(self._rows.select(select(nodes).where(nodes.c.host == jid.text))):
+            options, states, items = (
+                list(self._rows.select(select(table).where(table.c.nodeid == node["nodeid"])))
+                for table in about
+            )
+            yield node_of(
+                jid,
+                node["node"],
+                [(row["name"], read_term(row["val"])) for row in options],
+                map(_person, states),
+                map(_item, items),
+                left_out,
+            )
 
 
 def _keys(row: RowMapping) -> ScramKeys | None:
@@ -130,3 +153,13 @@ def _past(owner: Jid, xml: str, time: int) -> PastMessage | None:
         return past_message(owner, stanza_of(decode(xml.encode(), ns.CLIENT)), time)
     except (StanzaError, ValueError):
         return None
+
+
+def _person(row: RowMapping) -> Person:
+    return Person(row["jid"], row["affiliation"], tuple(filter(None, row["subscriptions"].split(","))))
+
+
+def _item(row: RowMapping) -> Item:
+    mega, seconds, micro = map(int, row["modification"].split(":"))
+    payload = decode(row["payload"].encode(), "").to_bytes() if row["payload"] else b""
+    return Item(row["itemid"], row["publisher"], (mega * 1_000_000 + seconds) * SECOND + micro, payload)

@@ -19,10 +19,12 @@ from tidings.portable.account import (
     PastMessage,
     PortableAccount,
     PortableMembership,
+    PortableNode,
     PrivateFragment,
     past_message,
 )
 from tidings.portable.ejabberd.groups import label_of
+from tidings.portable.ejabberd.nodes import Item, Person, node_of
 from tidings.portable.ejabberd.terms import Term, first_terms, read_term
 from tidings.portable.ejabberd.values import (
     DEFAULTS,
@@ -43,6 +45,14 @@ from tidings.wire.xmpp.payloads.archive_preferences import ArchiveDefault
 from tidings.wire.xmpp.payloads.forwarding import stanza_of
 
 
+class _Node(NamedTuple):
+    """A node of an account, and the number by which records name it."""
+
+    name: str
+    number: int
+    options: tuple[tuple[str, Term], ...]
+
+
 class _Parts(msgspec.Struct):
     """What the records of a user have told."""
 
@@ -54,6 +64,7 @@ class _Parts(msgspec.Struct):
     private: list[PrivateFragment] = []
     blocked: set[Jid] = set()
     groups: list[tuple[str, str]] = []
+    nodes: list[_Node] = []
     preferences: StoredPreferences | None = None
     last_activity: float | None = None
     last_status: str = ""
@@ -78,10 +89,14 @@ class EjabberdDump:
         self._archives: dict[Jid, _Archive] = {}
         self._labels: dict[tuple[str, str], str] = {}
         """Of shared groups, by name and domain."""
+        self._items: dict[int, array[int]] = {}
+        """Where the items of nodes stand."""
+        self._people: dict[int, list[Person]] = {}
 
     def accounts(self) -> Iterator[PortableAccount]:
         """Give every account; raises `PortableError` where the dump cannot be read."""
         self._parts, self._archives, self._labels = {}, {}, {}
+        self._items, self._people = {}, {}
         try:
             with self._path.open("rb") as file:
                 for offset, text in _records(file):
@@ -90,7 +105,8 @@ class EjabberdDump:
             raise PortableError(f"{self._path} cannot be read: {error.strerror}") from None
         for jid, parts in self._parts.items():
             if parts.is_account:
-                yield _account(jid, parts, self._labels)
+                nodes = tuple([self._node(jid, node, parts.left_out) for node in parts.nodes])
+                yield _account(jid, parts, self._labels, nodes)
 
     def history(self, account: Jid) -> Iterator[PastMessage]:
         """Give the archive of an account, oldest first."""
@@ -105,6 +121,20 @@ class EjabberdDump:
                 if past is not None:
                     yield past
 
+    def _node(self, owner: Jid, node: _Node, left_out: list[str]) -> PortableNode:
+        """Give a node with what other records tell of it."""
+        items = []
+        with self._path.open("rb") as file:
+            for offset in self._items.get(node.number, ()):
+                file.seek(offset)
+                _, text = next(_records(file))
+                try:
+                    items.append(_item(read_term(text)))
+                except (ValueError, IndexError) as error:
+                    raise PortableError(f"{self._path}, the item at octet {offset}: {error}") from None
+        people = self._people.get(node.number, ())
+        return node_of(owner, node.name, node.options, people, items, left_out)
+
     def _take(self, offset: int, text: str) -> None:
         """Take a record for what it is."""
         name = text[1:].partition(",")[0]
@@ -117,6 +147,11 @@ class EjabberdDump:
             elif name == "sr_group":
                 _, group, options = first_terms(text, 3)
                 self._labels[_group_of(group)] = label_of(options)
+            elif name == "pubsub_item":
+                self._items.setdefault(_number(first_terms(text, 3)[2]), array("q")).append(offset)
+            elif name == "pubsub_state":
+                number, person = _person(read_term(text))
+                self._people.setdefault(number, []).append(person)
             elif name in _READERS:
                 record = read_term(text)
                 assert isinstance(record, tuple)
@@ -145,7 +180,9 @@ def _records(file: BinaryIO) -> Iterator[tuple[int, str]]:
         yield begin, b"".join(lines).decode("utf-8", "replace")
 
 
-def _account(jid: Jid, parts: _Parts, labels: Mapping[tuple[str, str], str]) -> PortableAccount:
+def _account(
+    jid: Jid, parts: _Parts, labels: Mapping[tuple[str, str], str], nodes: tuple[PortableNode, ...]
+) -> PortableAccount:
     items = filter(None, (contact.item() for contact in parts.contacts))
     requests = filter(None, (contact.request(jid) for contact in parts.contacts))
     return PortableAccount(
@@ -157,6 +194,7 @@ def _account(jid: Jid, parts: _Parts, labels: Mapping[tuple[str, str], str]) -> 
         private=tuple(parts.private),
         blocked=frozenset(parts.blocked),
         groups=tuple(PortableMembership(each[0], labels.get(each, "")) for each in parts.groups),
+        nodes=nodes,
         preferences=parts.preferences,
         last_activity=parts.last_activity,
         last_status=parts.last_status,
@@ -272,8 +310,43 @@ def _offline(parts: _Parts, record: tuple[Term, ...]) -> None:
 
 
 def _node(parts: _Parts, record: tuple[Term, ...]) -> None:
-    assert isinstance(record[1], tuple)
-    parts.left_out.append(f"the node {text_of(record[1][1])}")
+    _, identity, number, _, _, _, options = record
+    assert isinstance(identity, tuple)
+    assert isinstance(options, list)
+    pairs = tuple(
+        (text_of(each[0]), each[1]) for each in options if isinstance(each, tuple) and len(each) == 2
+    )
+    parts.nodes.append(_Node(text_of(identity[1]), _number(number), pairs))
+
+
+# --- the records of nodes
+
+
+def _number(term: Term) -> int:
+    if not isinstance(term, int):
+        raise ValueError(f"has {str(term)[:40]} where the number of a node should be")
+    return term
+
+
+def _person(record: Term) -> tuple[int, Person]:
+    """Read `{pubsub_state, {Address, Node}, Node, Items, Affiliation, Subscriptions}`."""
+    match record:
+        case (_, (address, _), number, _, affiliation, list() as subscriptions):
+            states = tuple(text_of(each[0] if isinstance(each, tuple) else each) for each in subscriptions)
+            return _number(number), Person(jid_of(address).text, text_of(affiliation), states)
+    raise ValueError("is no state of somebody at a node")
+
+
+def _item(record: Term) -> Item:
+    """Read `{pubsub_item, {Id, Node}, Node, {Time, Owner}, {Time, Publisher}, Payload}`."""
+    match record:
+        case (_, (id_, _), _, _, (time, publisher), list() as payload):
+            elements = [
+                element_of(each, "") for each in payload if isinstance(each, tuple) and each[0] == "xmlel"
+            ]
+            raw = elements[0].to_bytes() if elements else b""
+            return Item(text_of(id_), jid_of(publisher).text, _time_of(time), raw)
+    raise ValueError("is no item of a node")
 
 
 _READERS: Final[Mapping[str, Callable[[_Parts, tuple[Term, ...]], None]]] = {

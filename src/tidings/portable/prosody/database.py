@@ -9,6 +9,7 @@ import sqlalchemy
 from sqlalchemy import Column, MetaData, RowMapping, String, select
 
 from tidings.portable.errors import PortableError
+from tidings.portable.prosody.entry import Entry
 from tidings.portable.prosody.stanza import element_of
 from tidings.portable.prosody.table import Table, Value, read_json
 from tidings.portable.rows import Rows
@@ -24,7 +25,10 @@ _KEPT: Final = sqlalchemy.Table(
 _ARCHIVES: Final = sqlalchemy.Table(
     "prosodyarchive",
     _METADATA,
-    *(Column(name, String) for name in ("sort_id", "host", "user", "store", "when", "type", "value")),
+    *(
+        Column(name, String)
+        for name in ("sort_id", "host", "user", "store", "key", "when", "with", "type", "value")
+    ),
 )
 
 
@@ -75,10 +79,10 @@ class ProsodyDatabase:
                 table.whole = read.whole
         return table
 
-    def messages(self, domain: str, store: str, user: str) -> Iterator[tuple[float | None, Element]]:
-        """Give what an archive has of a user, oldest first: when it was stored, and the stanza."""
+    def entries(self, domain: str, store: str, user: str) -> Iterator[Entry]:
+        """Give what an archive has of a user, oldest first."""
         kept = _ARCHIVES.c
-        wanted = select(kept.when, kept.type, kept.value).where(
+        wanted = select(kept.key, kept.when, kept["with"], kept.type, kept.value).where(
             kept.host == domain, kept.user == user, kept.store == store
         )
         for row in self._rows.select(wanted.order_by(kept.sort_id)):
@@ -86,7 +90,7 @@ class ProsodyDatabase:
             if isinstance(read, Table):
                 read = element_of(read, ns.CLIENT)
             if isinstance(read, Element):
-                yield float(row["when"]), read
+                yield Entry(row["key"] or "", float(row["when"]), row["with"] or "", read)
 
     def _value(self, row: RowMapping, where: str) -> Value | Element:
         value: str = row["value"]

@@ -8,9 +8,9 @@ from typing import Final
 from urllib.parse import unquote
 
 from tidings.portable.errors import PortableError
+from tidings.portable.prosody.entry import Entry
 from tidings.portable.prosody.stanza import element_of
 from tidings.portable.prosody.table import Table, read_lua
-from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
 
 _ITEM: Final = "item("
@@ -56,15 +56,16 @@ class DataDirectory:
         except ValueError as error:
             raise PortableError(f"{file}: {error}") from None
 
-    def messages(self, domain: str, store: str, user: str) -> Iterator[tuple[float | None, Element]]:
-        """Give what an archive has of a user, oldest first: when it was stored, and the stanza."""
+    def entries(self, domain: str, store: str, user: str) -> Iterator[Entry]:
+        """Give what an archive has of a user, oldest first."""
         file = self._folder(domain) / _of_store(store) / f"{encode(user)}.list"
         for line, text in _items(file):
             try:
                 table = read_lua(text)
-                yield table.number("when"), element_of(table, ns.CLIENT)
+                element = element_of(table, ns.CLIENT)
             except ValueError as error:
                 raise PortableError(f"{file}, line {line}: {error}") from None
+            yield Entry(table.text("key"), table.number("when"), table.text("with"), element)
 
     def _folder(self, domain: str) -> Path:
         return self._path / encode(domain)

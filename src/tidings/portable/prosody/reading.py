@@ -11,10 +11,12 @@ import msgspec
 from tidings.base.clock import microseconds
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid, JidError
-from tidings.portable.account import PastMessage, PortableAccount, PrivateFragment, past_message
+from tidings.portable.account import PastMessage, PortableAccount, PortableNode, PrivateFragment, past_message
 from tidings.portable.errors import PortableError
 from tidings.portable.prosody.database import ProsodyDatabase
+from tidings.portable.prosody.entry import Entry
 from tidings.portable.prosody.files import DataDirectory
+from tidings.portable.prosody.nodes import STORE_OF_ITEMS, node_of
 from tidings.portable.prosody.stanza import element_of
 from tidings.portable.prosody.table import Table
 from tidings.portable.prosody.vcard import older, photo
@@ -22,7 +24,7 @@ from tidings.portable.roster import contacts_of
 from tidings.ports.accounts import Ban, ScramKeys, ScramMechanism
 from tidings.ports.preferences import StoredPreferences
 from tidings.ports.roster import RosterEntry, Subscription
-from tidings.wire.xml.element import Element
+from tidings.wire.xml.element import Element, decode
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.archive_preferences import ArchiveDefault
 from tidings.wire.xmpp.payloads.delay import delay_of
@@ -32,15 +34,15 @@ from tidings.wire.xmpp.payloads.roster import ItemSubscription, RosterItem
 _MECHANISMS: Final[dict[int, ScramMechanism]] = {20: "SCRAM-SHA-1", 32: "SCRAM-SHA-256", 64: "SCRAM-SHA-512"}
 """By the octets of a key."""
 
-_VCARD: Final = "pep_urn:xmpp:vcard4"
-_AVATAR: Final = "pep_urn:xmpp:avatar:data"
-_AVATAR_TYPE: Final = "pep_urn:xmpp:avatar:metadata"
+_VCARD: Final = "urn:xmpp:vcard4"
+_AVATAR: Final = "urn:xmpp:avatar:data"
+_AVATAR_TYPE: Final = "urn:xmpp:avatar:metadata"
 _READ: Final = frozenset(
     {"accounts", "roster", "vcard", "private", "blocklist", "archive", "archive_prefs", "offline", "lastlog2"}
-    | {_VCARD, _AVATAR, _AVATAR_TYPE}
+    | {"pep"}  # and an archive for each node that is there
 )
-_OF_NO_USE: Final = frozenset({"smacks_h", "cron", "auth_tokens", "pep"})
-"""What belongs to the other server: streams that it remembers, log-in tokens, the list of nodes."""
+_OF_NO_USE: Final = frozenset({"smacks_h", "cron", "auth_tokens"})
+"""What belongs to the other server: streams that it remembers, log-in tokens."""
 
 _DEFAULTS: Final[dict[object, ArchiveDefault]] = {
     True: ArchiveDefault.ALWAYS,
@@ -68,8 +70,8 @@ class ProsodyStorage(Protocol):
         """Give what a store has of a user; None where that is nothing."""
         ...
 
-    def messages(self, domain: str, store: str, user: str) -> Iterator[tuple[float | None, Element]]:
-        """Give what an archive has of a user, oldest first: when it was stored, and the stanza."""
+    def entries(self, domain: str, store: str, user: str) -> Iterator[Entry]:
+        """Give what an archive has of a user, oldest first."""
         ...
 
 
@@ -82,6 +84,8 @@ class Prosody:
         self._storage: ProsodyStorage = (
             ProsodyDatabase(place) if "://" in place else DataDirectory(Path(place))
         )
+        self._stored_as: dict[Jid, tuple[str, str]] = {}
+        """Domain and name of accounts, where they are written otherwise than in the address."""
 
     def accounts(self) -> Iterator[PortableAccount]:
         """Give every account; raises `PortableError` where something cannot be read."""
@@ -98,12 +102,14 @@ class Prosody:
             jid = Jid(f"{user}@{domain}").bare
         except JidError as error:
             raise PortableError(f"{self._place}: {user!r} at {domain!r}: {error}") from None
+        if (domain, user) != (jid.domain, jid.local):
+            self._stored_as[jid] = domain, user
         storage, left_out = self._storage, list[str]()
 
         def kept(store: str) -> Table:
             return storage.get(domain, store, user) or Table()
 
-        known = kept("accounts")
+        known, nodes = kept("accounts"), tuple(self._nodes(jid, kept("pep"), left_out))
         account = PortableAccount(
             jid=jid,
             password=known.text("password") or None,
@@ -112,50 +118,54 @@ class Prosody:
             ban=_ban(known),
             last_activity=_last_activity(kept("lastlog2")),
             contacts=_contacts(jid, kept("roster"), left_out),
-            vcard=self._vcard(domain, user),
+            vcard=_vcard(storage.get(domain, "vcard", user), nodes),
             private=tuple(_private(kept("private"))),
             blocked=frozenset(_jids(kept("blocklist").fields, left_out)),
             preferences=_preferences(storage.get(domain, "archive_prefs", user), left_out),
+            nodes=nodes,
             undelivered=tuple(self._messages(jid, "offline")),
         )
+        known_stores = _READ | _OF_NO_USE | {STORE_OF_ITEMS + node.name for node in nodes}
         for store in storage.stores(domain, user):
-            if store not in _READ and store not in _OF_NO_USE:
+            if store not in known_stores:
                 left_out.append(f"the store {store}")
         return msgspec.structs.replace(account, left_out=tuple(left_out))
 
     def _messages(self, owner: Jid, store: str) -> Iterator[PastMessage]:
-        for when, element in self._storage.messages(owner.domain, store, owner.local or ""):
+        for entry in self._entries(owner, store):
             try:
-                message = stanza_of(element)
+                message = stanza_of(entry.element)
             except StanzaError:
                 continue
-            if when is None and (delay := delay_of(message)) is not None:
+            if entry.when is None and (delay := delay_of(message)) is not None:
                 time = delay.stamp
-            elif when is not None:
-                time = microseconds(when)
+            elif entry.when is not None:
+                time = microseconds(entry.when)
             else:
                 continue
             yield past_message(owner, message, time)
 
-    def _vcard(self, domain: str, user: str) -> bytes | None:
-        """Give the vCard, which newer versions keep as nodes of PEP."""
-        table = self._storage.get(domain, "vcard", user)
-        if table is not None:
-            return element_of(table, ns.VCARD).to_bytes()
-        card, avatar = self._last(domain, _VCARD, user), self._last(domain, _AVATAR, user)
-        if card is None and avatar is None:
-            return None
-        vcard = Element("vCard", ns.VCARD) if card is None else older(card)
-        if avatar is not None:
-            vcard.append(photo(avatar, self._last(domain, _AVATAR_TYPE, user)))
-        return vcard.to_bytes()
+    def _nodes(self, owner: Jid, known: Table, left_out: list[str]) -> Iterator[PortableNode]:
+        for name, kept in known.fields.items():
+            yield node_of(owner, name, kept, self._entries(owner, STORE_OF_ITEMS + name), left_out)
 
-    def _last(self, domain: str, node: str, user: str) -> Element | None:
-        """Give the payload of the last item of a node."""
-        last = None
-        for _, last in self._storage.messages(domain, node, user):  # noqa: B007  # the last one is wanted
-            pass
-        return last
+    def _entries(self, owner: Jid, store: str) -> Iterator[Entry]:
+        domain, user = self._stored_as.get(owner, (owner.domain, owner.local or ""))
+        return self._storage.entries(domain, store, user)
+
+
+def _vcard(older_store: Table | None, nodes: Iterable[PortableNode]) -> bytes | None:
+    """Give the vCard, which newer versions keep as nodes of PEP."""
+    if older_store is not None:
+        return element_of(older_store, ns.VCARD).to_bytes()
+    last = {node.name: decode(node.items[-1].payload, "") for node in nodes if node.items}
+    card, avatar = last.get(_VCARD), last.get(_AVATAR)
+    if card is None and avatar is None:
+        return None
+    vcard = Element("vCard", ns.VCARD) if card is None else older(card)
+    if avatar is not None:
+        vcard.append(photo(avatar, last.get(_AVATAR_TYPE)))
+    return vcard.to_bytes()
 
 
 def _keys(known: Table, left_out: list[str]) -> tuple[ScramKeys, ...]:
