@@ -88,7 +88,7 @@ async def fetch(url: str, server: ServerProcess) -> bytes:
         return await answer.read()
 
 
-@pytest.mark.parametrize("native", [False, True], ids=["private", "native"])
+@pytest.mark.parametrize("native", [False, True], ids=["by default", "native"])
 async def test_bookmarks(native: bool, server: ServerProcess, tmp_path: Path) -> None:
     nina, otto = (make_account(server, name) for name in ("nina", "otto"))
     made = server.command("muc", "create", "--room", ROOM, "--owner", nina.bare, "--nick", "Nina")

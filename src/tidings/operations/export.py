@@ -38,9 +38,9 @@ class Export(msgspec.Struct, frozen=True, kw_only=True):
 async def export_personal_data(context: Context, request: OneUser) -> AsyncIterator[Piece]:
     """Give all that is stored for an account, as an XML document (XEP-0227).
 
-    It has contacts, vCard, private data, block list, preferences, the archive and a list of uploaded files;
-    not what its password is checked with. What others have taken back is not in it. Archives may be large: it
-    comes in parts.
+    It has contacts, vCard, private data, nodes with their items, block list, preferences, the archive and a
+    list of uploaded files; not what its password is checked with. What others have taken back is not in it.
+    Archives may be large: it comes in parts.
     """
     exporter = Exporter(context.stores)
     account = await exporter.account(request.user)
