@@ -106,6 +106,19 @@ async def test_bookmarks(native: bool, server: ServerProcess, tmp_path: Path) ->
                 assert (await takes_text(person, ROOM))["body"] == "from the laptop"
 
 
+async def test_a_bookmark_that_another_device_makes(server: ServerProcess, tmp_path: Path) -> None:
+    nina, otto = (make_account(server, name) for name in ("nina", "otto"))
+    server.command("muc", "create", "--room", ROOM, "--owner", nina.bare, "--nick", "Nina")
+    async with (
+        gajim(otto, server, tmp_path, "desk", native_bookmarks=True) as desk,
+        gajim(otto, server, tmp_path, "laptop", native_bookmarks=True) as laptop,
+    ):
+        await desk.enter_room(ROOM)
+        # The other one hears of it, and enters at once.
+        await has_entered(server, otto, devices=2)
+        await laptop.open_first_chat()
+
+
 async def has_entered(server: ServerProcess, account: Account, devices: int) -> None:
     """Wait until that many devices of somebody are in the room."""
     seen: dict[str, int] = {}
