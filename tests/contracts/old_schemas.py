@@ -14,6 +14,19 @@ RENAMED = {
 """Revision 0006 gave these tables another name."""
 
 
+def take_back_to_0018(connection: Connection) -> None:
+    """Give a database the schema of revision 0018."""
+    is_mysql = connection.dialect.name in {"mysql", "mariadb"}
+    for table, index, columns in (
+        ("nodes", "ix_nodes_item_expire", ("item_expire",)),
+        ("node_subscriptions", "ix_node_subscriptions_expires", ("options", "expires")),
+    ):
+        connection.execute(text(f"DROP INDEX {index}" + f" ON {table}" * is_mysql))
+        for column in columns:
+            connection.execute(text(f"ALTER TABLE {table} DROP COLUMN {column}"))
+    connection.execute(text("UPDATE alembic_version SET version_num = '0018'"))
+
+
 def take_back_to_0011(connection: Connection) -> None:
     """Give a database the schema of revision 0011."""
     of_nodes = ("nodes", "node_items", "node_affiliations", "node_subscriptions")

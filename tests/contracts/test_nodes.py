@@ -7,11 +7,14 @@ import asyncio
 import pytest
 from msgspec.structs import replace
 
+from tests.contracts.old_schemas import take_back_to_0018
 from tests.contracts.samples import ALICE, BOB, LONGEST, LOOK_ALIKES, long_jid
+from tidings.adapters.sql import open_stores
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
 from tidings.base.shares import ShareExceeded
 from tidings.ports.nodes import (
+    DEFAULT_OPTIONS,
     AccessModel,
     Affiliation,
     ItemPage,
@@ -21,6 +24,7 @@ from tidings.ports.nodes import (
     NodeExists,
     NodeItem,
     NodeLimits,
+    NoOwnerLeft,
     NoSuchItem,
     NoSuchNode,
     OwnedItem,
@@ -29,6 +33,7 @@ from tidings.ports.nodes import (
     SendLast,
     Standing,
     Subscription,
+    SubscriptionOptions,
     SubscriptionState,
 )
 from tidings.ports.stores import Stores
@@ -392,3 +397,111 @@ async def test_an_account_begins_without_nodes(stores: Stores) -> None:
     assert await stores.nodes.clear(ALICE) == 1
     assert await stores.nodes.clear(ALICE) == 0
     assert await names(stores) == []
+
+
+async def subscribe(
+    stores: Stores, jid: Jid, options: SubscriptionOptions = DEFAULT_OPTIONS, **also: bool
+) -> Subscription:
+    wanted = Subscription(jid, SubscriptionState.SUBSCRIBED, "id", 1.0, options)
+    return await stores.nodes.subscribe(HOST, "n", wanted, by=jid, check=anybody, most=100, **also)
+
+
+async def test_options_stay_unless_others_are_wanted(stores: Stores) -> None:
+    await stores.nodes.create(HOST, "n", OPEN, 1.0, by=ALICE, limits=PLENTY)
+    quiet = SubscriptionOptions(deliver=False, expire=99.5)
+    assert (await subscribe(stores, BOB)).options == DEFAULT_OPTIONS
+    assert (await subscribe(stores, BOB, quiet)).options == DEFAULT_OPTIONS
+    assert (await subscribe(stores, BOB, quiet, keeps_options=False)).options == quiet
+    assert (await subscribe(stores, BOB)).options == quiet
+    (kept,) = await stores.nodes.subscriptions(HOST, "n")
+    assert kept.options == quiet
+    assert (await subscribe(stores, BOB, keeps_options=False)).options == DEFAULT_OPTIONS
+
+
+async def test_a_node_of_a_host_keeps_an_owner(stores: Stores) -> None:
+    await stores.nodes.create(HOST, "n", OPEN, 1.0, by=ALICE, limits=PLENTY)
+    none, owner = {ALICE: Affiliation.NONE}, {BOB: Affiliation.OWNER}
+    for wanted in (none, {ALICE: Affiliation.MEMBER}):
+        with pytest.raises(NoOwnerLeft):
+            await stores.nodes.affiliate(HOST, "n", wanted, by=ALICE, check=anybody, most=9)
+    assert await stores.nodes.affiliations(HOST, "n") == {ALICE: Affiliation.OWNER}
+    await stores.nodes.affiliate(HOST, "n", {**none, **owner}, by=ALICE, check=anybody, most=9)
+    assert await stores.nodes.affiliations(HOST, "n") == owner
+
+
+async def test_subscriptions_of_those_who_may_not_stay_end_together(stores: Stores) -> None:
+    await stores.nodes.create(HOST, "n", OPEN, 1.0, by=ALICE, limits=PLENTY)
+    desk = BOB.with_resource("desk")
+    await stores.nodes.affiliate(HOST, "n", {CAROL: Affiliation.MEMBER}, by=ALICE, check=anybody, most=9)
+    for jid in (BOB, desk, CAROL):
+        await subscribe(stores, jid)
+
+    def may_stay(node: Node, jid: Jid, standing: Standing) -> bool:
+        assert (node.name, jid in {BOB, desk, CAROL}) == ("n", True)
+        return standing.affiliation is Affiliation.MEMBER
+
+    wanted = (BOB, desk, CAROL, ALICE)
+    gone = await stores.nodes.unsubscribe_refused(HOST, "n", wanted, may_stay=may_stay)
+    assert [each.jid for each in gone] == [BOB, desk]
+    assert [each.jid for each in await stores.nodes.subscriptions(HOST, "n")] == [CAROL]
+    assert await stores.nodes.unsubscribe_refused(HOST, "m", wanted, may_stay=may_stay) == ()
+
+
+async def test_expired_items_of_all_owners_go_a_few_nodes_at_a_time(stores: Stores) -> None:
+    lasting, passing = OPEN, replace(OPEN, item_expire=10)
+    for owner, name, config in (
+        (HOST, "a", passing),
+        (HOST, "b", lasting),
+        (HOST, "c", passing),
+        (BOB, "a", passing),
+    ):
+        for number in range(3):
+            await publish(stores, item(f"i{number}", float(number)), owner, name, config)
+    await publish(stores, item("i"), HOST, "d")
+    await stores.nodes.configure(
+        HOST, "d", lambda config: replace(config, item_expire=5), by=ALICE, check=anybody
+    )
+    gone, after, steps = 0, "", 0
+    while steps == 0 or after:
+        count, after = await stores.nodes.delete_expired(11.5, after=after, limit=2)
+        gone += count
+        steps += 1
+        assert steps < 9
+    assert gone == 3 * 2 + 1
+    for owner, name, left in ((HOST, "a", ["i2"]), (HOST, "b", ["i0", "i1", "i2"]), (BOB, "a", ["i2"])):
+        found = await stores.nodes.items(owner, name, ItemQuery(limit=9))
+        assert [each.id for each in found.items] == left
+    assert await stores.nodes.delete_expired(11.5, limit=100) == (0, "")
+    octets = NodeLimits(nodes=9, items=9, octets=sum(item(f"i{each}").octets for each in range(7)))
+    await publish(stores, item("i3", 12.0), HOST, "a", limits=octets)  # what has gone counts no more
+
+
+async def test_subscriptions_end_when_their_time_is_over(stores: Stores) -> None:
+    node = await stores.nodes.create(HOST, "n", OPEN, 1.0, by=ALICE, limits=PLENTY)
+    for jid, expire in ((ALICE, 5.0), (BOB, 7.0), (CAROL, None)):
+        await subscribe(stores, jid, SubscriptionOptions(expire=expire))
+    assert await stores.nodes.end_subscriptions(4.9, limit=9) == ()
+    (ended,) = await stores.nodes.end_subscriptions(9.0, limit=1)
+    (other,) = await stores.nodes.end_subscriptions(9.0, limit=9)
+    assert {each.subscription.jid for each in (ended, other)} == {ALICE, BOB}
+    assert ended.node == node
+    assert ended.subscription.options.expire in {5.0, 7.0}
+    assert [each.jid for each in await stores.nodes.subscriptions(HOST, "n")] == [CAROL]
+
+
+# --- upgrades
+
+
+async def test_nodes_of_an_earlier_version_lose_their_expired_items_too(fresh_url: str) -> None:
+    stores = await open_stores(fresh_url)
+    for name, config in (("a", replace(OPEN, item_expire=10)), ("b", OPEN)):
+        await publish(stores, item("i"), HOST, name, config)
+    await stores.nodes.create(HOST, "n", OPEN, 1.0, by=ALICE, limits=PLENTY)
+    await subscribe(stores, BOB)
+    await stores.database.write(take_back_to_0018)
+    await stores.close()
+    stores = await open_stores(fresh_url)
+    assert await stores.nodes.delete_expired(20.0, limit=9) == (1, "")
+    (kept,) = await stores.nodes.subscriptions(HOST, "n")
+    assert kept.options == DEFAULT_OPTIONS
+    await stores.close()

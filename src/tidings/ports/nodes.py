@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -139,6 +139,18 @@ class OwnedItem(msgspec.Struct, frozen=True):
     affiliation: Affiliation = Affiliation.NONE
 
 
+class SubscriptionOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What a subscriber wants (§16.4.2); kept as it is, as `NodeConfig` is."""
+
+    deliver: bool = True
+    """Whether news are sent at all."""
+    expire: float | None = None
+    """When the subscription ends by itself; None: it does not."""
+
+
+DEFAULT_OPTIONS: Final = SubscriptionOptions()
+
+
 class Subscription(msgspec.Struct, frozen=True):
     """That somebody wants to be told what happens at a node."""
 
@@ -147,6 +159,14 @@ class Subscription(msgspec.Struct, frozen=True):
     state: SubscriptionState
     id: str
     since: float
+    options: SubscriptionOptions = DEFAULT_OPTIONS
+
+
+class EndedSubscription(msgspec.Struct, frozen=True):
+    """A subscription that has ended by itself, and to which node it was."""
+
+    node: Node
+    subscription: Subscription
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -221,6 +241,13 @@ class NoSuchItem(StanzaError):  # noqa: N818  # a fact about the store, said in 
 
     def __init__(self, item: str) -> None:
         super().__init__("item-not-found", f"there is no item {item!r}")
+
+
+class NoOwnerLeft(StanzaError):  # noqa: N818  # a decision, said in its word
+    """A node of a host would have no owner any more."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__("not-acceptable", f"the node {name!r} would have no owner any more")
 
 
 class NodeStore(Protocol):
@@ -345,8 +372,8 @@ class NodeStore(Protocol):
     ) -> Node:
         """Give bare JIDs these affiliations, `NONE` for no more any.
 
-        Raises `NoSuchNode`, what `check` raises, and `ShareExceeded` where the node would have more than
-        `most`.
+        Raises `NoSuchNode`, what `check` raises, `NoOwnerLeft` where a node of a host would have none, and
+        `ShareExceeded` where the node would have more than `most`.
         """
         ...
 
@@ -359,9 +386,19 @@ class NodeStore(Protocol):
         ...
 
     async def subscribe(
-        self, owner: Jid, name: str, subscription: Subscription, *, by: Jid, check: Check, most: int
+        self,
+        owner: Jid,
+        name: str,
+        subscription: Subscription,
+        *,
+        by: Jid,
+        check: Check,
+        most: int,
+        keeps_options: bool = True,
     ) -> Subscription:
         """Keep a subscription in place of the one of its JID, whose id stays; give what is kept.
+
+        The options of that one stay, too, where `keeps_options`.
 
         Raises `NoSuchNode`, what `check` raises, and `ShareExceeded` where the node would have more than
         `most`.
@@ -376,6 +413,33 @@ class NodeStore(Protocol):
         Raises `NoSuchNode` and what `check` raises.
         """
         ...
+
+    async def unsubscribe_refused(
+        self, owner: Jid, name: str, jids: Collection[Jid], *, may_stay: Callable[[Node, Jid, Standing], bool]
+    ) -> tuple[Subscription, ...]:
+        """Delete the subscriptions of those of some hundred JIDs that may not stay; give what they were.
+
+        `may_stay` is asked in the transaction with the standing of each. Nothing where there is no node.
+        """
+        ...
+
+    # --- what goes by itself
+
+    async def delete_expired(self, now: float, *, after: str = "", limit: int) -> tuple[int, str]:
+        """Delete the expired items of so many nodes of all owners, beginning behind a place.
+
+        Gives how many items have gone, and the place for the next call; "" where there are no more nodes.
+        """
+        ...
+
+    async def end_subscriptions(self, now: float, *, limit: int) -> tuple[EndedSubscription, ...]:
+        """Delete so many subscriptions whose time is over, of all owners, and give what they were."""
+        ...
+
+
+def has_owner(owner: Jid, affiliations: Collection[Affiliation]) -> bool:
+    """Tell whether a node has an owner: an account owns its nodes, those of a host need somebody."""
+    return bool(owner.local) or Affiliation.OWNER in affiliations
 
 
 def page_of(kept: Sequence[tuple[str, int]], query: ItemQuery) -> list[str]:

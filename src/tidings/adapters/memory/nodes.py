@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping
 
 from msgspec.structs import replace
@@ -12,6 +13,7 @@ from tidings.base.shares import ShareExceeded
 from tidings.ports.nodes import (
     Affiliation,
     Check,
+    EndedSubscription,
     ItemPage,
     ItemQuery,
     Node,
@@ -19,6 +21,7 @@ from tidings.ports.nodes import (
     NodeExists,
     NodeItem,
     NodeLimits,
+    NoOwnerLeft,
     NoSuchItem,
     NoSuchNode,
     OwnedItem,
@@ -27,6 +30,7 @@ from tidings.ports.nodes import (
     Subscription,
     check_nodes,
     check_octets,
+    has_owner,
     page_of,
     room_for_items,
 )
@@ -106,7 +110,7 @@ class MemoryNodes:
         check(state.node, _standing(state, item.publisher))
         config = state.node.config
         room = room_for_items(config, limits)
-        expired = 0.0 if config.item_expire is None else item.published - config.item_expire
+        expired = -math.inf if config.item_expire is None else item.published - config.item_expire
         others = [each for each in state.items.values() if each.id != item.id]
         gone = [each.id for each in others if each.published <= expired]
         staying = [each.id for each in others if each.published > expired]
@@ -193,6 +197,8 @@ class MemoryNodes:
         after = {jid: each for jid, each in after.items() if each is not Affiliation.NONE}
         if len(after) > most and len(after) > len(state.affiliations):
             raise ShareExceeded("the node", len(after), most, "affiliations")
+        if not has_owner(owner, after.values()):
+            raise NoOwnerLeft(name)
         state.affiliations = after
         return state.node
 
@@ -208,14 +214,25 @@ class MemoryNodes:
         return {name: each for name, each in found.items() if each}
 
     async def subscribe(
-        self, owner: Jid, name: str, subscription: Subscription, *, by: Jid, check: Check, most: int
+        self,
+        owner: Jid,
+        name: str,
+        subscription: Subscription,
+        *,
+        by: Jid,
+        check: Check,
+        most: int,
+        keeps_options: bool = True,
     ) -> Subscription:
         """Keep a subscription."""
         state = self._checked(owner, name, by, check)
         before = state.subscriptions.get(subscription.jid)
         if before is None and len(state.subscriptions) >= most:
             raise ShareExceeded("the node", len(state.subscriptions) + 1, most, "subscriptions")
-        kept = subscription if before is None else replace(before, state=subscription.state)
+        kept = subscription
+        if before is not None:
+            options = before.options if keeps_options else subscription.options
+            kept = replace(before, state=subscription.state, options=options)
         state.subscriptions[subscription.jid] = kept
         return kept
 
@@ -224,6 +241,46 @@ class MemoryNodes:
     ) -> Subscription | None:
         """Delete a subscription."""
         return self._checked(owner, name, by, check).subscriptions.pop(jid, None)
+
+    async def unsubscribe_refused(
+        self, owner: Jid, name: str, jids: Collection[Jid], *, may_stay: Callable[[Node, Jid, Standing], bool]
+    ) -> tuple[Subscription, ...]:
+        """Delete subscriptions that may not stay."""
+        state = self._find(owner, name)
+        if state is None:
+            return ()
+        here = [jid for jid in jids if jid in state.subscriptions]
+        gone = [jid for jid in here if not may_stay(state.node, jid, _standing(state, jid))]
+        return tuple(state.subscriptions.pop(jid) for jid in gone)
+
+    # --- what goes by itself
+
+    async def delete_expired(self, now: float, *, after: str = "", limit: int) -> tuple[int, str]:
+        """Delete the expired items of so many nodes."""
+        states = (state for kept in self._nodes.values() for state in kept.values())
+        places = {_place(state): state for state in states if state.node.config.item_expire is not None}
+        due = sorted(place for place in places if place > after)
+        gone = 0
+        for place in due[:limit]:
+            items, seconds = places[place].items, places[place].node.config.item_expire
+            assert seconds is not None
+            for each in [each.id for each in items.values() if each.published <= now - seconds]:
+                del items[each]
+                gone += 1
+        return gone, due[limit - 1] if len(due) > limit else ""
+
+    async def end_subscriptions(self, now: float, *, limit: int) -> tuple[EndedSubscription, ...]:
+        """Delete subscriptions whose time is over."""
+        states = (state for kept in self._nodes.values() for state in kept.values())
+        over = [
+            (state, each)
+            for state in states
+            for each in state.subscriptions.values()
+            if each.options.expire is not None and each.options.expire <= now
+        ][:limit]
+        for state, each in over:
+            del state.subscriptions[each.jid]
+        return tuple(EndedSubscription(state.node, each) for state, each in over)
 
     def _find(self, owner: Jid, name: str) -> NodeState | None:
         return self._nodes.get(owner, {}).get(name)
@@ -246,6 +303,10 @@ def forget_nodes(nodes: Nodes, account: Jid) -> None:
     for state in (state for kept in nodes.values() for state in kept.values()):
         state.affiliations.pop(account, None)
         state.subscriptions = {jid: each for jid, each in state.subscriptions.items() if jid.bare != account}
+
+
+def _place(state: NodeState) -> str:
+    return f"{state.node.owner.text}\0{state.node.name}"
 
 
 def _made(owner: Jid, name: str, config: NodeConfig, now: float, by: Jid) -> NodeState:

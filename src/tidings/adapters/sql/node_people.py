@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
+import msgspec
 from msgspec.structs import replace
 from sqlalchemy import ColumnElement, Connection, Row, Table, delete, func, insert, select, update
 
@@ -13,13 +14,28 @@ from tidings.adapters.sql.dialects import put
 from tidings.adapters.sql.tables import key_of, node_affiliations, node_subscriptions, nodes
 from tidings.base.jid import Jid
 from tidings.base.shares import ShareExceeded
-from tidings.ports.nodes import Affiliation, Standing, Subscription, SubscriptionState
+from tidings.ports.nodes import (
+    DEFAULT_OPTIONS,
+    Affiliation,
+    NoOwnerLeft,
+    Standing,
+    Subscription,
+    SubscriptionOptions,
+    SubscriptionState,
+    has_owner,
+)
 from tidings.ports.renaming import moved
 
 _affiliated, _subscribed = node_affiliations.c, node_subscriptions.c
 AnyRow = Row[*tuple[Any, ...]]
 """A row of some columns, which are found by name."""
-_SUBSCRIPTION: Final = (_subscribed.jid, _subscribed.state, _subscribed.subscription_id, _subscribed.since)
+_SUBSCRIPTION: Final = (
+    _subscribed.jid,
+    _subscribed.state,
+    _subscribed.subscription_id,
+    _subscribed.since,
+    _subscribed.options,
+)
 
 
 def standing(connection: Connection, owner: Jid, name: str, by: Jid) -> Standing:
@@ -77,6 +93,8 @@ def affiliate(
     after = connection.execute(counted).scalar_one()
     if after > most and after > before:
         raise ShareExceeded("the node", after, most, "affiliations")
+    if not has_owner(owner, affiliations(connection, owner, name).values()):
+        raise NoOwnerLeft(name)
 
 
 def subscriptions(connection: Connection, owner: Jid, name: str) -> tuple[Subscription, ...]:
@@ -101,20 +119,31 @@ def subscriptions_of(connection: Connection, owner: Jid, jid: Jid) -> dict[str, 
 
 
 def subscribe(
-    connection: Connection, owner: Jid, name: str, subscription: Subscription, most: int
+    connection: Connection,
+    owner: Jid,
+    name: str,
+    subscription: Subscription,
+    most: int,
+    *,
+    keeps_options: bool,
 ) -> Subscription:
     """Keep a subscription to a node whose row is locked."""
     here = _of(node_subscriptions, owner, name)
     mine = here & (_subscribed.subscriber == key_of(subscription.jid))
     row = connection.execute(select(*_SUBSCRIPTION).where(mine)).first()
     if row is not None:
-        connection.execute(update(node_subscriptions).where(mine).values(state=subscription.state.value))
-        return replace(_subscription_of(row), state=subscription.state)
+        before = _subscription_of(row)
+        options = before.options if keeps_options else subscription.options
+        kept = replace(before, state=subscription.state, options=options)
+        values: dict[str, object] = {"state": kept.state.value, **_options(options)}
+        connection.execute(update(node_subscriptions).where(mine).values(values))
+        return kept
     counted = select(func.count()).select_from(node_subscriptions).where(here)
     number = connection.execute(counted).scalar_one()
     if number >= most:
         raise ShareExceeded("the node", number + 1, most, "subscriptions")
     values = {
+        **_options(subscription.options),
         "owner": key_of(owner),
         "node": key_of(name),
         "subscriber": key_of(subscription.jid),
@@ -134,6 +163,38 @@ def unsubscribe(connection: Connection, owner: Jid, name: str, jid: Jid) -> Subs
     row = connection.execute(select(*_SUBSCRIPTION).where(mine)).first()
     connection.execute(delete(node_subscriptions).where(mine))
     return None if row is None else _subscription_of(row)
+
+
+def unsubscribe_all(connection: Connection, owner: Jid, name: str, jids: Collection[Jid]) -> None:
+    """Delete the subscriptions of some JIDs to a node whose row is locked."""
+    keys = [key_of(jid) for jid in jids]
+    here = _of(node_subscriptions, owner, name)
+    connection.execute(delete(node_subscriptions).where(here, _subscribed.subscriber.in_(keys)))
+
+
+def end(connection: Connection, now: float, limit: int) -> list[tuple[AnyRow, Subscription]]:
+    """Delete subscriptions whose time is over; give them with the rows of their nodes."""
+    statement = (
+        select(nodes, _subscribed.subscriber, *(each.label(f"its_{each.name}") for each in _SUBSCRIPTION))
+        .join_from(node_subscriptions, nodes, _is_of(node_subscriptions))
+        .where(_subscribed.expires <= now)
+        .order_by(_subscribed.expires)
+        .limit(limit)
+    )
+    ended = []
+    for row in connection.execute(statement).all():
+        mine = (_subscribed.owner == row.owner) & (_subscribed.node == row.node)
+        mine &= (_subscribed.subscriber == row.subscriber) & (_subscribed.expires <= now)
+        if connection.execute(delete(node_subscriptions).where(mine)).rowcount:
+            ended.append(
+                (
+                    row,
+                    _read(
+                        row.its_jid, row.its_state, row.its_subscription_id, row.its_since, row.its_options
+                    ),
+                )
+            )
+    return ended
 
 
 def forget(connection: Connection, jid: Jid) -> None:
@@ -177,4 +238,16 @@ def _row(owner: Jid, name: str, jid: Jid, affiliation: Affiliation) -> dict[str,
 
 
 def _subscription_of(row: AnyRow) -> Subscription:
-    return Subscription(Jid(row.jid), SubscriptionState(row.state), row.subscription_id, row.since)
+    return _read(row.jid, row.state, row.subscription_id, row.since, row.options)
+
+
+def _read(jid: str, state: str, id_: str, since: float, options: bytes | None) -> Subscription:
+    wanted = DEFAULT_OPTIONS
+    if options is not None:
+        wanted = msgspec.json.decode(options, type=SubscriptionOptions)
+    return Subscription(Jid(jid), SubscriptionState(state), id_, since, wanted)
+
+
+def _options(options: SubscriptionOptions) -> dict[str, object]:
+    is_default = options == DEFAULT_OPTIONS
+    return {"options": None if is_default else msgspec.json.encode(options), "expires": options.expire}

@@ -7,6 +7,7 @@ number the next one gets. Who is affiliated and subscribed is in `node_people.py
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -27,6 +28,7 @@ from tidings.base.jid import Jid
 from tidings.ports.nodes import (
     Affiliation,
     Check,
+    EndedSubscription,
     ItemPage,
     ItemQuery,
     Node,
@@ -106,6 +108,7 @@ class SqlNodes:
                 connection,
                 row,
                 config=msgspec.json.encode(after.config),
+                item_expire=after.config.item_expire,
                 items=row.items - len(left),
                 octets=row.octets - sum(each.octets for each in left),
             )
@@ -250,13 +253,23 @@ class SqlNodes:
         )
 
     async def subscribe(
-        self, owner: Jid, name: str, subscription: Subscription, *, by: Jid, check: Check, most: int
+        self,
+        owner: Jid,
+        name: str,
+        subscription: Subscription,
+        *,
+        by: Jid,
+        check: Check,
+        most: int,
+        keeps_options: bool = True,
     ) -> Subscription:
         """Keep a subscription."""
 
         def work(connection: Connection) -> Subscription:
             _checked(connection, owner, name, by, check)
-            return node_people.subscribe(connection, owner, name, subscription, most)
+            return node_people.subscribe(
+                connection, owner, name, subscription, most, keeps_options=keeps_options
+            )
 
         return await self._database.write(work)
 
@@ -271,8 +284,68 @@ class SqlNodes:
 
         return await self._database.write(work)
 
+    async def unsubscribe_refused(
+        self, owner: Jid, name: str, jids: Collection[Jid], *, may_stay: Callable[[Node, Jid, Standing], bool]
+    ) -> tuple[Subscription, ...]:
+        """Delete subscriptions that may not stay."""
+
+        def work(connection: Connection) -> tuple[Subscription, ...]:
+            row = _find(connection, owner, name, locked=True)
+            if row is None:
+                return ()
+            node, gone = _node_of(row), []
+            for jid in jids:
+                standing = node_people.standing(connection, owner, name, jid)
+                mine = next((each for each in standing.subscriptions if each.jid == jid), None)
+                if mine is not None and not may_stay(node, jid, standing):
+                    gone.append(mine)
+            node_people.unsubscribe_all(connection, owner, name, [each.jid for each in gone])
+            return tuple(gone)
+
+        return await self._database.write(work)
+
+    # --- what goes by itself
+
+    async def delete_expired(self, now: float, *, after: str = "", limit: int) -> tuple[int, str]:
+        """Delete the expired items of so many nodes, each in a transaction of its own."""
+        statement = select(_node.owner, _node.node).where(_node.item_expire.is_not(None))
+        if after:
+            owner, name = (bytes.fromhex(each) for each in after.split("."))
+            behind = (_node.owner > owner) | ((_node.owner == owner) & (_node.node > name))
+            statement = statement.where(behind)
+        statement = statement.order_by(_node.owner, _node.node).limit(limit)
+        rows = await self._database.read(lambda connection: connection.execute(statement).all())
+        gone = 0
+        for row in rows:
+            gone += await self._database.write(partial(_expire, row=row, now=now))
+        last = rows[-1] if len(rows) == limit else None
+        return gone, "" if last is None else f"{last.owner.hex()}.{last.node.hex()}"
+
+    async def end_subscriptions(self, now: float, *, limit: int) -> tuple[EndedSubscription, ...]:
+        """Delete subscriptions whose time is over."""
+
+        def work(connection: Connection) -> tuple[EndedSubscription, ...]:
+            ended = node_people.end(connection, now, limit)
+            return tuple(EndedSubscription(_node_of(row), each) for row, each in ended)
+
+        return await self._database.write(work)
+
 
 # --- in a transaction that has begun
+
+
+def _expire(connection: Connection, row: AnyRow, now: float) -> int:
+    """Delete the expired items of a node; tell how many there were."""
+    here = (_node.owner == row.owner) & (_node.node == row.node)
+    found = connection.execute(select(nodes).where(here).with_for_update()).first()
+    if found is None or found.item_expire is None:
+        return 0
+    gone = _sizes(connection, _of(node_items, found) & (_item.published <= now - found.item_expire))
+    if gone:
+        _drop(connection, found, gone)
+        octets = found.octets - sum(each.octets for each in gone)
+        _update(connection, found, items=found.items - len(gone), octets=octets)
+    return len(gone)
 
 
 def clear_nodes(connection: Connection, owner: Jid) -> int:
@@ -484,6 +557,7 @@ def _row(owner: Jid, name: str, config: NodeConfig, now: float) -> dict[str, obj
         "published": 0,
         "items": 0,
         "octets": 0,
+        "item_expire": config.item_expire,
     }
 
 

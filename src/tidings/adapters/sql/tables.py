@@ -349,7 +349,9 @@ nodes = Table(  # of accounts and of hosts, so they hang on no account: accounts
     Column("published", BigInteger, nullable=False),  # how often something was; 0 before that
     Column("items", Integer, nullable=False),
     Column("octets", BigInteger, nullable=False),  # of all items, as they count in the owner's share
+    Column("item_expire", BigInteger),  # as in `config`, for whoever looks for expired items
     Index(None, "owner", "name"),
+    Index(None, "item_expire"),
     mysql_engine="InnoDB",
     mariadb_engine="InnoDB",
 )
@@ -395,7 +397,10 @@ node_subscriptions = Table(
     Column("state", Text(16), nullable=False),
     Column("subscription_id", Text(64), nullable=False),
     Column("since", Double, nullable=False),
+    Column("options", RAW),  # JSON; null: the defaults
+    Column("expires", Double),  # as in `options`, for whoever looks for subscriptions that end
     Index(None, "account"),
+    Index(None, "expires"),
     mysql_engine="InnoDB",
     mariadb_engine="InnoDB",
 )
