@@ -59,6 +59,7 @@ class MailingLists:
     identity = ("conference", "list")
     host_identity = ("conference", "list")
     has_parties = True
+    reads_messages = False
 
     def __init__(self, domain: str, router: Router, stores: Stores, clock: Clock) -> None:
         self._domain = domain

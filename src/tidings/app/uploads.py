@@ -13,11 +13,11 @@ from tidings.app.hosts import ServiceKind
 from tidings.app.options import Config
 from tidings.features.disco import ServiceDiscovery
 from tidings.features.ping import XmppPing
-from tidings.features.upload import PREFIX, UploadKind, Uploads
+from tidings.features.upload import PREFIX, Uploads, upload_kind
 from tidings.ports.blobs import BlobStore
 
 UPLOADS: Final = ServiceKind(
-    prefix=PREFIX, make_kind=UploadKind, features=(Uploads, ServiceDiscovery, XmppPing)
+    prefix=PREFIX, make_kind=upload_kind, features=(Uploads, ServiceDiscovery, XmppPing)
 )
 
 _USUAL: Final = {"https": 443, "http": 80}

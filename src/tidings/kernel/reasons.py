@@ -25,6 +25,7 @@ class Reason(enum.StrEnum):
     IGNORED = "nobody is there for it, and its sender need not know that (RFC 6121 §8.5)"
     COULD_NOT_ARRIVE = "what the account sent could not arrive, and all its devices are told so"
     IN_OUTBOX = "it waits in the outbox until the other server has it"
+    FOR_SERVICE = "it is for the service itself, which reads it"
     STRAIGHT = "it is worth nothing later: it goes to the other server at once, or not at all"
 
     # --- why it was refused

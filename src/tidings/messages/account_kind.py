@@ -42,6 +42,7 @@ class AccountKind:
     name = "account"
     host_identity = ("server", "im")
     has_parties = False
+    reads_messages = False
 
     def __init__(
         self,

@@ -25,6 +25,7 @@ class Elsewhere:
     name = "elsewhere"
     identity = host_identity = ("", "")
     has_parties = False
+    reads_messages = False
 
     def __init__(self, routing: Routing) -> None:
         self._routing = routing

@@ -296,7 +296,7 @@ class Pipeline:
                     text = f"{home.domain} is not served any more"
                     raise StanzaError("service-unavailable", text, by=Reason.UNSERVED)
                 kept = kind.keep(submission, classification)
-        if host is not None and submission.entity is None:
+        if host is not None and submission.entity is None and not submission.kind.reads_messages:
             raise StanzaError("service-unavailable", by=Reason.NO_MESSAGES)
         submission.plan = submission.kind.plan(submission, classification, kept)
 

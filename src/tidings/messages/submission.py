@@ -67,6 +67,8 @@ class MessageKind(EntityKind, Protocol):
 
     has_parties: bool
     """Whether `parties` may name anybody."""
+    reads_messages: bool
+    """Whether it plans and delivers messages to the host itself, for which there is no entity."""
 
     def parties(self, submission: Submission) -> tuple[Jid, ...]:
         """Name whom else to load and to guard: the person behind an occupant, the invited."""

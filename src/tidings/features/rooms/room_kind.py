@@ -66,6 +66,7 @@ class RoomKind:
     identity = ("conference", "text")
     host_identity = ("conference", "text")
     has_parties = True
+    reads_messages = False
 
     def __init__(self, domain: str, router: Router, stores: Stores, clock: Clock) -> None:
         self._domain = domain

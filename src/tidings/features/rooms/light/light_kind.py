@@ -72,6 +72,7 @@ class LightKind:
     identity = ("conference", "text")
     host_identity = ("conference", "text")
     has_parties = False
+    reads_messages = False
 
     def __init__(self, domain: str, rooms: str, router: Router, stores: Stores, clock: Clock) -> None:
         del clock  # what is counted is the rooms'
