@@ -5,22 +5,21 @@ contacts who may read the node, and to who has subscribed to it. Devices of cont
 those that their capabilities ask for, whatever node of the server they are on. Left out: contacts on other
 servers, and the address to reply to (§4.3.1).
 
-Whoever sends to many gives others their turn every few recipients. The last items of contacts are read for
+Whoever sends to many gives others their turn in between. The last items of contacts are read for
 some owners at once, the fewer the more octets they have, and go out as fast as the client takes them.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 from tidings.base.errors import StanzaError
-from tidings.base.ids import token
 from tidings.base.jid import Jid
 from tidings.features.nodes.interests import INTERESTED, INTERESTS
 from tidings.features.nodes.rules import Person, may_read
 from tidings.features.nodes.service import NodeService
+from tidings.features.nodes.subscribers import Subscribers, message_of
 from tidings.features.nodes.terms import News, People
 from tidings.kernel.account import Account
 from tidings.kernel.audience import Audience
@@ -34,14 +33,13 @@ from tidings.kernel.session import Session
 from tidings.kernel.session_manager import SessionManager
 from tidings.kernel.watchers import Contacts
 from tidings.messages.router import Router
-from tidings.ports.nodes import NodeStore, OwnedItem, SendLast, Standing, SubscriptionState
-from tidings.wire.xml.element import Element
+from tidings.ports.nodes import NodeStore, OwnedItem, SendLast, Standing, Subscription
 from tidings.wire.xmpp.payloads.delay import Delay
 from tidings.wire.xmpp.payloads.pubsub_event import written_item
-from tidings.wire.xmpp.stanza import Child, Stanza
+from tidings.wire.xmpp.stanza import Stanza
 
 STRETCH: Final = 32
-"""After so many recipients others have their turn."""
+"""So many last items are written at once."""
 
 _FIRST_OWNERS: Final = 4
 _MOST_OWNERS: Final = 64
@@ -60,6 +58,7 @@ class Newsroom:
         store: NodeStore,
         service: NodeService,
         pacing: Pacing,
+        subscribers: Subscribers,
     ) -> None:
         self._host = host
         self._router = router
@@ -67,28 +66,30 @@ class Newsroom:
         self._store = store
         self._service = service
         self._pacing = pacing
+        self._subscribers = subscribers
+        self._time_slice = subscribers.time_slice
 
     # --- to all who may hear it
 
     async def tell(self, account: Account, news: News) -> None:
         """Tell of a change at a node of an account (§4.3.3)."""
-        if not news.config.deliver_notifications:
+        if not news.config.deliver_notifications and not news.is_notice:
             return
-        message = _message(news.owner, news.config.notification_type, news.content)
         if news.only is not None:
-            await self._tell_subscriber(message, news.only)
+            await self._subscribers.tell_one(news)
             return
+        message = message_of(news.owner, news.config.notification_type, news.content)
         audience = INTERESTED.about(news.node)
         self._sessions.to_devices(account, audience, message)
-        people = news.people or await self._service.people(news.owner, news.node)
+        people = news.people or await self._service.lookup.people(news.owner, news.node)
         told = {account.jid, *await self._tell_contacts(account, news, message, audience, people)}
-        for number, each in enumerate(people.subscriptions, 1):
-            is_held = each.state is SubscriptionState.SUBSCRIBED and each.jid.bare not in told
-            standing = people.standing_of(each.jid.bare)
-            if is_held and may_read(news.config, person_of(self._host, account, each.jid), standing):
-                await self._tell_subscriber(message, each.jid)
-            if number % STRETCH == 0:
-                await asyncio.sleep(0)
+
+        def may_hear(each: Subscription) -> bool:
+            person = person_of(self._host, account, each.jid)
+            is_told = each.jid.bare in told
+            return not is_told and may_read(news.config, person, people.standing_of(each.jid.bare))
+
+        await self._subscribers.tell(news, people.subscriptions, may_hear)
 
     async def _tell_contacts(
         self, account: Account, news: News, message: Stanza, audience: Audience, people: People
@@ -98,7 +99,8 @@ class Newsroom:
         contacts = self._host.feature(Contacts)  # type: ignore[type-abstract]  # whoever satisfies it
         if contacts is None:
             return told
-        for number, contact in enumerate(contacts.watchers_of(account), 1):
+        for contact in contacts.watchers_of(account):
+            await until_done(self._time_slice.turn())
             host = self._router.hosts.get(contact.domain)
             if host is not None and contact.local and self._sessions.may_be_connected(contact):
                 person = person_of(self._host, account, contact)
@@ -106,8 +108,6 @@ class Newsroom:
                     listener = host.directory.get(contact) or await host.directory.load(contact)
                     if self._tell_contact(account, host, listener, message, audience):
                         told.add(contact)
-            if number % STRETCH == 0:
-                await asyncio.sleep(0)
         return told
 
     def _tell_contact(
@@ -119,9 +119,6 @@ class Newsroom:
             return False
         self._sessions.to_devices(listener, audience, message)
         return True
-
-    async def _tell_subscriber(self, message: Stanza, to: Jid) -> None:
-        await until_done(self._router.route(message.addressed(to)))
 
     # --- to who has just come
 
@@ -138,7 +135,6 @@ class Newsroom:
             start += width
             is_much = sum(len(each.item.payload) for each in found) > _OCTETS_AT_ONCE
             width = max(width // 2, 1) if is_much else min(width * 2, _MOST_OWNERS)
-            await asyncio.sleep(0)
 
     async def catch_up_with(self, account: Account, owner: Jid) -> None:
         """Send all devices the last items of one who has just let the account see his presence."""
@@ -150,22 +146,21 @@ class Newsroom:
     async def _send(self, session: Session, found: Sequence[OwnedItem]) -> None:
         readable: list[OwnedItem] = []
         passing: dict[Jid, bool] = {}
-        for number, each in enumerate(found, 1):
+        for each in found:
+            await until_done(self._time_slice.turn())
             if _is_sent(each) and not self._is_expired(each) and await self._may_have(session, each, passing):
                 readable.append(each)
-            if number % STRETCH == 0:
-                await asyncio.sleep(0)
         for start in range(0, len(readable), STRETCH):
             part = readable[start : start + STRETCH]
+            await until_done(self._time_slice.turn())
             await self._pacing.send(session, self._messages(session, part))
-            await asyncio.sleep(0)
 
     def _messages(self, session: Session, items: Sequence[OwnedItem]) -> Iterator[Outgoing]:
         for each in items:
             config, item = each.node.config, each.item
             delay = Delay(round(item.published * 1_000_000)).encode()
             content = written_item(each.node.name, item.id, item.payload if config.deliver_payloads else b"")
-            message = _message(each.node.owner, config.notification_type, content, delay)
+            message = message_of(each.node.owner, config.notification_type, content, delay)
             yield Outgoing(message, session.jid)
 
     async def _may_have(self, session: Session, each: OwnedItem, passing: dict[Jid, bool]) -> bool:
@@ -186,7 +181,7 @@ class Newsroom:
         if not may_read(each.node.config, person, Standing(each.affiliation)):
             return False
         if owner not in passing:
-            message = _message(owner, each.node.config.notification_type)
+            message = message_of(owner, each.node.config.notification_type)
             passing[owner] = self._may_pass(host, account, self._host, reader, message)
         return passing[owner]
 
@@ -203,7 +198,7 @@ class Newsroom:
         return True
 
     def _is_expired(self, each: OwnedItem) -> bool:
-        limit = self._service.expired(each.node.config)
+        limit = self._service.lookup.expired(each.node.config)
         return limit is not None and each.item.published <= limit
 
 
@@ -220,7 +215,3 @@ def person_of(host: Host, account: Account, jid: Jid) -> Person:
 def _is_sent(each: OwnedItem) -> bool:
     config = each.node.config
     return config.deliver_notifications and config.send_last is SendLast.ON_SUB_AND_PRESENCE
-
-
-def _message(owner: Jid, kind: str, *content: Element | Child) -> Stanza:
-    return Stanza.build("message", kind=kind, id=token(9), sender=owner, content=content)

@@ -8,8 +8,6 @@ no access model here; contacts on other servers.
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
 from typing import Annotated, Final
 
 import msgspec
@@ -18,10 +16,12 @@ from msgspec import Meta
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
 from tidings.base.shares import OLDEST_LEAVES, share
+from tidings.features.nodes.announcements import Announcements
+from tidings.features.nodes.discovery import NodeDiscovery
 from tidings.features.nodes.interests import Interests
 from tidings.features.nodes.news import Newsroom, person_of
-from tidings.features.nodes.rules import may_read
-from tidings.features.nodes.service import Done, NodeService
+from tidings.features.nodes.service import NodeService
+from tidings.features.nodes.subscribers import Subscribers
 from tidings.features.nodes.terms import News, Terms, Visit
 from tidings.kernel.account import Account, account_of
 from tidings.kernel.clock import Clock
@@ -31,7 +31,6 @@ from tidings.kernel.feature import Addressee, Feature, Spec, handles, listens
 from tidings.kernel.hooks import Stage
 from tidings.kernel.host import Host
 from tidings.kernel.iq import AnswerFirst, Iq
-from tidings.kernel.node_configuration import form_of
 from tidings.kernel.pacing import Pacing
 from tidings.kernel.pubsub_node import PubSubNode
 from tidings.kernel.refreshing import Refresher
@@ -40,10 +39,9 @@ from tidings.kernel.session_manager import SessionManager
 from tidings.kernel.slots import Slot
 from tidings.kernel.supervisor import Supervisor
 from tidings.messages.router import Router
-from tidings.ports.nodes import AccessModel, ItemQuery, NodeConfig, NodeLimits, NodeStore
+from tidings.ports.nodes import AccessModel, NodeConfig, NodeLimits, NodeStore
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
-from tidings.wire.xmpp.payloads.data_form import DataForm, Field, FieldKind, FormKind
 from tidings.wire.xmpp.payloads.pubsub import (
     PubSubRequest,
     items_answer,
@@ -75,6 +73,7 @@ _SUPPORTED: Final = (
     "instant-nodes",
     "item-ids",
     "last-published",
+    "leased-subscription",
     "manage-subscriptions",
     "member-affiliation",
     "meta-data",
@@ -90,21 +89,17 @@ _SUPPORTED: Final = (
     "retract-items",
     "retrieve-affiliations",
     "retrieve-default",
+    "retrieve-default-sub",
     "retrieve-items",
     "retrieve-subscriptions",
     "rsm",
     "subscribe",
+    "subscription-options",
 )
 """What XEP-0060 §10 calls what is done."""
 
 _OF_KEPT: Final = {"create": "create-nodes", "retract": "delete-items", "unsubscribe": "subscribe"}
 """What a node that another feature keeps would have to do for an action."""
-
-UNTOLD: Final[Slot[deque[News]]] = Slot("nodes.untold", factory=deque)
-"""What has happened at the nodes of an account and is to be told, in the order in which it did."""
-
-TELLING: Final[Slot[asyncio.Lock]] = Slot("nodes.telling", factory=asyncio.Lock)
-"""Held while something is told, so that nobody hears two changes of a node in the wrong order."""
 
 WANTED: Final[Slot[set[str]]] = Slot("nodes.wanted", factory=set)
 """The nodes whose last items a session is to be sent."""
@@ -133,7 +128,7 @@ class PersonalEventing(Feature):
 
     spec = (
         Spec.xep(163, version="1.2.2", note="without contacts on other servers"),
-        Spec.xep(60, version="1.30.0", note="nodes of accounts only; without collections"),
+        Spec.xep(60, version="1.30.0", note="nodes of accounts and of a service; without collections"),
         Spec.xep(222, version="1.0.1"),
         Spec.xep(223, version="1.1.1"),
     )
@@ -156,7 +151,10 @@ class PersonalEventing(Feature):
         self._store = store
         self._options = options
         self._service = NodeService(store, clock)
-        self._newsroom = Newsroom(host, router, sessions, store, self._service, pacing)
+        subscribers = Subscribers(router, sessions, clock)
+        self._newsroom = Newsroom(host, router, sessions, store, self._service, pacing, subscribers)
+        self._announcements = Announcements(self._tell)
+        self._discovery = NodeDiscovery(store, self._service.lookup)
         self._catching_up = Refresher[Session](supervisor, "last items", self._catch_up)
         self._meeting = Refresher[tuple[Jid, Jid]](supervisor, "last items", self._meet)
 
@@ -178,7 +176,7 @@ class PersonalEventing(Feature):
         kept = self._kept_elsewhere(asked.node)
         if kept is not None:
             return await _publish_kept(kept, request)
-        return self._then_tell(request.own_account, await self._service.change(visit, asked))
+        return self._announcements.follow(await self._service.change(visit, asked))
 
     @handles(OwnerRequest, kind="get", at=Addressee.SELF | Addressee.ENTITY)
     async def read_as_owner(self, request: Iq[OwnerRequest]) -> Element | None:
@@ -191,7 +189,7 @@ class PersonalEventing(Feature):
         """Let the owner of a node configure, purge and delete it."""
         self._check_ours(request.payload.node)
         done = await self._service.change_as_owner(self._visit(request), request.payload)
-        return self._then_tell(request.own_account, done)
+        return self._announcements.follow(done)
 
     # --- discovery
 
@@ -205,15 +203,8 @@ class PersonalEventing(Feature):
             event.identities.append(("pubsub", "pep", ""))
             event.features += (ns.PUBSUB, *(f"{ns.PUBSUB}#{each}" for each in _SUPPORTED))
             return
-        found = await self._store.standing(account.jid, event.node, event.asker)
-        if found is None:
-            return
-        node, standing = found
-        if may_read(node.config, person_of(self._host, account, event.asker), standing):
-            event.known = True
-            event.identities.append(("pubsub", "leaf", node.config.title))
-            event.features.append(ns.PUBSUB)
-            event.forms.append(_meta_data(node.config).encode())
+        person = person_of(self._host, account, event.asker)
+        await self._discovery.describe(event, account.jid, person)
 
     @listens(DiscoItems)  # §6.2
     async def list(self, event: DiscoItems) -> None:
@@ -223,19 +214,9 @@ class PersonalEventing(Feature):
             return
         person = person_of(self._host, account, event.asker)
         if event.node:
-            found = await self._store.standing(account.jid, event.node, event.asker)
-            if found is not None and may_read(found[0].config, person, found[1]):
-                event.known = True
-                query = ItemQuery(
-                    limit=self._options.now.page_items, above=self._service.expired(found[0].config)
-                )
-                page = await self._store.items(account.jid, event.node, query)
-                event.items += [(account.jid, "", each.id) for each in page.items]
+            await self._discovery.list_items(event, account.jid, person, self._options.now.page_items)
             return
-        for node in await self._store.list(account.jid):
-            found = await self._store.standing(account.jid, node.name, event.asker)
-            if found is not None and may_read(found[0].config, person, found[1]):
-                event.items.append((account.jid, node.name, node.config.title))
+        await self._discovery.list_nodes(event, account.jid, person)
 
     # --- news
 
@@ -269,16 +250,11 @@ class PersonalEventing(Feature):
             except StanzaError:
                 return
 
-    def _then_tell(self, account: Account, done: Done) -> Element | AnswerFirst | None:
-        if not done.news:
-            return done.answer
-        account[UNTOLD].extend(done.news)
-        return AnswerFirst(done.answer, lambda: self._tell(account))
-
-    async def _tell(self, account: Account) -> None:
-        async with account[TELLING]:
-            while account[UNTOLD]:
-                await self._newsroom.tell(account, account[UNTOLD].popleft())
+    async def _tell(self, news: News) -> None:
+        directory = self._host.directory
+        account = directory.get(news.owner) or await directory.load(news.owner)
+        if isinstance(account, Account):
+            await self._newsroom.tell(account, news)
 
     # --- helpers
 
@@ -300,7 +276,13 @@ class PersonalEventing(Feature):
             page_items=options.page_items,
             page_octets=options.page_octets,
         )
-        return Visit(owner=account.jid, person=person, terms=terms, may_make=person.is_owner)
+        return Visit(
+            owner=account.jid,
+            person=person,
+            terms=terms,
+            may_make=person.is_owner,
+            person_of=lambda jid: person_of(self._host, account, jid),
+        )
 
     def _kept_elsewhere(self, node: str) -> PubSubNode | None:
         """Give the feature that keeps a node of this name, if there is one."""
@@ -312,13 +294,6 @@ class PersonalEventing(Feature):
     def _check_ours(self, node: str) -> None:
         if node and self._kept_elsewhere(node) is not None:
             raise StanzaError("not-allowed", "the server keeps this node: it cannot be changed")
-
-
-def _meta_data(config: NodeConfig) -> DataForm:
-    """Give what is told of a node (XEP-0060 §5.4)."""
-    told = {"pubsub#title", "pubsub#type", "pubsub#access_model", "pubsub#max_items"}
-    fields = [Field(each.name, each.values, FieldKind.TEXT_SINGLE) for each in form_of(config).fields]
-    return DataForm.of(FormKind.RESULT, ns.PUBSUB_META_DATA, *(each for each in fields if each.name in told))
 
 
 async def _read_kept(kept: PubSubNode, request: Iq[PubSubRequest]) -> Element:

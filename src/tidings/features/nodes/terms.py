@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from tidings.base.errors import StanzaError
@@ -25,6 +27,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     page_items: int
     """Items of one answer."""
     page_octets: int
+    nodes_of_account: int | None = None
+    """Nodes of a host that one account may own; None where an account has its own nodes."""
 
 
 class Visit(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +39,8 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
     terms: Terms
     may_make: bool
     """Whether he may make nodes there."""
+    person_of: Callable[[Jid], Person]
+    """Gives others as the owner of the nodes knows them."""
 
     def check_may_make(self) -> None:
         """Raise `forbidden` for somebody who may not make nodes."""
@@ -50,16 +56,23 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
         return config
 
 
-class People(msgspec.Struct, frozen=True):
+class People:
     """Who is affiliated and subscribed to a node."""
 
-    affiliations: dict[Jid, Affiliation]
-    subscriptions: tuple[Subscription, ...]
+    __slots__ = ("_by_account", "affiliations", "subscriptions")
+
+    def __init__(self, affiliations: dict[Jid, Affiliation], subscriptions: tuple[Subscription, ...]) -> None:
+        """Note whose each subscription is: there may be ten thousand."""
+        self.affiliations = affiliations
+        self.subscriptions = subscriptions
+        self._by_account: dict[Jid, tuple[Subscription, ...]] = {}
+        for each in subscriptions:
+            bare = each.jid.bare
+            self._by_account[bare] = (*self._by_account.get(bare, ()), each)
 
     def standing_of(self, jid: Jid) -> Standing:
         """Give how a bare JID stands to the node."""
-        subscriptions = tuple(each for each in self.subscriptions if each.jid.bare == jid)
-        return Standing(self.affiliations.get(jid, Affiliation.NONE), subscriptions)
+        return Standing(self.affiliations.get(jid, Affiliation.NONE), self._by_account.get(jid, ()))
 
 
 class News(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,5 +87,9 @@ class News(msgspec.Struct, frozen=True, kw_only=True):
     """The full JID of who did it, where that is told."""
     only: Jid | None = None
     """Whom it is for alone; None: all who may hear it."""
+    is_notice: bool = False
+    """It is about that one, or for his decision: it comes whatever the node tells of its items."""
+    is_kept: bool = False
+    """Whether a notice waits for somebody who is away."""
     people: People | None = None
     """Who was affiliated and subscribed to a node that is gone; None: that is asked."""

@@ -161,6 +161,9 @@ PUBSUB_ERRORS: Final = "http://jabber.org/protocol/pubsub#errors"  # XEP-0060
 PUBSUB_PUBLISH_OPTIONS: Final = "http://jabber.org/protocol/pubsub#publish-options"
 PUBSUB_CONFIG_NODE_MAX: Final = "http://jabber.org/protocol/pubsub#config-node-max"
 PUBSUB_OWNER: Final = "http://jabber.org/protocol/pubsub#owner"
+PUBSUB_SUBSCRIBE_OPTIONS: Final = "http://jabber.org/protocol/pubsub#subscribe_options"
+PUBSUB_SUBSCRIBE_AUTHORIZATION: Final = "http://jabber.org/protocol/pubsub#subscribe_authorization"
+PUBSUB_GET_PENDING: Final = "http://jabber.org/protocol/pubsub#get-pending"
 PUBSUB_NODE_CONFIG: Final = "http://jabber.org/protocol/pubsub#node_config"
 PUBSUB_META_DATA: Final = "http://jabber.org/protocol/pubsub#meta-data"
 

@@ -83,6 +83,13 @@ def own_affiliations_answer(affiliations: Mapping[str, str], node: str = "") -> 
     return Element("pubsub", ns.PUBSUB, None, listed)
 
 
+def affiliation_changed(node: str, jid: Jid, word: str) -> Element:
+    """Return what somebody is told whose affiliation has changed (§8.9.4)."""
+    listed = Element("affiliations", ns.PUBSUB, {"node": node})
+    listed.append(Element("affiliation", ns.PUBSUB, {"jid": jid.text, "affiliation": word}))
+    return Element("pubsub", ns.PUBSUB, None, listed)
+
+
 def _read_people(action: Element) -> tuple[tuple[Jid, str], ...]:
     attribute = _LISTS.get(action.name)
     if attribute is None:
