@@ -58,6 +58,7 @@ KEEPING = {
     "personal_eventing",
     "presence",
     "private_storage",
+    "pubsub",
     "reporting",
     "room_limits",
     "roster",

@@ -8,6 +8,7 @@ from functools import partial
 from tidings.adapters.memory.blobs import MemoryBlobs
 from tidings.adapters.memory.sessions import MemorySessions
 from tidings.app.hosts import Hosts, HostSettings, ServiceKind
+from tidings.app.pubsub import PUBSUB
 from tidings.app.rooms import MUC_LIGHT, ROOMS
 from tidings.app.uploads import UPLOADS
 from tidings.base.clock import TimeSource
@@ -27,7 +28,7 @@ from tidings.features.displayed_sync import DisplayedSync
 from tidings.features.external_services import ExternalServices
 from tidings.features.inbox import BinCleaning, Conversations, Inbox, StandardInbox
 from tidings.features.last_activity import LastActivityFeature
-from tidings.features.nodes import Interests, PersonalEventing
+from tidings.features.nodes import Interests, NodeCleaning, PersonalEventing
 from tidings.features.ping import XmppPing
 from tidings.features.private_storage import PrivateStorage
 from tidings.features.registration import Registration
@@ -151,7 +152,7 @@ FEATURES: tuple[type[Feature], ...] = (
 """What every host can do."""
 
 
-SERVICES: tuple[ServiceKind, ...] = (ROOMS, MUC_LIGHT, UPLOADS)
+SERVICES: tuple[ServiceKind, ...] = (ROOMS, MUC_LIGHT, UPLOADS, PUBSUB)
 """The services that every domain has."""
 
 
@@ -352,6 +353,7 @@ def build_server(
         DueRemovals(accounts, stores.removals, names, domains, clock, supervisor),
         removal,
         cleaning,
+        NodeCleaning(stores.nodes, router, sessions, clock, supervisor),
     ]
     if spans is not None:
         server.workers.append(spans)
