@@ -4,14 +4,25 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from tidings.base.jid import Jid
 from tidings.features.nodes.rules import Right, check_right
 from tidings.features.nodes.terms import News, People, Visit
-from tidings.ports.nodes import Check, ItemPage, Node, NodeConfig, NodeItem, Subscription, SubscriptionState
+from tidings.ports.nodes import (
+    Check,
+    ItemPage,
+    ItemQuery,
+    Node,
+    NodeConfig,
+    NodeItem,
+    Subscription,
+    SubscriptionState,
+)
 from tidings.wire.xml.element import Element, decode
 from tidings.wire.xmpp.payloads import pubsub_event
 from tidings.wire.xmpp.payloads.pubsub import PubSubItem, refusal
-from tidings.wire.xmpp.payloads.result_set import Page
+from tidings.wire.xmpp.payloads.result_set import Page, PageRequest
 
 
 class Done(NamedTuple):
@@ -68,6 +79,17 @@ def page_of(items: ItemPage) -> Page:
     if not items.items:
         return Page(count=items.count)
     return Page(items.items[0].id, items.items[-1].id, items.index, items.count)
+
+
+def page_query(asked: PageRequest, newest: ItemQuery) -> ItemQuery:
+    """Give what is looked for when somebody asks for a page (§6.5.4), where else it is the newest items."""
+    return replace(
+        newest,
+        after=asked.after or None,
+        before=asked.before or None,
+        from_start=asked.before is None,
+        limit=asked.size(default=newest.limit, limit=newest.limit),
+    )
 
 
 def named(node: str) -> str:

@@ -7,7 +7,7 @@ from typing import Final
 from tidings.base.clock import SECOND
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
-from tidings.features.nodes.answers import page_of
+from tidings.features.nodes.answers import page_of, page_query
 from tidings.features.nodes.lookup import Lookup
 from tidings.features.nodes.rules import Person, may_read
 from tidings.kernel.events import DiscoInfo, DiscoItems
@@ -54,13 +54,7 @@ class NodeDiscovery:
         asked, above = event.page, self._lookup.expired(found[0].config)
         query = ItemQuery(limit=most, above=above)
         if asked != PageRequest():
-            query = ItemQuery(
-                after=asked.after or None,
-                before=asked.before or None,
-                from_start=asked.before is None,
-                limit=asked.size(default=most, limit=most),
-                above=above,
-            )
+            query = page_query(asked, query)
         page = await self._store.items(owner, event.node, query)
         event.items += [(owner, "", each.id) for each in page.items]
         if asked != PageRequest() or len(page.items) < page.count:

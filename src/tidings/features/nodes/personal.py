@@ -22,6 +22,7 @@ from tidings.features.nodes.interests import Interests
 from tidings.features.nodes.news import Newsroom, person_of
 from tidings.features.nodes.service import NodeService
 from tidings.features.nodes.subscribers import Subscribers
+from tidings.features.nodes.supported import features
 from tidings.features.nodes.terms import News, Terms, Visit
 from tidings.kernel.account import Account, account_of
 from tidings.kernel.clock import Clock
@@ -41,7 +42,6 @@ from tidings.kernel.supervisor import Supervisor
 from tidings.messages.router import Router
 from tidings.ports.nodes import AccessModel, NodeConfig, NodeLimits, NodeStore
 from tidings.wire.xml.element import Element
-from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.pubsub import (
     PubSubRequest,
     items_answer,
@@ -56,47 +56,7 @@ DEFAULTS: Final = NodeConfig(access_model=AccessModel.PRESENCE, max_items=1, not
 
 ACCESS_MODELS: Final = frozenset(AccessModel) - {AccessModel.AUTHORIZE}
 
-_SUPPORTED: Final = (
-    "access-open",
-    "access-presence",
-    "access-roster",
-    "access-whitelist",
-    "auto-create",
-    "auto-subscribe",
-    "config-node",
-    "config-node-max",
-    "create-and-configure",
-    "create-nodes",
-    "delete-items",
-    "delete-nodes",
-    "filtered-notifications",
-    "instant-nodes",
-    "item-ids",
-    "last-published",
-    "leased-subscription",
-    "manage-subscriptions",
-    "member-affiliation",
-    "meta-data",
-    "modify-affiliations",
-    "multi-items",
-    "outcast-affiliation",
-    "persistent-items",
-    "publish",
-    "publish-only-affiliation",
-    "publish-options",
-    "publisher-affiliation",
-    "purge-nodes",
-    "retract-items",
-    "retrieve-affiliations",
-    "retrieve-default",
-    "retrieve-default-sub",
-    "retrieve-items",
-    "retrieve-subscriptions",
-    "rsm",
-    "subscribe",
-    "subscription-options",
-)
-"""What XEP-0060 §10 calls what is done."""
+_FEATURES: Final = features("access-presence", "access-roster", "auto-subscribe", "filtered-notifications")
 
 _OF_KEPT: Final = {"create": "create-nodes", "retract": "delete-items", "unsubscribe": "subscribe"}
 """What a node that another feature keeps would have to do for an action."""
@@ -201,7 +161,7 @@ class PersonalEventing(Feature):
             return
         if not event.node:
             event.identities.append(("pubsub", "pep", ""))
-            event.features += (ns.PUBSUB, *(f"{ns.PUBSUB}#{each}" for each in _SUPPORTED))
+            event.features += _FEATURES
             return
         person = person_of(self._host, account, event.asker)
         await self._discovery.describe(event, account.jid, person)

@@ -21,6 +21,7 @@ from tidings.features.nodes.pubsub_options import PubSubOptions
 from tidings.features.nodes.rules import Person, may_read
 from tidings.features.nodes.service import NodeService
 from tidings.features.nodes.subscribers import Subscribers
+from tidings.features.nodes.supported import features
 from tidings.features.nodes.terms import News, Terms, Visit
 from tidings.kernel.clock import Clock
 from tidings.kernel.current import Current
@@ -32,7 +33,6 @@ from tidings.kernel.session_manager import SessionManager
 from tidings.messages.router import Router
 from tidings.ports.nodes import AccessModel, NodeConfig, NodeLimits, NodeStore, SendLast, Subscription
 from tidings.wire.xml.element import Element
-from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.pubsub import PubSubRequest
 from tidings.wire.xmpp.payloads.pubsub_owner import OwnerRequest
 
@@ -43,45 +43,7 @@ DEFAULTS: Final = NodeConfig(
 
 ACCESS_MODELS: Final = frozenset((AccessModel.OPEN, AccessModel.AUTHORIZE, AccessModel.WHITELIST))
 
-_SUPPORTED: Final = (
-    "access-authorize",
-    "access-open",
-    "access-whitelist",
-    "auto-create",
-    "config-node",
-    "config-node-max",
-    "create-and-configure",
-    "create-nodes",
-    "delete-items",
-    "delete-nodes",
-    "get-pending",
-    "instant-nodes",
-    "item-ids",
-    "last-published",
-    "leased-subscription",
-    "manage-subscriptions",
-    "member-affiliation",
-    "meta-data",
-    "modify-affiliations",
-    "multi-items",
-    "outcast-affiliation",
-    "persistent-items",
-    "publish",
-    "publish-only-affiliation",
-    "publish-options",
-    "publisher-affiliation",
-    "purge-nodes",
-    "retract-items",
-    "retrieve-affiliations",
-    "retrieve-default",
-    "retrieve-default-sub",
-    "retrieve-items",
-    "retrieve-subscriptions",
-    "rsm",
-    "subscribe",
-    "subscription-options",
-)
-"""What XEP-0060 §10 calls what is done."""
+_FEATURES: Final = features("access-authorize", "get-pending")
 
 
 class PubSub(Feature):
@@ -90,7 +52,7 @@ class PubSub(Feature):
     spec = Spec.xep(
         60,
         version="1.30.0",
-        advertises=(ns.PUBSUB, *(f"{ns.PUBSUB}#{each}" for each in _SUPPORTED)),
+        advertises=_FEATURES,
         note="nodes of accounts and of a service; without collections",
     )
     Options = PubSubOptions

@@ -15,7 +15,16 @@ from typing import Final, TypeVar
 
 from tidings.base.errors import StanzaError
 from tidings.base.ids import token
-from tidings.features.nodes.answers import Done, item_of, named, needs, news_of, page_of, told_item
+from tidings.features.nodes.answers import (
+    Done,
+    item_of,
+    named,
+    needs,
+    news_of,
+    page_of,
+    page_query,
+    told_item,
+)
 from tidings.features.nodes.lookup import Lookup
 from tidings.features.nodes.owner_requests import OwnerRequests
 from tidings.features.nodes.rules import Right, check_publish, check_read
@@ -132,14 +141,7 @@ class NodeService:
             ids=ids, limit=limit, octets=terms.page_octets, above=self.lookup.expired(node.config)
         )
         if page is not None and not ids:
-            query = ItemQuery(
-                after=page.after or None,
-                before=page.before or None,
-                from_start=page.before is None,
-                limit=page.size(default=limit, limit=limit),
-                octets=terms.page_octets,
-                above=self.lookup.expired(node.config),
-            )
+            query = page_query(page, query)
         items = await self._store.items(visit.owner, node.name, query)
         if ids and not items.items:
             raise StanzaError("item-not-found")  # §6.5.9.12
