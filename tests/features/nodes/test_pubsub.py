@@ -1,7 +1,9 @@
 """The service of nodes: what owners, publishers and subscribers do there, and who hears of it."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
@@ -498,5 +500,23 @@ async def test_a_domain_may_be_without_the_service() -> None:
     try:
         alice = await world.online(f"{ALICE}/phone")
         assert errors(await alice.request(create())) == ["service-unavailable"]
+    finally:
+        await world.stop()
+
+
+async def test_the_examples_of_the_page_do_what_it_says() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "how-to" / "publish-subscribe.md").read_text()
+    blocks = re.findall(r"^```xml\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    stanzas = [each for block in blocks for each in re.findall(r"<iq .*?</iq>", block, re.DOTALL)]
+    assert len(stanzas) == 3
+    world = await World.start(("example.org",), services=(PUBSUB,))
+    try:
+        nina = await world.online("nina@example.org/desk")
+        for each in stanzas:
+            await done(nina, each)
+        (message,) = nina.take("message")
+        assert (message.get("from"), message.get("to")) == ("pubsub.example.org", "nina@example.org")
+        (price,) = message.children[0].children[0].children[0].children
+        assert (price.name, price.text) == ("price", "9512")
     finally:
         await world.stop()
