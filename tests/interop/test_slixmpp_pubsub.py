@@ -1,6 +1,6 @@
-"""slixmpp makes a node at the service, subscribes to it, and hears of what is published, with its own pubsub plugin."""
+"""slixmpp makes a node at the service, subscribes to it, and hears of what is published there."""
 
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 from tests.harness.server_process import ServerProcess
 from tests.interop.conftest import Account
@@ -22,7 +22,7 @@ async def test_a_node_and_its_subscriber(server: ServerProcess, alice: Account, 
         assert subscribed["pubsub"]["subscription"]["subscription"] == "subscribed"
         options = await reader.get_subscription_options(SERVICE, node, he.boundjid.bare)
         assert options["pubsub"]["options"]["options"]["values"]["pubsub#deliver"] is True
-        payload = ElementTree.fromstring("<price xmlns='urn:example:prices'>9512</price>")
+        payload = ET.fromstring("<price xmlns='urn:example:prices'>9512</price>")
         await owner.publish(SERVICE, node, id="copper", payload=payload)
         heard = await he.takes("message", lambda stanza: stanza["from"] == SERVICE)
         assert [item["id"] for item in heard["pubsub_event"]["items"]] == ["copper"]

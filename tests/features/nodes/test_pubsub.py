@@ -246,6 +246,18 @@ async def test_an_owner_lets_somebody_in_by_a_form(world: World) -> None:  # §8
     assert errors(await carol.request(read)) == ["not-authorized", "not-subscribed"]
 
 
+async def test_a_message_that_is_no_answer_is_refused_and_a_cancelled_form_is_not(world: World) -> None:
+    alice = await world.online(f"{ALICE}/phone")
+    form_type = f"<field var='FORM_TYPE'><value>{ns.PUBSUB_SUBSCRIBE_AUTHORIZATION}</value></field>"
+    for content, expected in (
+        ("<body>Hello</body>", ["service-unavailable"]),
+        (f"<x xmlns='jabber:x:data' type='submit'>{form_type}</x>", ["bad-request"]),
+        (f"<x xmlns='jabber:x:data' type='cancel'>{form_type}</x>", []),
+    ):
+        await alice.send(f"<message to='{SERVICE}' id='m'>{content}</message>")
+        assert [each for message in alice.take("message") for each in errors(message)] == expected
+
+
 async def question_of(world: World, owner: WorldClient) -> dict[str, str]:
     """Take what an owner is asked."""
     await world.settle()

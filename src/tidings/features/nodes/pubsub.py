@@ -33,6 +33,7 @@ from tidings.kernel.session_manager import SessionManager
 from tidings.messages.router import Router
 from tidings.ports.nodes import AccessModel, NodeConfig, NodeLimits, NodeStore, SendLast, Subscription
 from tidings.wire.xml.element import Element
+from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.pubsub import PubSubRequest
 from tidings.wire.xmpp.payloads.pubsub_owner import OwnerRequest
 
@@ -109,7 +110,9 @@ class PubSub(Feature):
         try:
             decision = read_decision(message)
             if decision is None:
-                return
+                if message.has(ns.DATA_FORMS, "x"):  # a form that was cancelled
+                    return
+                raise StanzaError("service-unavailable", "nobody reads messages here")
             done = await self.service.owners.decide(self.visit(message.sender), decision)
         except StanzaError as error:
             self._router.refuse(message, error)
