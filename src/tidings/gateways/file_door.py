@@ -33,6 +33,9 @@ log = structlog.get_logger("tidings.files")
 OFFSET: Final = "Upload-Offset"
 """The header that says how many octets of an upload are there."""
 
+RETRY_SECONDS: Final = 30
+"""Seconds after which a client may ask again what a store could not answer."""
+
 _ABOUT: Final = "PUT takes a file to its slot, GET and HEAD give it."
 _NOTHING: Final = "There is no such file, or not any more."
 _HARMLESS: Final = re.compile(
@@ -81,7 +84,7 @@ class FileDoor:
         try:
             found = await self._files.get(id_)
         except BackendError:
-            raise HttpError(503, "The server cannot look now; try later.", CLOSE) from None
+            raise _unavailable("look") from None
         if found is None or found.expires <= self._clock.now() or unquote(name) != found.name:
             raise HttpError(404, _NOTHING, CLOSE)
         host = self._hosts.get(f"{PREFIX}.{found.owner.domain}")
@@ -118,14 +121,14 @@ class FileDoor:
             raise HttpError(507, "The server has no room for this file; try later.", CLOSE) from None
         except BackendError as error:
             log.warning("upload_failed", file=file.id, reason=str(error))
-            raise HttpError(503, "The server cannot keep this now; try later.", CLOSE) from None
+            raise _unavailable("keep this") from None
 
     async def _check_slot(self, request: web.BaseRequest, file: FileRecord, uploads: Uploads) -> float:
         """Tell until when a file is kept whose slot the request has; raises `HttpError` where it has not."""
         try:
             until = await uploads.slots.until(file, request.query.get("slot", ""))
         except BackendError:
-            raise HttpError(503, "The server cannot look now; try later.", CLOSE) from None
+            raise _unavailable("look") from None
         if until is None:
             raise HttpError(403, "This is not the slot of this file.", CLOSE)
         if file.state is not FileState.ANNOUNCED:
@@ -154,7 +157,7 @@ class FileDoor:
         try:
             offset = await uploads.blobs.offset(file.id)
         except BackendError:
-            raise HttpError(503, "The server cannot look now; try later.") from None
+            raise _unavailable("look") from None
         return web.Response(status=204, headers={OFFSET: str(offset), "Cache-Control": "no-store"})
 
     async def _give(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -175,15 +178,29 @@ class FileDoor:
             response.content_length = count
             if is_part:
                 response.headers["Content-Range"] = f"bytes {first}-{first + count - 1}/{file.size}"
-            await self._gateway.begin(request, response)
-            if request.method != "HEAD":
-                async for piece in uploads.blobs.read(file.id, first, count):
-                    await response.write(piece)
+            pieces = uploads.blobs.read(file.id, first, count)
+            piece = b"" if request.method == "HEAD" else await anext(pieces, b"")
         except BackendError as error:
             log.warning("file_not_read", file=file.id, reason=str(error))
-            raise HttpError(503, "The server cannot read this now; try later.") from None
+            raise _unavailable("read this") from None
+        await self._gateway.begin(request, response)
+        try:
+            while piece:
+                await response.write(piece)
+                piece = await anext(pieces, b"")
+        except BackendError as error:  # the rest is missing: no answer can be given in its place
+            log.warning("file_not_read", file=file.id, reason=str(error))
+            if request.transport is not None:
+                request.transport.abort()
+            return response
         await response.write_eof()
         return response
+
+
+def _unavailable(what: str) -> HttpError:
+    """Say that a store does not answer now, and when to come again."""
+    headers = {"Retry-After": str(RETRY_SECONDS), **CLOSE}
+    return HttpError(503, f"The server cannot {what} now; try later.", headers)
 
 
 def _part_of(request: web.BaseRequest, file: FileRecord) -> _Part:
