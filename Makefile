@@ -101,7 +101,7 @@ $(VENV)/bin/python:
 	packaging/environment make $(VENV) $(PYTHON)
 
 $(VENV)/serve.stamp: pyproject.toml | $(VENV)/bin/python
-	$(INSTALL) --editable '.[postgresql,mysql,acme,otel]'
+	$(INSTALL) --editable '.[postgresql,mysql,acme,otel,s3]'
 	touch $@
 
 $(VENV)/dev.stamp: $(VENV)/serve.stamp

@@ -5,29 +5,61 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import resource
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
+from tests.harness.seaweed import Seaweed
 from tidings.adapters.directory.blobs import DirectoryBlobs
 from tidings.adapters.memory.blobs import MemoryBlobs
+from tidings.adapters.s3.blobs import PART, S3Blobs
+from tidings.adapters.s3.bucket import Bucket, BucketPlace, open_bucket
 from tidings.base.errors import BackendError
+from tidings.base.ids import token
 from tidings.ports.blobs import BlobBusy, BlobStore, NoSpace
 
 ID = "AAbb-_0123456789abcdef"
 OCTETS = bytes(range(256)) * 4_000
+WAITING = 8 << 20
 
 
-@pytest.fixture(params=["memory", "directory"])
+@pytest.fixture(scope="module")
+def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
+    """An object storage."""
+    with Seaweed(tmp_path_factory.mktemp("seaweed")).running() as storage:
+        yield storage
+
+
+@pytest.fixture(scope="module")
+def place(seaweed: Seaweed) -> BucketPlace:
+    """A bucket of it."""
+    return seaweed.place("files")
+
+
+@pytest.fixture
+async def bucket(place: BucketPlace) -> AsyncIterator[Bucket]:
+    """An empty part of it."""
+    async with open_bucket(replace(place, prefix=f"{token()}/")) as opened:
+        yield opened
+
+
+@pytest.fixture(params=["memory", "directory", "s3"])
 async def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[BlobStore]:
     """Every adapter, empty."""
-    if request.param == "memory":
-        yield MemoryBlobs()
-        return
-    opened = DirectoryBlobs(tmp_path / "files")
-    yield opened
-    await opened.close()
+    match request.param:
+        case "memory":
+            yield MemoryBlobs()
+        case "directory":
+            opened = DirectoryBlobs(tmp_path / "files")
+            yield opened
+            await opened.close()
+        case _:
+            place: BucketPlace = request.getfixturevalue("place")
+            async with open_bucket(replace(place, prefix=f"{token()}/")) as bucket:
+                yield S3Blobs(bucket, waiting_octets=WAITING)
 
 
 async def put(blobs: BlobStore, id_: str, octets: bytes) -> bytes:
@@ -131,6 +163,78 @@ async def test_nothing_but_an_id_gets_as_far_as_a_store(blobs: BlobStore, id_: s
     with pytest.raises(ValueError, match="no id"):
         async with blobs.write(id_):
             pass
+
+
+async def test_a_large_blob_goes_in_parts(bucket: Bucket) -> None:
+    blobs, octets = S3Blobs(bucket, waiting_octets=WAITING), OCTETS * 12
+    assert len(octets) > 2 * PART
+    assert await put(blobs, ID, octets) == hashlib.sha256(octets).digest()
+    assert await octets_of(blobs, ID, PART - 3, 6) == octets[PART - 3 : PART + 3]
+    assert await octets_of(blobs, ID) == octets
+    with pytest.raises(BlobBusy):
+        await put(blobs, ID, octets[:-1])
+    assert await bucket.uploads(ID) == []
+    async with blobs.write(ID + "r", resume=True) as writer:
+        await writer.write(octets[: PART + 1])
+    async with blobs.write(ID + "r", resume=True) as writer:
+        assert writer.offset == PART + 1
+        await writer.write(octets[PART + 1 :])
+        assert await writer.finish() == hashlib.sha256(octets).digest()
+    assert await octets_of(blobs, ID + "r") == octets
+    assert await bucket.names("") == [ID, ID + "r"]
+
+
+async def test_what_breaks_off_leaves_no_parts_in_a_bucket(bucket: Bucket) -> None:
+    blobs = S3Blobs(bucket, waiting_octets=WAITING)
+    async with blobs.write(ID) as writer:
+        await writer.write(OCTETS * 6)
+        assert len(await bucket.uploads(ID)) == 1
+    assert await bucket.uploads(ID) == []
+    left = await bucket.begin(ID)  # by a process that was killed
+    await bucket.put_part(ID, left, 1, OCTETS)
+    await blobs.delete(ID)
+    assert await bucket.uploads(ID) == []
+    assert await bucket.names("") == []
+
+
+async def test_of_two_nodes_one_finishes_a_blob(bucket: Bucket) -> None:
+    first, second = (S3Blobs(bucket, waiting_octets=WAITING) for _ in range(2))
+    for octets, other in ((b"one", b"two"), (OCTETS * 6, OCTETS * 7)):
+        async with first.write(ID) as writer, second.write(ID) as late:
+            await writer.write(octets)
+            await late.write(other)
+            await writer.finish()
+            with pytest.raises(BlobBusy):
+                await late.finish()
+        assert await octets_of(second, ID) == octets
+        await second.delete(ID)
+    await bucket.put(ID, b"one", is_new=True)
+    with pytest.raises(BlobBusy):  # between the look and the end of the other
+        await bucket.put(ID, b"two", is_new=True)
+
+
+async def test_what_waits_for_a_bucket_is_bounded(bucket: Bucket) -> None:
+    blobs = S3Blobs(bucket, waiting_octets=1_000)
+    async with blobs.write(ID) as writer, blobs.write(ID + "x") as other:
+        await writer.write(b"a" * 600)
+        with pytest.raises(BackendError, match="too many uploads"):
+            await other.write(b"b" * 600)
+    await put(blobs, ID, b"c" * 1_000)  # all of it has been given back
+    await put(blobs, ID + "x", b"d" * 1_000)
+
+
+async def test_a_bucket_that_is_away_or_refuses_is_told(place: BucketPlace) -> None:
+    places = (
+        replace(place, endpoint="http://127.0.0.1:1"),
+        replace(place, name="nothing-like-this"),
+        replace(place, secret_key="another"),
+    )
+    for wrong in places:
+        async with open_bucket(wrong) as bucket:
+            blobs = S3Blobs(bucket, waiting_octets=WAITING)
+            for attempt in (bucket.check, partial(put, blobs, ID, b"x"), partial(octets_of, blobs, ID)):
+                with pytest.raises(BackendError, match=f"the bucket {wrong.name} of files"):
+                    await attempt()
 
 
 async def test_files_are_for_this_user_alone_and_spread_over_folders(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Adapters over an object storage that speaks Amazon's S3."""
