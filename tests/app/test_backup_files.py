@@ -58,7 +58,7 @@ async def fill(config: Config) -> None:
 async def test_octets_are_restored_where_they_stood(tmp_path: Path) -> None:
     first, other = config_of(tmp_path / "first"), config_of(tmp_path / "other")
     await fill(first)
-    made = backup.make(first, tmp_path / "backup", ignore)
+    made = await backup.make(first, tmp_path / "backup", ignore)
     assert made.blobs == BlobsEntry(3, sum(map(len, OCTETS.values())))
     assert backup.verify(tmp_path / "backup", ignore).blobs == made.blobs
     await backup.restore(other, tmp_path / "backup", ignore)
@@ -80,7 +80,7 @@ async def test_octets_that_are_lost_are_counted(tmp_path: Path) -> None:
     blobs = DirectoryBlobs(config.file_directory)
     await blobs.delete("file-number-one")
     await blobs.close()
-    made = backup.make(config, tmp_path / "backup", ignore)
+    made = await backup.make(config, tmp_path / "backup", ignore)
     assert (made.blobs.count, made.blobs.missing) == (2, 1)
     assert backup.verify(tmp_path / "backup", ignore).blobs.missing == 1
 
@@ -89,7 +89,7 @@ async def test_octets_that_are_lost_are_counted(tmp_path: Path) -> None:
 async def test_octets_that_are_others_are_found(tmp_path: Path, changed: bytes | None) -> None:
     config, other = config_of(tmp_path / "first"), config_of(tmp_path / "other")
     await fill(config)
-    backup.make(config, tmp_path / "backup", ignore)
+    await backup.make(config, tmp_path / "backup", ignore)
     with zipfile.ZipFile(tmp_path / "backup") as source, zipfile.ZipFile(tmp_path / "bad", "w") as bad:
         for name in source.namelist():
             content = source.read(name)
@@ -100,4 +100,4 @@ async def test_octets_that_are_others_are_found(tmp_path: Path, changed: bytes |
     with pytest.raises(BackupError, match="damaged"):
         await backup.restore(other, tmp_path / "bad", ignore)
     with pytest.raises(BackupError, match="does not exist"):
-        backup.make(other, tmp_path / "nothing", ignore)
+        await backup.make(other, tmp_path / "nothing", ignore)

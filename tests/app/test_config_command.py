@@ -214,6 +214,7 @@ REFUSED = {
     "host.*.certificate",
     "host.*.key",
     "database.url_file",
+    "files.s3_secret_key_file",
 }
 """Those of which a change by itself is a mistake: what is named is not there, or it is half of a pair."""
 

@@ -173,13 +173,13 @@ async def test_it_goes_into_every_kind_of_database_and_is_the_same_there(
     await live(stores)
     before = await all_of(stores)
     config = config_of(fresh_url, tmp_path / "first")
-    first = backup.make(config, tmp_path / "first.backup", ignore)
+    first = await backup.make(config, tmp_path / "first.backup", ignore)
     await stores.close()
     assert first.tables["messages"].rows > 80
     for kind, url in other_url.items():
         there = config_of(url, tmp_path / kind)
         await backup.restore(there, tmp_path / "first.backup", ignore)
-        again = backup.make(there, tmp_path / f"{kind}.backup", ignore)
+        again = await backup.make(there, tmp_path / f"{kind}.backup", ignore)
         assert hashes(again) == hashes(first), kind
         stores = await open_stores(url)
         assert await all_of(stores) == before, kind
@@ -195,7 +195,7 @@ async def test_it_moves_to_every_kind_of_database_and_goes_on_there(
     incarnation = await stores.ledger.feed()
     await stores.close()
     config = config_of(fresh_url, tmp_path / "first")
-    first = backup.make(config, tmp_path / "first.backup", ignore)
+    first = await backup.make(config, tmp_path / "first.backup", ignore)
     with pytest.raises(BackupError, match="uses already"):
         await move(config, fresh_url, ignore)
     for kind, url in other_url.items():
@@ -226,7 +226,7 @@ async def test_a_move_that_was_interrupted_goes_on_where_it_was(
         with pytest.raises(BackendError, match="only the beginning of what moves to it"):
             await open_stores(url)
         with pytest.raises(BackupError, match="only the beginning of what moves to it"):
-            backup.make(config_of(url, tmp_path / kind), tmp_path / "of-a-part.backup", ignore)
+            await backup.make(config_of(url, tmp_path / kind), tmp_path / "of-a-part.backup", ignore)
         done: list[tuple[int, int]] = []
         await move(config, url, lambda _, rows, total, done=done: done.append((rows, total)))
         assert done[-1][0] == done[-1][1], kind
@@ -296,7 +296,7 @@ async def test_what_is_restored_is_another_incarnation_and_goes_on(
     stores = await open_stores(fresh_url)
     await live(stores)
     incarnation, _ = await stores.ledger.feed()
-    backup.make(config_of(fresh_url, tmp_path / "first"), tmp_path / "first.backup", ignore)
+    await backup.make(config_of(fresh_url, tmp_path / "first"), tmp_path / "first.backup", ignore)
     (lost,) = await accept(stores.ledger, chat(ALICE, BOB, "after the backup", name="lost"))
     await stores.close()
     kind = "sqlite" if fresh_url.startswith("sqlite") else fresh_url.partition(":")[0].partition("+")[0]
@@ -342,7 +342,7 @@ async def test_nothing_is_put_where_something_is(fresh_url: str, tmp_path: Path)
     stores = await open_stores(fresh_url)
     await stores.accounts.create(ALICE, keys("SCRAM-SHA-256"), 1.5)
     config = config_of(fresh_url, tmp_path / "first")
-    backup.make(config, tmp_path / "first.backup", ignore)
+    await backup.make(config, tmp_path / "first.backup", ignore)
     reader = BackupReader(tmp_path / "first.backup")
     with reader, pytest.raises(BackupError, match="has data already"):
         await load(fresh_url, reader)
@@ -417,10 +417,10 @@ async def test_a_backup_of_an_earlier_version_is_brought_up_to_date(fresh_url: s
     before = await all_of(stores)
     await stores.close()
     config = config_of(f"sqlite:///{tmp_path}/first.db", tmp_path / "first")
-    first = backup.make(config, tmp_path / "first.backup", ignore)
+    first = await backup.make(config, tmp_path / "first.backup", ignore)
     with BackupReader(tmp_path / "first.backup") as reader:
         await load(fresh_url, Earlier(reader))
-    again = backup.make(config_of(fresh_url, tmp_path / "next"), tmp_path / "next.backup", ignore)
+    again = await backup.make(config_of(fresh_url, tmp_path / "next"), tmp_path / "next.backup", ignore)
     assert hashes(again) == hashes(first)
     stores = await open_stores(fresh_url)
     assert await all_of(stores) == before
@@ -434,7 +434,7 @@ async def test_a_backup_of_a_newer_version_is_refused(fresh_url: str, tmp_path: 
     stores = await open_stores(f"sqlite:///{tmp_path}/first.db")
     await stores.close()
     config = config_of(f"sqlite:///{tmp_path}/first.db", tmp_path / "first")
-    backup.make(config, tmp_path / "first.backup", ignore)
+    await backup.make(config, tmp_path / "first.backup", ignore)
     reader = BackupReader(tmp_path / "first.backup")
     with reader, pytest.raises(BackupError, match="made by a newer Tidings"):
         await load(fresh_url, Newer(reader))
@@ -446,7 +446,7 @@ async def test_a_damaged_backup_is_told_and_changes_nothing(fresh_url: str, tmp_
     await stores.close()
     path = tmp_path / "first.backup"
     config = config_of(f"sqlite:///{tmp_path}/first.db", tmp_path / "first")
-    backup.make(config, path, ignore)
+    await backup.make(config, path, ignore)
     backup.verify(path, ignore)
     raw = path.read_bytes()
     target = config_of(fresh_url, tmp_path / "next")

@@ -52,6 +52,7 @@ def test_a_configuration_loads(text: str, tmp_path: Path) -> None:
     file = tmp_path / "tidings.toml"
     file.write_text(text, encoding="utf-8")
     (tmp_path / "database-url").write_text("postgresql://tidings:password@localhost/tidings\n")
+    (tmp_path / "s3-key").write_text("secret\n")
     config.load(file, {"CREDENTIALS_DIRECTORY": str(tmp_path)}, {}, known_features())
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -19,13 +20,14 @@ from tidings.app import backup_blobs, data_directory
 from tidings.app.backup_file import FORMAT, BackupReader, BackupWriter, Manifest
 from tidings.app.options import Config
 from tidings.app.row_progress import OnProgress, RowProgress
+from tidings.app.uploads import open_blobs
 from tidings.base.errors import BackupError
 
 SECRET: Final = "secret"  # noqa: S105  # its name in a backup
 """The file of the data directory whose loss ends all tokens for a log-in without password."""
 
 
-def make(config: Config, path: Path, on_progress: OnProgress) -> Manifest:
+async def make(config: Config, path: Path, on_progress: OnProgress) -> Manifest:
     """Write a backup; raises `BackupError`, or `BackendError` where the database does not answer."""
     if config.is_in_memory:
         raise BackupError("there is nothing to back up: this server keeps everything in memory")
@@ -37,7 +39,8 @@ def make(config: Config, path: Path, on_progress: OnProgress) -> Manifest:
         for table in TABLES:
             name, columns = str(table.name), [str(each.name) for each in table.columns]
             tables[name] = writer.add_table(name, columns, progress.through(name, found.rows(table)))
-        blobs = backup_blobs.add(writer, found, config.file_directory)
+        async with AsyncExitStack() as stack:
+            blobs = await backup_blobs.add(writer, found, await open_blobs(config, stack))
         files = {}
         secret = config.secret_file
         if secret.is_file():
@@ -80,7 +83,8 @@ async def restore(config: Config, path: Path, on_progress: OnProgress) -> Manife
             _refuse_another_secret(config, reader)
             progress = RowProgress(_rows_of(reader.manifest), on_progress)
             await load(config.database_url, reader, lambda: progress.step("writing"))
-            backup_blobs.restore(reader, config.file_directory)
+            async with AsyncExitStack() as stack:
+                await backup_blobs.restore(reader, await open_blobs(config, stack))
             _restore_secret(config, reader)
             return reader.manifest
 

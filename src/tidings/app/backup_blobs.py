@@ -2,20 +2,19 @@
 
 Files never change, and the rows of a backup are of one moment; so the octets are those of that moment, but
 for files that were deleted since, which are counted as missing and are found by nobody after a restore.
+They come from whichever place the server keeps them in, and go to that of the server that is restored.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
-from tidings.adapters.directory.blobs import blob_path, make_folders, part_of, sync_directory
 from tidings.adapters.sql.dump import Row, Snapshot
 from tidings.adapters.sql.tables import files as table
 from tidings.app.backup_file import BackupReader, BackupWriter, BlobsEntry
-from tidings.base.errors import BackupError
+from tidings.base.errors import BackendError, BackupError
+from tidings.ports.blobs import BlobStore
 from tidings.ports.files import FileState
 
 
@@ -25,19 +24,20 @@ class _File(NamedTuple):
     digest: bytes
 
 
-def add(writer: BackupWriter, found: Snapshot, directory: Path) -> BlobsEntry:
+async def add(writer: BackupWriter, found: Snapshot, blobs: BlobStore) -> BlobsEntry:
     """Write the octets of all files, and tell how many there are."""
     count = octets = missing = 0
     columns = [str(column.name) for column in table.columns]
     for file in _whole(columns, found.rows(table)):
+        pieces = blobs.read(file.id)
         try:
-            with blob_path(directory, file.id).open("rb") as source:
-                writer.add_blob(file.id, source)
-        except FileNotFoundError:
+            first = await anext(pieces, b"")
+        except BackendError as error:
+            if await blobs.size(file.id) is not None:
+                raise BackupError(f"the files cannot be read: {error}") from None
             missing += 1
-        except OSError as error:
-            raise BackupError(f"the files in {directory} cannot be read: {error.strerror}") from None
         else:
+            await writer.add_blob(file.id, first, pieces)
             count, octets = count + 1, octets + file.size
     return BlobsEntry(count, octets, missing)
 
@@ -55,29 +55,29 @@ def verify(reader: BackupReader) -> None:
         )
 
 
-def restore(reader: BackupReader, directory: Path) -> None:
-    """Put the octets into the directory of files; raises `BackupError` where that cannot be done."""
+async def restore(reader: BackupReader, blobs: BlobStore) -> None:
+    """Put the octets where files are; raises `BackupError` where that cannot be done.
+
+    What is there already under the same id and is as long is the same: ids are random, and files never
+    change.
+    """
     try:
         for file in _files_of(reader):
-            _put(reader, file, blob_path(directory, file.id))
-    except OSError as error:
+            if await blobs.size(file.id) != file.size:
+                await _put(reader, file, blobs)
+    except BackendError as error:
         raise BackupError(
-            f"the files cannot be put into {directory}: {error.strerror}; empty database and directory, and "
-            "restore once more where there is room"
+            f"the files cannot be put back: {error}; empty the database, and restore once more where there "
+            "is room"
         ) from None
 
 
-def _put(reader: BackupReader, file: _File, path: Path) -> None:
-    make_folders(path)
-    part = part_of(path)
-    number = os.open(part, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(number, "wb") as opened:
+async def _put(reader: BackupReader, file: _File, blobs: BlobStore) -> None:
+    await blobs.delete(file.id)
+    async with blobs.write(file.id) as writer:
         for piece in reader.blob(file.id, file.digest):
-            opened.write(piece)
-        opened.flush()
-        os.fsync(opened.fileno())
-    part.rename(path)
-    sync_directory(path.parent)
+            await writer.write(piece)
+        await writer.finish()
 
 
 def _files_of(reader: BackupReader) -> Iterator[_File]:

@@ -27,7 +27,7 @@ def backup(config: Config | None, file: str, *, as_json: bool) -> None:
         if config is None:
             manifest = backups.verify(path, on_progress)
         else:
-            manifest = backups.make(config, path, on_progress)
+            manifest = asyncio.run(backups.make(config, path, on_progress))
     _tell(f"{path} is whole" if config is None else f"{path} is written", manifest, as_json=as_json)
 
 

@@ -14,10 +14,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import shutil
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Final, Self
@@ -147,11 +146,13 @@ class BackupWriter:
         self._zip.writestr(f"files/{name}", content)
         return FileEntry(len(content), hashlib.sha256(content).hexdigest())
 
-    def add_blob(self, id_: str, source: IO[bytes]) -> None:
+    async def add_blob(self, id_: str, first: bytes, pieces: AsyncIterator[bytes]) -> None:
         """Add the octets of an uploaded file, as they are: most of them are packed already."""
         info = zipfile.ZipInfo(f"{_BLOBS}{id_}")
         with self._zip.open(info, "w", force_zip64=True) as entry:
-            shutil.copyfileobj(source, entry, _PIECE)
+            entry.write(first)
+            async for piece in pieces:
+                entry.write(piece)
 
     def end(self, manifest: Manifest) -> None:
         """Add the list of all that is there."""

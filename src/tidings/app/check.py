@@ -12,6 +12,7 @@ from tidings.app import (
     check_database,
     check_dns,
     check_domains,
+    check_files,
     check_machine,
     check_network,
     check_versions,
@@ -72,6 +73,7 @@ async def examine(
     ]
     stored = await check_database.database(config)
     findings += stored.findings
+    findings += await check_files.bucket(config)
     findings += check_domains.administrators(config, stored.added_domains)
     findings += check_domains.former(config, stored.added_domains, stored.accounts)
     findings += check_network.security(config)

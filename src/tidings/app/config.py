@@ -53,7 +53,7 @@ def load(
     for layer in layers:
         reader.read(layer)
     known = known or KnownFeatures(())
-    config = _read_database_url(reader, _assemble(reader, known, str(file or ""), profile))
+    config = _read_secrets(reader, _assemble(reader, known, str(file or ""), profile))
     touched = {mistake.place[:-1] for mistake in reader.mistakes}
     for place, text in rules.find_mistakes(config):
         if place[:-1] not in touched:
@@ -252,20 +252,33 @@ def _assemble(reader: _Reader, known_features: KnownFeatures, file: str, profile
     return Config(**sections, hosts=hosts, added=of_added, file=file, profile=profile)
 
 
-def _read_database_url(reader: _Reader, config: Config) -> Config:
-    """Fill in the URL of the database from the file that has it."""
-    database, here = config.database, ("database", "url_file")
-    if not database.url_file:
-        return config
-    if database.url:
-        reader.blame(here, "`url` and `url_file` in [database] are both given; leave one of them away")
-        return config
+def _read_secrets(reader: _Reader, config: Config) -> Config:
+    """Fill in the secrets that stand in files of their own."""
+    url = _secret_of(reader, ("database", "url"), config.database.url, config.database.url_file)
+    files = config.files
+    key = _secret_of(reader, ("files", "s3_secret_key"), files.s3_secret_key, files.s3_secret_key_file)
+    return msgspec.structs.replace(
+        config,
+        database=msgspec.structs.replace(config.database, url=url),
+        files=msgspec.structs.replace(files, s3_secret_key=key),
+    )
+
+
+def _secret_of(reader: _Reader, place: tuple[str, str], value: str, file: str) -> str:
+    """Give what an option has, or the line of the file that its neighbour names."""
+    section, option = place
+    here = (section, f"{option}_file")
+    if not file:
+        return value
+    if value:
+        text = f"`{option}` and `{option}_file` in [{section}] are both given; leave one of them away"
+        reader.blame(here, text)
+        return value
     try:
-        url = credentials.read_line(database.url_file)
+        return credentials.read_line(file)
     except ValueError as error:
-        reader.blame(here, f"`url_file` in [database] {error}")
-        return config
-    return msgspec.structs.replace(config, database=msgspec.structs.replace(database, url=url))
+        reader.blame(here, f"`{option}_file` in [{section}] {error}")
+        return value
 
 
 def _host(

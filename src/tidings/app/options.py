@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta, field
 
 from tidings.app.acme_options import AcmeOptions, FilePath
+from tidings.app.files_options import FilesOptions
 from tidings.app.limits_options import Count, LimitsOptions, Positive
 from tidings.app.listen_options import ListenOptions
 from tidings.app.telemetry_options import TelemetryOptions
@@ -227,15 +228,6 @@ class LogOptions(msgspec.Struct, frozen=True, kw_only=True):
             le=1_000_000,
         ),
     ] = REMEMBERED
-
-
-class FilesOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the octets of files are that people upload."""
-
-    directory: Annotated[
-        FilePath,
-        Meta(description="Directory for them, made when missing. Empty: `files` in `data_dir`."),
-    ] = ""
 
 
 class MetricsOptions(msgspec.Struct, frozen=True, kw_only=True):

@@ -38,6 +38,7 @@ def open_files(config: Config) -> Iterator[OpenFile]:
             yield OpenFile("permissions", text, f"chmod 600 {path}")
     named = {
         config.database.url_file: "with the password of the database",
+        config.files.s3_secret_key_file: "with the key of the bucket of files",
         config.acme.key_file: "with a key for the certificate authority",
     }
     for name, content in named.items():
@@ -82,6 +83,7 @@ def _holds_password(file: Path, config: Config) -> bool:
     if at:
         secrets.append(credentials.partition(":")[2])
     secrets += parse_qs(url.partition("?")[2]).get("password", [])
+    secrets.append(config.files.s3_secret_key)
     try:
         text = file.read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from tidings.app.files_options import FilesOptions
 from tidings.app.listen_options import ListenerOptions
 from tidings.app.options import MEMORY_URL, Config
 from tidings.app.telemetry_options import TelemetryOptions
@@ -67,6 +68,7 @@ def find_mistakes(config: Config) -> Iterator[BrokenRule]:
     yield from _telemetry(config.telemetry)
     yield from _networks(("http", "trusted_proxies"), config.http.trusted_proxies)
     yield from _web_addresses(config.http)
+    yield from _files(config.files)
 
 
 def _telemetry(telemetry: TelemetryOptions) -> Iterator[BrokenRule]:
@@ -85,6 +87,26 @@ def _telemetry(telemetry: TelemetryOptions) -> Iterator[BrokenRule]:
             "[telemetry] needs OpenTelemetry's Python packages: install tidings with them, as tidings[otel]"
         )
         yield place, text
+
+
+def _files(files: FilesOptions) -> Iterator[BrokenRule]:
+    if not files.s3_bucket:
+        return
+    if files.directory:
+        text = "`directory` and `s3_bucket` in [files] are both given; leave one of them away"
+        yield ("files", "s3_bucket"), text
+    if files.s3_endpoint and _WEB_ADDRESS.fullmatch(files.s3_endpoint) is None:
+        text = (
+            '`s3_endpoint` in [files] must be an address such as "https://s3.example.org", '
+            f'not "{files.s3_endpoint}"'
+        )
+        yield ("files", "s3_endpoint"), text
+    if bool(files.s3_access_key) != bool(files.s3_secret_key):
+        text = "`s3_access_key` and `s3_secret_key` in [files] belong together; give both or none"
+        yield ("files", "s3_access_key"), text
+    if importlib.util.find_spec("aiobotocore") is None:
+        text = "`s3_bucket` in [files] needs more Python packages: install tidings with them, as tidings[s3]"
+        yield ("files", "s3_bucket"), text
 
 
 def _networks(place: tuple[str, str], networks: tuple[str, ...]) -> Iterator[BrokenRule]:

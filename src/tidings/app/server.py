@@ -211,7 +211,7 @@ async def _start_serving(
         stack.push_async_callback(stores.close)
         known = _known(config)
         shown = ServedCertificates(tls, orders)
-        blobs = open_blobs(config, stack)
+        blobs = await open_blobs(config, stack)
         urls = partial(listening_url, sockets)
         server, context = _build(config, stores, blobs, urls, known.features, reloader, logs.levels, shown)
         ledger = None if stores.ledger is None else stores.ledger.state
