@@ -26,6 +26,7 @@ from tidings.messages.account_kind import AccountKind
 from tidings.messages.entries import Rules
 from tidings.messages.handover import Handover
 from tidings.messages.router import Router
+from tidings.messages.service_kind import ServiceWithoutEntities
 from tidings.messages.submission import MessageKind
 from tidings.ports.domains import DomainState
 from tidings.ports.stores import Stores
@@ -57,6 +58,14 @@ class ServiceKind(msgspec.Struct, frozen=True, kw_only=True):
     def domain_for(self, owner: str) -> str:
         """Give the service's name in a domain."""
         return Jid(f"{self.prefix}.{owner}").domain
+
+
+def without_entities(
+    name: str, identity: tuple[str, str], *, reads_messages: bool = False
+) -> Callable[[str, Router, Stores, Clock], MessageKind]:
+    """Give what makes the kind of a service at which nobody is but the service itself."""
+    kind = ServiceWithoutEntities(name, identity, reads_messages=reads_messages)
+    return lambda _domain, _router, _stores, _clock: kind
 
 
 class Hosts:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from tidings.app.hosts import ServiceKind
+from tidings.app.hosts import ServiceKind, without_entities
 from tidings.features.disco import ServiceDiscovery
-from tidings.features.nodes import PREFIX, PendingCommand, PubSub, nodes_kind
+from tidings.features.nodes import IDENTITY, PREFIX, PendingCommand, PubSub
 from tidings.features.ping import XmppPing
 
 PUBSUB: Final = ServiceKind(
-    prefix=PREFIX, make_kind=nodes_kind, features=(PubSub, PendingCommand, ServiceDiscovery, XmppPing)
+    prefix=PREFIX,
+    make_kind=without_entities("nodes", IDENTITY, reads_messages=True),  # owners answer who asks
+    features=(PubSub, PendingCommand, ServiceDiscovery, XmppPing),
 )

@@ -9,18 +9,20 @@ from typing import TYPE_CHECKING, Final
 
 from tidings.adapters.directory.blobs import DirectoryBlobs
 from tidings.adapters.memory.blobs import MemoryBlobs
-from tidings.app.hosts import ServiceKind
+from tidings.app.hosts import ServiceKind, without_entities
 from tidings.app.options import Config
 from tidings.features.disco import ServiceDiscovery
 from tidings.features.ping import XmppPing
-from tidings.features.upload import PREFIX, Uploads, upload_kind
+from tidings.features.upload import IDENTITY, PREFIX, Uploads
 from tidings.ports.blobs import BlobStore
 
 if TYPE_CHECKING:  # loading its library takes a while
     from tidings.adapters.s3.bucket import Bucket
 
 UPLOADS: Final = ServiceKind(
-    prefix=PREFIX, make_kind=upload_kind, features=(Uploads, ServiceDiscovery, XmppPing)
+    prefix=PREFIX,
+    make_kind=without_entities("upload", IDENTITY),
+    features=(Uploads, ServiceDiscovery, XmppPing),
 )
 
 _USUAL: Final = {"https": 443, "http": 80}

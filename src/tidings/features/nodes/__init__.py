@@ -8,17 +8,16 @@ subscribed.
 
 from tidings.features.nodes.cleaning import NodeCleaning
 from tidings.features.nodes.interests import Interests
-from tidings.features.nodes.kind import PREFIX, nodes_kind
 from tidings.features.nodes.pending_command import PendingCommand
 from tidings.features.nodes.personal import PersonalEventing
-from tidings.features.nodes.pubsub import PubSub
+from tidings.features.nodes.pubsub import IDENTITY, PREFIX, PubSub
 
 __all__ = [
+    "IDENTITY",
     "PREFIX",
     "Interests",
     "NodeCleaning",
     "PendingCommand",
     "PersonalEventing",
     "PubSub",
-    "nodes_kind",
 ]

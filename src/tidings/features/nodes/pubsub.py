@@ -37,6 +37,11 @@ from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.pubsub import PubSubRequest
 from tidings.wire.xmpp.payloads.pubsub_owner import OwnerRequest
 
+PREFIX: Final = "pubsub"
+"""What the name of the service begins with, before that of its domain."""
+IDENTITY: Final = ("pubsub", "service")
+"""What the service is (§5.3)."""
+
 DEFAULTS: Final = NodeConfig(
     send_last=SendLast.ON_SUB, notify_config=True, notify_delete=True, notify_retract=True
 )

@@ -4,8 +4,9 @@ Implements XEP-0363 1.2.0; the marks § point at its sections. Octets come and g
 (`gateways/file_door.py`). Left out of §5: the purposes `profile` and `permanent`.
 """
 
+from typing import Final
+
 from tidings.base.errors import StanzaError
-from tidings.features.upload.kind import PREFIX
 from tidings.features.upload.options import UploadOptions
 from tidings.features.upload.slots import Slots, WantedFile
 from tidings.kernel.clock import Clock
@@ -23,6 +24,11 @@ from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.data_form import DataForm, Field, FormKind
 from tidings.wire.xmpp.payloads.http_upload import Purpose, SlotRequest
+
+PREFIX: Final = "upload"
+"""What the name of the service begins with, before that of its domain."""
+IDENTITY: Final = ("store", "file")
+"""What the service is (§3)."""
 
 _PURPOSES = (Purpose.MESSAGE, Purpose.EPHEMERAL)
 
