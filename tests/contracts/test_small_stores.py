@@ -6,10 +6,11 @@ import pytest
 
 from tests.contracts.samples import ALICE, BOB, LOOK_ALIKES, keys, long_jid
 from tidings.base.jid import Jid
-from tidings.ports.accounts import FastToken, NoSuchAccount
+from tidings.ports.accounts import FastToken, NoSuchAccount, Removal
 from tidings.ports.displayed import Displayed
 from tidings.ports.roster import UNTOUCHED, Roster, RosterEntry
 from tidings.ports.stores import Stores
+from tidings.ports.vcard import SearchField, WantedWord
 
 RAW = "<x xmlns='urn:x'>ü \U0001f4ec &amp; ' \\ %s %(a)s :b</x>".encode() + bytes(range(256))
 
@@ -76,6 +77,94 @@ async def test_vcards_of_several_accounts_are_put_at_once_or_not_at_all(stores: 
     with pytest.raises(NoSuchAccount):
         await stores.vcards.put_all({ALICE: b"<other/>", Jid("nobody@example.org"): b"<c/>"})
     assert await stores.vcards.get(ALICE) == b"<a/>"
+
+
+def card(*lines: str) -> bytes:
+    return f"<vCard xmlns='vcard-temp'>{''.join(lines)}</vCard>".encode()
+
+
+NINA = card(
+    "<FN>Dr. Nína O'Hara-Weiß</FN><NICKNAME>nin</NICKNAME>",
+    "<N><FAMILY>O'Hara-Weiß</FAMILY><GIVEN>Nína</GIVEN></N>",
+    "<EMAIL><INTERNET/><USERID>Nina.Weiss@example.org</USERID></EMAIL>",
+    "<ORG><ORGNAME>Hospital</ORGNAME><ORGUNIT>Ward 7</ORGUNIT><ORGUNIT>Surgery</ORGUNIT></ORG>",
+)
+
+
+async def search(stores: Stores, *, limit: int = 9, domain: str = "example.org", **words: str) -> list[str]:
+    wanted = tuple(WantedWord(SearchField(name), start) for name, start in words.items())
+    found = await stores.vcards.search(domain, wanted, limit=limit)
+    return sorted(each.account.text for each in found)
+
+
+async def test_a_vcard_is_found_by_the_beginnings_of_its_words(stores: Stores) -> None:
+    await stores.vcards.put(ALICE, NINA)
+    for field, word in (
+        ("fn", "dr"),
+        ("fn", "nina"),
+        ("fn", "weiss"),
+        ("last", "har"),
+        ("first", "n"),
+        ("nick", "nin"),
+        ("email", "nina.weiss@ex"),
+        ("orgname", "hosp"),
+        ("orgunit", "7"),
+        ("orgunit", "surgery"),
+    ):
+        assert await search(stores, **{field: word}) == [ALICE.text], (field, word)
+    for field, word in (("fn", "ina"), ("last", "nina"), ("nick", "nina"), ("email", "weiss"), ("fn", "%")):
+        assert await search(stores, **{field: word}) == [], (field, word)
+    assert await search(stores, fn="nina", orgunit="surg", email="nina") == [ALICE.text]
+    assert await search(stores, fn="nina", orgunit="ward", nick="x") == []
+    assert await search(stores, fn="nina", domain="example.com") == []
+    [found] = await stores.vcards.search("example.org", (WantedWord(SearchField.NICK, "n"),), limit=9)
+    assert found.values == {
+        SearchField.FULL_NAME: "Dr. Nína O'Hara-Weiß",
+        SearchField.LAST: "O'Hara-Weiß",
+        SearchField.FIRST: "Nína",
+        SearchField.NICK: "nin",
+        SearchField.EMAIL: "Nina.Weiss@example.org",
+        SearchField.ORGANIZATION: "Hospital",
+        SearchField.UNIT: "Ward 7 Surgery",
+    }
+
+
+async def test_who_has_changed_his_vcard_is_found_by_the_new_one_alone(stores: Stores) -> None:
+    await stores.vcards.put(ALICE, NINA)
+    await stores.vcards.put(ALICE, card("<FN>Nina Nina nína</FN>"))
+    assert await search(stores, fn="nina") == [ALICE.text]
+    assert await search(stores, nick="nin") == []
+    for private in (card("<FN>Nina</FN><CLASS><PRIVATE/></CLASS>"), b"<vCard xmlns='vcard-temp'/>", RAW):
+        await stores.vcards.put_all({ALICE: private})
+        assert await search(stores, fn="nina") == []
+        await stores.vcards.put_all({ALICE: NINA})
+        assert await search(stores, fn="nina") == [ALICE.text]
+
+
+async def test_at_most_so_many_are_found_and_nobody_who_is_gone(stores: Stores) -> None:
+    people = [Jid(f"nina{number}@example.org") for number in range(5)]
+    for jid in people:
+        await stores.accounts.create(jid, (), 1.0)
+    await stores.vcards.put_all(dict.fromkeys(people, NINA))
+    assert len(await search(stores, fn="nina")) == 5
+    assert len(await search(stores, fn="nina", limit=3)) == 3
+    await stores.removals.schedule(people[0], Removal(since=1.0, due=2.0))
+    await stores.accounts.remove(people[1])
+    assert await search(stores, fn="nina") == [jid.text for jid in people[2:]]
+    await stores.renaming.rename(people[2], Jid("other@example.com"), local={"example.org", "example.com"})
+    assert await search(stores, fn="nina") == [jid.text for jid in people[3:]]
+    assert await search(stores, fn="nina", domain="example.com") == ["other@example.com"]
+
+
+async def test_a_word_counts_only_so_far(stores: Stores) -> None:
+    await stores.accounts.create(BOB, (), 1.0)
+    deseret, ezh = "\U00010428", "ʒ"  # of four octets and of two
+    await stores.vcards.put(
+        ALICE, card(f"<FN>{ezh * 90} {deseret * 500}</FN><NICKNAME>{'x ' * 5_000}</NICKNAME>")
+    )
+    await stores.vcards.put(BOB, card(f"<NICKNAME>{deseret * 500}</NICKNAME>"))
+    assert await search(stores, fn=ezh * 60) == await search(stores, nick="x") == [ALICE.text]
+    assert await search(stores, nick=deseret * 60) == [BOB.text]
 
 
 async def test_a_vcard_may_be_big(stores: Stores) -> None:

@@ -38,6 +38,7 @@ from tidings.ports.ledger.batch import EntryKind
 from tidings.ports.ledger.reading import InboxQuery, PageQuery
 from tidings.ports.roster import RosterEntry
 from tidings.ports.stores import Stores
+from tidings.ports.vcard import SearchField, WantedWord
 
 __all__ = ["clock"]
 
@@ -50,7 +51,7 @@ async def fill(stores: Stores, ledger: SqlLedger) -> None:
     for account in (ALICE, BOB, CAROL):
         await stores.accounts.create(account, keys("SCRAM-SHA-256"), 1.0)
     await stores.roster.put(ALICE, RosterEntry(jid=BOB, name="Bob"))
-    await stores.vcards.put(ALICE, b"<vCard xmlns='vcard-temp'/>")
+    await stores.vcards.put(ALICE, b"<vCard xmlns='vcard-temp'><NICKNAME>Lissy</NICKNAME></vCard>")
     await accept(
         ledger,
         chat(ALICE, BOB, "one", name=1),
@@ -68,7 +69,9 @@ async def fill(stores: Stores, ledger: SqlLedger) -> None:
 
 async def stored(stores: Stores) -> list[object]:
     """Give all that stores keep of the accounts."""
-    found: list[object] = []
+    nickname = (WantedWord(SearchField.NICK, "lissy"),)
+    found: list[object] = [await stores.vcards.search(ALICE.domain, nickname, limit=9)]
+    assert found != [()]
     for account in (ALICE, BOB, CAROL):
         found += [await stores.accounts.get(account), await stores.vcards.get(account)]
         found.append(await stores.roster.load(account))

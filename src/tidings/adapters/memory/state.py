@@ -11,6 +11,7 @@ from tidings.ports.documents import Document
 from tidings.ports.nodes import Affiliation, Node, NodeItem, Subscription
 from tidings.ports.preferences import StoredPreferences
 from tidings.ports.roster import RosterEntry
+from tidings.ports.vcard import SearchField
 
 
 @dataclass(slots=True)
@@ -47,6 +48,8 @@ class AccountState:
     displayed: dict[Jid, Displayed] = field(default_factory=dict)
     """By chat, the one that was put first comes first."""
     vcard: bytes | None = None
+    searched: dict[SearchField, str] = field(default_factory=dict)
+    """What the vCard says in the fields by which it is found."""
     blocked: set[Jid] = field(default_factory=set)
     preferences: StoredPreferences | None = None
     promotions: dict[str, Promotion] = field(default_factory=dict)

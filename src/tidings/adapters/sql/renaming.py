@@ -33,6 +33,7 @@ from tidings.adapters.sql.tables import (
     promotions,
     roster_entries,
     rosters,
+    vcard_words,
     vcards,
 )
 from tidings.base.jid import Jid
@@ -49,6 +50,7 @@ _HANGING: Final[tuple[Table, ...]] = (
     private_elements,
     displayed_positions,
     vcards,
+    vcard_words,
     blocked,
     archive_preferences,
 )
@@ -91,6 +93,8 @@ def _rename(
     connection.execute(insert(accounts), {**row, "account": new, "local": to.local, "domain": to.domain})
     for table in _HANGING:
         connection.execute(update(table).where(table.c.account == old).values(account=new))
+    of_words = update(vcard_words).where(vcard_words.c.account == new)
+    connection.execute(of_words.values(domain=to.domain))
     connection.execute(delete(accounts).where(accounts.c.account == old))
     clear_documents(connection, to)  # what somebody kept of the name while there was no account
     connection.execute(update(documents).where(documents.c.entity == old).values(entity=new, jid=to))

@@ -262,6 +262,19 @@ vcards = Table(
     mariadb_engine="InnoDB",
 )
 
+vcard_words = Table(  # by which vCards are found; put with them
+    "vcard_words",
+    metadata,
+    _account_key(),
+    Column("field", Text(16), primary_key=True),
+    Column("word", Text(255), primary_key=True),
+    Column("domain", Text(1023), nullable=False),  # of the account
+    Column("value", Text(), nullable=False),  # of the field, as it is shown
+    Index(None, "domain", "field", "word"),
+    mysql_engine="InnoDB",
+    mariadb_engine="InnoDB",
+)
+
 blocked = Table(
     "blocked",
     metadata,

@@ -38,6 +38,12 @@ class VCard(msgspec.Struct, frozen=True):
         return self.content.text_of("NICKNAME") or ""
 
     @property
+    def is_private(self) -> bool:
+        """Whether its owner says that it is not for everybody (`CLASS`)."""
+        said = self.content.find("CLASS")
+        return said is not None and any(said.find(each) is not None for each in ("PRIVATE", "CONFIDENTIAL"))
+
+    @property
     def photo(self) -> tuple[str, bytes] | None:
         """The embedded photo as (media type, bytes); None without one or if its base64 is broken."""
         photo = self.content.find("PHOTO")
