@@ -10,6 +10,7 @@ from tidings.adapters.memory.sessions import MemorySessions
 from tidings.app.hosts import Hosts, HostSettings, ServiceKind
 from tidings.app.pubsub import PUBSUB
 from tidings.app.rooms import MUC_LIGHT, ROOMS
+from tidings.app.searching import USER_SEARCH
 from tidings.app.uploads import UPLOADS
 from tidings.base.clock import TimeSource
 from tidings.features.acceptance import Acceptance
@@ -152,7 +153,7 @@ FEATURES: tuple[type[Feature], ...] = (
 """What every host can do."""
 
 
-SERVICES: tuple[ServiceKind, ...] = (ROOMS, MUC_LIGHT, UPLOADS, PUBSUB)
+SERVICES: tuple[ServiceKind, ...] = (ROOMS, MUC_LIGHT, UPLOADS, PUBSUB, USER_SEARCH)
 """The services that every domain has."""
 
 

@@ -9,8 +9,8 @@ from tidings.adapters.sql.tables import DIGEST, Text, accounts, vcard_words, vca
 from tidings.adapters.sql.vcard import words_in
 from tidings.base.jid import Jid
 
-revision = "0019"
-down_revision = "0018"
+revision = "0020"
+down_revision = "0019"
 
 _ENGINE = {"mysql_engine": "InnoDB", "mariadb_engine": "InnoDB"}
 _AT_ONCE = 100
