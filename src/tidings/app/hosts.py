@@ -61,10 +61,10 @@ class ServiceKind(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def without_entities(
-    name: str, identity: tuple[str, str], *, reads_messages: bool = False
+    name: str, identity: tuple[str, str]
 ) -> Callable[[str, Router, Stores, Clock], MessageKind]:
     """Give what makes the kind of a service at which nobody is but the service itself."""
-    kind = ServiceWithoutEntities(name, identity, reads_messages=reads_messages)
+    kind = ServiceWithoutEntities(name, identity)
     return lambda _domain, _router, _stores, _clock: kind
 
 

@@ -11,6 +11,6 @@ from tidings.features.ping import XmppPing
 
 PUBSUB: Final = ServiceKind(
     prefix=PREFIX,
-    make_kind=without_entities("nodes", IDENTITY, reads_messages=True),  # owners answer who asks
+    make_kind=without_entities("nodes", IDENTITY),
     features=(PubSub, PendingCommand, ServiceDiscovery, XmppPing),
 )

@@ -240,13 +240,6 @@ class DeviceCaughtUp(Fact):
     """
 
 
-class HostMessage(Fact):
-    """A message has come that is for the host itself, on a host that reads such."""
-
-    stanza: Stanza
-    """The message; its sender is verified."""
-
-
 class RequestAnswered(Fact):
     """A client has answered an iq request of the server."""
 

@@ -385,7 +385,7 @@ class Pipeline:
                         waits.append(wait)
             except Exception as error:  # noqa: BLE001  # one message that cannot be handed over, not its batch
                 self._supervisor.report("deliver", error)
-            if origin.entity is not None:
+            if origin.entity is not None and not submission.is_for_host:
                 waits += self._tell_sender(submission, accepted)
             if traces.has_room:
                 tracing.observe(traces, submission, is_waited_for=bool(waits))

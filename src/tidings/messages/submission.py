@@ -137,6 +137,11 @@ class Submission(msgspec.Struct, eq=False):
             self.trace_id = token(6)
         return self.trace_id
 
+    @property
+    def is_for_host(self) -> bool:
+        """Whether it is for a host itself, which keeps nothing of it: what that sends is told of instead."""
+        return self.host is not None and not self.recipient.local
+
     def summary(self, now: float) -> Trace:
         """Give what is remembered of it; nothing of that grows with it."""
         message, plan, accepted, sent_to = self.message, self.plan, self.accepted, self.sent_to

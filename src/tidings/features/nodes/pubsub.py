@@ -15,7 +15,7 @@ from typing import Final
 from tidings.base.errors import StanzaError
 from tidings.base.jid import Jid
 from tidings.features.nodes.announcements import Announcements
-from tidings.features.nodes.authorization import read_decision
+from tidings.features.nodes.authorization import Decision, read_decision
 from tidings.features.nodes.discovery import NodeDiscovery
 from tidings.features.nodes.pubsub_options import PubSubOptions
 from tidings.features.nodes.rules import Person, may_read
@@ -25,17 +25,20 @@ from tidings.features.nodes.supported import features
 from tidings.features.nodes.terms import News, Terms, Visit
 from tidings.kernel.clock import Clock
 from tidings.kernel.current import Current
-from tidings.kernel.events import DiscoInfo, DiscoItems, HostMessage
+from tidings.kernel.events import DiscoInfo, DiscoItems
 from tidings.kernel.feature import Addressee, Feature, Spec, handles, listens
 from tidings.kernel.host import Host
 from tidings.kernel.iq import AnswerFirst, Iq
+from tidings.kernel.maybe_awaitable import MaybeAwaitable
 from tidings.kernel.session_manager import SessionManager
 from tidings.messages.router import Router
+from tidings.messages.submission import Submission
 from tidings.ports.nodes import AccessModel, NodeConfig, NodeLimits, NodeStore, SendLast, Subscription
 from tidings.wire.xml.element import Element
 from tidings.wire.xmpp import ns
 from tidings.wire.xmpp.payloads.pubsub import PubSubRequest
 from tidings.wire.xmpp.payloads.pubsub_owner import OwnerRequest
+from tidings.wire.xmpp.stanza import Stanza
 
 PREFIX: Final = "pubsub"
 """What the name of the service begins with, before that of its domain."""
@@ -105,19 +108,21 @@ class PubSub(Feature):
         done = await self.service.change_as_owner(self.visit(request.sender), request.payload)
         return self.announcements.follow(done)
 
-    @listens(HostMessage)  # §8.6
-    async def on_message(self, event: HostMessage) -> None:
-        """Take what owners say to subscriptions that wait for it."""
-        message = event.stanza
+    def check_message(self, submission: Submission) -> None:
+        """Take nothing but what owners say to subscriptions that wait for it (§8.6)."""
+        message = submission.message
+        if message.kind != "error" and read_decision(message) is None and not message.has(ns.DATA_FORMS, "x"):
+            raise StanzaError("service-unavailable", "this service reads forms of owners alone")
+
+    def take_message(self, submission: Submission) -> MaybeAwaitable:
+        """Let an owner decide; a form that was cancelled changes nothing."""
+        message = submission.message
+        decision = None if message.kind == "error" else read_decision(message)
+        return None if decision is None else self._decide(message, decision)
+
+    async def _decide(self, message: Stanza, decision: Decision) -> None:
         assert message.sender is not None
-        if message.kind == "error":
-            return
         try:
-            decision = read_decision(message)
-            if decision is None:
-                if message.has(ns.DATA_FORMS, "x"):  # a form that was cancelled
-                    return
-                raise StanzaError("service-unavailable", "nobody reads messages here")
             done = await self.service.owners.decide(self.visit(message.sender), decision)
         except StanzaError as error:
             self._router.refuse(message, error)
