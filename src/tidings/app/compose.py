@@ -8,6 +8,7 @@ from functools import partial
 from tidings.adapters.memory.blobs import MemoryBlobs
 from tidings.adapters.memory.sessions import MemorySessions
 from tidings.app.hosts import Hosts, HostSettings, ServiceKind
+from tidings.app.multicast import MULTICAST
 from tidings.app.pubsub import PUBSUB
 from tidings.app.rooms import MUC_LIGHT, ROOMS
 from tidings.app.searching import USER_SEARCH
@@ -153,7 +154,7 @@ FEATURES: tuple[type[Feature], ...] = (
 """What every host can do."""
 
 
-SERVICES: tuple[ServiceKind, ...] = (ROOMS, MUC_LIGHT, UPLOADS, PUBSUB, USER_SEARCH)
+SERVICES: tuple[ServiceKind, ...] = (ROOMS, MUC_LIGHT, UPLOADS, PUBSUB, USER_SEARCH, MULTICAST)
 """The services that every domain has."""
 
 

@@ -32,6 +32,7 @@ SESSION: Final = "urn:ietf:params:xml:ns:xmpp-session"
 FAST: Final = "urn:xmpp:fast:0"  # XEP-0484
 CHANNEL_BINDING: Final = "urn:xmpp:sasl-cb:0"  # XEP-0440
 DOWNGRADE: Final = "urn:xmpp:ssdp:0"  # XEP-0474
+ADDRESS: Final = "http://jabber.org/protocol/address"  # XEP-0033
 SEARCH: Final = "jabber:iq:search"  # XEP-0055
 REGISTER: Final = "jabber:iq:register"  # XEP-0077
 REGISTER_FEATURE: Final = "http://jabber.org/features/iq-register"
