@@ -255,6 +255,18 @@ async def test_another_size_is_refused(stand: Stand, octets: bytes) -> None:
     assert (await stand.put(slot))[0] == 201
 
 
+async def test_ten_gigabytes_are_refused_before_they_come(stand: Stand) -> None:
+    slot = await stand.slot()
+    path = slot.put.removeprefix("https://localhost")
+    for more in ("", "Content-Range: bytes 0-9999999999/10000000000\r\n", "Expect: 100-continue\r\n"):
+        head = f"PUT {path} HTTP/1.1\r\nHost: x\r\n{more}Content-Length: 10000000000\r\n\r\n"
+        answer = await stand.served.raw(head.encode())
+        assert answer.startswith((b"HTTP/1.1 413 ", b"HTTP/1.1 400 ")), answer
+        assert b"\r\nConnection: close\r\n" in answer
+    assert await stand.blobs.offset(id_of(slot)) == 0
+    assert (await stand.put(slot))[0] == 201
+
+
 async def test_a_body_without_a_length_is_refused(stand: Stand) -> None:
     slot = await stand.slot()
 
