@@ -103,22 +103,16 @@ class Newsroom:
             await until_done(self._time_slice.turn())
             host = self._router.hosts.get(contact.domain)
             if host is not None and contact.local and self._sessions.may_be_connected(contact):
+                listener = host.directory.get(contact) or await host.directory.load(contact)
+                if not isinstance(listener, Account) or not self._sessions.has_devices(listener, audience):
+                    continue  # as most: they are not asked about any further
                 person = person_of(self._host, account, contact)
-                if may_read(news.config, person, people.standing_of(contact)):
-                    listener = host.directory.get(contact) or await host.directory.load(contact)
-                    if self._tell_contact(account, host, listener, message, audience):
-                        told.add(contact)
+                if may_read(news.config, person, people.standing_of(contact)) and self._may_pass(
+                    self._host, account, host, listener, message
+                ):
+                    self._sessions.to_devices(listener, audience, message)
+                    told.add(contact)
         return told
-
-    def _tell_contact(
-        self, account: Account, host: Host, listener: object, message: Stanza, audience: Audience
-    ) -> bool:
-        if not isinstance(listener, Account) or not self._sessions.has_devices(listener, audience):
-            return False
-        if not self._may_pass(self._host, account, host, listener, message):
-            return False
-        self._sessions.to_devices(listener, audience, message)
-        return True
 
     # --- to who has just come
 
