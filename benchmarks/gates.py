@@ -69,6 +69,10 @@ GATES = (
     Gate("join of a room with 1,000 occupants", "room-join", Metric.JOIN_CPU, 50.0),
     Gate("2,000 joins at once: longest turn of the event loop", "room-joins", Metric.TURN, 50.0),
     Gate("2,000 lost at once: longest turn of the event loop", "room-joins", Metric.TURN_LOST, 50.0),
+    Gate("news for 500 subscribers: CPU of a copy", "pep-publish", Metric.CPU, 1.0, peer=BEST_PEER),
+    Gate("10,000 last items at log-in: longest turn of the event loop", "pep-login", Metric.TURN, 50.0),
+    Gate("upload: CPU beside Prosody", "upload", Metric.OCTET_CPU, 1.0, peer="prosody"),
+    Gate("download: CPU beside Prosody", "download", Metric.OCTET_CPU, 1.0, peer="prosody"),
     Gate(
         "1,000 rooms: deliveries/s beside 1:1",
         "rooms-durable",

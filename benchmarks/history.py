@@ -22,6 +22,7 @@ from tidings.ports.ledger.batch import (
     PropertyChange,
     message_key,
 )
+from tidings.ports.nodes import AccessModel, NodeConfig, NodeItem, NodeLimits, NodeStore
 
 _SIZES = {
     History.NOTHING: (0, 1),
@@ -33,6 +34,10 @@ _MEMBERS = {History.SMALL_LIGHT_ROOM: 50, History.LARGE_LIGHT_ROOM: 10_000, Hist
 """How many members a room has; those who have no account here are never online."""
 
 LIGHT_ROOM, LARGE_ROOM = "light", "large"
+NODES = tuple(f"urn:example:node{number}" for number in range(10))
+_ITEM = (
+    b"<mood xmlns='http://jabber.org/protocol/mood'><happy/><text>Shall we meet this evening?</text></mood>"
+)
 _MEMBERS_AT_ONCE = 500
 """How many messages, of how many conversations."""
 
@@ -92,6 +97,18 @@ async def fill_room(ledger: Ledger, users: Sequence[Jid], history: History) -> N
             raises=(room,),
         )
         await ledger.commit(LedgerBatch(appends=(told,)))
+
+
+async def fill_nodes(nodes: NodeStore, owners: Sequence[Jid], history: History) -> None:
+    """Let each of these accounts have published something to each node."""
+    if history is not History.PERSONAL_NODES:
+        return
+    limits = NodeLimits(nodes=len(NODES), items=1, octets=100_000)
+    config = NodeConfig(access_model=AccessModel.PRESENCE)
+    for owner in owners:
+        for node in NODES:
+            item = NodeItem("current", owner, time.time(), _ITEM)
+            await nodes.publish(owner, node, item, make=config, check=lambda *_: None, limits=limits)
 
 
 def _received(owner: Jid, peer: Jid, number: int) -> Append:

@@ -1,11 +1,23 @@
 """The scenarios in the order in which they run."""
 
-from benchmarks.scenarios import connected, durable, idle, login, presence, reading, rooms, routing, start
+from benchmarks.scenarios import (
+    connected,
+    durable,
+    files,
+    idle,
+    login,
+    nodes,
+    presence,
+    reading,
+    rooms,
+    routing,
+    start,
+)
 from benchmarks.scenarios.base import Scenario
 
 SCENARIOS: dict[str, Scenario] = {
     scenario.name: scenario
-    for module in (routing, durable, rooms, reading, login, idle, presence, connected, start)
+    for module in (routing, durable, rooms, nodes, files, reading, login, idle, presence, connected, start)
     for scenario in module.SCENARIOS
 }
 

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from benchmarks.servers.base import Archive, History, Server, Setting
+from benchmarks.servers.base import Archive, History, Server, Service, Setting
 
 
 class Metric(enum.Enum):
@@ -21,6 +21,8 @@ class Metric(enum.Enum):
     REQUEST = "request to last result, ms"
     CPU = "server CPU, µs"
     LOGIN_CPU = "server CPU per log-in, µs"
+    OCTET_CPU = "server CPU per MB, ms"
+    OCTETS = "MB per second"
     RATE = "per second"
     DELIVERIES = "deliveries per second"
     JOIN = "join until everybody has seen it, ms"
@@ -51,6 +53,7 @@ class Scenario:
     contacts: int = 0  # as many users are contacts of the first one
     archive: Archive = Archive.OFF
     history: History = History.NOTHING  # with one, only servers that can be filled are measured
+    services: frozenset[Service] = frozenset()
     once: bool = False  # what is measured does not come back: a second round would tell something else
     measures_turns: bool = False  # those of the event loop, which takes a server that tells them
     opt_in: bool = False  # takes minutes: runs only when it is named
@@ -65,7 +68,13 @@ class Scenario:
             for storage in storages:
                 name = server.name if len(storages) == 1 else f"{server.name} {storage.value}"
                 setting = Setting(
-                    self.users, self.password_hash, self.contacts, storage, self.history, self.measures_turns
+                    self.users,
+                    self.password_hash,
+                    self.contacts,
+                    storage,
+                    self.history,
+                    self.services,
+                    self.measures_turns,
                 )
                 found[name] = (server, setting)
         return found

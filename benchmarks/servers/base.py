@@ -50,6 +50,14 @@ class History(enum.Enum):
     SMALL_LIGHT_ROOM = enum.auto()
     LARGE_LIGHT_ROOM = enum.auto()
     LARGE_ROOM = enum.auto()
+    PERSONAL_NODES = enum.auto()
+
+
+class Service(enum.Enum):
+    """What a scenario wants beside messages and presence; the others do without it."""
+
+    NODES = "personal eventing"
+    FILES = "HTTP upload"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +70,7 @@ class Setting:
     """The first user and as many users that follow see each other's presence."""
     storage: Storage = Storage.NOWHERE
     history: History = History.NOTHING
+    services: frozenset[Service] = frozenset()
     measures_turns: bool = False
     """Whether it is to be asked for the longest turn of its event loop."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from benchmarks.connection import PASSWORD, Door
-from benchmarks.servers.base import Archive, Server, Storage, output_of, user_name
+from benchmarks.servers.base import Archive, Server, Service, Storage, output_of, user_name
 
 _CONFIGURATION = """
 hosts: [localhost]
@@ -25,12 +25,26 @@ listen:
     ip: "127.0.0.1"
     backlog: 4096
     module: ejabberd_http
-    request_handlers: {{/ws: ejabberd_http_ws}}
+    request_handlers: {{/ws: ejabberd_http_ws, /upload: mod_http_upload}}
 modules:
   mod_disco: {{}}
   mod_ping: {{}}
   mod_roster: {{cache_size: 100000}}
-{archive}
+{services}{archive}
+"""
+
+_NODES = """
+  mod_caps: {}
+  mod_pubsub: {plugins: [flat, pep], max_items_node: 10}
+"""
+
+_FILES = """
+  mod_http_upload:
+    host: upload.localhost
+    put_url: "http://localhost:{port}/upload"
+    docroot: "{directory}/upload"
+    max_size: infinity
+    access: all
 """
 
 _ARCHIVE = """
@@ -108,10 +122,17 @@ class Ejabberd(Server):
                 certificate=certificate,
                 key=key,
                 archive=self._archive(),
+                services=self._services(),
                 password_hash=self.setting.password_hash.replace("-", "").lower().replace("sha1", "sha"),
                 **{door.value: port for door, port in self.ports.items()},
             )
         )
+
+    def _services(self) -> str:
+        """Give the modules for what a scenario wants beside messages and presence."""
+        wanted = self.setting.services
+        files = _FILES.format(port=self.ports[Door.WEBSOCKET], directory=self.directory)
+        return (_NODES if Service.NODES in wanted else "") + (files if Service.FILES in wanted else "")
 
     def _archive(self) -> str:
         """Give the end of the configuration that makes it keep and copy messages."""

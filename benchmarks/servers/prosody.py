@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from benchmarks.connection import PASSWORD
-from benchmarks.servers.base import Archive, Server, Storage, output_of, user_name
+from benchmarks.servers.base import Archive, Server, Service, Storage, output_of, user_name
 
 _ITERATIONS = 10_000  # Prosody's own default
 _CONFIGURATION = """
@@ -18,7 +18,7 @@ pidfile = "{directory}/prosody.pid"
 data_path = "{directory}/data"
 plugin_paths = {{}}
 log = {{ {{ levels = {{ min = "warn" }}, to = "file", filename = "{directory}/prosody.log" }} }}
-modules_enabled = {{ "roster", "saslauth", "disco", "ping", "websocket" {modules} }}
+modules_enabled = {{ "roster", "saslauth", "disco", "ping", "websocket" {modules} {nodes} }}
 modules_disabled = {{ "s2s", "s2s_auth_certs", "offline" }}
 authentication = "internal_hashed"
 password_hash = "{password_hash}"
@@ -39,6 +39,14 @@ http_default_host = "localhost"
 consider_websocket_secure = true
 VirtualHost "localhost"
 {rooms}
+{files}
+"""
+
+_FILES = """
+Component "upload.localhost" "http_file_share"
+http_host = "localhost"
+http_file_share_size_limit = 100 * 1024 * 1024
+http_file_share_daily_quota = 1024 * 1024 * 1024 * 1024
 """
 
 _ROOMS = """
@@ -90,6 +98,8 @@ class Prosody(Server):
                 certificate=certificate,
                 key=key,
                 **self._archive(),
+                nodes=', "pep"' if Service.NODES in self.setting.services else "",
+                files=_FILES if Service.FILES in self.setting.services else "",
                 **{door.value: port for door, port in self.ports.items()},
             )
         )

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from benchmarks import signals
 from benchmarks.connection import PASSWORD
-from benchmarks.history import fill, fill_room
+from benchmarks.history import fill, fill_nodes, fill_room
 from benchmarks.servers.base import Archive, Server, Storage, user_name
 from tidings.adapters.sql.stores import open_stores
 from tidings.base.jid import Jid
@@ -43,6 +43,11 @@ room_messages_per_second = 0
 joins_per_minute = 0
 room_joins_per_minute = 0
 presences_per_minute = 0
+[features.upload]
+account_bytes = 0
+account_files = 0
+domain_bytes = 0
+slots_per_minute = 0
 [log]
 level = "warning"
 """
@@ -138,6 +143,7 @@ class Tidings(Server):
             await stores.roster.put(contact, _seen(jids[0]))
         await fill(stores.ledger, jids[0], self.setting.history)
         await fill_room(stores.ledger, jids, self.setting.history)
+        await fill_nodes(stores.nodes, jids[1:], self.setting.history)
         await stores.close()
 
 
