@@ -60,6 +60,8 @@ class Population:
         self.archives: dict[str, list[Entry]] = {own_bare(name): [] for name in DEVICES}
         self.archives |= {room: [] for room in ROOMS}
         self.audits = 0
+        self._told = 0
+        """Violations with which the stories of all devices were told."""
         self._server = server
         self._chance = chance
         self._pace = pace
@@ -111,7 +113,7 @@ class Population:
     async def audit(self) -> None:
         """Compare everything with what the server has; `Book.violations` tells what is wrong."""
         self.audits += 1
-        before = len(self.book.violations)
+        before = self._told
         await self._read_rooms()
         for name in DEVICES:
             await self._audit_account(name)
@@ -125,6 +127,7 @@ class Population:
             for device in self.devices:
                 story = "; ".join(device.story)
                 self.book.complain(f"(the story of {device.name}/{device.resource}: {story})")
+            self._told = len(self.book.violations)
 
     async def audit_from_the_start(self) -> None:
         """Read every archive once more from its first entry: nothing that was read has changed."""

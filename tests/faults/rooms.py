@@ -107,8 +107,8 @@ class Visits:
         """Rooms that answered with an error. The session outlasts that where it is resumed."""
         self._after: dict[str, str] = {}
         self._again: set[str] = set()
-        self._live: set[str] = set()
-        """What came live in this session."""
+        self._live: dict[str, str] = {}
+        """What came live in this session, by archive id as it was written."""
         self._changes: set[str] = set()
         self._made = 0
         self._cursor = ""
@@ -309,10 +309,10 @@ class Visits:
             self._ask(room)
 
     def _take_said(self, room: str, message: etree._Element) -> None:
-        id_ = self._live_id(message)
+        id_, text = self._live_id(message), etree.tostring(message, encoding="unicode")
         if id_ in self._live:
-            self._complain(f"got {id_} of {room} twice in one session")
-        self._live.add(id_)
+            self._complain(f"got {id_} of {room} twice in one session: {self._live[id_]} and {text}")
+        self._live[id_] = text
         self._note(room, id_, message)
 
     def _live_id(self, message: etree._Element) -> str:
