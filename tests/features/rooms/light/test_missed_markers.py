@@ -13,6 +13,7 @@ from tests.harness.nodes import Nodes
 from tests.harness.world import World, WorldClient
 from tidings.app.rooms import MUC_LIGHT, ROOMS
 from tidings.base.jid import Jid
+from tidings.ports.ledger.batch import Committed, LedgerBatch
 from tidings.ports.ledger.reading import PageQuery
 from tidings.wire.xmpp import ns
 
@@ -131,6 +132,42 @@ async def test_what_a_device_has_had_live_does_not_come_again_and_each_device_ha
     await leave(world, bob)
     assert markers(await come(world)) == []
     assert markers(await come(world, device="tablet")) == [of("alice", two)]
+
+
+async def test_what_is_durable_and_about_to_be_sent_live_comes_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, bob = await people(world, "alice", "bob")
+    await create(alice, user("bob"))
+    await alice.send(say("one"))
+    one = last_id(bob, by=ROOM)
+    await alice.send(marks(one, "received"))
+    await leave(world, bob)
+    commit = world.stores.ledger.commit
+    answers: list[tuple[asyncio.Future[Committed], asyncio.Future[Committed]]] = []
+
+    def commit_and_wait(batch: LedgerBatch) -> asyncio.Future[Committed]:
+        """Keep what is appended at once, and say so later."""
+        answer = commit(batch)
+        if not batch.appends:
+            return answer
+        later: asyncio.Future[Committed] = asyncio.get_running_loop().create_future()
+        answers.append((answer, later))
+        return later
+
+    monkeypatch.setattr(world.stores.ledger, "commit", commit_and_wait)
+    alice.push(marks(one, "received"), marks(one))
+    while not answers or not answers[-1][0].done():
+        await asyncio.sleep(0)
+    bob = await world.login("bob@localhost/phone")
+    bob.push("<presence/>")
+    while bob.session.account.sessions["phone"].is_catching_up or bob.session.priority is None:
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    for answer, later in answers:
+        later.set_result(answer.result())
+    await world.settle()
+    assert markers(bob) == [of("alice", one, "received"), of("alice", one)]
 
 
 async def test_who_was_unavailable_in_his_session_is_sent_them_too(world: World) -> None:

@@ -8,7 +8,8 @@ replayed.
 
 Left out: rooms that somebody knows by MUC alone, in which he is when he enters them; devices that fetch by
 themselves what they have missed; what large rooms take for themselves (`held_back.py`), and messages of more
-than `LARGEST` octets. What is being sent live in that moment may come twice, with the same archive id.
+than `LARGEST` octets. On a server of several nodes, what another node sends live in that moment may come
+twice, with the same archive id.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from tidings.base.errors import BackendError
 from tidings.base.jid import Jid
 from tidings.features.rooms.affiliation import Affiliation
 from tidings.features.rooms.attendance import delivery_of
+from tidings.features.rooms.light.accounts import LightAccounts
 from tidings.features.rooms.light.light_kind import service_for
 from tidings.features.rooms.light.options import LightOptions
 from tidings.features.rooms.light_delivery import LightDelivery
@@ -72,6 +74,7 @@ class MissedMarkers(Feature):
     """Sends devices that come again the markers of rooms."""
 
     serves_archives = True
+    requires = (LightAccounts,)  # who is sent markers live is noted before they are counted
     Options = LightOptions
     option_name = "muc_light"
 
@@ -147,12 +150,22 @@ class MissedMarkers(Feature):
             body, sender, kind = entry.body, entry.sender, KINDS[entry.kind]
             if body is None or len(body) > LARGEST or sender is None or (sender, kind) in newest:
                 continue
+            if not self._is_told(member.room, entry.id.position):
+                continue  # it is durable, and about to be sent live
             shown = stamped(
                 as_light(kept(body), address, sender), address, str(entry.id), entry.time, is_live=False
             )
             when, named = (entry.time, entry.id.position), Jid(f"{address}/{sender}")
             newest[sender, kind] = _Missed(when, member.room, light, named, kind, shown)
         return list(newest.values())
+
+    def _is_told(self, jid: Jid, position: int) -> bool:
+        """Tell whether all who are there have been sent what a room has at a position."""
+        seats = self._router.seats
+        if seats is not None and not seats.is_here(jid):
+            return True  # as far as this node knows
+        room = self._router.hosts[jid.domain].directory.get(jid)
+        return room is None or position <= room.position
 
     def _delivery(self, domain: str) -> LightDelivery | None:
         host = self._router.hosts.get(domain)
