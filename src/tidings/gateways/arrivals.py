@@ -55,9 +55,9 @@ class Arrivals:
             self._time_slice.do_later(self._read)
 
     def gone(self) -> None:
-        """Hear that the socket is gone: the reader lets go when all that came is read, and there is time."""
+        """Hear that the socket is gone: the reader lets go when all that came is read."""
         if self._unread is None:
-            self._time_slice.do(self._reader.let_go)
+            self._reader.let_go()
         else:
             self._is_gone = True
 
