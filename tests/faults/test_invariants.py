@@ -247,4 +247,6 @@ def test_a_device_notices_what_comes_twice_in_one_session() -> None:
     assert visits.take(etree.fromstring(live))
     assert (told, visits.arrived[LANE]) == ([], {"r-6": "anna/1"})
     assert visits.take(etree.fromstring(live))
-    assert told == [f"got r-6 of {LANE} twice in one session"]
+    [complaint] = told
+    assert complaint.startswith(f"got r-6 of {LANE} twice in one session: ")
+    assert complaint.count("</message>") == 2
